@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The one error type of the library: a stable code, an errno, one English sentence and the path concerned.
+
+use rustix::io::Errno;
+
+/// What went wrong, as a number that is never reused. `enum mdev_error_code` in C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum ErrorCode {
+    /// A fault of the library itself; please report it.
+    Internal = 1,
+    /// An argument is NULL, too long, or not of the form that the function takes.
+    InvalidArgument = 2,
+    /// A handle is of the wrong kind or no longer alive.
+    InvalidHandle = 3,
+    /// A flag bit that this function does not know.
+    InvalidFlags = 4,
+    /// A connection URI that names no host.
+    InvalidUri = 5,
+    /// The text is not well-formed XML.
+    XmlSyntax = 6,
+    /// The XML is well-formed, but an element or a value in it is wrong or missing.
+    XmlContent = 7,
+    /// The XML is larger or deeper than is accepted.
+    XmlLimit = 8,
+    /// No node device of that name or UUID.
+    NoNode = 9,
+    /// The parent device does not exist or cannot create mediated devices.
+    NoParent = 10,
+    /// The parent has no such type.
+    NoType = 11,
+    /// The name or the UUID is taken.
+    Exists = 12,
+    /// The type has no instances left.
+    NoInstances = 13,
+    /// A process holds the device open.
+    InUse = 14,
+    /// The sysfs layout of this parent has no such thing.
+    NotSupported = 15,
+    /// Parameters were given, but the type takes none.
+    ParamsNotSupported = 16,
+    /// A group was given, but the type wants none.
+    GroupNotSupported = 17,
+    /// The caller may not do this.
+    AccessDenied = 18,
+    /// The device belongs to another owner.
+    NotOwner = 19,
+    /// The deadline passed.
+    Timeout = 20,
+    /// The kernel refused; the errno is the kernel's own.
+    Kernel = 21,
+    /// A file of the kernel holds something that cannot be understood.
+    BadData = 22,
+    /// A file under `/run/libmdev` or `/etc/mdevctl.d` could not be read or written.
+    Store = 23,
+    /// The node has no such value.
+    NoData = 24,
+    /// The device has no such attribute, or it may not be read or written.
+    NoAttribute = 25,
+    /// A panic was caught at the C boundary.
+    Panic = 26,
+    /// The kernel took the request, but the device did not become usable.
+    NotReady = 27,
+}
+
+/// What every fallible function of this crate returns in the bad case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// The positive errno that C callers get negated.
+    pub errno: i32,
+    /// One English sentence: the object, the file, what to do.
+    pub message: String,
+    /// The file or directory concerned, where there is one.
+    pub path: Option<String>,
+}
+
+/// Shorthand used all over the crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with a sentence.
+    pub fn new(code: ErrorCode, errno: Errno, message: impl Into<String>) -> Self {
+        Error { code, errno: errno.raw_os_error(), message: message.into(), path: None }
+    }
+
+    /// -EINVAL with [`ErrorCode::InvalidArgument`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Error::new(ErrorCode::InvalidArgument, Errno::INVAL, message)
+    }
+
+    /// The same error, with the path concerned.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// A system call on `path` failed: "cannot {action} {path}: {reason}". The code follows from the errno, the errno is
+    /// passed through unchanged.
+    pub fn io(action: &str, path: &str, errno: Errno) -> Self {
+        let code = match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorCode::AccessDenied,
+            _ => ErrorCode::Kernel,
+        };
+        let hint = match errno {
+            Errno::ACCESS | Errno::PERM => "; run as root or with CAP_DAC_OVERRIDE",
+            Errno::ROFS => "; sysfs is mounted read-only here",
+            _ => "",
+        };
+        Error::new(code, errno, format!("cannot {action} {path}: {}{hint}", describe(errno))).at(path)
+    }
+
+    /// Puts `prefix: ` before the sentence, to name the object on whose behalf the failing step was done.
+    #[must_use]
+    pub fn of(mut self, prefix: &str) -> Self {
+        self.message = format!("{prefix}: {}", self.message);
+        self
+    }
+}
+
+/// The words of strerror(3) without the "(os error N)" that the standard library appends.
+pub fn describe(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    match text.rfind(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_io_error_names_action_path_and_reason() {
+        let e = Error::io("write", "/sys/x/create", Errno::NOSPC).of("pci_0000_86_00_0");
+        assert_eq!(e.to_string(), "pci_0000_86_00_0: cannot write /sys/x/create: No space left on device");
+        assert_eq!((e.code, e.errno, e.path.as_deref()), (ErrorCode::Kernel, 28, Some("/sys/x/create")));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        assert!(Error::io("write", "/sys/x", Errno::ACCESS).message.contains("run as root"));
+    }
+}

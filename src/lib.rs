@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! libmdev: a node-device driver for mediated devices, in the manner of libvirt.
+//!
+//! A request goes down once and its answer comes up once:
+//!
+//! ```text
+//! ffi -> driver -> layout -> sysfs
+//! ```
+//!
+//! | room | what is inside |
+//! |---|---|
+//! | [`error`] | the one error type: code, errno, sentence, path |
+//! | [`model`] | plain data: node names, addresses, parents, types, devices; no I/O |
+//! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
+//! | `layout` | one file for each sysfs layout, behind one trait |
+//! | `xml` | text to model and back, in both dialects; no I/O |
+//! | `store` | what is remembered outside the kernel, under `/run/libmdev` |
+//! | `driver` | what a user can do; the only room that knows all of the above |
+//! | `ffi` | the C layer, and the only `unsafe` |
+//!
+//! C programs use `include/libmdev.h`. The Rust items are public for the project's own tests and tools; only the C
+//! interface is kept stable.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
+
+pub mod error;
+pub mod model;
+pub mod sysfs;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Plain data: what a parent, a type and a device are. No I/O.
+
+pub mod address;
+pub mod definition;
+pub mod device;
+pub mod host;
+pub mod name;
+pub mod parent;
+
+pub use address::PciAddress;
+pub use definition::DeviceDef;
+pub use device::Device;
+pub use parent::{LayoutKind, Parent, ParentDetails, PciFacts, Type};

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Node names as libvirt builds them, and what a stranger's text must be before it may become part of a path.
+
+use uuid::Uuid;
+
+/// The longest name of one directory entry.
+const NAME_MAX: usize = 255;
+
+/// Every byte that is not an ASCII letter or digit becomes `_`, as libvirt does it.
+pub fn sanitize(text: &str) -> String {
+    text.bytes().map(|b| if b.is_ascii_alphanumeric() { b as char } else { '_' }).collect()
+}
+
+/// `pci_0000_86_00_0`, `css_0_0_0052`, `mtty_mtty`; the AP matrix is `ap_matrix` in libvirt, whatever sysfs calls it.
+pub fn node_name(subsystem: &str, sysname: &str) -> String {
+    if sysname == "matrix" {
+        return "ap_matrix".to_owned();
+    }
+    format!("{}_{}", sanitize(subsystem), sanitize(sysname))
+}
+
+/// `mdev_<uuid>_<parent address>`, every separator an underscore.
+pub fn device_name(uuid: &Uuid, parent_sysname: &str) -> String {
+    format!("mdev_{}_{}", sanitize(&uuid.hyphenated().to_string()), sanitize(parent_sysname))
+}
+
+/// True when `text` can be one component of a path and nothing more: not empty, no slash, no NUL, not `.` or `..`.
+pub fn is_component(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= NAME_MAX
+        && text != "."
+        && text != ".."
+        && !text.bytes().any(|b| b == b'/' || b == 0 || b == b'\n')
+}
+
+/// A UUID with its four dashes, or 32 hexadecimal digits; nothing that the kernel would cut or refuse.
+pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    let dashed =
+        text.len() == 36 && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
+    let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if dashed || plain { Uuid::try_parse(text).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_libvirts() {
+        assert_eq!(node_name("pci", "0000:86:00.0"), "pci_0000_86_00_0");
+        assert_eq!(node_name("mtty", "mtty"), "mtty_mtty");
+        assert_eq!(node_name("matrix", "matrix"), "ap_matrix");
+        let uuid = parse_uuid("C60CC60C-c60c-c60c-c60c-c60cc60cc60c").unwrap();
+        assert_eq!(device_name(&uuid, "0000:06:00.0"), "mdev_c60cc60c_c60c_c60c_c60c_c60cc60cc60c_0000_06_00_0");
+    }
+
+    #[test]
+    fn a_component_never_leaves_its_directory() {
+        for bad in ["", ".", "..", "a/b", "../../../etc", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert!(!is_component(bad), "{bad:?}");
+        }
+        assert!(is_component("i915-GVTg_V5_4"));
+        assert!(is_component("..."));
+    }
+
+    #[test]
+    fn only_whole_uuids() {
+        assert!(parse_uuid("c60cc60cc60cc60cc60cc60cc60cc60c").is_some());
+        for bad in [
+            "",
+            "c60cc60c-c60c-c60c-c60c-c60cc60cc60",
+            "{c60cc60c-c60c-c60c-c60c-c60cc60cc60c}",
+            "urn:uuid:c60cc60c-c60c-c60c-c60c-c60cc60cc60c",
+            "c60cc60c-c60c-c60c-c60c-c60cc60cc60g",
+            "c60cc60cc60c-c60c-c60c-c60c-c60cc60c",
+        ] {
+            assert!(parse_uuid(bad).is_none(), "{bad}");
+        }
+    }
+}

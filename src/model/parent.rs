@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A parent device and the types that it can create.
+
+use super::address::PciAddress;
+
+/// The generations of the kernel interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LayoutKind {
+    /// The founding proposal: `mdev_destroy`, `max_instances`, `params`.
+    Rfc,
+    /// The reply to it: `available_instances`, the device's own `destroy`, `online`, `reset`.
+    General,
+    /// Linux 4.10 and later.
+    Mdev,
+    /// NVIDIA vGPU 17 and later on kernel 6.8 and later: SR-IOV functions without an mdev bus.
+    VendorVfio,
+}
+
+impl LayoutKind {
+    /// The name that users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LayoutKind::Rfc => "rfc",
+            LayoutKind::General => "general",
+            LayoutKind::Mdev => "mdev",
+            LayoutKind::VendorVfio => "vendor-vfio",
+        }
+    }
+
+    /// The word of this layout for the number of instances that can still be created.
+    pub fn instances_attr(self) -> &'static str {
+        match self {
+            LayoutKind::Rfc => "max_instances",
+            _ => "available_instances",
+        }
+    }
+}
+
+/// One directory of `mdev_supported_types`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Type {
+    /// The directory's name: what a create request gives as type.
+    pub id: String,
+    /// `name`, where the vendor gives one.
+    pub name: Option<String>,
+    /// `device_api`: `vfio-pci`, `vfio-ccw`, `vfio-ap`.
+    pub device_api: Option<String>,
+    /// `description`; may have several lines.
+    pub description: Option<String>,
+    /// How many can still be created; unknown where the file cannot be read or understood.
+    pub available_instances: Option<u32>,
+    /// The type has a `requires_group` file that does not read 0.
+    pub requires_group: bool,
+    /// The type takes a parameter string before create.
+    pub has_params: bool,
+    /// Every readable regular file but `name`, in the order in which it is dumped.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Type {
+    /// A class attribute by name; `name` is one as well.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        if name == "name" {
+            return self.name.as_deref();
+        }
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The id or the name; stacks write names with `_` where the vendor has a space.
+    pub fn answers_to(&self, id_or_name: &str) -> bool {
+        self.id == id_or_name
+            || self.name.as_deref().is_some_and(|n| n == id_or_name || n.replace(' ', "_") == id_or_name)
+    }
+}
+
+/// What the PCI core says about a parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PciFacts {
+    /// Where it is.
+    pub address: PciAddress,
+    /// Vendor ID.
+    pub vendor: u16,
+    /// Device ID; libvirt and the founding proposal call it product.
+    pub product: u16,
+    /// Class, subclass and programming interface in 24 bits.
+    pub class: u32,
+}
+
+/// A device that can create mediated devices, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Node name: `pci_0000_86_00_0`.
+    pub name: String,
+    /// Last component of the sysfs path: `0000:86:00.0`.
+    pub sysname: String,
+    /// `/sys/devices/...`
+    pub syspath: String,
+    /// `pci`, `css`, `matrix`, `mtty`, ...
+    pub subsystem: String,
+    /// The generation of the interface that it speaks.
+    pub layout: LayoutKind,
+    /// The bound driver.
+    pub driver: Option<String>,
+    /// NUMA node, where the platform has them.
+    pub numa_node: Option<i32>,
+    /// IOMMU group of the parent itself.
+    pub iommu_group: Option<u32>,
+    /// Node name of the physical function, when this is a VF.
+    pub physical_function: Option<String>,
+    /// For PCI parents.
+    pub pci: Option<PciFacts>,
+    /// The types, in the order of their ids (numbers by value, the rest by text).
+    pub types: Vec<Type>,
+}
+
+/// What only a dump needs to know of a parent, and what is therefore read only for a dump.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParentDetails {
+    /// Node name of the device above it; `computer` at the root.
+    pub parent: String,
+    /// From pci.ids.
+    pub vendor_name: Option<String>,
+    /// From pci.ids.
+    pub product_name: Option<String>,
+    /// The physical function of a VF.
+    pub physical_function: Option<PciAddress>,
+    /// The virtual functions of a PF, enabled now.
+    pub virtual_functions: Vec<PciAddress>,
+    /// `sriov_totalvfs`, where there is one.
+    pub max_virtual_functions: Option<u32>,
+    /// The members of the parent's IOMMU group.
+    pub iommu_group_members: Vec<PciAddress>,
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The only door to a kernel.
+//!
+//! [`Sysfs`] is a host; [`Dir`] is one open directory on it. [`linux`] is the real one, [`sim`] a small kernel in memory.
+//! Both speak in bare errnos, because half of all failures here are expected (a link that is optional, a device that has
+//! just gone) and must cost nothing; whoever knows the object on whose behalf the step was done turns the errno into an
+//! [`crate::error::Error`].
+
+use std::fmt::Debug;
+use std::time::Instant;
+
+pub use rustix::io::Errno;
+
+pub mod linux;
+pub mod sim;
+
+/// What the door returns.
+pub type IoResult<T> = Result<T, Errno>;
+
+/// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
+pub const READ_MAX: usize = 64 * 1024;
+
+/// Kind of a directory entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A directory.
+    Dir,
+    /// A regular file: an attribute.
+    File,
+    /// A symbolic link.
+    Link,
+    /// Anything else; never opened.
+    Other,
+}
+
+/// What `stat` says of a directory entry, without following a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    /// Kind.
+    pub kind: EntryKind,
+    /// Permission bits (`0o444`).
+    pub mode: u32,
+    /// Inode number; in sysfs never used twice between two boots.
+    pub ino: u64,
+}
+
+/// A host as seen through its sysfs.
+pub trait Sysfs: Send + Sync + Debug {
+    /// Opens the directory at `path`, absolute in the host's own view (`/sys/class/mdev_bus`). Refuses `..` with EINVAL.
+    /// Symbolic links on the way are followed.
+    fn open(&self, path: &str) -> IoResult<Box<dyn Dir>>;
+
+    /// Takes the VFIO node of an IOMMU group (`/dev/vfio/<group>`) exclusively: EBUSY when a process uses it, ENOENT when
+    /// there is none. While the guard lives nobody else can start to use the device.
+    fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
+
+    /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
+    fn watch(&self) -> IoResult<Box<dyn Watch>>;
+
+    /// The text of pci.ids, where the host has one.
+    fn pci_ids(&self) -> Option<Vec<u8>>;
+
+    /// Gives back what was kept open for the sake of speed. Called at the end of every request.
+    fn settle(&self) {}
+}
+
+/// An open directory. `name` is always relative to it: one component or several joined by `/`; a component `..`, an empty
+/// one or a NUL is EINVAL.
+pub trait Dir: Send + Debug {
+    /// Absolute path in the host's own view, for messages.
+    fn path(&self) -> &str;
+
+    /// Opens a directory below this one; a symbolic link in the last place is followed.
+    fn open(&self, name: &str) -> IoResult<Box<dyn Dir>>;
+
+    /// Reads a whole regular file, once, and appends it to `buf`. EFBIG past [`READ_MAX`]; EINVAL for what is not a regular file.
+    fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
+
+    /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
+    /// value never reaches a driver, so it is refused with EINVAL.
+    fn write(&self, name: &str, value: &[u8]) -> IoResult<()>;
+
+    /// Visits every entry but `.` and `..`, in the kernel's order. Names that are not UTF-8 are logged and left out.
+    fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()>;
+
+    /// The target of a symbolic link, as it is written there.
+    fn link(&self, name: &str) -> IoResult<String>;
+
+    /// Looks at an entry without opening it.
+    fn meta(&self, name: &str) -> IoResult<Meta>;
+
+    /// Inode number of this directory itself.
+    fn ino(&self) -> IoResult<u64>;
+
+    /// The exclusive lock of this directory, shared with every process of the host. ETIMEDOUT when it is still held by
+    /// another at `deadline`.
+    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>>;
+}
+
+/// Something that ends when it is dropped: a lock, a held VFIO node.
+pub trait Guard: Send + Debug {}
+
+/// A source of changes.
+pub trait Watch: Send + Debug {
+    /// Waits until something may have changed (true) or the deadline has passed (false). `None` waits for ever.
+    fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool>;
+}
+
+/// Joins a relative link target to the directory that holds the link, without asking the kernel: `..` removes a component.
+/// `None` when it climbs above the root.
+pub fn resolve(dir: &str, target: &str) -> Option<String> {
+    let mut path = if target.starts_with('/') { String::new() } else { dir.trim_end_matches('/').to_owned() };
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => path.truncate(path.rfind('/')?),
+            name => {
+                path.push('/');
+                path.push_str(name);
+            }
+        }
+    }
+    Some(path)
+}
+
+/// The last component of a path or link target.
+pub fn basename(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Everything before the last component.
+pub fn dirname(path: &str) -> &str {
+    path.rfind('/').map_or("", |end| &path[..end])
+}
+
+/// True for a relative path that stays below where it starts.
+pub fn is_relative(name: &str) -> bool {
+    name.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
+}
+
+/// Reads a text attribute: without the newline at its end, bytes that are not UTF-8 replaced.
+pub fn read_text(dir: &dyn Dir, name: &str) -> IoResult<String> {
+    let mut buf = Vec::with_capacity(64);
+    dir.read(name, &mut buf)?;
+    let end = buf.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
+    buf.truncate(end);
+    Ok(String::from_utf8(buf).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_joined_without_the_kernel() {
+        assert_eq!(
+            resolve("/sys/class/mdev_bus", "../../devices/pci0000:00/0000:00:02.0").as_deref(),
+            Some("/sys/devices/pci0000:00/0000:00:02.0")
+        );
+        assert_eq!(resolve("/sys/a", "../../../../etc"), None);
+        assert_eq!(resolve("/sys/a", "/sys/b/./c").as_deref(), Some("/sys/b/c"));
+    }
+
+    #[test]
+    fn nothing_climbs() {
+        for bad in ["..", "a/../b", "", "a//b", "/a", "a/", ".", "a\0"] {
+            assert!(!is_relative(bad), "{bad:?}");
+        }
+        assert!(is_relative("mdev_supported_types/11/create"));
+    }
+}
