@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! One open directory.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, readlinkat, statat};
+
+use super::spent::Spent;
+use super::{lock, retry};
+use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, READ_MAX, is_relative};
+
+/// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
+const PAGE: usize = 4096 + 1;
+
+/// Room for some 250 entries of a UUID's length, so that most directories take one call and the one that finds the end.
+const LISTING: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct LinuxDir {
+    /// Always there until the drop takes it.
+    fd: Option<OwnedFd>,
+    path: String,
+    spent: Arc<Spent>,
+    /// The descriptor's position is no longer at its beginning.
+    listed: Cell<bool>,
+}
+
+impl LinuxDir {
+    pub(super) fn new(fd: OwnedFd, path: String, spent: Arc<Spent>) -> Self {
+        LinuxDir { fd: Some(fd), path, spent, listed: Cell::new(false) }
+    }
+
+    fn fd(&self) -> IoResult<&OwnedFd> {
+        self.fd.as_ref().ok_or(Errno::BADF)
+    }
+
+    /// O_NONBLOCK: below a made-up root anything may stand here, a FIFO too; sysfs itself takes no notice of it.
+    fn open_file(&self, name: &str, access: OFlags) -> IoResult<OwnedFd> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let dir = self.fd()?;
+        match retry(|| openat(dir, name, flags, Mode::empty())) {
+            // A crowded process: what waits to be closed may be all that is missing.
+            Err(Errno::MFILE) if self.spent.close_all() => retry(|| openat(dir, name, flags, Mode::empty())),
+            result => result,
+        }
+    }
+}
+
+impl Drop for LinuxDir {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd.take() {
+            self.spent.push(fd);
+        }
+    }
+}
+
+impl Dir for LinuxDir {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn open(&self, name: &str) -> IoResult<Box<dyn Dir>> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = retry(|| openat(self.fd()?, name, flags, Mode::empty()))?;
+        let mut path = String::with_capacity(self.path.len() + 1 + name.len());
+        path.push_str(&self.path);
+        path.push('/');
+        path.push_str(name);
+        Ok(Box::new(LinuxDir::new(fd, path, Arc::clone(&self.spent))))
+    }
+
+    fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
+        let fd = self.open_file(name, OFlags::RDONLY)?;
+        let result = read_to_end(&fd, buf);
+        self.spent.push(fd);
+        result
+    }
+
+    fn write(&self, name: &str, value: &[u8]) -> IoResult<()> {
+        if value.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let fd = self.open_file(name, OFlags::WRONLY)?;
+        let result = retry(|| rustix::io::write(&fd, value));
+        self.spent.push(fd);
+        match result {
+            Ok(written) if written == value.len() => Ok(()),
+            Ok(_) => Err(Errno::IO),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
+        if self.listed.replace(true) {
+            // A listing continues where the last one on this descriptor ended.
+            rustix::fs::seek(self.fd()?, rustix::fs::SeekFrom::Start(0))?;
+        }
+        let mut buffer = [const { MaybeUninit::<u8>::uninit() }; LISTING];
+        let mut entries = RawDir::new(self.fd()?, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            let Ok(name) = entry.file_name().to_str() else {
+                log::warn!("{}: left out an entry whose name is not UTF-8: {:?}", self.path, entry.file_name());
+                continue;
+            };
+            if name != "." && name != ".." {
+                visit(name, self.kind_of(name, entry.file_type()));
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, name: &str) -> IoResult<String> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 1024];
+        let (target, rest) = rustix::fs::readlinkat_raw(self.fd()?, name, &mut buffer[..])?;
+        if rest.is_empty() {
+            // Longer than any of sysfs: let the growing form deal with it.
+            let target = readlinkat(self.fd()?, name, Vec::new())?;
+            return target.into_string().map_err(|_| Errno::ILSEQ);
+        }
+        std::str::from_utf8(target).map(str::to_owned).map_err(|_| Errno::ILSEQ)
+    }
+
+    fn meta(&self, name: &str) -> IoResult<Meta> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        let stat = statat(self.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = kind(FileType::from_raw_mode(stat.st_mode));
+        Ok(Meta { kind, mode: stat.st_mode & 0o7777, ino: stat.st_ino })
+    }
+
+    fn ino(&self) -> IoResult<u64> {
+        Ok(fstat(self.fd()?)?.st_ino)
+    }
+
+    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>> {
+        lock::acquire(self.fd()?.as_fd(), deadline)
+    }
+}
+
+impl LinuxDir {
+    /// Some file systems below a made-up root do not tell the kind in a listing.
+    fn kind_of(&self, name: &str, file_type: FileType) -> EntryKind {
+        match file_type {
+            FileType::Unknown => self.meta(name).map_or(EntryKind::Other, |meta| meta.kind),
+            known => kind(known),
+        }
+    }
+}
+
+fn kind(file_type: FileType) -> EntryKind {
+    match file_type {
+        FileType::Directory => EntryKind::Dir,
+        FileType::RegularFile => EntryKind::File,
+        FileType::Symlink => EntryKind::Link,
+        _ => EntryKind::Other,
+    }
+}
+
+/// A read that leaves room in the buffer has reached the end, so that an attribute costs a single read.
+fn read_to_end(fd: &OwnedFd, buf: &mut Vec<u8>) -> IoResult<()> {
+    let start = buf.len();
+    let mut page = [0_u8; PAGE];
+    loop {
+        let count = retry(|| rustix::io::read(fd, &mut page))?;
+        buf.extend_from_slice(&page[..count]);
+        if buf.len() - start > READ_MAX {
+            return Err(Errno::FBIG);
+        }
+        if count < PAGE {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The real door: directory descriptors on this host's sysfs, or on one below another root.
+
+use std::sync::Arc;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+
+use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, is_relative};
+
+mod dir;
+mod lock;
+mod spent;
+mod watch;
+
+pub use spent::set_range_closer;
+
+use dir::LinuxDir;
+use spent::Spent;
+
+/// Where distributions put the list of PCI vendors and products.
+const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
+
+/// A host whose `sys` and `dev` folders lie below a root.
+#[derive(Debug)]
+pub struct LinuxSysfs {
+    root: OwnedFd,
+    /// Below another root links must not lead out of it; below `/` there is no "out".
+    confined: bool,
+    spent: Arc<Spent>,
+}
+
+impl LinuxSysfs {
+    /// The host below `root`; `/` is this one.
+    pub fn new(root: &str) -> IoResult<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = open(root, flags, Mode::empty())?;
+        Ok(LinuxSysfs { root: fd, confined: !root.trim_end_matches('/').is_empty(), spent: Arc::default() })
+    }
+
+    fn open_below_root(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
+        let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
+        let flags = flags | OFlags::CLOEXEC;
+        if !self.confined {
+            return retry(|| openat(&self.root, relative, flags, Mode::empty()));
+        }
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            match openat2(&self.root, relative, flags, Mode::empty(), resolve) {
+                // The kernel could not rule out that a rename raced with us.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                // Linux before 5.6, or a seccomp filter from that time.
+                Err(Errno::NOSYS | Errno::PERM) => {
+                    return retry(|| openat(&self.root, relative, flags, Mode::empty()));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Sysfs for LinuxSysfs {
+    fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
+        let fd = self.open_below_root(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.spent))))
+    }
+
+    /// A VFIO group can be opened by one process at a time, so this is a check and a reservation in one.
+    /// See vfio_group_fops_open() in drivers/vfio/group.c.
+    fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
+        let fd = self.open_below_root(&format!("/dev/vfio/{group}"), OFlags::RDWR | OFlags::NONBLOCK)?;
+        Ok(Box::new(VfioGroup { _fd: fd }))
+    }
+
+    fn watch(&self) -> IoResult<Box<dyn Watch>> {
+        Ok(Box::new(watch::Uevents::new()?))
+    }
+
+    fn pci_ids(&self) -> Option<Vec<u8>> {
+        PCI_IDS.iter().find_map(|path| std::fs::read(path).ok())
+    }
+
+    fn settle(&self) {
+        self.spent.close_all();
+    }
+}
+
+/// `/dev/vfio/<group>`, open: nobody else can open it meanwhile.
+#[derive(Debug)]
+struct VfioGroup {
+    _fd: OwnedFd,
+}
+
+impl Guard for VfioGroup {}
+
+/// Repeats a system call that a signal interrupted.
+fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// The open directory `fd` once more, as an open file description of its own: locks belong to those.
+fn reopen(fd: impl AsFd) -> IoResult<OwnedFd> {
+    retry(|| openat(fd.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
+}
+
+/// A path that reaches an open descriptor, for calls that take no descriptor.
+fn proc_path(fd: impl AsFd) -> String {
+    use std::os::fd::AsRawFd;
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysfs::{EntryKind, read_text};
+    use rustix::fs::CWD;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::time::{Duration, Instant};
+
+    fn host() -> (tempfile::TempDir, LinuxSysfs) {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sys/class/c/11")).unwrap();
+        fs::write(root.path().join("sys/class/c/11/name"), "GRID\n").unwrap();
+        let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
+        (root, sysfs)
+    }
+
+    #[test]
+    fn reads_lists_and_writes_below_the_root() {
+        let (root, sysfs) = host();
+        let dir = sysfs.open("/sys/class/c").unwrap();
+        assert_eq!(read_text(&*dir, "11/name").unwrap(), "GRID");
+        let mut seen = Vec::new();
+        dir.list(&mut |name, kind| seen.push((name.to_owned(), kind))).unwrap();
+        assert_eq!(seen, [("11".to_owned(), EntryKind::Dir)]);
+        dir.write("11/name", b"x").unwrap();
+        assert_eq!(fs::read(root.path().join("sys/class/c/11/name")).unwrap(), b"xRID\n");
+        sysfs.settle();
+    }
+
+    #[test]
+    fn neither_dots_nor_links_leave_the_root() {
+        let (root, sysfs) = host();
+        symlink("/etc", root.path().join("sys/class/c/out")).unwrap();
+        symlink("/etc/passwd", root.path().join("sys/class/c/file")).unwrap();
+        let dir = sysfs.open("/sys/class/c").unwrap();
+        assert_eq!(sysfs.open("/sys/../etc").unwrap_err(), Errno::INVAL);
+        assert_eq!(sysfs.open("/sys/class/c/out").unwrap_err(), Errno::NOENT);
+        assert_eq!(dir.open("../c").unwrap_err(), Errno::INVAL);
+        assert_eq!(read_text(&*dir, "file").unwrap_err(), Errno::LOOP);
+    }
+
+    #[test]
+    fn a_large_file_is_refused_and_a_fifo_does_not_hang() {
+        let (root, sysfs) = host();
+        fs::write(root.path().join("sys/class/c/big"), vec![b'x'; super::super::READ_MAX + 1]).unwrap();
+        let fifo = root.path().join("sys/class/c/fifo");
+        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let dir = sysfs.open("/sys/class/c").unwrap();
+        assert_eq!(read_text(&*dir, "big").unwrap_err(), Errno::FBIG);
+        assert!(read_text(&*dir, "fifo").is_ok_and(|text| text.is_empty()));
+        assert_eq!(dir.write("fifo", b"1").unwrap_err(), Errno::NXIO);
+        assert_eq!(dir.write("big", b"").unwrap_err(), Errno::INVAL);
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_until_the_holder_lets_go() {
+        let (_root, sysfs) = host();
+        let dir = sysfs.open("/sys/class/c").unwrap();
+        let held = dir.lock(Instant::now()).unwrap();
+        assert_eq!(dir.lock(Instant::now()).unwrap_err(), Errno::TIMEDOUT);
+        let waiter = std::thread::spawn(move || dir.lock(Instant::now() + Duration::from_secs(30)).map(drop));
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    }
+}

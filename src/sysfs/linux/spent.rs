@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Descriptors that have done their work and wait to be closed together.
+//!
+//! Reading a host is an open, a read and a close for each attribute. close_range(2) closes a run of neighbouring
+//! descriptors in one call, which makes the third of these calls nearly free. Only runs that consist of nothing but our
+//! own descriptors are closed that way, so another thread's descriptor can never be hit: the numbers in between are ours,
+//! and stay ours until they are closed.
+
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use std::os::fd::AsRawFd;
+
+/// How many may wait: few enough not to be felt in a process with a limit of 1024.
+const BATCH: usize = 32;
+
+/// Closes every descriptor from the first to the last, both included; false when it could not and closed none.
+type RangeCloser = fn(RawFd, RawFd) -> bool;
+
+static RANGE_CLOSER: OnceLock<RangeCloser> = OnceLock::new();
+
+/// Installs the function that closes a run of descriptors. Taking raw numbers it is nothing for safe code, so the C layer,
+/// which may hold `unsafe`, brings it. Without one, descriptors are closed one by one.
+pub fn set_range_closer(closer: RangeCloser) {
+    // A second connection brings the same function again.
+    let _ = RANGE_CLOSER.set(closer);
+}
+
+/// The descriptors of one host that wait.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    fds: Mutex<Vec<OwnedFd>>,
+}
+
+impl Spent {
+    pub(super) fn push(&self, fd: OwnedFd) {
+        let full = {
+            let mut fds = self.fds.lock().unwrap_or_else(PoisonError::into_inner);
+            fds.push(fd);
+            (fds.len() >= BATCH).then(|| std::mem::take(&mut *fds))
+        };
+        if let Some(fds) = full {
+            close(fds);
+        }
+    }
+
+    /// True when there was something to close.
+    pub(super) fn close_all(&self) -> bool {
+        let fds = std::mem::take(&mut *self.fds.lock().unwrap_or_else(PoisonError::into_inner));
+        let any = !fds.is_empty();
+        close(fds);
+        any
+    }
+}
+
+impl Drop for Spent {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
+fn close(mut fds: Vec<OwnedFd>) {
+    let Some(closer) = RANGE_CLOSER.get() else { return };
+    fds.sort_unstable_by_key(AsRawFd::as_raw_fd);
+    let mut run: Vec<OwnedFd> = Vec::new();
+    for fd in fds {
+        if run.last().is_some_and(|last| last.as_raw_fd() + 1 != fd.as_raw_fd()) {
+            close_run(std::mem::take(&mut run), *closer);
+        }
+        run.push(fd);
+    }
+    close_run(run, *closer);
+}
+
+fn close_run(run: Vec<OwnedFd>, closer: RangeCloser) {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+    if run.len() > 1 && closer(first.as_raw_fd(), last.as_raw_fd()) {
+        // They are closed already; dropping them would close whoever has the numbers now.
+        for fd in run {
+            let _ = fd.into_raw_fd();
+        }
+    }
+}
