@@ -10,9 +10,10 @@
 //! | room | what is inside |
 //! |---|---|
 //! | [`error`] | the one error type: code, errno, sentence, path |
+//! | [`lock`] | flock(2) with a bound on the wait |
 //! | [`model`] | plain data: node names, addresses, parents, types, devices; no I/O |
 //! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
-//! | `layout` | one file for each sysfs layout, behind one trait |
+//! | [`layout`] | one file for each sysfs layout, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
 //! | `store` | what is remembered outside the kernel, under `/run/libmdev` |
 //! | `driver` | what a user can do; the only room that knows all of the above |
@@ -28,5 +29,7 @@
 compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
 
 pub mod error;
+pub mod layout;
+pub mod lock;
 pub mod model;
 pub mod sysfs;

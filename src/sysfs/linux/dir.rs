@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, fstat, openat, readlinkat, statat};
 
 use super::spent::Spent;
-use super::{lock, retry};
+use super::{reopen, retry};
+use crate::lock::Lock;
 use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, READ_MAX, is_relative};
 
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
@@ -152,9 +152,16 @@ impl Dir for LinuxDir {
     }
 
     fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>> {
-        lock::acquire(self.fd()?.as_fd(), deadline)
+        Ok(Box::new(DirLock { _lock: Lock::acquire(reopen(self.fd()?)?, deadline)? }))
     }
 }
+
+#[derive(Debug)]
+struct DirLock {
+    _lock: Lock,
+}
+
+impl Guard for DirLock {}
 
 impl LinuxDir {
     /// Some file systems below a made-up root do not tell the kind in a listing.

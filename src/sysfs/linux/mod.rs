@@ -9,7 +9,6 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
 use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, is_relative};
 
 mod dir;
-mod lock;
 mod spent;
 mod watch;
 
@@ -108,12 +107,6 @@ fn reopen(fd: impl AsFd) -> IoResult<OwnedFd> {
     retry(|| openat(fd.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
 }
 
-/// A path that reaches an open descriptor, for calls that take no descriptor.
-fn proc_path(fd: impl AsFd) -> String {
-    use std::os::fd::AsRawFd;
-    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +158,7 @@ mod tests {
         let dir = sysfs.open("/sys/class/c").unwrap();
         assert_eq!(read_text(&*dir, "big").unwrap_err(), Errno::FBIG);
         assert!(read_text(&*dir, "fifo").is_ok_and(|text| text.is_empty()));
+        sysfs.settle();
         assert_eq!(dir.write("fifo", b"1").unwrap_err(), Errno::NXIO);
         assert_eq!(dir.write("big", b"").unwrap_err(), Errno::INVAL);
     }

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Finds the parents on every bus, and reads what their bus says about them.
+
+use std::collections::BTreeMap;
+
+use super::{Layout, LiveMarks, TYPES, detect};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::name::{is_component, node_name};
+use crate::model::{Parent, PciAddress, PciFacts, Type};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text, resolve};
+
+/// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
+/// on any other are found through their class.
+const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
+
+/// Links to every parent of the merged kernel.
+const CLASS: &str = "/sys/class/mdev_bus";
+
+/// Where a parent is, before anything is read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `/sys/devices/...`
+    pub syspath: String,
+    /// `pci`, `css`, `matrix`, `mtty`, ...
+    pub subsystem: String,
+}
+
+impl Place {
+    /// Last component of the path.
+    pub fn sysname(&self) -> &str {
+        basename(&self.syspath)
+    }
+
+    /// Node name.
+    pub fn name(&self) -> String {
+        node_name(&self.subsystem, self.sysname())
+    }
+}
+
+/// Every parent, by path. A link that leads nowhere is logged and left out.
+pub fn places(sysfs: &dyn Sysfs) -> Vec<Place> {
+    let mut found = BTreeMap::new();
+    for bus in BUSES {
+        scan_bus(sysfs, bus, &mut found);
+    }
+    scan_class(sysfs, &mut found);
+    found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect()
+}
+
+fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) {
+    let path = format!("/sys/bus/{bus}/devices");
+    scan(sysfs, &path, &mut |dir, name| {
+        if dir.meta(&format!("{name}/{TYPES}")).is_err() {
+            return;
+        }
+        if let Some(syspath) = follow(dir, name) {
+            found.insert(syspath, bus.to_owned());
+        }
+    });
+}
+
+fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) {
+    scan(sysfs, CLASS, &mut |dir, name| {
+        let Some(syspath) = follow(dir, name) else { return };
+        if found.contains_key(&syspath) {
+            return;
+        }
+        match dir.link(&format!("{name}/subsystem")) {
+            Ok(target) => {
+                found.insert(syspath, basename(&target).to_owned());
+            }
+            Err(errno) => log::warn!("{}/{name}: left out, its subsystem cannot be read: {errno}", dir.path()),
+        }
+    });
+}
+
+fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) {
+    let dir = match sysfs.open(path) {
+        Ok(dir) => dir,
+        // A kernel without this bus.
+        Err(Errno::NOENT) => return,
+        Err(errno) => {
+            log::warn!("{path}: cannot be opened: {errno}; its devices are not listed");
+            return;
+        }
+    };
+    if let Err(errno) = dir.list(&mut |name, _| visit(&*dir, name)) {
+        log::warn!("{path}: cannot be listed to its end: {errno}");
+    }
+}
+
+fn follow(dir: &dyn Dir, name: &str) -> Option<String> {
+    let target = dir.link(name).ok().and_then(|target| resolve(dir.path(), &target));
+    if target.is_none() {
+        log::warn!("{}/{name}: left out, not a link that leads anywhere", dir.path());
+    }
+    target
+}
+
+/// Finds the parent that a user means: by node name, by address in any case, by path in sysfs or by link.
+pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
+    let missing = || {
+        let message = format!(
+            "there is no parent device '{}' here; list the parents to see which there are",
+            text.escape_debug()
+        );
+        Error::new(ErrorCode::NoParent, Errno::NODEV, message)
+    };
+    if text.starts_with('/') {
+        let path = resolve("/", text).ok_or_else(missing)?;
+        let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
+        let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
+        return places(sysfs).into_iter().find(wanted).ok_or_else(missing);
+    }
+    if !is_component(text) {
+        let message = format!("'{}' is not the name of a parent device", text.escape_debug());
+        return Err(Error::invalid(message));
+    }
+    if let Some(address) = pci_address(text) {
+        return find_pci(sysfs, &address).unwrap_or_else(|| Err(missing()));
+    }
+    let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
+    places(sysfs).into_iter().find(same).ok_or_else(missing)
+}
+
+/// The address in `0000:86:00.0` and in `pci_0000_86_00_0`.
+fn pci_address(text: &str) -> Option<PciAddress> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let lower = text.to_ascii_lowercase();
+    let fields: Vec<&str> = lower.strip_prefix("pci_")?.split('_').collect();
+    let [domain, bus, slot, function] = fields[..] else { return None };
+    format!("{domain}:{bus}:{slot}.{function}").parse().ok()
+}
+
+/// The short way for the most common kind of name. `None`: no such PCI device.
+fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Place>> {
+    let dir = sysfs.open("/sys/bus/pci/devices").ok()?;
+    let sysname = address.to_string();
+    let target = dir.link(&sysname).ok()?;
+    let syspath = resolve(dir.path(), &target)?;
+    if dir.meta(&format!("{sysname}/{TYPES}")).is_err() {
+        let message = format!(
+            "PCI device {sysname} cannot create mediated devices (it has no {TYPES}); load the vendor driver that offers them"
+        );
+        return Some(Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(syspath)));
+    }
+    Some(Ok(Place { syspath, subsystem: "pci".to_owned() }))
+}
+
+/// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.
+pub fn read_parent(sysfs: &dyn Sysfs, place: &Place, with_types: bool) -> IoResult<Parent> {
+    let dir = sysfs.open(&place.syspath)?;
+    let (layout, types): (&dyn Layout, Vec<Type>) =
+        if with_types { super::types::read_types(&*dir)? } else { (detect(&LiveMarks { parent: &*dir }), Vec::new()) };
+    let uevent = read_text(&*dir, "uevent").unwrap_or_default();
+    let driver = uevent_value(&uevent, "DRIVER").map(str::to_owned);
+    Ok(Parent {
+        name: place.name(),
+        sysname: place.sysname().to_owned(),
+        syspath: place.syspath.clone(),
+        subsystem: place.subsystem.clone(),
+        layout: layout.kind(),
+        driver: driver.or_else(|| link_name(&*dir, "driver")),
+        numa_node: numa_node(&*dir),
+        iommu_group: link_name(&*dir, "iommu_group").and_then(|group| group.parse().ok()),
+        physical_function: link_name(&*dir, "physfn").map(|sysname| node_name("pci", &sysname)),
+        pci: pci_facts(&*dir, place, &uevent),
+        types,
+    })
+}
+
+/// Last component of a link, where there is one.
+pub fn link_name(dir: &dyn Dir, name: &str) -> Option<String> {
+    dir.link(name).ok().map(|target| basename(&target).to_owned())
+}
+
+/// The kernel says -1 where there is no NUMA.
+fn numa_node(dir: &dyn Dir) -> Option<i32> {
+    read_text(dir, "numa_node").ok()?.trim().parse().ok().filter(|node| *node >= 0)
+}
+
+/// The uevent file has most of it in one read; the single files are asked when it has not.
+fn pci_facts(dir: &dyn Dir, place: &Place, uevent: &str) -> Option<PciFacts> {
+    if place.subsystem != "pci" {
+        return None;
+    }
+    let address = place.sysname().parse().ok()?;
+    let from_uevent = || {
+        let (vendor, product) = uevent_value(uevent, "PCI_ID")?.split_once(':')?;
+        Some((hex(vendor)?, hex(product)?, hex(uevent_value(uevent, "PCI_CLASS")?)?))
+    };
+    let from_files = || {
+        let number = |name: &str| hex(read_text(dir, name).ok()?.trim().trim_start_matches("0x"));
+        Some((number("vendor")?, number("device")?, number("class")?))
+    };
+    let (vendor, product, class) = from_uevent().or_else(from_files)?;
+    Some(PciFacts { address, vendor: vendor as u16, product: product as u16, class })
+}
+
+fn hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 16).ok()
+}
+
+fn uevent_value<'a>(uevent: &'a str, key: &str) -> Option<&'a str> {
+    uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// Node name of the device above a parent; `computer` where there is none that libvirt would show.
+pub fn node_above(syspath: &str) -> String {
+    match basename(dirname(syspath)).parse::<PciAddress>() {
+        Ok(address) => node_name("pci", &address.to_string()),
+        Err(_) => "computer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pci_parent_has_two_spellings_in_any_case() {
+        for text in ["0000:AF:00.0", "pci_0000_af_00_0", "PCI_0000_AF_00_0"] {
+            assert_eq!(pci_address(text).unwrap().to_string(), "0000:af:00.0", "{text}");
+        }
+        for text in ["pci_0000_af_00", "pci_0000_af_00_0_1", "pci_0000_zz_00_0", "mtty"] {
+            assert!(pci_address(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_node_above_a_parent() {
+        assert_eq!(node_above("/sys/devices/pci0000:80/0000:80:01.0/0000:86:00.0"), "pci_0000_80_01_0");
+        assert_eq!(node_above("/sys/devices/pci0000:00/0000:00:02.0"), "computer");
+        assert_eq!(node_above("/sys/devices/virtual/mtty/mtty"), "computer");
+    }
+
+    #[test]
+    fn uevent_values_are_whole_keys() {
+        assert_eq!(uevent_value("DRIVER=i915\nPCI_ID=8086:3E92\n", "PCI_ID"), Some("8086:3E92"));
+        assert_eq!(uevent_value("PCI_ID_X=1", "PCI_ID"), None);
+    }
+}

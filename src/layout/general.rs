@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `general`: the layout of the reply to the founding proposal. The type counts `available_instances`, the device removes
+//! itself through `destroy`.
+
+use uuid::Uuid;
+
+use super::{
+    CreateRequest, Layout, Marks, TYPES, check_group, check_instances, no_params, open_type, write_create, write_remove,
+};
+use crate::error::Result;
+use crate::model::LayoutKind;
+use crate::sysfs::Dir;
+
+#[derive(Debug)]
+pub(super) struct General;
+
+impl Layout for General {
+    fn kind(&self) -> LayoutKind {
+        LayoutKind::General
+    }
+
+    /// The merged kernel gives every type a `device_api`, and it came with that kernel; a single type that lost its own
+    /// to a fault must not turn the whole parent into something else.
+    fn detect(&self, parent: &dyn Marks) -> bool {
+        parent.parent_has(TYPES)
+            && parent.any_type_has(LayoutKind::General.instances_attr())
+            && !parent.any_type_has("device_api")
+    }
+
+    fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        check(&*open_type(parent, request.type_id)?, request)
+    }
+
+    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        let kind = open_type(parent, request.type_id)?;
+        check(&*kind, request)?;
+        write_create(&*kind, request)
+    }
+
+    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
+        write_remove(parent, &format!("{uuid}/destroy"), b"1", uuid)
+    }
+
+    fn type_link(&self) -> &'static str {
+        "type"
+    }
+
+    fn has_iommu_group(&self) -> bool {
+        false
+    }
+
+    fn shows_creation(&self) -> bool {
+        true
+    }
+}
+
+fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    if request.params.is_some() {
+        return Err(no_params(request.type_id));
+    }
+    check_group(kind, request)?;
+    check_instances(kind, request.type_id, LayoutKind::General.instances_attr())
+}

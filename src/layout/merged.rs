@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `mdev`: the layout that was merged in Linux 4.10. See drivers/vfio/mdev/mdev_sysfs.c.
+
+use uuid::Uuid;
+
+use super::{
+    CreateRequest, Layout, Marks, TYPES, check_instances, no_group, no_params, open_type, write_create, write_remove,
+};
+use crate::error::Result;
+use crate::model::LayoutKind;
+use crate::sysfs::Dir;
+
+#[derive(Debug)]
+pub(super) struct Merged;
+
+impl Layout for Merged {
+    fn kind(&self) -> LayoutKind {
+        LayoutKind::Mdev
+    }
+
+    fn detect(&self, parent: &dyn Marks) -> bool {
+        parent.parent_has(TYPES)
+    }
+
+    fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        check(&*open_type(parent, request.type_id)?, request)
+    }
+
+    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        let kind = open_type(parent, request.type_id)?;
+        check(&*kind, request)?;
+        write_create(&*kind, request)
+    }
+
+    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
+        write_remove(parent, &format!("{uuid}/remove"), b"1", uuid)
+    }
+
+    fn type_link(&self) -> &'static str {
+        "mdev_type"
+    }
+
+    fn has_iommu_group(&self) -> bool {
+        true
+    }
+}
+
+fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    if request.group.is_some() {
+        return Err(no_group(request.type_id));
+    }
+    if request.params.is_some() {
+        return Err(no_params(request.type_id));
+    }
+    check_instances(kind, request.type_id, LayoutKind::Mdev.instances_attr())
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
+//! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
+
+use uuid::Uuid;
+
+use super::{
+    CreateRequest, Layout, Marks, check_group, check_instances, lock_type, no_params, open_type, write_create,
+    write_remove,
+};
+use crate::error::{Error, Result};
+use crate::model::LayoutKind;
+use crate::sysfs::{Dir, Errno};
+
+/// A write of no bytes never reaches the driver; `echo ""` is this.
+const CLEAR: &[u8] = b"\n";
+
+#[derive(Debug)]
+pub(super) struct Rfc;
+
+impl Layout for Rfc {
+    fn kind(&self) -> LayoutKind {
+        LayoutKind::Rfc
+    }
+
+    fn detect(&self, parent: &dyn Marks) -> bool {
+        parent.parent_has("mdev_destroy")
+    }
+
+    fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        check(&*open_type(parent, request.type_id)?, request).map(drop)
+    }
+
+    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        let kind = open_type(parent, request.type_id)?;
+        let _others_wait = lock_type(&*kind)?;
+        if !check(&*kind, request)? {
+            return write_create(&*kind, request);
+        }
+        // Without parameters of our own, those of a creator that was killed half-way must not become ours.
+        let params = request.params.map_or(CLEAR, str::as_bytes);
+        let set = write_params(&*kind, params);
+        let result = set.and_then(|()| write_create(&*kind, request));
+        if request.params.is_some() {
+            // Also when the create failed, and even when setting them did: the driver may have taken part of them.
+            match write_params(&*kind, CLEAR) {
+                Ok(()) => {}
+                // The parent went away, and its parameters with it.
+                Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
+                Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
+            }
+        }
+        result
+    }
+
+    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
+        write_remove(parent, "mdev_destroy", uuid.to_string().as_bytes(), uuid)
+    }
+
+    fn type_link(&self) -> &'static str {
+        "mdev_type"
+    }
+
+    fn has_iommu_group(&self) -> bool {
+        false
+    }
+
+    fn shows_creation(&self) -> bool {
+        true
+    }
+}
+
+/// True when the type takes parameters.
+fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
+    let has_params = match kind.meta("params") {
+        Ok(_) => true,
+        Err(Errno::NOENT) => false,
+        Err(errno) => return Err(Error::io("look at", &format!("{}/params", kind.path()), errno)),
+    };
+    if request.params.is_some() && !has_params {
+        return Err(no_params(request.type_id));
+    }
+    check_group(kind, request)?;
+    check_instances(kind, request.type_id, LayoutKind::Rfc.instances_attr())?;
+    Ok(has_params)
+}
+
+fn write_params(kind: &dyn Dir, value: &[u8]) -> Result<()> {
+    kind.write("params", value).map_err(|errno| {
+        let action = if value == CLEAR { "clear" } else { "write" };
+        Error::io(action, &format!("{}/params", kind.path()), errno)
+    })
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
+
+use std::cmp::Ordering;
+
+use super::{LAYOUTS, Layout, Marks, TYPES};
+use crate::model::Type;
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, read_text};
+
+/// Files that take orders; reading them is refused, so the attempt is spared.
+const WRITE_ONLY: [&str; 2] = ["create", "params"];
+
+/// The proposal's own class attributes come first in a dump, in its order.
+const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", "requires_group"];
+
+/// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
+/// left out; a parent without the folder is an error.
+pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
+    let dir = parent.open(TYPES)?;
+    let mut types = Vec::new();
+    dir.list(&mut |id, kind| {
+        if kind == EntryKind::Dir {
+            types.extend(read_type(&*dir, id));
+        }
+    })?;
+    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    let layout = super::detect(&Seen { parent, types: &types });
+    for kind in &mut types {
+        kind.available_instances = available(kind, layout.kind().instances_attr(), dir.path());
+    }
+    Ok((layout, types))
+}
+
+/// One type of an open parent, under its layout's rules.
+pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Option<Type>> {
+    let dir = parent.open(TYPES)?;
+    Ok(read_type(&*dir, id).map(|mut kind| {
+        kind.available_instances = available(&kind, layout.kind().instances_attr(), dir.path());
+        kind
+    }))
+}
+
+/// The marks of a parent whose types have been read already.
+struct Seen<'a> {
+    parent: &'a dyn Dir,
+    types: &'a [Type],
+}
+
+impl Marks for Seen<'_> {
+    fn parent_has(&self, name: &str) -> bool {
+        name == TYPES || self.parent.meta(name).is_ok()
+    }
+
+    fn any_type_has(&self, name: &str) -> bool {
+        self.types.iter().any(|kind| kind.attribute(name).is_some())
+    }
+}
+
+fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
+    let dir = match types.open(id) {
+        Ok(dir) => dir,
+        Err(errno) => {
+            log::warn!("{}/{id}: left out, cannot be opened: {errno}", types.path());
+            return None;
+        }
+    };
+    let mut kind = Type { id: id.to_owned(), ..Type::default() };
+    let listed = dir.list(&mut |name, entry| {
+        if entry == EntryKind::File {
+            take_attribute(&*dir, name, &mut kind);
+        }
+    });
+    if let Err(errno) = listed {
+        log::warn!("{}: left out, cannot be listed: {errno}", dir.path());
+        return None;
+    }
+    kind.attributes.sort_unstable_by(|(a, _), (b, _)| dump_rank(a).cmp(&dump_rank(b)).then_with(|| a.cmp(b)));
+    Some(kind)
+}
+
+fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type) {
+    if name == "params" {
+        kind.has_params = true;
+    }
+    if WRITE_ONLY.contains(&name) {
+        return;
+    }
+    let text = match read_text(dir, name) {
+        Ok(text) => text,
+        // Write-only, or gone since the listing.
+        Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
+        Err(errno) => {
+            log::warn!("{}/{name}: left out, cannot be read: {errno}", dir.path());
+            return;
+        }
+    };
+    match name {
+        "name" => {
+            kind.name = Some(text).filter(|name| !name.is_empty());
+            return;
+        }
+        "device_api" => kind.device_api = Some(text.clone()),
+        "description" => kind.description = Some(text.clone()),
+        "requires_group" => kind.requires_group = text.trim() != "0",
+        _ => {}
+    }
+    kind.attributes.push((name.to_owned(), text));
+}
+
+fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
+    let count = kind.attribute(attr).and_then(parse_count);
+    if count.is_none() {
+        log::warn!("{types}/{}/{attr}: no number can be had from it; the number of instances is not known", kind.id);
+    }
+    count
+}
+
+/// A count as drivers print it; some print -1 or fractions when they are confused, and then the count is not known.
+pub fn parse_count(text: &str) -> Option<u32> {
+    let digits = text.trim();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) { None } else { digits.parse().ok() }
+}
+
+fn dump_rank(name: &str) -> usize {
+    RFC_ORDER.iter().position(|own| *own == name).unwrap_or(RFC_ORDER.len())
+}
+
+/// Numbers by value, before everything else by text.
+pub fn compare_ids(a: &str, b: &str) -> Ordering {
+    match (parse_count(a), parse_count(b)) {
+        (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+/// True when some layout counts instances under this name.
+pub fn is_instances_attr(name: &str) -> bool {
+    LAYOUTS.iter().any(|layout| layout.kind().instances_attr() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_sort_by_value() {
+        let mut ids = ["i915-GVTg_V5_4", "12", "11", "9", "100", "i915-GVTg_V5_1"];
+        ids.sort_unstable_by(|a, b| compare_ids(a, b));
+        assert_eq!(ids, ["9", "11", "12", "100", "i915-GVTg_V5_1", "i915-GVTg_V5_4"]);
+    }
+
+    #[test]
+    fn a_count_is_digits_only() {
+        assert_eq!(parse_count("16\n"), Some(16));
+        for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32", "99999999999"] {
+            assert_eq!(parse_count(bad), None, "{bad}");
+        }
+    }
+}
