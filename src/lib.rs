@@ -33,3 +33,4 @@ pub mod layout;
 pub mod lock;
 pub mod model;
 pub mod sysfs;
+pub mod xml;

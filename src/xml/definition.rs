@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The `<device>` of a create request. One parser takes the union of both dialects, elements in any order.
+//!
+//! Whatever is asked for is either done or refused: an element that is not known, and one that is given twice, is an error.
+//! Elements that only report something are read over, so that every dump of a device, ours or libvirt's, asks for the
+//! same device again: `<path>`, `<devnode>` and `<driver>` beside the capability, `<iommuGroup>`, `<parent_addr>` and
+//! `<owner>` inside it (the owner of a new device is the one whom the connection names).
+//!
+//! | element | accepted |
+//! |---|---|
+//! | `name` | at most 255 bytes, no `/`, no control characters, not `.` or `..`; empty and libvirt's `new device` are none |
+//! | `parent` | a node name or an address (a name without `/`), or an absolute path below `/sys` without `.` and `..` |
+//! | `type` | `id` is required and obeys the rules of `name`; it may be the name of the type |
+//! | `uuid` | 36 characters with dashes, or 32 hexadecimal digits |
+//! | `group` | a decimal number from 1 to 4294967295; 0 is no group's number |
+//! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
+//! | `attr` | `name` is a file of the device (the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
+//!
+//! White space around `name`, `parent`, `uuid` and `group` does not count.
+
+use super::chars::{is_space, shown};
+use super::reader::{Limits, Reader, Tag};
+use crate::error::Result;
+use crate::model::DeviceDef;
+use crate::model::name::{is_component, parse_uuid};
+
+/// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
+const LIMITS: Limits = Limits { bytes: 1024 * 1024, depth: 32 };
+
+/// Each adapter, domain and control domain of the AP matrix is one attribute, and there may be 256 of each.
+const MAX_ATTRS: usize = 1024;
+
+/// sysfs takes at most one page, less the NUL that the kernel puts at its end.
+const MAX_VALUE: usize = 4095;
+
+/// libvirt's name for a device that has none.
+const NO_NAME: &str = "new device";
+
+/// Reads a device definition in either dialect.
+pub fn parse_device(text: &[u8]) -> Result<DeviceDef> {
+    let mut reader = Reader::new(text, LIMITS)?;
+    let root = reader.root("device")?;
+    reader.only(&root, &[])?;
+    let mut parser = Parser { reader, def: DeviceDef::default() };
+    parser.device(&root)?;
+    parser.reader.finish()?;
+    Ok(parser.def)
+}
+
+struct Parser<'a> {
+    reader: Reader<'a>,
+    def: DeviceDef,
+}
+
+impl<'a> Parser<'a> {
+    fn device(&mut self, root: &Tag<'a>) -> Result<()> {
+        let mut seen = Vec::new();
+        while let Some(tag) = self.reader.child()? {
+            match tag.name {
+                "path" | "devnode" | "driver" => {
+                    self.reader.skip()?;
+                    continue;
+                }
+                "name" | "parent" | "capability" => self.once(&mut seen, &tag, root)?,
+                _ => return Err(self.unknown(&tag, root)),
+            }
+            match tag.name {
+                "name" => self.name(&tag)?,
+                "parent" => self.parent(&tag)?,
+                _ => self.capability(&tag)?,
+            }
+        }
+        if seen.contains(&"capability") {
+            return Ok(());
+        }
+        Err(self.reader.wrong(root.at, "the device has no <capability type='mdev'>, which says what to create"))
+    }
+
+    fn capability(&mut self, capability: &Tag<'a>) -> Result<()> {
+        self.reader.only(capability, &["type"])?;
+        let kind = self.required(capability, "type")?;
+        if kind != "mdev" {
+            let sentence = format!("a capability of type {} cannot be created; only 'mdev' can", shown(&kind));
+            return Err(self.reader.wrong(capability.at, sentence));
+        }
+        let mut seen = Vec::new();
+        while let Some(tag) = self.reader.child()? {
+            match tag.name {
+                "iommuGroup" | "parent_addr" | "owner" => {
+                    self.reader.skip()?;
+                    continue;
+                }
+                "attr" => {
+                    self.attr(&tag)?;
+                    continue;
+                }
+                "type" | "uuid" | "group" | "params" => self.once(&mut seen, &tag, capability)?,
+                _ => return Err(self.unknown(&tag, capability)),
+            }
+            match tag.name {
+                "type" => self.type_id(&tag)?,
+                "uuid" => self.uuid(&tag)?,
+                "group" => self.group(&tag)?,
+                _ => self.params(&tag)?,
+            }
+        }
+        if seen.contains(&"type") {
+            return Ok(());
+        }
+        Err(self.reader.wrong(capability.at, "the capability has no <type id='...'/>, which says what to create"))
+    }
+
+    fn once(&self, seen: &mut Vec<&'a str>, tag: &Tag<'a>, parent: &Tag<'a>) -> Result<()> {
+        if seen.contains(&tag.name) {
+            let sentence = format!("a second <{}> inside <{}>; only one is accepted", tag.name, parent.name);
+            return Err(self.reader.wrong(tag.at, sentence));
+        }
+        seen.push(tag.name);
+        Ok(())
+    }
+
+    fn unknown(&self, tag: &Tag<'a>, parent: &Tag<'a>) -> crate::error::Error {
+        let name = shown(tag.name);
+        self.reader.wrong(tag.at, format!("unknown element {name} inside <{}> of a device to create", parent.name))
+    }
+
+    fn required(&self, tag: &Tag<'a>, name: &str) -> Result<String> {
+        let value = tag.attributes.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone().into_owned());
+        value.ok_or_else(|| self.reader.wrong(tag.at, format!("<{}> has no attribute '{name}'", tag.name)))
+    }
+
+    /// The text of a simple element, without the white space around it.
+    fn trimmed(&mut self, tag: &Tag<'a>) -> Result<String> {
+        self.reader.only(tag, &[])?;
+        Ok(self.reader.content(tag)?.trim_matches(is_space).to_owned())
+    }
+
+    fn name(&mut self, tag: &Tag<'a>) -> Result<()> {
+        let name = self.trimmed(tag)?;
+        if name.is_empty() || name == NO_NAME {
+            return Ok(());
+        }
+        if !is_plain_component(&name) {
+            return Err(self.bad_name(tag, "name", &name, "a device name"));
+        }
+        self.def.name = Some(name);
+        Ok(())
+    }
+
+    fn parent(&mut self, tag: &Tag<'a>) -> Result<()> {
+        let mut parent = self.trimmed(tag)?;
+        if parent.ends_with('/') {
+            parent.pop();
+        }
+        let good = match parent.strip_prefix("/sys/") {
+            Some(below) => parent.len() <= MAX_VALUE && below.split('/').all(is_plain_component),
+            None => is_plain_component(&parent),
+        };
+        if !good {
+            let sentence = format!(
+                "<parent> is {}; a node name (pci_0000_86_00_0), an address (0000:86:00.0) or an absolute path below /sys was expected",
+                shown(&parent)
+            );
+            return Err(self.reader.wrong(tag.at, sentence));
+        }
+        self.def.parent = Some(parent);
+        Ok(())
+    }
+
+    fn type_id(&mut self, tag: &Tag<'a>) -> Result<()> {
+        self.reader.only(tag, &["id"])?;
+        let id = self.required(tag, "id")?;
+        self.reader.nothing(tag)?;
+        if !is_plain_component(&id) {
+            return Err(self.bad_name(tag, "type", &id, "a type id"));
+        }
+        self.def.type_id = id;
+        Ok(())
+    }
+
+    fn bad_name(&self, tag: &Tag<'a>, element: &str, value: &str, what: &str) -> crate::error::Error {
+        let sentence = format!(
+            "<{element}> gives {}, which is not {what}: 1 to 255 bytes, no '/', no control characters, not '.' or '..'",
+            shown(value)
+        );
+        self.reader.wrong(tag.at, sentence)
+    }
+
+    fn uuid(&mut self, tag: &Tag<'a>) -> Result<()> {
+        let text = self.trimmed(tag)?;
+        self.def.uuid = parse_uuid(&text);
+        if self.def.uuid.is_some() {
+            return Ok(());
+        }
+        let length = text.chars().count();
+        let sentence = format!(
+            "<uuid> is {}, {length} characters long; a UUID has 36 with its dashes, or 32 hexadecimal digits",
+            shown(&text)
+        );
+        Err(self.reader.wrong(tag.at, sentence))
+    }
+
+    fn group(&mut self, tag: &Tag<'a>) -> Result<()> {
+        let text = self.trimmed(tag)?;
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<u32>() {
+            Ok(0) => {
+                Err(self.reader.wrong(tag.at, "<group> is 0; group numbers begin at 1, leave it out for no group"))
+            }
+            Ok(number) if digits => {
+                self.def.group = Some(number);
+                Ok(())
+            }
+            _ => {
+                let sentence =
+                    format!("<group> is {}; a decimal number from 1 to {} was expected", shown(&text), u32::MAX);
+                Err(self.reader.wrong(tag.at, sentence))
+            }
+        }
+    }
+
+    fn params(&mut self, tag: &Tag<'a>) -> Result<()> {
+        self.reader.only(tag, &[])?;
+        let text = self.reader.content(tag)?;
+        let params = without_quotes(&text);
+        if params.contains('\n') {
+            return Err(self.reader.wrong(tag.at, "<params> holds a newline; the parameters must be one line"));
+        }
+        if params.len() > MAX_VALUE {
+            return Err(self.reader.wrong(tag.at, too_long("<params>", params)));
+        }
+        self.def.params = Some(params.to_owned()).filter(|p| !p.is_empty());
+        Ok(())
+    }
+
+    fn attr(&mut self, tag: &Tag<'a>) -> Result<()> {
+        self.reader.only(tag, &["name", "value"])?;
+        let (name, value) = (self.required(tag, "name")?, self.required(tag, "value")?);
+        self.reader.nothing(tag)?;
+        if !is_plain_component(&name) {
+            return Err(self.bad_name(tag, "attr", &name, "the name of an attribute"));
+        }
+        if value.is_empty() {
+            let sentence = format!("<attr> {} has an empty value, which cannot be written to a device", shown(&name));
+            return Err(self.reader.wrong(tag.at, sentence));
+        }
+        if value.len() > MAX_VALUE {
+            return Err(self.reader.wrong(tag.at, too_long(&format!("<attr> {}", shown(&name)), &value)));
+        }
+        if self.def.attributes.len() == MAX_ATTRS {
+            let sentence = format!("more than {MAX_ATTRS} <attr> elements");
+            return Err(self.reader.fail(crate::error::ErrorCode::XmlLimit, tag.at, sentence));
+        }
+        self.def.attributes.push((name, value));
+        Ok(())
+    }
+}
+
+fn too_long(what: &str, value: &str) -> String {
+    format!("{what} is {} bytes long; sysfs takes at most {MAX_VALUE}", value.len())
+}
+
+fn is_plain_component(text: &str) -> bool {
+    is_component(text) && !text.chars().any(char::is_control)
+}
+
+/// The text inside one matched pair of enclosing quotes, or the text itself.
+pub(super) fn without_quotes(text: &str) -> &str {
+    ['\'', '"'].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(text)
+}

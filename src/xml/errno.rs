@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Names of errnos. Their numbers differ between architectures, so a dumped host names them.
+
+macro_rules! table {
+    ($($name:ident)*) => {
+        /// Every errno that a read of sysfs was seen or is documented to give, and the usual ones of drivers.
+        const TABLE: &[(&str, i32)] = &[$((stringify!($name), libc::$name)),*];
+    };
+}
+
+table! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST EXDEV
+    ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK
+    ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP ENODATA ETIME ENOLINK ECOMM EPROTO EBADMSG EOVERFLOW EILSEQ EUSERS
+    EOPNOTSUPP ENOBUFS ENOTCONN ESHUTDOWN ETIMEDOUT ECONNRESET ECONNREFUSED EHOSTDOWN EALREADY EINPROGRESS ESTALE EUCLEAN
+    EREMOTEIO ENOMEDIUM EMEDIUMTYPE ECANCELED EKEYREJECTED
+}
+
+/// The largest number that the kernel uses for an error.
+const MAX_ERRNO: i32 = 4095;
+
+/// `EIO`, or the number where it has no name here.
+pub(super) fn name(errno: i32) -> String {
+    match TABLE.iter().find(|(_, number)| *number == errno) {
+        Some((name, _)) => (*name).to_owned(),
+        None => errno.to_string(),
+    }
+}
+
+/// The number behind a name, or behind its digits.
+pub(super) fn number(text: &str) -> Option<i32> {
+    if let Some((_, number)) = TABLE.iter().find(|(name, _)| *name == text) {
+        return Some(*number);
+    }
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|n| digits && (1..=MAX_ERRNO).contains(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_comes_back() {
+        assert_eq!(name(5), "EIO");
+        (1..=MAX_ERRNO).for_each(|n| assert_eq!(number(&name(n)), Some(n)));
+        for bad in ["", "0", "-5", "+5", "4096", "eio", "EWHAT"] {
+            assert_eq!(number(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The `<hostdev>` element that gives a device to a libvirt domain.
+
+use super::writer::Writer;
+use crate::model::{Device, LayoutKind, PciAddress};
+
+/// By UUID for a device on the mdev bus; a `vendor-vfio` one has no bus, and is the PCI function itself.
+pub fn hostdev(d: &Device) -> String {
+    let mut w = Writer::default();
+    if d.layout == LayoutKind::VendorVfio {
+        // managed='no': rebinding the function to vfio-pci, as libvirt would do for 'yes', undoes the vendor driver's work.
+        w.open("hostdev", &[("mode", &"subsystem"), ("type", &"pci"), ("managed", &"no")]);
+        w.open("source", &[]);
+        if let Some(address) = function(d) {
+            w.address(&address);
+        }
+    } else {
+        w.open("hostdev", &[("mode", &"subsystem"), ("type", &"mdev"), ("model", &model(d))]);
+        w.open("source", &[]);
+        w.empty("address", &[("uuid", &d.uuid.hyphenated())]);
+    }
+    w.finish()
+}
+
+fn function(d: &Device) -> Option<PciAddress> {
+    d.syspath.rsplit('/').next()?.parse().ok()
+}
+
+/// The older layouts have no `device_api`; their devices are `vfio-pci` but for the two kinds of s390.
+fn model(d: &Device) -> &str {
+    match &d.device_api {
+        Some(api) => api,
+        None if d.parent == "ap_matrix" => "vfio-ap",
+        None if d.parent.starts_with("css_") => "vfio-ccw",
+        None => "vfio-pci",
+    }
+}
