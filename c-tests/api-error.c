@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How errors and logs behave: whose they are, when they come and when they go. */
+#include <pthread.h>
+
+#include "host.h"
+
+static struct mdev_conn *conn;
+
+/* Leaves an error behind that names this text. */
+static void fail_with(const char *name)
+{
+	struct mdev_device *dev = NULL;
+
+	T_INT(mdev_conn_lookup_by_name(conn, name, &dev), -ENODEV);
+	T_HAS(host_message(), name);
+}
+
+static void an_error_tells_all(void)
+{
+	struct mdev_device *dev = NULL;
+	const struct mdev_error *err;
+
+	T_INT(mdev_conn_lookup_by_name(conn, "no_such_node", &dev), -ENODEV);
+	err = mdev_last_error();
+	T_NEED(err != NULL);
+	T_INT(mdev_error_get_errno(err), ENODEV);
+	T_INT(mdev_error_get_code(err), MDEV_ERROR_NO_NODE);
+	T_HAS(mdev_error_get_message(err), "no_such_node");
+	T_OK(!strchr(mdev_error_get_message(err), '\n'));
+}
+
+/* Every call that can fail starts clean, also when it then succeeds. */
+static void success_clears(void)
+{
+	const struct mdev_type *type = NULL, *const *types = NULL;
+	struct mdev_device *dev = NULL, *parent = NULL, **list = NULL;
+	struct mdev_conn *other = NULL;
+	char *text = NULL;
+
+#define CLEARS(call)                                                                                                   \
+	do {                                                                                                           \
+		fail_with("node_that_is_not_there");                                                                   \
+		T_OK((call) >= 0);                                                                                     \
+		T_OKF(mdev_last_error() == NULL, "%s clears the error", #call);                                        \
+	} while (0)
+
+	CLEARS(mdev_conn_open(&other, HOST_URI, 0));
+	CLEARS(mdev_conn_list(conn, &list, 0));
+	CLEARS(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent));
+	CLEARS(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0));
+	CLEARS(mdev_device_get_xml(dev, &text, 0));
+	free(text);
+	CLEARS(mdev_device_get_qemu_device(dev, &text));
+	free(text);
+	CLEARS(mdev_device_list_types(parent, &types));
+	CLEARS(mdev_device_find_type(parent, "11", &type));
+	CLEARS(mdev_conn_dump_xml(conn, &text, 0));
+	free(text);
+	CLEARS(mdev_conn_set_owner(conn, "me"));
+	CLEARS(mdev_device_destroy(dev, 0));
+#undef CLEARS
+	mdev_device_list_free(list);
+	mdev_device_unref(dev);
+	mdev_device_unref(parent);
+	mdev_conn_unref(other);
+}
+
+/* Cleaning up after a failure must not lose what failed. */
+static void housekeeping_keeps(void)
+{
+	const struct mdev_type *type = NULL;
+	struct mdev_device *dev = NULL, **list = NULL;
+	struct mdev_conn *other = NULL;
+	const struct mdev_error *err;
+	unsigned int n = 0;
+
+	T_INT(mdev_conn_open(&other, HOST_URI, 0), 0);
+	T_INT(mdev_conn_lookup_by_name(conn, RFC_PARENT, &dev), 0);
+	T_INT(mdev_device_find_type(dev, "11", &type), 0);
+	T_OK(mdev_conn_list(conn, &list, 0) > 0);
+	T_INT(mdev_type_get_available_instances(type, &n), 0);
+
+#define KEEPS(statement)                                                                                               \
+	do {                                                                                                           \
+		statement;                                                                                             \
+		err = mdev_last_error();                                                                               \
+		T_OKF(err && strstr(mdev_error_get_message(err), "first_failure"), "%s keeps the error", #statement);  \
+	} while (0)
+
+	fail_with("first_failure");
+	KEEPS(mdev_conn_ref(conn));
+	KEEPS(mdev_conn_unref(conn));
+	KEEPS(mdev_device_ref(dev));
+	KEEPS(mdev_device_unref(dev));
+	KEEPS(mdev_conn_ref(NULL));
+	KEEPS(mdev_device_ref((struct mdev_device *)(void *)conn));
+	KEEPS(mdev_conn_unref(NULL));
+	KEEPS(mdev_device_unref(NULL));
+	KEEPS(mdev_device_list_free(NULL));
+	KEEPS(mdev_device_list_free(list));
+	KEEPS(mdev_conn_unref(other));
+	KEEPS(mdev_type_get_id(type));
+	KEEPS(mdev_type_get_name(type));
+	KEEPS(mdev_type_get_device_api(type));
+	KEEPS(mdev_type_get_description(type));
+	KEEPS(mdev_type_get_attr(type, "heads"));
+	KEEPS(mdev_type_get_attr(type, "no_such"));
+	KEEPS(mdev_type_get_attr(NULL, NULL));
+	KEEPS(mdev_error_get_code(err));
+	KEEPS(mdev_error_get_errno(err));
+	KEEPS(mdev_error_get_path(err));
+	KEEPS(mdev_version());
+	KEEPS(mdev_set_log_handler(NULL, NULL, 0));
+#undef KEEPS
+	mdev_device_unref(dev);
+}
+
+struct other_thread {
+	pthread_barrier_t meet;
+	int clean_at_start, own_error;
+};
+
+static void *in_other_thread(void *data)
+{
+	struct other_thread *t = data;
+	struct mdev_device *dev = NULL;
+
+	t->clean_at_start = mdev_last_error() == NULL;
+	t->own_error = mdev_conn_lookup_by_name(conn, "in_other_thread", &dev) == -ENODEV && host_message() &&
+		       strstr(host_message(), "in_other_thread");
+	pthread_barrier_wait(&t->meet);
+	return NULL;
+}
+
+static void errors_belong_to_a_thread(void)
+{
+	struct other_thread t = { .clean_at_start = 0 };
+	pthread_t id;
+
+	fail_with("in_main_thread");
+	pthread_barrier_init(&t.meet, NULL, 2);
+	T_NEED(pthread_create(&id, NULL, in_other_thread, &t) == 0);
+	pthread_barrier_wait(&t.meet);
+	T_HAS(host_message(), "in_main_thread");
+	pthread_join(id, NULL);
+	T_HAS(host_message(), "in_main_thread");
+	pthread_barrier_destroy(&t.meet);
+	T_OK(t.clean_at_start);
+	T_OK(t.own_error);
+}
+
+struct log {
+	int lines, worst, broken, reentered;
+};
+
+static void on_log(int level, const char *message, void *data)
+{
+	struct log *log = data;
+
+	log->lines++;
+	if (level > log->worst)
+		log->worst = level;
+	if (!message || !*message || strchr(message, '\n'))
+		log->broken++;
+	/* A handler may ask the library; what it is told must not disturb the call that logs. */
+	if (mdev_version())
+		log->reentered++;
+}
+
+/* Something that is worth several lines on any level. */
+static void make_noise(void)
+{
+	struct mdev_device *dev = NULL;
+
+	T_INT(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0), 0);
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	mdev_device_unref(dev);
+	T_OK(mdev_conn_create_xml(conn, "<device/>", &dev, 0) < 0);
+}
+
+static void logs_reach_the_handler(void)
+{
+	struct log all = { 0 }, few = { 0 }, none = { 0 };
+
+	mdev_set_log_handler(on_log, &all, MDEV_LOG_DEBUG);
+	make_noise();
+	T_OKF(all.lines > 0, "%d lines on the debug level", all.lines);
+	T_INT(all.broken, 0);
+	T_INT(all.reentered, all.lines);
+	T_INT(all.worst <= MDEV_LOG_DEBUG, 1);
+
+	mdev_set_log_handler(on_log, &few, MDEV_LOG_WARNING);
+	make_noise();
+	T_OKF(few.lines < all.lines, "%d lines on the warning level", few.lines);
+	T_INT(few.worst <= MDEV_LOG_WARNING, 1);
+
+	mdev_set_log_handler(on_log, &none, -1);
+	make_noise();
+	T_INT(none.lines, 0);
+	mdev_set_log_handler(NULL, &none, MDEV_LOG_DEBUG);
+	make_noise();
+	T_INT(none.lines, 0);
+}
+
+int main(void)
+{
+	T_OK(mdev_last_error() == NULL);
+	conn = host_open();
+	an_error_tells_all();
+	success_clears();
+	housekeeping_keeps();
+	errors_belong_to_a_thread();
+	logs_reach_the_handler();
+	T_OK(mdev_conn_unref(conn) == NULL);
+	return t_done();
+}

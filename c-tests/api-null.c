@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every exported function with NULL for each pointer in turn, with a handle of
+ * every other kind, and with every flag bit that it does not know: -EINVAL, no
+ * out-parameter written, the error set, and nothing created or lost.
+ *
+ * A handle of the wrong kind is one of: another living handle of this library,
+ * or memory of the caller's that holds zeroes. A handle after its last unref is
+ * not promised anything, as with free().
+ *
+ * check-symbols.sh compares the functions named here with those exported.
+ */
+#include "host.h"
+
+enum kind { CONN, DEVICE, TYPE, ERROR, ZEROES, KINDS };
+
+static void *handles[KINDS];
+static char end_of_handles;
+static union {
+	char bytes[8192];
+	void *align;
+} zeroes;
+
+static struct mdev_conn *conn;
+static struct mdev_device *parent, *dev;
+static const struct mdev_type *type;
+
+/* Every out-parameter of the sweep lies in here: one memcmp tells whether any was touched. */
+static struct {
+	uint64_t before[2];
+	struct mdev_conn *conn;
+	struct mdev_device *dev, **list;
+	const struct mdev_type *type, *const *types;
+	char *text;
+	const char *word;
+	unsigned int number;
+	int sign;
+	uint64_t after[2];
+} out;
+
+#define PATTERN 0xa5
+
+static int untouched(void)
+{
+	const unsigned char *p = (const unsigned char *)&out;
+	size_t i;
+
+	for (i = 0; i < sizeof(out); i++)
+		if (p[i] != PATTERN)
+			return 0;
+	return 1;
+}
+
+/* An English sentence of one line: it can stand alone in a log. */
+static int is_sentence(const char *s)
+{
+	return s && strlen(s) > 8 && strchr(s, ' ') && !strchr(s, '\n') && !strstr(s, "os error");
+}
+
+static void refused(int line, const char *call, int rc)
+{
+	const struct mdev_error *err = mdev_last_error();
+
+	t_result(rc == -EINVAL, __FILE__, line, "%s is -EINVAL (%d)", call, rc);
+	t_result(untouched(), __FILE__, line, "%s writes nothing", call);
+	memset(&out, PATTERN, sizeof(out));
+	if (!t_result(err != NULL, __FILE__, line, "%s sets the error", call))
+		return;
+	t_result(mdev_error_get_errno(err) == EINVAL && mdev_error_get_code(err) > 0 &&
+			 is_sentence(mdev_error_get_message(err)),
+		 __FILE__, line, "%s: %d, %d, \"%s\"", call, mdev_error_get_errno(err), mdev_error_get_code(err),
+		 mdev_error_get_message(err));
+}
+
+#define REFUSED(call) refused(__LINE__, #call, (call))
+
+/* NULL, then every handle that is not of this kind. */
+static void *next_wrong(enum kind due, int *i)
+{
+	while (++*i < KINDS)
+		if (*i != (int)due)
+			return handles[*i];
+	return &end_of_handles;
+}
+
+static void *first_wrong(int *i)
+{
+	*i = -1;
+	return NULL;
+}
+
+#define EACH_WRONG(h, due) for (h = first_wrong(&i); h != (void *)&end_of_handles; h = next_wrong(due, &i))
+#define EACH_UNKNOWN(flag, known) for (flag = 1; flag; flag <<= 1) if (!(flag & (unsigned int)(known)))
+
+static void sweep_conn(void)
+{
+	const char *xmls[] = { PLAIN_XML(RFC_PARENT, "11"), PLAIN_XML(RFC_PARENT, "11") };
+	const char *holed[] = { PLAIN_XML(RFC_PARENT, "11"), NULL };
+	unsigned int flag;
+	void *h;
+	int i;
+
+	REFUSED(mdev_conn_open(NULL, HOST_URI, 0));
+	EACH_UNKNOWN(flag, 0)
+		REFUSED(mdev_conn_open(&out.conn, HOST_URI, flag));
+
+	EACH_WRONG(h, CONN) {
+		T_OK(mdev_conn_ref(h) == NULL);
+		T_OK(mdev_conn_unref(h) == NULL);
+		REFUSED(mdev_conn_dump_xml(h, &out.text, 0));
+		REFUSED(mdev_conn_list(h, &out.list, 0));
+		REFUSED(mdev_conn_lookup_by_name(h, RFC_PARENT, &out.dev));
+		REFUSED(mdev_conn_lookup_by_uuid(h, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", &out.dev));
+		REFUSED(mdev_conn_create_xml(h, xmls[0], &out.dev, 0));
+		REFUSED(mdev_conn_create_group_xml(h, xmls, 2, &out.list, 0));
+		REFUSED(mdev_conn_destroy_uuid(h, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", 0));
+		REFUSED(mdev_conn_set_owner(h, "me"));
+		REFUSED(mdev_conn_wait_parent(h, RFC_PARENT, 0, &out.dev));
+	}
+
+	REFUSED(mdev_conn_dump_xml(conn, NULL, 0));
+	REFUSED(mdev_conn_list(conn, NULL, 0));
+	REFUSED(mdev_conn_lookup_by_name(conn, NULL, &out.dev));
+	REFUSED(mdev_conn_lookup_by_name(conn, RFC_PARENT, NULL));
+	REFUSED(mdev_conn_lookup_by_uuid(conn, NULL, &out.dev));
+	REFUSED(mdev_conn_lookup_by_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", NULL));
+	REFUSED(mdev_conn_create_xml(conn, NULL, &out.dev, 0));
+	REFUSED(mdev_conn_create_xml(conn, xmls[0], NULL, 0));
+	REFUSED(mdev_conn_create_group_xml(conn, NULL, 2, &out.list, 0));
+	REFUSED(mdev_conn_create_group_xml(conn, holed, 2, &out.list, 0));
+	REFUSED(mdev_conn_create_group_xml(conn, xmls, 0, &out.list, 0));
+	REFUSED(mdev_conn_create_group_xml(conn, xmls, SIZE_MAX, &out.list, 0));
+	REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, NULL, 0));
+	REFUSED(mdev_conn_destroy_uuid(conn, NULL, 0));
+	REFUSED(mdev_conn_wait_parent(conn, NULL, 0, &out.dev));
+	REFUSED(mdev_conn_wait_parent(conn, RFC_PARENT, 0, NULL));
+
+	EACH_UNKNOWN(flag, 0)
+		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
+	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE)
+		REFUSED(mdev_conn_list(conn, &out.list, flag));
+	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK) {
+		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
+		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
+	}
+	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED)
+		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
+}
+
+static void sweep_device_handles(void)
+{
+	void *h;
+	int i;
+
+	EACH_WRONG(h, DEVICE) {
+		T_OK(mdev_device_ref(h) == NULL);
+		T_OK(mdev_device_unref(h) == NULL);
+		REFUSED(mdev_device_destroy(h, 0));
+		REFUSED(mdev_device_get_xml(h, &out.text, 0));
+		REFUSED(mdev_device_get_name(h, &out.word));
+		REFUSED(mdev_device_get_parent(h, &out.word));
+		REFUSED(mdev_device_get_syspath(h, &out.word));
+		REFUSED(mdev_device_get_layout(h, &out.word));
+		REFUSED(mdev_device_is_parent(h));
+		REFUSED(mdev_device_is_active(h));
+		REFUSED(mdev_device_get_uuid(h, &out.word));
+		REFUSED(mdev_device_get_type_id(h, &out.word));
+		REFUSED(mdev_device_get_group(h, &out.number));
+		REFUSED(mdev_device_get_iommu_group(h, &out.number));
+		REFUSED(mdev_device_get_owner(h, &out.word));
+		REFUSED(mdev_device_get_numa_node(h, &out.sign));
+		REFUSED(mdev_device_get_physical_function(h, &out.word));
+		REFUSED(mdev_device_get_qemu_device(h, &out.text));
+		REFUSED(mdev_device_get_qmp_device_add(h, "hostdev0", &out.text));
+		REFUSED(mdev_device_get_hostdev_xml(h, &out.text));
+		REFUSED(mdev_device_get_attr(h, "priority", &out.text));
+		REFUSED(mdev_device_set_attr(h, "priority", "1"));
+		REFUSED(mdev_device_reset(h));
+		REFUSED(mdev_device_set_online(h, 1));
+		REFUSED(mdev_device_list_types(h, &out.types));
+		REFUSED(mdev_device_find_type(h, "11", &out.type));
+	}
+	mdev_device_list_free(NULL);
+}
+
+static void sweep_device_args(void)
+{
+	unsigned int flag;
+
+	REFUSED(mdev_device_get_xml(dev, NULL, 0));
+	REFUSED(mdev_device_get_name(dev, NULL));
+	REFUSED(mdev_device_get_parent(dev, NULL));
+	REFUSED(mdev_device_get_syspath(dev, NULL));
+	REFUSED(mdev_device_get_layout(dev, NULL));
+	REFUSED(mdev_device_get_uuid(dev, NULL));
+	REFUSED(mdev_device_get_type_id(dev, NULL));
+	REFUSED(mdev_device_get_group(dev, NULL));
+	REFUSED(mdev_device_get_iommu_group(dev, NULL));
+	REFUSED(mdev_device_get_owner(dev, NULL));
+	REFUSED(mdev_device_get_numa_node(dev, NULL));
+	REFUSED(mdev_device_get_physical_function(dev, NULL));
+	REFUSED(mdev_device_get_qemu_device(dev, NULL));
+	REFUSED(mdev_device_get_qmp_device_add(dev, "hostdev0", NULL));
+	REFUSED(mdev_device_get_hostdev_xml(dev, NULL));
+	REFUSED(mdev_device_get_attr(dev, NULL, &out.text));
+	REFUSED(mdev_device_get_attr(dev, "priority", NULL));
+	REFUSED(mdev_device_set_attr(dev, NULL, "1"));
+	REFUSED(mdev_device_set_attr(dev, "priority", NULL));
+	REFUSED(mdev_device_list_types(parent, NULL));
+	REFUSED(mdev_device_find_type(parent, NULL, &out.type));
+	REFUSED(mdev_device_find_type(parent, "11", NULL));
+
+	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT)
+		REFUSED(mdev_device_get_xml(dev, &out.text, flag));
+	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED)
+		REFUSED(mdev_device_destroy(dev, flag));
+}
+
+static void sweep_types(void)
+{
+	void *h;
+	int i;
+
+	EACH_WRONG(h, TYPE) {
+		T_OK(mdev_type_get_id(h) == NULL);
+		T_OK(mdev_type_get_name(h) == NULL);
+		T_OK(mdev_type_get_device_api(h) == NULL);
+		T_OK(mdev_type_get_description(h) == NULL);
+		T_OK(mdev_type_get_attr(h, "heads") == NULL);
+		REFUSED(mdev_type_get_available_instances(h, &out.number));
+		T_INT(mdev_type_requires_group(h), -EINVAL);
+	}
+	T_OK(mdev_type_get_attr(type, NULL) == NULL);
+	REFUSED(mdev_type_get_available_instances(type, NULL));
+}
+
+static void sweep_errors(void)
+{
+	void *h;
+	int i;
+
+	EACH_WRONG(h, ERROR) {
+		T_INT(mdev_error_get_code(h), -EINVAL);
+		T_INT(mdev_error_get_errno(h), -EINVAL);
+		T_OK(mdev_error_get_message(h) == NULL);
+		T_OK(mdev_error_get_path(h) == NULL);
+	}
+	mdev_set_log_handler(NULL, NULL, 0);
+	mdev_set_log_handler(NULL, &zeroes, -1);
+	T_OK(mdev_version() != NULL);
+	T_OK(mdev_driver_get(0, 0) == NULL);
+}
+
+int main(void)
+{
+	const struct mdev_error *err;
+	struct mdev_device *again = NULL;
+	int before;
+
+	conn = host_open();
+	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
+	T_NEED(mdev_device_find_type(parent, "11", &type) == 0);
+	T_NEED(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0) == 0);
+	before = host_count(conn, 0);
+	T_OK(before > 1);
+
+	T_OK(mdev_device_find_type(parent, "no such type", &type) < 0);
+	err = mdev_last_error();
+	T_NEED(err != NULL);
+	handles[CONN] = conn;
+	handles[DEVICE] = dev;
+	handles[TYPE] = (void *)(uintptr_t)type;
+	handles[ERROR] = (void *)(uintptr_t)err;
+	handles[ZEROES] = &zeroes;
+	memset(&out, PATTERN, sizeof(out));
+
+	sweep_errors();
+	sweep_conn();
+	sweep_device_handles();
+	sweep_device_args();
+	sweep_types();
+
+	T_INT(host_count(conn, 0), before);
+	T_INT(mdev_conn_lookup_by_name(conn, "my-vgpu", &again), 0);
+	mdev_device_unref(again);
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	T_OK(mdev_device_unref(dev) == NULL);
+	T_OK(mdev_device_unref(parent) == NULL);
+	T_OK(mdev_conn_unref(conn) == NULL);
+	return t_done();
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The header needs nothing before it and bears being included twice. */
+#include <libmdev.h>
+#include <libmdev.h>
+
+extern int header_alone;
+int header_alone = sizeof(struct mdev_driver) > 0;
