@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2034
+# What the scripts that run inside a lab VM share. Sourced; needs bash.
+#
+# Assertions print one TAP line each and never end the script; t_done prints the plan and a summary and gives the exit code.
+#
+#   t_ok NAME COMMAND...          the command succeeds
+#   t_not NAME COMMAND...         the command fails
+#   t_eq NAME WANTED SEEN         the texts are equal
+#   t_match NAME REGEX SEEN       the text matches the extended regular expression
+#   t_outcome NAME WANTED ACTION PATH [BYTES]
+#                                 what try-facts sees: the length that a write took, an errno, a content (PATH below /sys)
+#   t_rc NAME WANTED COMMAND...   the command ends with this exit code
+#   t_done                        the summary; the exit code of the script
+#
+#   t_drivers [MODULE...]         insert the sample drivers (all three) and wait for their parents
+#   t_udevd                       start systemd-udevd, without replaying old events
+#   t_uevents                     start listening to the kernel's uevents
+#   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
+#   t_until SECONDS COMMAND...    repeat the command until it succeeds; for what sends no event
+#   t_uuid                        print a random UUID
+#   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
+#   t_qemu_end NAME               end it and wait until it is gone
+
+GUEST=${LAB_GUEST:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)}
+MDEV_BUS=/sys/bus/mdev/devices
+MDEV_CLASS=/sys/class/mdev_bus
+
+t_count=0
+t_failed=0
+
+t_report()
+{
+	local good=$1 name=$2
+	shift 2
+	t_count=$((t_count + 1))
+	if [ "$good" = 0 ]; then
+		printf 'ok %d - %s\n' "$t_count" "$name"
+		return 0
+	fi
+	t_failed=$((t_failed + 1))
+	printf 'not ok %d - %s\n' "$t_count" "$name"
+	[ $# -eq 0 ] || printf '%s\n' "$@" | sed 's/^/#   /'
+	return 0
+}
+
+t_ok()
+{
+	local name=$1 out rc=0
+	shift
+	out=$("$@" 2>&1) || rc=$?
+	t_report "$rc" "$name" "exit code $rc: $*" "$out"
+}
+
+t_not()
+{
+	local name=$1 out bad=0
+	shift
+	out=$("$@" 2>&1) && bad=1
+	t_report "$bad" "$name" "succeeded: $*" "$out"
+}
+
+t_rc()
+{
+	local name=$1 want=$2 out rc=0
+	shift 2
+	out=$("$@" 2>&1) || rc=$?
+	if [ "$rc" = "$want" ]; then
+		t_report 0 "$name"
+	else
+		t_report 1 "$name" "exit code $rc, wanted $want: $*" "$out"
+	fi
+}
+
+t_eq()
+{
+	if [ "$2" = "$3" ]; then
+		t_report 0 "$1"
+	else
+		t_report 1 "$1" "wanted: $2" "seen:   $3"
+	fi
+}
+
+t_match()
+{
+	if [[ $3 =~ $2 ]]; then
+		t_report 0 "$1"
+	else
+		t_report 1 "$1" "wanted: $2" "seen:   $3"
+	fi
+}
+
+t_outcome()
+{
+	t_eq "$1" "$2" "$(t_try "$3" "$4" "${5-}")"
+}
+
+t_try()
+{
+	printf 'step\t%s\t%s\t%s\n' "$1" "${2#/sys/}" "$3" | "$GUEST/try-facts" | cut -f5
+}
+
+t_done()
+{
+	# What the kernel complained about is part of the result.
+	local complaints
+	complaints=$(dmesg | grep -E 'BUG:|WARNING:|general protection|Oops' || true)
+	t_eq 'the kernel has not complained' '' "$complaints"
+	printf '1..%d\n# %d passed, %d failed\n' "$t_count" $((t_count - t_failed)) "$t_failed"
+	[ "$t_failed" = 0 ]
+}
+
+t_drivers()
+{
+	[ $# -gt 0 ] || set -- mtty mdpy mbochs
+	local m
+	modprobe -a vfio_iommu_type1 "$@" || exit 1
+	for m in "$@"; do
+		[ -d "$MDEV_CLASS/$m" ] || { echo "Bail out! $m has no parent in $MDEV_CLASS"; exit 1; }
+	done
+}
+
+t_udevd()
+{
+	mkdir -p /run/udev
+	/lib/systemd/systemd-udevd --daemon || { echo 'Bail out! udevd does not start'; exit 1; }
+	udevadm settle --timeout=30
+}
+
+t_uevents()
+{
+	local line
+	exec {t_uevents_fd}< <(exec stdbuf -oL udevadm monitor --kernel)
+	# The socket is open before this heading is printed.
+	while read -r -t 10 -u "$t_uevents_fd" line; do
+		case $line in KERNEL\ -*) return 0 ;; esac
+	done
+	echo 'Bail out! udevadm monitor does not start'
+	exit 1
+}
+
+t_uevent()
+{
+	local bound=$1 mark action path subsystem
+	t_line=
+	while read -r -t "$bound" -u "$t_uevents_fd" mark action path subsystem; do
+		case $mark in
+		KERNEL\[*) t_line="$action $path $subsystem"; return 0 ;;
+		esac
+	done
+	return 1
+}
+
+t_until()
+{
+	local bound=$((SECONDS + $1)) idle
+	shift
+	exec {idle}<> <(:)
+	until "$@"; do
+		if [ "$SECONDS" -gt "$bound" ]; then
+			exec {idle}>&-
+			return 1
+		fi
+		read -r -t 0.05 -u "$idle" || true
+	done
+	exec {idle}>&-
+}
+
+t_uuid()
+{
+	cat /proc/sys/kernel/random/uuid
+}
+
+t_qemu()
+{
+	local name=$1
+	shift
+	# It is a daemon once its devices are there and its monitor listens. It runs no instruction of its guest: -S.
+	qemu-system-x86_64 -accel tcg -machine pc -m 64 -nodefaults -display none -S -daemonize -pidfile "/run/$name.pid" \
+		-monitor "unix:/run/$name.sock,server=on,wait=off" "$@"
+}
+
+t_qemu_end()
+{
+	local pid
+	pid=$(cat "/run/$1.pid") || return 1
+	kill -TERM "$pid"
+	t_until 20 t_gone "$pid"
+}
+
+t_gone()
+{
+	! kill -0 "$1" 2>/dev/null
+}

@@ -1,0 +1,232 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: lab.sh [--update] [--print] [--verbose]
+#
+# Prepares the VM lab: a Debian 12 kernel with the mdev drivers that are
+# samples of that kernel (mtty, mdpy, mbochs), ready to be booted by "run".
+#
+#   --update   look for a newer kernel, even when one is prepared already
+#   --print    print the folder of the prepared kernel, and on a second line
+#              its initramfs
+#   --verbose  say what is done, also without a terminal
+#
+# Everything is kept in $MDEV_VM_CACHE (default: $XDG_CACHE_HOME/libmdev-vm,
+# ~/.cache/libmdev-vm), one folder for each kernel version. The kernel is
+# unpacked there, not installed. Packages that the lab needs to run are installed
+# with apt-get, which needs root; only those that are missing.
+# A second run finds everything done. Two runs at once wait for each other.
+
+# shellcheck source=common.sh
+. "$(dirname -- "$0")/common.sh"
+
+PACKAGES=(qemu-system-x86 busybox-static cpio kmod udev mdevctl xz-utils gcc gcc-12 libc6-dev make perl-base util-linux
+	libelf1)
+APT=(apt-get -qq -o DPkg::Lock::Timeout=300 -o APT::Sandbox::User=root)
+
+# Parts of the kernel package that no test of mediated devices can need: two thirds of its size.
+SKIP=(sound drivers/media drivers/gpu drivers/net/wireless drivers/infiniband drivers/staging)
+
+# What the initramfs inserts before the machine's own root is there to load more from.
+BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console)
+
+missing_packages()
+{
+	# One query for all: dpkg-query fails for unknown ones but still prints the others.
+	local have
+	have=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${PACKAGES[@]}" 2>/dev/null || true)
+	local p
+	for p in "${PACKAGES[@]}"; do
+		grep -qx -- "$p installed" <<<"$have" || printf '%s\n' "$p"
+	done
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		sudo -n -- "$@" || die "this needs root: $*"
+	fi
+}
+
+install_packages()
+{
+	local -a want
+	mapfile -t want < <(missing_packages)
+	[ ${#want[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || die "the lab needs Debian 12 (no apt-get here); missing: ${want[*]}"
+	say "installing ${want[*]}"
+	local -a cmd=(env DEBIAN_FRONTEND=noninteractive "${APT[@]}" install --no-install-recommends -y "${want[@]}")
+	as_root "${cmd[@]}" >&2 && return 0
+	as_root "${APT[@]}" update >&2
+	as_root "${cmd[@]}" >&2 || die "apt-get could not install: ${want[*]}"
+}
+
+# Prints the name and version of the newest 6.1 kernel package, "linux-image-6.1.0-N-amd64 VERSION".
+newest_kernel()
+{
+	apt-cache search --names-only '^linux-image-6\.1\.0-[0-9]+-amd64$' | cut -d' ' -f1 | sort -V | tail -n 1 |
+		while read -r image; do
+			printf '%s %s\n' "$image" "$(apt-cache policy "$image" | sed -n 's/^ *Candidate: //p')"
+		done
+}
+
+download()
+{
+	local where=$1
+	shift
+	(cd -- "$where" && "${APT[@]}" download "$@" >&2)
+}
+
+fetch_debs()
+{
+	local where=$1 kver=$2 version=$3
+	local -a names=("linux-image-$kver=$version" "linux-headers-$kver=$version"
+		"linux-headers-${kver%-amd64}-common=$version" "linux-kbuild-6.1=$version" "linux-source-6.1=$version")
+
+	say "downloading kernel $kver ($version), its headers and source: about 220 MB"
+	download "$where" "${names[@]}" || die "apt-get could not download ${names[*]}"
+}
+
+unpack_kernel()
+{
+	local dir=$1 kver=$2 skip=()
+	local s
+	for s in "${SKIP[@]}"; do
+		skip+=("--exclude=./lib/modules/*/kernel/$s")
+	done
+	say "unpacking"
+	dpkg-deb --fsys-tarfile "$dir"/debs/linux-image-*.deb | tar -x -C "$dir" "${skip[@]}" ./boot ./lib
+	local deb
+	for deb in "$dir"/debs/linux-headers-*.deb "$dir"/debs/linux-kbuild-*.deb; do
+		dpkg -x "$deb" "$dir"
+	done
+	# The makefile of the headers names the folder where the package would be installed.
+	sed -i "s,include .*/usr/src/,include \$(dir \$(abspath \$(lastword \$(MAKEFILE_LIST))))../," \
+		"$dir/usr/src/linux-headers-$kver/Makefile"
+	mkdir "$dir/samples"
+	# tar has what it wants long before the end of the archive and must not read on: dpkg-deb then dies of SIGPIPE.
+	(set +o pipefail
+	dpkg-deb --fsys-tarfile "$dir"/debs/linux-source-*.deb 2>/dev/null | tar -x -O --wildcards './usr/src/*.tar.xz' |
+		xz -dc -T0 | tar -x -C "$dir/samples" --strip-components=3 --wildcards \
+		'*/samples/vfio-mdev/mtty.c' '*/samples/vfio-mdev/mdpy.c' '*/samples/vfio-mdev/mdpy-defs.h' \
+		'*/samples/vfio-mdev/mbochs.c')
+}
+
+# A bzImage carries the kernel as an xz file; its header says where (Documentation/x86/boot.rst, payload_offset).
+# QEMU enters an uncompressed kernel directly (PVH), which saves its decompression under emulation.
+extract_vmlinux()
+{
+	local image=$1 out=$2
+	local sects offset length
+	sects=$(od -An -tu1 -j $((0x1f1)) -N1 "$image")
+	offset=$(od -An -tu4 -j $((0x248)) -N4 "$image")
+	length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
+	tail -c +$(((sects + 1) * 512 + offset + 1)) "$image" | head -c "$((length))" |
+		xz -dc --single-stream >"$out" || true
+	# Without an ELF file here, the compressed image boots as well, a few seconds slower.
+	if [ "$(head -c 4 "$out" | tail -c 3)" != ELF ]; then
+		say "no ELF kernel found in $image; the VMs boot the compressed one"
+		cp -- "$image" "$out"
+	fi
+}
+
+build_samples()
+{
+	local dir=$1 kver=$2
+	say "building the sample drivers"
+	printf 'obj-m := mtty.o mdpy.o mbochs.o\n' >"$dir/samples/Kbuild"
+	make -s -C "$dir/usr/src/linux-headers-$kver" M="$dir/samples" modules >"$dir/samples/log" 2>&1 ||
+		die "the sample drivers do not build: $(tail -n 5 "$dir/samples/log")"
+	mkdir -p "$dir/lib/modules/$kver/extra"
+	cp -- "$dir"/samples/*.ko "$dir/lib/modules/$kver/extra/"
+	depmod -b "$dir" -F "$dir/usr/src/linux-headers-$kver/Module.symvers" "$kver" 2>/dev/null ||
+		depmod -b "$dir" "$kver"
+}
+
+build_initrd()
+{
+	local dir=$1 kver=$2 out=$3
+	local tree mod
+	tree=$(mktemp -d "$dir/initrd.XXXXXX")
+	mkdir -p "$tree"/{bin,dev,proc,sys,ro,rw,modules}
+	cp -- /bin/busybox "$tree/bin/busybox"
+	cp -- "$VM_TESTS/guest/init" "$tree/init"
+	chmod 755 "$tree/init" "$tree/bin/busybox"
+	for mod in "${BOOT_MODULES[@]}"; do
+		modprobe -d "$dir" -S "$kver" --show-depends "$mod"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$tree/modules/files"
+	while read -r mod; do
+		cp -- "$mod" "$tree/modules/"
+		printf '%s\n' "${mod##*/}"
+	done <"$tree/modules/files" >"$tree/modules/order"
+	rm -- "$tree/modules/files"
+	(cd -- "$tree" && find . | cpio -o -H newc -R 0:0 2>/dev/null) >"$tree.cpio"
+	mv -- "$tree.cpio" "$out"
+	rm -rf -- "$tree"
+}
+
+prepare_kernel()
+{
+	local newest kver version dir
+	newest=$(newest_kernel)
+	if [ -z "$newest" ] || [ "$UPDATE" = 1 ]; then
+		say "reading Debian's package lists"
+		as_root "${APT[@]}" update >&2
+		newest=$(newest_kernel)
+	fi
+	[ -n "$newest" ] || die "no linux-image-6.1.0-N-amd64 in the package lists: the lab needs Debian 12"
+	version=${newest#* }
+	kver=${newest%% *}
+	kver=${kver#linux-image-}
+	dir=$CACHE/$kver-$version
+	if [ ! -e "$dir/complete" ]; then
+		rm -rf -- "$dir"
+		mkdir -p -- "$dir/debs"
+		fetch_debs "$dir/debs" "$kver" "$version"
+		unpack_kernel "$dir" "$kver"
+		extract_vmlinux "$dir/boot/vmlinuz-$kver" "$dir/vmlinux"
+		build_samples "$dir" "$kver"
+		rm -rf -- "$dir/debs"
+		printf '%s\n' "$kver" >"$dir/release"
+		touch "$dir/complete"
+	fi
+	ln -sfn -- "$dir" "$CACHE/current"
+}
+
+# The initramfs holds our own init: it is named by what is in it, so that an edit gives a new one.
+ensure_initrd()
+{
+	local dir=$1 sum
+	sum=$(cat -- "$VM_TESTS/guest/init" "$VM_TESTS/lab.sh" | sha256sum | cut -c1-16)
+	INITRD=$dir/initrd-$sum
+	if [ ! -e "$INITRD" ]; then
+		say "building the initramfs"
+		build_initrd "$dir" "$(cat "$dir/release")" "$INITRD"
+	fi
+}
+
+UPDATE=0
+PRINT=0
+while [ $# -gt 0 ]; do
+	case $1 in
+	--update) UPDATE=1 ;;
+	--print) PRINT=1 ;;
+	--verbose) VERBOSE=1 ;;
+	--help | -h) usage; exit 0 ;;
+	*) die "unknown argument \"$1\"; see $ME --help" ;;
+	esac
+	shift
+done
+
+install_packages
+mkdir -p -- "$CACHE"
+exec {lock}>"$CACHE/lock"
+flock "$lock"
+if [ "$UPDATE" = 1 ] || ! lab_dir >/dev/null; then
+	prepare_kernel
+fi
+DIR=$(lab_dir)
+ensure_initrd "$DIR"
+say "kernel $(cat "$DIR/release") is ready in $DIR"
+[ "$PRINT" = 0 ] || printf '%s\n%s\n' "$DIR" "$INITRD"
