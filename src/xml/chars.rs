@@ -56,15 +56,19 @@ pub(super) fn normalize_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
 }
 
-/// Appends character data. A carriage return is written as a reference, or a reader would make a newline of it.
+/// Appends character data. A carriage return is written as a reference, or a reader would make a newline of it. Quotes stay
+/// as they are: in a dumped host they are frequent, and nothing needs them escaped there.
+pub(super) fn push_content(out: &mut String, text: &str) {
+    text.chars().for_each(|c| push(out, c));
+}
+
+/// Appends character data as libvirt does it, with quotes escaped too.
 pub(super) fn push_text(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '\r' => out.push_str("&#13;"),
-            c => out.push(if is_xml_char(c) { c } else { REPLACEMENT }),
+            '\'' => out.push_str("&apos;"),
+            '"' => out.push_str("&quot;"),
+            c => push(out, c),
         }
     }
 }
@@ -73,12 +77,20 @@ pub(super) fn push_text(out: &mut String, text: &str) {
 pub(super) fn push_value(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
-            '\'' => out.push_str("&apos;"),
-            '"' => out.push_str("&quot;"),
             '\t' => out.push_str("&#9;"),
             '\n' => out.push_str("&#10;"),
             c => push_text(out, c.encode_utf8(&mut [0; 4])),
         }
+    }
+}
+
+fn push(out: &mut String, c: char) {
+    match c {
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '&' => out.push_str("&amp;"),
+        '\r' => out.push_str("&#13;"),
+        c => out.push(if is_xml_char(c) { c } else { REPLACEMENT }),
     }
 }
 
@@ -109,8 +121,8 @@ mod tests {
     #[test]
     fn what_xml_cannot_carry_is_replaced() {
         let mut out = String::new();
-        push_text(&mut out, "a\0\u{1b}<&>\r\n\u{ffff}");
-        assert_eq!(out, "a\u{fffd}\u{fffd}&lt;&amp;&gt;&#13;\n\u{fffd}");
+        push_text(&mut out, "a\0\u{1b}<&>'\r\n\u{ffff}");
+        assert_eq!(out, "a\u{fffd}\u{fffd}&lt;&amp;&gt;&apos;&#13;\n\u{fffd}");
     }
 
     #[test]

@@ -25,7 +25,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use super::chars::{is_space, is_xml_char, push_text, shown};
+use super::chars::{is_space, is_xml_char, push_content, shown};
 use super::errno;
 use super::reader::{Limits, Reader, Tag};
 use super::writer::Writer;
@@ -108,7 +108,7 @@ fn as_text(bytes: &[u8]) -> Option<String> {
     }
     let body = text.trim_end_matches('\n');
     let mut out = String::with_capacity(text.len() + 8);
-    push_text(&mut out, body);
+    push_content(&mut out, body);
     (body.len()..text.len()).for_each(|_| out.push_str("&#10;"));
     Some(out)
 }

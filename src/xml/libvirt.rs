@@ -7,14 +7,17 @@
 //!   nothing true could be printed. The RFC dialect shows it.
 //! * The layouts `rfc`, `general` and `vendor-vfio` have no such file by design. Their devices are given to QEMU as `vfio-pci`
 //!   (on a subchannel `vfio-ccw`, on the AP matrix `vfio-ap`), so that is what is printed.
-//! * `<availableInstances>` is required: 0 where the number is not known, since none can be promised.
+//! * `<availableInstances>` is required: a type whose number is not known is left out as well.
 //! * With no type left the `mdev_types` capability is left out, as libvirt does.
 //! * A device whose type is not known yet has an empty type id; libvirt would not show it at all.
-//! * A device without IOMMU group has number 0; so prints libvirt, for inactive ones.
+//! * An inactive device has IOMMU group 0, as libvirt prints it. An active one without a group has no `<iommuGroup>`, since 0 is
+//!   the number of a real group.
+//! * `<iommuGroup>` of a PCI parent needs a member: it is left out where the members are not known.
 //! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. Those have
 //!   `mdev_types` at the top, as libvirt prints it for mtty; its own schema does not provide for that.
 
-use super::writer::{ParentKind, Writer, id16};
+use super::kind::{ParentKind, Subchannel};
+use super::writer::{Writer, id16};
 use crate::model::{Device, LayoutKind, Parent, ParentDetails, PciFacts, Type};
 
 /// What the schema allows in `<deviceAPI>`.
@@ -35,7 +38,12 @@ pub fn parent_libvirt(p: &Parent, d: &ParentDetails) -> String {
         ParentKind::Pci(facts) => pci(&mut w, p, d, &facts),
         ParentKind::Css(subchannel) => {
             w.open("capability", &[("type", &"css")]);
-            w.subchannel(&subchannel);
+            subchannel.write(&mut w);
+            if let Some(channel) = d.channel_device.as_deref().and_then(Subchannel::parse) {
+                w.open("channel_dev_addr", &[]);
+                channel.write(&mut w);
+                w.close();
+            }
             types(&mut w, p, kind);
         }
         ParentKind::ApMatrix => {
@@ -63,13 +71,9 @@ fn pci(w: &mut Writer, p: &Parent, d: &ParentDetails, facts: &PciFacts) {
     w.leaf_or_empty("vendor", &[("id", &id16(facts.vendor))], d.vendor_name.as_deref());
     functions(w, d);
     types(w, p, ParentKind::Pci(*facts));
-    if let Some(number) = p.iommu_group {
+    if let Some(number) = p.iommu_group.filter(|_| !d.iommu_group_members.is_empty()) {
         w.open("iommuGroup", &[("number", &number)]);
-        match d.iommu_group_members.as_slice() {
-            // The schema wants a member, and this device is one.
-            [] => w.address(&facts.address),
-            members => members.iter().for_each(|a| w.address(a)),
-        }
+        d.iommu_group_members.iter().for_each(|a| w.address(a));
         w.close();
     }
     if let Some(node) = p.numa_node.filter(|n| *n >= 0) {
@@ -100,21 +104,27 @@ fn functions(w: &mut Writer, d: &ParentDetails) {
 }
 
 fn types(w: &mut Writer, p: &Parent, kind: ParentKind) {
-    let shown: Vec<(&Type, &str)> = p.types.iter().filter_map(|t| Some((t, device_api(p, t, kind)?))).collect();
+    let whole = |t| whole_type(p, t, kind);
+    let shown: Vec<(&Type, &str, u32)> = p.types.iter().filter_map(whole).collect();
     if shown.is_empty() {
         return;
     }
     w.open("capability", &[("type", &"mdev_types")]);
-    for (t, api) in shown {
+    for (t, api, available) in shown {
         w.open("type", &[("id", &t.id)]);
         if let Some(name) = &t.name {
             w.leaf("name", &[], name);
         }
         w.leaf("deviceAPI", &[], api);
-        w.leaf("availableInstances", &[], t.available_instances.unwrap_or(0));
+        w.leaf("availableInstances", &[], available);
         w.close();
     }
     w.close();
+}
+
+/// A type with what the schema requires of it; `None` where that is not known.
+fn whole_type<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<(&'a Type, &'a str, u32)> {
+    Some((t, device_api(p, t, kind)?, t.available_instances?))
 }
 
 /// What to print as `<deviceAPI>`; `None` where there is nothing true that the schema allows.
@@ -142,7 +152,9 @@ pub fn device_libvirt(d: &Device) -> String {
     w.empty("type", &[("id", &d.type_id.as_deref().unwrap_or(""))]);
     w.leaf("uuid", &[], d.uuid.hyphenated());
     w.leaf("parent_addr", &[], &d.parent_sysname);
-    w.empty("iommuGroup", &[("number", &d.iommu_group.unwrap_or(0))]);
+    if let Some(number) = d.iommu_group.or(if d.active { None } else { Some(0) }) {
+        w.empty("iommuGroup", &[("number", &number)]);
+    }
     for (name, value) in &d.attributes {
         w.empty("attr", &[("name", name), ("value", value)]);
     }

@@ -6,6 +6,7 @@
 //! | `reader` | the strict pull reader below every parser: limits, one error with line and column for each fault |
 //! | `chars` | which characters XML can carry; escaping |
 //! | `writer` | indentation and escaping for every dump |
+//! | `kind` | the kinds of parents that the dumps tell apart |
 //! | `definition` | `<device>` of a create request, in either dialect -> [`DeviceDef`](crate::model::DeviceDef) |
 //! | `rfc` | parents and devices in the dialect of the founding proposal |
 //! | `libvirt` | parents and devices as today's libvirt prints them |
@@ -22,6 +23,7 @@ mod definition;
 mod errno;
 mod host;
 mod hostdev;
+mod kind;
 mod libvirt;
 mod reader;
 mod rfc;

@@ -7,7 +7,8 @@
 //! Parents that are not on PCI have the same nested `mdev` capability inside a capability of their own kind: `css` with
 //! `<cssid>`, `<ssid>` and `<devno>` in hexadecimal as on s390, `ap_matrix`, or the name of the bus.
 
-use super::writer::{ParentKind, Writer, id16};
+use super::kind::ParentKind;
+use super::writer::{Writer, id16};
 use crate::model::name::sanitize;
 use crate::model::{Device, Parent, ParentDetails, PciFacts};
 
@@ -20,7 +21,7 @@ pub fn parent_rfc(p: &Parent, d: &ParentDetails) -> String {
         ParentKind::Pci(facts) => pci(&mut w, p, d, &facts),
         ParentKind::Css(subchannel) => {
             w.open("capability", &[("type", &"css")]);
-            w.subchannel(&subchannel);
+            subchannel.write(&mut w);
             types(&mut w, p);
         }
         ParentKind::ApMatrix => {
