@@ -36,9 +36,10 @@ static void new_sentence(const char *what)
 	for (i = 0; i < faults; i++)
 		if (!strcmp(seen[i], message))
 			break;
-	T_OKF(i == faults, "%s: \"%.300s\"", what, message);
+	/* "=" is another way to the fault before it. */
+	T_OKF(i == (*what == '=' ? faults - 1 : faults), "%s: \"%.300s\"", what, message);
 	T_OKF(strlen(message) < 1000 && !strchr(message, '\n'), "%s: one line of %zu bytes", what, strlen(message));
-	if (faults < (int)(sizeof(seen) / sizeof(seen[0])))
+	if (i == faults && faults < (int)(sizeof(seen) / sizeof(seen[0])))
 		seen[faults++] = strdup(message);
 }
 
@@ -48,15 +49,22 @@ static void refused(const char *what, const char *xml, int code)
 	struct mdev_device *dev = NULL, **list = NULL;
 	int rc = mdev_conn_create_xml(conn, xml, &dev, 0);
 
-	T_OKF(rc == -EINVAL || (code == MDEV_ERROR_NO_PARENT && rc == -ENODEV), "%s is refused (%d)", what, rc);
+	int absent = code == MDEV_ERROR_NO_PARENT || code == MDEV_ERROR_NO_TYPE;
+
+	T_OKF(rc == (absent ? -ENODEV : -EINVAL), "%s is refused (%d)", what, rc);
 	T_OK(dev == NULL);
 	if (rc < 0) {
 		T_OKF(mdev_error_get_code(mdev_last_error()) == code, "%s: code %d is %d", what,
 		      mdev_error_get_code(mdev_last_error()), code);
 		new_sentence(what);
 	}
+	/* Had it been created, the next fault must not be blamed for it. */
+	if (dev)
+		mdev_device_destroy(dev, 0);
+	mdev_device_unref(dev);
 	T_INT(mdev_conn_create_group_xml(conn, group, 2, &list, 0), rc);
 	T_OK(list == NULL);
+	mdev_device_list_free(list);
 	T_INT(host_count(conn, 0), nodes);
 }
 
@@ -67,7 +75,7 @@ static void malformed(void)
 		int code;
 	} all[] = {
 		{ "nothing", "", MDEV_ERROR_XML_SYNTAX },
-		{ "white space", "  \n", MDEV_ERROR_XML_SYNTAX },
+		{ "=white space", "  \n", MDEV_ERROR_XML_SYNTAX },
 		{ "no XML", "my-vgpu", MDEV_ERROR_XML_SYNTAX },
 		{ "cut in a tag", "<device><name>my-vgpu</na", MDEV_ERROR_XML_SYNTAX },
 		{ "cut between tags", "<device><name>my-vgpu</name>", MDEV_ERROR_XML_SYNTAX },
@@ -119,7 +127,7 @@ static void well_formed_but_wrong(void)
 		{ "a UUID in braces", RFC("<type id='11'/><uuid>{c60cc60c-c60c-c60c-c60c-c60cc60cc60c}</uuid>"),
 		  MDEV_ERROR_XML_CONTENT },
 		{ "params of two lines", RFC("<type id='11'/><params>a=1\nb=2</params>"), MDEV_ERROR_XML_CONTENT },
-		{ "params with a referenced line break", RFC("<type id='11'/><params>c=1&#10;d=2</params>"),
+		{ "=params with a referenced line break", RFC("<type id='11'/><params>a=1&#10;b=2</params>"),
 		  MDEV_ERROR_XML_CONTENT },
 		{ "a group that is no number", RFC("<type id='11'/><group>one</group>"), MDEV_ERROR_XML_CONTENT },
 		{ "a group below nought", RFC("<type id='11'/><group>-1</group>"), MDEV_ERROR_XML_CONTENT },
