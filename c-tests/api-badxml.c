@@ -10,6 +10,7 @@
  * reference to one.
  */
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -83,7 +84,7 @@ static void malformed(void)
 		{ "two roots", RFC("<type id='11'/>") RFC("<type id='11'/>"), MDEV_ERROR_XML_SYNTAX },
 		{ "an attribute twice", RFC("<type id='11' id='12'/>"), MDEV_ERROR_XML_SYNTAX },
 		{ "a document type", "<!DOCTYPE device>" RFC("<type id='11'/>"), MDEV_ERROR_XML_SYNTAX },
-		{ "entities that multiply",
+		{ "=entities that multiply",
 		  "<!DOCTYPE device [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;'>]>"
 		  "<device><name>&b;</name></device>",
 		  MDEV_ERROR_XML_SYNTAX },
@@ -141,17 +142,20 @@ static void well_formed_but_wrong(void)
 		refused(all[i].what, all[i].xml, all[i].code);
 }
 
+/* Inside an element that is read over, as any other would be refused for its name. */
 static void too_deep(void)
 {
-	static const char open[] = "<device>", close[] = "</device>";
-	char *xml = malloc(DEEP * (sizeof(open) + sizeof(close))), *p = xml;
+	static const char head[] = "<device><driver>", tail[] = "</driver></device>";
+	char *xml = malloc(sizeof(head) + DEEP * strlen("<a></a>") + sizeof(tail)), *p = xml;
 	int i;
 
 	T_NEED(xml != NULL);
+	p += sprintf(p, "%s", head);
 	for (i = 0; i < DEEP; i++)
-		p += sprintf(p, "%s", open);
+		p += sprintf(p, "<a>");
 	for (i = 0; i < DEEP; i++)
-		p += sprintf(p, "%s", close);
+		p += sprintf(p, "</a>");
+	sprintf(p, "%s", tail);
 	refused("ten thousand levels", xml, MDEV_ERROR_XML_LIMIT);
 	free(xml);
 }
@@ -189,6 +193,42 @@ static void huge(int limited)
 	free(xml);
 }
 
+/* A dumped host is read from a file, which can hold what a C string cannot, or be no file at all. */
+static void host_files(void)
+{
+	static const struct {
+		const char *what, *bytes;
+		size_t size;
+	} all[] = {
+		{ "an empty host", "", 0 },
+		{ "a NUL in a host", "<host>\0</host>", 14 },
+		{ "a host with a document type", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", 40 },
+		{ "a host that is a device", RFC_DEVICE_XML, sizeof(RFC_DEVICE_XML) - 1 },
+		{ "a host that is no text", "\x7f" "ELF\2\1\1", 7 },
+	};
+	char path[] = "/tmp/libmdev-bad-XXXXXX", uri[64];
+	struct mdev_conn *c = NULL;
+	int fd = mkstemp(path);
+	size_t i;
+
+	T_NEED(fd >= 0);
+	snprintf(uri, sizeof(uri), "test://%s", path);
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		T_NEED(ftruncate(fd, 0) == 0 && pwrite(fd, all[i].bytes, all[i].size, 0) == (ssize_t)all[i].size);
+		T_OKF(mdev_conn_open(&c, uri, 0) == -EINVAL, "%s is refused", all[i].what);
+		new_sentence(all[i].what);
+	}
+	close(fd);
+	unlink(path);
+	/* Endless, silent, and no file: none may be waited for. */
+	T_NEED(mkfifo(path, 0600) == 0);
+	T_OK(mdev_conn_open(&c, uri, 0) < 0);
+	unlink(path);
+	T_OK(mdev_conn_open(&c, "test:///dev/zero", 0) < 0);
+	T_OK(mdev_conn_open(&c, "test:///tmp", 0) < 0);
+	T_OK(c == NULL);
+}
+
 int main(void)
 {
 	const struct rlimit minute = { 60, 60 };
@@ -203,6 +243,7 @@ int main(void)
 	well_formed_but_wrong();
 	too_deep();
 	huge(limited);
+	host_files();
 	T_INT(host_available(conn, RFC_PARENT, "11"), 16);
 	T_OK(mdev_conn_unref(conn) == NULL);
 	while (faults)

@@ -23,6 +23,9 @@ static inline int t_result(int good, const char *file, int line, const char *fmt
 {
 	va_list ap;
 
+	/* What was seen before a crash must not be lost with it. */
+	if (!t_passed && !t_failed)
+		setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("%s %d - ", good ? "ok" : "not ok", t_passed + t_failed + 1);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
@@ -33,8 +36,6 @@ static inline int t_result(int good, const char *file, int line, const char *fmt
 	} else {
 		t_failed++;
 		printf(" (%s:%d)\n", file, line);
-		/* What was seen before a crash must not be lost with it. */
-		fflush(stdout);
 	}
 	return good;
 }
