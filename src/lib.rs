@@ -15,7 +15,7 @@
 //! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
 //! | [`layout`] | one file for each sysfs layout, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
-//! | `store` | what is remembered outside the kernel, under `/run/libmdev` |
+//! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
 //! | `driver` | what a user can do; the only room that knows all of the above |
 //! | `ffi` | the C layer, and the only `unsafe` |
 //!
@@ -32,5 +32,6 @@ pub mod error;
 pub mod layout;
 pub mod lock;
 pub mod model;
+pub mod store;
 pub mod sysfs;
 pub mod xml;

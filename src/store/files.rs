@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Runtime facts as files: `/run/libmdev/devices/<uuid>`, JSON, complete or absent.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, open, openat, unlinkat};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::atomic;
+use super::runtime::{Facts, Wanted, settle, taken};
+use crate::error::{Error, ErrorCode, Result};
+use crate::lock::{Lock, try_lock};
+
+/// No file of ours is this large: a stranger's is not read to its end.
+const FACTS_MAX: u64 = 256 * 1024;
+
+/// The lock is held for a handful of system calls; a holder that keeps it longer has been stopped.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The folder below the host's `/run`.
+#[derive(Debug)]
+pub struct FileStore {
+    base: String,
+    devices: String,
+}
+
+impl FileStore {
+    pub(super) fn new(run: &str) -> Self {
+        let base = format!("{}/libmdev", run.trim_end_matches('/'));
+        FileStore { devices: format!("{base}/devices"), base }
+    }
+
+    pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
+        let mut all = HashMap::new();
+        let Some(dir) = self.open_devices() else { return all };
+        for uuid in self.names(&dir).0 {
+            match self.read(&dir, &uuid) {
+                Ok(Some(facts)) => {
+                    all.insert(uuid, facts);
+                }
+                Ok(None) => {}
+                Err(e) => log::warn!("{e}"),
+            }
+        }
+        all
+    }
+
+    pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+        match self.open_devices() {
+            Some(dir) => self.read(&dir, uuid),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn forget(&self, uuid: &Uuid) {
+        let Some(dir) = self.open_devices() else { return };
+        match unlinkat(&dir, uuid.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => log::warn!("{}/{uuid}: cannot be removed: {errno}", self.devices),
+        }
+    }
+
+    pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
+        let dir = self.make_devices()?;
+        let file = atomic::unnamed(&dir, &serialise(facts)?).map_err(|e| self.failed("write", e))?;
+        atomic::replace(&file, &dir, &facts.uuid.to_string()).map_err(|e| self.failed("write", e))
+    }
+
+    /// Under the lock of the whole store. The locks that come back say "being made" to everyone until they are dropped.
+    pub(super) fn reserve(
+        &self,
+        facts: &mut [Facts],
+        wanted: Wanted,
+        alive: &dyn Fn(&Uuid) -> Option<u64>,
+    ) -> Result<Vec<Lock>> {
+        let dir = self.make_devices()?;
+        let _alone = self.lock()?;
+        let living = self.sweep(&dir, alive);
+        settle(facts, wanted, &living, alive)?;
+        let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
+        let mut locks = Vec::with_capacity(kept.len());
+        for new in &kept {
+            match self.place(&dir, new) {
+                Ok(lock) => locks.push(lock),
+                Err(e) => {
+                    kept.iter().take(locks.len()).for_each(|done| self.forget(&done.uuid));
+                    return Err(e);
+                }
+            }
+        }
+        Ok(locks)
+    }
+
+    fn place(&self, dir: &OwnedFd, new: &Facts) -> Result<Lock> {
+        let file = atomic::unnamed(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
+        // Locked before it has a name: nobody ever sees it without its lock.
+        let name = new.uuid.to_string();
+        let keep = rustix::io::fcntl_dupfd_cloexec(&file, 3).map_err(|e| self.failed("lock", e))?;
+        let lock = Lock::acquire(keep, Instant::now()).map_err(|e| self.failed("lock", e))?;
+        match atomic::name(&file, dir, &name) {
+            Ok(()) => Ok(lock),
+            Err(Errno::EXIST) => Err(taken(&new.uuid).at(format!("{}/{name}", self.devices))),
+            Err(errno) => Err(self.failed("write", errno)),
+        }
+    }
+
+    /// Removes the facts of devices that are gone and of creators that were killed; gives those that hold.
+    fn sweep(&self, dir: &OwnedFd, alive: &dyn Fn(&Uuid) -> Option<u64>) -> Vec<Facts> {
+        let (uuids, others) = self.names(dir);
+        for stray in others.iter().filter(|name| name.starts_with('.')) {
+            let _ = unlinkat(dir, stray, AtFlags::empty());
+        }
+        let mut living = Vec::new();
+        for uuid in uuids {
+            let facts = self.read(dir, &uuid).unwrap_or_else(|e| {
+                log::warn!("{e}");
+                None
+            });
+            let holds = match (&facts, alive(&uuid)) {
+                (Some(facts), Some(ino)) => facts.are_of(ino),
+                (None, Some(_)) => true,
+                (_, None) => self.is_being_made(dir, &uuid),
+            };
+            if holds { living.extend(facts) } else { self.forget(&uuid) }
+        }
+        living
+    }
+
+    /// A creator keeps its file locked while it works.
+    fn is_being_made(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
+        match openat(dir, uuid.to_string(), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(fd) => !try_lock(&fd).unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Facts>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = match openat(dir, uuid.to_string(), flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(self.broken(uuid, &crate::error::describe(errno), errno)),
+        };
+        let mut text = Vec::new();
+        let read = std::fs::File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
+        read.map_err(|e| self.broken(uuid, &e.to_string(), Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        let facts: Facts =
+            serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
+        if facts.uuid != *uuid {
+            return Err(self.broken(uuid, "it is about another device", Errno::BADMSG));
+        }
+        Ok(Some(facts))
+    }
+
+    fn broken(&self, uuid: &Uuid, why: &str, errno: Errno) -> Error {
+        let path = format!("{}/{uuid}", self.devices);
+        let message = format!("cannot use {path}: {why}; remove the file to forget what it says");
+        Error::new(ErrorCode::Store, errno, message).at(path)
+    }
+
+    fn failed(&self, action: &str, errno: Errno) -> Error {
+        let plain = Error::io(action, &self.devices, errno);
+        if plain.code == ErrorCode::AccessDenied { plain } else { Error { code: ErrorCode::Store, ..plain } }
+    }
+
+    /// UUIDs, and what else lies there.
+    fn names(&self, dir: &OwnedFd) -> (Vec<Uuid>, Vec<String>) {
+        let (mut uuids, mut others) = (Vec::new(), Vec::new());
+        let entries = match Dir::read_from(dir) {
+            Ok(entries) => entries,
+            Err(errno) => {
+                log::warn!("{}: cannot be listed: {errno}", self.devices);
+                return (uuids, others);
+            }
+        };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            match crate::model::name::parse_uuid(name) {
+                Some(uuid) => uuids.push(uuid),
+                None if name != "." && name != ".." => others.push(name.to_owned()),
+                None => {}
+            }
+        }
+        (uuids, others)
+    }
+
+    fn open_devices(&self) -> Option<OwnedFd> {
+        match open(&*self.devices, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(dir) => Some(dir),
+            // Nothing was ever remembered on this host.
+            Err(Errno::NOENT) => None,
+            Err(errno) => {
+                log::warn!("{}: cannot be opened: {errno}; names and owners of devices are not known", self.devices);
+                None
+            }
+        }
+    }
+
+    fn make_devices(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(dir) = open(&*self.devices, flags, Mode::empty()) {
+            return Ok(dir);
+        }
+        for path in [&self.base, &self.devices] {
+            match mkdirat(CWD, &**path, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::io("make", path, errno)),
+            }
+        }
+        open(&*self.devices, flags, Mode::empty()).map_err(|errno| Error::io("open", &self.devices, errno))
+    }
+
+    /// Only the owner can open this file, so that an ordinary user's lock cannot stop a daemon.
+    fn lock(&self) -> Result<Lock> {
+        let path = format!("{}/lock", self.base);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = open(&*path, flags, Mode::from_raw_mode(0o600)).map_err(|errno| Error::io("open", &path, errno))?;
+        Lock::acquire(fd, Instant::now() + PATIENCE).map_err(|errno| match errno {
+            Errno::TIMEDOUT => {
+                let message = format!("another process has kept {path} locked for {} s", PATIENCE.as_secs());
+                Error::new(ErrorCode::Timeout, errno, message).at(path)
+            }
+            other => Error::io("lock", &path, other),
+        })
+    }
+}
+
+fn serialise(facts: &Facts) -> Result<Vec<u8>> {
+    serde_json::to_vec(facts).map_err(|e| Error::new(ErrorCode::Internal, Errno::INVAL, e.to_string()))
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Runtime facts: one file for each device under `/run/libmdev/devices`, or a map for the simulated host.
+//!
+//! Facts are written *before* the kernel is asked to make the device, so that a creator killed half-way leaves either facts
+//! without a device (forgotten by the next creator) or a device with its facts. While its creator works, a file of facts
+//! carries that process's lock, which tells "not there yet" from "gone". Afterwards it carries the inode number of the
+//! device, which sysfs never uses twice, so that facts are not taken for those of another device of the same UUID.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::files::FileStore;
+use super::memory::MemoryStore;
+use crate::error::{Error, ErrorCode, Result};
+use rustix::io::Errno;
+
+/// What is remembered of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// The device.
+    pub uuid: Uuid,
+    /// Sysfs name of its parent.
+    pub parent: String,
+    /// Id of its type.
+    #[serde(rename = "type")]
+    pub type_id: String,
+    /// The caller's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// The parameters it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The attributes written at create, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, String)>,
+    /// Inode number of `/sys/bus/mdev/devices/<uuid>`; unknown while the device is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ino: Option<u64>,
+}
+
+impl Facts {
+    /// There is something here that the kernel could not tell.
+    pub fn worth_keeping(&self) -> bool {
+        self.name.is_some()
+            || self.group.is_some()
+            || self.params.is_some()
+            || self.owner.is_some()
+            || !self.attributes.is_empty()
+    }
+
+    /// These facts are about the device with this inode number, not about a former one of the same UUID.
+    pub fn are_of(&self, ino: u64) -> bool {
+        self.ino.is_none_or(|known| known == ino)
+    }
+}
+
+/// Which group a new device is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// As the facts say.
+    AsGiven,
+    /// All of them share one number that nobody uses, unless the facts name one already.
+    Fresh,
+}
+
+/// The store of one connection.
+#[derive(Debug)]
+pub enum Runtime {
+    /// `/run/libmdev` or the same below another root.
+    Files(FileStore),
+    /// The simulated host.
+    Memory(MemoryStore),
+}
+
+/// Names and groups that are ours from now on; ends in [`Reservation::confirm`] or is taken back when dropped.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    store: &'a Runtime,
+    facts: Vec<Facts>,
+    /// Keeps the files locked; empty for the simulated host.
+    _locks: Vec<crate::lock::Lock>,
+    confirmed: bool,
+}
+
+impl Runtime {
+    /// The store below `run`, the host's folder for runtime files.
+    pub fn files(run: &str) -> Self {
+        Runtime::Files(FileStore::new(run))
+    }
+
+    /// A store that lives as long as the process.
+    pub fn memory(facts: impl IntoIterator<Item = Facts>) -> Self {
+        Runtime::Memory(MemoryStore::new(facts))
+    }
+
+    /// All facts; what cannot be read is logged and left out.
+    pub fn all(&self) -> HashMap<Uuid, Facts> {
+        match self {
+            Runtime::Files(store) => store.all(),
+            Runtime::Memory(store) => store.all(),
+        }
+    }
+
+    /// The facts of one device; a broken file is an error here, since this call names it.
+    pub fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+        match self {
+            Runtime::Files(store) => store.get(uuid),
+            Runtime::Memory(store) => Ok(store.all().remove(uuid)),
+        }
+    }
+
+    /// Forgets a device. Not to be able to is logged only: the facts of a device that is gone mislead nobody.
+    pub fn forget(&self, uuid: &Uuid) {
+        match self {
+            Runtime::Files(store) => store.forget(uuid),
+            Runtime::Memory(store) => store.forget(uuid),
+        }
+    }
+
+    /// Takes names and groups for devices about to be made. Facts of devices that are gone (`alive` gives the inode number
+    /// of those that are not) are forgotten on the way.
+    pub fn reserve(
+        &self,
+        mut facts: Vec<Facts>,
+        wanted: Wanted,
+        alive: &dyn Fn(&Uuid) -> Option<u64>,
+    ) -> Result<Reservation<'_>> {
+        if wanted == Wanted::AsGiven && !facts.iter().any(Facts::worth_keeping) {
+            return Ok(Reservation { store: self, facts, _locks: Vec::new(), confirmed: false });
+        }
+        let locks = match self {
+            Runtime::Files(store) => store.reserve(&mut facts, wanted, alive)?,
+            Runtime::Memory(store) => {
+                store.reserve(&mut facts, wanted, alive)?;
+                Vec::new()
+            }
+        };
+        Ok(Reservation { store: self, facts, _locks: locks, confirmed: false })
+    }
+}
+
+impl Reservation<'_> {
+    /// The facts as they were reserved, groups filled in.
+    pub fn facts(&self) -> &[Facts] {
+        &self.facts
+    }
+
+    /// The devices are there: `ino` gives the inode number of each. From here on others may see their facts as settled.
+    pub fn confirm(mut self, ino: &dyn Fn(&Uuid) -> Option<u64>) -> Result<()> {
+        for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
+            facts.ino = ino(&facts.uuid);
+            match self.store {
+                Runtime::Files(store) => store.replace(facts)?,
+                Runtime::Memory(store) => store.replace(facts),
+            }
+        }
+        self.confirmed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.confirmed {
+            return;
+        }
+        for facts in self.facts.iter().filter(|facts| facts.worth_keeping()) {
+            self.store.forget(&facts.uuid);
+        }
+    }
+}
+
+/// Refuses names that are taken, and finds a group number, given all facts of living devices.
+pub(super) fn settle(
+    facts: &mut [Facts],
+    wanted: Wanted,
+    living: &[Facts],
+    alive: &dyn Fn(&Uuid) -> Option<u64>,
+) -> Result<()> {
+    for (i, new) in facts.iter().enumerate() {
+        // Facts written for a UUID that a stranger's device has would become that device's.
+        if alive(&new.uuid).is_some() || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid) {
+            return Err(taken(&new.uuid));
+        }
+        let Some(name) = new.name.as_deref() else { continue };
+        let others = living.iter().chain(&facts[..i]);
+        if let Some(other) = others.filter(|other| other.uuid != new.uuid).find(|o| o.name.as_deref() == Some(name)) {
+            let message = format!("the name '{name}' is taken by device {}; choose another", other.uuid);
+            return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message));
+        }
+    }
+    if wanted == Wanted::Fresh {
+        let group = free_group(living)?;
+        for new in facts.iter_mut() {
+            new.group.get_or_insert(group);
+        }
+    }
+    Ok(())
+}
+
+/// The error for a UUID that is in use.
+pub fn taken(uuid: &Uuid) -> Error {
+    let message = format!("there is already a device {uuid}; leave <uuid> out to have a new one made");
+    Error::new(ErrorCode::Exists, Errno::EXIST, message)
+}
+
+/// The lowest number from 1 on that no living device has.
+fn free_group(living: &[Facts]) -> Result<u32> {
+    let mut taken: Vec<u32> = living.iter().filter_map(|facts| facts.group).collect();
+    taken.sort_unstable();
+    taken.dedup();
+    let mut next = 1_u32;
+    for group in taken {
+        if group == next {
+            next = next.checked_add(1).ok_or_else(|| {
+                Error::new(ErrorCode::Store, Errno::NOSPC, "every group number is in use; destroy some devices")
+            })?;
+        }
+    }
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
+        Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
+    }
+
+    fn both() -> (tempfile::TempDir, [Runtime; 2]) {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = [Runtime::files(dir.path().to_str().unwrap()), Runtime::memory([])];
+        (dir, stores)
+    }
+
+    #[test]
+    fn a_name_is_unique_among_living_devices() {
+        let (_dir, stores) = both();
+        for store in stores {
+            let first = store.reserve(vec![facts(1, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap();
+            let taken = store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap_err();
+            assert_eq!(taken.code, ErrorCode::Exists);
+            first.confirm(&|_| Some(7)).unwrap();
+            let first = Uuid::from_u128(1);
+            let alive = |uuid: &Uuid| (*uuid == first).then_some(7);
+            assert!(store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &alive).is_err());
+            assert!(store.reserve(vec![facts(1, None, Some(1))], Wanted::AsGiven, &alive).is_err());
+            // Gone, or another device of the same UUID: the name is free again.
+            let reused = |uuid: &Uuid| (*uuid == first).then_some(8);
+            store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &reused).unwrap();
+            assert!(store.all().is_empty());
+        }
+    }
+
+    #[test]
+    fn groups_are_the_lowest_free_ones() {
+        let (_dir, stores) = both();
+        for store in stores {
+            let made = std::cell::Cell::new(0);
+            let alive = |uuid: &Uuid| (uuid.as_u128() <= made.get()).then_some(1);
+            for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
+                let new = store.reserve(vec![facts(n, None, None)], Wanted::Fresh, &alive).unwrap();
+                assert_eq!(new.facts()[0].group, Some(expected));
+                new.confirm(&|_| Some(1)).unwrap();
+                made.set(n);
+            }
+            store.forget(&Uuid::from_u128(2));
+            let pair = vec![facts(4, None, None), facts(5, None, None)];
+            let pair = store.reserve(pair, Wanted::Fresh, &alive).unwrap();
+            assert_eq!(pair.facts().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
+        }
+    }
+
+    #[test]
+    fn what_was_not_confirmed_is_taken_back() {
+        let (_dir, stores) = both();
+        for store in stores {
+            drop(store.reserve(vec![facts(1, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap());
+            assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn facts_survive_the_way_to_the_file_and_back() {
+        let (dir, [store, _]) = both();
+        let full = Facts {
+            parent: "0000:86:00.0".into(),
+            type_id: "11".into(),
+            params: Some("a=\"b\"".into()),
+            owner: Some("me".into()),
+            attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
+            ..facts(9, Some("ü"), Some(4))
+        };
+        let reserved = store.reserve(vec![full.clone()], Wanted::AsGiven, &|_| None).unwrap();
+        reserved.confirm(&|_| Some(5)).unwrap();
+        assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { ino: Some(5), ..full.clone() }));
+        // A broken neighbour hides nothing, and is reported by the call that names it.
+        std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
+        assert_eq!(store.all().len(), 1);
+        assert_eq!(store.get(&Uuid::from_u128(3)).unwrap_err().code, ErrorCode::Store);
+    }
+}
