@@ -94,12 +94,19 @@ fn push(out: &mut String, c: char) {
     }
 }
 
-/// A stranger's text, fit for a sentence: nothing invisible, not too long, in quotes.
-pub(super) fn shown(text: &str) -> String {
+/// A stranger's text, fit for a sentence: nothing invisible, not too long.
+pub(super) fn plain(text: &str) -> String {
     const LONGEST: usize = 64;
-    let cut: String = text.chars().take(LONGEST).collect();
-    let dots = if cut.len() < text.len() { "..." } else { "" };
-    format!("'{}{dots}'", cut.chars().map(|c| if c.is_control() { REPLACEMENT } else { c }).collect::<String>())
+    let mut out: String = text.chars().take(LONGEST).map(|c| if c.is_control() { REPLACEMENT } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// The same in quotes.
+pub(super) fn shown(text: &str) -> String {
+    format!("'{}'", plain(text))
 }
 
 #[cfg(test)]

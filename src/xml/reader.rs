@@ -9,7 +9,7 @@ use quick_xml::errors::{Error as Fault, IllFormedError, SyntaxError};
 use quick_xml::events::{BytesDecl, Event};
 use rustix::io::Errno;
 
-use super::chars::{is_name, is_space, is_xml_char, normalize_line_ends, resolve, shown};
+use super::chars::{is_name, is_space, is_xml_char, normalize_line_ends, plain, resolve, shown};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Attributes that one element may have; no element of ours has more than four.
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
                 Token::Close | Token::End => return Ok(None),
                 Token::Text(text) if text.chars().all(is_space) => {}
                 Token::Text(text) => {
-                    let inside = self.open.last().map_or("", |name| plain(name));
+                    let inside = self.open.last().map_or_else(String::new, |name| plain(name));
                     return Err(self.wrong(self.at, format!("text {} directly inside <{inside}>", shown(text.trim()))));
                 }
             }
@@ -403,14 +403,6 @@ fn split_attribute(text: &str) -> std::result::Result<(&str, &str, &str), String
         .split_once(quote)
         .ok_or_else(|| format!("the value of attribute '{}' has no closing quote", plain(name)))?;
     Ok((name, raw, after))
-}
-
-/// A name for a sentence: names have no invisible characters of ASCII, but they may be long.
-fn plain(name: &str) -> &str {
-    match name.char_indices().nth(64) {
-        Some((end, _)) => &name[..end],
-        None => name,
-    }
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str> {
