@@ -1,2 +1,291 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A small kernel in memory.
+//! A small kernel in memory: what stands behind `test:///`.
+//!
+//! [`SimHost`] is made from plain entries, of the built-in host ([`default_host`]) or of a dump, and finds in them by
+//! structure alone which directories are parents and of which generation:
+//!
+//! | a directory with `mdev_supported_types/` and | is served by |
+//! |---|---|
+//! | `mdev_destroy` | `rfc`: the founding proposal |
+//! | types with `available_instances`, none with `device_api` | `general`: the reviewer's layout |
+//! | anything else | `merged`: Linux 4.10 and later |
+//!
+//! Writes are answered errno for errno as real drivers were seen to; what is not understood stays as it was given. How the
+//! types of a parent share its capacity is told in the file `capacity.rs`; the whole in `docs/simulated-host.md`.
+//!
+//! Two things differ from a real kernel on purpose. Removing a device that a guest has ([`SimHost::set_in_use`]) is EBUSY,
+//! where the merged kernel would block until the guest ends: a test that hangs teaches nothing. A device that is merely held
+//! through [`Sysfs::hold_vfio_group`](super::Sysfs::hold_vfio_group) can be removed, as on the real one: that is how the
+//! library removes. And nothing is remembered after the last clone of a host is dropped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::{Errno, IoResult, basename, dirname, is_relative};
+use crate::error::{Error, ErrorCode, Result};
+
+mod ap;
+mod capacity;
+mod default;
+mod device;
+mod discover;
+mod door;
+mod general;
+mod inject;
+mod kernel;
+mod merged;
+mod rfc;
+mod template;
+mod text;
+mod tree;
+
+pub use default::default_host;
+pub use inject::{Hook, LogEntry, Op};
+
+use inject::Inject;
+use kernel::{Device, Kernel};
+use tree::{Kind, ROOT, Tree};
+
+/// One path of a host, as it is given to [`SimHost::new`]. Directories above it need not be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SimEntry {
+    /// A directory.
+    Dir {
+        /// Absolute.
+        path: String,
+    },
+    /// A symbolic link; it may lead nowhere.
+    Link {
+        /// Absolute.
+        path: String,
+        /// As it is written there.
+        target: String,
+    },
+    /// A regular file. Below `/dev/` it becomes a device node, whatever it contains.
+    File {
+        /// Absolute.
+        path: String,
+        /// Permission bits.
+        mode: u32,
+        /// What a read gives.
+        content: IoResult<Vec<u8>>,
+    },
+}
+
+impl SimEntry {
+    /// Where it stands.
+    pub fn path(&self) -> &str {
+        match self {
+            SimEntry::Dir { path } | SimEntry::Link { path, .. } | SimEntry::File { path, .. } => path,
+        }
+    }
+}
+
+/// A simulated host. Clones are the same host.
+#[derive(Debug, Clone)]
+pub struct SimHost {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kernel: Mutex<Kernel>,
+    /// The generation has grown.
+    changed: Condvar,
+    /// A directory's lock was let go.
+    unlocked: Condvar,
+    inject: Inject,
+}
+
+impl SimHost {
+    /// A host made of these entries, in any order. Fails on a path that is not absolute, that stands there twice or below
+    /// something that is no directory.
+    pub fn new(entries: impl IntoIterator<Item = SimEntry>) -> Result<SimHost> {
+        let host = SimHost {
+            shared: Arc::new(Shared {
+                kernel: Mutex::new(Kernel::new(Tree::new())),
+                changed: Condvar::new(),
+                unlocked: Condvar::new(),
+                inject: Inject::default(),
+            }),
+        };
+        host.plug(entries)?;
+        Ok(host)
+    }
+
+    /// More entries, as when hardware is plugged in or a driver is loaded. Those before a bad one stay.
+    pub fn plug(&self, entries: impl IntoIterator<Item = SimEntry>) -> Result<()> {
+        self.with(|kernel| {
+            for entry in entries {
+                add(&mut kernel.tree, &entry).map_err(|errno| refuse(&entry, errno))?;
+            }
+            kernel.generation += 1;
+            discover::discover(kernel).map_err(|errno| Error::io("simulate", "/sys", errno))
+        })
+    }
+
+    /// Removes a path, all that is below it and every link that leads there, as when hardware or a driver goes. Devices
+    /// go first, in use or not.
+    pub fn unplug(&self, path: &str) -> IoResult<()> {
+        self.with(|kernel| {
+            let ino = kernel.tree.walk(ROOT, path, false)?;
+            let inside = format!("{}/", kernel.tree.path(ino));
+            let below = |tree: &Tree, ino| format!("{}/", tree.path(ino)).starts_with(&inside);
+            let uuids: Vec<String> = kernel.devices.keys().cloned().collect();
+            for uuid in uuids {
+                if below(&kernel.tree, kernel.devices[&uuid].dir) {
+                    device::unplug(kernel, &uuid);
+                }
+            }
+            let leads_there = |ino, node: &tree::Node| {
+                let target =
+                    matches!(node.kind, Kind::Link(_)).then(|| kernel.tree.walk(node.parent, &node.name, true));
+                matches!(target, Some(Ok(target)) if !below(&kernel.tree, ino) && below(&kernel.tree, target))
+            };
+            let links: Vec<_> = kernel.tree.all().filter(|(i, n)| leads_there(*i, n)).map(|(ino, _)| ino).collect();
+            for gone in links.into_iter().chain([ino]) {
+                kernel.forget(gone);
+            }
+            kernel.generation += 1;
+            Ok(())
+        })
+    }
+
+    /// A guest takes the device, or lets go of it. ENODEV for an unknown UUID, EBUSY while somebody else has it.
+    pub fn set_in_use(&self, uuid: &str, in_use: bool) -> IoResult<()> {
+        self.with(|kernel| {
+            let device = kernel.devices.get(uuid).ok_or(Errno::NODEV)?;
+            let held = device::vfio_node(kernel, device).is_some_and(|node| kernel.held.contains(&node));
+            if in_use && (held || device.in_use) {
+                return Err(Errno::BUSY);
+            }
+            kernel.devices.get_mut(uuid).ok_or(Errno::NODEV)?.in_use = in_use;
+            Ok(())
+        })
+    }
+
+    /// How often the device was reset. ENODEV for an unknown UUID.
+    pub fn resets(&self, uuid: &str) -> IoResult<u32> {
+        self.with(|kernel| kernel.devices.get(uuid).map(|device| device.resets).ok_or(Errno::NODEV))
+    }
+
+    /// The parameters that the next device of a type will get (layout rfc), which no file shows. `type_path` is the type's
+    /// directory; ENOENT when it is none.
+    pub fn params_set(&self, type_path: &str) -> IoResult<String> {
+        self.with(|kernel| {
+            let dir = kernel.tree.find(type_path)?;
+            let mut types = kernel.parents.iter().flat_map(|parent| &parent.types);
+            types.find(|ty| ty.dir == dir).map(|ty| ty.params.clone()).ok_or(Errno::NOENT)
+        })
+    }
+
+    /// The next create succeeds and makes nothing, as a real driver has been seen to do.
+    pub fn swallow_next_create(&self) {
+        self.with(|kernel| kernel.quirks.swallow_next_create = true);
+    }
+
+    /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come when it
+    /// is set to false.
+    pub fn hold_back_links(&self, hold_back: bool) {
+        self.with(|kernel| {
+            kernel.quirks.hold_back_links = hold_back;
+            let bare = |device: &Device| kernel.tree.child(device.dir, "iommu_group").is_none();
+            let waiting: Vec<String> =
+                kernel.devices.iter().filter(|(_, device)| bare(device)).map(|(uuid, _)| uuid.clone()).collect();
+            if hold_back || waiting.is_empty() {
+                return;
+            }
+            for uuid in waiting {
+                // Only a dumped device can have half of its links already; the rest of it stays as it was dumped.
+                let _ = device::attach(kernel, &uuid);
+            }
+            kernel.generation += 1;
+        });
+    }
+
+    /// The `nth` operation of this kind from now on (1 is the next one) whose path ends in `path_suffix` fails, once.
+    pub fn fail_next(&self, op: Op, path_suffix: &str, errno: Errno, nth: u32) {
+        self.shared.inject.fail_next(op, path_suffix, errno, nth);
+    }
+
+    /// Sets or takes away what is called before every operation.
+    pub fn set_hook(&self, hook: Option<Arc<Hook>>) {
+        self.shared.inject.set_hook(hook);
+    }
+
+    /// From now on every operation is written down.
+    pub fn start_log(&self) {
+        self.shared.inject.start_log();
+    }
+
+    /// What was written down since [`SimHost::start_log`]; ends the log.
+    pub fn take_log(&self) -> Vec<LogEntry> {
+        self.shared.inject.take_log()
+    }
+
+    /// The whole host as it is now, sorted by path: what [`SimHost::new`] makes the same tree from.
+    pub fn entries(&self) -> Vec<SimEntry> {
+        self.with(|kernel| {
+            let mut entries = BTreeMap::new();
+            for (ino, node) in kernel.tree.all().filter(|(ino, _)| *ino != ROOT) {
+                let path = kernel.tree.path(ino);
+                let entry = match &node.kind {
+                    Kind::Dir(_) => SimEntry::Dir { path: path.clone() },
+                    Kind::Link(target) => SimEntry::Link { path: path.clone(), target: target.clone() },
+                    Kind::File(content) => {
+                        SimEntry::File { path: path.clone(), mode: node.mode, content: content.clone() }
+                    }
+                    Kind::Device => SimEntry::File { path: path.clone(), mode: node.mode, content: Ok(Vec::new()) },
+                };
+                entries.insert(path, entry);
+            }
+            entries.into_values().collect()
+        })
+    }
+
+    fn before(&self, op: Op, path: impl FnOnce() -> String) -> IoResult<()> {
+        self.shared.inject.before(op, path, None)
+    }
+
+    fn lock_kernel(&self) -> MutexGuard<'_, Kernel> {
+        self.shared.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the kernel; wakes those who watch when it was something to see.
+    fn with<T>(&self, what: impl FnOnce(&mut Kernel) -> T) -> T {
+        let mut kernel = self.lock_kernel();
+        let before = kernel.generation;
+        let result = what(&mut kernel);
+        if kernel.generation != before {
+            self.shared.changed.notify_all();
+        }
+        result
+    }
+}
+
+fn add(tree: &mut Tree, entry: &SimEntry) -> IoResult<()> {
+    let path = entry.path();
+    path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
+    match entry {
+        SimEntry::Dir { .. } => tree.make_dirs(ROOT, path),
+        SimEntry::Link { target, .. } => add_node(tree, path, 0o777, Kind::Link(target.clone())),
+        SimEntry::File { mode, .. } if path.starts_with("/dev/") => add_node(tree, path, mode & 0o7777, Kind::Device),
+        SimEntry::File { mode, content, .. } => add_node(tree, path, mode & 0o7777, Kind::File(content.clone())),
+    }
+    .map(|_| ())
+}
+
+fn add_node(tree: &mut Tree, path: &str, mode: u32, kind: Kind) -> IoResult<tree::Ino> {
+    let dir = tree.make_dirs(ROOT, dirname(path))?;
+    tree.add(dir, basename(path), mode, kind)
+}
+
+fn refuse(entry: &SimEntry, errno: Errno) -> Error {
+    let path = entry.path();
+    let why = match errno {
+        Errno::EXIST => "stands in the host twice; remove one of the two",
+        Errno::NOTDIR => "is below something that is no directory; give it below the directory itself",
+        _ => "is not an absolute path without \".\" and \"..\"; write it out",
+    };
+    Error::new(ErrorCode::BadData, Errno::INVAL, format!("simulated host: {path:?} {why}")).at(path)
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! How a mediated device comes and goes: its folder, its links, its IOMMU group, its VFIO node.
+
+use std::collections::BTreeSet;
+
+use super::kernel::{Attr, Device, Kernel, Layout, Role};
+use super::tree::{Ino, Kind, ROOT};
+use super::{ap, basename, general, template};
+use crate::sysfs::IoResult;
+
+const MDEV_BUS: &str = "/sys/bus/mdev";
+const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
+const VFIO_NODES: &str = "/dev/vfio";
+
+/// Makes the folder of a new device and everything that leads to it. `None` when a test wanted it swallowed.
+pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) -> IoResult<Option<Ino>> {
+    if std::mem::take(&mut kernel.quirks.swallow_next_create) {
+        kernel.parents[parent].pool.give(ty);
+        return Ok(None);
+    }
+    let tree = &mut kernel.tree;
+    let dir = tree.add_dir(kernel.parents[parent].dir, uuid)?;
+    tree.add_file(dir, "uevent", 0o644, "")?;
+    let power = tree.add_dir(dir, "power")?;
+    tree.add_file(power, "control", 0o644, "auto\n")?;
+    tree.add_file(power, "runtime_status", 0o444, "unsupported\n")?;
+    tree.add_link(dir, "subsystem", MDEV_BUS)?;
+    let path = tree.path(dir);
+    let bus = tree.make_dirs(ROOT, &format!("{MDEV_BUS}/devices"))?;
+    // A dump may have left a dangling one here.
+    tree.remove_at(bus, uuid);
+    tree.add_link(bus, uuid, &path)?;
+    let matrix = ap::Matrix::default();
+    kernel.devices.insert(uuid.to_owned(), Device { parent, ty: Some(ty), dir, in_use: false, resets: 0, matrix });
+    template::fill(kernel, parent, ty, uuid, dir)?;
+    if !kernel.quirks.hold_back_links {
+        attach(kernel, uuid)?;
+    }
+    kernel.refresh(parent);
+    kernel.generation += 1;
+    Ok(Some(dir))
+}
+
+/// The part that the kernel does after its `add` event: type, driver, IOMMU group, VFIO node.
+pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
+    let Some(Device { parent, ty: Some(ty), dir, .. }) = kernel.devices.get(uuid) else { return Ok(()) };
+    let (parent, ty, dir) = (*parent, *ty, *dir);
+    let path = kernel.tree.path(dir);
+    link_type(kernel, parent, ty, uuid, dir)?;
+    let bound = template::binding(kernel, parent, ty);
+    let tree = &mut kernel.tree;
+    let driver = tree.make_dirs(ROOT, &format!("{MDEV_BUS}/drivers/{}", bound.driver))?;
+    tree.add_link(driver, uuid, &path)?;
+    let driver_path = tree.path(driver);
+    tree.add_link(dir, "driver", &driver_path)?;
+    if let Some(file) = tree.child(dir, "uevent") {
+        tree.show(file, &format!("DRIVER={}\n", bound.driver));
+    }
+    if bound.vfio_dev {
+        let number = lowest_unused(&vfio_numbers(kernel));
+        kernel.tree.make_dirs(dir, &format!("vfio-dev/vfio{number}"))?;
+    }
+    add_iommu_group(kernel, uuid, dir)
+}
+
+fn link_type(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, dir: Ino) -> IoResult<()> {
+    let layout = kernel.parents[parent].layout;
+    let type_dir = kernel.parents[parent].types[ty].dir;
+    let tree = &mut kernel.tree;
+    let (path, type_path) = (tree.path(dir), tree.path(type_dir));
+    tree.add_link(dir, type_link(layout), &type_path)?;
+    if layout == Layout::Merged {
+        let devices = tree.make_dirs(type_dir, "devices")?;
+        tree.remove_at(devices, uuid);
+        tree.add_link(devices, uuid, &path)?;
+    }
+    Ok(())
+}
+
+/// The link from a device to its type. The founding proposal names none; without `mdev_type` no tool of today could
+/// tell the type.
+pub(super) fn type_link(layout: Layout) -> &'static str {
+    if layout == Layout::General { "type" } else { "mdev_type" }
+}
+
+fn add_iommu_group(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
+    let number = lowest_unused(&group_numbers(kernel)).to_string();
+    let tree = &mut kernel.tree;
+    let path = tree.path(dir);
+    let group = tree.make_dirs(ROOT, &format!("{IOMMU_GROUPS}/{number}"))?;
+    tree.add_file(group, "name", 0o444, "vfio-noiommu\n")?;
+    tree.add_file(group, "reserved_regions", 0o444, "")?;
+    tree.add_file(group, "type", 0o644, "unknown\n")?;
+    let members = tree.add_dir(group, "devices")?;
+    tree.add_link(members, uuid, &path)?;
+    let group_path = tree.path(group);
+    tree.add_link(dir, "iommu_group", &group_path)?;
+    let nodes = tree.make_dirs(ROOT, VFIO_NODES)?;
+    tree.add(nodes, &number, 0o600, Kind::Device)?;
+    Ok(())
+}
+
+/// Numbers that a new group must not get. The links of devices count as well: a dump need not have the groups themselves.
+fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
+    let tree = &kernel.tree;
+    let mut used: BTreeSet<u32> = BTreeSet::new();
+    for dir in [IOMMU_GROUPS, VFIO_NODES] {
+        let children = tree.find(dir).and_then(|dir| tree.children(dir));
+        used.extend(children.into_iter().flatten().filter_map(|(name, _)| name.parse::<u32>().ok()));
+    }
+    used.extend(tree.all().filter_map(|(_, node)| match &node.kind {
+        Kind::Link(target) if node.name == "iommu_group" => basename(target).parse::<u32>().ok(),
+        _ => None,
+    }));
+    used
+}
+
+fn vfio_numbers(kernel: &Kernel) -> BTreeSet<u32> {
+    let number = |name: &String| name.strip_prefix("vfio")?.parse::<u32>().ok();
+    let of = |device: &Device| {
+        let dir = kernel.tree.child(device.dir, "vfio-dev")?;
+        kernel.tree.children(dir).ok()?.keys().find_map(number)
+    };
+    kernel.devices.values().filter_map(of).collect()
+}
+
+/// As the kernel's allocator of small numbers does.
+fn lowest_unused(used: &BTreeSet<u32>) -> u32 {
+    (0..).zip(used).find(|(number, taken)| number != *taken).map_or(used.len() as u32, |(number, _)| number)
+}
+
+/// Gives the writable files of a device's folder their meaning, by their names.
+pub(super) fn adopt(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
+    let Some(device) = kernel.devices.get(uuid) else { return Ok(()) };
+    let (layout, ap) = (kernel.parents[device.parent].layout, template::is_ap(kernel, device.parent, device.ty));
+    let mut found = Vec::new();
+    template::visit(&kernel.tree, device.dir, "", &mut |path, ino, mode| {
+        if mode & 0o222 != 0 {
+            found.extend(attr_of(layout, ap, path).map(|attr| (ino, attr)));
+        }
+    });
+    for (ino, attr) in found {
+        kernel.roles.insert(ino, Role::Attr { uuid: uuid.to_owned(), attr });
+    }
+    if ap {
+        ap::show(kernel, uuid);
+    }
+    Ok(())
+}
+
+fn attr_of(layout: Layout, ap: bool, path: &str) -> Option<Attr> {
+    if path == "uevent" || path.starts_with("power/") || path.starts_with("vfio-dev/") {
+        return None;
+    }
+    match layout {
+        Layout::Merged if path == "remove" => Some(Attr::Remove),
+        Layout::Merged if ap => Some(ap::File::named(path).map_or(Attr::Vendor, Attr::Ap)),
+        Layout::General => Some(general::attr(path).unwrap_or(Attr::Vendor)),
+        _ => Some(Attr::Vendor),
+    }
+}
+
+/// Removes a device and all that leads to it, and gives back what it took.
+pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
+    let Some(Device { parent, ty, dir, .. }) = kernel.devices.remove(uuid) else { return };
+    let tree = &mut kernel.tree;
+    if let Some(driver) = tree.linked(dir, "driver") {
+        tree.remove_at(driver, uuid);
+    }
+    if let Some(type_dir) = tree.linked(dir, type_link(kernel.parents[parent].layout)) {
+        tree.remove_at(type_dir, &format!("devices/{uuid}"));
+    }
+    tree.remove_at(ROOT, &format!("{MDEV_BUS}/devices/{uuid}"));
+    if let Some(group) = tree.linked(dir, "iommu_group") {
+        tree.remove_at(group, &format!("devices/{uuid}"));
+        remove_empty_group(kernel, group);
+    }
+    kernel.forget(dir);
+    if let Some(ty) = ty {
+        kernel.parents[parent].pool.give(ty);
+    }
+    kernel.refresh(parent);
+    kernel.generation += 1;
+}
+
+fn remove_empty_group(kernel: &mut Kernel, group: Ino) {
+    let tree = &mut kernel.tree;
+    let members = tree.child(group, "devices").and_then(|dir| tree.children(dir).ok());
+    if members.is_some_and(|members| !members.is_empty()) {
+        return;
+    }
+    if let Ok(number) = tree.node(group).map(|node| node.name.clone()) {
+        tree.remove_at(ROOT, &format!("{VFIO_NODES}/{number}"));
+    }
+    tree.remove(group);
+}
+
+/// The VFIO node of a device, where it has one.
+pub(super) fn vfio_node(kernel: &Kernel, device: &Device) -> Option<Ino> {
+    let link = kernel.tree.child(device.dir, "iommu_group")?;
+    match &kernel.tree.node(link).ok()?.kind {
+        Kind::Link(target) => kernel.tree.find(&format!("{VFIO_NODES}/{}", basename(target))).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_given_from_below() {
+        let lowest = |used: &[u32]| lowest_unused(&used.iter().copied().collect());
+        assert_eq!((lowest(&[]), lowest(&[0, 1, 2]), lowest(&[0, 2]), lowest(&[1])), (0, 3, 1, 0));
+    }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The simulated kernel behind the traits of the door.
+
+use std::time::Instant;
+
+use super::inject::Op;
+use super::kernel::Device;
+use super::tree::{Ino, ROOT};
+use super::{SimHost, device};
+use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Watch, is_relative};
+
+/// Where the host's own list of PCI names is.
+const PCI_IDS: &str = "usr/share/misc/pci.ids";
+
+impl Sysfs for SimHost {
+    fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
+        let below = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
+        self.before(Op::Open, || path.to_owned())?;
+        self.open_dir(ROOT, below, path.to_owned())
+    }
+
+    fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
+        let path = format!("/dev/vfio/{group}");
+        self.before(Op::Hold, || path.clone())?;
+        let node = self.with(|kernel| {
+            let node = kernel.tree.find(&path)?;
+            let guest = |device: &Device| device.in_use && device::vfio_node(kernel, device) == Some(node);
+            if kernel.devices.values().any(guest) || !kernel.held.insert(node) {
+                return Err(Errno::BUSY);
+            }
+            Ok(node)
+        })?;
+        Ok(Box::new(GroupGuard { host: self.clone(), node }))
+    }
+
+    fn watch(&self) -> IoResult<Box<dyn Watch>> {
+        self.before(Op::Watch, String::new)?;
+        Ok(Box::new(SimWatch { seen: self.with(|kernel| kernel.generation), host: self.clone() }))
+    }
+
+    fn pci_ids(&self) -> Option<Vec<u8>> {
+        self.with(|kernel| {
+            let dir = kernel.tree.find("/").ok()?;
+            let mut text = Vec::new();
+            kernel.read(dir, PCI_IDS, &mut text).ok().map(|()| text)
+        })
+    }
+}
+
+impl SimHost {
+    fn open_dir(&self, start: Ino, name: &str, path: String) -> IoResult<Box<dyn Dir>> {
+        let ino = self.with(|kernel| {
+            kernel.tree.children(start)?;
+            let ino = kernel.tree.walk(start, name, true)?;
+            kernel.tree.children(ino).map(|_| ino)
+        })?;
+        Ok(Box::new(SimDir { host: self.clone(), ino, path }))
+    }
+}
+
+#[derive(Debug)]
+struct SimDir {
+    host: SimHost,
+    ino: Ino,
+    path: String,
+}
+
+impl SimDir {
+    /// Checks the name as the real door does, and tells whoever listens.
+    fn enter(&self, op: Op, name: &str, value: Option<&[u8]>) -> IoResult<()> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        self.host.shared.inject.before(op, || format!("{}/{name}", self.path), value)
+    }
+}
+
+impl Dir for SimDir {
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn open(&self, name: &str) -> IoResult<Box<dyn Dir>> {
+        self.enter(Op::Open, name, None)?;
+        self.host.open_dir(self.ino, name, format!("{}/{name}", self.path))
+    }
+
+    fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
+        self.enter(Op::Read, name, None)?;
+        self.host.with(|kernel| kernel.read(self.ino, name, buf))
+    }
+
+    fn write(&self, name: &str, value: &[u8]) -> IoResult<()> {
+        if value.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        self.enter(Op::Write, name, Some(value))?;
+        self.host.with(|kernel| kernel.write(self.ino, name, value))
+    }
+
+    fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
+        self.host.before(Op::List, || self.path.clone())?;
+        // Visited without the lock: the visitor may use the host itself.
+        let entries = self.host.with(|kernel| {
+            let kind = |ino: Ino| kernel.tree.node(ino).map_or(EntryKind::Other, |node| node.entry_kind());
+            let children = kernel.tree.children(self.ino)?;
+            Ok::<Vec<_>, Errno>(children.iter().map(|(name, ino)| (name.clone(), kind(*ino))).collect())
+        })?;
+        entries.iter().for_each(|(name, kind)| visit(name, *kind));
+        Ok(())
+    }
+
+    fn link(&self, name: &str) -> IoResult<String> {
+        self.enter(Op::Link, name, None)?;
+        self.host.with(|kernel| kernel.link(self.ino, name))
+    }
+
+    fn meta(&self, name: &str) -> IoResult<Meta> {
+        self.enter(Op::Meta, name, None)?;
+        self.host.with(|kernel| {
+            kernel.tree.children(self.ino)?;
+            let ino = kernel.tree.walk(self.ino, name, false)?;
+            let node = kernel.tree.node(ino)?;
+            Ok(Meta { kind: node.entry_kind(), mode: node.mode, ino })
+        })
+    }
+
+    /// Of a directory that was open when it went as well, as fstat(2) on its descriptor.
+    fn ino(&self) -> IoResult<u64> {
+        self.host.before(Op::Meta, || self.path.clone())?;
+        Ok(self.ino)
+    }
+
+    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>> {
+        self.host.before(Op::Lock, || self.path.clone())?;
+        let shared = &self.host.shared;
+        let mut kernel = self.host.lock_kernel();
+        kernel.tree.node(self.ino)?;
+        while kernel.locked.contains(&self.ino) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Errno::TIMEDOUT);
+            }
+            kernel = match shared.unlocked.wait_timeout(kernel, left) {
+                Ok((kernel, _)) => kernel,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        kernel.locked.insert(self.ino);
+        drop(kernel);
+        Ok(Box::new(DirGuard { host: self.host.clone(), ino: self.ino }))
+    }
+}
+
+#[derive(Debug)]
+struct DirGuard {
+    host: SimHost,
+    ino: Ino,
+}
+
+impl Guard for DirGuard {}
+
+impl Drop for DirGuard {
+    fn drop(&mut self) {
+        self.host.with(|kernel| kernel.locked.remove(&self.ino));
+        self.host.shared.unlocked.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct GroupGuard {
+    host: SimHost,
+    node: Ino,
+}
+
+impl Guard for GroupGuard {}
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        self.host.with(|kernel| kernel.held.remove(&self.node));
+    }
+}
+
+#[derive(Debug)]
+struct SimWatch {
+    host: SimHost,
+    seen: u64,
+}
+
+impl Watch for SimWatch {
+    fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool> {
+        let shared = &self.host.shared;
+        let mut kernel = self.host.lock_kernel();
+        while kernel.generation == self.seen {
+            kernel = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
+                Some(left) if left.is_zero() => return Ok(false),
+                Some(left) => match shared.changed.wait_timeout(kernel, left) {
+                    Ok((kernel, _)) => kernel,
+                    Err(poisoned) => poisoned.into_inner().0,
+                },
+                None => match shared.changed.wait(kernel) {
+                    Ok(kernel) => kernel,
+                    Err(poisoned) => poisoned.into_inner(),
+                },
+            };
+        }
+        self.seen = kernel.generation;
+        Ok(true)
+    }
+}

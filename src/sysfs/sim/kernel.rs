@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The state of the simulated kernel, and which vendor driver answers a write.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::capacity::Pool;
+use super::template::Template;
+use super::tree::{Ino, Kind, Tree};
+use super::{ap, device, general, merged, rfc, text};
+use crate::sysfs::{Errno, IoResult, READ_MAX};
+
+/// The most that one write carries to an attribute.
+const PAGE: usize = 4096;
+
+/// What `echo ... > uevent` may say.
+const UEVENT_ACTIONS: [&str; 8] = ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
+
+/// The vendor driver's generation of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Rfc,
+    General,
+    Merged,
+}
+
+/// A directory of `mdev_supported_types`.
+#[derive(Debug)]
+pub(super) struct Type {
+    pub(super) id: String,
+    pub(super) dir: Ino,
+    /// `max_instances` or `available_instances`.
+    pub(super) counter: Option<Ino>,
+    /// What the next device gets (layout rfc).
+    pub(super) params: String,
+}
+
+/// A directory with `mdev_supported_types`.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) dir: Ino,
+    pub(super) layout: Layout,
+    pub(super) types: Vec<Type>,
+    pub(super) pool: Pool,
+    pub(super) templates: Vec<Template>,
+}
+
+/// A mediated device.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) parent: usize,
+    /// Unknown for one that was not ready when its host was dumped.
+    pub(super) ty: Option<usize>,
+    pub(super) dir: Ino,
+    /// A guest has it.
+    pub(super) in_use: bool,
+    /// Times that it was reset.
+    pub(super) resets: u32,
+    pub(super) matrix: ap::Matrix,
+}
+
+/// What a file does with what is written to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Role {
+    Create { parent: usize, ty: usize },
+    Params { parent: usize, ty: usize },
+    MdevDestroy { parent: usize },
+    Attr { uuid: String, attr: Attr },
+}
+
+/// A writable file in a device's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attr {
+    Remove,
+    Destroy,
+    Online,
+    Reset,
+    Number,
+    Group,
+    Ap(ap::File),
+    /// Of a vendor that is not known here: shows what was written last.
+    Vendor,
+}
+
+/// Deviations that tests ask for.
+#[derive(Debug, Default)]
+pub(super) struct Quirks {
+    pub(super) swallow_next_create: bool,
+    pub(super) hold_back_links: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub(super) tree: Tree,
+    pub(super) parents: Vec<Parent>,
+    /// By UUID, which is unique in the whole host.
+    pub(super) devices: BTreeMap<String, Device>,
+    pub(super) roles: HashMap<Ino, Role>,
+    /// Directories that somebody has locked.
+    pub(super) locked: HashSet<Ino>,
+    /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
+    /// even while the old node is still open.
+    pub(super) held: HashSet<Ino>,
+    /// Grows with everything that a watcher should hear of.
+    pub(super) generation: u64,
+    pub(super) quirks: Quirks,
+}
+
+impl Kernel {
+    pub(super) fn new(tree: Tree) -> Kernel {
+        Kernel {
+            tree,
+            parents: Vec::new(),
+            devices: BTreeMap::new(),
+            roles: HashMap::new(),
+            locked: HashSet::new(),
+            held: HashSet::new(),
+            generation: 0,
+            quirks: Quirks::default(),
+        }
+    }
+
+    /// Permissions bind root as well: sysfs checks them at open.
+    pub(super) fn read(&self, dir: Ino, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
+        let node = self.tree.node(self.file(dir, name)?)?;
+        match &node.kind {
+            Kind::File(_) if node.mode & 0o444 == 0 => Err(Errno::ACCESS),
+            Kind::File(Ok(bytes)) if bytes.len() > READ_MAX => Err(Errno::FBIG),
+            Kind::File(Ok(bytes)) => {
+                buf.extend_from_slice(bytes);
+                Ok(())
+            }
+            Kind::File(Err(errno)) => Err(*errno),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    pub(super) fn write(&mut self, dir: Ino, name: &str, value: &[u8]) -> IoResult<()> {
+        let file = self.file(dir, name)?;
+        let node = self.tree.node(file)?;
+        match node.kind {
+            Kind::File(_) if node.mode & 0o222 == 0 => return Err(Errno::ACCESS),
+            Kind::File(_) => {}
+            _ => return Err(Errno::INVAL),
+        }
+        let uevent = node.name == "uevent";
+        let taken = &value[..value.len().min(PAGE)];
+        match self.roles.get(&file).cloned() {
+            Some(role) => self.answer(file, role, taken)?,
+            None if uevent => self.uevent(taken)?,
+            // What an attribute without a driver behind it gives.
+            None => return Err(Errno::IO),
+        }
+        if taken.len() == value.len() { Ok(()) } else { Err(Errno::IO) }
+    }
+
+    /// EINVAL for what is no link.
+    pub(super) fn link(&self, dir: Ino, name: &str) -> IoResult<String> {
+        self.tree.children(dir)?;
+        match &self.tree.node(self.tree.walk(dir, name, false)?)?.kind {
+            Kind::Link(target) => Ok(target.clone()),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// The node for a read or a write: neither a directory nor a link.
+    fn file(&self, dir: Ino, name: &str) -> IoResult<Ino> {
+        self.tree.children(dir)?;
+        let ino = self.tree.walk(dir, name, false)?;
+        match self.tree.node(ino)?.kind {
+            Kind::Dir(_) => Err(Errno::ISDIR),
+            Kind::Link(_) => Err(Errno::LOOP),
+            _ => Ok(ino),
+        }
+    }
+
+    fn answer(&mut self, file: Ino, role: Role, value: &[u8]) -> IoResult<()> {
+        match role {
+            Role::Create { parent, ty } => self.create(parent, ty, value),
+            Role::Params { parent, ty } => rfc::set_params(self, parent, ty, value),
+            Role::MdevDestroy { parent } => rfc::destroy(self, parent, value),
+            Role::Attr { uuid, attr } => self.set_attr(file, &uuid, attr, value),
+        }
+    }
+
+    fn create(&mut self, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
+        match self.parents[parent].layout {
+            Layout::Rfc => rfc::create(self, parent, ty, value),
+            Layout::General => general::create(self, parent, ty, value),
+            Layout::Merged => merged::create(self, parent, ty, value),
+        }
+    }
+
+    fn set_attr(&mut self, file: Ino, uuid: &str, attr: Attr, value: &[u8]) -> IoResult<()> {
+        match attr {
+            Attr::Remove => merged::remove(self, uuid, value),
+            Attr::Destroy => general::destroy(self, uuid, value),
+            Attr::Reset => general::reset(self, uuid, value),
+            Attr::Online | Attr::Number | Attr::Group => general::set(self, file, attr, value),
+            Attr::Ap(ap_file) => ap::write(self, uuid, ap_file, value),
+            Attr::Vendor => {
+                let text = String::from_utf8_lossy(text::line(value)).into_owned();
+                self.tree.show(file, &format!("{text}\n"));
+                Ok(())
+            }
+        }
+    }
+
+    /// A synthetic event; what may follow the action's name is for listeners.
+    fn uevent(&mut self, value: &[u8]) -> IoResult<()> {
+        let text = std::str::from_utf8(text::line(value)).map_err(|_| Errno::INVAL)?;
+        let action = text.split(' ').next().unwrap_or_default();
+        if !UEVENT_ACTIONS.contains(&action) {
+            return Err(Errno::INVAL);
+        }
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// What every create does first: the UUID must be new to the whole host, and the type must have one left.
+    pub(super) fn reserve(&mut self, parent: usize, ty: usize, uuid: &str, none_left: Errno) -> IoResult<()> {
+        let host = &mut self.parents[parent];
+        if self.devices.contains_key(uuid) || self.tree.child(host.dir, uuid).is_some() {
+            return Err(Errno::EXIST);
+        }
+        if !host.pool.take(ty) {
+            return Err(none_left);
+        }
+        Ok(())
+    }
+
+    /// Removes a device, unless a guest has it.
+    pub(super) fn destroy(&mut self, uuid: &str) -> IoResult<()> {
+        if self.devices.get(uuid).ok_or(Errno::NODEV)?.in_use {
+            return Err(Errno::BUSY);
+        }
+        device::unplug(self, uuid);
+        Ok(())
+    }
+
+    /// Every type of the parent shows what it has left.
+    pub(super) fn refresh(&mut self, parent: usize) {
+        let parent = &self.parents[parent];
+        for (index, ty) in parent.types.iter().enumerate() {
+            if let (Some(counter), Some(left)) = (ty.counter, parent.pool.available(index)) {
+                self.tree.show(counter, &format!("{left}\n"));
+            }
+        }
+    }
+
+    /// Removes a node, all below it and what was known about them.
+    pub(super) fn forget(&mut self, ino: Ino) {
+        for gone in self.tree.remove(ino) {
+            self.roles.remove(&gone);
+        }
+    }
+
+    /// True when the type wants its devices in groups.
+    pub(super) fn requires_group(&self, parent: usize, ty: usize) -> bool {
+        let dir = self.parents[parent].types[ty].dir;
+        self.tree.text(dir, "requires_group").is_some_and(|text| text != "0")
+    }
+}

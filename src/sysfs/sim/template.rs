@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a vendor's driver puts into the folder of a new device. A replay copies a device of the same parent, where the dump
+//! has one; else the few drivers that are known by name say it.
+
+use super::kernel::Kernel;
+use super::tree::{Ino, Kind, ROOT, Tree};
+use super::{ap, basename};
+use crate::sysfs::IoResult;
+
+/// Files that the simulated kernel makes itself. What is below a directory of this name is left out as well.
+const OWN: [&str; 7] = ["uevent", "remove", "destroy", "group", "params", "power", "vfio-dev"];
+
+/// The driver of devices where nothing else is known: the one of the first ten years of mdev.
+const GENERIC_DRIVER: &str = "vfio_mdev";
+
+/// The sample drivers, which bind their devices themselves and show VFIO's own device.
+const SELF_BOUND: [&str; 3] = ["mtty", "mdpy", "mbochs"];
+
+/// A regular file of a device: path below its folder, mode, content.
+type VendorFile = (String, u32, IoResult<Vec<u8>>);
+
+/// A device that others are made after.
+#[derive(Debug)]
+pub(super) struct Template {
+    ty: Option<usize>,
+    uuid: String,
+    binding: Binding,
+    files: Vec<VendorFile>,
+}
+
+/// The driver of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub(super) driver: String,
+    /// Linux 6.0 and later: `vfio-dev/vfioN`.
+    pub(super) vfio_dev: bool,
+}
+
+/// Takes down what a device that exists looks like.
+pub(super) fn capture(tree: &Tree, dir: Ino, uuid: &str, ty: Option<usize>) -> Template {
+    let mut files = Vec::new();
+    visit(tree, dir, "", &mut |path, ino, mode| {
+        let top = path.split('/').next().unwrap_or(path);
+        if OWN.contains(&top) {
+            return;
+        }
+        if let Ok(Kind::File(content)) = tree.node(ino).map(|node| &node.kind) {
+            files.push((path.to_owned(), mode, content.clone()));
+        }
+    });
+    let driver = match tree.child(dir, "driver").and_then(|ino| tree.node(ino).ok()).map(|node| &node.kind) {
+        Some(Kind::Link(target)) => basename(target).to_owned(),
+        _ => GENERIC_DRIVER.to_owned(),
+    };
+    let binding = Binding { driver, vfio_dev: tree.child(dir, "vfio-dev").is_some() };
+    Template { ty, uuid: uuid.to_owned(), binding, files }
+}
+
+/// Every regular file below a directory.
+pub(super) fn visit(tree: &Tree, dir: Ino, prefix: &str, see: &mut dyn FnMut(&str, Ino, u32)) {
+    for (name, ino) in tree.children(dir).into_iter().flatten() {
+        let Ok(node) = tree.node(*ino) else { continue };
+        let path = format!("{prefix}{name}");
+        match node.kind {
+            Kind::Dir(_) => visit(tree, *ino, &format!("{path}/"), see),
+            Kind::File(_) => see(&path, *ino, node.mode),
+            _ => {}
+        }
+    }
+}
+
+/// Adds the vendor's files to the folder of a new device.
+pub(super) fn fill(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, dir: Ino) -> IoResult<()> {
+    for (path, mode, content) in files(kernel, parent, ty, uuid) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        let folder = kernel.tree.make_dirs(dir, folder)?;
+        kernel.tree.add(folder, name, mode, Kind::File(content))?;
+    }
+    Ok(())
+}
+
+/// A device of the same type is the best model, then what is known of the driver, then any device of the parent.
+fn files(kernel: &Kernel, parent: usize, ty: usize, uuid: &str) -> Vec<VendorFile> {
+    let templates = &kernel.parents[parent].templates;
+    let same = templates.iter().find(|template| template.ty == Some(ty));
+    let known = || known(kernel, parent, ty, uuid);
+    let any = || templates.first().map(|template| template.instance(uuid));
+    same.map(|template| template.instance(uuid)).or_else(known).or_else(any).unwrap_or_default()
+}
+
+impl Template {
+    fn instance(&self, uuid: &str) -> Vec<VendorFile> {
+        let renamed = |bytes: &Vec<u8>| match std::str::from_utf8(bytes) {
+            Ok(text) => text.replace(&self.uuid, uuid).into_bytes(),
+            Err(_) => bytes.clone(),
+        };
+        let file =
+            |(path, mode, content): &VendorFile| (path.clone(), *mode, content.as_ref().map(renamed).map_err(|e| *e));
+        self.files.iter().map(file).collect()
+    }
+}
+
+fn driver_of_type(kernel: &Kernel, parent: usize, ty: usize) -> &str {
+    kernel.parents[parent].types[ty].id.split('-').next().unwrap_or_default()
+}
+
+fn known(kernel: &Kernel, parent: usize, ty: usize, uuid: &str) -> Option<Vec<VendorFile>> {
+    let readable = |path: &str, text: String| vec![(path.to_owned(), 0o444, Ok(format!("{text}\n").into_bytes()))];
+    // "virtual display, 640x480 framebuffer", "virtual display, 4 MB video memory"
+    let described = |words: usize| {
+        let text = kernel.tree.text(kernel.parents[parent].types[ty].dir, "description").unwrap_or_default();
+        let tail = text.split_once(", ").map_or("", |(_, tail)| tail);
+        tail.split(' ').take(words).collect::<Vec<_>>().join(" ")
+    };
+    match driver_of_type(kernel, parent, ty) {
+        "mtty" => Some(readable("vendor/sample_mdev_dev", format!("This is MDEV {uuid}"))),
+        "mdpy" => Some(readable("vendor/resolution", described(1))),
+        "mbochs" => Some(readable("vendor/memory", described(2))),
+        ap::DRIVER => Some(ap::files().map(|(name, mode)| (name.to_owned(), mode, Ok(Vec::new()))).collect()),
+        _ => None,
+    }
+}
+
+/// The driver that a new device gets.
+pub(super) fn binding(kernel: &Kernel, parent: usize, ty: usize) -> Binding {
+    if let Some(template) = kernel.parents[parent].templates.first() {
+        return template.binding.clone();
+    }
+    let name = driver_of_type(kernel, parent, ty);
+    if SELF_BOUND.contains(&name) {
+        return Binding { driver: name.to_owned(), vfio_dev: true };
+    }
+    Binding { driver: GENERIC_DRIVER.to_owned(), vfio_dev: false }
+}
+
+/// True for a device that is a matrix of AP queues.
+pub(super) fn is_ap(kernel: &Kernel, parent: usize, ty: Option<usize>) -> bool {
+    ty.is_some_and(|ty| driver_of_type(kernel, parent, ty) == ap::DRIVER)
+}
+
+/// A number that the AP bus shows.
+pub(super) fn ap_limit(kernel: &Kernel, name: &str) -> Option<u64> {
+    kernel.tree.text(ROOT, &format!("sys/bus/ap/{name}"))?.parse().ok()
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What drivers accept in a write, read as the kernel's own helpers read it.
+
+use crate::sysfs::{Errno, IoResult};
+
+/// Length of a UUID in text.
+pub(super) const UUID_LEN: usize = 36;
+
+/// 36 bytes as the kernel takes a UUID: either case, dashes where they belong. Returned in lower case, as it is shown.
+pub(super) fn uuid(value: &[u8]) -> IoResult<String> {
+    let dash = |i| matches!(i, 8 | 13 | 18 | 23);
+    let sound = |(i, b): (usize, &u8)| if dash(i) { *b == b'-' } else { b.is_ascii_hexdigit() };
+    if value.len() != UUID_LEN || !value.iter().enumerate().all(sound) {
+        return Err(Errno::INVAL);
+    }
+    std::str::from_utf8(value).map(str::to_ascii_lowercase).map_err(|_| Errno::INVAL)
+}
+
+/// The value without the one newline that `echo` puts at its end.
+pub(super) fn line(value: &[u8]) -> &[u8] {
+    value.strip_suffix(b"\n").unwrap_or(value)
+}
+
+/// An unsigned number with the base of its prefix: `0x` hexadecimal, `0` octal. ERANGE when it is too large.
+pub(super) fn unsigned(value: &[u8]) -> IoResult<u64> {
+    let text = std::str::from_utf8(line(value)).map_err(|_| Errno::INVAL)?;
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => (hex, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
+    };
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(Errno::INVAL);
+    }
+    u64::from_str_radix(digits, radix).map_err(|_| Errno::RANGE)
+}
+
+/// A switch: `1`, `y`, `on` and their opposites; what follows the first letters is not looked at.
+pub(super) fn switch(value: &[u8]) -> IoResult<bool> {
+    match value {
+        [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
+        [b'0' | b'n' | b'N' | b'f' | b'F', ..] | [b'o' | b'O', b'f' | b'F', ..] => Ok(false),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// `UUID` or `UUID:GROUP`, a newline at the end or none: what the two proposals write to `create`.
+pub(super) fn uuid_and_group(value: &[u8]) -> IoResult<(String, Option<u32>)> {
+    let (head, rest) = line(value).split_at_checked(UUID_LEN).ok_or(Errno::INVAL)?;
+    let uuid = uuid(head)?;
+    match rest {
+        [] => Ok((uuid, None)),
+        [b':', digits @ ..] => Ok((uuid, Some(group(digits)?))),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// A group number: decimal digits and nothing else.
+pub(super) fn group(digits: &[u8]) -> IoResult<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Errno::INVAL);
+    }
+    std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).ok_or(Errno::INVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPPER: &str = "C2177883-F1BB-47F0-914D-32A22E3A8804";
+
+    #[test]
+    fn uuids() {
+        assert_eq!(uuid(UPPER.as_bytes()).unwrap(), UPPER.to_lowercase());
+        for bad in ["", &UPPER[1..], &UPPER.replace('-', "0"), &UPPER.replace('C', "g"), &format!("{UPPER}0")] {
+            assert_eq!(uuid(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_switches() {
+        for (text, number) in [("1\n", 1), ("0", 0), ("0x10", 16), ("010", 8), ("+7", 7)] {
+            assert_eq!(unsigned(text.as_bytes()), Ok(number), "{text}");
+        }
+        for bad in ["", "\n", "-1", "one", "1 ", "1\n\n", "0x", "08"] {
+            assert_eq!(unsigned(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
+        }
+        assert_eq!(unsigned(b"18446744073709551616"), Err(Errno::RANGE));
+        assert_eq!((switch(b"1\n"), switch(b"off"), switch(b"2")), (Ok(true), Ok(false), Err(Errno::INVAL)));
+    }
+
+    #[test]
+    fn groups() {
+        let with = |tail: &str| uuid_and_group(format!("{UPPER}{tail}").as_bytes()).map(|(_, group)| group);
+        assert_eq!((with(""), with("\n"), with(":1"), with(":0007\n")), (Ok(None), Ok(None), Ok(Some(1)), Ok(Some(7))));
+        for bad in [":", ":x", ":+1", ":-1", ": 1", ":1 ", "1", ":4294967296", ":1:2", "\n\n"] {
+            assert_eq!(with(bad), Err(Errno::INVAL), "{bad}");
+        }
+    }
+}

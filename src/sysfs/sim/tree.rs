@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The file tree of the simulated host: directories, links and files, without any knowledge of what they mean.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::sysfs::{EntryKind, Errno, IoResult};
+
+/// Identity of a node; never used twice.
+pub(super) type Ino = u64;
+
+/// `/`
+pub(super) const ROOT: Ino = 1;
+
+/// As many links as Linux follows in one look-up.
+const LINKS_MAX: u32 = 40;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Dir(BTreeMap<String, Ino>),
+    Link(String),
+    /// What a read gives.
+    File(IoResult<Vec<u8>>),
+    /// A device node.
+    Device,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) parent: Ino,
+    pub(super) mode: u32,
+    pub(super) kind: Kind,
+}
+
+impl Node {
+    pub(super) fn entry_kind(&self) -> EntryKind {
+        match self.kind {
+            Kind::Dir(_) => EntryKind::Dir,
+            Kind::Link(_) => EntryKind::Link,
+            Kind::File(_) => EntryKind::File,
+            Kind::Device => EntryKind::Other,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: HashMap<Ino, Node>,
+    last: Ino,
+}
+
+impl Tree {
+    pub(super) fn new() -> Tree {
+        let root = Node { name: String::new(), parent: ROOT, mode: 0o755, kind: Kind::Dir(BTreeMap::new()) };
+        Tree { nodes: HashMap::from([(ROOT, root)]), last: ROOT }
+    }
+
+    /// ENOENT for one that is gone.
+    pub(super) fn node(&self, ino: Ino) -> IoResult<&Node> {
+        self.nodes.get(&ino).ok_or(Errno::NOENT)
+    }
+
+    /// ENOTDIR for anything but a directory.
+    pub(super) fn children(&self, dir: Ino) -> IoResult<&BTreeMap<String, Ino>> {
+        match &self.node(dir)?.kind {
+            Kind::Dir(children) => Ok(children),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// The entry of that name itself, a link not followed.
+    pub(super) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
+        self.children(dir).ok()?.get(name).copied()
+    }
+
+    /// Looks a path up; links on the way are followed, one in the last place where `follow` says so.
+    pub(super) fn walk(&self, start: Ino, path: &str, follow: bool) -> IoResult<Ino> {
+        let mut todo: Vec<&str> = path.rsplit('/').collect();
+        let (mut here, mut links) = (start, 0);
+        while let Some(part) = todo.pop() {
+            let children = self.children(here)?;
+            match part {
+                "" | "." => continue,
+                ".." => {
+                    here = self.node(here)?.parent;
+                    continue;
+                }
+                _ => {}
+            }
+            let next = *children.get(part).ok_or(Errno::NOENT)?;
+            match &self.node(next)?.kind {
+                Kind::Link(target) if follow || !todo.is_empty() => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(Errno::LOOP);
+                    }
+                    if target.starts_with('/') {
+                        here = ROOT;
+                    }
+                    todo.extend(target.rsplit('/'));
+                }
+                _ => here = next,
+            }
+        }
+        Ok(here)
+    }
+
+    /// Looks an absolute path up and follows every link.
+    pub(super) fn find(&self, path: &str) -> IoResult<Ino> {
+        self.walk(ROOT, path, true)
+    }
+
+    /// Absolute path of a node.
+    pub(super) fn path(&self, ino: Ino) -> String {
+        let mut names = Vec::new();
+        let mut here = ino;
+        while here != ROOT {
+            let Some(node) = self.nodes.get(&here) else { break };
+            names.push(node.name.as_str());
+            here = node.parent;
+        }
+        names.reverse();
+        format!("/{}", names.join("/"))
+    }
+
+    /// EEXIST when the name is taken.
+    pub(super) fn add(&mut self, dir: Ino, name: &str, mode: u32, kind: Kind) -> IoResult<Ino> {
+        let ino = self.last + 1;
+        match self.nodes.get_mut(&dir).ok_or(Errno::NOENT)?.kind {
+            Kind::Dir(ref mut children) if !children.contains_key(name) => {
+                children.insert(name.to_owned(), ino);
+            }
+            Kind::Dir(_) => return Err(Errno::EXIST),
+            _ => return Err(Errno::NOTDIR),
+        }
+        self.last = ino;
+        self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind });
+        Ok(ino)
+    }
+
+    pub(super) fn add_dir(&mut self, dir: Ino, name: &str) -> IoResult<Ino> {
+        self.add(dir, name, 0o755, Kind::Dir(BTreeMap::new()))
+    }
+
+    pub(super) fn add_file(&mut self, dir: Ino, name: &str, mode: u32, content: &str) -> IoResult<Ino> {
+        self.add(dir, name, mode, Kind::File(Ok(content.as_bytes().to_vec())))
+    }
+
+    /// A link with the shortest relative target, as sysfs writes it. It need not lead anywhere.
+    pub(super) fn add_link(&mut self, dir: Ino, name: &str, target: &str) -> IoResult<Ino> {
+        let target = relative(&self.path(dir), target);
+        self.add(dir, name, 0o777, Kind::Link(target))
+    }
+
+    /// The directory at a path, made together with those above it where they are missing.
+    pub(super) fn make_dirs(&mut self, start: Ino, path: &str) -> IoResult<Ino> {
+        let mut here = start;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            here = match self.child(here, name) {
+                Some(next) => next,
+                None => self.add_dir(here, name)?,
+            };
+        }
+        self.children(here).map(|_| here)
+    }
+
+    /// Removes a node and all below it; returns what is gone.
+    pub(super) fn remove(&mut self, ino: Ino) -> Vec<Ino> {
+        let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
+        let (parent, name) = (node.parent, node.name.clone());
+        if let Some(Node { kind: Kind::Dir(children), .. }) = self.nodes.get_mut(&parent) {
+            children.remove(&name);
+        }
+        let mut gone = vec![ino];
+        let mut next = 0;
+        while next < gone.len() {
+            if let Some(Node { kind: Kind::Dir(children), .. }) = self.nodes.remove(&gone[next]) {
+                gone.extend(children.values());
+            }
+            next += 1;
+        }
+        gone
+    }
+
+    /// Removes what stands at a path, where there is something.
+    pub(super) fn remove_at(&mut self, start: Ino, path: &str) {
+        if let Ok(ino) = self.walk(start, path, false) {
+            self.remove(ino);
+        }
+    }
+
+    /// What the file shows from now on. Without effect on one that is gone or could not be read in the first place.
+    pub(super) fn show(&mut self, file: Ino, content: &str) {
+        if let Some(Node { kind: Kind::File(Ok(bytes)), .. }) = self.nodes.get_mut(&file) {
+            bytes.clear();
+            bytes.extend_from_slice(content.as_bytes());
+        }
+    }
+
+    /// The text of a file below `start`, without the newline at its end.
+    pub(super) fn text(&self, start: Ino, path: &str) -> Option<String> {
+        match &self.node(self.walk(start, path, true).ok()?).ok()?.kind {
+            Kind::File(Ok(bytes)) => Some(String::from_utf8_lossy(bytes).trim_end_matches('\n').to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The directory that a link below `start` leads to, when it is there.
+    pub(super) fn linked(&self, start: Ino, name: &str) -> Option<Ino> {
+        let link = self.child(start, name)?;
+        matches!(self.node(link).ok()?.kind, Kind::Link(_)).then(|| self.walk(start, name, true).ok()).flatten()
+    }
+
+    /// Every node, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Ino, &Node)> {
+        self.nodes.iter().map(|(ino, node)| (*ino, node))
+    }
+}
+
+/// The way from a directory to an absolute path.
+pub(super) fn relative(dir: &str, target: &str) -> String {
+    let parts = |path: &'_ str| path.split('/').filter(|p| !p.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (from, to) = (parts(dir), parts(target));
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..", from.len() - common);
+    up.chain(to[common..].iter().map(String::as_str)).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_written_as_sysfs_writes_them() {
+        assert_eq!(
+            relative("/sys/class/mdev_bus", "/sys/devices/virtual/mtty/mtty"),
+            "../../devices/virtual/mtty/mtty"
+        );
+        let device = "/sys/devices/virtual/mtty/mtty/UUID";
+        let target = "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1";
+        assert_eq!(relative(device, target), "../mdev_supported_types/mtty-1");
+    }
+
+    #[test]
+    fn look_ups_fail_as_in_sysfs() {
+        let mut tree = Tree::new();
+        let dir = tree.make_dirs(ROOT, "/sys/a").unwrap();
+        tree.add_file(dir, "file", 0o444, "1\n").unwrap();
+        tree.add(dir, "loop", 0o777, Kind::Link("loop".to_owned())).unwrap();
+        tree.add_link(dir, "dangling", "/sys/b").unwrap();
+        tree.add_link(dir, "up", "/sys").unwrap();
+        assert_eq!(tree.find("/sys/a/file/x"), Err(Errno::NOTDIR));
+        assert_eq!(tree.find("/sys/a/none"), Err(Errno::NOENT));
+        assert_eq!(tree.find("/sys/a/loop"), Err(Errno::LOOP));
+        assert_eq!(tree.find("/sys/a/dangling"), Err(Errno::NOENT));
+        assert_eq!(tree.find("/sys/a/up/a/up/a"), Ok(dir));
+        assert_eq!(tree.add_dir(dir, "file"), Err(Errno::EXIST));
+    }
+
+    #[test]
+    fn what_is_removed_stays_removed() {
+        let mut tree = Tree::new();
+        let dir = tree.make_dirs(ROOT, "/a/b/c").unwrap();
+        let a = tree.find("/a").unwrap();
+        assert_eq!(tree.remove(a).len(), 3);
+        assert_eq!(tree.children(dir).unwrap_err(), Errno::NOENT);
+        assert!(tree.make_dirs(ROOT, "/a/b/c").unwrap() > dir);
+    }
+}
