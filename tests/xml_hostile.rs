@@ -37,6 +37,7 @@ fn texts_that_are_no_document() {
     refused("", SYNTAX, (1, 1), "empty");
     refused(" \n\t", SYNTAX, (1, 1), "empty");
     refused("\u{feff}", SYNTAX, (1, 1), "empty");
+    refused("\u{feff}\u{feff}~~", SYNTAX, (1, 1), "second byte order mark");
     refused("<!-- only -->", SYNTAX, (1, 14), "no element");
     refused("<device>\n<name>x", SYNTAX, (2, 8), "ends inside <name>");
     refused("<device", SYNTAX, (1, 1), "not closed");

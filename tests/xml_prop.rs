@@ -30,7 +30,8 @@ fn parse_both(text: &[u8]) {
 }
 
 /// Pieces of which nearly correct documents are made.
-const PIECES: [&str; 46] = [
+const PIECES: [&str; 47] = [
+    "\u{feff}",
     "<device>",
     "</device>",
     "<host version='1'>",

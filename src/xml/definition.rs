@@ -20,7 +20,7 @@
 
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
-use crate::error::Result;
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::DeviceDef;
 use crate::model::name::{is_component, parse_uuid};
 
@@ -119,7 +119,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn unknown(&self, tag: &Tag<'a>, parent: &Tag<'a>) -> crate::error::Error {
+    fn unknown(&self, tag: &Tag<'a>, parent: &Tag<'a>) -> Error {
         let name = shown(tag.name);
         self.reader.wrong(tag.at, format!("unknown element {name} inside <{}> of a device to create", parent.name))
     }
@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn bad_name(&self, tag: &Tag<'a>, element: &str, value: &str, what: &str) -> crate::error::Error {
+    fn bad_name(&self, tag: &Tag<'a>, element: &str, value: &str, what: &str) -> Error {
         let sentence = format!(
             "<{element}> gives {}, which is not {what}: 1 to 255 bytes, no '/', no control characters, not '.' or '..'",
             shown(value)
@@ -249,7 +249,7 @@ impl<'a> Parser<'a> {
         }
         if self.def.attributes.len() == MAX_ATTRS {
             let sentence = format!("more than {MAX_ATTRS} <attr> elements");
-            return Err(self.reader.fail(crate::error::ErrorCode::XmlLimit, tag.at, sentence));
+            return Err(self.reader.fail(ErrorCode::XmlLimit, tag.at, sentence));
         }
         self.def.attributes.push((name, value));
         Ok(())

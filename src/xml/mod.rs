@@ -16,7 +16,8 @@
 //!
 //! Every text that a dump prints is escaped; a character that XML 1.0 cannot carry (vendors' files do hold control bytes)
 //! is printed as U+FFFD. Every parser error has `EINVAL`, one of the codes `XmlSyntax`, `XmlContent` and `XmlLimit`, and a
-//! sentence that begins with `XML line L, column C:`; columns count characters.
+//! sentence that begins with `XML line L, column C:`; columns count characters. A DOCTYPE, an entity that is not predefined and
+//! an encoding other than UTF-8 count as syntax. A text that is too long is refused before it is read, at line 1, column 1.
 
 mod chars;
 mod definition;

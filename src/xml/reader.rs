@@ -80,6 +80,10 @@ impl<'a> Reader<'a> {
             let what = if c == '\0' { "a NUL byte".to_owned() } else { format!("the character U+{:04X}", c as u32) };
             return Err(fail_at(text, at, ErrorCode::XmlSyntax, format!("{what} cannot be part of XML")));
         }
+        // quick-xml would take off this one too, and count wrong from there.
+        if text.starts_with('\u{feff}') {
+            return Err(fail_at(text, 0, ErrorCode::XmlSyntax, "a second byte order mark".into()));
+        }
         let mut events = quick_xml::Reader::from_reader(text.as_bytes());
         let config = events.config_mut();
         config.expand_empty_elements = true;

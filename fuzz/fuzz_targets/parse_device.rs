@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Device definitions from strangers: no panic, and nothing that leads out of a directory.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mdev::model::name::is_component;
+
+fuzz_target!(|text: &[u8]| {
+    match mdev::xml::parse_device(text) {
+        Ok(def) => {
+            assert!(is_component(&def.type_id));
+            assert!(def.name.iter().all(|name| is_component(name)));
+            assert!(def.attributes.iter().all(|(name, value)| is_component(name) && !value.is_empty()));
+            assert!(def.params.iter().all(|params| !params.is_empty() && !params.contains('\n')));
+            assert!(def.group != Some(0));
+        }
+        Err(error) => assert!(error.message.starts_with("XML line ")),
+    }
+});

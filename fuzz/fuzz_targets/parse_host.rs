@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Dumped hosts from strangers: no panic, and what was understood comes back from a dump of it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mdev::xml::{parse_host, write_host};
+
+fuzz_target!(|text: &[u8]| {
+    match parse_host(text) {
+        Ok(host) => assert_eq!(parse_host(write_host(&host).as_bytes()), Ok(host)),
+        Err(error) => assert!(error.message.starts_with("XML line ")),
+    }
+});
