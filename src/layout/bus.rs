@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::types::{Depth, read_types};
 use super::{Layout, LiveMarks, TYPES, detect};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{is_component, node_name};
@@ -151,9 +152,16 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Place>> {
 
 /// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.
 pub fn read_parent(sysfs: &dyn Sysfs, place: &Place, with_types: bool) -> IoResult<Parent> {
+    read_parent_to(sysfs, place, with_types.then_some(Depth::Whole))
+}
+
+/// The same, its types as thoroughly as wanted.
+pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) -> IoResult<Parent> {
     let dir = sysfs.open(&place.syspath)?;
-    let (layout, types): (&dyn Layout, Vec<Type>) =
-        if with_types { super::types::read_types(&*dir)? } else { (detect(&LiveMarks { parent: &*dir }), Vec::new()) };
+    let (layout, types): (&dyn Layout, Vec<Type>) = match depth {
+        Some(depth) => read_types(&*dir, depth)?,
+        None => (detect(&LiveMarks { parent: &*dir }), Vec::new()),
+    };
     let uevent = read_text(&*dir, "uevent").unwrap_or_default();
     let driver = uevent_value(&uevent, "DRIVER").map(str::to_owned);
     Ok(Parent {

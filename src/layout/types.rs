@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
-use crate::model::Type;
+use crate::model::{LayoutKind, Type};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, read_text};
 
 /// Files that take orders; reading them is refused, so the attempt is spared.
@@ -13,14 +13,34 @@ const WRITE_ONLY: [&str; 2] = ["create", "params"];
 /// The proposal's own class attributes come first in a dump, in its order.
 const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", "requires_group"];
 
+/// Files that every type of the merged kernel has or may have.
+const MERGED_FILES: [&str; 4] = ["name", "device_api", "available_instances", "description"];
+
+/// How thoroughly types are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Every folder of a type is listed, and every readable file in it read.
+    Whole,
+    /// Where the layout is that of the merged kernel, one folder is listed, and the other types are taken to have files of
+    /// the same names. The kernel gives all types of a driver the same files, and since 6.1 leaves drivers no choice; a
+    /// listing would be a third of the time and of the system calls. A file that only some types have may be missed.
+    Alike,
+}
+
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
-pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
+pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
+    let mut files: Option<Vec<String>> = None;
     dir.list(&mut |id, kind| {
-        if kind == EntryKind::Dir {
-            types.extend(read_type(&*dir, id));
+        if kind != EntryKind::Dir {
+            return;
+        }
+        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files));
+        types.extend(alike.or_else(|| read_type(&*dir, id)));
+        if depth == Depth::Alike && files.is_none() {
+            files = types.first().and_then(|first| merged_files(parent, first));
         }
     })?;
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
@@ -29,6 +49,32 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)
         kind.available_instances = available(kind, layout.kind().instances_attr(), dir.path());
     }
     Ok((layout, types))
+}
+
+/// The files to read of every other type, when the first one shows the merged kernel.
+fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<String>> {
+    let seen = Seen { parent, types: std::slice::from_ref(first) };
+    if first.device_api.is_none() || super::detect(&seen).kind() != LayoutKind::Mdev {
+        return None;
+    }
+    let others = first.attributes.iter().map(|(name, _)| name.as_str()).filter(|name| !MERGED_FILES.contains(name));
+    Some(MERGED_FILES.into_iter().chain(others).map(str::to_owned).collect())
+}
+
+/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look.
+fn read_alike(types: &dyn Dir, id: &str, files: &[String]) -> Option<Type> {
+    let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
+    let mut path = format!("{id}/");
+    for name in files {
+        path.truncate(id.len() + 1);
+        path.push_str(name);
+        take_attribute(types, &path, name, &mut kind);
+    }
+    if kind.name.is_none() && kind.attributes.is_empty() {
+        return None;
+    }
+    sort_attributes(&mut kind);
+    Some(kind)
 }
 
 /// One type of an open parent, under its layout's rules.
@@ -67,30 +113,35 @@ fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), ..Type::default() };
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
-            take_attribute(&*dir, name, &mut kind);
+            take_attribute(&*dir, name, name, &mut kind);
         }
     });
     if let Err(errno) = listed {
         log::warn!("{}: left out, cannot be listed: {errno}", dir.path());
         return None;
     }
-    kind.attributes.sort_unstable_by(|(a, _), (b, _)| dump_rank(a).cmp(&dump_rank(b)).then_with(|| a.cmp(b)));
+    sort_attributes(&mut kind);
     Some(kind)
 }
 
-fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type) {
+fn sort_attributes(kind: &mut Type) {
+    kind.attributes.sort_unstable_by(|(a, _), (b, _)| dump_rank(a).cmp(&dump_rank(b)).then_with(|| a.cmp(b)));
+}
+
+/// Reads the file `name`, which is at `path` below `dir`.
+fn take_attribute(dir: &dyn Dir, path: &str, name: &str, kind: &mut Type) {
     if name == "params" {
         kind.has_params = true;
     }
     if WRITE_ONLY.contains(&name) {
         return;
     }
-    let text = match read_text(dir, name) {
+    let text = match read_text(dir, path) {
         Ok(text) => text,
         // Write-only, or gone since the listing.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
         Err(errno) => {
-            log::warn!("{}/{name}: left out, cannot be read: {errno}", dir.path());
+            log::warn!("{}/{path}: left out, cannot be read: {errno}", dir.path());
             return;
         }
     };
@@ -143,6 +194,8 @@ pub fn is_instances_attr(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sysfs::Sysfs;
+    use crate::sysfs::linux::LinuxSysfs;
 
     #[test]
     fn numbers_sort_by_value() {
@@ -157,5 +210,46 @@ mod tests {
         for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32", "99999999999"] {
             assert_eq!(parse_count(bad), None, "{bad}");
         }
+    }
+
+    /// Which type comes first in a listing is chance, so each is given the fault in turn.
+    #[test]
+    fn reading_alike_sees_what_whole_reading_sees() {
+        let files = ["name", "device_api", "available_instances", "description", "vendor_detail"];
+        for faulty in ["1", "2", "3"] {
+            for missing in &files[..4] {
+                let root = tempfile::tempdir().unwrap();
+                for id in ["1", "2", "3", "4"] {
+                    let dir = root.path().join("sys/parent").join(TYPES).join(id);
+                    std::fs::create_dir_all(&dir).unwrap();
+                    // The fourth is an empty folder.
+                    for file in files.iter().filter(|file| id != "4" && (id != faulty || *file != missing)) {
+                        std::fs::write(dir.join(file), "7\n").unwrap();
+                    }
+                }
+                let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
+                let parent = sysfs.open("/sys/parent").unwrap();
+                let (layout, whole) = read_types(&*parent, Depth::Whole).unwrap();
+                let (alike_layout, alike) = read_types(&*parent, Depth::Alike).unwrap();
+                assert_eq!((alike_layout.kind(), &alike), (layout.kind(), &whole), "{faulty} lacks {missing}");
+                assert_eq!(whole.len(), 4);
+            }
+        }
+    }
+
+    /// The proposals give classes of devices attributes of their own: nothing is taken for granted there.
+    #[test]
+    fn only_the_merged_kernels_types_are_alike() {
+        let root = tempfile::tempdir().unwrap();
+        for (id, file) in [("1", "heads"), ("2", "queues")] {
+            let dir = root.path().join("sys/parent").join(TYPES).join(id);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("available_instances"), "7\n").unwrap();
+            std::fs::write(dir.join(file), "2\n").unwrap();
+        }
+        let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
+        let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap(), Depth::Alike).unwrap();
+        assert_eq!(layout.kind(), LayoutKind::General);
+        assert_eq!((types[0].attribute("heads"), types[1].attribute("queues")), (Some("2"), Some("2")));
     }
 }

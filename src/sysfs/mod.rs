@@ -135,7 +135,8 @@ pub fn dirname(path: &str) -> &str {
 
 /// True for a relative path that stays below where it starts.
 pub fn is_relative(name: &str) -> bool {
-    name.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains('\0'))
+    let bytes = name.as_bytes();
+    !bytes.contains(&0) && bytes.split(|b| *b == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
 /// Reads a text attribute: without the newline at its end, bytes that are not UTF-8 replaced.

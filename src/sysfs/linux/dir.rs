@@ -185,10 +185,13 @@ fn kind(file_type: FileType) -> EntryKind {
 /// A read that leaves room in the buffer has reached the end, so that an attribute costs a single read.
 fn read_to_end(fd: &OwnedFd, buf: &mut Vec<u8>) -> IoResult<()> {
     let start = buf.len();
-    let mut page = [0_u8; PAGE];
+    let mut page = [const { MaybeUninit::<u8>::uninit() }; PAGE];
     loop {
-        let count = retry(|| rustix::io::read(fd, &mut page))?;
-        buf.extend_from_slice(&page[..count]);
+        let count = retry(|| {
+            let (filled, _) = rustix::io::read(fd, &mut page)?;
+            buf.extend_from_slice(filled);
+            Ok(filled.len())
+        })?;
         if buf.len() - start > READ_MAX {
             return Err(Errno::FBIG);
         }
