@@ -16,7 +16,7 @@
 //! | [`layout`] | one file for each sysfs layout, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
 //! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
-//! | `driver` | what a user can do; the only room that knows all of the above |
+//! | [`driver`] | what a user can do; the only room that knows all of the above |
 //! | `ffi` | the C layer, and the only `unsafe` |
 //!
 //! C programs use `include/libmdev.h`. The Rust items are public for the project's own tests and tools; only the C
@@ -28,6 +28,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
 
+pub mod driver;
 pub mod error;
 pub mod layout;
 pub mod lock;

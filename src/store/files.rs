@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic;
-use super::runtime::{Facts, Wanted, settle, taken};
+use super::runtime::{Facts, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::lock::{Lock, try_lock};
 
@@ -74,13 +74,13 @@ impl FileStore {
     pub(super) fn reserve(
         &self,
         facts: &mut [Facts],
-        wanted: Wanted,
+        fresh: &[Uuid],
         alive: &dyn Fn(&Uuid) -> Option<u64>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let _alone = self.lock()?;
         let living = self.sweep(&dir, alive);
-        settle(facts, wanted, &living, alive)?;
+        settle(facts, fresh, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
         for new in &kept {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::runtime::{Facts, Wanted, settle};
+use super::runtime::{Facts, settle};
 use crate::error::Result;
 
 /// A map; facts whose device is being made are told apart by their missing inode number.
@@ -40,13 +40,13 @@ impl MemoryStore {
     pub(super) fn reserve(
         &self,
         facts: &mut [Facts],
-        wanted: Wanted,
+        fresh: &[Uuid],
         alive: &dyn Fn(&Uuid) -> Option<u64>,
     ) -> Result<()> {
         let mut map = self.map();
         map.retain(|uuid, old| old.ino.is_none() || alive(uuid).is_some_and(|ino| old.are_of(ino)));
         let living: Vec<Facts> = map.values().cloned().collect();
-        settle(facts, wanted, &living, alive)?;
+        settle(facts, fresh, &living, alive)?;
         for new in facts.iter().filter(|new| new.worth_keeping()) {
             map.insert(new.uuid, new.clone());
         }

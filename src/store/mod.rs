@@ -8,4 +8,4 @@ mod files;
 mod memory;
 pub mod runtime;
 
-pub use runtime::{Facts, Reservation, Runtime, Wanted};
+pub use runtime::{Facts, Reservation, Runtime};

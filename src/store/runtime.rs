@@ -62,15 +62,6 @@ impl Facts {
     }
 }
 
-/// Which group a new device is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// As the facts say.
-    AsGiven,
-    /// All of them share one number that nobody uses, unless the facts name one already.
-    Fresh,
-}
-
 /// The store of one connection.
 #[derive(Debug)]
 pub enum Runtime {
@@ -125,21 +116,21 @@ impl Runtime {
         }
     }
 
-    /// Takes names and groups for devices about to be made. Facts of devices that are gone (`alive` gives the inode number
+    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses. Facts of devices that are gone (`alive` gives the inode number
     /// of those that are not) are forgotten on the way.
     pub fn reserve(
         &self,
         mut facts: Vec<Facts>,
-        wanted: Wanted,
+        fresh: &[Uuid],
         alive: &dyn Fn(&Uuid) -> Option<u64>,
     ) -> Result<Reservation<'_>> {
-        if wanted == Wanted::AsGiven && !facts.iter().any(Facts::worth_keeping) {
+        if fresh.is_empty() && !facts.iter().any(Facts::worth_keeping) {
             return Ok(Reservation { store: self, facts, _locks: Vec::new(), confirmed: false });
         }
         let locks = match self {
-            Runtime::Files(store) => store.reserve(&mut facts, wanted, alive)?,
+            Runtime::Files(store) => store.reserve(&mut facts, fresh, alive)?,
             Runtime::Memory(store) => {
-                store.reserve(&mut facts, wanted, alive)?;
+                store.reserve(&mut facts, fresh, alive)?;
                 Vec::new()
             }
         };
@@ -181,7 +172,7 @@ impl Drop for Reservation<'_> {
 /// Refuses names that are taken, and finds a group number, given all facts of living devices.
 pub(super) fn settle(
     facts: &mut [Facts],
-    wanted: Wanted,
+    fresh: &[Uuid],
     living: &[Facts],
     alive: &dyn Fn(&Uuid) -> Option<u64>,
 ) -> Result<()> {
@@ -197,11 +188,9 @@ pub(super) fn settle(
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message));
         }
     }
-    if wanted == Wanted::Fresh {
+    if !fresh.is_empty() {
         let group = free_group(living)?;
-        for new in facts.iter_mut() {
-            new.group.get_or_insert(group);
-        }
+        facts.iter_mut().filter(|new| fresh.contains(&new.uuid)).for_each(|new| new.group = Some(group));
     }
     Ok(())
 }
@@ -246,17 +235,17 @@ mod tests {
     fn a_name_is_unique_among_living_devices() {
         let (_dir, stores) = both();
         for store in stores {
-            let first = store.reserve(vec![facts(1, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap();
-            let taken = store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap_err();
+            let first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
+            let taken = store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap_err();
             assert_eq!(taken.code, ErrorCode::Exists);
             first.confirm(&|_| Some(7)).unwrap();
             let first = Uuid::from_u128(1);
             let alive = |uuid: &Uuid| (*uuid == first).then_some(7);
-            assert!(store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &alive).is_err());
-            assert!(store.reserve(vec![facts(1, None, Some(1))], Wanted::AsGiven, &alive).is_err());
+            assert!(store.reserve(vec![facts(2, Some("a"), None)], &[], &alive).is_err());
+            assert!(store.reserve(vec![facts(1, None, Some(1))], &[], &alive).is_err());
             // Gone, or another device of the same UUID: the name is free again.
             let reused = |uuid: &Uuid| (*uuid == first).then_some(8);
-            store.reserve(vec![facts(2, Some("a"), None)], Wanted::AsGiven, &reused).unwrap();
+            store.reserve(vec![facts(2, Some("a"), None)], &[], &reused).unwrap();
             assert!(store.all().is_empty());
         }
     }
@@ -268,14 +257,15 @@ mod tests {
             let made = std::cell::Cell::new(0);
             let alive = |uuid: &Uuid| (uuid.as_u128() <= made.get()).then_some(1);
             for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
-                let new = store.reserve(vec![facts(n, None, None)], Wanted::Fresh, &alive).unwrap();
+                let new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
                 assert_eq!(new.facts()[0].group, Some(expected));
                 new.confirm(&|_| Some(1)).unwrap();
                 made.set(n);
             }
             store.forget(&Uuid::from_u128(2));
             let pair = vec![facts(4, None, None), facts(5, None, None)];
-            let pair = store.reserve(pair, Wanted::Fresh, &alive).unwrap();
+            let fresh = [Uuid::from_u128(4), Uuid::from_u128(5)];
+            let pair = store.reserve(pair, &fresh, &alive).unwrap();
             assert_eq!(pair.facts().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
         }
     }
@@ -284,7 +274,7 @@ mod tests {
     fn what_was_not_confirmed_is_taken_back() {
         let (_dir, stores) = both();
         for store in stores {
-            drop(store.reserve(vec![facts(1, Some("a"), None)], Wanted::AsGiven, &|_| None).unwrap());
+            drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
             assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
         }
     }
@@ -300,7 +290,7 @@ mod tests {
             attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
             ..facts(9, Some("ü"), Some(4))
         };
-        let reserved = store.reserve(vec![full.clone()], Wanted::AsGiven, &|_| None).unwrap();
+        let reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
         reserved.confirm(&|_| Some(5)).unwrap();
         assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { ino: Some(5), ..full.clone() }));
         // A broken neighbour hides nothing, and is reported by the call that names it.

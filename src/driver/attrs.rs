@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Attributes of devices, reset, online and offline.
+
+use rustix::io::Errno;
+
+use super::{Host, Node};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::name::is_component;
+use crate::sysfs::{Dir, EntryKind, read_text};
+
+/// These remove the device, and hang whoever writes them while it is in use.
+const REMOVERS: [&str; 2] = ["remove", "destroy"];
+
+/// A sysfs attribute takes one page.
+const VALUE_MAX: usize = 4095;
+
+impl Node {
+    /// Reads an attribute of the device or parent now.
+    pub fn attr(&self, name: &str) -> Result<String> {
+        let _request = self.conn().request();
+        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        regular(&*dir, name).map_err(|e| e.of(self.name()))?;
+        read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))
+    }
+
+    /// Writes an attribute of a device.
+    pub fn set_attr(&self, name: &str, value: &str) -> Result<()> {
+        let _request = self.conn().request();
+        if self.is_parent() {
+            return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
+        }
+        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        write(&*dir, name, value).map_err(|e| e.of(self.name()))
+    }
+
+    /// Resets the device, where its layout has a reset.
+    pub fn reset(&self) -> Result<()> {
+        self.order("reset", "1")
+    }
+
+    /// Sets the device online or offline, where its layout has that.
+    pub fn set_online(&self, online: bool) -> Result<()> {
+        self.order("online", if online { "1" } else { "0" })
+    }
+
+    fn order(&self, file: &str, value: &str) -> Result<()> {
+        let _request = self.conn().request();
+        if self.is_parent() {
+            return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
+        }
+        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        match dir.meta(file) {
+            Ok(meta) if meta.kind == EntryKind::File => {}
+            Ok(_) | Err(Errno::NOENT) => {
+                let message = format!("devices of the {} layout have no '{file}' here", self.layout());
+                return Err(unsupported(self.name(), &message));
+            }
+            Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
+        }
+        dir.write(file, value.as_bytes()).map_err(|errno| attribute_error("write", &*dir, file, errno).of(self.name()))
+    }
+}
+
+/// Writes the attributes of a create request in their order.
+pub(super) fn apply(host: &Host, device: &str, attributes: &[(String, String)]) -> Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let dir = open(host, device)?;
+    attributes.iter().try_for_each(|(name, value)| write(&*dir, name, value))
+}
+
+fn open(host: &Host, path: &str) -> Result<Box<dyn Dir>> {
+    host.sysfs.open(path).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NODEV => {
+            Error::new(ErrorCode::NoNode, Errno::NODEV, "the device has gone meanwhile").at(path)
+        }
+        other => Error::io("open", path, other),
+    })
+}
+
+fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
+    if REMOVERS.contains(&name) {
+        let message = format!(
+            "'{name}' is not written as an attribute, since it hangs while the device is in use; destroy the device instead"
+        );
+        return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
+    }
+    if value.len() > VALUE_MAX || value.contains('\0') {
+        return Err(Error::invalid(format!("the value of '{name}' has a NUL or more than {VALUE_MAX} bytes")));
+    }
+    let mode = regular(dir, name)?;
+    if mode & 0o222 == 0 {
+        let message = format!("attribute '{name}' is read-only");
+        return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(format!("{}/{name}", dir.path())));
+    }
+    // A write of nothing never reaches a driver; an empty line does.
+    let bytes = if value.is_empty() { b"\n" } else { value.as_bytes() };
+    dir.write(name, bytes).map_err(|errno| attribute_error("write", dir, name, errno))
+}
+
+/// The permission bits of a regular file of this very folder.
+fn regular(dir: &dyn Dir, name: &str) -> Result<u32> {
+    if !is_component(name) {
+        return Err(Error::invalid(format!("'{}' is not the name of an attribute", name.escape_debug())));
+    }
+    let path = || format!("{}/{name}", dir.path());
+    match dir.meta(name) {
+        Ok(meta) if meta.kind == EntryKind::File => Ok(meta.mode),
+        Ok(_) => {
+            Err(Error::new(ErrorCode::NoAttribute, Errno::INVAL, format!("'{name}' is not an attribute")).at(path()))
+        }
+        Err(Errno::NOENT) => {
+            let message = format!("there is no attribute '{name}' in {}", dir.path());
+            Err(Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(path()))
+        }
+        Err(errno) => Err(Error::io("look at", &path(), errno)),
+    }
+}
+
+fn attribute_error(action: &str, dir: &dyn Dir, name: &str, errno: Errno) -> Error {
+    Error::io(action, &format!("{}/{name}", dir.path()), errno)
+}
+
+fn unsupported(name: &str, message: &str) -> Error {
+    Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(name)
+}

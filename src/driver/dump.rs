@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A whole host as one file, and back; and what a dump of a single parent must read beyond its snapshot.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::Conn;
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::bus::{self, Place, link_name};
+use crate::layout::{DEVICES, TYPES};
+use crate::model::host::{Host, HostEntry, HostEntryKind};
+use crate::model::name::parse_uuid;
+use crate::model::{Parent, ParentDetails, PciAddress};
+use crate::store::{Facts, Runtime};
+use crate::sysfs::sim::{SimEntry, SimHost};
+use crate::sysfs::{Dir, EntryKind, Sysfs, basename, dirname, read_text};
+use crate::xml;
+
+/// Facts of devices travel in a dump under their usual path.
+const FACTS: &str = "/run/libmdev/devices";
+
+/// The names that the dumped host knows for its vendors and products.
+const PCI_IDS: &str = "/usr/share/misc/pci.ids";
+
+/// What is read of a parent's own folder. Others stay unread: some PCI attributes take seconds or wake the device.
+const PARENT_FILES: [&str; 14] = [
+    "ap_config",
+    "class",
+    "device",
+    "modalias",
+    "numa_node",
+    "revision",
+    "sriov_numvfs",
+    "sriov_totalvfs",
+    "subsystem_device",
+    "subsystem_vendor",
+    "type",
+    "uevent",
+    "vendor",
+    "chpids",
+];
+
+/// The largest file that is replayed.
+const DUMP_MAX: u64 = 64 * 1024 * 1024;
+
+/// How deep folders of a type or device are followed.
+const DEPTH: u32 = 3;
+
+/// What the XML of a parent says beyond the snapshot.
+pub(super) fn details(sysfs: &dyn Sysfs, parent: &Parent, above: &str) -> ParentDetails {
+    let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
+    if let Some(pci) = &parent.pci {
+        (details.vendor_name, details.product_name) = pci_names(sysfs, pci.vendor, pci.product);
+    }
+    if let Ok(dir) = sysfs.open(&parent.syspath) {
+        details.physical_function = link_name(&*dir, "physfn").and_then(|name| name.parse().ok());
+        details.max_virtual_functions =
+            read_text(&*dir, "sriov_totalvfs").ok().and_then(|text| text.trim().parse().ok());
+        if details.max_virtual_functions.is_some() {
+            let vfs = (0_u32..).map_while(|n| link_name(&*dir, &format!("virtfn{n}")));
+            details.virtual_functions = vfs.filter_map(|name| name.parse().ok()).collect();
+        }
+    }
+    if let Some(group) = parent.iommu_group {
+        details.iommu_group_members = group_members(sysfs, group);
+    }
+    details
+}
+
+fn group_members(sysfs: &dyn Sysfs, group: u32) -> Vec<PciAddress> {
+    let mut members: Vec<PciAddress> = Vec::new();
+    if let Ok(dir) = sysfs.open(&format!("/sys/kernel/iommu_groups/{group}/devices")) {
+        // A group that cannot be read is dumped without its members.
+        let _ = dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>()));
+    }
+    members.sort_unstable();
+    members
+}
+
+/// Vendor and product from pci.ids, whose lines are `vvvv  Name` and, below, `<tab>dddd  Name`.
+fn pci_names(sysfs: &dyn Sysfs, vendor: u16, product: u16) -> (Option<String>, Option<String>) {
+    let Some(ids) = sysfs.pci_ids() else { return (None, None) };
+    let text = String::from_utf8_lossy(&ids);
+    let vendor = format!("{vendor:04x}  ");
+    let product = format!("\t{product:04x}  ");
+    let mut lines = text.lines();
+    let Some(vendor_name) = lines.find_map(|line| line.strip_prefix(&vendor)) else { return (None, None) };
+    let own = lines.take_while(|line| line.starts_with('\t') || line.starts_with('#') || line.is_empty());
+    let product_name = own.filter_map(|line| line.strip_prefix(&product)).next();
+    (Some(vendor_name.trim().to_owned()), product_name.map(|name| name.trim().to_owned()))
+}
+
+impl Conn {
+    /// The whole host as XML that `test:///PATH` replays.
+    pub fn dump_xml(&self) -> Result<String> {
+        let _request = self.request();
+        let sysfs = &*self.host.sysfs;
+        let mut taken = Taken::new(sysfs);
+        let mut names = BTreeMap::new();
+        for place in bus::places(sysfs) {
+            taken.parent(&place);
+            if let Some(pci) = bus::read_parent(sysfs, &place, false).ok().and_then(|parent| parent.pci) {
+                names.insert((pci.vendor, pci.product), pci_names(sysfs, pci.vendor, pci.product));
+            }
+        }
+        taken.devices();
+        for (uuid, facts) in self.host.runtime.all() {
+            if super::devices::ino(&self.host, &uuid).is_some_and(|ino| facts.are_of(ino)) {
+                // Inode numbers are of this boot of this kernel.
+                let portable = serde_json::to_vec(&Facts { ino: None, ..facts }).unwrap_or_default();
+                taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
+            }
+        }
+        taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
+        let kernel = rustix::system::uname().release().to_str().ok().map(str::to_owned);
+        let entries = taken.entries.into_iter().map(|(path, kind)| HostEntry { path, kind }).collect();
+        Ok(xml::write_host(&Host { kernel, entries }))
+    }
+}
+
+type Names = BTreeMap<(u16, u16), (Option<String>, Option<String>)>;
+
+/// A pci.ids of nothing but what the host has.
+fn names_text(names: &Names) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    for ((vendor, product), (vendor_name, product_name)) in names {
+        let Some(vendor_name) = vendor_name else { continue };
+        if last.replace(*vendor) != Some(*vendor) {
+            text.push_str(&format!("{vendor:04x}  {vendor_name}\n"));
+        }
+        if let Some(product_name) = product_name {
+            text.push_str(&format!("\t{product:04x}  {product_name}\n"));
+        }
+    }
+    text
+}
+
+/// The entries taken so far, by path, so that parents stand before children and nothing twice.
+struct Taken<'a> {
+    sysfs: &'a dyn Sysfs,
+    entries: BTreeMap<String, HostEntryKind>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(sysfs: &'a dyn Sysfs) -> Self {
+        Taken { sysfs, entries: BTreeMap::new() }
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: Vec<u8>) {
+        self.entries.insert(path.to_owned(), HostEntryKind::File(mode, Ok(content)));
+    }
+
+    fn parent(&mut self, place: &Place) {
+        let Ok(dir) = self.sysfs.open(&place.syspath) else { return };
+        self.entries.insert(place.syspath.clone(), HostEntryKind::Dir);
+        let mut entries = Vec::new();
+        if let Err(errno) = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind))) {
+            log::warn!("{}: cannot be listed to its end: {errno}", place.syspath);
+        }
+        for (name, kind) in entries {
+            match kind {
+                EntryKind::Link => self.link(&*dir, &name),
+                EntryKind::File if PARENT_FILES.contains(&name.as_str()) => self.attribute(&*dir, &name),
+                EntryKind::File if name == "mdev_destroy" => self.attribute(&*dir, &name),
+                EntryKind::Dir if name == TYPES => self.tree(&*dir, &name, DEPTH),
+                EntryKind::Dir if parse_uuid(&name).is_some() => self.tree(&*dir, &name, DEPTH),
+                _ => {}
+            }
+        }
+        self.bus_links(place);
+        self.group(&*dir, "");
+    }
+
+    /// The links that lead to the parent.
+    fn bus_links(&mut self, place: &Place) {
+        let sysname = place.sysname();
+        for path in [format!("/sys/bus/{}/devices", place.subsystem), "/sys/class/mdev_bus".to_owned()] {
+            if let Ok(dir) = self.sysfs.open(&path) {
+                self.link(&*dir, sysname);
+            }
+        }
+    }
+
+    /// Links to the devices, and the nodes of their groups.
+    fn devices(&mut self) {
+        let Ok(dir) = self.sysfs.open(DEVICES) else { return };
+        self.entries.insert(DEVICES.to_owned(), HostEntryKind::Dir);
+        let mut uuids = Vec::new();
+        if let Err(errno) = dir.list(&mut |name, _| uuids.push(name.to_owned())) {
+            log::warn!("{DEVICES}: cannot be listed to its end: {errno}");
+        }
+        for uuid in uuids {
+            self.link(&*dir, &uuid);
+            self.group(&*dir, &format!("{uuid}/"));
+        }
+    }
+
+    /// The IOMMU group that `<below>iommu_group` leads to: its members and its node.
+    fn group(&mut self, dir: &dyn Dir, below: &str) {
+        let Some(group) = link_name(dir, &format!("{below}iommu_group")) else { return };
+        let path = format!("/sys/kernel/iommu_groups/{group}/devices");
+        if let Ok(members) = self.sysfs.open(&path) {
+            let mut names = Vec::new();
+            let _ = members.list(&mut |name, _| names.push(name.to_owned()));
+            names.iter().for_each(|name| self.link(&*members, name));
+        }
+        if let Ok(nodes) = self.sysfs.open("/dev/vfio") {
+            if nodes.meta(&group).is_ok() {
+                self.file(&format!("/dev/vfio/{group}"), 0o600, Vec::new());
+            }
+        }
+    }
+
+    fn link(&mut self, dir: &dyn Dir, name: &str) {
+        if let Ok(target) = dir.link(name) {
+            self.entries.insert(format!("{}/{name}", dir.path()), HostEntryKind::Link(target));
+        }
+    }
+
+    fn attribute(&mut self, dir: &dyn Dir, name: &str) {
+        let Ok(meta) = dir.meta(name) else { return };
+        // What takes orders is not read; a reader without the right to would only record its own weakness.
+        let content = if meta.mode & 0o444 == 0 {
+            Ok(Vec::new())
+        } else {
+            let mut buf = Vec::new();
+            dir.read(name, &mut buf).map(|()| buf).map_err(Errno::raw_os_error)
+        };
+        self.entries.insert(format!("{}/{name}", dir.path()), HostEntryKind::File(meta.mode, content));
+    }
+
+    /// A folder of a type or device, with everything in it.
+    fn tree(&mut self, above: &dyn Dir, name: &str, depth: u32) {
+        let Ok(dir) = above.open(name) else { return };
+        self.entries.insert(dir.path().to_owned(), HostEntryKind::Dir);
+        let mut entries = Vec::new();
+        if let Err(errno) = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind))) {
+            log::warn!("{}: cannot be listed to its end: {errno}", dir.path());
+        }
+        for (name, kind) in entries {
+            match kind {
+                EntryKind::Link => self.link(&*dir, &name),
+                EntryKind::File => self.attribute(&*dir, &name),
+                EntryKind::Dir if depth > 0 && name != "power" => self.tree(&*dir, &name, depth - 1),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The host in the file at `path`, as a simulated one of its own.
+pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
+    let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
+    let mut text = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > DUMP_MAX {
+        let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
+        return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
+    }
+    let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
+    let (mut facts, mut entries) = (Vec::new(), Vec::new());
+    for entry in host.entries {
+        match entry.kind {
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == FACTS => {
+                match serde_json::from_slice::<Facts>(&content) {
+                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => facts.push(known),
+                    _ => log::warn!("{path}: the facts in {} cannot be used", entry.path),
+                }
+            }
+            kind => entries.push(sim_entry(entry.path, kind)),
+        }
+    }
+    let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
+    // A device of the dump keeps its facts by the number that it has in this simulation.
+    let devices = sysfs.open(DEVICES).ok();
+    for known in &mut facts {
+        known.ino = devices.as_ref().and_then(|dir| dir.meta(&known.uuid.to_string()).ok()).map(|meta| meta.ino);
+    }
+    facts.retain(|known| known.ino.is_some());
+    Ok((Arc::new(sysfs), Arc::new(Runtime::memory(facts))))
+}
+
+fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
+    match kind {
+        HostEntryKind::Dir => SimEntry::Dir { path },
+        HostEntryKind::Link(target) => SimEntry::Link { path, target },
+        HostEntryKind::File(mode, content) => {
+            SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a user can do: discover, dump, create, destroy, attach, wait. The only room that knows all the others.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bitflags::bitflags;
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::bus;
+use crate::model::name::parse_uuid;
+use crate::store::Runtime;
+use crate::sysfs::Sysfs;
+use crate::sysfs::linux::LinuxSysfs;
+use crate::sysfs::sim;
+
+mod attrs;
+mod create;
+mod destroy;
+mod devices;
+mod dump;
+mod node;
+mod plan;
+mod qemu;
+mod ready;
+mod uri;
+mod wait;
+
+pub use node::Node;
+
+bitflags! {
+    /// Which nodes a list has; none set: every parent and every active device.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct ListFlags: u32 {
+        /// Parents.
+        const PARENTS = 1;
+        /// Mediated devices.
+        const DEVICES = 2;
+        /// What exists in the kernel.
+        const ACTIVE = 4;
+        /// What is only defined.
+        const INACTIVE = 8;
+    }
+
+    /// How to create.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct CreateFlags: u32 {
+        /// The same UUID, parent and type: return the device that exists.
+        const EXIST_OK = 1;
+        /// Where the XML leaves the parent open, fill one parent before the next instead of spreading.
+        const PACK = 2;
+    }
+
+    /// How to destroy.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DestroyFlags: u32 {
+        /// Only what this connection's owner has made.
+        const OWNED = 1;
+    }
+
+    /// How to dump.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct XmlFlags: u32 {
+        /// libvirt's dialect of today instead of the founding proposal's.
+        const LIBVIRT = 1;
+    }
+}
+
+/// The longest owner that is recorded.
+const OWNER_MAX: usize = 255;
+
+/// An open host. Clones are the same connection.
+#[derive(Debug, Clone)]
+pub struct Conn {
+    host: Arc<Host>,
+}
+
+/// A kernel and what is remembered beside it.
+#[derive(Debug)]
+struct Host {
+    sysfs: Arc<dyn Sysfs>,
+    runtime: Arc<Runtime>,
+    owner: Mutex<Option<String>>,
+}
+
+/// Ends a request: whatever the door kept open for speed is given back, on every way out.
+struct Request<'a>(&'a Host);
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        self.0.sysfs.settle();
+    }
+}
+
+/// The kernel and the memory of `test:///default`: one for the whole process, like a real host.
+static DEFAULT_HOST: OnceLock<(Arc<dyn Sysfs>, Arc<Runtime>)> = OnceLock::new();
+
+impl Conn {
+    /// Opens the host that `uri` names; none is this one.
+    pub fn open(uri: Option<&str>) -> Result<Conn> {
+        let (sysfs, runtime) = match uri::parse(uri)? {
+            uri::Target::System { root } => {
+                let sysfs = LinuxSysfs::new(&root).map_err(|errno| Error::io("open", &root, errno))?;
+                let run = format!("{}/run", root.trim_end_matches('/'));
+                (Arc::new(sysfs) as Arc<dyn Sysfs>, Arc::new(Runtime::files(&run)))
+            }
+            uri::Target::Default => DEFAULT_HOST
+                .get_or_init(|| (Arc::new(sim::default_host()) as Arc<dyn Sysfs>, Arc::new(Runtime::memory([]))))
+                .clone(),
+            uri::Target::Dump { path } => dump::replay(&path)?,
+        };
+        Ok(Conn { host: Arc::new(Host { sysfs, runtime, owner: Mutex::new(None) }) })
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request(&self.host)
+    }
+
+    /// The nodes of this host, parents first.
+    pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
+        let _request = self.request();
+        let both = ListFlags::PARENTS | ListFlags::DEVICES;
+        let kinds = if flags.intersects(both) { flags & both } else { both };
+        let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
+        // Parents exist in the kernel or not at all; without definitions the same is true of devices.
+        if states == ListFlags::INACTIVE {
+            return Ok(Vec::new());
+        }
+        let mut nodes = Vec::new();
+        let mut known = devices::KnownParents::new(&*self.host.sysfs);
+        if kinds.contains(ListFlags::PARENTS) {
+            for place in bus::places(&*self.host.sysfs) {
+                match bus::read_parent(&*self.host.sysfs, &place, true) {
+                    Ok(parent) => {
+                        known.add(&parent);
+                        nodes.push(Node::parent(self.clone(), parent));
+                    }
+                    Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),
+                }
+            }
+        }
+        if kinds.contains(ListFlags::DEVICES) {
+            let found = devices::all(&self.host, &mut known)?;
+            nodes.extend(found.into_iter().map(|device| Node::device(self.clone(), device)));
+        }
+        Ok(nodes)
+    }
+
+    /// A device by its name, or a parent by its node name, address (in any case) or sysfs path.
+    pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
+        let _request = self.request();
+        if let Some(device) = devices::by_name(&self.host, name)? {
+            return Ok(Node::device(self.clone(), device));
+        }
+        match bus::find(&*self.host.sysfs, name) {
+            Ok(place) => self.parent_at(&place),
+            Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
+                let message =
+                    format!("there is no node device '{}'; list the nodes to see which there are", name.escape_debug());
+                Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn parent_at(&self, place: &bus::Place) -> Result<Node> {
+        let parent = bus::read_parent(&*self.host.sysfs, place, true)
+            .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
+        Ok(Node::parent(self.clone(), parent))
+    }
+
+    /// A device by its UUID.
+    pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
+        let _request = self.request();
+        let uuid = self.uuid(uuid)?;
+        let device = devices::by_uuid(&self.host, &uuid)?.ok_or_else(|| devices::no_device(&uuid))?;
+        Ok(Node::device(self.clone(), device))
+    }
+
+    fn uuid(&self, text: &str) -> Result<uuid::Uuid> {
+        parse_uuid(text).ok_or_else(|| {
+            let message = format!(
+                "'{}' is not a UUID; write 8-4-4-4-12 hexadecimal digits",
+                text.escape_debug().to_string().chars().take(80).collect::<String>()
+            );
+            Error::invalid(message)
+        })
+    }
+
+    /// Who this connection creates for; recorded on every device that it makes from now on.
+    pub fn set_owner(&self, owner: Option<&str>) -> Result<()> {
+        if let Some(owner) = owner {
+            if owner.is_empty() || owner.len() > OWNER_MAX || owner.chars().any(char::is_control) {
+                let message = format!("an owner has 1 to {OWNER_MAX} bytes and no control characters");
+                return Err(Error::invalid(message));
+            }
+        }
+        *self.host.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner.map(str::to_owned);
+        Ok(())
+    }
+
+    /// Destroys the device of this UUID.
+    pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
+        let _request = self.request();
+        let uuid = self.uuid(uuid)?;
+        destroy::destroy(&self.host, &uuid, flags)
+    }
+}
+
+impl Host {
+    fn owner(&self) -> Option<String> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The version of this library.
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A node: a parent or a mediated device, as it was when it was looked up.
+
+use rustix::io::Errno;
+
+use super::plan::no_type;
+use super::{Conn, DestroyFlags, XmlFlags, destroy, dump};
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::bus::node_above;
+use crate::model::{Device, Parent, Type};
+use crate::xml;
+
+/// An immutable snapshot of a node. What reads or changes the kernel now says so.
+#[derive(Debug)]
+pub struct Node {
+    conn: Conn,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Parent { parent: Box<Parent>, above: String },
+    Device(Box<Device>),
+}
+
+impl Node {
+    pub(super) fn parent(conn: Conn, parent: Parent) -> Self {
+        let above = node_above(&parent.syspath);
+        Node { conn, what: What::Parent { parent: Box::new(parent), above } }
+    }
+
+    pub(super) fn device(conn: Conn, device: Device) -> Self {
+        Node { conn, what: What::Device(Box::new(device)) }
+    }
+
+    pub(super) fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    pub(super) fn as_device(&self) -> Option<&Device> {
+        match &self.what {
+            What::Device(device) => Some(device),
+            What::Parent { .. } => None,
+        }
+    }
+
+    fn as_parent(&self) -> Option<&Parent> {
+        match &self.what {
+            What::Parent { parent, .. } => Some(parent),
+            What::Device(_) => None,
+        }
+    }
+
+    /// Node name.
+    pub fn name(&self) -> &str {
+        match &self.what {
+            What::Parent { parent, .. } => &parent.name,
+            What::Device(device) => &device.name,
+        }
+    }
+
+    /// Name of the node above: the parent of a device, the bridge above a parent, `computer` at the root.
+    pub fn parent_name(&self) -> &str {
+        match &self.what {
+            What::Parent { above, .. } => above,
+            What::Device(device) => &device.parent,
+        }
+    }
+
+    /// Path in sysfs.
+    pub fn syspath(&self) -> &str {
+        match &self.what {
+            What::Parent { parent, .. } => &parent.syspath,
+            What::Device(device) => &device.syspath,
+        }
+    }
+
+    /// Name of the sysfs layout.
+    pub fn layout(&self) -> &'static str {
+        match &self.what {
+            What::Parent { parent, .. } => parent.layout.as_str(),
+            What::Device(device) => device.layout.as_str(),
+        }
+    }
+
+    /// True for a parent.
+    pub fn is_parent(&self) -> bool {
+        matches!(self.what, What::Parent { .. })
+    }
+
+    /// True when it exists in the kernel.
+    pub fn is_active(&self) -> bool {
+        self.as_device().is_none_or(|device| device.active)
+    }
+
+    fn value<T>(&self, value: Option<T>, what: &str) -> Result<T> {
+        value.ok_or_else(|| {
+            let kind = if self.is_parent() { "parent" } else { "device" };
+            let message = format!("{}: this {kind} has no {what}", self.name());
+            Error::new(ErrorCode::NoData, Errno::NODATA, message)
+        })
+    }
+
+    /// UUID of a device.
+    pub fn uuid(&self) -> Result<String> {
+        self.value(self.as_device().map(|device| device.uuid.to_string()), "UUID")
+    }
+
+    /// Type of a device.
+    pub fn type_id(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.type_id.as_deref()), "type")
+    }
+
+    /// Group of a device.
+    pub fn group(&self) -> Result<u32> {
+        self.value(self.as_device().and_then(|device| device.group), "group")
+    }
+
+    /// IOMMU group.
+    pub fn iommu_group(&self) -> Result<u32> {
+        let group = match &self.what {
+            What::Parent { parent, .. } => parent.iommu_group,
+            What::Device(device) => device.iommu_group,
+        };
+        self.value(group, "IOMMU group")
+    }
+
+    /// Who made a device.
+    pub fn owner(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.owner.as_deref()), "recorded owner")
+    }
+
+    /// NUMA node; a device has its parent's.
+    pub fn numa_node(&self) -> Result<i32> {
+        let node = match &self.what {
+            What::Parent { parent, .. } => parent.numa_node,
+            What::Device(device) => device.numa_node,
+        };
+        self.value(node, "NUMA node")
+    }
+
+    /// Node name of the physical function of a VF; a device has its parent's.
+    pub fn physical_function(&self) -> Result<&str> {
+        let function = match &self.what {
+            What::Parent { parent, .. } => parent.physical_function.as_deref(),
+            What::Device(device) => device.physical_function.as_deref(),
+        };
+        self.value(function, "physical function")
+    }
+
+    /// The types of a parent.
+    pub fn types(&self) -> Result<&[Type]> {
+        self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
+    }
+
+    /// A type by id, or by name with spaces or underscores.
+    pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
+        let types = self.types()?;
+        let by_id = types.iter().find(|kind| kind.id == id_or_name);
+        by_id
+            .or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name)))
+            .ok_or_else(|| no_type(self.name(), id_or_name, types))
+    }
+
+    /// The node as XML. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU
+    /// group, its VFs) is read now.
+    pub fn xml(&self, flags: XmlFlags) -> Result<String> {
+        let _request = self.conn.request();
+        let libvirt = flags.contains(XmlFlags::LIBVIRT);
+        Ok(match &self.what {
+            What::Parent { parent, above } => {
+                let details = dump::details(&*self.conn.host.sysfs, parent, above);
+                if libvirt { xml::parent_libvirt(parent, &details) } else { xml::parent_rfc(parent, &details) }
+            }
+            What::Device(device) if libvirt => xml::device_libvirt(device),
+            What::Device(device) => xml::device_rfc(device),
+        })
+    }
+
+    /// Destroys the device.
+    pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
+        let _request = self.conn.request();
+        match self.as_device() {
+            Some(device) => destroy::destroy(&self.conn.host, &device.uuid, flags),
+            None => {
+                let message = "a parent is not destroyed; only the devices on it are";
+                Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()))
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The texts that hand a device to QEMU.
+
+use rustix::io::Errno;
+use serde_json::json;
+
+use super::Node;
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{Device, LayoutKind};
+use crate::sysfs::basename;
+use crate::xml;
+
+/// QEMU's own limit for ids is not written down; libvirt's aliases stay far below this.
+const ID_MAX: usize = 127;
+
+/// QEMU's driver and the property that finds the device.
+fn attachment(device: &Device) -> (&str, &'static str, String) {
+    // Layouts without a device_api come from the time when a mediated device was always a PCI device for the guest.
+    let driver = device.device_api.as_deref().unwrap_or("vfio-pci");
+    match device.layout {
+        LayoutKind::VendorVfio => ("vfio-pci", "host", basename(&device.syspath).to_owned()),
+        _ => (driver, "sysfsdev", format!("/sys/bus/mdev/devices/{}", device.uuid)),
+    }
+}
+
+impl Node {
+    fn attachable(&self) -> Result<&Device> {
+        self.as_device().ok_or_else(|| {
+            let message = "a parent is not given to a guest; create a device on it and use that";
+            Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name())
+        })
+    }
+
+    /// The text after `-device`.
+    pub fn qemu_device(&self) -> Result<String> {
+        let (driver, property, value) = attachment(self.attachable()?);
+        Ok(format!("{driver},{property}={value}"))
+    }
+
+    /// The whole QMP command that plugs the device into a running guest.
+    pub fn qmp_device_add(&self, id: Option<&str>) -> Result<String> {
+        let (driver, property, value) = attachment(self.attachable()?);
+        let mut arguments = json!({ "driver": driver });
+        if let Some(id) = id {
+            if !is_qemu_id(id) {
+                let message = format!(
+                    "'{}' is not an id for QEMU: a letter, then letters, digits, '-', '.' and '_', at most {ID_MAX}",
+                    id.escape_debug()
+                );
+                return Err(Error::invalid(message));
+            }
+            arguments["id"] = json!(id);
+        }
+        arguments[property] = json!(value);
+        Ok(json!({ "execute": "device_add", "arguments": arguments }).to_string())
+    }
+
+    /// libvirt's `<hostdev>` element.
+    pub fn hostdev_xml(&self) -> Result<String> {
+        Ok(xml::hostdev(self.attachable()?))
+    }
+}
+
+/// See id_wellformed() in QEMU's util/id.c.
+fn is_qemu_id(id: &str) -> bool {
+    id.len() <= ID_MAX
+        && id.starts_with(|c: char| c.is_ascii_alphabetic())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Waits until the kernel has finished what it was asked to do. With the merged kernel it always has when the write
+//! returns, so the common case is a single look.
+
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::Host;
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::bus::{Place, link_name};
+use crate::layout::{Layout, open_parent};
+use crate::sysfs::Dir;
+
+/// How long a device may take to come or go.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long its node in /dev may take, which udev or devtmpfs makes; a container may never see it.
+const NODE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far a new device has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    Absent,
+    NoGroup,
+    NoNode,
+    Ready,
+}
+
+/// Waits for uevents until `done` holds or the time is over.
+pub(super) fn wait_until(host: &Host, patience: Duration, mut done: impl FnMut() -> bool) -> Result<bool> {
+    if done() {
+        return Ok(true);
+    }
+    let deadline = Instant::now() + patience;
+    let mut watch = host.sysfs.watch().map_err(|errno| Error::io("watch", "the kernel's uevents", errno))?;
+    // What happened before the watch began is seen here.
+    while !done() {
+        if !watch.wait(Some(deadline)).map_err(|errno| Error::io("watch", "the kernel's uevents", errno))? {
+            return Ok(done());
+        }
+    }
+    Ok(true)
+}
+
+/// The device has its folder, and where the layout has them its IOMMU group and the group's node.
+pub(super) fn wait_ready(host: &Host, place: &Place, uuid: &Uuid) -> Result<()> {
+    let (layout, parent) = open_parent(&*host.sysfs, &place.syspath)?;
+    let name = uuid.to_string();
+    let look = || progress(host, layout, &*parent, &name);
+    if wait_until(host, PATIENCE, || matches!(look(), Progress::NoNode | Progress::Ready))? {
+        if !wait_until(host, NODE_PATIENCE, || look() == Progress::Ready)? {
+            log::warn!("{}/{name}: its node under /dev/vfio is not visible here", place.syspath);
+        }
+        return Ok(());
+    }
+    let what = match look() {
+        Progress::Absent => "the kernel took the request, but there is no device",
+        _ => "the device came without an iommu_group",
+    };
+    let message =
+        format!("{what} after {} s; look at the kernel's log for what the vendor driver says", PATIENCE.as_secs());
+    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", place.syspath)))
+}
+
+fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Progress {
+    if parent.meta(name).is_err() {
+        return Progress::Absent;
+    }
+    let Some(group) = link_name(parent, &format!("{name}/iommu_group")) else {
+        return if layout.has_iommu_group() { Progress::NoGroup } else { Progress::Ready };
+    };
+    // Where there is no such folder at all, nodes are somebody else's business.
+    match host.sysfs.open("/dev/vfio") {
+        Ok(nodes) if nodes.meta(&group).is_err() => Progress::NoNode,
+        _ => Progress::Ready,
+    }
+}
+
+/// The device's folder is gone.
+pub(super) fn wait_gone(host: &Host, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
+    let name = uuid.to_string();
+    if wait_until(host, PATIENCE, || parent.meta(&name).is_err())? {
+        return Ok(());
+    }
+    let message =
+        format!("the kernel took the request, but device {uuid} is still there after {} s", PATIENCE.as_secs());
+    Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(format!("{}/{name}", parent.path())))
+}

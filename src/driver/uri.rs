@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Connection URIs.
+
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// What a URI names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A real host whose sys, dev and run folders lie below `root`.
+    System { root: String },
+    /// The built-in simulated host.
+    Default,
+    /// A dumped host in this file.
+    Dump { path: String },
+}
+
+pub(super) fn parse(uri: Option<&str>) -> Result<Target> {
+    let uri = uri.unwrap_or("mdev:///system");
+    if uri.len() > 4096 {
+        return Err(Error::new(ErrorCode::InvalidUri, Errno::INVAL, "the URI is longer than 4096 bytes"));
+    }
+    if let Some(path) = uri.strip_prefix("test://") {
+        return match path {
+            "/default" => Ok(Target::Default),
+            _ if path.starts_with('/') && path.len() > 1 && !path.contains('?') => {
+                Ok(Target::Dump { path: decode(path).ok_or_else(|| unknown(uri))? })
+            }
+            _ => Err(unknown(uri)),
+        };
+    }
+    let Some(rest) = uri.strip_prefix("mdev:///system") else { return Err(unknown(uri)) };
+    let root = match rest.strip_prefix("?root=") {
+        None if rest.is_empty() => "/".to_owned(),
+        Some(root) if !root.contains(['&', '#', '?']) => decode(root).ok_or_else(|| unknown(uri))?,
+        _ => return Err(unknown(uri)),
+    };
+    if !root.starts_with('/') {
+        let message = format!("the root in '{}' is not an absolute path", uri.escape_debug());
+        return Err(Error::new(ErrorCode::InvalidUri, Errno::INVAL, message));
+    }
+    Ok(Target::System { root })
+}
+
+fn unknown(uri: &str) -> Error {
+    let message = format!(
+        "'{}' names no host; use mdev:///system, mdev:///system?root=/DIR, test:///default or test:///PATH/TO/DUMP.xml",
+        uri.escape_debug()
+    );
+    Error::new(ErrorCode::InvalidUri, Errno::INVAL, message)
+}
+
+/// Percent signs as in every URI; `None` for a broken one, a NUL or bytes that are not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let digits = tail.get(..2).filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uris_of_the_contract() {
+        assert_eq!(parse(None).unwrap(), Target::System { root: "/".into() });
+        assert_eq!(parse(Some("mdev:///system")).unwrap(), Target::System { root: "/".into() });
+        assert_eq!(parse(Some("mdev:///system?root=/a%20b")).unwrap(), Target::System { root: "/a b".into() });
+        assert_eq!(parse(Some("test:///default")).unwrap(), Target::Default);
+        assert_eq!(parse(Some("test:///tmp/h.xml")).unwrap(), Target::Dump { path: "/tmp/h.xml".into() });
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_what_to_use() {
+        let bad = [
+            "",
+            "qemu:///system",
+            "mdev:///systems",
+            "mdev:///system?",
+            "mdev:///system?root=",
+            "mdev:///system?root=x",
+            "mdev:///system?root=/a&b=1",
+            "mdev:///system?root=/%0",
+            "mdev:///system?root=/%00",
+            "test://",
+            "test:///",
+            "test://x",
+            "mdev://host/system",
+        ];
+        for uri in bad {
+            let e = parse(Some(uri)).unwrap_err();
+            assert_eq!(e.code, ErrorCode::InvalidUri, "{uri}");
+        }
+    }
+}

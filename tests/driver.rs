@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The main job on the simulated host, through the driver.
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, XmlFlags};
+use mdev::error::ErrorCode;
+
+const MY_VGPU: &[u8] = b"<device>
+  <name>my-vgpu</name>
+  <parent>pci_0000_86_00_0</parent>
+  <capability type='mdev'>
+    <type id='11'/>
+    <group>1</group>
+    <params>'frame_rate_limiter=0'</params>
+  </capability>
+</device>";
+
+/// A host of this test alone: the default one, dumped and replayed.
+fn host() -> (tempfile::TempDir, Conn) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.xml");
+    std::fs::write(&path, Conn::open(Some("test:///default")).unwrap().dump_xml().unwrap()).unwrap();
+    let conn = Conn::open(Some(&format!("test://{}", path.display()))).unwrap();
+    (dir, conn)
+}
+
+fn names(conn: &Conn, flags: ListFlags) -> Vec<String> {
+    conn.list(flags).unwrap().iter().map(|node| node.name().to_owned()).collect()
+}
+
+fn available(conn: &Conn, type_id: &str) -> Option<u32> {
+    let parent = conn.lookup_by_name("pci_0000_86_00_0").unwrap();
+    parent.find_type(type_id).unwrap().available_instances
+}
+
+#[test]
+fn the_proposals_device_from_birth_to_death() {
+    let (_dir, conn) = host();
+    let before = available(&conn, "11");
+    let vgpu = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
+    let uuid = vgpu.uuid().unwrap();
+    assert_eq!(
+        (vgpu.name(), vgpu.parent_name(), vgpu.type_id().unwrap(), vgpu.group().unwrap()),
+        ("my-vgpu", "pci_0000_86_00_0", "11", 1)
+    );
+    assert_eq!(available(&conn, "11"), before.map(|n| n - 1));
+    assert_eq!(vgpu.qemu_device().unwrap(), format!("vfio-pci,sysfsdev=/sys/bus/mdev/devices/{uuid}"));
+    for found in [conn.lookup_by_name("my-vgpu").unwrap(), conn.lookup_by_uuid(&uuid).unwrap()] {
+        let xml = found.xml(XmlFlags::empty()).unwrap();
+        for part in
+            ["<name>my-vgpu</name>", "<type id='11'/>", "<group>1</group>", "<params>frame_rate_limiter=0</params>"]
+        {
+            assert!(xml.contains(part), "{part} in {xml}");
+        }
+    }
+    conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();
+    assert_eq!(available(&conn, "11"), before);
+    assert_eq!(conn.lookup_by_name("my-vgpu").unwrap_err().code, ErrorCode::NoNode);
+    assert_eq!(vgpu.destroy(DestroyFlags::empty()).unwrap_err().errno, 19);
+}
+
+#[test]
+fn a_name_and_a_uuid_are_taken_once() {
+    let (_dir, conn) = host();
+    let first = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
+    assert_eq!(conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap_err().code, ErrorCode::Exists);
+    let again = first.xml(XmlFlags::empty()).unwrap();
+    assert_eq!(conn.create_xml(again.as_bytes(), CreateFlags::empty()).unwrap_err().code, ErrorCode::Exists);
+    let same = conn.create_xml(again.as_bytes(), CreateFlags::EXIST_OK).unwrap();
+    assert_eq!(same.uuid().unwrap(), first.uuid().unwrap());
+    let other = again.replace("id='11'", "id='12'");
+    assert_eq!(conn.create_xml(other.as_bytes(), CreateFlags::EXIST_OK).unwrap_err().code, ErrorCode::Exists);
+    assert_eq!(conn.list(ListFlags::DEVICES).unwrap().len(), 2);
+}
+
+#[test]
+fn only_the_owner_destroys_with_owned() {
+    let (_dir, conn) = host();
+    conn.set_owner(Some("nova")).unwrap();
+    let vgpu = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
+    assert_eq!(vgpu.owner().unwrap(), "nova");
+    conn.set_owner(Some("kubevirt")).unwrap();
+    assert_eq!(vgpu.destroy(DestroyFlags::OWNED).unwrap_err().errno, 1);
+    conn.set_owner(Some("nova")).unwrap();
+    vgpu.destroy(DestroyFlags::OWNED).unwrap();
+}
+
+#[test]
+fn several_for_one_guest_or_none() {
+    let (_dir, conn) = host();
+    let one = |type_id: &str| {
+        format!(
+            "<device><parent>0000:86:00.0</parent><capability type='mdev'><type id='{type_id}'/></capability></device>"
+        )
+    };
+    let (good, bad) = (one("11"), one("nope"));
+    let before = names(&conn, ListFlags::DEVICES);
+    let failed = conn.create_group_xml(&[good.as_bytes(), good.as_bytes(), bad.as_bytes()], CreateFlags::empty());
+    assert_eq!(failed.unwrap_err().code, ErrorCode::NoType);
+    assert_eq!(names(&conn, ListFlags::DEVICES), before);
+    let made = conn.create_group_xml(&[good.as_bytes(), good.as_bytes()], CreateFlags::empty()).unwrap();
+    assert_eq!(made[0].group().unwrap(), made[1].group().unwrap());
+    let next = conn.create_group_xml(&[good.as_bytes()], CreateFlags::empty()).unwrap();
+    assert_ne!(next[0].group().unwrap(), made[0].group().unwrap());
+}
+
+#[test]
+fn a_parent_has_many_names() {
+    let (_dir, conn) = host();
+    let path = conn.lookup_by_name("pci_0000_86_00_0").unwrap().syspath().to_owned();
+    for name in ["0000:86:00.0", "PCI_0000_86_00_0", &path, "/sys/bus/pci/devices/0000:86:00.0"] {
+        assert_eq!(conn.lookup_by_name(name).unwrap().name(), "pci_0000_86_00_0", "{name}");
+    }
+    for name in ["../0000:86:00.0", "a/b", ""] {
+        assert_eq!(conn.lookup_by_name(name).unwrap_err().errno, 22, "{name}");
+    }
+    assert_eq!(conn.wait_parent("0000:86:00.0", 0).unwrap().name(), "pci_0000_86_00_0");
+    assert_eq!(conn.wait_parent("0000:99:00.0", 1).unwrap_err().code, ErrorCode::Timeout);
+}
+
+#[test]
+fn a_dump_of_a_replay_is_the_dump() {
+    let (dir, conn) = host();
+    let first = std::fs::read_to_string(dir.path().join("host.xml")).unwrap();
+    assert_eq!(conn.dump_xml().unwrap(), first);
+}
