@@ -123,7 +123,7 @@ t_drivers()
 t_udevd()
 {
 	mkdir -p /run/udev
-	/lib/systemd/systemd-udevd --daemon || { echo 'Bail out! udevd does not start'; exit 1; }
+	/lib/systemd/systemd-udevd --daemon >/dev/null 2>&1 || { echo 'Bail out! udevd does not start'; exit 1; }
 	udevadm settle --timeout=30
 }
 

@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run [--share RESULTS] guest/10-merged.sh INSTALLED [RESULTS]
+#
+# The merged kernel interface through the installed library: lists, creates, refusals, owners, QEMU, other tools, an ordinary
+# user; then the same steps on a simulated host that is a dump of this one, errno for errno. INSTALLED is what
+# "install-for-vm" made. RESULTS keeps the dump and what each program printed.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+SYSTEM=mdev:///system
+ECHO_UUID=0ec40000-1111-4222-8333-444444444444
+OURS=00005e7f-1111-4222-8333-444444444444
+THEIRS=00007e57-1111-4222-8333-444444444444
+OUT=${2:-/run/results}
+
+# The library goes where it is at home: no LD_LIBRARY_PATH, no other name, and readable by everybody.
+install_here()
+{
+	# As a package does it: a folder that is a link here (/lib) stays one.
+	if ! tar -C "$1/root" -c . | tar -C / -x --keep-directory-symlink --no-overwrite-dir || ! ldconfig; then
+		echo "Bail out! cannot install from $1"
+		exit 1
+	fi
+	install -d /usr/local/libexec/mdev-test "$OUT"
+	install -m 755 "$1"/host-linked "$1"/host-plugin /usr/local/libexec/mdev-test/
+	PATH=$PATH:/usr/local/libexec/mdev-test
+}
+
+# What others did before us: one device on mtty, and all that mdpy has room for.
+others_make_devices()
+{
+	local i
+	echo "$ECHO_UUID" >"$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create" || return 1
+	for i in 0 1 2 3; do
+		echo "0000000$i-2222-4222-8333-444444444444" >"$MDEV_CLASS/mdpy/mdev_supported_types/mdpy-xga/create" ||
+			return 1
+	done
+}
+
+# The sequence on the kernel and on a replay of its dump, by one of the two programs.
+both_hosts()
+{
+	local host=$1
+	t_ok "$host: the kernel gives a dump" sh -c "$host $SYSTEM dump >$OUT/$host.xml"
+	t_ok "$host: lists and types are what sysfs shows, all steps hold" \
+		sh -c "$host $SYSTEM steps sysfs >$OUT/$host.kernel"
+	grep '^FAULT' "$OUT/$host.kernel" | sed 's/^/# /'
+	t_ok "$host: all steps hold on the replay" sh -c "$host test://$OUT/$host.xml steps >$OUT/$host.replay"
+	grep '^FAULT' "$OUT/$host.replay" | sed 's/^/# /'
+	# How types share what is left cannot be read from a dump; everything else is equal, errno for errno.
+	t_eq "$host: kernel and replay say the same" '' \
+		"$(diff <(steps_of "$OUT/$host.kernel") <(steps_of "$OUT/$host.replay"))"
+	t_eq "$host: nothing of the steps is left" 4 "$(find "$MDEV_BUS/" -mindepth 1 | wc -l)"
+	echo "$ECHO_UUID" >"$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create"
+}
+
+steps_of()
+{
+	grep -v -e '^FAULT' -e '^capacity' "$1"
+}
+
+# What others list, and what we list of theirs.
+other_tools()
+{
+	t_ok 'create by the library' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$OURS"
+	t_match 'mdevctl lists it' "$OURS mtty mtty-1" "$(mdevctl list)"
+	t_ok 'mdevctl starts a device' mdevctl start -u "$THEIRS" -p mtty -t mtty-2
+	t_match 'the library lists it' "mdev_${THEIRS//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
+	t_ok 'the library destroys it' host-linked "$SYSTEM" destroy "$THEIRS"
+	t_not 'and it is gone' test -e "$MDEV_BUS/$THEIRS"
+}
+
+qemu_text()
+{
+	"$1" "$SYSTEM" qemu "$2" | sed -n 's/^qemu=//p'
+}
+
+# A guest has the device: destroy says so at once and breaks nothing.
+device_in_use()
+{
+	local host=$1 text out
+	text=$(qemu_text "$host" "$OURS")
+	t_eq "$host: the text for QEMU" "vfio-pci,sysfsdev=$MDEV_BUS/$OURS" "$text"
+	t_ok "$host: QEMU attaches the device with that text" t_qemu "guest" -device "$text"
+	t_match "$host: QEMU shows the serial card" '4348:3253' "$("$GUEST/monitor" /run/guest.sock 'info pci')"
+	out=$(timeout 20 "$host" "$SYSTEM" destroy "$OURS" 2>&1)
+	t_match "$host: destroy in use is EBUSY" 'rc=-16 errno=16 code=14 ' "$out"
+	printf '# %s\n' "$out" | grep took
+	t_ok "$host: the device is still there" test -e "$MDEV_BUS/$OURS/mdev_type"
+	t_match "$host: QEMU still has it" '4348:3253' "$("$GUEST/monitor" /run/guest.sock 'info pci')"
+	t_match "$host: and it is listed" "mdev_${OURS//-/_}_mtty " "$("$host" "$SYSTEM" list)"
+	t_ok "$host: QEMU ends" t_qemu_end guest
+	t_ok "$host: destroy works after that" host-linked "$SYSTEM" destroy "$OURS"
+	t_not "$host: and the device is gone" test -e "$MDEV_BUS/$OURS"
+}
+
+# For contrast: what mdevctl does to a device in use. Only the end of QEMU frees it.
+mdevctl_hangs()
+{
+	local pid
+	t_ok 'a device to be sacrificed' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$THEIRS"
+	t_ok 'QEMU attaches it' t_qemu sacrifice -device "$(qemu_text host-linked "$THEIRS")"
+	mdevctl stop -u "$THEIRS" >/dev/null 2>&1 &
+	pid=$!
+	disown "$pid"
+	t_ok 'mdevctl stop: the device vanishes below QEMU' t_until 20 test ! -e "$MDEV_BUS/$THEIRS"
+	kill -KILL "$pid"
+	t_ok 'mdevctl stop: SIGKILL does not end it' t_until 10 grep -q '^State:.D' "/proc/$pid/status"
+	t_ok 'QEMU ends' t_qemu_end sacrifice
+	t_ok 'mdevctl ends after it' t_until 10 t_gone "$pid"
+}
+
+ordinary_user()
+{
+	local host=$1 out
+	local -a user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	out=$("${user[@]}" "$host" "$SYSTEM" list 2>&1)
+	t_eq "$host: an ordinary user sees the same list" "$("$host" "$SYSTEM" list)" "$out"
+	out=$("${user[@]}" "$host" "$SYSTEM" create mtty_mtty mtty-1 "$OURS" 2>&1)
+	t_match "$host: and gets EACCES with a sentence on create" \
+		'create: rc=-13 errno=13 code=18 .*/create.*(Permission denied|root)' "$out"
+	printf '# %s\n' "$out"
+	t_not "$host: nothing was made" test -e "$MDEV_BUS/$OURS"
+	out=$("${user[@]}" "$host" "$SYSTEM" destroy "$ECHO_UUID" 2>&1)
+	t_match "$host: and EACCES on destroy" 'destroy: rc=-13 errno=13 code=18 ' "$out"
+	printf '# %s\n' "$out"
+	t_ok "$host: nothing was destroyed" test -e "$MDEV_BUS/$ECHO_UUID"
+}
+
+[ $# -ge 1 ] || { echo 'Bail out! give the folder that install-for-vm made'; exit 1; }
+install_here "$1"
+t_drivers
+t_udevd
+t_ok 'others make devices' others_make_devices
+both_hosts host-linked
+both_hosts host-plugin
+t_eq 'both programs print the same on the kernel' '' "$(diff "$OUT/host-linked.kernel" "$OUT/host-plugin.kernel")"
+other_tools
+device_in_use host-linked
+t_ok 'a device for the plugin' host-plugin "$SYSTEM" create mtty_mtty mtty-1 "$OURS"
+device_in_use host-plugin
+mdevctl_hangs
+ordinary_user host-linked
+ordinary_user host-plugin
+t_done
