@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus;
+use crate::layout::types::Depth;
 use crate::model::name::parse_uuid;
 use crate::store::Runtime;
 use crate::sysfs::Sysfs;
@@ -130,7 +131,7 @@ impl Conn {
         let mut known = devices::KnownParents::new(&*self.host.sysfs);
         if kinds.contains(ListFlags::PARENTS) {
             for place in bus::places(&*self.host.sysfs) {
-                match bus::read_parent(&*self.host.sysfs, &place, true) {
+                match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
                     Ok(parent) => {
                         known.add(&parent);
                         nodes.push(Node::parent(self.clone(), parent));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{CreateFlags, Host, devices};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::types::{read_one, read_types};
+use crate::layout::types::{Depth, read_one, read_types};
 use crate::layout::{CreateRequest, Layout, TYPES, bus};
 use crate::model::{DeviceDef, Type};
 use crate::store::Facts;
@@ -88,7 +88,7 @@ fn find_type(host: &Host, place: &bus::Place, wanted: &str) -> Result<String> {
     if crate::model::name::is_component(wanted) && dir.meta(&format!("{TYPES}/{wanted}")).is_ok() {
         return Ok(wanted.to_owned());
     }
-    let (_, types) = read_types(&*dir).map_err(open)?;
+    let (_, types) = read_types(&*dir, Depth::Alike).map_err(open)?;
     match types.iter().find(|kind| kind.answers_to(wanted)) {
         Some(kind) => Ok(kind.id.clone()),
         None => Err(no_type(&place.name(), wanted, &types)),
@@ -109,7 +109,7 @@ fn choose_parent(host: &Host, wanted: &str, flags: CreateFlags) -> Result<(bus::
     let mut exists = false;
     for place in bus::places(&*host.sysfs) {
         let Ok(dir) = host.sysfs.open(&place.syspath) else { continue };
-        let Ok((_, types)) = read_types(&*dir) else { continue };
+        let Ok((_, types)) = read_types(&*dir, Depth::Alike) else { continue };
         for kind in types.into_iter().filter(|kind| kind.answers_to(wanted)) {
             exists = true;
             if let Some(left) = kind.available_instances.filter(|left| *left > 0) {

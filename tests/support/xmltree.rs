@@ -37,7 +37,8 @@ impl Element {
                 }
                 Event::GeneralRef(reference) => {
                     let name = reference.decode().map_err(|e| e.to_string())?;
-                    let text = quick_xml::escape::unescape(&format!("&{name};")).map_err(|e| e.to_string())?.into_owned();
+                    let text =
+                        quick_xml::escape::unescape(&format!("&{name};")).map_err(|e| e.to_string())?.into_owned();
                     top(&mut open).text.push_str(&text);
                 }
                 Event::Eof => break,

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! 64 parents, of which thirty have one fault each: everything that is sound is listed. What libvirt and mdevctl list of the
+//! same host is printed beside it (`--nocapture`), and is not asserted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mdev::driver::{Conn, ListFlags, Node, XmlFlags};
+
+#[path = "support/faults.rs"]
+mod faults;
+#[path = "support/rivals.rs"]
+mod rivals;
+#[path = "support/tree.rs"]
+mod tree;
+#[path = "support/xmltree.rs"]
+mod xmltree;
+
+use faults::{FAULTS, Left, TYPES, address, device, fault_of};
+
+const PARENTS: usize = 64;
+
+/// The one that no rival survives, since they open it and wait.
+const HANGS: &str = "available-fifo";
+
+struct Seen {
+    nodes: BTreeMap<String, Node>,
+}
+
+impl Seen {
+    fn of(root: &Path) -> Seen {
+        let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.display()))).unwrap();
+        let nodes = conn.list(ListFlags::empty()).unwrap();
+        Seen { nodes: nodes.into_iter().map(|node| (node.name().to_owned(), node)).collect() }
+    }
+
+    fn parent(&self, index: usize) -> Option<&Node> {
+        self.nodes.get(&format!("pci_{}", address(index).replace([':', '.'], "_")))
+    }
+
+    fn device(&self, index: usize) -> Option<&Node> {
+        self.nodes.values().find(|node| node.uuid().is_ok_and(|uuid| uuid == device(index)))
+    }
+}
+
+fn has_types(parent: &Node, wanted: &[&str]) -> bool {
+    let types = parent.types().unwrap();
+    wanted.iter().all(|id| {
+        types
+            .iter()
+            .any(|t| t.id == *id && t.available_instances == Some(16) && t.device_api.as_deref() == Some("vfio-pci"))
+    })
+}
+
+/// What a sound or faulty parent must still show; the first thing that is missing.
+fn missing(seen: &Seen, index: usize, left: Option<Left>) -> Option<&'static str> {
+    let parent = seen.parent(index);
+    let device = seen.device(index);
+    let sound: &[&str] = if left == Some(Left::OtherTypes) { &TYPES[1..] } else { &TYPES };
+    match left {
+        // The folder of types is no folder any more: the parent may go, its device may not.
+        Some(Left::ParentOnly) => device.is_none().then_some("the device"),
+        _ if parent.is_none() => Some("the parent"),
+        _ if !parent.is_some_and(|parent| has_types(parent, sound)) => Some("a sound type"),
+        Some(Left::NoDevice) => None,
+        _ => device.is_none().then_some("the device"),
+    }
+}
+
+#[test]
+fn everything_sound_is_listed() {
+    let root = tempfile::tempdir().unwrap();
+    faults::host(root.path(), PARENTS, &[]).unwrap();
+    let seen = Seen::of(root.path());
+    let mut wrong = Vec::new();
+    for index in 0..PARENTS {
+        let fault = fault_of(index);
+        if let Some(what) = missing(&seen, index, fault.map(|f| f.left)) {
+            wrong.push(format!("{}: {what} is missing", fault.map_or("a sound parent", |f| f.name)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let unknown = seen.nodes.keys().filter(|name| name.contains("_ff_1f_")).collect::<Vec<_>>();
+    assert!(unknown.is_empty(), "links that lead nowhere are no nodes: {unknown:?}");
+}
+
+#[test]
+fn every_node_of_a_faulty_host_can_be_dumped() {
+    let root = tempfile::tempdir().unwrap();
+    faults::host(root.path(), PARENTS, &[]).unwrap();
+    for (name, node) in Seen::of(root.path()).nodes {
+        for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
+            let xml = node.xml(flags).unwrap();
+            xmltree::Element::parse(&xml).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        assert!(!name.is_empty());
+    }
+}
+
+#[test]
+fn a_single_fault_leaves_all_others_alone() {
+    for fault in FAULTS {
+        let root = tempfile::tempdir().unwrap();
+        faults::host(root.path(), 5, &[fault.name]).unwrap();
+        let seen = Seen::of(root.path());
+        for index in 0..5 {
+            let left = (index == 1).then_some(fault.left);
+            assert_eq!(missing(&seen, index, left), None, "{}, parent {index}", fault.name);
+        }
+    }
+}
+
+/// Parents and devices that libvirt lists.
+fn libvirt(root: &Path) -> String {
+    let out = tempfile::tempdir().unwrap();
+    match rivals::ask("libvirt-on-tree", root, out.path(), 10) {
+        Ok(()) => {
+            let count = |list: &str| rivals::lines(&out.path().join(list)).len();
+            format!("{} parents, {} devices", count("mdev_types"), count("mdev"))
+        }
+        Err(why) => why.lines().last().unwrap_or_default().split(';').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Parents and devices that mdevctl lists, or its complaint.
+fn mdevctl(root: &Path) -> String {
+    let out = tempfile::tempdir().unwrap();
+    if let Err(why) = rivals::ask("mdevctl-on-tree", root, out.path(), 10) {
+        return why;
+    }
+    let answer = |what: &str, key: &str| {
+        let file = |suffix: &str| out.path().join(format!("{what}.{suffix}"));
+        let code = rivals::lines(&file("code")).concat();
+        if code != "0" {
+            let complaint = rivals::lines(&file("err")).into_iter().next().unwrap_or_default();
+            return format!("{what}: nothing, exit code {code} {complaint}");
+        }
+        let count = rivals::lines(&file("json")).iter().filter(|line| line.contains(key)).count();
+        format!("{what}: {count}")
+    };
+    format!("{}; {}", answer("types", "\": ["), answer("list", "\"mdev_type\""))
+}
+
+#[test]
+fn what_the_others_list() {
+    if !rivals::can_ask(&["libvirtd", "virsh", "mdevctl"]) {
+        return;
+    }
+    let all: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
+    let passable: Vec<_> = all.iter().copied().filter(|name| *name != HANGS).collect();
+    for (title, names) in [("every fault", &all), ("all but the FIFO", &passable)] {
+        let root = tempfile::tempdir().unwrap();
+        faults::host(root.path(), PARENTS, names).unwrap();
+        let seen = Seen::of(root.path());
+        let parents = seen.nodes.values().filter(|node| node.is_parent()).count();
+        let devices = seen.nodes.len() - parents;
+        println!("{title}, {} among {PARENTS} parents with {PARENTS} devices", names.len());
+        println!("  libmdev  {parents} parents, {devices} devices");
+        println!("  libvirt  {}", libvirt(root.path()));
+        println!("  mdevctl  {}", mdevctl(root.path()));
+        assert!(parents >= PARENTS - 1 && devices >= PARENTS - 1, "{title}: we list too little");
+    }
+}
