@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* info, dumpxml and dumphost: what is there, in full. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nodedev.h"
+
+/* Where the values of info begin. */
+#define LABEL_WIDTH 20
+
+/* "label:   value"; the lines of a long value stand below each other. NULL prints nothing. */
+static void field(const char *indent, const char *label, const char *value)
+{
+	int pad = LABEL_WIDTH - (int)strlen(indent) - (int)strlen(label) - 1;
+
+	if (!value)
+		return;
+	fputs(indent, stdout);
+	print_safe(stdout, label);
+	putchar(':');
+	if (*value)
+		printf("%*s", pad > 1 ? pad : 1, "");
+	while (*value) {
+		size_t len = strcspn(value, "\n");
+		struct buf line = { 0 };
+
+		buf_add(&line, value, len);
+		print_safe(stdout, line.s);
+		buf_free(&line);
+		value += len;
+		value += strspn(value, "\n");
+		if (*value)
+			printf("\n%*s", LABEL_WIDTH, "");
+	}
+	putchar('\n');
+}
+
+static void number_field(const char *label, int rc, long long value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", value);
+	field("", label, rc < 0 ? NULL : text);
+}
+
+static void attr_field(const char *name, const char *value, void *data)
+{
+	(void)data;
+	field("  ", name, value);
+}
+
+static void info_types(struct mdev_device *parent)
+{
+	const struct mdev_type *const *type;
+	char *xml = node_xml(parent);
+	int i, n = mdev_device_list_types(parent, &type);
+
+	for (i = 0; i < n; i++) {
+		fputs("\nType ", stdout);
+		print_safe(stdout, mdev_type_get_id(type[i]));
+		putchar('\n');
+		field("  ", "name", mdev_type_get_name(type[i]));
+		each_type_attr(xml, type[i], attr_field, NULL);
+	}
+	free(xml);
+}
+
+/* The text of the first <name> in the device's XML: for what has no getter. */
+static char *xml_value(const char *xml, const char *name)
+{
+	struct xml_tag tag;
+
+	while (xml && xml_next(&xml, &tag))
+		if (xml_is(&tag, name) && !tag.end)
+			return xml_text(&tag);
+	return NULL;
+}
+
+/* What a getter that allocates gives; NULL where it fails. */
+static char *text_of(struct mdev_device *dev, int (*getter)(struct mdev_device *dev, char **ret))
+{
+	char *text;
+
+	return getter(dev, &text) < 0 ? NULL : text;
+}
+
+static char *qmp_of(struct mdev_device *dev, const char *id)
+{
+	char *text;
+
+	return mdev_device_get_qmp_device_add(dev, id, &text) < 0 ? NULL : text;
+}
+
+static void info_attach(struct mdev_device *dev, const char *id)
+{
+	char *qemu = text_of(dev, mdev_device_get_qemu_device);
+	char *qmp = qmp_of(dev, id);
+	char *hostdev = text_of(dev, mdev_device_get_hostdev_xml);
+
+	if (qemu) {
+		fputs("\nQEMU argument\n  -device ", stdout);
+		print_safe(stdout, qemu);
+		putchar('\n');
+	}
+	if (qmp) {
+		fputs("\nQMP command\n  ", stdout);
+		print_safe(stdout, qmp);
+		putchar('\n');
+	}
+	if (hostdev) {
+		const char *line = hostdev;
+
+		puts("\nlibvirt domain XML");
+		while (*line) {
+			size_t len = strcspn(line, "\n");
+
+			printf("  %.*s\n", (int)len, line);
+			line += len + (line[len] == '\n');
+		}
+	}
+	free(qemu);
+	free(qmp);
+	free(hostdev);
+}
+
+static void info_text(struct mdev_device *dev, const char *id)
+{
+	bool parent = mdev_device_is_parent(dev) == 1;
+	char *xml = parent ? NULL : node_xml(dev);
+	char *params = xml_value(xml, "params");
+	unsigned int number = 0;
+	int node = 0, rc;
+
+	field("", "Name", get(dev, mdev_device_get_name));
+	field("", "Kind", parent ? "parent" : "device");
+	if (!parent)
+		field("", "State", mdev_device_is_active(dev) == 1 ? "active" : "inactive");
+	field("", "UUID", get(dev, mdev_device_get_uuid));
+	field("", "Parent", get(dev, mdev_device_get_parent));
+	field("", "Type", get(dev, mdev_device_get_type_id));
+	rc = mdev_device_get_group(dev, &number);
+	number_field("Group", rc, number);
+	field("", "Parameters", params);
+	field("", "Owner", get(dev, mdev_device_get_owner));
+	field("", "Layout", get(dev, mdev_device_get_layout));
+	field("", "Path", get(dev, mdev_device_get_syspath));
+	rc = mdev_device_get_iommu_group(dev, &number);
+	number_field("IOMMU group", rc, number);
+	rc = mdev_device_get_numa_node(dev, &node);
+	number_field("NUMA node", rc, node);
+	field("", "Physical function", get(dev, mdev_device_get_physical_function));
+	if (parent)
+		info_types(dev);
+	else
+		info_attach(dev, id);
+	free(params);
+	free(xml);
+}
+
+static void info_json(struct mdev_device *dev, const char *id)
+{
+	char *xml, *params, *qemu, *qmp, *hostdev;
+	struct json j = { 0 };
+
+	json_open(&j, NULL, '{');
+	json_node(&j, dev, true);
+	if (mdev_device_is_parent(dev) != 1) {
+		xml = node_xml(dev);
+		params = xml_value(xml, "params");
+		qemu = text_of(dev, mdev_device_get_qemu_device);
+		qmp = qmp_of(dev, id);
+		hostdev = text_of(dev, mdev_device_get_hostdev_xml);
+		json_string(&j, "params", params);
+		json_string(&j, "qemuDevice", qemu);
+		json_raw(&j, "qmpDeviceAdd", qmp);
+		json_string(&j, "hostdevXML", hostdev);
+		free(xml);
+		free(params);
+		free(qemu);
+		free(qmp);
+		free(hostdev);
+	}
+	json_close(&j, '}');
+	json_print(&j);
+}
+
+void print_info(struct mdev_device *dev, const char *id, bool as_json)
+{
+	if (as_json)
+		info_json(dev, id);
+	else
+		info_text(dev, id);
+}
+
+int cmd_info(struct nodedev *nd, struct args *args)
+{
+	struct mdev_device *dev;
+	int rc = lookup(nd, args->word[0], &dev);
+
+	if (rc != OK)
+		return rc;
+	print_info(dev, args->value[OPT_ID], given(args, OPT_JSON));
+	mdev_device_unref(dev);
+	return OK;
+}
+
+/* XML goes out as it is: the library has escaped it. */
+static void print_xml(FILE *out, const char *xml)
+{
+	size_t len = strlen(xml);
+
+	fputs(xml, out);
+	if (!len || xml[len - 1] != '\n')
+		fputc('\n', out);
+}
+
+int cmd_dumpxml(struct nodedev *nd, struct args *args)
+{
+	struct mdev_device *dev;
+	char *xml;
+	int rc = lookup(nd, args->word[0], &dev);
+
+	if (rc != OK)
+		return rc;
+	rc = mdev_device_get_xml(dev, &xml, given(args, OPT_LIBVIRT) ? MDEV_XML_LIBVIRT : 0);
+	if (rc < 0) {
+		rc = complain_mdev(rc);
+	} else {
+		print_xml(stdout, xml);
+		free(xml);
+		rc = OK;
+	}
+	mdev_device_unref(dev);
+	return rc;
+}
+
+static int write_file(const char *path, const char *xml)
+{
+	FILE *out = fopen(path, "we");
+	int saved = errno;
+
+	if (out) {
+		errno = 0;
+		print_xml(out, xml);
+		saved = ferror(out) ? errno : 0;
+		if (fclose(out) && !saved)
+			saved = errno;
+	}
+	if (!saved)
+		return OK;
+	complain("cannot write %s: %s", path, strerror(saved));
+	return FAILED;
+}
+
+int cmd_dumphost(struct nodedev *nd, struct args *args)
+{
+	const char *path = args->count ? args->word[0] : "-";
+	char *xml;
+	int rc;
+
+	if (need_conn(nd) != OK)
+		return FAILED;
+	rc = mdev_conn_dump_xml(nd->conn, &xml, 0);
+	if (rc < 0)
+		return complain_mdev(rc);
+	if (!strcmp(path, "-")) {
+		print_xml(stdout, xml);
+		rc = OK;
+	} else {
+		rc = write_file(path, xml);
+		if (rc == OK && !nd->quiet) {
+			fputs("Host written to ", stdout);
+			print_safe(stdout, path);
+			putchar('\n');
+		}
+	}
+	free(xml);
+	return rc;
+}
