@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What the scripts here share. Source it from bash.
+
+# say TEXT: what is going on, for somebody who watches. Quiet in a pipe.
+say()
+{
+	if [ -t 2 ]; then
+		printf '\033[1m%s\033[0m\n' "$*" >&2
+	fi
+}
+
+# die WHAT WHAT-TO-DO
+die()
+{
+	printf 'error: %s\n' "$1" >&2
+	[ $# -lt 2 ] || printf '%s\n' "$2" >&2
+	exit 1
+}
+
+# quietly WHAT COMMAND ARG...: on a terminal everything the command prints; in a pipe only when it fails.
+quietly()
+{
+	local what=$1 log
+	shift
+	say "$what"
+	if [ -t 2 ]; then
+		"$@" >&2
+		return
+	fi
+	log=$(mktemp)
+	if "$@" >"$log" 2>&1; then
+		rm -f "$log"
+		return
+	fi
+	echo "failed: $*" >&2
+	cat "$log" >&2
+	rm -f "$log"
+	return 1
+}
+
+# As root when we are, through sudo when not; fails where neither is possible.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		return 127
+	fi
+}
+
+package_installed()
+{
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# need_packages PACKAGE...: installs the Debian packages among these that are missing. Touches nothing, and needs neither the
+# network nor root, when none is.
+need_packages()
+{
+	local package missing=()
+
+	if ! command -v dpkg-query >/dev/null; then
+		die "this is no Debian, so the packages cannot be checked: $*" \
+			"Install what corresponds to them, and build with meson: meson setup build && meson compile -C build"
+	fi
+	for package in "$@"; do
+		package_installed "$package" || missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+
+	export DEBIAN_FRONTEND=noninteractive
+	quietly 'Looking for new packages (apt-get update)' as_root apt-get -o DPkg::Lock::Timeout=300 update ||
+		die "the list of packages cannot be fetched" "Become root or get sudo, check the network, and try: apt-get update"
+	quietly "Installing ${missing[*]}" as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" ||
+		die "cannot install ${missing[*]}" "Try yourself, as root: apt-get install ${missing[*]}"
+}
+
+# need_rust VERSION: cargo is there, and as new as VERSION.
+need_rust()
+{
+	local found
+
+	if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+	fi
+	command -v cargo >/dev/null ||
+		die 'cargo is not there' "Install Rust $1 or later: https://rustup.rs"
+	found=$(rustc --version | cut -d ' ' -f 2)
+	[ "$(printf '%s\n' "$1" "$found" | sort -V | head -n 1)" = "$1" ] ||
+		die "Rust $found is too old" "Install $1 or later: rustup update"
+}
