@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What libvirt's own driver and mdevctl say of a made-up host, through the scripts of tests/oracle.
+#![allow(dead_code, reason = "each program that includes this file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Set by whoever must not miss a comparison: what is missing is then a failure and not a skip.
+const REQUIRE: &str = "MDEV_REQUIRE_RIVALS";
+
+/// True when `programs` are there and we may bind a tree over /sys; says why not.
+pub fn can_ask(programs: &[&str]) -> bool {
+    let missing = |program: &&&str| {
+        !["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(program).exists())
+    };
+    let reason = if !is_root() {
+        Some("not root".to_owned())
+    } else if !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success()) {
+        Some("no mount namespace can be made here".to_owned())
+    } else {
+        programs.iter().find(missing).map(|program| format!("{program} is not installed"))
+    };
+    if let Some(reason) = &reason {
+        assert!(std::env::var_os(REQUIRE).is_none(), "{REQUIRE} is set, and: {reason}");
+        eprintln!("SKIPPED: {reason}");
+    }
+    reason.is_none()
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
+}
+
+/// Runs a script of tests/oracle on a tree; what it complained of when it failed.
+pub fn ask(script: &str, tree: &Path, out: &Path, patience: u32) -> Result<(), String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(script);
+    let run = Command::new(&script)
+        .args([tree, out])
+        .env("ORACLE_TIMEOUT", patience.to_string())
+        .output()
+        .map_err(|e| format!("{}: {e}", script.display()))?;
+    if run.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&run.stderr).trim().to_owned()) }
+}
+
+/// The XML files that libvirt-on-tree left, by node name.
+pub fn dumps(out: &Path) -> BTreeMap<String, String> {
+    let mut dumps = BTreeMap::new();
+    for entry in fs::read_dir(out).expect("the script made the folder").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = name.strip_suffix(".xml") {
+            // libvirt lets bytes through that are not UTF-8.
+            let text = fs::read(entry.path()).expect("the script wrote it");
+            dumps.insert(name.to_owned(), String::from_utf8_lossy(&text).into_owned());
+        }
+    }
+    dumps
+}
+
+/// The lines of a list that a script left; none when it never came to that.
+pub fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
+}
