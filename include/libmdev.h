@@ -1,0 +1,1313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/**
+ * @file libmdev.h
+ * libmdev: a node-device driver for mediated devices, in the manner of libvirt.
+ *
+ * Rules that hold for every function:
+ *
+ * - A call that can fail returns an int: 0 or a count, or a negative errno. Results go to the pointer called ret, which is
+ *   written only on success. Why a call failed: mdev_last_error(), of each thread its own.
+ * - Handles are opaque, counted, and never change; any thread may use them. An unref function takes NULL and returns NULL.
+ * - A NULL or wrong handle, NULL where a pointer is due, an unknown flag: -EINVAL. A fault inside the library:
+ *   -ENOTRECOVERABLE.
+ * - A const char * lives as long as the handle that it came from. A char * and an array of pointers are the caller's and
+ *   freed with free(), an array of nodes with mdev_device_list_free(). Arrays end with NULL.
+ * - Strings are UTF-8.
+ * - The library starts no thread, prints nothing, and touches no signal, folder, umask or environment of its process.
+ */
+
+/* Generated from src/ffi: do not edit. */
+
+#ifndef LIBMDEV_H
+#define LIBMDEV_H
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; mdev_version() is that of the library. Since: 0.1. */
+#define MDEV_VERSION_MAJOR 0
+#define MDEV_VERSION_MINOR 1
+#define MDEV_VERSION_PATCH 0
+#define MDEV_VERSION_STRING "0.1.0"
+
+/**
+ * Whether a driver table, of whichever version the library is, has a member and supports it.
+ *
+ * @param drv from mdev_driver_get(), not NULL
+ * @param member of struct mdev_driver
+ *
+ * Since: 0.1.
+ */
+#define MDEV_DRIVER_HAS(drv, member)                                                                                   \
+	((drv)->size >= offsetof(struct mdev_driver, member) + sizeof((drv)->member) && (drv)->member)
+
+/**
+ * The version of struct mdev_driver's layout. Members are only ever appended, so that it need not change.
+ *
+ * Since: 0.1.
+ */
+#define MDEV_DRIVER_ABI 1
+
+/**
+ * What happened.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_event_type {
+	/**
+	 * A node is there.
+	 */
+	MDEV_EVENT_CREATED = 1,
+	/**
+	 * A node is gone.
+	 */
+	MDEV_EVENT_DELETED = 2,
+	/**
+	 * A node has changed.
+	 */
+	MDEV_EVENT_UPDATED = 3,
+	/**
+	 * A device was defined.
+	 */
+	MDEV_EVENT_DEFINED = 4,
+	/**
+	 * A definition is gone.
+	 */
+	MDEV_EVENT_UNDEFINED = 5,
+	/**
+	 * Events were lost: list again.
+	 */
+	MDEV_EVENT_OVERRUN = 6,
+} mdev_event_type;
+
+/**
+ * What went wrong, finer than an errno. A number is never given to another meaning.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_error_code {
+	/**
+	 * A fault of the library itself; please report it.
+	 */
+	MDEV_ERROR_INTERNAL = 1,
+	/**
+	 * An argument is NULL, too long, or not of the form that the function takes.
+	 */
+	MDEV_ERROR_INVALID_ARGUMENT = 2,
+	/**
+	 * A handle is NULL, of the wrong kind or no longer alive.
+	 */
+	MDEV_ERROR_INVALID_HANDLE = 3,
+	/**
+	 * A flag bit that this function does not know.
+	 */
+	MDEV_ERROR_INVALID_FLAGS = 4,
+	/**
+	 * A connection URI that names no host.
+	 */
+	MDEV_ERROR_INVALID_URI = 5,
+	/**
+	 * The text is not well-formed XML.
+	 */
+	MDEV_ERROR_XML_SYNTAX = 6,
+	/**
+	 * The XML is well-formed, but an element or a value in it is wrong or missing.
+	 */
+	MDEV_ERROR_XML_CONTENT = 7,
+	/**
+	 * The XML is larger or deeper than is accepted.
+	 */
+	MDEV_ERROR_XML_LIMIT = 8,
+	/**
+	 * No node device of that name or UUID.
+	 */
+	MDEV_ERROR_NO_NODE = 9,
+	/**
+	 * The parent device does not exist or cannot create mediated devices.
+	 */
+	MDEV_ERROR_NO_PARENT = 10,
+	/**
+	 * The parent has no such type.
+	 */
+	MDEV_ERROR_NO_TYPE = 11,
+	/**
+	 * The name or the UUID is taken.
+	 */
+	MDEV_ERROR_EXISTS = 12,
+	/**
+	 * The type has no instances left.
+	 */
+	MDEV_ERROR_NO_INSTANCES = 13,
+	/**
+	 * A process holds the device open.
+	 */
+	MDEV_ERROR_IN_USE = 14,
+	/**
+	 * The sysfs layout of this parent has no such thing.
+	 */
+	MDEV_ERROR_NOT_SUPPORTED = 15,
+	/**
+	 * Parameters were given, but the type takes none.
+	 */
+	MDEV_ERROR_PARAMS_NOT_SUPPORTED = 16,
+	/**
+	 * A group was given, but the type wants none.
+	 */
+	MDEV_ERROR_GROUP_NOT_SUPPORTED = 17,
+	/**
+	 * The caller may not do this.
+	 */
+	MDEV_ERROR_ACCESS_DENIED = 18,
+	/**
+	 * The device belongs to another owner.
+	 */
+	MDEV_ERROR_NOT_OWNER = 19,
+	/**
+	 * The deadline passed.
+	 */
+	MDEV_ERROR_TIMEOUT = 20,
+	/**
+	 * The kernel refused; the errno is the kernel's own.
+	 */
+	MDEV_ERROR_KERNEL = 21,
+	/**
+	 * A file of the kernel holds something that cannot be understood.
+	 */
+	MDEV_ERROR_BAD_DATA = 22,
+	/**
+	 * A file under /run/libmdev or /etc/mdevctl.d could not be read or written.
+	 */
+	MDEV_ERROR_STORE = 23,
+	/**
+	 * The node has no such value.
+	 */
+	MDEV_ERROR_NO_DATA = 24,
+	/**
+	 * The device has no such attribute, or it may not be read or written.
+	 */
+	MDEV_ERROR_NO_ATTRIBUTE = 25,
+	/**
+	 * A panic was caught at the C boundary.
+	 */
+	MDEV_ERROR_PANIC = 26,
+	/**
+	 * The kernel took the request, but the device did not become usable.
+	 */
+	MDEV_ERROR_NOT_READY = 27,
+} mdev_error_code;
+
+/**
+ * Which nodes mdev_conn_list() returns. A node is listed when it is of a kind asked for, where neither kind means both,
+ * and in a state asked for, where neither state means active. Parents are always active.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_list_flags {
+	/**
+	 * Devices that can create mediated devices.
+	 */
+	MDEV_LIST_PARENTS = 1,
+	/**
+	 * Mediated devices.
+	 */
+	MDEV_LIST_DEVICES = 2,
+	/**
+	 * Nodes that exist in the kernel.
+	 */
+	MDEV_LIST_ACTIVE = 4,
+	/**
+	 * Devices that are defined, but not started.
+	 */
+	MDEV_LIST_INACTIVE = 8,
+} mdev_list_flags;
+
+/**
+ * How mdev_conn_create_xml() and mdev_conn_create_group_xml() create.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_create_flags {
+	/**
+	 * A device with the same UUID, parent and type is success: it is returned.
+	 */
+	MDEV_CREATE_EXIST_OK = 1,
+	/**
+	 * Where the XML leaves the choice of a parent, fill those first that have devices already.
+	 */
+	MDEV_CREATE_PACK = 2,
+} mdev_create_flags;
+
+/**
+ * What mdev_conn_destroy_uuid() and mdev_device_destroy() insist on.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_destroy_flags {
+	/**
+	 * Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
+	 */
+	MDEV_DESTROY_OWNED = 1,
+} mdev_destroy_flags;
+
+/**
+ * Which XML mdev_device_get_xml() prints.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_xml_flags {
+	/**
+	 * Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
+	 */
+	MDEV_XML_LIBVIRT = 1,
+} mdev_xml_flags;
+
+/**
+ * How important a log line is.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_log_level {
+	/**
+	 * Something could not be done.
+	 */
+	MDEV_LOG_ERROR = 1,
+	/**
+	 * Something is odd, and was left out or replaced.
+	 */
+	MDEV_LOG_WARNING = 2,
+	/**
+	 * Something was changed on the host.
+	 */
+	MDEV_LOG_INFO = 3,
+	/**
+	 * Steps on the way.
+	 */
+	MDEV_LOG_DEBUG = 4,
+} mdev_log_level;
+
+/**
+ * A host: this one, one below another root, or a simulated one.
+ *
+ * Any number of threads may use one connection at the same time. A child of fork() opens its own.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_conn mdev_conn;
+
+/**
+ * A node: a parent, which can create mediated devices, or a mediated device. A snapshot of the moment when it was listed,
+ * looked up or created; it never changes, and any number of threads may use it at the same time.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_device mdev_device;
+
+/**
+ * Why a call failed; see mdev_last_error().
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_error mdev_error;
+
+/**
+ * Something that happened. Nothing in 0.1 makes one.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_event mdev_event;
+
+/**
+ * A source of events. Nothing in 0.1 makes one.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_monitor mdev_monitor;
+
+/**
+ * A type of a parent: a snapshot that lives as long as the parent's handle.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_type mdev_type;
+
+/**
+ * A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
+ * sense, then everything else. A member has the rules of the exported function that it names. Members are only appended;
+ * what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
+ *
+ * Since: 0.1. Follows: libvirt's src/driver-nodedev.h.
+ */
+typedef struct mdev_driver {
+	/**
+	 * How large the library's table is, in bytes. Since 0.1.
+	 */
+	size_t size;
+	/**
+	 * MDEV_DRIVER_ABI. Since 0.1.
+	 */
+	uint32_t abi;
+	/**
+	 * No bit has a meaning yet: 0. Since 0.1.
+	 */
+	uint32_t features;
+	/**
+	 * "mdev". Since 0.1.
+	 */
+	const char *name;
+	/**
+	 * mdev_conn_open(). Since 0.1.
+	 */
+	int (*open)(struct mdev_conn **ret, const char *uri, unsigned int flags);
+	/**
+	 * mdev_conn_unref(). Since 0.1.
+	 */
+	struct mdev_conn *(*close)(struct mdev_conn *conn);
+	/**
+	 * How many parents and active devices have the capability cap: "pci", "css", "ap_matrix" (what a parent is on its
+	 * bus), "mdev_types" (parents), "mdev" (devices); NULL: all. flags: 0. Since 0.1.
+	 */
+	int (*num_of_devices)(struct mdev_conn *conn, const char *cap, unsigned int flags);
+	/**
+	 * The names of the nodes that num_of_devices counts, at most maxnames of them, into names; returns how many. The caller
+	 * frees each with free(). Since 0.1.
+	 */
+	int (*list_devices)(struct mdev_conn *conn, const char *cap, char **names, int maxnames, unsigned int flags);
+	/**
+	 * mdev_conn_list(). Since 0.1.
+	 */
+	int (*list_all_devices)(struct mdev_conn *conn, struct mdev_device ***ret, unsigned int flags);
+	/**
+	 * A source of events for the caller's own loop. NULL in 0.1.
+	 */
+	int (*event_register)(struct mdev_monitor **ret, struct mdev_conn *conn, unsigned int flags);
+	/**
+	 * The end of such a source. NULL in 0.1.
+	 */
+	struct mdev_monitor *(*event_deregister)(struct mdev_monitor *mon);
+	/**
+	 * mdev_conn_lookup_by_name(). Since 0.1.
+	 */
+	int (*lookup_by_name)(struct mdev_conn *conn, const char *name, struct mdev_device **ret);
+	/**
+	 * mdev_device_get_xml(). Since 0.1.
+	 */
+	int (*get_xml_desc)(struct mdev_device *dev, char **ret, unsigned int flags);
+	/**
+	 * mdev_device_get_parent(). Since 0.1.
+	 */
+	int (*get_parent)(struct mdev_device *dev, const char **ret);
+	/**
+	 * How many capabilities a node has. Since 0.1.
+	 */
+	int (*num_of_caps)(struct mdev_device *dev);
+	/**
+	 * The capabilities of a node, at most maxnames of them, into names; returns how many. The caller frees each with free().
+	 * Since 0.1.
+	 */
+	int (*list_caps)(struct mdev_device *dev, char **names, int maxnames);
+	/**
+	 * mdev_conn_create_xml(). Since 0.1.
+	 */
+	int (*create_xml)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret, unsigned int flags);
+	/**
+	 * mdev_device_destroy(). Since 0.1.
+	 */
+	int (*destroy)(struct mdev_device *dev, unsigned int flags);
+	/**
+	 * Defines a device that persists. NULL in 0.1.
+	 */
+	int (*define_xml)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret, unsigned int flags);
+	/**
+	 * Forgets a definition. NULL in 0.1.
+	 */
+	int (*undefine)(struct mdev_device *dev, unsigned int flags);
+	/**
+	 * Starts a defined device. NULL in 0.1.
+	 */
+	int (*create)(struct mdev_device *dev, unsigned int flags);
+	/**
+	 * Whether a defined device is started with its parent. NULL in 0.1.
+	 */
+	int (*set_autostart)(struct mdev_device *dev, int autostart);
+	/**
+	 * Tells what set_autostart has set. NULL in 0.1.
+	 */
+	int (*get_autostart)(struct mdev_device *dev, int *ret);
+	/**
+	 * Whether a device is defined. NULL in 0.1.
+	 */
+	int (*is_persistent)(struct mdev_device *dev);
+	/**
+	 * mdev_device_is_active(). Since 0.1.
+	 */
+	int (*is_active)(struct mdev_device *dev);
+	/**
+	 * mdev_conn_destroy_uuid(). Since 0.1.
+	 */
+	int (*destroy_uuid)(struct mdev_conn *conn, const char *uuid, unsigned int flags);
+	/**
+	 * mdev_device_list_types(). Since 0.1.
+	 */
+	int (*list_types)(struct mdev_device *parent, const struct mdev_type *const **ret);
+	/**
+	 * mdev_last_error(). Since 0.1.
+	 */
+	const struct mdev_error *(*last_error)(void);
+	/**
+	 * mdev_conn_ref(). Since 0.1.
+	 */
+	struct mdev_conn *(*conn_ref)(struct mdev_conn *conn);
+	/**
+	 * mdev_conn_dump_xml(). Since 0.1.
+	 */
+	int (*conn_dump_xml)(struct mdev_conn *conn, char **ret, unsigned int flags);
+	/**
+	 * mdev_conn_lookup_by_uuid(). Since 0.1.
+	 */
+	int (*conn_lookup_by_uuid)(struct mdev_conn *conn, const char *uuid, struct mdev_device **ret);
+	/**
+	 * mdev_conn_create_group_xml(). Since 0.1.
+	 */
+	int (*conn_create_group_xml)(struct mdev_conn *conn,
+				     const char *const *xmls,
+				     size_t n,
+				     struct mdev_device ***ret,
+				     unsigned int flags);
+	/**
+	 * mdev_conn_set_owner(). Since 0.1.
+	 */
+	int (*conn_set_owner)(struct mdev_conn *conn, const char *owner);
+	/**
+	 * mdev_conn_wait_parent(). Since 0.1.
+	 */
+	int (*conn_wait_parent)(struct mdev_conn *conn, const char *name, int timeout_ms, struct mdev_device **ret);
+	/**
+	 * mdev_device_ref(). Since 0.1.
+	 */
+	struct mdev_device *(*device_ref)(struct mdev_device *dev);
+	/**
+	 * mdev_device_unref(). Since 0.1.
+	 */
+	struct mdev_device *(*device_unref)(struct mdev_device *dev);
+	/**
+	 * mdev_device_list_free(). Since 0.1.
+	 */
+	void (*device_list_free)(struct mdev_device **list);
+	/**
+	 * mdev_device_get_name(). Since 0.1.
+	 */
+	int (*device_get_name)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_syspath(). Since 0.1.
+	 */
+	int (*device_get_syspath)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_layout(). Since 0.1.
+	 */
+	int (*device_get_layout)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_is_parent(). Since 0.1.
+	 */
+	int (*device_is_parent)(struct mdev_device *dev);
+	/**
+	 * mdev_device_get_uuid(). Since 0.1.
+	 */
+	int (*device_get_uuid)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_type_id(). Since 0.1.
+	 */
+	int (*device_get_type_id)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_group(). Since 0.1.
+	 */
+	int (*device_get_group)(struct mdev_device *dev, unsigned int *ret);
+	/**
+	 * mdev_device_get_iommu_group(). Since 0.1.
+	 */
+	int (*device_get_iommu_group)(struct mdev_device *dev, unsigned int *ret);
+	/**
+	 * mdev_device_get_owner(). Since 0.1.
+	 */
+	int (*device_get_owner)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_numa_node(). Since 0.1.
+	 */
+	int (*device_get_numa_node)(struct mdev_device *dev, int *ret);
+	/**
+	 * mdev_device_get_physical_function(). Since 0.1.
+	 */
+	int (*device_get_physical_function)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_qemu_device(). Since 0.1.
+	 */
+	int (*device_get_qemu_device)(struct mdev_device *dev, char **ret);
+	/**
+	 * mdev_device_get_qmp_device_add(). Since 0.1.
+	 */
+	int (*device_get_qmp_device_add)(struct mdev_device *dev, const char *id, char **ret);
+	/**
+	 * mdev_device_get_hostdev_xml(). Since 0.1.
+	 */
+	int (*device_get_hostdev_xml)(struct mdev_device *dev, char **ret);
+	/**
+	 * mdev_device_get_attr(). Since 0.1.
+	 */
+	int (*device_get_attr)(struct mdev_device *dev, const char *name, char **ret);
+	/**
+	 * mdev_device_set_attr(). Since 0.1.
+	 */
+	int (*device_set_attr)(struct mdev_device *dev, const char *name, const char *value);
+	/**
+	 * mdev_device_reset(). Since 0.1.
+	 */
+	int (*device_reset)(struct mdev_device *dev);
+	/**
+	 * mdev_device_set_online(). Since 0.1.
+	 */
+	int (*device_set_online)(struct mdev_device *dev, int online);
+	/**
+	 * mdev_device_find_type(). Since 0.1.
+	 */
+	int (*device_find_type)(struct mdev_device *parent, const char *id_or_name, const struct mdev_type **ret);
+	/**
+	 * mdev_type_get_id(). Since 0.1.
+	 */
+	const char *(*type_get_id)(const struct mdev_type *type);
+	/**
+	 * mdev_type_get_name(). Since 0.1.
+	 */
+	const char *(*type_get_name)(const struct mdev_type *type);
+	/**
+	 * mdev_type_get_device_api(). Since 0.1.
+	 */
+	const char *(*type_get_device_api)(const struct mdev_type *type);
+	/**
+	 * mdev_type_get_description(). Since 0.1.
+	 */
+	const char *(*type_get_description)(const struct mdev_type *type);
+	/**
+	 * mdev_type_get_attr(). Since 0.1.
+	 */
+	const char *(*type_get_attr)(const struct mdev_type *type, const char *name);
+	/**
+	 * mdev_type_get_available_instances(). Since 0.1.
+	 */
+	int (*type_get_available_instances)(const struct mdev_type *type, unsigned int *ret);
+	/**
+	 * mdev_type_requires_group(). Since 0.1.
+	 */
+	int (*type_requires_group)(const struct mdev_type *type);
+	/**
+	 * mdev_error_get_code(). Since 0.1.
+	 */
+	int (*error_get_code)(const struct mdev_error *err);
+	/**
+	 * mdev_error_get_errno(). Since 0.1.
+	 */
+	int (*error_get_errno)(const struct mdev_error *err);
+	/**
+	 * mdev_error_get_message(). Since 0.1.
+	 */
+	const char *(*error_get_message)(const struct mdev_error *err);
+	/**
+	 * mdev_error_get_path(). Since 0.1.
+	 */
+	const char *(*error_get_path)(const struct mdev_error *err);
+	/**
+	 * mdev_set_log_handler(). Since 0.1.
+	 */
+	void (*set_log_handler)(void (*handler)(int level, const char *message, void *data), void *data, int max_level);
+	/**
+	 * mdev_version(). Since 0.1.
+	 */
+	const char *(*version)(void);
+	/**
+	 * Starts what is defined with autostart on a parent, or on all. NULL in 0.1.
+	 */
+	int (*conn_autostart)(struct mdev_conn *conn, const char *parent, unsigned int flags);
+	/**
+	 * The descriptor to poll for events. NULL in 0.1.
+	 */
+	int (*monitor_get_fd)(struct mdev_monitor *mon);
+	/**
+	 * The next event: 1, or 0 when there is none now. NULL in 0.1.
+	 */
+	int (*monitor_receive)(struct mdev_monitor *mon, struct mdev_event **ret);
+	/**
+	 * What happened. NULL in 0.1.
+	 */
+	enum mdev_event_type (*event_get_type)(const struct mdev_event *ev);
+	/**
+	 * The node that an event is about. NULL in 0.1.
+	 */
+	int (*event_get_device)(const struct mdev_event *ev, struct mdev_device **ret);
+	/**
+	 * Gives an event up. NULL in 0.1.
+	 */
+	struct mdev_event *(*event_unref)(struct mdev_event *ev);
+} mdev_driver;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library that is running, which may be newer than the header that was compiled against.
+ *
+ * Thread-safe; touches nothing.
+ *
+ * @return "MAJOR.MINOR.PATCH", static, never NULL.
+ *
+ * Since: 0.1. Follows: virGetVersion.
+ */
+const char *mdev_version(void);
+
+/**
+ * Why the last call of this thread failed.
+ *
+ * A failure that is returned as a negative number sets it. A call that can fail clears it on entry. Getters, that is
+ * those functions that only tell what a handle knows already, leave it alone unless they fail themselves; ref, unref,
+ * free, mdev_error_*, mdev_version() and functions that return a const char * never touch it.
+ *
+ * @return NULL when the last call of this thread went well; else an error that belongs to this thread, for which it is
+ * valid until the next call of this thread that fails, or the end of the thread. Do not hand it to another thread; do not
+ * free it.
+ *
+ * Since: 0.1. Follows: virGetLastError.
+ */
+const struct mdev_error *mdev_last_error(void);
+
+/**
+ * The code of an error.
+ *
+ * @param err from mdev_last_error()
+ * @return one of enum mdev_error_code; -EINVAL when err is NULL or not an error.
+ *
+ * Since: 0.1. Follows: virErrorPtr's code.
+ */
+int mdev_error_get_code(const struct mdev_error *err);
+
+/**
+ * The errno of an error: what the failed call returned, without the minus sign.
+ *
+ * @param err from mdev_last_error()
+ * @return a positive errno; -EINVAL when err is NULL or not an error.
+ *
+ * Since: 0.1.
+ */
+int mdev_error_get_errno(const struct mdev_error *err);
+
+/**
+ * What went wrong, as one English sentence that names the object, the file and what to do. For people: the words may
+ * change, programs look at the code.
+ *
+ * @param err from mdev_last_error()
+ * @return one line of UTF-8 that lives as long as the error; NULL when err is NULL or not an error.
+ *
+ * Since: 0.1. Follows: virGetLastErrorMessage.
+ */
+const char *mdev_error_get_message(const struct mdev_error *err);
+
+/**
+ * The file or directory concerned.
+ *
+ * @param err from mdev_last_error()
+ * @return an absolute path that lives as long as the error; NULL when no file is concerned, or err is NULL or not an error.
+ *
+ * Since: 0.1.
+ */
+const char *mdev_error_get_path(const struct mdev_error *err);
+
+/**
+ * Sends the library's log lines to a function of the caller's. Without one, nothing is logged anywhere. There is one
+ * handler in a process; a new one takes the place of the old one.
+ *
+ * The handler is called in the thread whose call caused the line, shortly before that call returns, and possibly by
+ * several threads at a time. It may call the library; lines that this causes are dropped. It must not throw or longjmp.
+ * A call that runs in another thread while the handler is changed may still call the old one once it is done.
+ *
+ * @param handler gets a level of enum mdev_log_level, one line of UTF-8 that it may use until it returns, and data;
+ * NULL: no more logs
+ * @param data handed to the handler as it is; it must stay valid while calls of other threads may still use the handler
+ * @param max_level lines up to this level, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: none
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
+ */
+void mdev_set_log_handler(void (*handler)(int level, const char *message, void *data), void *data, int max_level);
+
+/**
+ * Opens a host. Nothing is read yet but what tells that the host is there; nothing needs a privilege.
+ *
+ * @param ret where the connection goes, owned by the caller: mdev_conn_unref()
+ * @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
+ * "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml()
+ * @param flags 0
+ * @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ENOENT, -EACCES and other errnos of the kernel: the
+ * place that the URI names cannot be opened.
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectOpen.
+ */
+int mdev_conn_open(struct mdev_conn **ret,
+		   const char *uri,
+		   unsigned int flags);
+
+/**
+ * Takes another reference.
+ *
+ * @param conn a connection, or NULL
+ * @return conn; NULL when it is NULL or not a connection.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virConnectRef.
+ */
+struct mdev_conn *mdev_conn_ref(struct mdev_conn *conn);
+
+/**
+ * Gives a reference up; the last one closes the connection. Nodes that came from it stay usable and keep the host open.
+ *
+ * @param conn a connection, or NULL
+ * @return NULL, so that conn = mdev_conn_unref(conn) leaves no stale pointer.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virConnectClose.
+ */
+struct mdev_conn *mdev_conn_unref(struct mdev_conn *conn);
+
+/**
+ * Dumps the whole host, as far as a node-device driver looks at it, to one text. Written to a file, it can be opened again
+ * as test:///ABS/PATH.xml, on any machine.
+ *
+ * @param conn a connection
+ * @param ret where the text goes; the caller frees it with free()
+ * @param flags 0
+ * @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectGetCapabilities.
+ */
+int mdev_conn_dump_xml(struct mdev_conn *conn,
+		       char **ret,
+		       unsigned int flags);
+
+/**
+ * Lists nodes: a snapshot of every parent with its types, and of every device, whoever made it. A node that cannot be read
+ * in full is listed with what is known, and logged; it never hides another.
+ *
+ * @param conn a connection
+ * @param ret where the NULL-terminated array goes; the caller frees it with mdev_device_list_free()
+ * @param flags of enum mdev_list_flags; 0: every parent and every active device
+ * @return the number of nodes; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectListAllNodeDevices; Documentation/ABI/testing/sysfs-bus-vfio-mdev.
+ */
+int mdev_conn_list(struct mdev_conn *conn,
+		   struct mdev_device ***ret,
+		   unsigned int flags);
+
+/**
+ * Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path.
+ *
+ * @param conn a connection
+ * @param name the name
+ * @param ret where the node goes, owned by the caller: mdev_device_unref()
+ * @return 0; -ENODEV: there is none; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceLookupByName.
+ */
+int mdev_conn_lookup_by_name(struct mdev_conn *conn, const char *name, struct mdev_device **ret);
+
+/**
+ * Finds a mediated device by its UUID.
+ *
+ * @param conn a connection
+ * @param uuid 36 characters, in any case
+ * @param ret where the node goes, owned by the caller: mdev_device_unref()
+ * @return 0; -ENODEV: there is none; -EINVAL: an argument is bad, or not a UUID; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virDomainLookupByUUIDString; /sys/bus/mdev/devices.
+ */
+int mdev_conn_lookup_by_uuid(struct mdev_conn *conn, const char *uuid, struct mdev_device **ret);
+
+/**
+ * Creates a mediated device. When this returns it is ready to be used: its folder is there and, where the layout has them,
+ * its IOMMU group and /dev/vfio node. When it fails, nothing is left behind.
+ *
+ * @param conn a connection
+ * @param xml a device element in either dialect, UTF-8
+ * @param ret where the new node goes, owned by the caller: mdev_device_unref()
+ * @param flags of enum mdev_create_flags
+ * @return 0; -EINVAL: an argument or the XML is bad, or there is no such type; -ENODEV: no such parent; -EEXIST: the name or the
+ * UUID is taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for;
+ * -EACCES: no permission; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
+ */
+int mdev_conn_create_xml(struct mdev_conn *conn,
+			 const char *xml,
+			 struct mdev_device **ret,
+			 unsigned int flags);
+
+/**
+ * Creates several devices for one guest, all or none, in one group where their type requires a group.
+ *
+ * @param conn a connection
+ * @param xmls n device elements, as for mdev_conn_create_xml()
+ * @param n how many, 1 to 1024
+ * @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
+ * mdev_device_list_free()
+ * @param flags of enum mdev_create_flags
+ * @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
+ */
+int mdev_conn_create_group_xml(struct mdev_conn *conn,
+			       const char *const *xmls,
+			       size_t n,
+			       struct mdev_device ***ret,
+			       unsigned int flags);
+
+/**
+ * Destroys a mediated device, whoever made it. When this returns it is gone. A device that a process has open is left
+ * whole, at once: the kernel would make the caller wait for that process without end.
+ *
+ * @param conn a connection
+ * @param uuid of the device, 36 characters, in any case
+ * @param flags of enum mdev_destroy_flags
+ * @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES: no
+ * permission; -EINVAL: an argument is bad; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
+ */
+int mdev_conn_destroy_uuid(struct mdev_conn *conn,
+			   const char *uuid,
+			   unsigned int flags);
+
+/**
+ * Names the owner that is recorded on every device that this connection creates from now on, so that several stacks can
+ * share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED.
+ *
+ * @param conn a connection
+ * @param owner a short word such as the stack's name; NULL: none
+ * @return 0; -EINVAL: an argument is bad.
+ *
+ * Thread-safe; of two calls at the same time one wins. Since: 0.1.
+ */
+int mdev_conn_set_owner(struct mdev_conn *conn, const char *owner);
+
+/**
+ * Waits until a parent is there: its driver is bound and it can tell its types. Sleeps on the kernel's own events.
+ *
+ * @param conn a connection
+ * @param name of the parent, as for mdev_conn_lookup_by_name()
+ * @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
+ * @param ret where the parent goes, owned by the caller: mdev_device_unref()
+ * @return 0; -ETIMEDOUT: it is not there yet; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
+ */
+int mdev_conn_wait_parent(struct mdev_conn *conn, const char *name, int timeout_ms, struct mdev_device **ret);
+
+/**
+ * Takes another reference.
+ *
+ * @param dev a node, or NULL
+ * @return dev; NULL when it is NULL or not a node.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceRef.
+ */
+struct mdev_device *mdev_device_ref(struct mdev_device *dev);
+
+/**
+ * Gives a reference up; with the last one, the strings and types that came from this node go, too. The device itself
+ * stays as it is: see mdev_device_destroy().
+ *
+ * @param dev a node, or NULL
+ * @return NULL
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceFree.
+ */
+struct mdev_device *mdev_device_unref(struct mdev_device *dev);
+
+/**
+ * Gives up one reference of each node of an array, and frees the array.
+ *
+ * @param list an array of mdev_conn_list() or mdev_conn_create_group_xml(), or NULL. To keep a node longer, take a
+ * reference first.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+void mdev_device_list_free(struct mdev_device **list);
+
+/**
+ * The name of a node: pci_0000_86_00_0, or mdev_UUID_PARENT, or what the creator chose.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceGetName.
+ */
+int mdev_device_get_name(struct mdev_device *dev, const char **ret);
+
+/**
+ * The name of the parent node: of a mediated device, the device that it is a slice of; of a parent, the device above
+ * it in the tree, "computer" at the root.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceGetParent.
+ */
+int mdev_device_get_parent(struct mdev_device *dev, const char **ret);
+
+/**
+ * The sysfs path of a node, without symbolic links.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the path element of libvirt's node-device XML.
+ */
+int mdev_device_get_syspath(struct mdev_device *dev, const char **ret);
+
+/**
+ * Which generation of the kernel interface a node speaks: "rfc", "general", "mdev" or "vendor-vfio".
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: Documentation/driver-api/vfio-mediated-device.rst.
+ */
+int mdev_device_get_layout(struct mdev_device *dev, const char **ret);
+
+/**
+ * Whether a node is a parent.
+ *
+ * @param dev a node
+ * @return 1: it can create mediated devices; 0: not; -EINVAL: dev is NULL or not a node.
+ *
+ * Thread-safe. Since: 0.1. Follows: the mdev_types capability of libvirt.
+ */
+int mdev_device_is_parent(struct mdev_device *dev);
+
+/**
+ * Whether a node was there in the kernel when the snapshot was made.
+ *
+ * @param dev a node
+ * @return 1: it was; 0: not; -EINVAL: dev is NULL or not a node.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceIsActive.
+ */
+int mdev_device_is_active(struct mdev_device *dev);
+
+/**
+ * The UUID of a mediated device, in lower case.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: drivers/vfio/mdev/mdev_core.c.
+ */
+int mdev_device_get_uuid(struct mdev_device *dev, const char **ret);
+
+/**
+ * The id of the type that a mediated device was created from.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -ENODATA: this is a parent, or the type is not known; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the mdev_type link of the device's folder.
+ */
+int mdev_device_get_type_id(struct mdev_device *dev, const char **ret);
+
+/**
+ * The group that a mediated device was created in: devices of one group belong to one guest.
+ *
+ * @param dev a node
+ * @param ret where the number goes
+ * @return 0; -ENODATA: this is a parent, or there is no group; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the founding proposal's group.
+ */
+int mdev_device_get_group(struct mdev_device *dev, unsigned int *ret);
+
+/**
+ * The IOMMU group of a mediated device: N of /dev/vfio/N.
+ *
+ * @param dev a node
+ * @param ret where the number goes
+ * @return 0; -ENODATA: this is a parent, or there is none; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: drivers/iommu/iommu.c; virNodeDevCapMdev's iommuGroup.
+ */
+int mdev_device_get_iommu_group(struct mdev_device *dev, unsigned int *ret);
+
+/**
+ * Who made a mediated device, as its creator called itself: mdev_conn_set_owner().
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -ENODATA: this is a parent, or nobody is recorded; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the owner files below /run/libmdev.
+ */
+int mdev_device_get_owner(struct mdev_device *dev, const char **ret);
+
+/**
+ * The NUMA node of a parent, or of a device's parent.
+ *
+ * @param dev a node
+ * @param ret where the number goes
+ * @return 0; -ENODATA: the platform has none or does not tell; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the numa_node file; drivers/base/core.c.
+ */
+int mdev_device_get_numa_node(struct mdev_device *dev, int *ret);
+
+/**
+ * The name of the physical function's node, where a parent, or a device's parent, is an SR-IOV virtual function.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -ENODATA: it is none; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the physfn link; drivers/pci/iov.c.
+ */
+int mdev_device_get_physical_function(struct mdev_device *dev, const char **ret);
+
+/**
+ * Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until it is given up.
+ *
+ * @param dev a mediated device
+ * @param flags of enum mdev_destroy_flags
+ * @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
+ * no permission; -EINVAL: an argument is bad, or this is a parent; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
+ */
+int mdev_device_destroy(struct mdev_device *dev,
+			unsigned int flags);
+
+/**
+ * A node as XML.
+ *
+ * @param dev a node
+ * @param ret where the text goes; the caller frees it with free()
+ * @param flags 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's
+ * @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceGetXMLDesc.
+ */
+int mdev_device_get_xml(struct mdev_device *dev, char **ret, unsigned int flags);
+
+/**
+ * What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+ *
+ * @param dev a mediated device
+ * @param ret where the text goes; the caller frees it with free()
+ * @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
+ */
+int mdev_device_get_qemu_device(struct mdev_device *dev,
+				char **ret);
+
+/**
+ * The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON.
+ *
+ * @param dev a mediated device
+ * @param id the id that the device gets inside QEMU; NULL: none
+ * @param ret where the text goes; the caller frees it with free()
+ * @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: qemu's device_add.
+ */
+int mdev_device_get_qmp_device_add(struct mdev_device *dev, const char *id, char **ret);
+
+/**
+ * The hostdev element that attaches a mediated device to a domain of libvirt.
+ *
+ * @param dev a mediated device
+ * @param ret where the text goes; the caller frees it with free()
+ * @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
+ */
+int mdev_device_get_hostdev_xml(struct mdev_device *dev, char **ret);
+
+/**
+ * Reads an attribute of a mediated device, now: the snapshot has none.
+ *
+ * @param dev a mediated device
+ * @param name of a file of the device's sysfs folder
+ * @param ret where the text goes, without the newline at its end; the caller frees it with free()
+ * @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
+ * bad; other errnos of the kernel or the vendor's driver.
+ *
+ * Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
+ */
+int mdev_device_get_attr(struct mdev_device *dev,
+			 const char *name,
+			 char **ret);
+
+/**
+ * Writes an attribute of a mediated device, in a single write.
+ *
+ * @param dev a mediated device
+ * @param name of a file of the device's sysfs folder
+ * @param value what is written
+ * @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
+ * bad; other errnos of the kernel or the vendor's driver.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: fs/sysfs/file.c.
+ */
+int mdev_device_set_attr(struct mdev_device *dev,
+			 const char *name,
+			 const char *value);
+
+/**
+ * Resets a mediated device.
+ *
+ * @param dev a mediated device
+ * @return 0; -EOPNOTSUPP: its layout has no reset; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is bad;
+ * other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceReset; the reset file of the general layout.
+ */
+int mdev_device_reset(struct mdev_device *dev);
+
+/**
+ * Takes a mediated device online or offline.
+ *
+ * @param dev a mediated device
+ * @param online 0: offline; anything else: online
+ * @return 0; -EOPNOTSUPP: its layout has no such state; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is
+ * bad; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: the online file of the general layout.
+ */
+int mdev_device_set_online(struct mdev_device *dev,
+			   int online);
+
+/**
+ * The types of a parent, with every attribute that the vendor shows.
+ *
+ * @param parent a parent
+ * @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
+ * @return the number of types; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
+ */
+int mdev_device_list_types(struct mdev_device *parent, const struct mdev_type *const **ret);
+
+/**
+ * Finds a type of a parent by its id, or by its name, in which "_" may stand for a space.
+ *
+ * @param parent a parent
+ * @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
+ * @param ret where the type goes; it lives as long as parent
+ * @return 0; -ENODATA: this is a mediated device; another negative errno with the code MDEV_ERROR_NO_TYPE: there is no such
+ * type; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_device_find_type(struct mdev_device *parent,
+			  const char *id_or_name,
+			  const struct mdev_type **ret);
+
+/**
+ * The id of a type: what a create request gives as type.
+ *
+ * @param type a type
+ * @return a string that lives as long as the parent's handle; NULL when type is not a type.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: a folder's name below mdev_supported_types.
+ */
+const char *mdev_type_get_id(const struct mdev_type *type);
+
+/**
+ * The name that the vendor gives to a type.
+ *
+ * @param type a type
+ * @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: the type's name file.
+ */
+const char *mdev_type_get_name(const struct mdev_type *type);
+
+/**
+ * The interface that devices of a type speak: "vfio-pci", "vfio-ccw", "vfio-ap".
+ *
+ * @param type a type
+ * @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: the type's device_api file.
+ */
+const char *mdev_type_get_device_api(const struct mdev_type *type);
+
+/**
+ * What the vendor says about a type; may have several lines.
+ *
+ * @param type a type
+ * @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: the type's description file.
+ */
+const char *mdev_type_get_description(const struct mdev_type *type);
+
+/**
+ * An attribute of a type, by the name of its file: "fb_length", "heads", "max_instances", ...
+ *
+ * @param type a type
+ * @param name of the file
+ * @return a string that lives as long as the parent's handle; NULL when the type has no such attribute, or an argument is
+ * bad.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's folder.
+ */
+const char *mdev_type_get_attr(const struct mdev_type *type,
+			       const char *name);
+
+/**
+ * How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
+ * that creating one device takes instances from several types.
+ *
+ * @param type a type
+ * @param ret where the number goes
+ * @return 0; -ENODATA: the kernel does not tell; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the type's available_instances file; the founding proposal's max_instances.
+ */
+int mdev_type_get_available_instances(const struct mdev_type *type, unsigned int *ret);
+
+/**
+ * Whether devices of a type have to be created in one group when one guest gets several of them.
+ *
+ * @param type a type
+ * @return 1: they have; 0: not; -EINVAL: type is NULL or not a type.
+ *
+ * Thread-safe. Since: 0.1. Follows: the founding proposal's requires_group.
+ */
+int mdev_type_requires_group(const struct mdev_type *type);
+
+/**
+ * The one function that a program has to look up with dlsym() to use all of the library.
+ *
+ * @param abi MDEV_DRIVER_ABI
+ * @param size sizeof(struct mdev_driver), as the caller was compiled with; the library's may be smaller or larger
+ * @return a static table; NULL, with mdev_last_error() set: the library does not speak this abi, or size is less than what
+ * every version has.
+ *
+ * Thread-safe. Since: 0.1. Follows: virStateDriver's registration; vfio's argsz.
+ */
+const struct mdev_driver *mdev_driver_get(uint32_t abi,
+					  size_t size);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* LIBMDEV_H */

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_device`: what a node can do, and the texts that are made for the asking.
+
+use std::ffi::{c_char, c_int, c_uint};
+
+use super::conn::flags;
+use super::device::mdev_device;
+use super::guard;
+use super::handle::hold;
+use super::strings::{malloced, optional_text, out, text};
+use crate::driver::{DestroyFlags, Node, XmlFlags};
+use crate::error::Result;
+
+/// Which XML mdev_device_get_xml() prints.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_xml_flags {
+    /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
+    MDEV_XML_LIBVIRT = 1,
+}
+
+/// The body of every function that makes a text for the caller.
+///
+/// # Safety
+/// The C contract for dev and ret.
+unsafe fn make_text(
+    dev: *const mdev_device,
+    ret: *mut *mut c_char,
+    make: impl FnOnce(&Node) -> Result<String>,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the same contract.
+        let (dev, ret) = unsafe { (hold(dev)?, out(ret)?) };
+        ret.set(malloced(&make(&dev.body.node)?)?);
+        Ok(0)
+    })
+}
+
+/// Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until it is given up.
+///
+/// @param dev a mediated device
+/// @param flags of enum mdev_destroy_flags
+/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
+/// no permission; -EINVAL: an argument is bad, or this is a parent; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_destroy(dev: *mut mdev_device, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        let flags: DestroyFlags = self::flags(flags, "mdev_device_destroy")?;
+        dev.body.node.destroy(flags)?;
+        Ok(0)
+    })
+}
+
+/// A node as XML.
+///
+/// @param dev a node
+/// @param ret where the text goes; the caller frees it with free()
+/// @param flags 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's
+/// @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetXMLDesc.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe {
+        make_text(dev, ret, |node| {
+            let flags: XmlFlags = self::flags(flags, "mdev_device_get_xml")?;
+            node.xml(flags)
+        })
+    }
+}
+
+/// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+///
+/// @param dev a mediated device
+/// @param ret where the text goes; the caller frees it with free()
+/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_qemu_device(dev: *mut mdev_device, ret: *mut *mut c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { make_text(dev, ret, Node::qemu_device) }
+}
+
+/// The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON.
+///
+/// @param dev a mediated device
+/// @param id the id that the device gets inside QEMU; NULL: none
+/// @param ret where the text goes; the caller frees it with free()
+/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: qemu's device_add.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_qmp_device_add(
+    dev: *mut mdev_device,
+    id: *const c_char,
+    ret: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: the C contract for dev, id and ret.
+    unsafe { make_text(dev, ret, |node| node.qmp_device_add(optional_text(id, "the id")?)) }
+}
+
+/// The hostdev element that attaches a mediated device to a domain of libvirt.
+///
+/// @param dev a mediated device
+/// @param ret where the text goes; the caller frees it with free()
+/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_hostdev_xml(dev: *mut mdev_device, ret: *mut *mut c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { make_text(dev, ret, Node::hostdev_xml) }
+}
+
+/// Reads an attribute of a mediated device, now: the snapshot has none.
+///
+/// @param dev a mediated device
+/// @param name of a file of the device's sysfs folder
+/// @param ret where the text goes, without the newline at its end; the caller frees it with free()
+/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
+/// bad; other errnos of the kernel or the vendor's driver.
+///
+/// Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_attr(
+    dev: *mut mdev_device,
+    name: *const c_char,
+    ret: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: the C contract for dev, name and ret.
+    unsafe { make_text(dev, ret, |node| node.attr(text(name, "the attribute's name")?)) }
+}
+
+/// Writes an attribute of a mediated device, in a single write.
+///
+/// @param dev a mediated device
+/// @param name of a file of the device's sysfs folder
+/// @param value what is written
+/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
+/// bad; other errnos of the kernel or the vendor's driver.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: fs/sysfs/file.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_set_attr(
+    dev: *mut mdev_device,
+    name: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev, name and value.
+        let (dev, name, value) =
+            unsafe { (hold(dev)?, text(name, "the attribute's name")?, text(value, "the attribute's value")?) };
+        dev.body.node.set_attr(name, value)?;
+        Ok(0)
+    })
+}
+
+/// Resets a mediated device.
+///
+/// @param dev a mediated device
+/// @return 0; -EOPNOTSUPP: its layout has no reset; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is bad;
+/// other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceReset; the reset file of the general layout.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_reset(dev: *mut mdev_device) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        dev.body.node.reset()?;
+        Ok(0)
+    })
+}
+
+/// Takes a mediated device online or offline.
+///
+/// @param dev a mediated device
+/// @param online 0: offline; anything else: online
+/// @return 0; -EOPNOTSUPP: its layout has no such state; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is
+/// bad; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: the online file of the general layout.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_set_online(dev: *mut mdev_device, online: c_int) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        dev.body.node.set_online(online != 0)?;
+        Ok(0)
+    })
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The plugin: everything through one symbol.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+use rustix::io::Errno;
+
+use super::action::*;
+use super::caps::{list_caps, list_devices, num_of_caps, num_of_devices};
+use super::conn::*;
+use super::device::*;
+use super::errors::*;
+use super::guard;
+use super::log::mdev_set_log_handler;
+use super::types::*;
+use super::version::mdev_version;
+use crate::error::{Error, ErrorCode};
+
+/// The version of struct mdev_driver's layout. Members are only ever appended, so that it need not change.
+///
+/// Since: 0.1.
+pub const MDEV_DRIVER_ABI: u32 = 1;
+
+/// A source of events. Nothing in 0.1 makes one.
+///
+/// Since: 0.1.
+pub struct mdev_monitor {
+    _opaque: [u8; 0],
+}
+
+/// Something that happened. Nothing in 0.1 makes one.
+///
+/// Since: 0.1.
+pub struct mdev_event {
+    _opaque: [u8; 0],
+}
+
+/// What happened.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_event_type {
+    /// A node is there.
+    MDEV_EVENT_CREATED = 1,
+    /// A node is gone.
+    MDEV_EVENT_DELETED = 2,
+    /// A node has changed.
+    MDEV_EVENT_UPDATED = 3,
+    /// A device was defined.
+    MDEV_EVENT_DEFINED = 4,
+    /// A definition is gone.
+    MDEV_EVENT_UNDEFINED = 5,
+    /// Events were lost: list again.
+    MDEV_EVENT_OVERRUN = 6,
+}
+
+/// A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
+/// sense, then everything else. A member has the rules of the exported function that it names. Members are only appended;
+/// what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
+///
+/// Since: 0.1. Follows: libvirt's src/driver-nodedev.h.
+#[repr(C)]
+pub struct mdev_driver {
+    /// How large the library's table is, in bytes. Since 0.1.
+    pub size: usize,
+    /// MDEV_DRIVER_ABI. Since 0.1.
+    pub abi: u32,
+    /// No bit has a meaning yet: 0. Since 0.1.
+    pub features: u32,
+    /// "mdev". Since 0.1.
+    pub name: *const c_char,
+    /// mdev_conn_open(). Since 0.1.
+    pub open: Option<unsafe extern "C" fn(ret: *mut *mut mdev_conn, uri: *const c_char, flags: c_uint) -> c_int>,
+    /// mdev_conn_unref(). Since 0.1.
+    pub close: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> *mut mdev_conn>,
+    /// How many parents and active devices have the capability cap: "pci", "css", "ap_matrix" (what a parent is on its
+    /// bus), "mdev_types" (parents), "mdev" (devices); NULL: all. flags: 0. Since 0.1.
+    pub num_of_devices: Option<unsafe extern "C" fn(conn: *mut mdev_conn, cap: *const c_char, flags: c_uint) -> c_int>,
+    /// The names of the nodes that num_of_devices counts, at most maxnames of them, into names; returns how many. The caller
+    /// frees each with free(). Since 0.1.
+    pub list_devices: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            cap: *const c_char,
+            names: *mut *mut c_char,
+            maxnames: c_int,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_list(). Since 0.1.
+    pub list_all_devices:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, ret: *mut *mut *mut mdev_device, flags: c_uint) -> c_int>,
+    /// A source of events for the caller's own loop. NULL in 0.1.
+    pub event_register:
+        Option<unsafe extern "C" fn(ret: *mut *mut mdev_monitor, conn: *mut mdev_conn, flags: c_uint) -> c_int>,
+    /// The end of such a source. NULL in 0.1.
+    pub event_deregister: Option<unsafe extern "C" fn(mon: *mut mdev_monitor) -> *mut mdev_monitor>,
+    /// mdev_conn_lookup_by_name(). Since 0.1.
+    pub lookup_by_name:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, name: *const c_char, ret: *mut *mut mdev_device) -> c_int>,
+    /// mdev_device_get_xml(). Since 0.1.
+    pub get_xml_desc:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
+    /// mdev_device_get_parent(). Since 0.1.
+    pub get_parent: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// How many capabilities a node has. Since 0.1.
+    pub num_of_caps: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
+    /// The capabilities of a node, at most maxnames of them, into names; returns how many. The caller frees each with free().
+    /// Since 0.1.
+    pub list_caps:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, names: *mut *mut c_char, maxnames: c_int) -> c_int>,
+    /// mdev_conn_create_xml(). Since 0.1.
+    pub create_xml: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            xml: *const c_char,
+            ret: *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_device_destroy(). Since 0.1.
+    pub destroy: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
+    /// Defines a device that persists. NULL in 0.1.
+    pub define_xml: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            xml: *const c_char,
+            ret: *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// Forgets a definition. NULL in 0.1.
+    pub undefine: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
+    /// Starts a defined device. NULL in 0.1.
+    pub create: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
+    /// Whether a defined device is started with its parent. NULL in 0.1.
+    pub set_autostart: Option<unsafe extern "C" fn(dev: *mut mdev_device, autostart: c_int) -> c_int>,
+    /// Tells what set_autostart has set. NULL in 0.1.
+    pub get_autostart: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut c_int) -> c_int>,
+    /// Whether a device is defined. NULL in 0.1.
+    pub is_persistent: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
+    /// mdev_device_is_active(). Since 0.1.
+    pub is_active: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
+    /// mdev_conn_destroy_uuid(). Since 0.1.
+    pub destroy_uuid: Option<unsafe extern "C" fn(conn: *mut mdev_conn, uuid: *const c_char, flags: c_uint) -> c_int>,
+    /// mdev_device_list_types(). Since 0.1.
+    pub list_types: Option<unsafe extern "C" fn(parent: *mut mdev_device, ret: *mut *const *const mdev_type) -> c_int>,
+    /// mdev_last_error(). Since 0.1.
+    pub last_error: Option<unsafe extern "C" fn() -> *const mdev_error>,
+    /// mdev_conn_ref(). Since 0.1.
+    pub conn_ref: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> *mut mdev_conn>,
+    /// mdev_conn_dump_xml(). Since 0.1.
+    pub conn_dump_xml:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
+    /// mdev_conn_lookup_by_uuid(). Since 0.1.
+    pub conn_lookup_by_uuid:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, uuid: *const c_char, ret: *mut *mut mdev_device) -> c_int>,
+    /// mdev_conn_create_group_xml(). Since 0.1.
+    pub conn_create_group_xml: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            xmls: *const *const c_char,
+            n: usize,
+            ret: *mut *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_set_owner(). Since 0.1.
+    pub conn_set_owner: Option<unsafe extern "C" fn(conn: *mut mdev_conn, owner: *const c_char) -> c_int>,
+    /// mdev_conn_wait_parent(). Since 0.1.
+    pub conn_wait_parent: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            name: *const c_char,
+            timeout_ms: c_int,
+            ret: *mut *mut mdev_device,
+        ) -> c_int,
+    >,
+    /// mdev_device_ref(). Since 0.1.
+    pub device_ref: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> *mut mdev_device>,
+    /// mdev_device_unref(). Since 0.1.
+    pub device_unref: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> *mut mdev_device>,
+    /// mdev_device_list_free(). Since 0.1.
+    pub device_list_free: Option<unsafe extern "C" fn(list: *mut *mut mdev_device)>,
+    /// mdev_device_get_name(). Since 0.1.
+    pub device_get_name: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_syspath(). Since 0.1.
+    pub device_get_syspath: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_layout(). Since 0.1.
+    pub device_get_layout: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_is_parent(). Since 0.1.
+    pub device_is_parent: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
+    /// mdev_device_get_uuid(). Since 0.1.
+    pub device_get_uuid: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_type_id(). Since 0.1.
+    pub device_get_type_id: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_group(). Since 0.1.
+    pub device_get_group: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut c_uint) -> c_int>,
+    /// mdev_device_get_iommu_group(). Since 0.1.
+    pub device_get_iommu_group: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut c_uint) -> c_int>,
+    /// mdev_device_get_owner(). Since 0.1.
+    pub device_get_owner: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_numa_node(). Since 0.1.
+    pub device_get_numa_node: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut c_int) -> c_int>,
+    /// mdev_device_get_physical_function(). Since 0.1.
+    pub device_get_physical_function:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_qemu_device(). Since 0.1.
+    pub device_get_qemu_device: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char) -> c_int>,
+    /// mdev_device_get_qmp_device_add(). Since 0.1.
+    pub device_get_qmp_device_add:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, id: *const c_char, ret: *mut *mut c_char) -> c_int>,
+    /// mdev_device_get_hostdev_xml(). Since 0.1.
+    pub device_get_hostdev_xml: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char) -> c_int>,
+    /// mdev_device_get_attr(). Since 0.1.
+    pub device_get_attr:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, name: *const c_char, ret: *mut *mut c_char) -> c_int>,
+    /// mdev_device_set_attr(). Since 0.1.
+    pub device_set_attr:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, name: *const c_char, value: *const c_char) -> c_int>,
+    /// mdev_device_reset(). Since 0.1.
+    pub device_reset: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
+    /// mdev_device_set_online(). Since 0.1.
+    pub device_set_online: Option<unsafe extern "C" fn(dev: *mut mdev_device, online: c_int) -> c_int>,
+    /// mdev_device_find_type(). Since 0.1.
+    pub device_find_type: Option<
+        unsafe extern "C" fn(parent: *mut mdev_device, id_or_name: *const c_char, ret: *mut *const mdev_type) -> c_int,
+    >,
+    /// mdev_type_get_id(). Since 0.1.
+    pub type_get_id: Option<unsafe extern "C" fn(r#type: *const mdev_type) -> *const c_char>,
+    /// mdev_type_get_name(). Since 0.1.
+    pub type_get_name: Option<unsafe extern "C" fn(r#type: *const mdev_type) -> *const c_char>,
+    /// mdev_type_get_device_api(). Since 0.1.
+    pub type_get_device_api: Option<unsafe extern "C" fn(r#type: *const mdev_type) -> *const c_char>,
+    /// mdev_type_get_description(). Since 0.1.
+    pub type_get_description: Option<unsafe extern "C" fn(r#type: *const mdev_type) -> *const c_char>,
+    /// mdev_type_get_attr(). Since 0.1.
+    pub type_get_attr: Option<unsafe extern "C" fn(r#type: *const mdev_type, name: *const c_char) -> *const c_char>,
+    /// mdev_type_get_available_instances(). Since 0.1.
+    pub type_get_available_instances: Option<unsafe extern "C" fn(r#type: *const mdev_type, ret: *mut c_uint) -> c_int>,
+    /// mdev_type_requires_group(). Since 0.1.
+    pub type_requires_group: Option<unsafe extern "C" fn(r#type: *const mdev_type) -> c_int>,
+    /// mdev_error_get_code(). Since 0.1.
+    pub error_get_code: Option<unsafe extern "C" fn(err: *const mdev_error) -> c_int>,
+    /// mdev_error_get_errno(). Since 0.1.
+    pub error_get_errno: Option<unsafe extern "C" fn(err: *const mdev_error) -> c_int>,
+    /// mdev_error_get_message(). Since 0.1.
+    pub error_get_message: Option<unsafe extern "C" fn(err: *const mdev_error) -> *const c_char>,
+    /// mdev_error_get_path(). Since 0.1.
+    pub error_get_path: Option<unsafe extern "C" fn(err: *const mdev_error) -> *const c_char>,
+    /// mdev_set_log_handler(). Since 0.1.
+    pub set_log_handler: Option<
+        unsafe extern "C" fn(
+            handler: Option<unsafe extern "C" fn(level: c_int, message: *const c_char, data: *mut c_void)>,
+            data: *mut c_void,
+            max_level: c_int,
+        ),
+    >,
+    /// mdev_version(). Since 0.1.
+    pub version: Option<unsafe extern "C" fn() -> *const c_char>,
+    /// Starts what is defined with autostart on a parent, or on all. NULL in 0.1.
+    pub conn_autostart:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, parent: *const c_char, flags: c_uint) -> c_int>,
+    /// The descriptor to poll for events. NULL in 0.1.
+    pub monitor_get_fd: Option<unsafe extern "C" fn(mon: *mut mdev_monitor) -> c_int>,
+    /// The next event: 1, or 0 when there is none now. NULL in 0.1.
+    pub monitor_receive: Option<unsafe extern "C" fn(mon: *mut mdev_monitor, ret: *mut *mut mdev_event) -> c_int>,
+    /// What happened. NULL in 0.1.
+    pub event_get_type: Option<unsafe extern "C" fn(ev: *const mdev_event) -> mdev_event_type>,
+    /// The node that an event is about. NULL in 0.1.
+    pub event_get_device: Option<unsafe extern "C" fn(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int>,
+    /// Gives an event up. NULL in 0.1.
+    pub event_unref: Option<unsafe extern "C" fn(ev: *mut mdev_event) -> *mut mdev_event>,
+}
+
+// SAFETY: the table is constant; its only pointer that is no function is to a static string.
+unsafe impl Sync for mdev_driver {}
+
+static DRIVER: mdev_driver = mdev_driver {
+    size: size_of::<mdev_driver>(),
+    abi: MDEV_DRIVER_ABI,
+    features: 0,
+    name: c"mdev".as_ptr(),
+    open: Some(mdev_conn_open),
+    close: Some(mdev_conn_unref),
+    num_of_devices: Some(num_of_devices),
+    list_devices: Some(list_devices),
+    list_all_devices: Some(mdev_conn_list),
+    event_register: None,
+    event_deregister: None,
+    lookup_by_name: Some(mdev_conn_lookup_by_name),
+    get_xml_desc: Some(mdev_device_get_xml),
+    get_parent: Some(mdev_device_get_parent),
+    num_of_caps: Some(num_of_caps),
+    list_caps: Some(list_caps),
+    create_xml: Some(mdev_conn_create_xml),
+    destroy: Some(mdev_device_destroy),
+    define_xml: None,
+    undefine: None,
+    create: None,
+    set_autostart: None,
+    get_autostart: None,
+    is_persistent: None,
+    is_active: Some(mdev_device_is_active),
+    destroy_uuid: Some(mdev_conn_destroy_uuid),
+    list_types: Some(mdev_device_list_types),
+    last_error: Some(mdev_last_error),
+    conn_ref: Some(mdev_conn_ref),
+    conn_dump_xml: Some(mdev_conn_dump_xml),
+    conn_lookup_by_uuid: Some(mdev_conn_lookup_by_uuid),
+    conn_create_group_xml: Some(mdev_conn_create_group_xml),
+    conn_set_owner: Some(mdev_conn_set_owner),
+    conn_wait_parent: Some(mdev_conn_wait_parent),
+    device_ref: Some(mdev_device_ref),
+    device_unref: Some(mdev_device_unref),
+    device_list_free: Some(mdev_device_list_free),
+    device_get_name: Some(mdev_device_get_name),
+    device_get_syspath: Some(mdev_device_get_syspath),
+    device_get_layout: Some(mdev_device_get_layout),
+    device_is_parent: Some(mdev_device_is_parent),
+    device_get_uuid: Some(mdev_device_get_uuid),
+    device_get_type_id: Some(mdev_device_get_type_id),
+    device_get_group: Some(mdev_device_get_group),
+    device_get_iommu_group: Some(mdev_device_get_iommu_group),
+    device_get_owner: Some(mdev_device_get_owner),
+    device_get_numa_node: Some(mdev_device_get_numa_node),
+    device_get_physical_function: Some(mdev_device_get_physical_function),
+    device_get_qemu_device: Some(mdev_device_get_qemu_device),
+    device_get_qmp_device_add: Some(mdev_device_get_qmp_device_add),
+    device_get_hostdev_xml: Some(mdev_device_get_hostdev_xml),
+    device_get_attr: Some(mdev_device_get_attr),
+    device_set_attr: Some(mdev_device_set_attr),
+    device_reset: Some(mdev_device_reset),
+    device_set_online: Some(mdev_device_set_online),
+    device_find_type: Some(mdev_device_find_type),
+    type_get_id: Some(mdev_type_get_id),
+    type_get_name: Some(mdev_type_get_name),
+    type_get_device_api: Some(mdev_type_get_device_api),
+    type_get_description: Some(mdev_type_get_description),
+    type_get_attr: Some(mdev_type_get_attr),
+    type_get_available_instances: Some(mdev_type_get_available_instances),
+    type_requires_group: Some(mdev_type_requires_group),
+    error_get_code: Some(mdev_error_get_code),
+    error_get_errno: Some(mdev_error_get_errno),
+    error_get_message: Some(mdev_error_get_message),
+    error_get_path: Some(mdev_error_get_path),
+    set_log_handler: Some(mdev_set_log_handler),
+    version: Some(mdev_version),
+    conn_autostart: None,
+    monitor_get_fd: None,
+    monitor_receive: None,
+    event_get_type: None,
+    event_get_device: None,
+    event_unref: None,
+};
+
+/// The one function that a program has to look up with dlsym() to use all of the library.
+///
+/// @param abi MDEV_DRIVER_ABI
+/// @param size sizeof(struct mdev_driver), as the caller was compiled with; the library's may be smaller or larger
+/// @return a static table; NULL, with mdev_last_error() set: the library does not speak this abi, or size is less than what
+/// every version has.
+///
+/// Thread-safe. Since: 0.1. Follows: virStateDriver's registration; vfio's argsz.
+#[unsafe(no_mangle)]
+pub extern "C" fn mdev_driver_get(abi: u32, size: usize) -> *const mdev_driver {
+    guard::pointer(|| {
+        if abi != MDEV_DRIVER_ABI {
+            let what = format!("this libmdev speaks driver ABI {MDEV_DRIVER_ABI}, not {abi}; use one that fits");
+            return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, what));
+        }
+        // The least that makes sense: what comes before the first function.
+        if size < std::mem::offset_of!(mdev_driver, open) {
+            return Err(Error::invalid(format!("{size} is not the size of a struct mdev_driver; pass sizeof")));
+        }
+        Ok(std::ptr::from_ref(&DRIVER))
+    })
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Texts, numbers and arrays between C and Rust.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// The bytes of a string of C, without the NUL.
+///
+/// # Safety
+/// The C contract for a string; the result must not outlive the call of C.
+pub(super) unsafe fn bytes<'a>(ptr: *const c_char, what: &str) -> Result<&'a [u8]> {
+    if ptr.is_null() {
+        return Err(Error::invalid(format!("{what} is NULL")));
+    }
+    // SAFETY: not NULL, and a string by the contract above.
+    Ok(unsafe { CStr::from_ptr(ptr) }.to_bytes())
+}
+
+/// A string of C as text.
+///
+/// # Safety
+/// The C contract for a string; the result must not outlive the call of C.
+pub(super) unsafe fn text<'a>(ptr: *const c_char, what: &str) -> Result<&'a str> {
+    // SAFETY: the same contract.
+    let bytes = unsafe { bytes(ptr, what) }?;
+    std::str::from_utf8(bytes).map_err(|e| {
+        Error::invalid(format!("{what} is not UTF-8: the byte at offset {} starts no character", e.valid_up_to()))
+    })
+}
+
+/// A string of C that may be NULL.
+///
+/// # Safety
+/// The C contract for a string; the result must not outlive the call of C.
+pub(super) unsafe fn optional_text<'a>(ptr: *const c_char, what: &str) -> Result<Option<&'a str>> {
+    if ptr.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the same contract.
+    unsafe { text(ptr, what) }.map(Some)
+}
+
+/// The place for a result. Checked before the work is done, written after it has succeeded.
+pub(super) struct Out<T>(NonNull<T>);
+
+/// # Safety
+/// The C contract for an out-parameter; the result must not outlive the call of C.
+pub(super) unsafe fn out<T>(ptr: *mut T) -> Result<Out<T>> {
+    NonNull::new(ptr).map(Out).ok_or_else(|| Error::invalid("the pointer for the result (ret) is NULL"))
+}
+
+impl<T> Out<T> {
+    pub(super) fn set(self, value: T) {
+        // SAFETY: whoever made this `Out` promised that one write is fine while the call runs. The old value is the
+        // caller's, maybe uninitialized: it is overwritten, not dropped.
+        unsafe { self.0.as_ptr().write(value) }
+    }
+}
+
+/// What C sees of a text: everything before its first NUL.
+pub(super) fn visible(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
+}
+
+/// A text with a NUL at its end.
+pub(super) fn terminated(text: &str) -> CString {
+    CString::new(visible(text)).unwrap_or_default()
+}
+
+/// Memory for `n` elements that free() takes back.
+fn malloc<T>(n: usize) -> Result<NonNull<T>> {
+    let size = n.checked_mul(size_of::<T>()).filter(|size| *size > 0);
+    // SAFETY: malloc has no precondition.
+    let memory = size.map_or(std::ptr::null_mut(), |size| unsafe { libc::malloc(size) });
+    NonNull::new(memory.cast())
+        .ok_or_else(|| Error::new(ErrorCode::Internal, Errno::NOMEM, format!("no memory for a result of {n} elements")))
+}
+
+/// A copy of a text that the caller frees with free().
+pub(super) fn malloced(text: &str) -> Result<*mut c_char> {
+    let text = visible(text);
+    let memory = malloc::<u8>(text.len() + 1)?.as_ptr();
+    // SAFETY: the new memory has room for the text and one byte more, and overlaps with nothing.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr(), memory, text.len());
+        memory.add(text.len()).write(0);
+    }
+    Ok(memory.cast())
+}
+
+/// An array of pointers with a NULL at its end that the caller frees with free(). The memory is there before the first
+/// element is made, so that none is lost when there is no memory.
+pub(super) fn malloced_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) -> Result<*mut *mut T> {
+    let n = elements.len();
+    let memory = malloc::<*mut T>(n + 1)?.as_ptr();
+    // SAFETY: the new memory has n + 1 places; `take` holds an iterator that lied about its length to n.
+    unsafe {
+        std::slice::from_raw_parts_mut(memory.cast::<std::mem::MaybeUninit<*mut T>>(), n + 1)
+            .fill(std::mem::MaybeUninit::new(std::ptr::null_mut()));
+        for (i, element) in elements.take(n).enumerate() {
+            memory.add(i).write(element);
+        }
+    }
+    Ok(memory)
+}
+
+/// Gives back what [`malloced`] or [`malloced_list`] made.
+///
+/// # Safety
+/// NULL, or memory from malloc() that nobody uses any more.
+pub(super) unsafe fn free<T>(memory: *mut T) {
+    // SAFETY: the same contract.
+    unsafe { libc::free(memory.cast::<c_void>()) }
+}
+
+/// A `const char *` that lives in its handle, made when it is first asked for.
+#[derive(Default)]
+pub(super) struct Lazy(OnceLock<CString>);
+
+impl Lazy {
+    pub(super) const fn new() -> Self {
+        Lazy(OnceLock::new())
+    }
+
+    pub(super) fn get(&self, text: &str) -> *const c_char {
+        self.0.get_or_init(|| terminated(text)).as_ptr()
+    }
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_type`: a kind of mediated device that a parent can create.
+//!
+//! A host may have more than a thousand types with five attributes each, of which a program looks at a few. So the objects
+//! of a parent's types are made when the program first asks for one of them, and a type's texts when it first asks for one
+//! of those: then all at once, in one piece of memory.
+
+use std::ffi::{c_char, c_int, c_uint};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
+
+use super::device::{Device, mdev_device};
+use super::guard;
+use super::handle::{Object, borrow, count, hold};
+use super::strings::{out, text, visible};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::Type;
+
+/// A type of a parent: a snapshot that lives as long as the parent's handle.
+///
+/// Since: 0.1.
+pub struct mdev_type {
+    _opaque: [u8; 0],
+}
+
+/// A type with the texts that C has asked for.
+pub(super) struct TypeText {
+    /// Inside the node of the same handle.
+    model: NonNull<Type>,
+    texts: OnceLock<Texts>,
+}
+
+// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself.
+unsafe impl Send for TypeText {}
+// SAFETY: as above.
+unsafe impl Sync for TypeText {}
+
+impl TypeText {
+    fn model(&self) -> &Type {
+        // SAFETY: `TypeList` made this from a reference into the node of the handle that owns both; the node never changes
+        // and never moves while the handle lives.
+        unsafe { self.model.as_ref() }
+    }
+
+    fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| Texts::new(self.model()))
+    }
+}
+
+/// All texts of a type, one after another, each with a NUL at its end.
+struct Texts {
+    block: Box<[u8]>,
+    /// Where each begins: id, name, device_api, description, then the attributes in their order.
+    starts: Box<[Option<usize>]>,
+}
+
+const ID: usize = 0;
+const NAME: usize = 1;
+const DEVICE_API: usize = 2;
+const DESCRIPTION: usize = 3;
+const ATTRIBUTES: usize = 4;
+
+impl Texts {
+    fn new(model: &Type) -> Texts {
+        let fixed =
+            [Some(&model.id), model.name.as_ref(), model.device_api.as_ref(), model.description.as_ref()].into_iter();
+        let all = fixed.chain(model.attributes.iter().map(|(_, value)| Some(value)));
+        let mut block = Vec::with_capacity(256);
+        let starts = all
+            .map(|text| {
+                let start = block.len();
+                block.extend_from_slice(visible(text?).as_bytes());
+                block.push(0);
+                Some(start)
+            })
+            .collect();
+        Texts { block: block.into(), starts }
+    }
+
+    fn get(&self, index: usize) -> *const c_char {
+        let start = self.starts.get(index).copied().flatten();
+        start.map_or(ptr::null(), |start| self.block[start..].as_ptr().cast())
+    }
+}
+
+/// The types of one parent.
+pub(super) struct TypeList {
+    /// Not a Box, which may not be moved while pointers into it are about.
+    objects: Arc<[Object<mdev_type>]>,
+    /// Pointers to them, and a NULL: what C gets.
+    array: Box<[*const mdev_type]>,
+}
+
+// SAFETY: the array points to the objects beside it, which are Send and Sync; nothing changes after this is made.
+unsafe impl Send for TypeList {}
+// SAFETY: as above.
+unsafe impl Sync for TypeList {}
+
+impl TypeList {
+    fn new(types: &[Type]) -> TypeList {
+        let objects: Arc<[_]> = types
+            .iter()
+            .map(|model| Object::new(TypeText { model: NonNull::from(model), texts: OnceLock::new() }))
+            .collect();
+        let array = objects.iter().map(Object::as_c).chain([ptr::null()]).collect();
+        TypeList { objects, array }
+    }
+}
+
+impl Device {
+    /// The types as C sees them, and as the node has them. Only ever called on a device inside a handle, whose node stays
+    /// where it is.
+    fn type_list(&self) -> Result<(&TypeList, &[Type])> {
+        let types = self.node.types()?;
+        Ok((self.types.get_or_init(|| TypeList::new(types)), types))
+    }
+}
+
+/// The types of a parent, with every attribute that the vendor shows.
+///
+/// @param parent a parent
+/// @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
+/// @return the number of types; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *mut *const *const mdev_type) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for parent and ret.
+        let (parent, ret) = unsafe { (hold(parent)?, out(ret)?) };
+        let (list, _) = parent.body.type_list()?;
+        let n = count(list.objects.len())?;
+        ret.set(list.array.as_ptr());
+        Ok(n)
+    })
+}
+
+/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space.
+///
+/// @param parent a parent
+/// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
+/// @param ret where the type goes; it lives as long as parent
+/// @return 0; -ENODATA: this is a mediated device; another negative errno with the code MDEV_ERROR_NO_TYPE: there is no such
+/// type; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_find_type(
+    parent: *mut mdev_device,
+    id_or_name: *const c_char,
+    ret: *mut *const mdev_type,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for parent, id_or_name and ret.
+        let (parent, wanted, ret) =
+            unsafe { (hold(parent)?, text(id_or_name, "the id or name of the type")?, out(ret)?) };
+        let (list, types) = parent.body.type_list()?;
+        let found = parent.body.node.find_type(wanted)?;
+        let object = types.iter().position(|t| ptr::eq(t, found)).and_then(|index| list.objects.get(index));
+        ret.set(object.map(Object::as_c).ok_or_else(|| {
+            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id))
+        })?);
+        Ok(0)
+    })
+}
+
+/// The body of every getter of a text.
+///
+/// # Safety
+/// The C contract for the type.
+unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<usize>) -> *const c_char {
+    guard::quiet(ptr::null(), || {
+        // SAFETY: the same contract; a type lives as long as its parent's handle, of which the caller has a reference.
+        let object = unsafe { borrow(kind) };
+        let found = object.ok().and_then(|o| find(o.body.model()).map(|index| o.body.texts().get(index)));
+        found.unwrap_or(ptr::null())
+    })
+}
+
+/// The id of a type: what a create request gives as type.
+///
+/// @param type a type
+/// @return a string that lives as long as the parent's handle; NULL when type is not a type.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: a folder's name below mdev_supported_types.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_char {
+    // SAFETY: the C contract for type.
+    unsafe { get_text(r#type, |_| Some(ID)) }
+}
+
+/// The name that the vendor gives to a type.
+///
+/// @param type a type
+/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: the type's name file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const c_char {
+    // SAFETY: the C contract for type.
+    unsafe { get_text(r#type, |_| Some(NAME)) }
+}
+
+/// The interface that devices of a type speak: "vfio-pci", "vfio-ccw", "vfio-ap".
+///
+/// @param type a type
+/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: the type's device_api file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *const c_char {
+    // SAFETY: the C contract for type.
+    unsafe { get_text(r#type, |_| Some(DEVICE_API)) }
+}
+
+/// What the vendor says about a type; may have several lines.
+///
+/// @param type a type
+/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: the type's description file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> *const c_char {
+    // SAFETY: the C contract for type.
+    unsafe { get_text(r#type, |_| Some(DESCRIPTION)) }
+}
+
+/// An attribute of a type, by the name of its file: "fb_length", "heads", "max_instances", ...
+///
+/// @param type a type
+/// @param name of the file
+/// @return a string that lives as long as the parent's handle; NULL when the type has no such attribute, or an argument is
+/// bad.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's folder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *const c_char) -> *const c_char {
+    let find = |model: &Type| {
+        // SAFETY: the C contract for name.
+        let name = unsafe { text(name, "the attribute's name") }.ok()?;
+        if name == "name" {
+            return Some(NAME);
+        }
+        model.attributes.iter().position(|(key, _)| key == name).map(|index| ATTRIBUTES + index)
+    };
+    // SAFETY: the C contract for type.
+    unsafe { get_text(r#type, find) }
+}
+
+/// How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
+/// that creating one device takes instances from several types.
+///
+/// @param type a type
+/// @param ret where the number goes
+/// @return 0; -ENODATA: the kernel does not tell; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the type's available_instances file; the founding proposal's max_instances.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_available_instances(r#type: *const mdev_type, ret: *mut c_uint) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the C contract for type and ret.
+        let (kind, ret) = unsafe { (borrow(r#type)?, out(ret)?) };
+        let model = kind.body.model();
+        ret.set(model.available_instances.ok_or_else(|| {
+            let what = format!("type {}: the number of available instances is not known", model.id);
+            Error::new(ErrorCode::NoData, Errno::NODATA, what)
+        })?);
+        Ok(0)
+    })
+}
+
+/// Whether devices of a type have to be created in one group when one guest gets several of them.
+///
+/// @param type a type
+/// @return 1: they have; 0: not; -EINVAL: type is NULL or not a type.
+///
+/// Thread-safe. Since: 0.1. Follows: the founding proposal's requires_group.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_requires_group(r#type: *const mdev_type) -> c_int {
+    // SAFETY: the C contract for type.
+    guard::getter(|| unsafe { borrow(r#type) }.map(|kind| c_int::from(kind.body.model().requires_group)))
+}
