@@ -834,9 +834,9 @@ int mdev_conn_lookup_by_uuid(struct mdev_conn *conn, const char *uuid, struct md
  * @param xml a device element in either dialect, UTF-8
  * @param ret where the new node goes, owned by the caller: mdev_device_unref()
  * @param flags of enum mdev_create_flags
- * @return 0; -EINVAL: an argument or the XML is bad, or there is no such type; -ENODEV: no such parent; -EEXIST: the name or the
- * UUID is taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for;
- * -EACCES: no permission; other errnos of the kernel.
+ * @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
+ * taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -EACCES: no
+ * permission; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
  */
@@ -1084,7 +1084,7 @@ int mdev_device_get_physical_function(struct mdev_device *dev, const char **ret)
  * @param dev a mediated device
  * @param flags of enum mdev_destroy_flags
  * @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
- * no permission; -EINVAL: an argument is bad, or this is a parent; other errnos of the kernel.
+ * no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
  */
@@ -1209,14 +1209,11 @@ int mdev_device_list_types(struct mdev_device *parent, const struct mdev_type *c
  * @param parent a parent
  * @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
  * @param ret where the type goes; it lives as long as parent
- * @return 0; -ENODATA: this is a mediated device; another negative errno with the code MDEV_ERROR_NO_TYPE: there is no such
- * type; -EINVAL: an argument is bad.
+ * @return 0; -ENODEV: there is no such type; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1.
  */
-int mdev_device_find_type(struct mdev_device *parent,
-			  const char *id_or_name,
-			  const struct mdev_type **ret);
+int mdev_device_find_type(struct mdev_device *parent, const char *id_or_name, const struct mdev_type **ret);
 
 /**
  * The id of a type: what a create request gives as type.

@@ -30,6 +30,7 @@ compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: bu
 
 pub mod driver;
 pub mod error;
+pub mod ffi;
 pub mod layout;
 pub mod lock;
 pub mod model;

@@ -29,6 +29,9 @@ mod wait;
 
 pub use node::Node;
 
+// The C layer brings what safe code cannot have; it knows no room but this one.
+pub use crate::sysfs::linux::set_range_closer;
+
 bitflags! {
     /// Which nodes a list has; none set: every parent and every active device.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

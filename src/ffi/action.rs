@@ -43,7 +43,7 @@ unsafe fn make_text(
 /// @param dev a mediated device
 /// @param flags of enum mdev_destroy_flags
 /// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
-/// no permission; -EINVAL: an argument is bad, or this is a parent; other errnos of the kernel.
+/// no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]

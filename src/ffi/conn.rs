@@ -216,9 +216,9 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_uuid(
 /// @param xml a device element in either dialect, UTF-8
 /// @param ret where the new node goes, owned by the caller: mdev_device_unref()
 /// @param flags of enum mdev_create_flags
-/// @return 0; -EINVAL: an argument or the XML is bad, or there is no such type; -ENODEV: no such parent; -EEXIST: the name or the
-/// UUID is taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for;
-/// -EACCES: no permission; other errnos of the kernel.
+/// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
+/// taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -EACCES: no
+/// permission; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
 #[unsafe(no_mangle)]

@@ -142,8 +142,7 @@ pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *
 /// @param parent a parent
 /// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
 /// @param ret where the type goes; it lives as long as parent
-/// @return 0; -ENODATA: this is a mediated device; another negative errno with the code MDEV_ERROR_NO_TYPE: there is no such
-/// type; -EINVAL: an argument is bad.
+/// @return 0; -ENODEV: there is no such type; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]
