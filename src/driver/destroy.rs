@@ -53,6 +53,9 @@ fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uuid: &Uuid, group
         Some(group) => hold(host, uuid, group)?,
         None => None,
     };
+    if held.is_none() {
+        refuse_users(host, parent, uuid)?;
+    }
     let removed = remove_patiently(host, layout, parent, uuid);
     // The node must be free again before anyone looks whether the device is gone for good.
     drop(held);
@@ -73,6 +76,22 @@ fn hold(host: &Host, uuid: &Uuid, group: u32) -> Result<Option<Box<dyn Guard>>> 
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO) => Ok(None),
         Err(errno) => Err(Error::io("open", &path, errno)),
     }
+}
+
+/// Where no group can be held, the device may still have a node of its own (Linux 6.6 and later). Not a reservation, only
+/// a look: better than to hang.
+fn refuse_users(host: &Host, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
+    let Ok(dir) = parent.open(&format!("{uuid}/vfio-dev")) else { return Ok(()) };
+    let mut user = None;
+    // What cannot be listed has no node that anyone could have open.
+    let _ = dir.list(&mut |name, _| {
+        let node = format!("devices/{name}");
+        user = user.take().or_else(|| host.sysfs.vfio_user(&node).map(|pid| (node, pid)));
+    });
+    let Some((node, pid)) = user else { return Ok(()) };
+    let path = format!("/dev/vfio/{node}");
+    let message = format!("device {uuid} is in use (process {pid} has {path} open); stop the guest that has it first");
+    Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path))
 }
 
 /// A device whose making has not ended answers EAGAIN: the next uevent may be the end of it.

@@ -64,6 +64,18 @@ impl FileStore {
         }
     }
 
+    /// Forgets facts that nobody is at work on.
+    pub(super) fn forget_abandoned(&self, uuid: &Uuid) {
+        let Ok(dir) = open(&*self.devices, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
+            return;
+        };
+        if self.read(&dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.ino.is_none()))
+            && !self.is_being_made(&dir, uuid)
+        {
+            self.forget(uuid);
+        }
+    }
+
     pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
         let dir = self.make_devices()?;
         let file = atomic::unnamed(&dir, &serialise(facts)?).map_err(|e| self.failed("write", e))?;

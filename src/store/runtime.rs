@@ -125,6 +125,10 @@ impl Runtime {
         alive: &dyn Fn(&Uuid) -> Option<u64>,
     ) -> Result<Reservation<'_>> {
         if fresh.is_empty() && !facts.iter().any(Facts::worth_keeping) {
+            if let Runtime::Files(store) = self {
+                // A killed creator of the same UUID must not lend its name or owner to the new device.
+                facts.iter().for_each(|new| store.forget_abandoned(&new.uuid));
+            }
             return Ok(Reservation { store: self, facts, _locks: Vec::new(), confirmed: false });
         }
         let locks = match self {

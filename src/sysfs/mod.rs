@@ -54,6 +54,13 @@ pub trait Sysfs: Send + Sync + Debug {
     /// there is none. While the guard lives nobody else can start to use the device.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
 
+    /// A process that has this node of `/dev/vfio` open (`devices/vfio3`), as far as this process may see. For kernels
+    /// where a group cannot be held.
+    fn vfio_user(&self, node: &str) -> Option<u32> {
+        let _ = node;
+        None
+    }
+
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
     fn watch(&self) -> IoResult<Box<dyn Watch>>;
 

@@ -10,6 +10,7 @@ use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, is_relative};
 
 mod dir;
 mod spent;
+mod users;
 mod watch;
 
 pub use spent::set_range_closer;
@@ -69,6 +70,10 @@ impl Sysfs for LinuxSysfs {
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
         let fd = self.open_below_root(&format!("/dev/vfio/{group}"), OFlags::RDWR | OFlags::NONBLOCK)?;
         Ok(Box::new(VfioGroup { _fd: fd }))
+    }
+
+    fn vfio_user(&self, node: &str) -> Option<u32> {
+        users::find(&format!("/dev/vfio/{node}"))
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
