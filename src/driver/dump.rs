@@ -26,7 +26,7 @@ const FACTS: &str = "/run/libmdev/devices";
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
 /// What is read of a parent's own folder. Others stay unread: some PCI attributes take seconds or wake the device.
-const PARENT_FILES: [&str; 14] = [
+const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
     "device",
@@ -41,6 +41,7 @@ const PARENT_FILES: [&str; 14] = [
     "uevent",
     "vendor",
     "chpids",
+    "dev_busid",
 ];
 
 /// The largest file that is replayed.
@@ -59,6 +60,9 @@ pub(super) fn details(sysfs: &dyn Sysfs, parent: &Parent, above: &str) -> Parent
         details.physical_function = link_name(&*dir, "physfn").and_then(|name| name.parse().ok());
         details.max_virtual_functions =
             read_text(&*dir, "sriov_totalvfs").ok().and_then(|text| text.trim().parse().ok());
+        if parent.subsystem == "css" {
+            details.channel_device = read_text(&*dir, "dev_busid").ok();
+        }
         if details.max_virtual_functions.is_some() {
             let vfs = (0_u32..).map_while(|n| link_name(&*dir, &format!("virtfn{n}")));
             details.virtual_functions = vfs.filter_map(|name| name.parse().ok()).collect();

@@ -128,8 +128,8 @@ pub struct ParentDetails {
     pub virtual_functions: Vec<PciAddress>,
     /// `sriov_totalvfs`, where there is one.
     pub max_virtual_functions: Option<u32>,
-    /// The members of the parent's IOMMU group, in the kernel's order.
+    /// The members of the parent's IOMMU group.
     pub iommu_group_members: Vec<PciAddress>,
-    /// What `dev_busid` of a subchannel says (`0.0.1234`): the device behind it. None where it reads `none`.
+    /// What `dev_busid` of a subchannel says: the device behind it (`0.0.1234`), or `none`.
     pub channel_device: Option<String>,
 }
