@@ -29,7 +29,6 @@ const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
-    "dev_busid",
     "device",
     "modalias",
     "numa_node",
@@ -58,10 +57,6 @@ pub(super) fn details(sysfs: &dyn Sysfs, parent: &Parent, above: &str) -> Parent
         (details.vendor_name, details.product_name) = pci_names(sysfs, pci.vendor, pci.product);
     }
     if let Ok(dir) = sysfs.open(&parent.syspath) {
-        if parent.subsystem == "css" {
-            // It says "none" while there is no device behind the subchannel.
-            details.channel_device = read_text(&*dir, "dev_busid").ok().filter(|name| name != "none");
-        }
         details.physical_function = link_name(&*dir, "physfn").and_then(|name| name.parse().ok());
         details.max_virtual_functions =
             read_text(&*dir, "sriov_totalvfs").ok().and_then(|text| text.trim().parse().ok());
