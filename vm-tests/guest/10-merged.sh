@@ -24,7 +24,7 @@ install_here()
 		exit 1
 	fi
 	install -d /usr/local/libexec/mdev-test "$OUT"
-	install -m 755 "$1"/host-linked "$1"/host-plugin /usr/local/libexec/mdev-test/
+	install -m 755 "$1"/host-linked "$1"/host-plugin /usr/local/libexec/mdev-test/ || exit 1
 	PATH=$PATH:/usr/local/libexec/mdev-test
 }
 

@@ -156,7 +156,7 @@ t_until()
 	local bound=$((SECONDS + $1)) idle
 	shift
 	exec {idle}<> <(:)
-	until "$@"; do
+	until "$@" >/dev/null 2>&1; do
 		if [ "$SECONDS" -gt "$bound" ]; then
 			exec {idle}>&-
 			return 1

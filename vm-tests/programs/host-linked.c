@@ -2,7 +2,7 @@
 /* The table of a program that is linked to libmdev. */
 #include "host-api.h"
 
-#define HOST_API_LINKED(type, name, args) api->name = mdev_##name;
+#define HOST_API_LINKED(type, name, member, args) api->name = mdev_##name;
 
 int host_api_get(struct host_api *api)
 {
