@@ -41,7 +41,6 @@ const PARENT_FILES: [&str; 15] = [
     "uevent",
     "vendor",
     "chpids",
-    "dev_busid",
 ];
 
 /// The largest file that is replayed.
