@@ -73,13 +73,13 @@ pub(super) fn details(sysfs: &dyn Sysfs, parent: &Parent, above: &str) -> Parent
     details
 }
 
+/// In the kernel's order, as libvirt prints them.
 fn group_members(sysfs: &dyn Sysfs, group: u32) -> Vec<PciAddress> {
     let mut members: Vec<PciAddress> = Vec::new();
     if let Ok(dir) = sysfs.open(&format!("/sys/kernel/iommu_groups/{group}/devices")) {
         // A group that cannot be read is dumped without its members.
         let _ = dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>()));
     }
-    members.sort_unstable();
     members
 }
 
