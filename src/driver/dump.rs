@@ -29,6 +29,7 @@ const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
+    "dev_busid",
     "device",
     "modalias",
     "numa_node",
