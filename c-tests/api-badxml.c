@@ -106,8 +106,8 @@ static void well_formed_but_wrong(void)
 		int code;
 	} all[] = {
 		{ "another root", "<domain/>", MDEV_ERROR_XML_CONTENT },
-		{ "no parent", "<device><capability type='mdev'><type id='11'/></capability></device>",
-		  MDEV_ERROR_XML_CONTENT },
+		{ "no parent at all for a type", "<device><capability type='mdev'><type id='99'/></capability></device>",
+		  MDEV_ERROR_NO_TYPE },
 		{ "no capability", "<device><parent>" RFC_PARENT "</parent></device>", MDEV_ERROR_XML_CONTENT },
 		{ "another capability",
 		  "<device><parent>" RFC_PARENT "</parent><capability type='pci'/></device>", MDEV_ERROR_XML_CONTENT },
@@ -120,7 +120,7 @@ static void well_formed_but_wrong(void)
 		{ "a parent with slashes", DEV("pci/0000:86:00.0", "<type id='11'/>"), MDEV_ERROR_XML_CONTENT },
 		{ "a parent that climbs", DEV("../../etc", "<type id='11'/>"), MDEV_ERROR_XML_CONTENT },
 		{ "a parent outside sysfs", DEV("/etc/passwd", "<type id='11'/>"), MDEV_ERROR_XML_CONTENT },
-		{ "a parent that is not there", DEV("pci_0000_87_00_0", "<type id='11'/>"), MDEV_ERROR_NO_PARENT },
+		{ "a parent that is not there", DEV("pci_0000_99_00_0", "<type id='11'/>"), MDEV_ERROR_NO_PARENT },
 		{ "a UUID of 35", RFC("<type id='11'/><uuid>c60cc60c-c60c-c60c-c60c-c60cc60cc60</uuid>"),
 		  MDEV_ERROR_XML_CONTENT },
 		{ "a UUID of 37", RFC("<type id='11'/><uuid>c60cc60c-c60c-c60c-c60c-c60cc60cc60cc</uuid>"),

@@ -72,6 +72,7 @@ static void housekeeping_keeps(void)
 	struct mdev_device *dev = NULL, **list = NULL;
 	struct mdev_conn *other = NULL;
 	const struct mdev_error *err;
+	const char *word = NULL;
 	unsigned int n = 0;
 
 	T_INT(mdev_conn_open(&other, HOST_URI, 0), 0);
@@ -99,6 +100,14 @@ static void housekeeping_keeps(void)
 	KEEPS(mdev_device_list_free(NULL));
 	KEEPS(mdev_device_list_free(list));
 	KEEPS(mdev_conn_unref(other));
+	KEEPS(mdev_device_get_name(dev, &word));
+	KEEPS(mdev_device_get_layout(dev, &word));
+	KEEPS(mdev_device_get_parent(dev, &word));
+	KEEPS(mdev_device_get_syspath(dev, &word));
+	KEEPS(mdev_device_is_parent(dev));
+	KEEPS(mdev_device_is_active(dev));
+	KEEPS(mdev_type_get_available_instances(type, &n));
+	KEEPS(mdev_type_requires_group(type));
 	KEEPS(mdev_type_get_id(type));
 	KEEPS(mdev_type_get_name(type));
 	KEEPS(mdev_type_get_device_api(type));
@@ -112,6 +121,9 @@ static void housekeeping_keeps(void)
 	KEEPS(mdev_version());
 	KEEPS(mdev_set_log_handler(NULL, NULL, 0));
 #undef KEEPS
+	/* A getter that fails itself is no getter but a failure. */
+	T_INT(mdev_device_get_uuid(dev, &word), -ENODATA);
+	T_INT(mdev_error_get_code(mdev_last_error()), MDEV_ERROR_NO_DATA);
 	mdev_device_unref(dev);
 }
 

@@ -81,7 +81,7 @@ static void use_the_library(const char *uri)
 	dev = NULL;
 	mdev_conn_create_xml(conn, "<device", &dev, 0);
 	mdev_conn_lookup_by_name(conn, "no_such_node", &dev);
-	mdev_conn_wait_parent(conn, "pci_0000_87_00_0", 1, &dev);
+	mdev_conn_wait_parent(conn, "pci_0000_99_00_0", 1, &dev);
 	mdev_conn_unref(conn);
 }
 

@@ -45,11 +45,11 @@ same()
 	result $? "$1" "$work/diff"
 }
 
-# Functions called or declared in C source: comments and macros are out of the way after the preprocessor. A member
-# or a pointer has no parenthesis right after an mdev_ name.
+# Functions called or declared in C source: comments and macros are out of the way after the preprocessor. What stands
+# before (* is the type that a pointer to a function returns.
 functions()
 {
-	grep -oE '\bmdev_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u
+	grep -oE '\bmdev_[a-z0-9_]+ *\(([^*]|$)' | sed 's/ *(.*//' | sort -u
 }
 
 nm -D --defined-only "$lib" | awk '$2 != "A" { print $2, $3 }' >"$work/nm" || exit 1

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * usage: api-plugin LIBRARY
+ *
+ * A program that knows one symbol: mdev_driver_get, found with dlsym. All else
+ * comes through the table that it returns. Every member that is there is
+ * called; those for definitions and events are not there yet.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include "t.h"
+
+#include <libmdev.h>
+
+#define HOST_URI "test:///default"
+#define RFC_PARENT "pci_0000_86_00_0"
+#define FIRST offsetof(struct mdev_driver, open)
+#define SLOT(member) ((offsetof(struct mdev_driver, member) - FIRST) / sizeof(void *))
+#define SLOTS ((sizeof(struct mdev_driver) - FIRST) / sizeof(void *))
+
+static const char rfc_device[] =
+	"<device>\n  <name>my-vgpu</name>\n  <parent>pci_0000_86_00_0</parent>\n  <capability type='mdev'>\n"
+	"    <type id='11'/>\n    <group>1</group>\n    <params>'frame_rate_limiter=0'</params>\n"
+	"  </capability>\n</device>\n";
+
+static const struct mdev_driver *drv;
+static unsigned char called[SLOTS];
+
+/* A call through the table, remembered, so that none can be forgotten. */
+#define CALL(member, ...) (called[SLOT(member)] = 1, drv->member(__VA_ARGS__))
+
+#define CALL0(member) (called[SLOT(member)] = 1, drv->member())
+
+typedef const struct mdev_driver *get_fn(uint32_t abi, size_t size);
+
+static get_fn *find(void *lib)
+{
+	void *symbol = dlsym(lib, "mdev_driver_get");
+	get_fn *get = NULL;
+
+	/* ISO C has no cast from an object's address to a function's. */
+	memcpy(&get, &symbol, sizeof(get));
+	return get;
+}
+
+static void *slot(size_t i)
+{
+	void *member;
+
+	memcpy(&member, (const char *)drv + FIRST + i * sizeof(void *), sizeof(member));
+	return member;
+}
+
+static void table_is_negotiated(get_fn *get)
+{
+	/* What a caller compiled against a table that ended after close() would hold. */
+	const size_t old = offsetof(struct mdev_driver, num_of_devices);
+	struct mdev_driver *copy;
+
+	T_OK(get(0, sizeof(*drv)) == NULL);
+	T_OK(get(MDEV_DRIVER_ABI, 0) == NULL);
+	T_OK(get(MDEV_DRIVER_ABI, offsetof(struct mdev_driver, open) - 1) == NULL);
+	T_OK(get(MDEV_DRIVER_ABI + 1, sizeof(*drv)) == NULL);
+	T_OK(get(UINT32_MAX, sizeof(*drv)) == NULL);
+	drv = get(MDEV_DRIVER_ABI, sizeof(*drv));
+	T_NEED(drv != NULL);
+	T_INT(drv->abi, MDEV_DRIVER_ABI);
+	T_STR(drv->name, "mdev");
+	T_INT(drv->size, sizeof(*drv));
+	/* Whoever knows fewer or more members than the library gets the same table and looks at its size. */
+	T_OK(get(MDEV_DRIVER_ABI, old) == drv);
+	T_OK(get(MDEV_DRIVER_ABI, sizeof(*drv) + 4096) == drv);
+
+	copy = malloc(old);
+	T_NEED(copy != NULL);
+	memcpy(copy, drv, old);
+	copy->size = old;
+	T_OK(MDEV_DRIVER_HAS(copy, open));
+	T_OK(MDEV_DRIVER_HAS(copy, close));
+	/* Out of bounds: the sanitizer and valgrind see whether it is read. */
+	T_OK(!MDEV_DRIVER_HAS(copy, num_of_devices));
+	T_OK(!MDEV_DRIVER_HAS(copy, create_xml));
+	copy->size = old - 1;
+	T_OK(!MDEV_DRIVER_HAS(copy, close));
+	free(copy);
+}
+
+static void later_members_are_null(void)
+{
+	size_t i, there = 0;
+
+	T_OK(!MDEV_DRIVER_HAS(drv, event_register));
+	T_OK(!MDEV_DRIVER_HAS(drv, event_deregister));
+	T_OK(!MDEV_DRIVER_HAS(drv, define_xml));
+	T_OK(!MDEV_DRIVER_HAS(drv, undefine));
+	T_OK(!MDEV_DRIVER_HAS(drv, create));
+	T_OK(!MDEV_DRIVER_HAS(drv, set_autostart));
+	T_OK(!MDEV_DRIVER_HAS(drv, get_autostart));
+	T_OK(!MDEV_DRIVER_HAS(drv, is_persistent));
+	T_OK(!MDEV_DRIVER_HAS(drv, conn_autostart));
+	T_OK(!MDEV_DRIVER_HAS(drv, monitor_get_fd));
+	T_OK(!MDEV_DRIVER_HAS(drv, monitor_receive));
+	T_OK(!MDEV_DRIVER_HAS(drv, event_get_type));
+	T_OK(!MDEV_DRIVER_HAS(drv, event_get_device));
+	T_OK(!MDEV_DRIVER_HAS(drv, event_unref));
+	for (i = 0; i < SLOTS; i++)
+		there += slot(i) != NULL;
+	T_INT(there, SLOTS - 14);
+}
+
+static void names_are_listed(struct mdev_conn *conn)
+{
+	char *names[64] = { NULL };
+	int i, n, found = 0;
+
+	n = CALL(num_of_devices, conn, NULL, 0);
+	T_OKF(n > 1 && n <= 64, "%d devices", n);
+	T_INT(CALL(list_devices, conn, NULL, names, 64, 0), n);
+	for (i = 0; i < n; i++) {
+		found += names[i] && !strcmp(names[i], RFC_PARENT);
+		free(names[i]);
+	}
+	T_INT(found, 1);
+	n = CALL(list_devices, conn, NULL, names, 1, 0);
+	T_INT(n, 1);
+	free(names[0]);
+	T_INT(CALL(num_of_devices, conn, "mdev", 0), 1);
+	T_OK(CALL(num_of_devices, conn, "mdev_types", 0) >= 5);
+	T_INT(CALL(num_of_devices, conn, "usb", 0), 0);
+}
+
+static int counted(struct mdev_conn *conn)
+{
+	struct mdev_device **list = NULL;
+	int i, n = CALL(list_all_devices, conn, &list, 0);
+
+	for (i = 0; i < n; i++)
+		drv->device_unref(list[i]);
+	if (n >= 0)
+		free(list);
+	return n;
+}
+
+static void capabilities_are_listed(struct mdev_device *dev, const char *want)
+{
+	char *caps[16] = { NULL };
+	int i, n = CALL(num_of_caps, dev), found = 0;
+
+	T_OK(n > 0 && n <= 16);
+	T_INT(CALL(list_caps, dev, caps, 16), n);
+	for (i = 0; i < n; i++) {
+		found += caps[i] && !strcmp(caps[i], want);
+		free(caps[i]);
+	}
+	T_INT(found, 1);
+}
+
+static void parent_through_the_table(struct mdev_conn *conn)
+{
+	const struct mdev_type *const *types = NULL, *type = NULL;
+	struct mdev_device *parent = NULL, *same = NULL;
+	const char *word = NULL;
+	unsigned int left = 0;
+	char *xml = NULL;
+	int node = 0;
+
+	T_NEED(CALL(lookup_by_name, conn, RFC_PARENT, &parent) == 0);
+	T_INT(CALL(device_is_parent, parent), 1);
+	T_INT(CALL(is_active, parent), 1);
+	T_INT(CALL(get_parent, parent, &word), 0);
+	T_INT(CALL(device_get_layout, parent, &word), 0);
+	T_STR(word, "rfc");
+	T_INT(CALL(device_get_syspath, parent, &word), 0);
+	T_HAS(word, "/0000:86:00.0");
+	T_INT(CALL(device_get_uuid, parent, &word), -ENODATA);
+	node = CALL(device_get_numa_node, parent, &node);
+	T_OK(node == 0 || node == -ENODATA);
+	T_INT(CALL(device_get_physical_function, parent, &word), -ENODATA);
+	capabilities_are_listed(parent, "mdev_types");
+	T_INT(CALL(get_xml_desc, parent, &xml, 0), 0);
+	T_HAS(xml, "GRID M60-0B");
+	free(xml);
+
+	T_INT(CALL(list_types, parent, &types), 3);
+	T_INT(CALL(device_find_type, parent, "GRID_M60-0B", &type), 0);
+	T_OK(types && type == types[0]);
+	T_STR(CALL(type_get_id, type), "11");
+	T_STR(CALL(type_get_name, type), "GRID M60-0B");
+	T_STR(CALL(type_get_attr, type, "heads"), "2");
+	T_STR(CALL(type_get_description, type), NULL);
+	word = CALL(type_get_device_api, type);
+	T_OK(!word || !strcmp(word, "vfio-pci"));
+	T_INT(CALL(type_get_available_instances, type, &left), 0);
+	T_INT(left, 16);
+	T_INT(CALL(type_requires_group, type), 1);
+
+	T_INT(CALL(conn_wait_parent, conn, "0000:86:00.0", 0, &same), 0);
+	T_OK(CALL(device_unref, same) == NULL);
+	T_OK(CALL(device_ref, parent) == parent);
+	drv->device_unref(parent);
+	drv->device_unref(parent);
+}
+
+static void device_through_the_table(struct mdev_conn *conn)
+{
+	struct mdev_device *dev = NULL, *same = NULL;
+	const char *uuid = NULL, *word = NULL;
+	unsigned int number = 0;
+	char *text = NULL, want[128];
+	int nodes = counted(conn);
+
+	T_INT(CALL(conn_set_owner, conn, "plugin"), 0);
+	T_NEED(CALL(create_xml, conn, rfc_device, &dev, 0) == 0);
+	T_INT(counted(conn), nodes + 1);
+	T_INT(CALL(device_get_name, dev, &word), 0);
+	T_STR(word, "my-vgpu");
+	T_INT(CALL(get_parent, dev, &word), 0);
+	T_STR(word, RFC_PARENT);
+	T_INT(CALL(device_get_uuid, dev, &uuid), 0);
+	T_INT(CALL(device_get_type_id, dev, &word), 0);
+	T_STR(word, "11");
+	T_INT(CALL(device_get_group, dev, &number), 0);
+	T_INT(number, 1);
+	T_INT(CALL(device_get_owner, dev, &word), 0);
+	T_STR(word, "plugin");
+	CALL(device_get_iommu_group, dev, &number);
+	capabilities_are_listed(dev, "mdev");
+	T_INT(drv->get_xml_desc(dev, &text, 0), 0);
+	T_HAS(text, "<params>frame_rate_limiter=0</params>");
+	free(text);
+
+	snprintf(want, sizeof(want), "vfio-pci,sysfsdev=/sys/bus/mdev/devices/%s", uuid);
+	T_INT(CALL(device_get_qemu_device, dev, &text), 0);
+	T_STR(text, want);
+	free(text);
+	T_INT(CALL(device_get_qmp_device_add, dev, "hostdev0", &text), 0);
+	T_HAS(text, "hostdev0");
+	free(text);
+	T_INT(CALL(device_get_hostdev_xml, dev, &text), 0);
+	T_HAS(text, uuid);
+	free(text);
+
+	T_INT(CALL(conn_lookup_by_uuid, conn, uuid, &same), 0);
+	drv->device_unref(same);
+	T_INT(CALL(create_xml, conn, rfc_device, &same, 0), -EEXIST);
+	T_INT(CALL(device_reset, dev), -EOPNOTSUPP);
+	T_INT(CALL(device_set_online, dev, 1), -EOPNOTSUPP);
+	T_INT(CALL(device_get_attr, dev, "no_such", &text), -ENOENT);
+	T_INT(CALL(device_set_attr, dev, "no_such", "1"), -ENOENT);
+	T_INT(CALL(destroy, dev, MDEV_DESTROY_OWNED), 0);
+	T_INT(CALL(destroy_uuid, conn, uuid, 0), -ENODEV);
+	drv->device_unref(dev);
+	T_INT(counted(conn), nodes);
+}
+
+static void group_through_the_table(struct mdev_conn *conn)
+{
+	static const char one[] = "<device><parent>" RFC_PARENT "</parent><capability type='mdev'><type id='11'/></capability>"
+				  "</device>";
+	const char *xmls[] = { one, one, "<device/>" };
+	struct mdev_device **list = NULL;
+	int i, nodes = counted(conn);
+
+	T_INT(CALL(conn_create_group_xml, conn, xmls, 3, &list, 0), -EINVAL);
+	T_INT(counted(conn), nodes);
+	T_NEED(drv->conn_create_group_xml(conn, xmls, 2, &list, 0) == 2);
+	T_INT(counted(conn), nodes + 2);
+	for (i = 0; i < 2; i++)
+		T_INT(drv->destroy(list[i], 0), 0);
+	CALL(device_list_free, list);
+	T_INT(counted(conn), nodes);
+}
+
+static void on_log(int level, const char *message, void *data)
+{
+	(void)level;
+	(void)message;
+	++*(int *)data;
+}
+
+static void errors_through_the_table(struct mdev_conn *conn)
+{
+	struct mdev_device *dev = NULL;
+	const struct mdev_error *err;
+	char *text = NULL;
+	int lines = 0;
+
+	CALL(set_log_handler, on_log, &lines, MDEV_LOG_DEBUG);
+	T_INT(drv->lookup_by_name(conn, "no_such_node", &dev), -ENODEV);
+	err = CALL0(last_error);
+	T_NEED(err != NULL);
+	T_INT(CALL(error_get_errno, err), ENODEV);
+	T_INT(CALL(error_get_code, err), MDEV_ERROR_NO_NODE);
+	T_HAS(CALL(error_get_message, err), "no_such_node");
+	CALL(error_get_path, err);
+	drv->set_log_handler(NULL, NULL, 0);
+	T_OK(CALL0(version) != NULL);
+
+	T_INT(CALL(conn_dump_xml, conn, &text, 0), 0);
+	T_HAS(text, "0000:86:00.0");
+	free(text);
+	/* The thin shapes have the rules of all other calls. */
+	T_INT(drv->num_of_devices(NULL, NULL, 0), -EINVAL);
+	T_INT(drv->num_of_devices(conn, NULL, 1), -EINVAL);
+	T_INT(drv->list_devices(conn, NULL, NULL, 4, 0), -EINVAL);
+	T_INT(drv->list_devices(conn, NULL, &text, -1, 0), -EINVAL);
+	T_INT(drv->num_of_caps(NULL), -EINVAL);
+	T_INT(drv->list_caps((struct mdev_device *)(void *)conn, &text, 1), -EINVAL);
+}
+
+static void nothing_was_left_out(void)
+{
+	size_t i;
+
+	for (i = 0; i < SLOTS; i++)
+		T_OKF(!slot(i) || called[i], "member %zu is NULL or was called", i);
+}
+
+struct guest {
+	pthread_barrier_t closed;
+	int failed_as_due;
+};
+
+/* A thread that has an error of its own when the library is closed: its end runs the library's code. */
+static void *outlive(void *data)
+{
+	struct guest *g = data;
+	struct mdev_conn *conn = NULL;
+
+	g->failed_as_due = drv->open(&conn, "nonsense", 0) == -EINVAL;
+	pthread_barrier_wait(&g->closed);
+	pthread_barrier_wait(&g->closed);
+	return NULL;
+}
+
+static void *closed_under_a_thread(void *lib, const char *path)
+{
+	struct guest g = { .failed_as_due = 0 };
+	pthread_t id;
+
+	T_NEED(pthread_barrier_init(&g.closed, NULL, 2) == 0);
+	T_NEED(pthread_create(&id, NULL, outlive, &g) == 0);
+	pthread_barrier_wait(&g.closed);
+	T_INT(dlclose(lib), 0);
+	pthread_barrier_wait(&g.closed);
+	T_INT(pthread_join(id, NULL), 0);
+	T_OK(g.failed_as_due);
+	pthread_barrier_destroy(&g.closed);
+	return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+int main(int argc, char **argv)
+{
+	struct mdev_conn *conn = NULL;
+	const struct mdev_driver *first;
+	void *lib;
+	int round;
+
+	T_NEED(argc == 2);
+	lib = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+	T_OKF(lib != NULL, "%s is loaded", argv[1]);
+	if (!lib)
+		return t_done();
+	for (round = 0, first = NULL; round < 2; round++) {
+		T_NEED(find(lib) != NULL);
+		table_is_negotiated(find(lib));
+		T_OK(!first || drv == first);
+		first = drv;
+		later_members_are_null();
+		T_NEED(CALL(open, &conn, HOST_URI, 0) == 0);
+		T_OK(CALL(conn_ref, conn) == conn);
+		T_OK(drv->close(conn) == NULL);
+		names_are_listed(conn);
+		parent_through_the_table(conn);
+		device_through_the_table(conn);
+		group_through_the_table(conn);
+		errors_through_the_table(conn);
+		T_OK(CALL(close, conn) == NULL);
+		nothing_was_left_out();
+		lib = closed_under_a_thread(lib, argv[1]);
+		T_NEED(lib != NULL);
+	}
+	dlclose(lib);
+	return t_done();
+}
