@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -259,8 +260,14 @@ impl<'a> Taken<'a> {
 /// The host in the file at `path`, as a simulated one of its own.
 pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
     let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
+    // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        let message = format!("{path} is not a regular file, so it is not a dump of a host");
+        return Err(Error::invalid(message).at(path));
+    }
     let mut text = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    file.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
     if text.len() as u64 > DUMP_MAX {
         let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
         return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
