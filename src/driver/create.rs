@@ -141,6 +141,9 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
         plans.iter().rev().for_each(|made| undo(host, made));
         return Err((plans.first(), e));
     }
+    for plan in plans {
+        log::info!("{}: created device {} of type {}", plan.place.name(), plan.uuid, plan.type_id);
+    }
     let found = plans.iter().filter_map(|plan| devices::by_uuid(host, &plan.uuid).transpose());
     found.collect::<Result<Vec<Device>>>().map_err(|e| (None, e))
 }

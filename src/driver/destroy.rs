@@ -30,6 +30,7 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
         Err(e) => return Err(e.of(basename(dirname(&syspath)))),
     }
     host.runtime.forget(uuid);
+    log::info!("{}: destroyed device {uuid}", basename(dirname(&syspath)));
     Ok(())
 }
 
