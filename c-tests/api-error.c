@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How errors and logs behave: whose they are, when they come and when they go. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "host.h"
 
@@ -161,8 +162,30 @@ static void errors_belong_to_a_thread(void)
 	T_OK(t.own_error);
 }
 
+/* The simulated host with a link that leads nowhere among its devices. */
+static struct mdev_conn *open_broken_host(void)
+{
+	static const char broken[] = "<link path='/sys/bus/mdev/devices/nonsense' target='../nowhere'/></host>";
+	char path[] = "/tmp/libmdev-log-XXXXXX", uri[64], *xml = NULL, *end;
+	struct mdev_conn *c = NULL;
+	int fd = mkstemp(path);
+
+	T_NEED(fd >= 0);
+	T_NEED(mdev_conn_dump_xml(conn, &xml, 0) == 0);
+	end = strstr(xml, "</host>");
+	T_NEED(end != NULL);
+	T_NEED(write(fd, xml, (size_t)(end - xml)) == end - xml);
+	T_NEED(write(fd, broken, strlen(broken)) == (ssize_t)strlen(broken));
+	close(fd);
+	snprintf(uri, sizeof(uri), "test://%s", path);
+	T_INT(mdev_conn_open(&c, uri, 0), 0);
+	unlink(path);
+	free(xml);
+	return c;
+}
+
 struct log {
-	int lines, worst, broken, reentered;
+	int lines, worst, broken, reentered, nonsense;
 };
 
 static void on_log(int level, const char *message, void *data)
@@ -174,44 +197,48 @@ static void on_log(int level, const char *message, void *data)
 		log->worst = level;
 	if (!message || !*message || strchr(message, '\n'))
 		log->broken++;
+	log->nonsense += message && strstr(message, "nonsense");
 	/* A handler may ask the library; what it is told must not disturb the call that logs. */
 	if (mdev_version())
 		log->reentered++;
 }
 
-/* Something that is worth several lines on any level. */
-static void make_noise(void)
+/* A device that comes and goes, and a list of the host with the fault. */
+static void make_noise(struct mdev_conn *broken)
 {
 	struct mdev_device *dev = NULL;
 
 	T_INT(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0), 0);
 	T_INT(mdev_device_destroy(dev, 0), 0);
 	mdev_device_unref(dev);
-	T_OK(mdev_conn_create_xml(conn, "<device/>", &dev, 0) < 0);
+	T_INT(host_count(broken, 0), host_count(conn, 0));
 }
 
 static void logs_reach_the_handler(void)
 {
 	struct log all = { 0 }, few = { 0 }, none = { 0 };
+	struct mdev_conn *broken = open_broken_host();
 
 	mdev_set_log_handler(on_log, &all, MDEV_LOG_DEBUG);
-	make_noise();
-	T_OKF(all.lines > 0, "%d lines on the debug level", all.lines);
+	make_noise(broken);
+	T_OKF(all.lines >= 3, "created, destroyed, left out: %d lines", all.lines);
+	T_INT(all.nonsense, 1);
 	T_INT(all.broken, 0);
 	T_INT(all.reentered, all.lines);
-	T_INT(all.worst <= MDEV_LOG_DEBUG, 1);
+	T_OKF(all.worst >= MDEV_LOG_INFO && all.worst <= MDEV_LOG_DEBUG, "levels up to %d", all.worst);
 
 	mdev_set_log_handler(on_log, &few, MDEV_LOG_WARNING);
-	make_noise();
+	make_noise(broken);
 	T_OKF(few.lines < all.lines, "%d lines on the warning level", few.lines);
-	T_INT(few.worst <= MDEV_LOG_WARNING, 1);
+	T_INT(few.nonsense, 1);
+	T_INT(few.worst, MDEV_LOG_WARNING);
 
-	mdev_set_log_handler(on_log, &none, -1);
-	make_noise();
-	T_INT(none.lines, 0);
+	mdev_set_log_handler(on_log, &none, 0);
+	make_noise(broken);
 	mdev_set_log_handler(NULL, &none, MDEV_LOG_DEBUG);
-	make_noise();
+	make_noise(broken);
 	T_INT(none.lines, 0);
+	mdev_conn_unref(broken);
 }
 
 int main(void)
