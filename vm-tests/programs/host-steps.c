@@ -32,7 +32,12 @@
 	"<device>\n  <parent>" parent "</parent>\n  <capability type='mdev'>\n    <type id='" type "'/>\n"              \
 	"    <uuid>" uuid "</uuid>\n  </capability>\n</device>\n"
 
+#define ANY(type) "<device><capability type='mdev'><type id='" type "'/></capability></device>"
+
 static struct mdev_conn *conn;
+
+/* Nothing was created or destroyed yet. */
+static int untouched = 1;
 
 /* A UUID that is new in every run: sentences show "UUID" in its place. Empty when there is none. */
 static char hidden[37];
@@ -102,9 +107,17 @@ static int expect(const char *name, int want, int rc)
 	return rc;
 }
 
-static const char *text(int rc, const char *s)
+static const char *shown(const char *s)
 {
-	return rc < 0 ? "(none)" : s ? s : "(null)";
+	return s ? s : "(none)";
+}
+
+/* What one of the getters of a node says. */
+static const char *text(int (*get)(struct mdev_device *, const char **), struct mdev_device *dev)
+{
+	const char *s = NULL;
+
+	return dev && get(dev, &s) >= 0 ? shown(s) : "(none)";
 }
 
 static int create(const char *name, int want, const char *xml, struct mdev_device **ret, unsigned int flags)
@@ -173,27 +186,26 @@ static void show_types(struct mdev_device *parent)
 		const struct mdev_type *t = types[i];
 		int rc = api.type_get_available_instances(t, &left);
 
-		printf("  type %s, name %s, api %s, description %s, available %d, group %d\n", api.type_get_id(t),
-		       text(0, api.type_get_name(t)), text(0, api.type_get_device_api(t)),
-		       text(0, api.type_get_description(t)), rc < 0 ? rc : (int)left, api.type_requires_group(t));
+		printf("  type %s, name %s, api %s, description %s, group %d\n", api.type_get_id(t),
+		       shown(api.type_get_name(t)), shown(api.type_get_device_api(t)),
+		       shown(api.type_get_description(t)), api.type_requires_group(t));
+		/* Before anything was made, a dump knows. */
+		printf("%s of %s: %d\n", untouched ? "  available" : "capacity", api.type_get_id(t),
+		       rc < 0 ? rc : (int)left);
 	}
 }
 
 static void show_node(struct mdev_device *dev)
 {
-	const char *name = NULL, *parent = NULL, *path = NULL, *layout = NULL, *uuid = NULL, *type = NULL;
 	int is_parent = api.device_is_parent(dev);
 
-	printf("node %s\n", text(api.device_get_name(dev, &name), name));
-	printf("  parent %s, path %s, layout %s, is_parent %d, active %d\n",
-	       text(api.device_get_parent(dev, &parent), parent), text(api.device_get_syspath(dev, &path), path),
-	       text(api.device_get_layout(dev, &layout), layout), is_parent, api.device_is_active(dev));
-	if (is_parent == 1) {
+	printf("node %s\n", text(api.device_get_name, dev));
+	printf("  parent %s, path %s, layout %s, is_parent %d, active %d\n", text(api.device_get_parent, dev),
+	       text(api.device_get_syspath, dev), text(api.device_get_layout, dev), is_parent, api.device_is_active(dev));
+	if (is_parent == 1)
 		show_types(dev);
-		return;
-	}
-	printf("  uuid %s, type %s\n", text(api.device_get_uuid(dev, &uuid), uuid),
-	       text(api.device_get_type_id(dev, &type), type));
+	else
+		printf("  uuid %s, type %s\n", text(api.device_get_uuid, dev), text(api.device_get_type_id, dev));
 }
 
 static int by_name(const void *a, const void *b)
@@ -221,11 +233,10 @@ static void list(const char *name)
 static int lookup(const char *name, int want, const char *node)
 {
 	struct mdev_device *dev = NULL;
-	const char *found = NULL;
 	int rc = expect(name, want, api.conn_lookup_by_name(conn, node, &dev));
 
 	if (rc >= 0)
-		value("  found", "%s", text(api.device_get_name(dev, &found), found));
+		value("  found", "%s", text(api.device_get_name, dev));
 	api.device_unref(dev);
 	return rc;
 }
@@ -241,7 +252,7 @@ static void lookups(void)
 	lookup("parent by name", 0, MTTY);
 	lookup("parent by sysfs path", 0, "/sys/devices/virtual/mtty/mtty");
 	lookup("a name that is not there", -ENODEV, "pci_0000_de_ad_0");
-	lookup("a path that leaves sysfs", -EINVAL, "/sys/../etc");
+	lookup("a path that leaves sysfs", -ENODEV, "/sys/../etc");
 	lookup("an empty name", -EINVAL, "");
 	expect("uuid that is not there", -ENODEV, api.conn_lookup_by_uuid(conn, UUID_NONE, &dev));
 	expect("uuid of 35 characters", -EINVAL,
@@ -256,12 +267,12 @@ static void lookups(void)
 	expect("  a parent has no type", -ENODATA, api.device_get_type_id(parent, &s));
 	step("  numa node", api.device_get_numa_node(parent, &node));
 	expect("  physical function", -ENODATA, api.device_get_physical_function(parent, &s));
-	expect("  a parent is not destroyed", -EINVAL, api.device_destroy(parent, 0));
+	expect("  a parent is not destroyed", -EOPNOTSUPP, api.device_destroy(parent, 0));
 	expect("  type by id", 0, api.device_find_type(parent, "mtty-2", &type));
 	expect("  type by name", 0, api.device_find_type(parent, "Dual port serial", &type));
 	expect("  type by name with underscores", 0, api.device_find_type(parent, "Dual_port_serial", &type));
 	value("  its id", "%s", api.type_get_id(type));
-	step("  type that is not there", api.device_find_type(parent, "mtty-9", &type));
+	expect("  type that is not there", -ENODEV, api.device_find_type(parent, "mtty-9", &type));
 	api.device_unref(parent);
 
 	parent = NULL;
@@ -316,17 +327,17 @@ static void create_without_uuid(void)
 		want[i] = want[i] == '-' ? '_' : want[i];
 	expect("  name", 0, api.device_get_name(dev, &name));
 	if (!name || strcmp(name, want))
-		host_fault("the name is %s, not %s", text(0, name), want);
+		host_fault("the name is %s, not %s", shown(name), want);
 	expect("  path", 0, api.device_get_syspath(dev, &path));
 	snprintf(want, sizeof(want), "/sys/devices/virtual/mtty/mtty/%s", kept);
 	if (!path || strcmp(path, want))
-		host_fault("the path is %s, not %s", text(0, path), want);
-	step("  IOMMU group", api.device_get_iommu_group(dev, &group));
+		host_fault("the path is %s, not %s", shown(path), want);
+	expect("  IOMMU group", 0, api.device_get_iommu_group(dev, &group));
 	expect("  by its name", 0, api.conn_lookup_by_name(conn, name, &again));
 	api.device_unref(again);
 	attach(dev, kept);
 	expect("destroy it by its handle", 0, api.device_destroy(dev, 0));
-	step("destroy it again", api.device_destroy(dev, 0));
+	expect("destroy it again", -ENODEV, api.device_destroy(dev, 0));
 	expect("destroy its uuid", -ENODEV, api.conn_destroy_uuid(conn, kept, 0));
 	api.device_unref(dev);
 	hidden[0] = '\0';
@@ -363,27 +374,43 @@ static void refusals(void)
 	refuse("no instances left", -ENOSPC, RFC_UUID(MDPY, "mdpy-vga", UUID_B), 0);
 	refuse("no instances left, another type", -ENOSPC, RFC_UUID(MDPY, "mdpy-hd", UUID_B), 0);
 	counts("of a full parent");
-	step("no such type", api.conn_create_xml(conn, RFC(MTTY, "mtty-9", ""), &(struct mdev_device *){ NULL }, 0));
+	refuse("no such type", -ENODEV, RFC(MTTY, "mtty-9", ""), 0);
 	refuse("a type that is a path", -EINVAL, RFC(MTTY, "../../../etc", ""), 0);
 	refuse("an empty type", -EINVAL, RFC(MTTY, "", ""), 0);
 	refuse("no such parent", -ENODEV, RFC("pci_0000_de_ad_0", "mtty-1", ""), 0);
 	refuse("a parent with slashes", -EINVAL, RFC("../../etc", "mtty-1", ""), 0);
 	refuse("a device as parent", -ENODEV, RFC("mdev_0ec40000_1111_4222_8333_444444444444_mtty", "mtty-1", ""), 0);
-	refuse("no parent", -EINVAL, "<device><capability type='mdev'><type id='mtty-1'/></capability></device>", 0);
 	refuse("no type", -EINVAL, "<device><parent>" MTTY "</parent><capability type='mdev'/></device>", 0);
 	refuse("no capability", -EINVAL, "<device><parent>" MTTY "</parent></device>", 0);
 	refuse("a uuid of 35 characters", -EINVAL, RFC_UUID(MTTY, "mtty-1", "0000000b-1111-4222-8333-44444444abc"), 0);
 	refuse("a uuid of 37 characters", -EINVAL, RFC_UUID(MTTY, "mtty-1", UUID_B "x"), 0);
 	refuse("a uuid with a group behind it", -EINVAL, RFC_UUID(MTTY, "mtty-1", UUID_B ":1"), 0);
 	refuse("an empty uuid", -EINVAL, RFC_UUID(MTTY, "mtty-1", ""), 0);
-	step("params that the type does not take",
-	     api.conn_create_xml(conn, RFC(MTTY, "mtty-1", "<params>a=1</params>"), &(struct mdev_device *){ NULL }, 0));
-	step("a group that the type does not want",
-	     api.conn_create_xml(conn, RFC(MTTY, "mtty-1", "<group>1</group>"), &(struct mdev_device *){ NULL }, 0));
+	refuse("params that the type does not take", -EOPNOTSUPP, RFC(MTTY, "mtty-1", "<params>a=1</params>"), 0);
+	refuse("a group that the type does not want", -EOPNOTSUPP, RFC(MTTY, "mtty-1", "<group>1</group>"), 0);
 	refuse("not XML", -EINVAL, "uuid", 0);
 	refuse("empty text", -EINVAL, "", 0);
 	refuse("half of it", -EINVAL, "<device><parent>" MTTY "</parent>", 0);
 	refuse("an unknown flag", -EINVAL, RFC_UUID(MTTY, "mtty-1", UUID_B), 0x40000000);
+}
+
+/* A request without a parent goes to one that has the type. */
+static void any_parent(void)
+{
+	struct mdev_device *dev = NULL;
+
+	if (create("no parent: one that has the type", 0, ANY("mbochs-small"), &dev, 0) == 0) {
+		value("  its parent", "%s", text(api.device_get_parent, dev));
+		expect("  destroy", 0, api.device_destroy(dev, 0));
+		dev = api.device_unref(dev);
+	}
+	if (create("no parent, packed", 0, ANY("mtty-2"), &dev, MDEV_CREATE_PACK) == 0) {
+		value("  its parent", "%s", text(api.device_get_parent, dev));
+		expect("  destroy", 0, api.device_destroy(dev, 0));
+		api.device_unref(dev);
+	}
+	refuse("no parent has an instance left", -ENOSPC, ANY("mdpy-vga"), 0);
+	refuse("no parent has the type", -ENODEV, ANY("mtty-9"), 0);
 }
 
 static void owners(const char *uri)
@@ -395,7 +422,7 @@ static void owners(const char *uri)
 	expect("name an owner", 0, api.conn_set_owner(conn, "stack-one"));
 	create("create as its owner", 0, RFC_UUID(MTTY, "mtty-1", UUID_A), &dev, 0);
 	expect("  owner", 0, dev ? api.device_get_owner(dev, &owner) : -EINVAL);
-	value("  it is", "%s", text(0, owner));
+	value("  it is", "%s", shown(owner));
 	expect("a connection without an owner", 0, api.conn_open(&other, uri, 0));
 	/* A simulated host is one for each connection: only a kernel shows the device to the other. */
 	if (!strncmp(uri, "mdev:", 5) && api.conn_destroy_uuid(other, UUID_A, MDEV_DESTROY_OWNED) != -EPERM)
@@ -421,7 +448,7 @@ static void names(void)
 	       "<device><name>my-serial</name><parent>" MTTY "</parent><capability type='mdev'><type id='mtty-1'/><uuid>"
 	       UUID_A "</uuid></capability></device>", &dev, 0);
 	expect("  name", 0, dev ? api.device_get_name(dev, &name) : -EINVAL);
-	value("  it is", "%s", text(0, name));
+	value("  it is", "%s", shown(name));
 	api.device_unref(dev);
 	lookup("  by its name", 0, "my-serial");
 	refuse("another of that name", -EEXIST,
@@ -468,11 +495,11 @@ static void groups(void)
 	struct mdev_device **made = NULL, *dev = NULL;
 	int i, n;
 
-	step("two with one uuid", api.conn_create_group_xml(conn, same, 2, &made, 0));
+	expect("two with one uuid", -EEXIST, api.conn_create_group_xml(conn, same, 2, &made, 0));
 	expect("  none was made", -ENODEV, api.conn_lookup_by_uuid(conn, UUID_A, &dev));
-	step("two, one with no instances left", api.conn_create_group_xml(conn, full, 2, &made, 0));
+	expect("two, one with no instances left", -ENOSPC, api.conn_create_group_xml(conn, full, 2, &made, 0));
 	expect("  none was made", -ENODEV, api.conn_lookup_by_uuid(conn, UUID_A, &dev));
-	n = step("two", api.conn_create_group_xml(conn, two, 2, &made, 0));
+	n = expect("two", 2, api.conn_create_group_xml(conn, two, 2, &made, 0));
 	for (i = 0; i < n; i++)
 		expect("  destroy", 0, api.device_destroy(made[i], 0));
 	if (n >= 0)
@@ -495,9 +522,9 @@ static void attributes(void)
 		value("    it is", "%s", got);
 		free(got);
 	}
-	step("  an attribute that is not there", api.device_get_attr(dev, "nothing", &got));
+	expect("  an attribute that is not there", -ENOENT, api.device_get_attr(dev, "nothing", &got));
 	expect("  an attribute outside", -EINVAL, api.device_get_attr(dev, "../mtty/uevent", &got));
-	step("  write to remove as an attribute", api.device_set_attr(dev, "remove", "1"));
+	expect("  write to remove as an attribute", -EACCES, api.device_set_attr(dev, "remove", "1"));
 	expect("  destroy", 0, api.device_destroy(dev, 0));
 	api.device_unref(dev);
 }
@@ -517,9 +544,11 @@ void host_steps(struct mdev_conn *c, const char *uri)
 	list("list");
 	counts("at first");
 	lookups();
+	untouched = 0;
 	create_without_uuid();
 	create_and_duplicates();
 	refusals();
+	any_parent();
 	owners(uri);
 	names();
 	round_trip("the proposal's dialect", 0);
