@@ -188,54 +188,67 @@ int cmd_offline(struct nodedev *nd, struct args *args)
 
 /* ---- attr ---- */
 
-/* A file of the device's folder, as the dump of the host has it. */
-static void add_attr(struct mdev_device *dev, const struct xml_tag *tag, struct table *t, struct json *j)
+/* One attribute, with what its mode in sysfs allows. */
+static void add_attr(struct mdev_device *dev, const char *name, const char *mode, struct table *t, struct json *j)
 {
-	char *name = xml_attr(tag, "name"), *mode = xml_attr(tag, "mode"), *value = NULL;
 	unsigned long bits = mode ? strtoul(mode, NULL, 8) : 0;
+	char *value = NULL;
 
-	/* What udev is told is no attribute of the device. */
-	if (name && strcmp(name, "uevent")) {
-		if (!(bits & 0444) || mdev_device_get_attr(dev, name, &value) < 0)
-			value = NULL;
-		if (j) {
-			json_open(j, NULL, '{');
-			json_string(j, "name", name);
-			json_bool(j, "readable", bits & 0444);
-			json_bool(j, "writable", bits & 0222);
-			json_string(j, "value", value);
-			json_close(j, '}');
-		} else {
-			table_cell(t, name);
-			table_cell(t, !(bits & 0222) ? "r" : bits & 0444 ? "rw" : "w");
-			table_cell(t, value);
-		}
+	if (!(bits & 0444) || mdev_device_get_attr(dev, name, &value) < 0)
+		value = NULL;
+	if (j) {
+		json_open(j, NULL, '{');
+		json_string(j, "name", name);
+		json_bool(j, "readable", bits & 0444);
+		json_bool(j, "writable", bits & 0222);
+		json_string(j, "value", value);
+		json_close(j, '}');
+	} else {
+		table_cell(t, name);
+		table_cell(t, !(bits & 0222) ? "r" : bits & 0444 ? "rw" : "w");
+		table_cell(t, value);
 	}
-	free(name);
-	free(mode);
 	free(value);
+}
+
+/* The last component of `path` when it lies directly in `dir`; else NULL. */
+static const char *name_in(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	if (strncmp(path, dir, len) || path[len] != '/' || strchr(path + len + 1, '/'))
+		return NULL;
+	return path + len + 1;
 }
 
 /*
  * The interface has no list of a device's attributes, but the dump of the
- * host has the device's folder, on a simulated host as well:
- * <dir path='...'><file name='...' mode='0644'>...</dir>.
+ * host has the files of its folder, on a simulated host as well. They stand
+ * as <file name='' mode=''/> in the folder's <dir path=''>, or by themselves
+ * as <file path='' mode=''/>.
  */
 static void each_attr(struct mdev_device *dev, const char *host, struct table *t, struct json *j)
 {
-	const char *path = get(dev, mdev_device_get_syspath);
+	const char *folder = get(dev, mdev_device_get_syspath), *name;
 	bool inside = false;
 	struct xml_tag tag;
 
-	while (path && xml_next(&host, &tag)) {
-		if (xml_is(&tag, "dir")) {
-			char *dir = tag.end ? NULL : xml_attr(&tag, "path");
+	while (folder && xml_next(&host, &tag)) {
+		char *path = tag.end ? NULL : xml_attr(&tag, "path");
+		char *mode = tag.end ? NULL : xml_attr(&tag, "mode");
+		char *short_name = tag.end || !inside ? NULL : xml_attr(&tag, "name");
 
-			inside = dir && !tag.empty && !strcmp(dir, path);
-			free(dir);
-		} else if (inside && xml_is(&tag, "file") && !tag.end) {
-			add_attr(dev, &tag, t, j);
+		if (xml_is(&tag, "dir")) {
+			inside = path && !tag.empty && !strcmp(path, folder);
+		} else if (xml_is(&tag, "file")) {
+			name = path ? name_in(path, folder) : short_name;
+			/* What udev is told is no attribute of the device. */
+			if (name && strcmp(name, "uevent"))
+				add_attr(dev, name, mode, t, j);
 		}
+		free(path);
+		free(mode);
+		free(short_name);
 	}
 }
 

@@ -157,9 +157,11 @@ static void print_devices(const struct nodedev *nd, struct mdev_device **list, i
 	table_print(&t, !nd->quiet);
 }
 
-static void print_branch(const char *name, const char *text)
+/* The line from a root comes with its first branch. */
+static void print_branch(bool *first, const char *name, const char *text)
 {
-	fputs("  +- ", stdout);
+	fputs(*first ? "  |\n  +- " : "  +- ", stdout);
+	*first = false;
 	print_safe(stdout, name);
 	if (text && *text) {
 		fputs("  ", stdout);
@@ -175,7 +177,7 @@ static bool has_parent(struct mdev_device *dev, const char *name)
 	return mdev_device_is_parent(dev) != 1 && parent && !strcmp(parent, name);
 }
 
-static void print_types_below(struct mdev_device *parent)
+static void print_types_below(struct mdev_device *parent, bool *first)
 {
 	const struct mdev_type *const *type;
 	int i, n = types_of(parent, &type);
@@ -185,13 +187,14 @@ static void print_types_below(struct mdev_device *parent)
 		char *summary = type_summary(type[i]);
 
 		buf_printf(&label, "type %s", mdev_type_get_id(type[i]));
-		print_branch(label.s, summary);
+		print_branch(first, label.s, summary);
 		buf_free(&label);
 		free(summary);
 	}
 }
 
-static void print_devices_below(const char *parent, struct mdev_device **list, int count, bool *shown)
+static void print_devices_below(const char *parent, struct mdev_device **list, int count, bool *shown,
+				bool *first)
 {
 	int i;
 
@@ -204,7 +207,7 @@ static void print_devices_below(const char *parent, struct mdev_device **list, i
 		shown[i] = true;
 		if (type)
 			buf_printf(&label, "(type %s)", type);
-		print_branch(name_of(list[i]), label.s);
+		print_branch(first, name_of(list[i]), label.s);
 		buf_free(&label);
 	}
 }
@@ -214,6 +217,7 @@ static void print_tree(struct mdev_device **list, int count, bool types)
 {
 	bool *shown = xrealloc(NULL, (size_t)count * sizeof(*shown));
 	const char *parent;
+	bool first;
 	int i;
 
 	memset(shown, 0, (size_t)count * sizeof(*shown));
@@ -223,12 +227,13 @@ static void print_tree(struct mdev_device **list, int count, bool types)
 		/* Below a parent that is not there (only devices are listed, or it has gone) they hang together. */
 		parent = mdev_device_is_parent(list[i]) == 1 ? name_of(list[i]) : get(list[i], mdev_device_get_parent);
 		print_safe(stdout, parent ? parent : name_of(list[i]));
-		fputs("\n  |\n", stdout);
+		putchar('\n');
+		first = true;
 		shown[i] = true;
 		if (types && mdev_device_is_parent(list[i]) == 1)
-			print_types_below(list[i]);
+			print_types_below(list[i], &first);
 		if (parent)
-			print_devices_below(parent, list, count, shown);
+			print_devices_below(parent, list, count, shown, &first);
 		putchar('\n');
 	}
 	free(shown);

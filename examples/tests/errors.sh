@@ -62,8 +62,13 @@ head -c 100 my-vgpu.xml >cut.xml
 fails 1 line create cut.xml
 
 # Control characters of a stranger do not reach the terminal.
+nodedev $'a\e[31mb'
+err_is "error: unknown command: 'a\\x1b[31mb'; see 'nodedev help'"
 nodedev info $'a\e[31mb'
-err_has '\x1b[31m'
+rc_is 1
+err_has '[31mb'
+[[ $err != *$'\e'* ]]
+t_result $? 'no escape character in the sentence of the library'
 
 # What cannot be written is a failure.
 if [ -w /dev/full ]; then

@@ -32,10 +32,10 @@ out_is "$given" 'create -q prints the UUID'
 
 nodedev --owner alice 'create given.xml; list --devices'
 out_has alice 'the owner of the connection is recorded'
-nodedev 'create given.xml --owner bob; list --devices; destroy my-vgpu --owned'
+nodedev --owner alice 'create given.xml --owner bob; list --devices; destroy my-vgpu --owned'
 rc_is 1
 out_has bob 'the owner of the command is recorded'
-err_has my-vgpu 'what belongs to another owner stays'
+err_has "belongs to 'bob'" 'what belongs to another owner stays'
 nodedev --owner alice 'create given.xml; destroy my-vgpu --owned'
 rc_is 0
 
@@ -61,6 +61,20 @@ before=${out#*host.xml$'\n'}
 nodedev -c "test://$work/host.xml" list --names
 rc_is 0 'a dumped host can be replayed'
 out_is "$before" 'a dumped host has the same nodes'
+
+# Attributes, online and reset are of the layout that has them.
+sed 's/_86_/_87_/; s/type id=.[a-z0-9]*./type id="queue-1"/; /<params>/d; s/my-vgpu/queue/' my-vgpu.xml >queue.xml
+nodedev 'create queue.xml; attr list queue; attr set queue priority 7; attr get queue priority; offline queue; online queue;
+	reset queue; attr list queue'
+rc_is 0
+err_is ''
+golden attr.txt
+nodedev -q 'create queue.xml; attr list queue --json'
+sed -i 1d .out
+json_is '.[] | select(.name == "reset") | .readable == false and .writable and (has("value") | not)'
+nodedev 'create my-vgpu.xml; reset my-vgpu'
+rc_is 1
+err_has my-vgpu
 
 nodedev 'wait pci_0000_86_00_0; wait 0000:86:00.0 --timeout 1'
 rc_is 0

@@ -11,12 +11,13 @@ if ! command -v valgrind >/dev/null; then
 	exit
 fi
 
+# Not "possible" leaks: the simulated host lives as long as the process, in trees whose nodes are pointed into.
 checked()
 {
-	run valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
-		--errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 "$@"
+	run valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
+		--errors-for-leak-kinds=definite,indirect --error-exitcode=99 "$@"
 	[ "$rc" != 99 ]
-	t_result $? "valgrind $*"
+	t_result $? "$t_command"
 }
 
 sed '/<group>/d; s/my-vgpu/other/' my-vgpu.xml >other.xml

@@ -21,9 +21,9 @@ nodedev $'list \\\n--parents --names'
 out_is "$names" 'a joined line'
 nodedev "wait 'pci_0000'_86\"_00\"_\\0 --timeout 0"
 out_is "Parent $parent is there" 'quotes and backslashes'
-nodedev "info 'a;b#c d\\e'"
+nodedev "'a;b#c d\\e'"
 err_has 'a;b#c d\e' 'single quotes keep everything'
-nodedev 'info "a;b#c d\"\e"'
+nodedev '"a;b#c d\"\e"'
 err_has 'a;b#c d"e' 'double quotes keep all but backslashes'
 nodedev 'info a#b'
 err_has 'a#b' 'a comment begins with a word'

@@ -19,7 +19,7 @@ t_failed=0
 # run COMMAND ARG...: keeps standard output in $out, standard error in $err, the exit status in $rc. Standard input is that of run.
 run()
 {
-	t_command=$*
+	t_command=${*//$'\n'/ }
 	"$@" >"$work/.out" 2>"$work/.err"
 	rc=$?
 	out=$(cat "$work/.out")
@@ -31,18 +31,19 @@ nodedev()
 	run "$NODEDEV" "$@"
 }
 
-# ok WHAT: the last command of the test says whether it is true.
+# t_result STATUS WHAT: one line of TAP; with all there is to know when STATUS is not 0.
 t_result()
 {
-	local status=$1
+	local status=$1 what
 	shift
+	what=${*//[$'\n\t']/ }
 	t_count=$((t_count + 1))
 	if [ "$status" = 0 ]; then
-		echo "ok $t_count - $*"
+		echo "ok $t_count - $what"
 		return
 	fi
 	t_failed=$((t_failed + 1))
-	echo "not ok $t_count - $*"
+	echo "not ok $t_count - $what"
 	{
 		echo "command: $t_command"
 		echo "exit status: $rc"
@@ -65,7 +66,7 @@ out_is()
 	t_result $? "${2:-$t_command}: output"
 }
 
-# A fixed string in the output, or in what went to standard error.
+# A fixed string in the output.
 out_has()
 {
 	[[ $out == *"$1"* ]]
@@ -90,12 +91,17 @@ err_is()
 	t_result $? "${2:-$t_command}: error is '$1'"
 }
 
-# Output of the last run equals a file that was checked by hand. UUIDs made at random are written UUID in it.
+# Output of the last run equals a file that was checked by hand. UUIDs made at random are written UUID in it. With
+# MDEV_REGENERATE=1 the file is written anew, to be checked by hand again.
 golden()
 {
+	local existing=b5f1e9a6-7d3c-4a52-9c8e-2f60d41b7a93
 	local made='[0-9a-f]\{8\}-[0-9a-f]\{4\}-4[0-9a-f]\{3\}-[89ab][0-9a-f]\{3\}-[0-9a-f]\{12\}'
 
-	sed "s/$made/UUID/g" "$work/.out" >"$work/.shown"
+	sed "/$existing/!s/$made/UUID/g" "$work/.out" >"$work/.shown"
+	if [ "${MDEV_REGENERATE:-}" = 1 ]; then
+		cp "$work/.shown" "$here/golden/$1"
+	fi
 	diff -u "$here/golden/$1" "$work/.shown" | sed 's/^/# /'
 	t_result "${PIPESTATUS[0]}" "$t_command: equals golden/$1"
 }
