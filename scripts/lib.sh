@@ -39,15 +39,13 @@ quietly()
 	return 1
 }
 
-# As root when we are, through sudo when not; fails where neither is possible.
+# As root when we are, through sudo when not.
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
 	else
-		return 127
+		sudo "$@"
 	fi
 }
 
@@ -71,9 +69,12 @@ need_packages()
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 
-	export DEBIAN_FRONTEND=noninteractive
+	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+		die "these packages are missing, and only root may install them: ${missing[*]}" \
+			"Ask root to run: apt-get install ${missing[*]}"
+	fi
 	quietly 'Looking for new packages (apt-get update)' as_root apt-get -o DPkg::Lock::Timeout=300 update ||
-		die "the list of packages cannot be fetched" "Become root or get sudo, check the network, and try: apt-get update"
+		die "the list of packages cannot be fetched" "Check the network, and try as root: apt-get update"
 	quietly "Installing ${missing[*]}" as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}" ||
 		die "cannot install ${missing[*]}" "Try yourself, as root: apt-get install ${missing[*]}"
@@ -88,7 +89,7 @@ need_rust()
 		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 	fi
 	command -v cargo >/dev/null ||
-		die 'cargo is not there' "Install Rust $1 or later: https://rustup.rs"
+		die 'cargo is not there' "Install Rust $1 or later with rustup, or set CARGO_HOME to where it is."
 	found=$(rustc --version | cut -d ' ' -f 2)
 	[ "$(printf '%s\n' "$1" "$found" | sort -V | head -n 1)" = "$1" ] ||
 		die "Rust $found is too old" "Install $1 or later: rustup update"
