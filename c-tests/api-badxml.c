@@ -4,7 +4,7 @@
  * costs a bounded amount of time and memory: the address space may grow by 16
  * MiB while a text of 100 MB is refused, and all of it must fit in a minute of
  * processor time. The limits are left off where a checker needs the room
- * (T_NO_LIMITS in the environment).
+ * (T_CHECKED in the environment).
  *
  * A NUL byte ends a C string, so that the nearest thing a caller can pass is a
  * reference to one.
@@ -232,7 +232,7 @@ static void host_files(void)
 int main(void)
 {
 	const struct rlimit minute = { 60, 60 };
-	int limited = !getenv("T_NO_LIMITS");
+	int limited = !getenv("T_CHECKED");
 
 	if (limited)
 		T_NEED(setrlimit(RLIMIT_CPU, &minute) == 0);
