@@ -4,14 +4,18 @@
 //! A dump says how many instances of each type can be created at one moment. It does not say what creating one does to the
 //! others, so a replay has to assume something, and assumes this: the parent has one resource, and a type that shows `n`
 //! available costs `1/n` of what is free. After one more of type `a` the fraction `f = 1 - 1/n_a` is free, and type `i` shows
-//! `floor(f * n_i)`.
+//! `floor(f * n_i)`. What is free is counted in units of one `lcm(n_1, n_2, ...)`th, so that no fraction is ever rounded.
 //!
-//! That is exact for every driver with a single resource that was looked at: serial ports (24 single or 12 double), a plain
-//! count of devices (4, whatever the type), megabytes (64/16/4). No fraction is ever rounded: what is free is counted in
-//! units of one `lcm(n_1, n_2, ...)`th.
+//! That is exact for every driver with a single resource that was looked at, as long as nothing was taken when the host was
+//! dumped: serial ports (24 single or 12 double), a plain count of devices (4, whatever the type), megabytes (64/16/4).
 //!
-//! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for twice that.
-//!   Where every type shows 0, each costs one unit.
+//! Where something was taken, `n` has been rounded down (23 single ports or 11 double), and `1/n` is a little too much. So
+//! when the largest `n` is not a multiple of all others, costs are taken for whole multiples of the cheapest type's, which
+//! sizes of hardware are: among those that would show the same numbers a power of two if there is one, else the largest.
+//! Where a type has no such multiple, `1/n` stays for all of them.
+//!
+//! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the next
+//!   power of two above. Where every type shows 0, each costs one unit.
 //! * A type whose number cannot be read is created without a limit.
 //! * Numbers so odd that their lcm does not fit are counted each for itself.
 
@@ -30,16 +34,22 @@ pub(super) enum Pool {
 impl Pool {
     /// From what each type shows now.
     pub(super) fn new(shown: &[Option<u64>]) -> Pool {
-        let nonzero = || shown.iter().flatten().filter(|n| **n > 0).map(|n| u128::from(*n));
-        if nonzero().next().is_none() {
+        let most = shown.iter().flatten().max().copied().unwrap_or(0);
+        if most == 0 {
             return Pool::Shared { free: 0, costs: shown.iter().map(|n| n.map(|_| 1)).collect() };
         }
-        match nonzero().try_fold(1, lcm) {
-            Some(units) => {
-                let cost = |n: u64| if n == 0 { units * 2 } else { units / u128::from(n) };
+        let fresh = shown.iter().flatten().all(|n| *n == 0 || most % n == 0);
+        let whole = |n: &Option<u64>| match n {
+            Some(n) => multiple(most, *n, fresh).map(Some),
+            None => Some(None),
+        };
+        match (shown.iter().map(whole).collect(), common_units(shown)) {
+            (Some(costs), _) => Pool::Shared { free: u128::from(most), costs },
+            (None, Some(units)) => {
+                let cost = |n: u64| if n == 0 { above(units) } else { units / u128::from(n) };
                 Pool::Shared { free: units, costs: shown.iter().map(|n| n.map(cost)).collect() }
             }
-            None => Pool::Separate { left: shown.to_vec() },
+            (None, None) => Pool::Separate { left: shown.to_vec() },
         }
     }
 
@@ -83,6 +93,31 @@ impl Pool {
             }
         }
     }
+}
+
+/// What a type costs that shows `n` where the cheapest, at a cost of one, shows `most`: a whole number `c` for which
+/// `floor(most / c)` is `n`. `None` where there is none.
+fn multiple(most: u64, n: u64, fresh: bool) -> Option<u128> {
+    let (most, n) = (u128::from(most), u128::from(n));
+    if n == 0 {
+        return Some(above(most));
+    }
+    let (least, largest) = (most / (n + 1) + 1, most / n);
+    let power = least.next_power_of_two();
+    if !fresh && power <= largest {
+        return Some(power);
+    }
+    (least <= largest).then_some(largest)
+}
+
+/// What does not fit into what is free.
+fn above(free: u128) -> u128 {
+    (free + 1).next_power_of_two()
+}
+
+/// A unit of which every type costs a whole number.
+fn common_units(shown: &[Option<u64>]) -> Option<u128> {
+    shown.iter().flatten().filter(|n| **n > 0).map(|n| u128::from(*n)).try_fold(1, lcm)
 }
 
 /// `None` past [`UNITS_MAX`].
@@ -145,11 +180,52 @@ mod tests {
         assert!(!full.take(0));
         full.give(2);
         assert_eq!(shows(&full, 3), [1, 1, 1]);
-        // One serial port left: a double port needs two.
+        // One serial port left: a double one needs two.
         let mut mtty = pool(&[1, 0]);
         assert!(!mtty.take(1));
         mtty.give(0);
         assert_eq!(shows(&mtty, 2), [2, 1]);
+    }
+
+    #[test]
+    fn what_was_half_full_when_dumped_is_not_rounded_twice() {
+        let mut mtty = pool(&[23, 11]);
+        mtty.give(0);
+        assert_eq!(shows(&mtty, 2), [24, 12]);
+        let mut mbochs = pool(&[47, 11, 2]);
+        mbochs.give(0);
+        mbochs.give(2);
+        assert_eq!(shows(&mbochs, 3), [64, 16, 4]);
+        let mut i915 = pool(&[0, 1, 3, 7]);
+        i915.give(3);
+        assert_eq!(shows(&i915, 4), [1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn every_pool_shows_what_it_was_made_from() {
+        let numbers = [0, 1, 2, 3, 5, 7, 8, 11, 12, 23, 100];
+        for (a, b, c) in
+            numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))).flat_map(|(a, b)| numbers.map(|c| (a, b, c)))
+        {
+            let mut pool = pool(&[a, b, c]);
+            assert_eq!(shows(&pool, 3), [a, b, c]);
+            if pool.take(0) {
+                let left = shows(&pool, 3);
+                assert!(left[0] == a - 1 && left[1] <= b && left[2] <= c, "{a} {b} {c}: {left:?}");
+                pool.give(0);
+                assert_eq!(shows(&pool, 3), [a, b, c]);
+            }
+        }
+    }
+
+    #[test]
+    fn fractions_are_exact() {
+        // 1.25 to 1.42 times the cheapest: no whole multiple.
+        let mut pool = pool(&[10, 7]);
+        assert!(pool.take(0));
+        assert_eq!(shows(&pool, 2), [9, 6]);
+        assert!(pool.take(1));
+        assert_eq!(shows(&pool, 2), [7, 5]);
     }
 
     #[test]

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::kernel::{Attr, Device, Kernel, Layout, Role};
-use super::tree::{Ino, Kind, ROOT};
+use super::tree::{Ino, Kind, ROOT, Tree};
 use super::{ap, basename, general, template};
 use crate::sysfs::IoResult;
 
 const MDEV_BUS: &str = "/sys/bus/mdev";
 const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
 const VFIO_NODES: &str = "/dev/vfio";
+const VFIO_CLASS: &str = "/sys/class/vfio-dev";
 
 /// Makes the folder of a new device and everything that leads to it. `None` when a test wanted it swallowed.
 pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) -> IoResult<Option<Ino>> {
@@ -57,8 +58,7 @@ pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
         tree.show(file, &format!("DRIVER={}\n", bound.driver));
     }
     if bound.vfio_dev {
-        let number = lowest_unused(&vfio_numbers(kernel));
-        kernel.tree.make_dirs(dir, &format!("vfio-dev/vfio{number}"))?;
+        add_vfio_device(kernel, uuid, dir)?;
     }
     add_iommu_group(kernel, uuid, dir)
 }
@@ -100,6 +100,21 @@ fn add_iommu_group(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
     Ok(())
 }
 
+/// VFIO's own device below the mediated one.
+fn add_vfio_device(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
+    let name = format!("vfio{}", lowest_unused(&vfio_numbers(kernel)));
+    let tree = &mut kernel.tree;
+    let vfio = tree.make_dirs(dir, &format!("vfio-dev/{name}"))?;
+    tree.add_file(vfio, "uevent", 0o644, "")?;
+    tree.add(vfio, "device", 0o777, Kind::Link(format!("../../../{uuid}")))?;
+    tree.add_link(vfio, "subsystem", VFIO_CLASS)?;
+    let path = tree.path(vfio);
+    let class = tree.make_dirs(ROOT, VFIO_CLASS)?;
+    tree.remove_at(class, &name);
+    tree.add_link(class, &name, &path)?;
+    Ok(())
+}
+
 /// Numbers that a new group must not get. The links of devices count as well: a dump need not have the groups themselves.
 fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
     let tree = &kernel.tree;
@@ -116,12 +131,12 @@ fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
 }
 
 fn vfio_numbers(kernel: &Kernel) -> BTreeSet<u32> {
-    let number = |name: &String| name.strip_prefix("vfio")?.parse::<u32>().ok();
-    let of = |device: &Device| {
-        let dir = kernel.tree.child(device.dir, "vfio-dev")?;
-        kernel.tree.children(dir).ok()?.keys().find_map(number)
-    };
-    kernel.devices.values().filter_map(of).collect()
+    let number = |name: String| name.strip_prefix("vfio")?.parse::<u32>().ok();
+    kernel.devices.values().filter_map(|device| vfio_name(&kernel.tree, device.dir).and_then(number)).collect()
+}
+
+fn vfio_name(tree: &Tree, device: Ino) -> Option<String> {
+    tree.children(tree.child(device, "vfio-dev")?).ok()?.keys().next().cloned()
 }
 
 /// As the kernel's allocator of small numbers does.
@@ -171,6 +186,9 @@ pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
         tree.remove_at(type_dir, &format!("devices/{uuid}"));
     }
     tree.remove_at(ROOT, &format!("{MDEV_BUS}/devices/{uuid}"));
+    if let Some(vfio) = vfio_name(tree, dir) {
+        tree.remove_at(ROOT, &format!("{VFIO_CLASS}/{vfio}"));
+    }
     if let Some(group) = tree.linked(dir, "iommu_group") {
         tree.remove_at(group, &format!("devices/{uuid}"));
         remove_empty_group(kernel, group);
