@@ -1,8 +1,33 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Hosts for tests of the simulated kernel, and short words for using them.
 
+use std::time::{Duration, Instant};
+
 use mdev::sysfs::sim::{SimEntry, SimHost};
 use mdev::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text};
+
+pub const I915: &str = "/sys/devices/pci0000:00/0000:00:02.0";
+pub const M60: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
+pub const ACCEL: &str = "/sys/devices/pci0000:80/0000:80:03.0/0000:87:00.0";
+pub const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
+pub const MTTY: &str = "/sys/devices/virtual/mtty/mtty";
+
+/// The built-in host's device from the start.
+pub const FIRST: &str = "b5f1e9a6-7d3c-4a52-9c8e-2f60d41b7a93";
+
+/// Directory of a type.
+pub fn ty(parent: &str, id: &str) -> String {
+    format!("{parent}/mdev_supported_types/{id}")
+}
+
+pub fn create(host: &SimHost, parent: &str, id: &str, value: &str) -> IoResult<()> {
+    write(host, &format!("{}/create", ty(parent, id)), value)
+}
+
+/// A bound for what happens at once unless something is broken.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
 
 /// A UUID that ends in this number.
 pub fn uuid(number: u32) -> String {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The attributes of an AP matrix device (s390): which adapters, usage domains and control domains a guest gets.
 //!
-//! A queue is an adapter and a domain together, and belongs to one device only. All queues of the simulated host are free
-//! for guests; that a queue may be kept for the host itself (EADDRNOTAVAIL) is not simulated.
+//! A queue is an adapter and a domain together, and belongs to one device only. All queues of the simulated host are
+//! free for guests; that a queue may be kept for the host itself (EADDRNOTAVAIL) is not simulated.
 
 use super::kernel::Kernel;
 use super::template::ap_limit;

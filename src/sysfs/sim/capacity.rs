@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! How the types of one parent share what the parent has.
 //!
-//! A dump says how many instances of each type can be created at one moment. It does not say what creating one does to the
-//! others, so a replay has to assume something, and assumes this: the parent has one resource, and a type that shows `n`
-//! available costs `1/n` of what is free. After one more of type `a` the fraction `f = 1 - 1/n_a` is free, and type `i` shows
-//! `floor(f * n_i)`. What is free is counted in units of one `lcm(n_1, n_2, ...)`th, so that no fraction is ever rounded.
+//! A dump says how many instances of each type can be created at one moment. It does not say what creating one does to
+//! the others, so a replay has to assume something, and assumes this: the parent has one resource, and a type that
+//! shows `n` available costs `1/n` of what is free. After one more of type `a` the fraction `f = 1 - 1/n_a` is free,
+//! and type `i` shows `floor(f * n_i)`. What is free is counted in units of one `lcm(n_1, n_2, ...)`th, so that no
+//! fraction is ever rounded.
 //!
-//! That is exact for every driver with a single resource that was looked at, as long as nothing was taken when the host was
-//! dumped: serial ports (24 single or 12 double), a plain count of devices (4, whatever the type), megabytes (64/16/4).
+//! That is exact for every driver with a single resource that was looked at, as long as nothing was taken when the host
+//! was dumped: serial ports (24 single or 12 double), a plain count of devices (4, whatever the type), megabytes
+//! (64/16/4).
 //!
-//! Where something was taken, `n` has been rounded down (23 single ports or 11 double), and `1/n` is a little too much. So
-//! when the largest `n` is not a multiple of all others, costs are taken for whole multiples of the cheapest type's, which
-//! sizes of hardware are: among those that would show the same numbers a power of two if there is one, else the largest.
-//! Where a type has no such multiple, `1/n` stays for all of them.
+//! Where something was taken, `n` has been rounded down (23 single ports or 11 double), and `1/n` is a little too much.
+//! So when the largest `n` is not a multiple of all others, costs are taken for whole multiples of the cheapest type's,
+//! which sizes of hardware are: among those that would show the same numbers a power of two if there is one, else the
+//! largest. Where a type has no such multiple, `1/n` stays for all of them.
 //!
-//! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the next
-//!   power of two above. Where every type shows 0, each costs one unit.
+//! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the
+//!   next power of two above. Where every type shows 0, each costs one unit.
 //! * A type whose number cannot be read is created without a limit.
 //! * Numbers so odd that their lcm does not fit are counted each for itself.
 

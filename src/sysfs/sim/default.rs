@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The built-in host behind `test:///default`: one parent of every kind.
 //!
-//! To add a device, add a line or a function here: [`Build`] makes the files that every PCI device has, and the links that
-//! lead to it. What the files mean is found out by [`SimHost`] itself.
+//! To add a device, add a line or a function here: [`Build`] makes the files that every PCI device has, and the links
+//! that lead to it. What the files mean is found out by [`SimHost`] itself.
 
 use super::{SimEntry, SimHost, tree};
 use crate::sysfs::Sysfs;

@@ -115,7 +115,8 @@ fn add_vfio_device(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
     Ok(())
 }
 
-/// Numbers that a new group must not get. The links of devices count as well: a dump need not have the groups themselves.
+/// Numbers that a new group must not get. The links of devices count as well: a dump need not have the groups
+/// themselves.
 fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
     let tree = &kernel.tree;
     let mut used: BTreeSet<u32> = BTreeSet::new();

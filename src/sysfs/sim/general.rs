@@ -6,7 +6,8 @@ use super::tree::Ino;
 use super::{device, text};
 use crate::sysfs::{Errno, IoResult};
 
-/// What a device's folder has, what it shows at first and what it does, unless a device of the same parent says otherwise.
+/// What a device's folder has, what it shows at first and what it does, unless a device of the same parent says
+/// otherwise.
 const FILES: [(&str, u32, &str, Attr); 4] = [
     ("online", 0o644, "1\n", Attr::Online),
     ("reset", 0o200, "", Attr::Reset),

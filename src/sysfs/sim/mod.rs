@@ -10,13 +10,13 @@
 //! | types with `available_instances`, none with `device_api` | `general`: the reviewer's layout |
 //! | anything else | `merged`: Linux 4.10 and later |
 //!
-//! Writes are answered errno for errno as real drivers were seen to; what is not understood stays as it was given. How the
-//! types of a parent share its capacity is told in the file `capacity.rs`; the whole in `docs/simulated-host.md`.
+//! Writes are answered errno for errno as real drivers were seen to; what is not understood stays as it was given. How
+//! the types of a parent share its capacity is told in the file `capacity.rs`; the whole in `docs/simulated-host.md`.
 //!
-//! Two things differ from a real kernel on purpose. Removing a device that a guest has ([`SimHost::set_in_use`]) is EBUSY,
-//! where the merged kernel would block until the guest ends: a test that hangs teaches nothing. A device that is merely held
-//! through [`Sysfs::hold_vfio_group`](super::Sysfs::hold_vfio_group) can be removed, as on the real one: that is how the
-//! library removes. And nothing is remembered after the last clone of a host is dropped.
+//! Two things differ from a real kernel on purpose. Removing a device that a guest has ([`SimHost::set_in_use`]) is
+//! EBUSY, where the merged kernel would block until the guest ends: a test that hangs teaches nothing. A device that is
+//! merely held through [`Sysfs::hold_vfio_group`](super::Sysfs::hold_vfio_group) can be removed, as on the real one:
+//! that is how the library removes. And nothing is remembered after the last clone of a host is dropped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -98,8 +98,8 @@ struct Shared {
 }
 
 impl SimHost {
-    /// A host made of these entries, in any order. Fails on a path that is not absolute, that stands there twice or below
-    /// something that is no directory.
+    /// A host made of these entries, in any order. Fails on a path that is not absolute, that stands there twice or
+    /// below something that is no directory.
     pub fn new(entries: impl IntoIterator<Item = SimEntry>) -> Result<SimHost> {
         let host = SimHost {
             shared: Arc::new(Shared {
@@ -169,8 +169,8 @@ impl SimHost {
         self.with(|kernel| kernel.devices.get(uuid).map(|device| device.resets).ok_or(Errno::NODEV))
     }
 
-    /// The parameters that the next device of a type will get (layout rfc), which no file shows. `type_path` is the type's
-    /// directory; ENOENT when it is none.
+    /// The parameters that the next device of a type will get (layout rfc), which no file shows. `type_path` is the
+    /// type's directory; ENOENT when it is none.
     pub fn params_set(&self, type_path: &str) -> IoResult<String> {
         self.with(|kernel| {
             let dir = kernel.tree.find(type_path)?;
@@ -184,8 +184,8 @@ impl SimHost {
         self.with(|kernel| kernel.quirks.swallow_next_create = true);
     }
 
-    /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come when it
-    /// is set to false.
+    /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come
+    /// when it is set to false.
     pub fn hold_back_links(&self, hold_back: bool) {
         self.with(|kernel| {
             kernel.quirks.hold_back_links = hold_back;

@@ -5,8 +5,8 @@ use super::kernel::{Kernel, Type};
 use super::{device, text};
 use crate::sysfs::{Errno, IoResult};
 
-/// `UUID` or `UUID:GROUP`; a group where the type wants none is refused. The device gets the parameters that are set now,
-/// whoever set them.
+/// `UUID` or `UUID:GROUP`; a group where the type wants none is refused. The device gets the parameters that are set
+/// now, whoever set them.
 pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
     let (uuid, group) = text::uuid_and_group(value)?;
     if group.is_some() && !kernel.requires_group(parent, ty) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a vendor's driver puts into the folder of a new device. A replay copies a device of the same parent, where the dump
-//! has one; else the few drivers that are known by name say it.
+//! What a vendor's driver puts into the folder of a new device. A replay copies a device of the same parent, where the
+//! dump has one; else the few drivers that are known by name say it.
 
 use super::kernel::Kernel;
 use super::tree::{Ino, Kind, ROOT, Tree};
