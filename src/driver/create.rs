@@ -4,12 +4,15 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::devices::KnownParents;
 use super::plan::{Plan, plan};
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready};
 use crate::error::{Error, ErrorCode, Result};
+use crate::layout::{DEVICES, Prepared};
 use crate::model::{Device, DeviceDef};
 use crate::store::Facts;
 use crate::store::runtime::taken;
+use crate::sysfs::Dir;
 use crate::xml;
 
 /// More vGPUs than any guest takes.
@@ -25,7 +28,7 @@ impl Conn {
             return Ok(existing);
         }
         match create_all(&self.host, &[plan], &[]) {
-            Ok(devices) => self.only(devices),
+            Ok(mut devices) => Ok(Node::device(self.clone(), devices.remove(0))),
             Err((plan, e)) => match plan {
                 // Another process was faster; with EXIST_OK that is as good.
                 Some(plan) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
@@ -58,7 +61,7 @@ impl Conn {
                 kept.push(Some(existing));
                 continue;
             }
-            if plan.requires_group(&self.host)? {
+            if plan.requires_group()? {
                 match group {
                     Some(_) => plan.def.group = group,
                     None => fresh.push(plan.uuid),
@@ -70,13 +73,6 @@ impl Conn {
         let made = create_all(&self.host, &plans, &fresh).map_err(|(_, e)| e)?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
         Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
-    }
-
-    fn only(&self, devices: Vec<Device>) -> Result<Node> {
-        let device = devices.into_iter().next();
-        let gone =
-            || Error::new(ErrorCode::NoNode, Errno::NODEV, "the new device was destroyed at once by somebody else");
-        Ok(Node::device(self.clone(), device.ok_or_else(gone)?))
     }
 
     /// The device that the request describes, when it is there and the caller is content with it.
@@ -100,7 +96,7 @@ impl Conn {
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
         }
         // Its maker may be at work still.
-        ready::wait_ready(&self.host, &plan.place, &plan.uuid)?;
+        ready::wait_ready(&self.host, plan.layout, &*plan.dir, &plan.uuid)?;
         let device = devices::by_uuid(&self.host, &plan.uuid)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
@@ -122,48 +118,79 @@ type Failed<'a> = (Option<&'a Plan>, Error);
 
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result::Result<Vec<Device>, Failed<'a>> {
-    // What is bound to fail fails before anything is written anywhere.
-    for plan in plans {
-        check(host, plan, fresh).map_err(|e| (Some(plan), e))?;
-    }
+    let bus = open_bus(host).map_err(|e| (None, e))?;
+    let alive = |uuid: &Uuid| devices::ino(&*bus, uuid);
+    // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
+    // several, two may be of one type, whose lock cannot be had twice.
+    let mut prepared = match plans {
+        [plan] if fresh.is_empty() => Some(prepare(plan, plan.def.group).map_err(|e| (Some(plan), e))?),
+        _ => {
+            for plan in plans {
+                check(plan, fresh).map_err(|e| (Some(plan), e))?;
+            }
+            None
+        }
+    };
     let owner = host.owner();
     let facts: Vec<Facts> = plans.iter().map(|plan| plan.facts(owner.clone())).collect();
-    let alive = |uuid: &Uuid| devices::ino(host, uuid);
     let reserved = host.runtime.reserve(facts, fresh, &alive).map_err(|e| (plans.first(), e))?;
     for (i, plan) in plans.iter().enumerate() {
-        let group = reserved.facts()[i].group;
-        if let Err(e) = make(host, plan, group) {
-            plans[..i].iter().rev().for_each(|made| undo(host, made));
-            return Err((Some(plan), e.of(&plan.place.name())));
+        let ready = prepared.take().map_or_else(|| prepare(plan, reserved.facts()[i].group), Ok);
+        if let Err(e) = ready.and_then(|ready| make(host, plan, ready)) {
+            take_back(host, &plans[..i]);
+            return Err((Some(plan), e));
         }
     }
-    if let Err(e) = reserved.confirm(&alive) {
-        plans.iter().rev().for_each(|made| undo(host, made));
-        return Err((plans.first(), e));
-    }
-    for plan in plans {
-        log::info!("{}: created device {} of type {}", plan.place.name(), plan.uuid, plan.type_id);
-    }
-    let found = plans.iter().filter_map(|plan| devices::by_uuid(host, &plan.uuid).transpose());
-    found.collect::<Result<Vec<Device>>>().map_err(|e| (None, e))
+    let finish = || {
+        let mut known = KnownParents::new(&*host.sysfs);
+        let made = plans.iter().map(|plan| find_made(host, &*bus, plan, &mut known));
+        let devices = made.collect::<Result<Vec<Device>>>()?;
+        reserved.confirm(&alive)?;
+        Ok(devices)
+    };
+    finish().map_err(|e| {
+        take_back(host, plans);
+        (None, e)
+    })
 }
 
-fn check(host: &Host, plan: &Plan, fresh: &[Uuid]) -> Result<()> {
-    let (layout, dir) = plan.open(host)?;
+/// A parent is there, so the bus is; unless the driver is just going.
+fn open_bus(host: &Host) -> Result<Box<dyn Dir>> {
+    devices::open_devices(host)?.ok_or_else(|| Error::io("open", DEVICES, Errno::NOENT))
+}
+
+fn prepare(plan: &Plan, group: Option<u32>) -> Result<Box<dyn Prepared + '_>> {
+    plan.layout.prepare(&*plan.dir, &plan.request(group)).map_err(|e| e.of(&plan.place.name()))
+}
+
+fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {
     // Any number stands for the one that will be found.
     let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
-    layout.check(&*dir, &plan.request(group)).map_err(|e| e.of(&plan.place.name()))
+    plan.layout.check(&*plan.dir, &plan.request(group)).map_err(|e| e.of(&plan.place.name()))
 }
 
 /// One device: what the kernel must see, then everything until it can be used. Leaves nothing behind when it fails.
-fn make(host: &Host, plan: &Plan, group: Option<u32>) -> Result<()> {
-    let (layout, dir) = plan.open(host)?;
-    layout.create(&*dir, &plan.request(group))?;
+fn make(host: &Host, plan: &Plan, ready: Box<dyn Prepared + '_>) -> Result<()> {
+    let named = |e: Error| e.of(&plan.place.name());
+    ready.commit().map_err(named)?;
     let finish = || {
-        ready::wait_ready(host, &plan.place, &plan.uuid)?;
+        ready::wait_ready(host, plan.layout, &*plan.dir, &plan.uuid)?;
         attrs::apply(host, &format!("{}/{}", plan.place.syspath, plan.uuid), &plan.def.attributes)
     };
-    finish().inspect_err(|_| undo(host, plan))
+    finish().inspect_err(|_| undo(host, plan)).map_err(named)
+}
+
+fn find_made(host: &Host, bus: &dyn Dir, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
+    known.add_place(&plan.place);
+    devices::on_bus(host, bus, &plan.uuid, known).ok_or_else(|| {
+        let message = format!("device {} was destroyed by somebody else as soon as it was made", plan.uuid);
+        Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
+    })
+}
+
+/// In reverse, as whoever made them one by one would.
+fn take_back(host: &Host, made: &[Plan]) {
+    made.iter().rev().for_each(|plan| undo(host, plan));
 }
 
 /// Takes a device back that the caller never saw.

@@ -36,6 +36,14 @@ impl<'a> KnownParents<'a> {
         self.parents.insert(parent.syspath.clone(), Some(Rc::new(bare)));
     }
 
+    /// The parent at a place that is known already.
+    pub(super) fn add_place(&mut self, place: &Place) {
+        if !self.parents.contains_key(&place.syspath) {
+            let read = read_parent(self.sysfs, place, false).ok().map(Rc::new);
+            self.parents.insert(place.syspath.clone(), read);
+        }
+    }
+
     fn at(&mut self, syspath: &str) -> Option<Rc<Parent>> {
         if let Some(known) = self.parents.get(syspath) {
             return known.clone();
@@ -72,7 +80,8 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
         return Ok(Vec::new());
     }
     let facts = host.runtime.all();
-    let mut devices: Vec<Device> = uuids.iter().filter_map(|uuid| read(&*dir, uuid, facts.get(uuid), known)).collect();
+    let mut devices: Vec<Device> =
+        uuids.iter().filter_map(|uuid| read(&*dir, uuid, syspath(&*dir, uuid)?, facts.get(uuid), known)).collect();
     devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
     Ok(devices)
 }
@@ -80,14 +89,17 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
 /// The device of this UUID, where there is one.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     let Some(dir) = open_devices(host)? else { return Ok(None) };
-    if dir.link(&uuid.to_string()).is_err() {
-        return Ok(None);
-    }
+    Ok(on_bus(host, &*dir, uuid, &mut KnownParents::new(&*host.sysfs)))
+}
+
+/// The same with the bus open already.
+pub(super) fn on_bus(host: &Host, bus: &dyn Dir, uuid: &Uuid, known: &mut KnownParents<'_>) -> Option<Device> {
+    let syspath = syspath(bus, uuid)?;
     let facts = host.runtime.get(uuid).unwrap_or_else(|e| {
         log::warn!("{e}");
         None
     });
-    Ok(read(&*dir, uuid, facts.as_ref(), &mut KnownParents::new(&*host.sysfs)))
+    read(bus, uuid, syspath, facts.as_ref(), known)
 }
 
 /// The device of this name: the one its creator gave, or the one that every device has.
@@ -127,9 +139,8 @@ pub(super) fn open_devices(host: &Host) -> Result<Option<Box<dyn Dir>>> {
 }
 
 /// The inode number that tells this device from every other that had or will have its UUID.
-pub(super) fn ino(host: &Host, uuid: &Uuid) -> Option<u64> {
-    let dir = host.sysfs.open(DEVICES).ok()?;
-    dir.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
+pub(super) fn ino(bus: &dyn Dir, uuid: &Uuid) -> Option<u64> {
+    bus.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
 }
 
 /// Where a device is: its path.
@@ -137,9 +148,14 @@ pub(super) fn syspath(bus: &dyn Dir, uuid: &Uuid) -> Option<String> {
     resolve(bus.path(), &bus.link(&uuid.to_string()).ok()?)
 }
 
-fn read(bus: &dyn Dir, uuid: &Uuid, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Option<Device> {
+fn read(
+    bus: &dyn Dir,
+    uuid: &Uuid,
+    syspath: String,
+    facts: Option<&Facts>,
+    known: &mut KnownParents<'_>,
+) -> Option<Device> {
     let name = uuid.to_string();
-    let syspath = syspath(bus, uuid)?;
     let Some(parent) = known.at(dirname(&syspath)) else {
         log::warn!("{DEVICES}/{name}: left out, its parent cannot be read");
         return None;

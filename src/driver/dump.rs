@@ -112,8 +112,10 @@ impl Conn {
             }
         }
         taken.devices();
+        let bus = sysfs.open(DEVICES).ok();
+        let ino = |uuid: &uuid::Uuid| super::devices::ino(bus.as_deref()?, uuid);
         for (uuid, facts) in self.host.runtime.all() {
-            if super::devices::ino(&self.host, &uuid).is_some_and(|ino| facts.are_of(ino)) {
+            if ino(&uuid).is_some_and(|ino| facts.are_of(ino)) {
                 // Inode numbers are of this boot of this kernel.
                 let portable = serde_json::to_vec(&Facts { ino: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);

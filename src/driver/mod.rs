@@ -113,7 +113,12 @@ impl Conn {
                 .clone(),
             uri::Target::Dump { path } => dump::replay(&path)?,
         };
-        Ok(Conn { host: Arc::new(Host { sysfs, runtime, owner: Mutex::new(None) }) })
+        Ok(Conn::on(sysfs, runtime))
+    }
+
+    /// A connection to a host that the caller has made: for tests, which hold on to its kernel.
+    pub fn on(sysfs: Arc<dyn Sysfs>, runtime: Arc<Runtime>) -> Conn {
+        Conn { host: Arc::new(Host { sysfs, runtime, owner: Mutex::new(None) }) }
     }
 
     fn request(&self) -> Request<'_> {

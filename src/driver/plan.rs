@@ -7,15 +7,17 @@ use uuid::Uuid;
 use super::{CreateFlags, Host, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::types::{Depth, read_one, read_types};
-use crate::layout::{CreateRequest, Layout, TYPES, bus};
+use crate::layout::{CreateRequest, Layout, TYPES, bus, open_parent};
 use crate::model::{DeviceDef, Type};
 use crate::store::Facts;
 use crate::sysfs::Dir;
 
 /// One device about to be made.
-#[derive(Debug)]
 pub(super) struct Plan {
     pub(super) place: bus::Place,
+    pub(super) layout: &'static dyn Layout,
+    /// The parent, open.
+    pub(super) dir: Box<dyn Dir>,
     pub(super) type_id: String,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
@@ -40,15 +42,10 @@ impl Plan {
         }
     }
 
-    /// The open parent and its layout.
-    pub(super) fn open(&self, host: &Host) -> Result<(&'static dyn Layout, Box<dyn Dir>)> {
-        crate::layout::open_parent(&*host.sysfs, &self.place.syspath).map_err(|e| e.of(&self.place.name()))
-    }
-
-    /// The type as it is now, for what the plan of a group needs to know of it.
-    pub(super) fn requires_group(&self, host: &Host) -> Result<bool> {
-        let (layout, dir) = self.open(host)?;
-        let kind = read_one(&*dir, layout, &self.type_id).map_err(|errno| Error::io("read", dir.path(), errno))?;
+    /// Does the type want a group now?
+    pub(super) fn requires_group(&self) -> Result<bool> {
+        let kind = read_one(&*self.dir, self.layout, &self.type_id);
+        let kind = kind.map_err(|errno| Error::io("read", self.dir.path(), errno))?;
         Ok(kind.is_some_and(|kind| kind.requires_group))
     }
 }
@@ -59,19 +56,24 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
     if let Some(name) = &def.name {
         refuse_node_name(host, name)?;
     }
-    let (place, type_id) = match &def.parent {
-        Some(parent) => {
-            let place = bus::find(&*host.sysfs, parent)?;
-            let type_id = find_type(host, &place, &def.type_id)?;
-            (place, type_id)
-        }
-        None => choose_parent(host, &def.type_id, flags)?,
+    let (place, chosen) = match &def.parent {
+        Some(parent) => (bus::find(&*host.sysfs, parent)?, None),
+        None => choose_parent(host, &def.type_id, flags).map(|(place, type_id)| (place, Some(type_id)))?,
     };
-    Ok(Plan { place, type_id, uuid: def.uuid.unwrap_or_else(Uuid::new_v4), def })
+    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
+    let type_id = match chosen {
+        Some(type_id) => type_id,
+        None => find_type(&*dir, &place, &def.type_id)?,
+    };
+    Ok(Plan { place, layout, dir, type_id, uuid: def.uuid.unwrap_or_else(Uuid::new_v4), def })
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either.
 fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
+    // Node names have an underscore and addresses a colon; the search for any other name is spared.
+    if !name.contains(['_', ':']) {
+        return Ok(());
+    }
     match bus::find(&*host.sysfs, name) {
         Ok(place) => {
             let message = format!("the name '{name}' is taken by the parent {}; choose another", place.name());
@@ -82,13 +84,12 @@ fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
 }
 
 /// The id of the type that the request names by id or by name.
-fn find_type(host: &Host, place: &bus::Place, wanted: &str) -> Result<String> {
-    let open = |errno| Error::io("open", &place.syspath, errno).of(&place.name());
-    let dir = host.sysfs.open(&place.syspath).map_err(open)?;
-    if crate::model::name::is_component(wanted) && dir.meta(&format!("{TYPES}/{wanted}")).is_ok() {
+fn find_type(parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
+    if crate::model::name::is_component(wanted) && parent.meta(&format!("{TYPES}/{wanted}")).is_ok() {
         return Ok(wanted.to_owned());
     }
-    let (_, types) = read_types(&*dir, Depth::Alike).map_err(open)?;
+    let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
+    let (_, types) = read_types(parent, Depth::Alike).map_err(failed)?;
     match types.iter().find(|kind| kind.answers_to(wanted)) {
         Some(kind) => Ok(kind.id.clone()),
         None => Err(no_type(&place.name(), wanted, &types)),

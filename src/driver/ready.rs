@@ -2,6 +2,7 @@
 //! Waits until the kernel has finished what it was asked to do. With the merged kernel it always has when the write
 //! returns, so the common case is a single look.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -9,8 +10,8 @@ use uuid::Uuid;
 
 use super::Host;
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::bus::{Place, link_name};
-use crate::layout::{Layout, open_parent};
+use crate::layout::Layout;
+use crate::layout::bus::link_name;
 use crate::sysfs::Dir;
 
 /// How long a device may take to come or go.
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NODE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a new device has come.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Absent,
     NoGroup,
@@ -45,23 +46,26 @@ pub(super) fn wait_until(host: &Host, patience: Duration, mut done: impl FnMut()
 }
 
 /// The device has its folder, and where the layout has them its IOMMU group and the group's node.
-pub(super) fn wait_ready(host: &Host, place: &Place, uuid: &Uuid) -> Result<()> {
-    let (layout, parent) = open_parent(&*host.sysfs, &place.syspath)?;
+pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
     let name = uuid.to_string();
-    let look = || progress(host, layout, &*parent, &name);
-    if wait_until(host, PATIENCE, || matches!(look(), Progress::NoNode | Progress::Ready))? {
-        if !wait_until(host, NODE_PATIENCE, || look() == Progress::Ready)? {
-            log::warn!("{}/{name}: its node under /dev/vfio is not visible here", place.syspath);
+    let seen = Cell::new(Progress::Absent);
+    let look = |enough: &[Progress]| {
+        seen.set(progress(host, layout, parent, &name));
+        enough.contains(&seen.get())
+    };
+    if wait_until(host, PATIENCE, || look(&[Progress::NoNode, Progress::Ready]))? {
+        if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&[Progress::Ready]))? {
+            log::warn!("{}/{name}: its node under /dev/vfio is not visible here", parent.path());
         }
         return Ok(());
     }
-    let what = match look() {
+    let what = match seen.get() {
         Progress::Absent => "the kernel took the request, but there is no device",
         _ => "the device came without an iommu_group",
     };
     let message =
         format!("{what} after {} s; look at the kernel's log for what the vendor driver says", PATIENCE.as_secs());
-    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", place.syspath)))
+    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", parent.path())))
 }
 
 fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Progress {

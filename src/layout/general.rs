@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::{
-    CreateRequest, Layout, Marks, TYPES, check_group, check_instances, no_params, open_type, write_create, write_remove,
+    CreateRequest, Layout, Marks, Prepared, SingleWrite, TYPES, check_group, check_instances, no_params, open_type,
+    write_remove,
 };
 use crate::error::Result;
 use crate::model::LayoutKind;
@@ -31,10 +32,10 @@ impl Layout for General {
         check(&*open_type(parent, request.type_id)?, request)
     }
 
-    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
         check(&*kind, request)?;
-        write_create(&*kind, request)
+        Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
     fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {

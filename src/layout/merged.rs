@@ -4,7 +4,8 @@
 use uuid::Uuid;
 
 use super::{
-    CreateRequest, Layout, Marks, TYPES, check_instances, no_group, no_params, open_type, write_create, write_remove,
+    CreateRequest, Layout, Marks, Prepared, SingleWrite, TYPES, check_instances, no_group, no_params, open_type,
+    write_remove,
 };
 use crate::error::Result;
 use crate::model::LayoutKind;
@@ -26,10 +27,10 @@ impl Layout for Merged {
         check(&*open_type(parent, request.type_id)?, request)
     }
 
-    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
         check(&*kind, request)?;
-        write_create(&*kind, request)
+        Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
     fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {

@@ -51,8 +51,9 @@ pub trait Layout: Sync {
     /// Refuses what this parent's type cannot do, and writes nothing.
     fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()>;
 
-    /// Checks, then makes the device: the sequence that the kernel must see, and nothing else.
-    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()>;
+    /// Checks the same, and keeps it so: from here until the result is committed or dropped no other libmdev creates
+    /// where it would get in the way. Writes nothing.
+    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
     /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open.
     fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()>;
@@ -66,6 +67,24 @@ pub trait Layout: Sync {
     /// Files of a device that say what group and parameters it was made with, where the vendor shows them.
     fn shows_creation(&self) -> bool {
         false
+    }
+}
+
+/// A device that can be made now.
+pub trait Prepared {
+    /// Makes it: the writes that the kernel must see, and nothing else.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// Layouts whose create is a single write.
+struct SingleWrite<'a> {
+    kind: Box<dyn Dir>,
+    request: CreateRequest<'a>,
+}
+
+impl Prepared for SingleWrite<'_> {
+    fn commit(self: Box<Self>) -> Result<()> {
+        write_create(&*self.kind, &self.request)
     }
 }
 

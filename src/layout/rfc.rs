@@ -5,12 +5,12 @@
 use uuid::Uuid;
 
 use super::{
-    CreateRequest, Layout, Marks, check_group, check_instances, lock_type, no_params, open_type, write_create,
-    write_remove,
+    CreateRequest, Layout, Marks, Prepared, check_group, check_instances, lock_type, no_params, open_type,
+    write_create, write_remove,
 };
 use crate::error::{Error, Result};
 use crate::model::LayoutKind;
-use crate::sysfs::{Dir, Errno};
+use crate::sysfs::{Dir, Errno, Guard};
 
 /// A write of no bytes never reaches the driver; `echo ""` is this.
 const CLEAR: &[u8] = b"\n";
@@ -31,26 +31,11 @@ impl Layout for Rfc {
         check(&*open_type(parent, request.type_id)?, request).map(drop)
     }
 
-    fn create(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
-        let _others_wait = lock_type(&*kind)?;
-        if !check(&*kind, request)? {
-            return write_create(&*kind, request);
-        }
-        // Without parameters of our own, those of a creator that was killed half-way must not become ours.
-        let params = request.params.map_or(CLEAR, str::as_bytes);
-        let set = write_params(&*kind, params);
-        let result = set.and_then(|()| write_create(&*kind, request));
-        if request.params.is_some() {
-            // Also when the create failed, and even when setting them did: the driver may have taken part of them.
-            match write_params(&*kind, CLEAR) {
-                Ok(()) => {}
-                // The parent went away, and its parameters with it.
-                Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
-                Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
-            }
-        }
-        result
+        let lock = lock_type(&*kind)?;
+        let has_params = check(&*kind, request)?;
+        Ok(Box::new(Locked { kind, request: *request, has_params, _others_wait: lock }))
     }
 
     fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
@@ -67,6 +52,36 @@ impl Layout for Rfc {
 
     fn shows_creation(&self) -> bool {
         true
+    }
+}
+
+/// A type that is ours until this is dropped.
+struct Locked<'a> {
+    kind: Box<dyn Dir>,
+    request: CreateRequest<'a>,
+    has_params: bool,
+    _others_wait: Box<dyn Guard>,
+}
+
+impl Prepared for Locked<'_> {
+    fn commit(self: Box<Self>) -> Result<()> {
+        if !self.has_params {
+            return write_create(&*self.kind, &self.request);
+        }
+        // Without parameters of our own, those of a creator that was killed half-way must not become ours.
+        let params = self.request.params.map_or(CLEAR, str::as_bytes);
+        let set = write_params(&*self.kind, params);
+        let result = set.and_then(|()| write_create(&*self.kind, &self.request));
+        if self.request.params.is_some() {
+            // Also when the create failed, and even when setting them did: the driver may have taken part of them.
+            match write_params(&*self.kind, CLEAR) {
+                Ok(()) => {}
+                // The parent went away, and its parameters with it.
+                Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
+                Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
+            }
+        }
+        result
     }
 }
 

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Every step of a create and of a destroy fails in turn, in every way. Whatever happens: nothing half-made stays, the
+//! parameters do not leak into the next device, nothing is remembered of what is not there, and the next request works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags};
+use mdev::error::ErrorCode;
+use mdev::store::Runtime;
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{Op, SimHost, default_host};
+
+const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
+const TYPE: &str = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11";
+const ERRNOS: [Errno; 6] = [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::INTR, Errno::NOENT, Errno::NODEV];
+
+fn xml(params: &str, uuid: &str) -> Vec<u8> {
+    format!(
+        "<device><name>n</name><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/>\
+         <group>1</group><params>{params}</params>{uuid}</capability></device>"
+    )
+    .into_bytes()
+}
+
+struct Lab {
+    sim: SimHost,
+    runtime: Arc<Runtime>,
+    conn: Conn,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let sim = default_host();
+        let runtime = Arc::new(Runtime::memory([]));
+        let conn = Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime));
+        Lab { sim, runtime, conn }
+    }
+
+    fn create(&self) -> Result<(), mdev::error::Error> {
+        let xml = xml("mine=1", &format!("<uuid>{UUID}</uuid>"));
+        self.conn.create_xml(&xml, CreateFlags::empty()).map(drop)
+    }
+
+    fn devices(&self) -> usize {
+        self.conn.list(ListFlags::DEVICES).unwrap().len()
+    }
+
+    /// Runs `request` with its n-th operation failing; how many operations there were.
+    fn with_failure<T>(&self, nth: usize, errno: Errno, request: impl FnOnce() -> T) -> (T, usize) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let hook = move |_: Op, _: &str| (counter.fetch_add(1, Ordering::Relaxed) == nth).then_some(errno);
+        self.sim.set_hook(Some(Arc::new(hook)));
+        let result = request();
+        self.sim.set_hook(None);
+        (result, count.load(Ordering::Relaxed))
+    }
+
+    /// The next create of somebody else, without parameters, is clean.
+    fn next_is_clean(&self, step: &str) {
+        let theirs = self.conn.create_xml(
+            b"<device><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/></capability></device>",
+            CreateFlags::empty(),
+        );
+        let theirs = theirs.unwrap_or_else(|e| panic!("after {step}: {e}"));
+        assert_eq!(theirs.attr("params").unwrap(), "", "after {step}");
+        theirs.destroy(DestroyFlags::empty()).unwrap();
+    }
+}
+
+#[test]
+fn every_step_of_a_create_can_fail() {
+    let steps = {
+        let lab = Lab::new();
+        let (made, steps) = lab.with_failure(usize::MAX, Errno::IO, || lab.create());
+        made.unwrap();
+        steps
+    };
+    assert!(steps > 10, "the hook sees the create: {steps}");
+    let (mut failed, mut tolerated) = (0, 0);
+    for nth in 0..steps {
+        for errno in ERRNOS {
+            let lab = Lab::new();
+            let before = lab.devices();
+            let (result, _) = lab.with_failure(nth, errno, || lab.create());
+            let step = format!("step {nth} with {errno:?}: {result:?}");
+            match result {
+                Ok(()) => {
+                    tolerated += 1;
+                    assert_eq!(lab.devices(), before + 1, "{step}");
+                    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().attr("params").unwrap(), "mine=1", "{step}");
+                    lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+                }
+                Err(e) => {
+                    failed += 1;
+                    assert_eq!(lab.devices(), before, "{step}");
+                    assert!(e.errno > 0 && e.message.len() > 10, "{step}");
+                }
+            }
+            assert!(lab.runtime.all().is_empty(), "{step}");
+            lab.next_is_clean(&step);
+            lab.create().unwrap_or_else(|e| panic!("{step}: {e}"));
+        }
+    }
+    // What only decorates the result may fail; what makes the device may not.
+    assert!(failed >= 60 && tolerated >= 20, "{failed} failed, {tolerated} did not matter");
+}
+
+#[test]
+fn every_step_of_a_destroy_can_fail() {
+    let mut nth = 0;
+    loop {
+        for errno in ERRNOS {
+            let lab = Lab::new();
+            let before = lab.devices();
+            lab.create().unwrap();
+            let (result, steps) = lab.with_failure(nth, errno, || lab.conn.destroy_uuid(UUID, DestroyFlags::empty()));
+            if nth >= steps {
+                assert!(nth > 4, "the hook sees the destroy");
+                return;
+            }
+            if result.is_err() {
+                // Whole, or gone: one more attempt tells, and leaves nothing.
+                match lab.conn.destroy_uuid(UUID, DestroyFlags::empty()) {
+                    Ok(()) => {}
+                    Err(e) => assert_eq!(e.code, ErrorCode::NoNode, "step {nth} with {errno:?}: {result:?}"),
+                }
+            }
+            assert_eq!(lab.devices(), before, "step {nth} with {errno:?}");
+            lab.create().unwrap();
+        }
+        nth += 1;
+    }
+}
+
+#[test]
+fn the_error_names_the_step() {
+    for (op, file, errno) in [
+        (Op::Read, "/11/max_instances", Errno::IO),
+        (Op::Write, "/11/params", Errno::INVAL),
+        (Op::Write, "/11/create", Errno::IO),
+        (Op::Lock, "/11", Errno::INTR),
+    ] {
+        let lab = Lab::new();
+        lab.sim.fail_next(op, file, errno, 1);
+        let e = lab.create().unwrap_err();
+        assert_eq!(e.errno, errno.raw_os_error(), "{file}: {e}");
+        assert!(e.message.contains(file) && e.message.starts_with("pci_0000_86_00_0: "), "{file}: {e}");
+        assert!(e.path.as_deref().is_some_and(|path| path.ends_with(file)), "{e:?}");
+    }
+}
+
+#[test]
+fn the_proposals_sequence_and_nothing_else() {
+    let lab = Lab::new();
+    lab.sim.start_log();
+    lab.create().unwrap();
+    let log = lab.sim.take_log();
+    let in_type = |path: &str| path.contains("/mdev_supported_types/11/");
+    let locked = log.iter().position(|entry| entry.op == Op::Lock).expect("the type is locked");
+    let sequence: Vec<(Op, &str, Option<&[u8]>)> = log[locked..]
+        .iter()
+        .filter(|entry| matches!(entry.op, Op::Read | Op::Write) && in_type(&entry.path))
+        .map(|entry| (entry.op, entry.path.rsplit('/').next().unwrap(), entry.value.as_deref()))
+        .filter(|(_, file, _)| *file != "requires_group" && *file != "device_api")
+        .collect();
+    let create = format!("{UUID}:1");
+    assert_eq!(
+        sequence,
+        [
+            (Op::Read, "max_instances", None),
+            (Op::Write, "params", Some(&b"mine=1"[..])),
+            (Op::Write, "create", Some(create.as_bytes())),
+            (Op::Write, "params", Some(&b"\n"[..])),
+        ]
+    );
+    assert_eq!(lab.sim.params_set(TYPE).unwrap(), "");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_any_write() {
+    let request = |body: &str| {
+        format!("<device><parent>0000:86:00.0</parent><capability type='mdev'>{body}</capability></device>")
+            .into_bytes()
+    };
+    for (body, code) in [
+        ("<type id='13'/><params>a=1</params>", ErrorCode::ParamsNotSupported),
+        ("<type id='13'/><group>1</group>", ErrorCode::GroupNotSupported),
+        ("<type id='14'/>", ErrorCode::NoType),
+    ] {
+        let lab = Lab::new();
+        lab.sim.start_log();
+        let e = lab.conn.create_xml(&request(body), CreateFlags::empty()).unwrap_err();
+        assert_eq!(e.code, code, "{body}: {e}");
+        assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write), "{body}");
+    }
+    // Types share the card: with 12 filled up, nothing is left of 11 either.
+    let lab = Lab::new();
+    while lab.conn.create_xml(&request("<type id='12'/>"), CreateFlags::empty()).is_ok() {}
+    lab.sim.start_log();
+    let e = lab.create().unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{e}");
+    assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write));
+}
+
+#[test]
+fn a_device_in_use_is_left_alone() {
+    let lab = Lab::new();
+    lab.create().unwrap();
+    lab.sim.set_in_use(UUID, true).unwrap();
+    lab.sim.start_log();
+    let e = lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+    assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write));
+    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().name(), "n");
+    lab.sim.set_in_use(UUID, false).unwrap();
+    lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+}
+
+#[test]
+fn a_create_that_makes_nothing_is_told() {
+    let lab = Lab::new();
+    lab.sim.swallow_next_create();
+    let e = lab.create().unwrap_err();
+    assert_eq!(e.code, ErrorCode::NotReady, "{e}");
+    assert!(lab.runtime.all().is_empty());
+    lab.create().unwrap();
+}
