@@ -141,7 +141,9 @@ impl Conn {
             for place in bus::places(&*self.host.sysfs) {
                 match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
                     Ok(parent) => {
-                        known.add(&parent);
+                        if kinds.contains(ListFlags::DEVICES) {
+                            known.add(&parent);
+                        }
                         nodes.push(Node::parent(self.clone(), parent));
                     }
                     Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),

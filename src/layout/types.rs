@@ -33,18 +33,22 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
     let mut files: Option<Vec<String>> = None;
+    let mut path = String::new();
     dir.list(&mut |id, kind| {
         if kind != EntryKind::Dir {
             return;
         }
-        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files));
+        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files, &mut path));
         types.extend(alike.or_else(|| read_type(&*dir, id)));
         if depth == Depth::Alike && files.is_none() {
             files = types.first().and_then(|first| merged_files(parent, first));
         }
     })?;
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    let layout = super::detect(&Seen { parent, types: &types });
+    let layout = match files {
+        Some(_) => super::of_kind(LayoutKind::Mdev),
+        None => super::detect(&Seen { parent, types: &types }),
+    };
     for kind in &mut types {
         kind.available_instances = available(kind, layout.kind().instances_attr(), dir.path());
     }
@@ -61,14 +65,16 @@ fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<String>> {
     Some(MERGED_FILES.into_iter().chain(others).map(str::to_owned).collect())
 }
 
-/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look.
-fn read_alike(types: &dyn Dir, id: &str, files: &[String]) -> Option<Type> {
+/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look. `path` is room to
+/// work in.
+fn read_alike(types: &dyn Dir, id: &str, files: &[String], path: &mut String) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
-    let mut path = format!("{id}/");
     for name in files {
-        path.truncate(id.len() + 1);
-        path.push_str(name);
-        take_attribute(types, &path, name, &mut kind);
+        path.clear();
+        for part in [id, "/", name] {
+            path.push_str(part);
+        }
+        take_attribute(types, path, name, &mut kind);
     }
     if kind.name.is_none() && kind.attributes.is_empty() {
         return None;

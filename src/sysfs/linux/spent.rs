@@ -37,7 +37,7 @@ impl Spent {
         let full = {
             let mut fds = self.fds.lock().unwrap_or_else(PoisonError::into_inner);
             fds.push(fd);
-            (fds.len() >= BATCH).then(|| std::mem::take(&mut *fds))
+            (fds.len() >= BATCH).then(|| std::mem::replace(&mut *fds, Vec::with_capacity(BATCH)))
         };
         if let Some(fds) = full {
             close(fds);
@@ -62,22 +62,17 @@ impl Drop for Spent {
 fn close(mut fds: Vec<OwnedFd>) {
     let Some(closer) = RANGE_CLOSER.get() else { return };
     fds.sort_unstable_by_key(AsRawFd::as_raw_fd);
-    let mut run: Vec<OwnedFd> = Vec::new();
-    for fd in fds {
-        if run.last().is_some_and(|last| last.as_raw_fd() + 1 != fd.as_raw_fd()) {
-            close_run(std::mem::take(&mut run), *closer);
-        }
-        run.push(fd);
-    }
-    close_run(run, *closer);
-}
-
-fn close_run(run: Vec<OwnedFd>, closer: RangeCloser) {
-    let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
-    if run.len() > 1 && closer(first.as_raw_fd(), last.as_raw_fd()) {
-        // They are closed already; dropping them would close whoever has the numbers now.
-        for fd in run {
-            let _ = fd.into_raw_fd();
+    while !fds.is_empty() {
+        // The run at the end, which can be taken off without moving the rest.
+        let raw = |i: usize| fds[i].as_raw_fd();
+        let start = (1..fds.len()).rev().find(|i| raw(i - 1) + 1 != raw(*i)).unwrap_or(0);
+        let (first, last) = (raw(start), raw(fds.len() - 1));
+        let closed = first != last && closer(first, last);
+        for fd in fds.drain(start..) {
+            if closed {
+                // Dropping it would close whoever has the number now.
+                let _ = fd.into_raw_fd();
+            }
         }
     }
 }
