@@ -20,8 +20,8 @@ fn address(text: &str) -> PciAddress {
     text.parse().expect("an address")
 }
 
-fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+fn pairs<K: From<String>>(list: &[(&str, &str)]) -> Vec<(K, String)> {
+    list.iter().map(|(k, v)| (k.to_string().into(), v.to_string())).collect()
 }
 
 /// A PCI parent; `at` is also its sysfs name.
@@ -55,8 +55,8 @@ fn other(subsystem: &str, sysname: &str, syspath: &str, types: Vec<Type>) -> Par
 /// A type of the merged kernel interface.
 fn mdev_type(id: &str, name: Option<&str>, api: Option<&str>, available: Option<u32>) -> Type {
     let mut attributes = Vec::new();
-    attributes.extend(available.map(|n| ("available_instances".to_owned(), n.to_string())));
-    attributes.extend(api.map(|a| ("device_api".to_owned(), a.to_owned())));
+    attributes.extend(available.map(|n| ("available_instances".into(), n.to_string())));
+    attributes.extend(api.map(|a| ("device_api".into(), a.to_owned())));
     Type {
         id: id.to_owned(),
         name: name.map(str::to_owned),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
@@ -32,7 +33,7 @@ pub enum Depth {
 pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
-    let mut files: Option<Vec<String>> = None;
+    let mut files: Option<Vec<Cow<'static, str>>> = None;
     let mut path = String::new();
     dir.list(&mut |id, kind| {
         if kind != EntryKind::Dir {
@@ -56,22 +57,22 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
 }
 
 /// The files to read of every other type, when the first one shows the merged kernel.
-fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<String>> {
+fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<Cow<'static, str>>> {
     let seen = Seen { parent, types: std::slice::from_ref(first) };
     if first.device_api.is_none() || super::detect(&seen).kind() != LayoutKind::Mdev {
         return None;
     }
-    let others = first.attributes.iter().map(|(name, _)| name.as_str()).filter(|name| !MERGED_FILES.contains(name));
-    Some(MERGED_FILES.into_iter().chain(others).map(str::to_owned).collect())
+    let others = first.attributes.iter().map(|(name, _)| name).filter(|name| !MERGED_FILES.contains(&name.as_ref()));
+    Some(MERGED_FILES.into_iter().map(Cow::Borrowed).chain(others.cloned()).collect())
 }
 
 /// A type by the names of its files. `None`: not one of them is there, which asks for a closer look. `path` is room to
 /// work in.
-fn read_alike(types: &dyn Dir, id: &str, files: &[String], path: &mut String) -> Option<Type> {
+fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], path: &mut String) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
     for name in files {
         path.clear();
-        for part in [id, "/", name] {
+        for part in [id, "/", name.as_ref()] {
             path.push_str(part);
         }
         take_attribute(types, path, name, &mut kind);
@@ -119,7 +120,9 @@ fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), ..Type::default() };
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
-            take_attribute(&*dir, name, name, &mut kind);
+            let known = MERGED_FILES.into_iter().find(|known| *known == name);
+            let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+            take_attribute(&*dir, name, &owned, &mut kind);
         }
     });
     if let Err(errno) = listed {
@@ -135,11 +138,11 @@ fn sort_attributes(kind: &mut Type) {
 }
 
 /// Reads the file `name`, which is at `path` below `dir`.
-fn take_attribute(dir: &dyn Dir, path: &str, name: &str, kind: &mut Type) {
+fn take_attribute(dir: &dyn Dir, path: &str, name: &Cow<'static, str>, kind: &mut Type) {
     if name == "params" {
         kind.has_params = true;
     }
-    if WRITE_ONLY.contains(&name) {
+    if WRITE_ONLY.contains(&name.as_ref()) {
         return;
     }
     let text = match read_text(dir, path) {
@@ -151,7 +154,7 @@ fn take_attribute(dir: &dyn Dir, path: &str, name: &str, kind: &mut Type) {
             return;
         }
     };
-    match name {
+    match name.as_ref() {
         "name" => {
             kind.name = Some(text).filter(|name| !name.is_empty());
             return;
@@ -161,7 +164,7 @@ fn take_attribute(dir: &dyn Dir, path: &str, name: &str, kind: &mut Type) {
         "requires_group" => kind.requires_group = text.trim() != "0",
         _ => {}
     }
-    kind.attributes.push((name.to_owned(), text));
+    kind.attributes.push((name.clone(), text));
 }
 
 fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A parent device and the types that it can create.
 
+use std::borrow::Cow;
+
 use super::address::PciAddress;
 
 /// The generations of the kernel interface.
@@ -54,7 +56,7 @@ pub struct Type {
     /// The type takes a parameter string before create.
     pub has_params: bool,
     /// Every readable regular file but `name`, in the order in which it is dumped.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Type {
