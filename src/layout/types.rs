@@ -75,7 +75,7 @@ fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], path: &mut
         for part in [id, "/", name.as_ref()] {
             path.push_str(part);
         }
-        take_attribute(types, path, name, &mut kind);
+        take_attribute(types, path, name.clone(), &mut kind);
     }
     if kind.name.is_none() && kind.attributes.is_empty() {
         return None;
@@ -122,7 +122,7 @@ fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
         if entry == EntryKind::File {
             let known = MERGED_FILES.into_iter().find(|known| *known == name);
             let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-            take_attribute(&*dir, name, &owned, &mut kind);
+            take_attribute(&*dir, name, owned, &mut kind);
         }
     });
     if let Err(errno) = listed {
@@ -138,7 +138,7 @@ fn sort_attributes(kind: &mut Type) {
 }
 
 /// Reads the file `name`, which is at `path` below `dir`.
-fn take_attribute(dir: &dyn Dir, path: &str, name: &Cow<'static, str>, kind: &mut Type) {
+fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type) {
     if name == "params" {
         kind.has_params = true;
     }
@@ -164,7 +164,7 @@ fn take_attribute(dir: &dyn Dir, path: &str, name: &Cow<'static, str>, kind: &mu
         "requires_group" => kind.requires_group = text.trim() != "0",
         _ => {}
     }
-    kind.attributes.push((name.clone(), text));
+    kind.attributes.push((name, text));
 }
 
 fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
