@@ -54,8 +54,9 @@ static void *slot(size_t i)
 
 static void table_is_negotiated(get_fn *get)
 {
-	/* What a caller compiled against a table that ended after close() would hold. */
-	const size_t old = offsetof(struct mdev_driver, num_of_devices);
+	/* A table that ended after close(). Volatile: the compiler would see it as too small, and is not what is tested. */
+	volatile size_t end = offsetof(struct mdev_driver, num_of_devices);
+	const size_t old = end;
 	struct mdev_driver *copy;
 
 	T_OK(get(0, sizeof(*drv)) == NULL);
@@ -106,7 +107,9 @@ static void later_members_are_null(void)
 	T_OK(!MDEV_DRIVER_HAS(drv, event_unref));
 	for (i = 0; i < SLOTS; i++)
 		there += slot(i) != NULL;
-	T_INT(there, SLOTS - 14);
+	/* What is missing cannot be called below. */
+	if (!T_INT(there, SLOTS - 14))
+		exit(t_done());
 }
 
 static void names_are_listed(struct mdev_conn *conn)
