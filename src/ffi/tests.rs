@@ -1,1 +1,339 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+//! What C programs cannot easily test of the C layer: panics, threads that end, logs in the midst of things, the table's
+//! shape. The rest is tested by C programs.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::offset_of;
+use std::process::Command;
+use std::ptr::null_mut;
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+
+use super::conn::*;
+use super::device::*;
+use super::driver_table::*;
+use super::errors::*;
+use super::handle::{Object, borrow};
+use super::log::*;
+use super::{guard, strings};
+use crate::error::{Error, ErrorCode, Result};
+
+/// The message of this thread's error, if the last call failed.
+fn message() -> Option<String> {
+    let error = mdev_last_error();
+    // SAFETY: NULL or an error of this thread, and its message lives as long.
+    (!error.is_null()).then(|| unsafe { CStr::from_ptr(mdev_error_get_message(error)) }.to_string_lossy().into_owned())
+}
+
+fn code() -> c_int {
+    // SAFETY: NULL or an error of this thread.
+    unsafe { mdev_error_get_code(mdev_last_error()) }
+}
+
+fn refusal() -> Result<c_int> {
+    Err(Error::new(ErrorCode::InUse, Errno::BUSY, "somebody holds it").at("/sys/x"))
+}
+
+fn default_host() -> *mut mdev_conn {
+    let mut conn = null_mut();
+    // SAFETY: both pointers are good.
+    assert_eq!(unsafe { mdev_conn_open(&mut conn, c"test:///default".as_ptr(), 0) }, 0, "{:?}", message());
+    conn
+}
+
+#[test]
+fn a_panic_becomes_an_error() {
+    assert_eq!(guard::call(|| panic!("two\nlines")), -libc::ENOTRECOVERABLE);
+    let text = message().expect("an error");
+    assert!(text.contains("two lines") && text.contains("tests.rs:"), "{text}");
+    assert_eq!(code(), mdev_error_code::MDEV_ERROR_PANIC as c_int);
+    // A payload that is no text, and one that panics again when it goes.
+    assert_eq!(guard::call(|| std::panic::panic_any(7)), -libc::ENOTRECOVERABLE);
+    struct Mine;
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            panic!("a destructor")
+        }
+    }
+    assert_eq!(guard::call(|| std::panic::panic_any(Mine)), -libc::ENOTRECOVERABLE);
+    assert_eq!(guard::quiet(3, || panic!("quiet")), 3);
+    assert_eq!(guard::depth(), 0);
+}
+
+/// Not a test of its own: what the next one runs in a process of its own, where stderr can be looked at.
+#[test]
+fn panics_for_the_next_test() {
+    let Some(place) = std::env::var_os("MDEV_TEST_PANIC") else { return };
+    if place == "inside" {
+        assert_eq!(guard::call(|| panic!("unheard")), -libc::ENOTRECOVERABLE);
+    } else {
+        guard::call(|| Ok(0));
+        let caught = std::panic::catch_unwind(|| panic!("heard"));
+        assert!(caught.is_err());
+    }
+}
+
+#[test]
+fn a_panic_inside_prints_nothing_and_one_outside_prints_as_ever() {
+    let stderr_of = |place: &str| {
+        let mut me = Command::new(std::env::current_exe().expect("this program"));
+        me.args(["--exact", "ffi::tests::panics_for_the_next_test", "--nocapture"]).env("MDEV_TEST_PANIC", place);
+        let output = me.output().expect("this program again");
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(stderr_of("inside"), "");
+    assert!(stderr_of("outside").contains("heard"));
+}
+
+#[test]
+fn an_error_comes_and_goes_as_promised() {
+    assert_eq!(guard::call(refusal), -libc::EBUSY);
+    assert_eq!(message().as_deref(), Some("somebody holds it"));
+    let error = mdev_last_error();
+    // SAFETY: an error of this thread.
+    unsafe {
+        assert_eq!(mdev_error_get_errno(error), libc::EBUSY);
+        assert_eq!(CStr::from_ptr(mdev_error_get_path(error)), c"/sys/x");
+    }
+    // A getter that succeeds leaves it, one that fails does not.
+    assert_eq!(guard::getter(|| Ok(1)), 1);
+    assert!(message().is_some());
+    assert_eq!(guard::getter(|| Err(Error::invalid("bad"))), -libc::EINVAL);
+    assert_eq!(message().as_deref(), Some("bad"));
+    let error = mdev_last_error();
+    assert_eq!(guard::call(|| Ok(0)), 0);
+    assert_eq!(message(), None);
+    // SAFETY: gone from mdev_last_error(), but alive until the next failure.
+    assert_eq!(unsafe { mdev_error_get_errno(error) }, libc::EINVAL);
+    std::thread::spawn(|| assert_eq!(message(), None)).join().expect("the thread");
+}
+
+#[test]
+fn a_failure_is_negative_whatever_its_errno() {
+    let odd = Error { code: ErrorCode::Internal, errno: 0, message: "odd".into(), path: None };
+    assert_eq!(guard::call(|| Err(odd)), -libc::EIO);
+}
+
+#[test]
+fn a_thread_that_is_ending_may_still_call() {
+    struct AtTheEnd;
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            assert_eq!(guard::call(refusal), -libc::EBUSY);
+            let _ = mdev_last_error();
+        }
+    }
+    thread_local!(static LATE: AtTheEnd = const { AtTheEnd });
+    // Whichever of the two is there first: one way, its end finds the error's own slot gone.
+    for late_first in [true, false] {
+        let thread = std::thread::spawn(move || {
+            if late_first {
+                LATE.with(|_| ());
+            }
+            assert_eq!(guard::call(refusal), -libc::EBUSY);
+            LATE.with(|_| ());
+        });
+        thread.join().expect("no panic at the end of a thread");
+    }
+}
+
+#[test]
+fn handles_are_told_apart() {
+    let conn = default_host();
+    let refused = |wrong: *const mdev_device| {
+        // SAFETY: each points to readable memory.
+        let error = unsafe { borrow(wrong) }.map(|_| ()).expect_err("no node");
+        assert_eq!((error.code, error.errno), (ErrorCode::InvalidHandle, libc::EINVAL));
+        error.message
+    };
+    assert!(refused(conn.cast()).contains("is a connection; a node device is due"));
+    let zeroes = [0u64; 4];
+    assert!(refused(zeroes.as_ptr().cast()).contains("no handle of this library"));
+    assert!(refused(zeroes.as_ptr().cast::<u8>().wrapping_add(1).cast()).contains("no handle of this library"));
+    // As memory looks after the last unref, when nobody has taken it yet.
+    let mut gone = std::mem::ManuallyDrop::new(Object::<mdev_conn>::new(
+        crate::driver::Conn::open(Some("test:///default")).expect("a host"),
+    ));
+    // SAFETY: dropped once, and looked at only as memory afterwards.
+    unsafe { std::mem::ManuallyDrop::drop(&mut gone) };
+    assert!(refused((&raw const gone).cast()).contains("whose last reference is gone"));
+    // SAFETY: one reference is held, a second is taken and both are given up.
+    unsafe {
+        assert_eq!(mdev_conn_ref(conn), conn);
+        assert!(mdev_conn_unref(conn).is_null() && mdev_conn_unref(conn).is_null());
+    }
+}
+
+#[test]
+fn texts_and_lists_are_as_c_wants_them() {
+    let copy = strings::malloced("a\0b").expect("memory");
+    // SAFETY: fresh from malloc, with a NUL at its end.
+    unsafe {
+        assert_eq!(CStr::from_ptr(copy), c"a");
+        strings::free(copy);
+    }
+    let mut elements = [1, 2];
+    let list = strings::malloced_list(elements.iter_mut().map(std::ptr::from_mut)).expect("memory");
+    // SAFETY: two elements and a NULL.
+    unsafe {
+        assert_eq!((*list.read(), *list.add(1).read(), list.add(2).read()), (1, 2, null_mut()));
+        strings::free(list);
+    }
+    let latin1 = CString::new([b'a', 0xe4]).expect("no NUL");
+    // SAFETY: a string.
+    let error = unsafe { strings::text(latin1.as_ptr(), "the name") }.expect_err("not UTF-8");
+    assert_eq!((error.errno, error.message.contains("the name is not UTF-8")), (libc::EINVAL, true));
+}
+
+/// What the handlers below have seen: level, line.
+static SEEN: Mutex<Vec<(c_int, String)>> = Mutex::new(Vec::new());
+
+fn seen() -> Vec<(c_int, String)> {
+    std::mem::take(&mut *SEEN.lock().expect("no panic in a handler"))
+}
+
+unsafe extern "C" fn keep(level: c_int, message: *const c_char, data: *mut c_void) {
+    // Other tests of this process log as well.
+    // SAFETY: a string of the library.
+    let line = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    if line.contains("of this test") || line.contains("left out") {
+        SEEN.lock().expect("no panic in a handler").push((level, line));
+    }
+    if !data.is_null() {
+        // From inside the handler: calls of every sort, and another handler.
+        guard::call(|| {
+            ::log::error!("line of this test from inside");
+            refusal()
+        });
+        // SAFETY: the data is not used.
+        unsafe { mdev_set_log_handler(Some(keep), null_mut(), 2) };
+    }
+}
+
+#[test]
+fn lines_come_when_the_call_is_about_to_return() {
+    let set = |data: *mut c_void, level| {
+        // SAFETY: the data is only looked at for NULL.
+        unsafe { mdev_set_log_handler(Some(keep), data, level) };
+    };
+    set(null_mut(), 3);
+    let rc = guard::call(|| {
+        ::log::info!("first\nof this test");
+        ::log::debug!("too fine, of this test");
+        assert!(seen().is_empty(), "not while the call runs");
+        refusal()
+    });
+    assert_eq!((rc, seen()), (-libc::EBUSY, vec![(3, "first of this test".to_owned())]));
+
+    // A handler that calls the library does not disturb the error of the call that logged, nor hear itself.
+    set(&raw const SEEN as *mut c_void, 4);
+    let rc = guard::call(|| {
+        ::log::warn!("second of this test");
+        Err(Error::invalid("the outer error"))
+    });
+    assert_eq!((rc, message().as_deref()), (-libc::EINVAL, Some("the outer error")));
+    assert_eq!(seen(), [(2, "second of this test".to_owned())]);
+    guard::call(|| {
+        ::log::info!("the handler has set level 2 of this test");
+        Ok(0)
+    });
+    assert!(seen().is_empty());
+
+    guard::call(|| {
+        (0..1500).for_each(|n| ::log::error!("{n} of this test"));
+        Ok(0)
+    });
+    let lines = seen();
+    assert_eq!((lines.len(), lines[1000].1.as_str()), (1001, "500 more lines of this call were left out"));
+    // SAFETY: no handler.
+    unsafe { mdev_set_log_handler(None, null_mut(), 4) };
+    guard::call(|| {
+        ::log::error!("nobody hears this line of this test");
+        Ok(0)
+    });
+    assert!(seen().is_empty());
+}
+
+/// Programs are compiled against these places: a member keeps its own for ever, a new one goes to the end of this list.
+#[test]
+fn the_members_of_the_table_stay_where_they_are() {
+    macro_rules! places {
+        ($($member:ident)*) => { [$((stringify!($member), offset_of!(mdev_driver, $member))),*] };
+    }
+    let members = places![
+        open close num_of_devices list_devices list_all_devices event_register event_deregister lookup_by_name
+        get_xml_desc get_parent num_of_caps list_caps create_xml destroy define_xml undefine create set_autostart
+        get_autostart is_persistent is_active destroy_uuid list_types last_error conn_ref conn_dump_xml
+        conn_lookup_by_uuid conn_create_group_xml conn_set_owner conn_wait_parent device_ref device_unref
+        device_list_free device_get_name device_get_syspath device_get_layout device_is_parent device_get_uuid
+        device_get_type_id device_get_group device_get_iommu_group device_get_owner device_get_numa_node
+        device_get_physical_function device_get_qemu_device device_get_qmp_device_add device_get_hostdev_xml
+        device_get_attr device_set_attr device_reset device_set_online device_find_type type_get_id type_get_name
+        type_get_device_api type_get_description type_get_attr type_get_available_instances type_requires_group
+        error_get_code error_get_errno error_get_message error_get_path set_log_handler version conn_autostart
+        monitor_get_fd monitor_receive event_get_type event_get_device event_unref
+    ];
+    assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
+    let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();
+    for (index, (member, place)) in members.into_iter().enumerate() {
+        assert_eq!(place, first + index * size_of::<usize>(), "{member} has moved");
+    }
+    assert_eq!(size_of::<mdev_driver>(), first + members.len() * size_of::<usize>());
+}
+
+#[test]
+fn the_table_is_given_to_who_speaks_its_abi() {
+    let size = size_of::<mdev_driver>();
+    for newer_or_older in [size, size * 2, size - 8, offset_of!(mdev_driver, open)] {
+        // SAFETY: a static table.
+        let table = unsafe { &*mdev_driver_get(MDEV_DRIVER_ABI, newer_or_older) };
+        assert_eq!((table.size, table.abi, table.features), (size, 1, 0));
+    }
+    for (abi, size) in [(0, size), (2, size), (1, 0), (1, 8)] {
+        assert!(mdev_driver_get(abi, size).is_null());
+        assert!(message().is_some());
+    }
+}
+
+#[test]
+fn every_code_has_its_number_in_c() {
+    for code in ALL_CODES {
+        assert_eq!(mdev_error_code::from(code) as i32, code as i32, "{code:?}");
+    }
+}
+
+const ALL_CODES: [ErrorCode; 27] = {
+    use ErrorCode::*;
+    [
+        Internal,
+        InvalidArgument,
+        InvalidHandle,
+        InvalidFlags,
+        InvalidUri,
+        XmlSyntax,
+        XmlContent,
+        XmlLimit,
+        NoNode,
+        NoParent,
+        NoType,
+        Exists,
+        NoInstances,
+        InUse,
+        NotSupported,
+        ParamsNotSupported,
+        GroupNotSupported,
+        AccessDenied,
+        NotOwner,
+        Timeout,
+        Kernel,
+        BadData,
+        Store,
+        NoData,
+        NoAttribute,
+        Panic,
+        NotReady,
+    ]
+};

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! One version, wherever it stands. The header's macros are checked by the header's own test, libmdev.pc has meson's.
+
+use std::fs;
+use std::path::Path;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
+}
+
+/// What stands between `before` and `after`, at the first place where it does.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+#[test]
+fn meson_has_cargos() {
+    assert_eq!(between(&read("meson.build"), "\n  version: '", "'"), Some(VERSION));
+}
+
+#[test]
+fn the_library_and_the_header_have_cargos() {
+    assert_eq!(mdev::driver::version(), VERSION);
+    assert_eq!(between(&read("include/libmdev.h"), "#define MDEV_VERSION_STRING \"", "\""), Some(VERSION));
+}
+
+#[test]
+fn the_newest_symbol_version_is_not_newer() {
+    let map = read("libmdev.map");
+    let number = |text: &str| text.split('.').map(|n| n.parse().expect("a number")).collect::<Vec<u32>>();
+    let versions: Vec<_> = map.lines().filter_map(|line| between(line, "LIBMDEV_", " ")).map(number).collect();
+    assert!(!versions.is_empty());
+    assert!(versions.iter().all(|v| v[..] <= number(VERSION)[..2]), "{versions:?} against {VERSION}");
+}
+
+#[test]
+fn the_soname_is_the_same_in_both_builds() {
+    let soname = between(&read("build.rs"), "-soname,", "\"").expect("a soname in build.rs").to_owned();
+    assert_eq!(
+        soname,
+        format!("libmdev.so.{}", between(&read("meson.build"), "soversion: '", "'").expect("soversion"))
+    );
+}
