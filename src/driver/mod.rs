@@ -144,7 +144,7 @@ impl Conn {
                         if kinds.contains(ListFlags::DEVICES) {
                             known.add(&parent);
                         }
-                        nodes.push(Node::parent(self.clone(), parent));
+                        nodes.push(Node::listed_parent(self.clone(), parent));
                     }
                     Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),
                 }

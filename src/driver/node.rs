@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A node: a parent or a mediated device, as it was when it was looked up.
 
+use std::borrow::Cow;
+
 use rustix::io::Errno;
 
 use super::plan::no_type;
 use super::{Conn, DestroyFlags, XmlFlags, destroy, dump};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::node_above;
-use crate::model::{Device, Parent, Type};
+use crate::layout::types::complete;
+use crate::model::{Device, LayoutKind, Parent, Type};
 use crate::xml;
 
 /// An immutable snapshot of a node. What reads or changes the kernel now says so.
@@ -19,14 +22,25 @@ pub struct Node {
 
 #[derive(Debug)]
 enum What {
-    Parent { parent: Box<Parent>, above: String },
+    /// `alike`: the types have been read as [`crate::layout::types::Depth::Alike`].
+    Parent {
+        parent: Box<Parent>,
+        above: String,
+        alike: bool,
+    },
     Device(Box<Device>),
 }
 
 impl Node {
     pub(super) fn parent(conn: Conn, parent: Parent) -> Self {
         let above = node_above(&parent.syspath);
-        Node { conn, what: What::Parent { parent: Box::new(parent), above } }
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, alike: false } }
+    }
+
+    /// A parent whose types were read for a list.
+    pub(super) fn listed_parent(conn: Conn, parent: Parent) -> Self {
+        let above = node_above(&parent.syspath);
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, alike: true } }
     }
 
     pub(super) fn device(conn: Conn, device: Device) -> Self {
@@ -163,14 +177,24 @@ impl Node {
     }
 
     /// The node as XML. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU
-    /// group, its VFs) is read now.
+    /// group, its VFs, files that only some types have) is read now.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
         let _request = self.conn.request();
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
         Ok(match &self.what {
-            What::Parent { parent, above } => {
+            What::Parent { parent, above, .. } if libvirt => {
+                xml::parent_libvirt(parent, &dump::details(&*self.conn.host.sysfs, parent, above))
+            }
+            What::Parent { parent, above, alike } => {
                 let details = dump::details(&*self.conn.host.sysfs, parent, above);
-                if libvirt { xml::parent_libvirt(parent, &details) } else { xml::parent_rfc(parent, &details) }
+                let mut parent = Cow::Borrowed(&**parent);
+                if *alike && parent.layout == LayoutKind::Mdev {
+                    // A parent that has gone is dumped as it was seen.
+                    if let Ok(dir) = self.conn.host.sysfs.open(&parent.syspath) {
+                        complete(&*dir, &mut parent.to_mut().types);
+                    }
+                }
+                xml::parent_rfc(&parent, &details)
             }
             What::Device(device) if libvirt => xml::device_libvirt(device),
             What::Device(device) => xml::device_rfc(device),

@@ -84,6 +84,18 @@ fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], path: &mut
     Some(kind)
 }
 
+/// Adds to types that were read as [`Depth::Alike`] what a whole reading would have found beyond; what is there stays.
+pub fn complete(parent: &dyn Dir, types: &mut [Type]) {
+    let Ok((_, whole)) = read_types(parent, Depth::Whole) else { return };
+    for kind in types {
+        let Some(now) = whole.iter().find(|now| now.id == kind.id) else { continue };
+        let news =
+            now.attributes.iter().filter(|(name, _)| kind.attribute(name).is_none()).cloned().collect::<Vec<_>>();
+        kind.attributes.extend(news);
+        sort_attributes(kind);
+    }
+}
+
 /// One type of an open parent, under its layout's rules.
 pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Option<Type>> {
     let dir = parent.open(TYPES)?;
