@@ -11,11 +11,11 @@ if ! command -v valgrind >/dev/null; then
 	exit
 fi
 
-# Not "possible" leaks: the simulated host lives as long as the process, in trees whose nodes are pointed into.
 checked()
 {
-	run valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect \
-		--errors-for-leak-kinds=definite,indirect --error-exitcode=99 "$@"
+	run valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+		--errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 \
+		--suppressions="$SOURCE/c-tests/valgrind.supp" "$@"
 	[ "$rc" != 99 ]
 	t_result $? "$t_command"
 }
