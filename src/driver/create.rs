@@ -52,11 +52,14 @@ impl Conn {
             defs.push(xml::parse_device(xml).map_err(numbered(i))?);
         }
         let group = common_group(&defs)?;
-        let mut plans = Vec::with_capacity(defs.len());
+        let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut fresh: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
             let mut plan = plan(&self.host, def, flags).map_err(numbered(i))?;
+            if plans.iter().any(|other| other.uuid == plan.uuid) {
+                return Err(numbered(i)(Error::invalid(format!("UUID {} is given twice", plan.uuid))));
+            }
             if let Some(existing) = self.existing(&plan, flags).map_err(numbered(i))? {
                 kept.push(Some(existing));
                 continue;

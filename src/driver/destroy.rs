@@ -9,6 +9,7 @@ use super::{DestroyFlags, Host, ready};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::link_name;
 use crate::layout::{Layout, open_parent};
+use crate::model::name::node_name;
 use crate::sysfs::{Dir, Guard, basename, dirname};
 
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
@@ -27,11 +28,17 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
             host.runtime.forget(uuid);
             return Err(e);
         }
-        Err(e) => return Err(e.of(basename(dirname(&syspath)))),
+        Err(e) => return Err(e.of(&node_of(&*parent))),
     }
     host.runtime.forget(uuid);
     log::info!("{}: destroyed device {uuid}", basename(dirname(&syspath)));
     Ok(())
+}
+
+/// The parent's node name, for the sentence of an error.
+fn node_of(parent: &dyn Dir) -> String {
+    let sysname = basename(parent.path());
+    link_name(parent, "subsystem").map_or_else(|| sysname.to_owned(), |subsystem| node_name(&subsystem, sysname))
 }
 
 /// The facts decide, and only when they are about this very device.

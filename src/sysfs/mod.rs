@@ -80,7 +80,8 @@ pub trait Dir: Send + Debug {
     /// Opens a directory below this one; a symbolic link in the last place is followed.
     fn open(&self, name: &str) -> IoResult<Box<dyn Dir>>;
 
-    /// Reads a whole regular file, once, and appends it to `buf`. EFBIG past [`READ_MAX`]; EINVAL for what is not a regular file.
+    /// Reads a whole regular file, once, and appends it to `buf`. EFBIG past [`READ_MAX`]; EISDIR for a
+    /// directory, ELOOP for a link in the last place.
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
 
     /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
