@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, read_text};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, read_text_in};
 
 /// Files that take orders; reading them is refused, so the attempt is spared.
 const WRITE_ONLY: [&str; 2] = ["create", "params"];
@@ -34,13 +34,13 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
     let mut files: Option<Vec<Cow<'static, str>>> = None;
-    let mut path = String::new();
+    let mut room = Room::default();
     dir.list(&mut |id, kind| {
         if kind != EntryKind::Dir {
             return;
         }
-        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files, &mut path));
-        types.extend(alike.or_else(|| read_type(&*dir, id)));
+        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files, &mut room));
+        types.extend(alike.or_else(|| read_type(&*dir, id, &mut room)));
         if depth == Depth::Alike && files.is_none() {
             files = types.first().and_then(|first| merged_files(parent, first));
         }
@@ -66,16 +66,22 @@ fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<Cow<'static, str>>
     Some(MERGED_FILES.into_iter().map(Cow::Borrowed).chain(others.cloned()).collect())
 }
 
-/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look. `path` is room to
-/// work in.
-fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], path: &mut String) -> Option<Type> {
+/// Room to work in, made once for all types of a parent.
+#[derive(Default)]
+struct Room {
+    path: String,
+    bytes: Vec<u8>,
+}
+
+/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look.
+fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], room: &mut Room) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
     for name in files {
-        path.clear();
+        room.path.clear();
         for part in [id, "/", name.as_ref()] {
-            path.push_str(part);
+            room.path.push_str(part);
         }
-        take_attribute(types, path, name.clone(), &mut kind);
+        take_attribute(types, &room.path, name.clone(), &mut kind, &mut room.bytes);
     }
     if kind.name.is_none() && kind.attributes.is_empty() {
         return None;
@@ -99,7 +105,7 @@ pub fn complete(parent: &dyn Dir, types: &mut [Type]) {
 /// One type of an open parent, under its layout's rules.
 pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Option<Type>> {
     let dir = parent.open(TYPES)?;
-    Ok(read_type(&*dir, id).map(|mut kind| {
+    Ok(read_type(&*dir, id, &mut Room::default()).map(|mut kind| {
         kind.available_instances = available(&kind, layout.kind().instances_attr(), dir.path());
         kind
     }))
@@ -121,7 +127,7 @@ impl Marks for Seen<'_> {
     }
 }
 
-fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
+fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
     let dir = match types.open(id) {
         Ok(dir) => dir,
         Err(errno) => {
@@ -134,7 +140,7 @@ fn read_type(types: &dyn Dir, id: &str) -> Option<Type> {
         if entry == EntryKind::File {
             let known = MERGED_FILES.into_iter().find(|known| *known == name);
             let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-            take_attribute(&*dir, name, owned, &mut kind);
+            take_attribute(&*dir, name, owned, &mut kind, &mut room.bytes);
         }
     });
     if let Err(errno) = listed {
@@ -150,14 +156,14 @@ fn sort_attributes(kind: &mut Type) {
 }
 
 /// Reads the file `name`, which is at `path` below `dir`.
-fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type) {
+fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type, bytes: &mut Vec<u8>) {
     if name == "params" {
         kind.has_params = true;
     }
     if WRITE_ONLY.contains(&name.as_ref()) {
         return;
     }
-    let text = match read_text(dir, path) {
+    let text = match read_text_in(dir, path, bytes) {
         Ok(text) => text,
         // Write-only, or gone since the listing.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,

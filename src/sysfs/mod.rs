@@ -149,11 +149,15 @@ pub fn is_relative(name: &str) -> bool {
 
 /// Reads a text attribute: without the newline at its end, bytes that are not UTF-8 replaced.
 pub fn read_text(dir: &dyn Dir, name: &str) -> IoResult<String> {
-    let mut buf = Vec::with_capacity(64);
-    dir.read(name, &mut buf)?;
-    let end = buf.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
-    buf.truncate(end);
-    Ok(String::from_utf8(buf).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    read_text_in(dir, name, &mut Vec::with_capacity(64))
+}
+
+/// The same with room to read into, for whoever reads many and keeps them: each takes what it needs and no more.
+pub fn read_text_in(dir: &dyn Dir, name: &str, room: &mut Vec<u8>) -> IoResult<String> {
+    room.clear();
+    dir.read(name, room)?;
+    let end = room.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
+    Ok(String::from_utf8_lossy(&room[..end]).into_owned())
 }
 
 #[cfg(test)]
