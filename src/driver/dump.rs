@@ -122,9 +122,8 @@ impl Conn {
             }
         }
         taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
-        let kernel = rustix::system::uname().release().to_str().ok().map(str::to_owned);
         let entries = taken.entries.into_iter().map(|(path, kind)| HostEntry { path, kind }).collect();
-        Ok(xml::write_host(&Host { kernel, entries }))
+        Ok(xml::write_host(&Host { kernel: sysfs.kernel(), entries }))
     }
 }
 

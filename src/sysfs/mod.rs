@@ -67,6 +67,11 @@ pub trait Sysfs: Send + Sync + Debug {
     /// The text of pci.ids, where the host has one.
     fn pci_ids(&self) -> Option<Vec<u8>>;
 
+    /// Release of the kernel, where there is one.
+    fn kernel(&self) -> Option<String> {
+        None
+    }
+
     /// Gives back what was kept open for the sake of speed. Called at the end of every request.
     fn settle(&self) {}
 }

@@ -84,6 +84,10 @@ impl Sysfs for LinuxSysfs {
         PCI_IDS.iter().find_map(|path| std::fs::read(path).ok())
     }
 
+    fn kernel(&self) -> Option<String> {
+        rustix::system::uname().release().to_str().ok().map(str::to_owned)
+    }
+
     fn settle(&self) {
         self.spent.close_all();
     }
