@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Runtime facts of the simulated host.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -12,7 +12,8 @@ use crate::error::Result;
 /// A map; facts whose device is being made are told apart by their missing inode number.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    facts: Mutex<HashMap<Uuid, Facts>>,
+    /// Not a hash map, for the reason that the simulated kernel's tree gives.
+    facts: Mutex<BTreeMap<Uuid, Facts>>,
 }
 
 impl MemoryStore {
@@ -20,12 +21,12 @@ impl MemoryStore {
         MemoryStore { facts: Mutex::new(facts.into_iter().map(|f| (f.uuid, f)).collect()) }
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<Uuid, Facts>> {
+    fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Facts>> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
-        self.map().clone()
+        self.map().iter().map(|(uuid, facts)| (*uuid, facts.clone())).collect()
     }
 
     pub(super) fn forget(&self, uuid: &Uuid) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The state of the simulated kernel, and which vendor driver answers a write.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::capacity::Pool;
 use super::template::Template;
@@ -94,12 +94,12 @@ pub(super) struct Kernel {
     pub(super) parents: Vec<Parent>,
     /// By UUID, which is unique in the whole host.
     pub(super) devices: BTreeMap<String, Device>,
-    pub(super) roles: HashMap<Ino, Role>,
+    pub(super) roles: BTreeMap<Ino, Role>,
     /// Directories that somebody has locked.
-    pub(super) locked: HashSet<Ino>,
+    pub(super) locked: BTreeSet<Ino>,
     /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
     /// even while the old node is still open.
-    pub(super) held: HashSet<Ino>,
+    pub(super) held: BTreeSet<Ino>,
     /// Grows with everything that a watcher should hear of.
     pub(super) generation: u64,
     pub(super) quirks: Quirks,
@@ -111,9 +111,9 @@ impl Kernel {
             tree,
             parents: Vec::new(),
             devices: BTreeMap::new(),
-            roles: HashMap::new(),
-            locked: HashSet::new(),
-            held: HashSet::new(),
+            roles: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            held: BTreeSet::new(),
             generation: 0,
             quirks: Quirks::default(),
         }
