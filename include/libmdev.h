@@ -850,7 +850,7 @@ int mdev_conn_create_xml(struct mdev_conn *conn,
  *
  * @param conn a connection
  * @param xmls n device elements, as for mdev_conn_create_xml()
- * @param n how many, 1 to 1024
+ * @param n how many, 1 to 64
  * @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
  * mdev_device_list_free()
  * @param flags of enum mdev_create_flags

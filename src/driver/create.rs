@@ -16,7 +16,7 @@ use crate::sysfs::Dir;
 use crate::xml;
 
 /// More vGPUs than any guest takes.
-const GROUP_MAX: usize = 64;
+pub const GROUP_MAX: usize = 64;
 
 impl Conn {
     /// Creates a device from XML and returns it when it can be used.
@@ -58,7 +58,11 @@ impl Conn {
         for (i, def) in defs.into_iter().enumerate() {
             let mut plan = plan(&self.host, def, flags).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
-                return Err(numbered(i)(Error::invalid(format!("UUID {} is given twice", plan.uuid))));
+                return Err(numbered(i)(Error::new(
+                    ErrorCode::Exists,
+                    Errno::EXIST,
+                    format!("UUID {} is given twice", plan.uuid),
+                )));
             }
             if let Some(existing) = self.existing(&plan, flags).map_err(numbered(i))? {
                 kept.push(Some(existing));
@@ -151,10 +155,14 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
         reserved.confirm(&alive)?;
         Ok(devices)
     };
-    finish().map_err(|e| {
+    let devices = finish().map_err(|e| {
         take_back(host, plans);
         (None, e)
-    })
+    })?;
+    for plan in plans {
+        log::info!("{}: created device {} of type {}", plan.place.name(), plan.uuid, plan.type_id);
+    }
+    Ok(devices)
 }
 
 /// A parent is there, so the bus is; unless the driver is just going.

@@ -27,6 +27,7 @@ mod ready;
 mod uri;
 mod wait;
 
+pub use create::GROUP_MAX;
 pub use node::Node;
 
 // The C layer brings what safe code cannot have; it knows no room but this one.

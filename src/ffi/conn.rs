@@ -10,7 +10,7 @@ use super::device::{export_list, export_node, mdev_device};
 use super::guard;
 use super::handle::{add_ref, drop_ref, export, hold};
 use super::strings::{bytes, malloced, optional_text, out, text};
-use crate::driver::{Conn, CreateFlags, DestroyFlags, ListFlags};
+use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
 use crate::error::{Error, ErrorCode, Result};
 
 /// A host: this one, one below another root, or a simulated one.
@@ -60,9 +60,6 @@ pub enum mdev_destroy_flags {
     /// Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
     MDEV_DESTROY_OWNED = 1,
 }
-
-/// As many devices can be made for one guest in one call; no guest takes more, and a wild count must not be walked.
-const GROUP_MAX: usize = 1024;
 
 /// The flags of C as those of Rust, where both have the same bits.
 pub(super) fn flags<F: bitflags::Flags<Bits = u32>>(bits: c_uint, function: &str) -> Result<F> {
@@ -241,7 +238,7 @@ pub unsafe extern "C" fn mdev_conn_create_xml(
 ///
 /// @param conn a connection
 /// @param xmls n device elements, as for mdev_conn_create_xml()
-/// @param n how many, 1 to 1024
+/// @param n how many, 1 to 64
 /// @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
 /// mdev_device_list_free()
 /// @param flags of enum mdev_create_flags
@@ -270,6 +267,7 @@ unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a 
     if xmls.is_null() {
         return Err(Error::invalid("the array of XML texts is NULL"));
     }
+    // The driver looks at the number, too, but a wild one must not even be walked.
     if !(1..=GROUP_MAX).contains(&n) {
         return Err(Error::invalid(format!("a group has 1 to {GROUP_MAX} devices, not {n}")));
     }
