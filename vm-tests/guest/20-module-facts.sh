@@ -1,0 +1,174 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/20-module-facts.sh
+#
+# What the test module serves, by plain sysfs: the two layouts that never were in a kernel, drawn as they were proposed. The
+# simulated kernel (src/sysfs/sim) must answer as this does.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+modprobe vfio_iommu_type1
+RFC=$(grep -l 0x11e8 /sys/bus/pci/devices/*/device | head -n 1 | xargs dirname | xargs readlink -f)
+GENERAL=$(grep -l 0x0005 /sys/bus/pci/devices/*/device | head -n 1 | xargs dirname | xargs readlink -f)
+T=$RFC/mdev_supported_types
+G=$GENERAL/mdev_supported_types
+A=c60cc60c-0000-4222-8333-44444444444
+FAIL=/sys/module/mdev_lab/parameters/fail_create
+
+# put FILE TEXT: writes the text and prints what came of it, a length or an errno
+put()
+{
+	t_try write "$1" "$2"
+}
+
+# The folders are what the proposals drew.
+drawings()
+{
+	t_eq 'rfc: the types' '11 12 13' "$(ls "$T" | paste -sd' ')"
+	t_eq 'rfc: the files of a type' 'create fb_length heads max_instances name params requires_group resolution' \
+		"$(ls "$T/11" | paste -sd' ')"
+	t_eq 'rfc: a type without the optional ones' 'create fb_length heads max_instances name resolution' \
+		"$(ls "$T/13" | paste -sd' ')"
+	t_ok 'rfc: the parent has mdev_destroy' test -f "$RFC/mdev_destroy"
+	t_eq 'rfc: the numbers of the example' 'GRID M60-0B 512M 2560x1600 2 16 1' \
+		"$(cd "$T/11" && cat name fb_length resolution heads max_instances requires_group | paste -sd' ')"
+	t_eq 'general: the types' 'queue-1 queue-2 queue-4' "$(ls "$G" | paste -sd' ')"
+	t_eq 'general: the files of a type' 'available_instances create requires_group' "$(ls "$G/queue-4" | paste -sd' ')"
+	t_not 'neither has a class link of the merged kernel' ls -d /sys/class/mdev_bus/0000:*
+}
+
+rfc_create()
+{
+	t_eq 'rfc: parameters are set' 11 "$(put "$T/11/params" vgpu=first1)"
+	t_eq 'rfc: create with a group' 38 "$(put "$T/11/create" "${A}1:7")"
+	t_eq 'rfc: what was set is what it got' 'vgpu=first1 7' "$(cat "$RFC/${A}1/params" "$RFC/${A}1/group" | paste -sd' ')"
+	t_eq 'rfc: the next create gets it too' 36 "$(put "$T/11/create" "${A}2")"
+	t_eq 'rfc: parameters are state of the type' vgpu=first1 "$(cat "$RFC/${A}2/params")"
+	t_not 'rfc: no group, no file' test -e "$RFC/${A}2/group"
+	t_eq 'rfc: a newline clears them' 1 "$(put "$T/11/params" '\n')"
+	t_eq 'rfc: and they are clear' '' "$(cat "$RFC/lab_params")"
+	t_eq 'rfc: the counts go down together' '14 14 7' "$(cd "$T" && cat */max_instances | paste -sd' ')"
+	t_eq 'rfc: the bus shows it' "$RFC/${A}1" "$(readlink -f "$MDEV_BUS/${A}1")"
+	t_eq 'rfc: its type' 11 "$(basename "$(readlink "$RFC/${A}1/mdev_type")")"
+	t_ok 'rfc: its VFIO group has a node' test -c "/dev/vfio/$(basename "$(readlink "$RFC/${A}1/iommu_group")")"
+	t_eq 'rfc: its driver' mdev_lab "$(basename "$(readlink "$RFC/${A}1/driver")")"
+}
+
+rfc_refusals()
+{
+	local text
+	for text in x "${A}" "${A}3:" "${A}3:x" "${A}3:0" "${A}3:+1" "${A}3:4294967296" "${A}3 " "${A}3:1 2" "{${A}3}"; do
+		t_eq "rfc: create '$text' is EINVAL" EINVAL "$(put "$T/11/create" "$text")"
+	done
+	t_eq 'rfc: a duplicate is EEXIST' EEXIST "$(put "$T/12/create" "${A}1")"
+	t_eq 'rfc: in upper case as well' EEXIST "$(put "$T/12/create" "$(echo "${A}1" | tr a-f A-F)")"
+	t_eq 'rfc: on another layout as well' EEXIST "$(put "$G/queue-1/create" "${A}1")"
+	t_eq 'rfc: a group where none is wanted is EINVAL' EINVAL "$(put "$T/12/create" "${A}3:1")"
+	t_eq 'rfc: and where there is no such file' EINVAL "$(put "$T/13/create" "${A}3:1")"
+	t_eq 'rfc: destroy of no UUID is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" x)"
+	t_eq 'rfc: destroy of an unknown one is ENODEV' ENODEV "$(put "$RFC/mdev_destroy" "${A}3")"
+	t_eq 'rfc: params cannot be read' open:EACCES "$(t_try read "$T/11/params")"
+}
+
+rfc_injected()
+{
+	echo 5 >"${FAIL}_errno"
+	echo 2 >"${FAIL}_nth"
+	t_eq 'the first create is well' 36 "$(put "$T/12/create" "${A}3")"
+	t_eq 'the second fails as ordered' EIO "$(put "$T/12/create" "${A}4")"
+	t_eq 'the third is well' 36 "$(put "$T/12/create" "${A}4")"
+}
+
+rfc_destroy()
+{
+	echo 1 >"$RFC/${A}1/lab_busy"
+	t_eq 'rfc: a busy device is EBUSY' EBUSY "$(put "$RFC/mdev_destroy" "${A}1")"
+	t_ok 'rfc: and stays' test -d "$RFC/${A}1"
+	echo 0 >"$RFC/${A}1/lab_busy"
+	local n
+	for n in 1 2 3 4; do
+		t_eq "rfc: device $n goes" 36 "$(put "$RFC/mdev_destroy" "$A$n")"
+		t_not "rfc: and is gone" test -e "$MDEV_BUS/$A$n"
+	done
+	t_eq 'rfc: everything is free again' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
+}
+
+rfc_full()
+{
+	local n
+	for n in 0 1 2 3 4 5 6 7; do
+		echo "$A$n" >"$T/13/create"
+	done
+	t_eq 'rfc: nothing is left' '0 0 0' "$(cd "$T" && cat */max_instances | paste -sd' ')"
+	t_eq 'rfc: one more is ENOSPC' ENOSPC "$(put "$T/12/create" "${A}8")"
+	for n in 0 1 2 3 4 5 6 7; do
+		echo "$A$n" >"$RFC/mdev_destroy"
+	done
+}
+
+general()
+{
+	local dev=$GENERAL/${A}5
+	t_eq 'general: create' 36 "$(put "$G/queue-1/create" "${A}5")"
+	t_eq 'general: its files' 'destroy online priority reset weight' \
+		"$(cd "$dev" && ls -d destroy online priority reset weight | paste -sd' ')"
+	t_eq 'general: its type' queue-1 "$(basename "$(readlink "$dev/type")")"
+	t_eq 'general: online from the start' 1 "$(cat "$dev/online")"
+	t_eq 'general: offline' 1 "$(put "$dev/online" 0)"
+	t_eq 'general: it is' 0 "$(cat "$dev/online")"
+	t_eq 'general: online takes 0 and 1' EINVAL "$(put "$dev/online" 2)"
+	t_eq 'general: reset' 1 "$(put "$dev/reset" 1)"
+	t_eq 'general: it was' 1 "$(cat "$dev/lab_resets")"
+	t_eq 'general: reset cannot be read' open:EACCES "$(t_try read "$dev/reset")"
+	t_eq 'general: priority' 1 "$(put "$dev/priority" 5)"
+	t_eq 'general: it is' 5 "$(cat "$dev/priority")"
+	t_eq 'general: the counts' '15 7 3' "$(cd "$G" && cat */available_instances | paste -sd' ')"
+	t_eq 'general: destroy 0 does nothing' 1 "$(put "$dev/destroy" 0)"
+	t_eq 'general: destroy of text is EINVAL' EINVAL "$(put "$dev/destroy" x)"
+	echo 1 >"$dev/lab_busy"
+	t_eq 'general: a busy one is EBUSY' EBUSY "$(put "$dev/destroy" 1)"
+	echo 0 >"$dev/lab_busy"
+	t_eq 'general: destroy' 1 "$(put "$dev/destroy" 1)"
+	t_not 'general: it is gone' test -e "$dev"
+	t_eq 'general: a group where one is required' 38 "$(put "$G/queue-4/create" "${A}6:9")"
+	t_eq 'general: it has it' 9 "$(cat "$GENERAL/${A}6/group")"
+	t_eq 'general: create without one works too' 36 "$(put "$G/queue-4/create" "${A}7")"
+	t_eq 'general: then there is none' '' "$(cat "$GENERAL/${A}7/group")"
+	echo 1 >"$GENERAL/${A}6/destroy"
+	echo 1 >"$GENERAL/${A}7/destroy"
+}
+
+# A real user: QEMU.
+in_use()
+{
+	put "$T/12/create" "${A}8" >/dev/null
+	t_ok 'QEMU takes an rfc device' t_qemu lab -device "vfio-pci,sysfsdev=$MDEV_BUS/${A}8"
+	t_match 'its guest has it' '1234:4d44' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
+	t_eq 'destroy is EBUSY meanwhile' EBUSY "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_qemu_end lab
+	t_eq 'and works when QEMU is gone' 36 "$(put "$RFC/mdev_destroy" "${A}8")"
+}
+
+# What is free goes with its parent.
+unbind()
+{
+	local driver=/sys/bus/pci/drivers/mdev_lab
+	put "$T/12/create" "${A}9" >/dev/null
+	t_ok 'the parent is unbound' sh -c "echo ${RFC##*/} >$driver/unbind"
+	t_not 'its device went with it' test -e "$MDEV_BUS/${A}9"
+	t_not 'and its types' test -e "$T"
+	t_ok 'it comes back' sh -c "echo ${RFC##*/} >$driver/bind"
+	t_eq 'with everything free' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
+}
+
+drawings
+rfc_create
+rfc_refusals
+rfc_injected
+rfc_destroy
+rfc_full
+general
+in_use
+unbind
+t_done

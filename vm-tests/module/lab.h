@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mdev_lab: serves the two mediated device interfaces that were proposed in
+ * 2016 and never merged, as real sysfs, for the tests of libmdev.
+ *
+ * main.c    module parameters; which devices become parents
+ * parent.c  a parent: mdev_destroy, mdev_supported_types, capacity
+ * type.c    a type: create, counts, class attributes, params
+ * device.c  a mediated device on the kernel's mdev bus, and its attributes
+ * vfio.c    the VFIO device behind it: configuration space and one BAR
+ */
+#ifndef MDEV_LAB_H
+#define MDEV_LAB_H
+
+#include <linux/device.h>
+#include <linux/list.h>
+#include <linux/mdev.h>
+#include <linux/mutex.h>
+#include <linux/uuid.h>
+#include <linux/vfio.h>
+#include <linux/wait.h>
+
+#define LAB_MEMORY	8192	/* megabytes of a parent, shared by its types */
+#define LAB_PARAMS	4096	/* a sysfs write has at most one page */
+
+enum lab_layout { LAB_RFC, LAB_GENERAL };
+
+/* What a type is, whoever's parent it is on. */
+struct lab_type_info {
+	char id[32];
+	char name[32];
+	unsigned int memory;
+	const char *resolution;
+	unsigned int heads;
+	bool params;
+	int requires_group;	/* -1: no such file */
+};
+
+struct lab_parent;
+
+struct lab_type {
+	struct kobject kobj;
+	struct lab_parent *parent;
+	struct lab_type_info info;
+	char params[LAB_PARAMS];
+};
+
+struct lab_parent {
+	struct list_head node;
+	struct device *dev;
+	enum lab_layout layout;
+	struct kobject *types_dir;
+	struct lab_type **types;
+	unsigned int ntypes;
+	unsigned int free_memory;
+	struct list_head devices;
+	bool gone;
+};
+
+/* Embeds the kernel's own structure, which its bus hands to drivers. */
+struct lab_device {
+	struct mdev_device mdev;
+	struct list_head node;
+	struct lab_parent *parent;
+	struct lab_type *type;
+	char *params;
+	u32 group;
+	bool online;
+	unsigned int resets;
+	unsigned int priority;
+	unsigned int weight;
+	bool busy;		/* by order of a test */
+	bool open;		/* by a user of the VFIO device */
+	bool dying;
+};
+
+/*
+ * Protects every list, every count and every string above. Never held while
+ * sysfs files are removed, since their users wait for it.
+ */
+extern struct mutex lab_lock;
+extern struct list_head lab_parents;
+extern struct mdev_driver lab_mdev_driver;
+extern unsigned int lab_types;
+
+static inline struct lab_device *to_lab(struct device *dev)
+{
+	return container_of(to_mdev_device(dev), struct lab_device, mdev);
+}
+
+/* main.c: the errno to fail with, or 0 */
+int lab_injected_failure(void);
+
+/* parent.c */
+struct lab_parent *lab_parent_add(struct device *dev, enum lab_layout layout);
+void lab_parent_remove(struct lab_parent *parent);
+
+/* type.c */
+struct lab_type *lab_type_add(struct lab_parent *parent, unsigned int index);
+void lab_type_remove(struct lab_type *type);
+
+/* device.c */
+int lab_device_create(struct lab_type *type, const guid_t *uuid, u32 group);
+int lab_device_claim(struct lab_device *ldev);
+void lab_device_destroy(struct lab_device *ldev);
+extern wait_queue_head_t lab_device_gone;
+struct lab_device *lab_device_find(const guid_t *uuid);
+extern const struct attribute_group *lab_rfc_device_groups[];
+extern const struct attribute_group *lab_general_device_groups[];
+
+/* vfio.c */
+int lab_vfio_probe(struct mdev_device *mdev);
+void lab_vfio_remove(struct mdev_device *mdev);
+
+#endif
