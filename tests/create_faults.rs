@@ -205,6 +205,23 @@ fn what_cannot_be_done_is_refused_before_any_write() {
 }
 
 #[test]
+fn a_parent_that_goes_while_a_create_waits_is_named() {
+    let lab = Lab::new();
+    let sim = lab.sim.clone();
+    let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
+    // It goes when the create has found it and comes to wait for its turn.
+    lab.sim.set_hook(Some(Arc::new(move |op, _: &str| {
+        if op == Op::Lock {
+            let _ = sim.unplug(&parent);
+        }
+        None
+    })));
+    let e = lab.create().unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{e}");
+    assert!(lab.runtime.all().is_empty());
+}
+
+#[test]
 fn a_device_in_use_is_left_alone() {
     let lab = Lab::new();
     lab.create().unwrap();

@@ -56,9 +56,9 @@ impl Layout for General {
 }
 
 fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    check_instances(kind, request.type_id, LayoutKind::General.instances_attr())?;
     if request.params.is_some() {
         return Err(no_params(request.type_id));
     }
-    check_group(kind, request)?;
-    check_instances(kind, request.type_id, LayoutKind::General.instances_attr())
+    check_group(kind, request)
 }

@@ -154,7 +154,10 @@ fn open_type(parent: &dyn Dir, id: &str) -> Result<Box<dyn Dir>> {
 /// Step one of every create: fail before anything is written when nothing is left.
 fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
     let path = format!("{}/{attr}", kind.path());
-    let text = read_text(kind, attr).map_err(|errno| Error::io("read", &path, errno))?;
+    let text = read_text(kind, attr).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NODEV if kind.meta("create").is_err() => gone(kind, id),
+        other => Error::io("read", &path, other),
+    })?;
     match types::parse_count(&text) {
         Some(0) => {
             let message = format!("type {id} has no instances left ({attr} is 0); destroy one or use another parent");
@@ -166,6 +169,11 @@ fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
             Err(Error::new(ErrorCode::BadData, Errno::BADMSG, message).at(path))
         }
     }
+}
+
+fn gone(kind: &dyn Dir, id: &str) -> Error {
+    let message = format!("type {id} has gone meanwhile; its parent's driver was unbound or unloaded");
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(kind.path())
 }
 
 /// A group where none is wanted is refused: the kernel would take it and do nothing with it.
@@ -210,7 +218,7 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
 }
 
 /// Keeps every other creator of this type away, in every process of the host.
-fn lock_type(kind: &dyn Dir) -> Result<Box<dyn Guard>> {
+fn lock_type(kind: &dyn Dir, id: &str) -> Result<Box<dyn Guard>> {
     kind.lock(Instant::now() + LOCK_PATIENCE).map_err(|errno| match errno {
         Errno::TIMEDOUT => {
             let message = format!(
@@ -220,6 +228,7 @@ fn lock_type(kind: &dyn Dir) -> Result<Box<dyn Guard>> {
             );
             Error::new(ErrorCode::Timeout, errno, message).at(kind.path())
         }
+        Errno::NOENT | Errno::NODEV => gone(kind, id),
         other => Error::io("lock", kind.path(), other),
     })
 }

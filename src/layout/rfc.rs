@@ -33,7 +33,7 @@ impl Layout for Rfc {
 
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
-        let lock = lock_type(&*kind)?;
+        let lock = lock_type(&*kind, request.type_id)?;
         let has_params = check(&*kind, request)?;
         Ok(Box::new(Locked { kind, request: *request, has_params, _others_wait: lock }))
     }
@@ -87,6 +87,8 @@ impl Prepared for Locked<'_> {
 
 /// True when the type takes parameters.
 fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
+    // The proposal's first step; and a type that went while we waited for it is told apart here.
+    check_instances(kind, request.type_id, LayoutKind::Rfc.instances_attr())?;
     let has_params = match kind.meta("params") {
         Ok(_) => true,
         Err(Errno::NOENT) => false,
@@ -96,7 +98,6 @@ fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
         return Err(no_params(request.type_id));
     }
     check_group(kind, request)?;
-    check_instances(kind, request.type_id, LayoutKind::Rfc.instances_attr())?;
     Ok(has_params)
 }
 
