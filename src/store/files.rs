@@ -79,6 +79,8 @@ impl FileStore {
     pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
         let dir = self.make_devices()?;
         let file = atomic::unnamed(&dir, &serialise(facts)?).map_err(|e| self.failed("write", e))?;
+        // Its name of a moment looks like what a killed process left, which others sweep away under this lock.
+        let _alone = self.lock()?;
         atomic::replace(&file, &dir, &facts.uuid.to_string()).map_err(|e| self.failed("write", e))
     }
 

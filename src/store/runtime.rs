@@ -284,6 +284,30 @@ mod tests {
     }
 
     #[test]
+    fn creators_do_not_sweep_each_others_files_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().to_str().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4_u128 {
+                scope.spawn(move || {
+                    let store = Runtime::files(run);
+                    for n in 0..100 {
+                        let own = facts(1000 * thread + n + 1, None, Some(1));
+                        let uuid = own.uuid;
+                        let made = std::cell::Cell::new(false);
+                        // Everybody's devices are there, but for the one that is being made.
+                        let alive = |asked: &Uuid| (*asked != uuid || made.get()).then_some(7);
+                        let reserved = store.reserve(vec![own], &[], &alive).unwrap();
+                        made.set(true);
+                        reserved.confirm(&alive).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(Runtime::files(run).all().len(), 400);
+    }
+
+    #[test]
     fn facts_survive_the_way_to_the_file_and_back() {
         let (dir, [store, _]) = both();
         let full = Facts {
