@@ -15,19 +15,6 @@ OURS=00005e7f-1111-4222-8333-444444444444
 THEIRS=00007e57-1111-4222-8333-444444444444
 OUT=${2:-/run/results}
 
-# The library goes where it is at home: no LD_LIBRARY_PATH, no other name, and readable by everybody.
-install_here()
-{
-	# As a package does it: a folder that is a link here (/lib) stays one.
-	if ! tar -C "$1/root" -c . | tar -C / -x --keep-directory-symlink --no-overwrite-dir || ! ldconfig; then
-		echo "Bail out! cannot install from $1"
-		exit 1
-	fi
-	install -d /usr/local/libexec/mdev-test "$OUT"
-	install -m 755 "$1"/host-linked "$1"/host-plugin /usr/local/libexec/mdev-test/ || exit 1
-	PATH=$PATH:/usr/local/libexec/mdev-test
-}
-
 # What others did before us: one device on mtty, and all that mdpy has room for.
 others_make_devices()
 {
@@ -131,8 +118,8 @@ ordinary_user()
 	t_ok "$host: nothing was destroyed" test -e "$MDEV_BUS/$ECHO_UUID"
 }
 
-[ $# -ge 1 ] || { echo 'Bail out! give the folder that install-for-vm made'; exit 1; }
-install_here "$1"
+t_install "$1"
+mkdir -p "$OUT"
 t_drivers
 t_udevd
 t_ok 'others make devices' others_make_devices

@@ -14,6 +14,7 @@
 #   t_done                        the summary; the exit code of the script
 #
 #   t_drivers [MODULE...]         insert the sample drivers (all three) and wait for their parents
+#   t_install INSTALLED           install what install-for-vm made, and put its programs in the PATH
 #   t_udevd                       start systemd-udevd, without replaying old events
 #   t_uevents                     start listening to the kernel's uevents
 #   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
@@ -118,6 +119,23 @@ t_drivers()
 	for m in "$@"; do
 		[ -d "$MDEV_CLASS/$m" ] || { echo "Bail out! $m has no parent in $MDEV_CLASS"; exit 1; }
 	done
+}
+
+# The library goes where it is at home: no LD_LIBRARY_PATH, no other name, and readable by everybody.
+t_install()
+{
+	if [ ! -d "${1-}/root" ]; then
+		echo 'Bail out! give the folder that install-for-vm made'
+		exit 1
+	fi
+	# As a package does it: a folder that is a link here (/lib) stays one.
+	if ! tar -C "$1/root" -c . | tar -C / -x --keep-directory-symlink --no-overwrite-dir || ! ldconfig; then
+		echo "Bail out! cannot install from $1"
+		exit 1
+	fi
+	install -d /usr/local/libexec/mdev-test
+	find "$1" -maxdepth 1 -type f -perm -u+x -exec install -m 755 {} /usr/local/libexec/mdev-test/ \;
+	PATH=$PATH:/usr/local/libexec/mdev-test
 }
 
 t_udevd()
