@@ -14,8 +14,7 @@ fi
 checked()
 {
 	run valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
-		--errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 --num-callers=60 \
-		--suppressions="$SOURCE/c-tests/valgrind.supp" "$@"
+		--errors-for-leak-kinds=definite,indirect,possible --error-exitcode=99 "$@"
 	[ "$rc" != 99 ]
 	t_result $? "$t_command"
 }
