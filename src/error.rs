@@ -121,6 +121,16 @@ impl Error {
     }
 }
 
+/// A stranger's text for a sentence: control characters escaped, and no longer than a sentence can bear.
+pub fn shown(text: &str) -> String {
+    const MAX: usize = 120;
+    let mut shown: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
 /// The words of strerror(3) without the "(os error N)" that the standard library appends.
 pub fn describe(errno: Errno) -> String {
     let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
@@ -139,6 +149,12 @@ mod tests {
         let e = Error::io("write", "/sys/x/create", Errno::NOSPC).of("pci_0000_86_00_0");
         assert_eq!(e.to_string(), "pci_0000_86_00_0: cannot write /sys/x/create: No space left on device");
         assert_eq!((e.code, e.errno, e.path.as_deref()), (ErrorCode::Kernel, 28, Some("/sys/x/create")));
+    }
+
+    #[test]
+    fn a_strangers_text_stays_short_and_on_one_line() {
+        assert_eq!(shown("a\nb"), "a\\nb");
+        assert_eq!(shown(&"x".repeat(10_000_000)).len(), 123);
     }
 
     #[test]

@@ -123,3 +123,36 @@ fn a_dump_of_a_replay_is_the_dump() {
     let first = std::fs::read_to_string(dir.path().join("host.xml")).unwrap();
     assert_eq!(conn.dump_xml().unwrap(), first);
 }
+
+#[test]
+fn a_list_is_whole_or_an_error_when_descriptors_run_out() {
+    use mdev::store::Runtime;
+    use mdev::sysfs::{Errno, sim};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let sim = sim::default_host();
+    let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
+    let mut failures = 0;
+    for (flags, nth) in [ListFlags::empty(), ListFlags::DEVICES].iter().flat_map(|f| (0..200).map(move |nth| (*f, nth)))
+    {
+        let whole = names(&conn, flags);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        sim.set_hook(Some(Arc::new(move |op, _: &str| {
+            let opens = matches!(op, sim::Op::Open | sim::Op::Read);
+            (opens && counter.fetch_add(1, Ordering::Relaxed) == nth).then_some(Errno::MFILE)
+        })));
+        let listed = conn.list(flags);
+        sim.set_hook(None);
+        match listed {
+            Ok(nodes) => assert_eq!(nodes.iter().map(|n| n.name()).collect::<Vec<_>>(), whole, "open {nth}"),
+            Err(e) => {
+                failures += 1;
+                assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{e}");
+            }
+        }
+        assert!(count.load(Ordering::Relaxed) < 200);
+    }
+    assert!(failures > 20, "{failures}");
+}

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use super::{Host, Node};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::is_component;
 use crate::sysfs::{Dir, EntryKind, read_text};
 
@@ -87,7 +87,7 @@ fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
         return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
     }
     if value.len() > VALUE_MAX || value.contains('\0') {
-        return Err(Error::invalid(format!("the value of '{name}' has a NUL or more than {VALUE_MAX} bytes")));
+        return Err(Error::invalid(format!("the value of '{}' has a NUL or more than {VALUE_MAX} bytes", shown(name))));
     }
     let mode = regular(dir, name)?;
     if mode & 0o222 == 0 {
@@ -102,7 +102,7 @@ fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
 /// The permission bits of a regular file of this very folder.
 fn regular(dir: &dyn Dir, name: &str) -> Result<u32> {
     if !is_component(name) {
-        return Err(Error::invalid(format!("'{}' is not the name of an attribute", name.escape_debug())));
+        return Err(Error::invalid(format!("'{}' is not the name of an attribute", shown(name))));
     }
     let path = || format!("{}/{name}", dir.path());
     match dir.meta(name) {

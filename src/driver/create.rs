@@ -193,7 +193,7 @@ fn make(host: &Host, plan: &Plan, ready: Box<dyn Prepared + '_>) -> Result<()> {
 
 fn find_made(host: &Host, bus: &dyn Dir, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
     known.add_place(&plan.place);
-    devices::on_bus(host, bus, &plan.uuid, known).ok_or_else(|| {
+    devices::on_bus(host, bus, &plan.uuid, known)?.ok_or_else(|| {
         let message = format!("device {} was destroyed by somebody else as soon as it was made", plan.uuid);
         Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
     })

@@ -14,7 +14,7 @@ use crate::layout::{self, DEVICES, TYPES};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Parent};
 use crate::store::Facts;
-use crate::sysfs::{Dir, Sysfs, dirname, read_text, resolve};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
@@ -44,20 +44,23 @@ impl<'a> KnownParents<'a> {
         }
     }
 
-    fn at(&mut self, syspath: &str) -> Option<Rc<Parent>> {
+    /// `None` for one that cannot be read; an error only when this process has run out of something.
+    fn at(&mut self, syspath: &str) -> Result<Option<Rc<Parent>>> {
         if let Some(known) = self.parents.get(syspath) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let read = self.read(syspath);
+        let read = match self.read(syspath) {
+            Ok(parent) => Some(Rc::new(parent)),
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", syspath, errno)),
+            Err(_) => None,
+        };
         self.parents.insert(syspath.to_owned(), read.clone());
-        read
+        Ok(read)
     }
 
-    fn read(&self, syspath: &str) -> Option<Rc<Parent>> {
-        let dir = self.sysfs.open(syspath).ok()?;
-        let subsystem = link_name(&*dir, "subsystem")?;
-        let place = Place { syspath: syspath.to_owned(), subsystem };
-        read_parent(self.sysfs, &place, false).ok().map(Rc::new)
+    fn read(&self, syspath: &str) -> IoResult<Parent> {
+        let subsystem = basename(&self.sysfs.open(syspath)?.link("subsystem")?).to_owned();
+        read_parent(self.sysfs, &Place { syspath: syspath.to_owned(), subsystem }, false)
     }
 
     fn device_api(&mut self, parent: &str, type_id: &str) -> Option<String> {
@@ -80,8 +83,12 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
         return Ok(Vec::new());
     }
     let facts = host.runtime.all();
-    let mut devices: Vec<Device> =
-        uuids.iter().filter_map(|uuid| read(&*dir, uuid, syspath(&*dir, uuid)?, facts.get(uuid), known)).collect();
+    let mut devices = Vec::with_capacity(uuids.len());
+    for uuid in &uuids {
+        if let Some(syspath) = syspath(&*dir, uuid) {
+            devices.extend(read(&*dir, uuid, syspath, facts.get(uuid), known)?);
+        }
+    }
     devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
     Ok(devices)
 }
@@ -89,12 +96,12 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
 /// The device of this UUID, where there is one.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     let Some(dir) = open_devices(host)? else { return Ok(None) };
-    Ok(on_bus(host, &*dir, uuid, &mut KnownParents::new(&*host.sysfs)))
+    on_bus(host, &*dir, uuid, &mut KnownParents::new(&*host.sysfs))
 }
 
 /// The same with the bus open already.
-pub(super) fn on_bus(host: &Host, bus: &dyn Dir, uuid: &Uuid, known: &mut KnownParents<'_>) -> Option<Device> {
-    let syspath = syspath(bus, uuid)?;
+pub(super) fn on_bus(host: &Host, bus: &dyn Dir, uuid: &Uuid, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
+    let Some(syspath) = syspath(bus, uuid) else { return Ok(None) };
     let facts = host.runtime.get(uuid).unwrap_or_else(|e| {
         log::warn!("{e}");
         None
@@ -154,18 +161,18 @@ fn read(
     syspath: String,
     facts: Option<&Facts>,
     known: &mut KnownParents<'_>,
-) -> Option<Device> {
+) -> Result<Option<Device>> {
     let name = uuid.to_string();
-    let Some(parent) = known.at(dirname(&syspath)) else {
+    let Some(parent) = known.at(dirname(&syspath))? else {
         log::warn!("{DEVICES}/{name}: left out, its parent cannot be read");
-        return None;
+        return Ok(None);
     };
     let layout = layout::of_kind(parent.layout);
     let facts = facts.filter(|facts| bus.meta(&name).is_ok_and(|meta| facts.are_of(meta.ino)));
     let shown = link_name(bus, &format!("{name}/{}", layout.type_link()));
     if shown.is_none() && bus.open(&name).is_err() {
         log::warn!("{DEVICES}/{name}: left out, the link leads nowhere");
-        return None;
+        return Ok(None);
     }
     if shown.is_none() && layout.has_iommu_group() {
         log::warn!("{syspath}: not ready yet, or broken: it has no {} link", layout.type_link());
@@ -176,7 +183,7 @@ fn read(
         None if layout.shows_creation() => shown_creation(bus, &name),
         None => (None, None),
     };
-    Some(Device {
+    Ok(Some(Device {
         name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(uuid, &parent.sysname)),
         uuid: *uuid,
         parent: parent.name.clone(),
@@ -194,7 +201,7 @@ fn read(
         attributes: facts.map(|facts| facts.attributes.clone()).unwrap_or_default(),
         active: true,
         syspath,
-    })
+    }))
 }
 
 /// Group and parameters of a device that somebody else made, where the vendor shows them.

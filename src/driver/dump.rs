@@ -105,7 +105,7 @@ impl Conn {
         let sysfs = &*self.host.sysfs;
         let mut taken = Taken::new(sysfs);
         let mut names = BTreeMap::new();
-        for place in bus::places(sysfs) {
+        for place in bus::places(sysfs)? {
             taken.parent(&place);
             if let Some(pci) = bus::read_parent(sysfs, &place, false).ok().and_then(|parent| parent.pci) {
                 names.insert((pci.vendor, pci.product), pci_names(sysfs, pci.vendor, pci.product));

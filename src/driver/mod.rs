@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bitflags::bitflags;
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus;
 use crate::layout::types::Depth;
 use crate::model::name::parse_uuid;
 use crate::store::Runtime;
-use crate::sysfs::Sysfs;
 use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
+use crate::sysfs::{Sysfs, is_exhausted};
 
 mod attrs;
 mod create;
@@ -139,7 +139,7 @@ impl Conn {
         let mut nodes = Vec::new();
         let mut known = devices::KnownParents::new(&*self.host.sysfs);
         if kinds.contains(ListFlags::PARENTS) {
-            for place in bus::places(&*self.host.sysfs) {
+            for place in bus::places(&*self.host.sysfs)? {
                 match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
                     Ok(parent) => {
                         if kinds.contains(ListFlags::DEVICES) {
@@ -147,6 +147,7 @@ impl Conn {
                         }
                         nodes.push(Node::listed_parent(self.clone(), parent));
                     }
+                    Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
                     Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),
                 }
             }
@@ -168,7 +169,7 @@ impl Conn {
             Ok(place) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 let message =
-                    format!("there is no node device '{}'; list the nodes to see which there are", name.escape_debug());
+                    format!("there is no node device '{}'; list the nodes to see which there are", shown(name));
                 Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
             }
             Err(e) => Err(e),
@@ -191,10 +192,7 @@ impl Conn {
 
     fn uuid(&self, text: &str) -> Result<uuid::Uuid> {
         parse_uuid(text).ok_or_else(|| {
-            let message = format!(
-                "'{}' is not a UUID; write 8-4-4-4-12 hexadecimal digits",
-                text.escape_debug().to_string().chars().take(80).collect::<String>()
-            );
+            let message = format!("'{}' is not a UUID; write 8-4-4-4-12 hexadecimal digits", shown(text));
             Error::invalid(message)
         })
     }

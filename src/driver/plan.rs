@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{CreateFlags, Host, devices};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::types::{Depth, read_one, read_types};
 use crate::layout::{CreateRequest, Layout, TYPES, bus, open_parent};
 use crate::model::{DeviceDef, Type};
@@ -100,7 +100,7 @@ fn find_type(parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<Strin
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type]) -> Error {
     let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
     let known = if ids.is_empty() { "it has no types now".to_owned() } else { format!("it has {}", ids.join(", ")) };
-    let message = format!("{parent}: there is no type '{}'; {known}", wanted.escape_debug());
+    let message = format!("{parent}: there is no type '{}'; {known}", shown(wanted));
     Error::new(ErrorCode::NoType, Errno::NODEV, message)
 }
 
@@ -108,7 +108,7 @@ pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type]) -> Error {
 fn choose_parent(host: &Host, wanted: &str, flags: CreateFlags) -> Result<(bus::Place, String)> {
     let mut candidates = Vec::new();
     let mut exists = false;
-    for place in bus::places(&*host.sysfs) {
+    for place in bus::places(&*host.sysfs)? {
         let Ok(dir) = host.sysfs.open(&place.syspath) else { continue };
         let Ok((_, types)) = read_types(&*dir, Depth::Alike) else { continue };
         for kind in types.into_iter().filter(|kind| kind.answers_to(wanted)) {
@@ -129,8 +129,7 @@ fn choose_parent(host: &Host, wanted: &str, flags: CreateFlags) -> Result<(bus::
             Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message))
         }
         None => {
-            let message =
-                format!("no parent has a type '{}'; list the types to see which there are", wanted.escape_debug());
+            let message = format!("no parent has a type '{}'; list the types to see which there are", shown(wanted));
             Err(Error::new(ErrorCode::NoType, Errno::NODEV, message))
         }
     }

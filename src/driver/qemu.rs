@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use serde_json::json;
 
 use super::Node;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::{Device, LayoutKind};
 use crate::sysfs::basename;
 use crate::xml;
@@ -45,7 +45,7 @@ impl Node {
             if !is_qemu_id(id) {
                 let message = format!(
                     "'{}' is not an id for QEMU: a letter, then letters, digits, '-', '.' and '_', at most {ID_MAX}",
-                    id.escape_debug()
+                    shown(id)
                 );
                 return Err(Error::invalid(message));
             }

@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 
 /// What a URI names.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) fn parse(uri: Option<&str>) -> Result<Target> {
         _ => return Err(unknown(uri)),
     };
     if !root.starts_with('/') {
-        let message = format!("the root in '{}' is not an absolute path", uri.escape_debug());
+        let message = format!("the root in '{}' is not an absolute path", shown(uri));
         return Err(Error::new(ErrorCode::InvalidUri, Errno::INVAL, message));
     }
     Ok(Target::System { root })
@@ -46,7 +46,7 @@ pub(super) fn parse(uri: Option<&str>) -> Result<Target> {
 fn unknown(uri: &str) -> Error {
     let message = format!(
         "'{}' names no host; use mdev:///system, mdev:///system?root=/DIR, test:///default or test:///PATH/TO/DUMP.xml",
-        uri.escape_debug()
+        shown(uri)
     );
     Error::new(ErrorCode::InvalidUri, Errno::INVAL, message)
 }

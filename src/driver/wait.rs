@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::{Conn, Node};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus;
 
 impl Conn {
@@ -31,7 +31,7 @@ impl Conn {
         }
         let message = format!(
             "parent '{}' did not appear within {timeout_ms} ms; see whether its vendor driver is loaded",
-            name.escape_debug()
+            shown(name)
         );
         self.try_parent(name)?.ok_or_else(|| Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message))
     }

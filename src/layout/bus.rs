@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::types::{Depth, read_types};
 use super::{Layout, LiveMarks, TYPES, detect};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::{is_component, node_name};
 use crate::model::{Parent, PciAddress, PciFacts, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text, resolve};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
 
 /// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
 /// on any other are found through their class.
@@ -38,17 +38,18 @@ impl Place {
     }
 }
 
-/// Every parent, by path. A link that leads nowhere is logged and left out.
-pub fn places(sysfs: &dyn Sysfs) -> Vec<Place> {
+/// Every parent, by path. A link that leads nowhere is logged and left out. Fails only when this process has run out of
+/// descriptors or memory, since a short list would look like parents that are gone.
+pub fn places(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     let mut found = BTreeMap::new();
     for bus in BUSES {
-        scan_bus(sysfs, bus, &mut found);
+        scan_bus(sysfs, bus, &mut found)?;
     }
-    scan_class(sysfs, &mut found);
-    found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect()
+    scan_class(sysfs, &mut found)?;
+    Ok(found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect())
 }
 
-fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) {
+fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
     let path = format!("/sys/bus/{bus}/devices");
     scan(sysfs, &path, &mut |dir, name| {
         if dir.meta(&format!("{name}/{TYPES}")).is_err() {
@@ -57,10 +58,10 @@ fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) 
         if let Some(syspath) = follow(dir, name) {
             found.insert(syspath, bus.to_owned());
         }
-    });
+    })
 }
 
-fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) {
+fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result<()> {
     scan(sysfs, CLASS, &mut |dir, name| {
         let Some(syspath) = follow(dir, name) else { return };
         if found.contains_key(&syspath) {
@@ -72,21 +73,27 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) {
             }
             Err(errno) => log::warn!("{}/{name}: left out, its subsystem cannot be read: {errno}", dir.path()),
         }
-    });
+    })
 }
 
-fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) {
+fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) -> Result<()> {
     let dir = match sysfs.open(path) {
         Ok(dir) => dir,
         // A kernel without this bus.
-        Err(Errno::NOENT) => return,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) if is_exhausted(errno) => return Err(Error::io("open", path, errno)),
         Err(errno) => {
             log::warn!("{path}: cannot be opened: {errno}; its devices are not listed");
-            return;
+            return Ok(());
         }
     };
-    if let Err(errno) = dir.list(&mut |name, _| visit(&*dir, name)) {
-        log::warn!("{path}: cannot be listed to its end: {errno}");
+    match dir.list(&mut |name, _| visit(&*dir, name)) {
+        Ok(()) => Ok(()),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("list", path, errno)),
+        Err(errno) => {
+            log::warn!("{path}: cannot be listed to its end: {errno}");
+            Ok(())
+        }
     }
 }
 
@@ -101,27 +108,25 @@ fn follow(dir: &dyn Dir, name: &str) -> Option<String> {
 /// Finds the parent that a user means: by node name, by address in any case, by path in sysfs or by link.
 pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     let missing = || {
-        let message = format!(
-            "there is no parent device '{}' here; list the parents to see which there are",
-            text.escape_debug()
-        );
+        let message =
+            format!("there is no parent device '{}' here; list the parents to see which there are", shown(text));
         Error::new(ErrorCode::NoParent, Errno::NODEV, message)
     };
     if text.starts_with('/') {
         let path = resolve("/", text).ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
-        return places(sysfs).into_iter().find(wanted).ok_or_else(missing);
+        return places(sysfs)?.into_iter().find(wanted).ok_or_else(missing);
     }
     if !is_component(text) {
-        let message = format!("'{}' is not the name of a parent device", text.escape_debug());
+        let message = format!("'{}' is not the name of a parent device", shown(text));
         return Err(Error::invalid(message));
     }
     if let Some(address) = pci_address(text) {
         return find_pci(sysfs, &address).unwrap_or_else(|| Err(missing()));
     }
     let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
-    places(sysfs).into_iter().find(same).ok_or_else(missing)
+    places(sysfs)?.into_iter().find(same).ok_or_else(missing)
 }
 
 /// The address in `0000:86:00.0` and in `pci_0000_86_00_0`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::LayoutKind;
 use crate::sysfs::{Dir, Errno, Guard, Sysfs, read_text};
 
@@ -165,7 +165,7 @@ fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
         }
         Some(_) => Ok(()),
         None => {
-            let message = format!("{path} holds '{}' where a number is due", text.escape_debug());
+            let message = format!("{path} holds '{}' where a number is due", shown(&text));
             Err(Error::new(ErrorCode::BadData, Errno::BADMSG, message).at(path))
         }
     }

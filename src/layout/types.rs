@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, read_text_in};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 
 /// Files that take orders; reading them is refused, so the attempt is spared.
 const WRITE_ONLY: [&str; 2] = ["create", "params"];
@@ -45,6 +45,9 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
             files = types.first().and_then(|first| merged_files(parent, first));
         }
     })?;
+    if let Some(errno) = room.exhausted {
+        return Err(errno);
+    }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
     let layout = match files {
         Some(_) => super::of_kind(LayoutKind::Mdev),
@@ -71,17 +74,31 @@ fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<Cow<'static, str>>
 struct Room {
     path: String,
     bytes: Vec<u8>,
+    /// This process ran out of descriptors or memory: what was left out for it is not the host's fault.
+    exhausted: Option<Errno>,
+}
+
+impl Room {
+    /// Something is left out.
+    fn leave_out(&mut self, what: std::fmt::Arguments<'_>, errno: Errno) {
+        if is_exhausted(errno) {
+            self.exhausted = Some(errno);
+        }
+        log::warn!("{what}: left out: {errno}");
+    }
 }
 
 /// A type by the names of its files. `None`: not one of them is there, which asks for a closer look.
 fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], room: &mut Room) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
     for name in files {
-        room.path.clear();
+        let mut path = std::mem::take(&mut room.path);
+        path.clear();
         for part in [id, "/", name.as_ref()] {
-            room.path.push_str(part);
+            path.push_str(part);
         }
-        take_attribute(types, &room.path, name.clone(), &mut kind, &mut room.bytes);
+        take_attribute(types, &path, name.clone(), &mut kind, room);
+        room.path = path;
     }
     if kind.name.is_none() && kind.attributes.is_empty() {
         return None;
@@ -131,7 +148,7 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
     let dir = match types.open(id) {
         Ok(dir) => dir,
         Err(errno) => {
-            log::warn!("{}/{id}: left out, cannot be opened: {errno}", types.path());
+            room.leave_out(format_args!("{}/{id}", types.path()), errno);
             return None;
         }
     };
@@ -140,11 +157,11 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
         if entry == EntryKind::File {
             let known = MERGED_FILES.into_iter().find(|known| *known == name);
             let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-            take_attribute(&*dir, name, owned, &mut kind, &mut room.bytes);
+            take_attribute(&*dir, name, owned, &mut kind, room);
         }
     });
     if let Err(errno) = listed {
-        log::warn!("{}: left out, cannot be listed: {errno}", dir.path());
+        room.leave_out(format_args!("{}", dir.path()), errno);
         return None;
     }
     sort_attributes(&mut kind);
@@ -156,19 +173,19 @@ fn sort_attributes(kind: &mut Type) {
 }
 
 /// Reads the file `name`, which is at `path` below `dir`.
-fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type, bytes: &mut Vec<u8>) {
+fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type, room: &mut Room) {
     if name == "params" {
         kind.has_params = true;
     }
     if WRITE_ONLY.contains(&name.as_ref()) {
         return;
     }
-    let text = match read_text_in(dir, path, bytes) {
+    let text = match read_text_in(dir, path, &mut room.bytes) {
         Ok(text) => text,
         // Write-only, or gone since the listing.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
         Err(errno) => {
-            log::warn!("{}/{path}: left out, cannot be read: {errno}", dir.path());
+            room.leave_out(format_args!("{}/{path}", dir.path()), errno);
             return;
         }
     };

@@ -119,6 +119,12 @@ pub trait Watch: Send + Debug {
     fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool>;
 }
 
+/// This process or host has run out of something. That says nothing about the object at hand, which must then not be left
+/// out of a list as if it were broken.
+pub fn is_exhausted(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}
+
 /// Joins a relative link target to the directory that holds the link, without asking the kernel: `..` removes a component.
 /// `None` when it climbs above the root.
 pub fn resolve(dir: &str, target: &str) -> Option<String> {

@@ -45,12 +45,12 @@ impl LinuxDir {
             return Err(Errno::INVAL);
         }
         let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open_at(name, flags)
+    }
+
+    fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
         let dir = self.fd()?;
-        match retry(|| openat(dir, name, flags, Mode::empty())) {
-            // A crowded process: what waits to be closed may be all that is missing.
-            Err(Errno::MFILE) if self.spent.close_all() => retry(|| openat(dir, name, flags, Mode::empty())),
-            result => result,
-        }
+        self.spent.with_room(|| retry(|| openat(dir, name, flags, Mode::empty())))
     }
 }
 
@@ -72,7 +72,7 @@ impl Dir for LinuxDir {
             return Err(Errno::INVAL);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = retry(|| openat(self.fd()?, name, flags, Mode::empty()))?;
+        let fd = self.open_at(name, flags)?;
         let mut path = String::with_capacity(self.path.len() + 1 + name.len());
         path.push_str(&self.path);
         path.push('/');

@@ -39,6 +39,10 @@ impl LinuxSysfs {
     }
 
     fn open_below_root(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
+        self.spent.with_room(|| self.open_once(path, flags))
+    }
+
+    fn open_once(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
         let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
         let flags = flags | OFlags::CLOEXEC;
         if !self.confined {

@@ -11,6 +11,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use std::os::fd::AsRawFd;
 
+use crate::sysfs::{Errno, IoResult};
+
 /// How many may wait: few enough not to be felt in a process with a limit of 1024.
 const BATCH: usize = 32;
 
@@ -41,6 +43,14 @@ impl Spent {
         };
         if let Some(fds) = full {
             close(fds);
+        }
+    }
+
+    /// In a crowded process what waits here may be all that is missing.
+    pub(super) fn with_room<T>(&self, mut open: impl FnMut() -> IoResult<T>) -> IoResult<T> {
+        match open() {
+            Err(Errno::MFILE | Errno::NFILE) if self.close_all() => open(),
+            result => result,
         }
     }
 
