@@ -119,6 +119,27 @@ refusals()
 	t_eq "$1: eight were made" 8 "$(grep -c '^[0-9a-f-]*$' <<<"$made")"
 }
 
+# The first sequence again, in one session of a replay, which cannot be traced: its results.
+life_on_replay()
+{
+	local rfc="pci_${RFC//[:.]/_}" seen
+	xml seed "$rfc" 11 "<group>1</group><params>'frame_rate_limiter=0'</params><uuid>${A}1</uuid>"
+	xml plain "$rfc" 11 "<uuid>${A}2</uuid>"
+	seen=$(nodedev -q -c "$URI" 2>&1 <<-END
+		create $XML/seed
+		attr get seed params
+		attr get seed group
+		create $XML/plain
+		attr get plain params
+		destroy seed
+		destroy ${A}2
+		list --devices --names
+	END
+	)
+	t_eq 'replay: what was set is what the device got, and nobody else' \
+		"${A}1|frame_rate_limiter=0|1|${A}2" "${seen//$'\n'/|}"
+}
+
 several()
 {
 	local n
@@ -212,4 +233,5 @@ vanishing
 side_by_side
 URI=test://$OUT/proposals.xml
 refusals replay
+life_on_replay
 t_done
