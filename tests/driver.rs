@@ -156,3 +156,38 @@ fn a_list_is_whole_or_an_error_when_descriptors_run_out() {
     }
     assert!(failures > 20, "{failures}");
 }
+
+/// Two parents with one type, which has so many instances left on each.
+fn two_parents(left: [u32; 2]) -> Conn {
+    use mdev::sysfs::sim::{SimEntry, SimHost};
+    let mut entries = Vec::new();
+    for (n, left) in left.into_iter().enumerate() {
+        let parent = format!("/sys/devices/pci0000:00/0000:00:0{n}.0");
+        let target = format!("../../../devices/pci0000:00/0000:00:0{n}.0");
+        entries.push(SimEntry::Link { path: format!("/sys/bus/pci/devices/0000:00:0{n}.0"), target });
+        for (name, mode, text) in [
+            ("create", 0o200, ""),
+            ("device_api", 0o444, "vfio-pci"),
+            ("available_instances", 0o444, &left.to_string()),
+        ] {
+            let path = format!("{parent}/mdev_supported_types/t/{name}");
+            entries.push(SimEntry::File { path, mode, content: Ok(text.into()) });
+        }
+    }
+    let sim = SimHost::new(entries).unwrap();
+    Conn::on(std::sync::Arc::new(sim), std::sync::Arc::new(mdev::store::Runtime::memory([])))
+}
+
+#[test]
+fn without_a_parent_the_emptiest_is_chosen_and_with_pack_the_fullest() {
+    let xml = b"<device><capability type='mdev'><type id='t'/></capability></device>";
+    let placed = |conn: &Conn, flags| conn.create_xml(xml, flags).map(|node| node.parent_name().to_owned());
+    let spread = two_parents([2, 3]);
+    let order: Vec<String> = (0..5).map(|_| placed(&spread, CreateFlags::empty()).unwrap()).collect();
+    assert_eq!(order.iter().map(|name| &name[12..14]).collect::<Vec<_>>(), ["01", "00", "01", "00", "01"]);
+    let full = placed(&spread, CreateFlags::empty()).unwrap_err();
+    assert_eq!((full.code, full.errno), (ErrorCode::NoInstances, 28), "{full}");
+    let pack = two_parents([2, 3]);
+    let order: Vec<String> = (0..5).map(|_| placed(&pack, CreateFlags::PACK).unwrap()).collect();
+    assert_eq!(order.iter().map(|name| &name[12..14]).collect::<Vec<_>>(), ["00", "00", "01", "01", "01"]);
+}

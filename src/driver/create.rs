@@ -125,8 +125,12 @@ type Failed<'a> = (Option<&'a Plan>, Error);
 
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result::Result<Vec<Device>, Failed<'a>> {
-    let bus = open_bus(host).map_err(|e| (None, e))?;
-    let alive = |uuid: &Uuid| devices::ino(&*bus, uuid);
+    // The bus may come with its first device.
+    let bus = devices::open_devices(host).map_err(|e| (None, e))?;
+    let alive = |uuid: &Uuid| match &bus {
+        Some(bus) => devices::ino(&**bus, uuid),
+        None => devices::ino(&*open_bus(host).ok()?, uuid),
+    };
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
     // several, two may be of one type, whose lock cannot be had twice.
     let mut prepared = match plans {
@@ -150,7 +154,9 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
     }
     let finish = || {
         let mut known = KnownParents::new(&*host.sysfs);
-        let made = plans.iter().map(|plan| find_made(host, &*bus, plan, &mut known));
+        let late = if bus.is_none() { Some(open_bus(host)?) } else { None };
+        let bus = bus.as_deref().or(late.as_deref()).ok_or_else(|| Error::io("open", DEVICES, Errno::NOENT))?;
+        let made = plans.iter().map(|plan| find_made(host, bus, plan, &mut known));
         let devices = made.collect::<Result<Vec<Device>>>()?;
         reserved.confirm(&alive)?;
         Ok(devices)
@@ -165,7 +171,7 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
     Ok(devices)
 }
 
-/// A parent is there, so the bus is; unless the driver is just going.
+/// A device was made, so the bus is there.
 fn open_bus(host: &Host) -> Result<Box<dyn Dir>> {
     devices::open_devices(host)?.ok_or_else(|| Error::io("open", DEVICES, Errno::NOENT))
 }

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// Readable by all, since an ordinary user may list devices; written by the owner.
@@ -13,6 +13,8 @@ const MODE: Mode = Mode::from_raw_mode(0o644);
 pub(super) fn unnamed(dir: impl AsFd, content: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let fd = openat(dir, ".", flags, MODE)?;
+    // A daemon's umask may be strict, and is not ours to change.
+    fchmod(&fd, MODE)?;
     let mut rest = content;
     while !rest.is_empty() {
         match rustix::io::write(&fd, rest) {

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, open, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -220,7 +220,9 @@ impl FileStore {
             return Ok(dir);
         }
         for path in [&self.base, &self.devices] {
-            match mkdirat(CWD, &**path, Mode::from_raw_mode(0o755)) {
+            let mode = Mode::from_raw_mode(0o755);
+            // Whatever the umask: who may list devices may see their names.
+            match mkdirat(CWD, &**path, mode).and_then(|()| chmodat(CWD, &**path, mode, AtFlags::empty())) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Error::io("make", path, errno)),
             }
