@@ -321,6 +321,15 @@ mod tests {
         let reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
         reserved.confirm(&|_| Some(5)).unwrap();
         assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { ino: Some(5), ..full.clone() }));
+        // Everybody may read them, and only the lock is the owner's alone: run this under a strict umask, too.
+        let mode = |name: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::metadata(dir.path().join("libmdev").join(name)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!(
+            [mode(""), mode("devices"), mode(&format!("devices/{}", full.uuid)), mode("lock")],
+            [0o755, 0o755, 0o644, 0o600]
+        );
         // A broken neighbour hides nothing, and is reported by the call that names it.
         std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
         assert_eq!(store.all().len(), 1);
