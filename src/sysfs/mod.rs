@@ -42,6 +42,9 @@ pub struct Meta {
     pub mode: u32,
     /// Inode number; in sysfs never used twice between two boots.
     pub ino: u64,
+    /// When it was last changed, in nanoseconds. In sysfs a write leaves it alone, and what truncates the file first
+    /// (`echo` in a shell) does not.
+    pub changed: u64,
 }
 
 /// A host as seen through its sysfs.
@@ -101,6 +104,9 @@ pub trait Dir: Send + Debug {
 
     /// Looks at an entry without opening it.
     fn meta(&self, name: &str) -> IoResult<Meta>;
+
+    /// Sets the time of last change of a file to now, and gives it back as [`Meta::changed`] will say it from then on.
+    fn stamp(&self, name: &str) -> IoResult<u64>;
 
     /// Inode number of this directory itself.
     fn ino(&self) -> IoResult<u64>;

@@ -151,6 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stamp_stays_until_somebody_truncates() {
+        let (root, sysfs) = host();
+        let dir = sysfs.open("/sys/class/c/11").unwrap();
+        let stamp = dir.stamp("name").unwrap();
+        assert_eq!(dir.meta("name").unwrap().changed, stamp);
+        let again = dir.stamp("name").unwrap();
+        assert!(again > stamp);
+        fs::write(root.path().join("sys/class/c/11/name"), "x").unwrap();
+        assert_ne!(dir.meta("name").unwrap().changed, again);
+        assert_eq!(dir.stamp("none").unwrap_err(), Errno::NOENT);
+        assert_eq!(dir.stamp("../11").unwrap_err(), Errno::INVAL);
+    }
+
+    #[test]
     fn neither_dots_nor_links_leave_the_root() {
         let (root, sysfs) = host();
         symlink("/etc", root.path().join("sys/class/c/out")).unwrap();

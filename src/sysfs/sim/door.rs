@@ -121,7 +121,16 @@ impl Dir for SimDir {
             kernel.tree.children(self.ino)?;
             let ino = kernel.tree.walk(self.ino, name, false)?;
             let node = kernel.tree.node(ino)?;
-            Ok(Meta { kind: node.entry_kind(), mode: node.mode, ino })
+            Ok(Meta { kind: node.entry_kind(), mode: node.mode, ino, changed: node.changed })
+        })
+    }
+
+    fn stamp(&self, name: &str) -> IoResult<u64> {
+        self.enter(Op::Stamp, name, None)?;
+        self.host.with(|kernel| {
+            kernel.tree.children(self.ino)?;
+            let ino = kernel.tree.walk(self.ino, name, false)?;
+            kernel.tree.stamp(ino)
         })
     }
 

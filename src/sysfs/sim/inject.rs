@@ -22,6 +22,8 @@ pub enum Op {
     Link,
     /// An entry, or the directory itself, is looked at.
     Meta,
+    /// The time of a file is set.
+    Stamp,
     /// A directory is locked.
     Lock,
     /// A VFIO group is opened; the path is that of its node.

@@ -164,6 +164,17 @@ impl SimHost {
         })
     }
 
+    /// Writes as `echo` in a shell does, which truncates the file first: that is a change of its time, too.
+    pub fn echo(&self, path: &str, value: &str) -> IoResult<()> {
+        self.with(|kernel| {
+            let ino = kernel.tree.find(path)?;
+            kernel.tree.stamp(ino)?;
+            let dir = kernel.tree.node(ino)?.parent;
+            let name = kernel.tree.node(ino)?.name.clone();
+            kernel.write(dir, &name, format!("{value}\n").as_bytes())
+        })
+    }
+
     /// How often the device was reset. ENODEV for an unknown UUID.
     pub fn resets(&self, uuid: &str) -> IoResult<u32> {
         self.with(|kernel| kernel.devices.get(uuid).map(|device| device.resets).ok_or(Errno::NODEV))

@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) mode: u32,
     pub(super) kind: Kind,
+    /// Time of last change; a count does for one.
+    pub(super) changed: u64,
 }
 
 impl Node {
@@ -49,12 +51,15 @@ pub(super) struct Tree {
     /// process, and a leak checker would call all of it lost.
     nodes: BTreeMap<Ino, Node>,
     last: Ino,
+    /// The last time that was given.
+    clock: u64,
 }
 
 impl Tree {
     pub(super) fn new() -> Tree {
-        let root = Node { name: String::new(), parent: ROOT, mode: 0o755, kind: Kind::Dir(BTreeMap::new()) };
-        Tree { nodes: BTreeMap::from([(ROOT, root)]), last: ROOT }
+        let root =
+            Node { name: String::new(), parent: ROOT, mode: 0o755, kind: Kind::Dir(BTreeMap::new()), changed: 0 };
+        Tree { nodes: BTreeMap::from([(ROOT, root)]), last: ROOT, clock: 0 }
     }
 
     /// ENOENT for one that is gone.
@@ -136,7 +141,7 @@ impl Tree {
             _ => return Err(Errno::NOTDIR),
         }
         self.last = ino;
-        self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind });
+        self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind, changed: 0 });
         Ok(ino)
     }
 
@@ -189,6 +194,14 @@ impl Tree {
         if let Ok(ino) = self.walk(start, path, false) {
             self.remove(ino);
         }
+    }
+
+    /// The node was changed now, at a time that no other was.
+    pub(super) fn stamp(&mut self, ino: Ino) -> IoResult<u64> {
+        let node = self.nodes.get_mut(&ino).ok_or(Errno::NOENT)?;
+        self.clock += 1;
+        node.changed = self.clock;
+        Ok(self.clock)
     }
 
     /// What the file shows from now on. Without effect on one that is gone or could not be read in the first place.
