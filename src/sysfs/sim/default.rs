@@ -4,7 +4,7 @@
 //! To add a device, add a line or a function here: [`Build`] makes the files that every PCI device has, and the links
 //! that lead to it. What the files mean is found out by [`SimHost`] itself.
 
-use super::{SimEntry, SimHost, tree};
+use super::{SimEntry, SimHost, h200, tree};
 use crate::sysfs::Sysfs;
 
 /// The device that exists from the start.
@@ -15,6 +15,7 @@ const PCI_IDS: &str = "\
 # The vendors and devices of the simulated host.
 10de  NVIDIA
 \t13f2  GRID M60
+\t2335  GH100 [H200 SXM 141GB]
 1b36  Red Hat, Inc.
 \t0005  QEMU PCI Test Device
 8086  Intel Corporation
@@ -25,18 +26,18 @@ const PCI_IDS: &str = "\
 ";
 
 /// A PCI function.
-struct Pci {
+pub(super) struct Pci<'a> {
     /// Below `/sys/devices`.
-    path: &'static str,
-    vendor: u16,
-    device: u16,
-    class: u32,
-    driver: &'static str,
-    numa_node: i32,
-    iommu_group: u32,
+    pub(super) path: &'a str,
+    pub(super) vendor: u16,
+    pub(super) device: u16,
+    pub(super) class: u32,
+    pub(super) driver: &'a str,
+    pub(super) numa_node: i32,
+    pub(super) iommu_group: u32,
 }
 
-const I915: Pci = Pci {
+const I915: Pci<'static> = Pci {
     path: "pci0000:00/0000:00:02.0",
     vendor: 0x8086,
     device: 0x1912,
@@ -46,7 +47,7 @@ const I915: Pci = Pci {
     iommu_group: 0,
 };
 
-const GRID_M60: Pci = Pci {
+const GRID_M60: Pci<'static> = Pci {
     path: "pci0000:80/0000:80:02.0/0000:86:00.0",
     vendor: 0x10de,
     device: 0x13f2,
@@ -56,7 +57,7 @@ const GRID_M60: Pci = Pci {
     iommu_group: 4,
 };
 
-const ACCELERATOR: Pci = Pci {
+const ACCELERATOR: Pci<'static> = Pci {
     path: "pci0000:80/0000:80:03.0/0000:87:00.0",
     vendor: 0x1b36,
     device: 0x0005,
@@ -66,12 +67,12 @@ const ACCELERATOR: Pci = Pci {
     iommu_group: 5,
 };
 
-const fn bridge(path: &'static str, device: u16, numa_node: i32, iommu_group: u32) -> Pci {
+pub(super) const fn bridge(path: &str, device: u16, numa_node: i32, iommu_group: u32) -> Pci<'_> {
     Pci { path, vendor: 0x8086, device, class: 0x06_0400, driver: "pcieport", numa_node, iommu_group }
 }
 
 /// No parent at all is on the first; the others have one behind them.
-const BRIDGES: [Pci; 3] = [
+const BRIDGES: [Pci<'static>; 3] = [
     bridge("pci0000:00/0000:00:01.0", 0x1901, -1, 1),
     bridge("pci0000:80/0000:80:02.0", 0x2f04, 1, 2),
     bridge("pci0000:80/0000:80:03.0", 0x2f08, 1, 3),
@@ -88,6 +89,7 @@ pub fn default_host() -> SimHost {
     i915(&mut build);
     subchannel(&mut build);
     ap_matrix(&mut build);
+    h200::cards(&mut build);
     // No entry stands there twice and the type exists: the tests of this file see to it.
     let host = SimHost::new(build.entries).expect("the entries above fit together");
     let first = host.open(&format!("/sys/devices/{}/mdev_supported_types/i915-GVTg_V5_8", I915.path));
@@ -179,17 +181,17 @@ fn ap_matrix(build: &mut Build) {
 
 /// Collects the entries of a host.
 #[derive(Default)]
-struct Build {
-    entries: Vec<SimEntry>,
+pub(super) struct Build {
+    pub(super) entries: Vec<SimEntry>,
 }
 
 impl Build {
-    fn file(&mut self, path: &str, mode: u32, content: &str) {
+    pub(super) fn file(&mut self, path: &str, mode: u32, content: &str) {
         self.entries.push(SimEntry::File { path: path.to_owned(), mode, content: Ok(content.as_bytes().to_vec()) });
     }
 
     /// `to` is absolute; the link is written as sysfs writes it.
-    fn link(&mut self, path: &str, to: &str) {
+    pub(super) fn link(&mut self, path: &str, to: &str) {
         let target = tree::relative(super::dirname(path), to);
         self.entries.push(SimEntry::Link { path: path.to_owned(), target });
     }
@@ -208,7 +210,7 @@ impl Build {
     }
 
     /// A PCI function; returns its path.
-    fn pci(&mut self, pci: &Pci) -> String {
+    pub(super) fn pci(&mut self, pci: &Pci<'_>) -> String {
         let Pci { vendor, device, class, driver, numa_node, iommu_group, .. } = *pci;
         let path = format!("/sys/devices/{}", pci.path);
         let slot = super::basename(&path).to_owned();

@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::kernel::{Attr, Device, Kernel, Layout, Role};
-use super::tree::{Ino, Kind, ROOT, Tree};
+use super::nodes::{IOMMU_GROUPS, VFIO_CLASS, VFIO_NODES, vfio_name};
+use super::tree::{Ino, Kind, ROOT};
 use super::{ap, basename, general, template};
 use crate::sysfs::IoResult;
 
 const MDEV_BUS: &str = "/sys/bus/mdev";
-const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
-const VFIO_NODES: &str = "/dev/vfio";
-const VFIO_CLASS: &str = "/sys/class/vfio-dev";
 
 /// Makes the folder of a new device and everything that leads to it. `None` when a test wanted it swallowed.
 pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) -> IoResult<Option<Ino>> {
@@ -132,12 +130,10 @@ fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
 }
 
 fn vfio_numbers(kernel: &Kernel) -> BTreeSet<u32> {
-    let number = |name: String| name.strip_prefix("vfio")?.parse::<u32>().ok();
-    kernel.devices.values().filter_map(|device| vfio_name(&kernel.tree, device.dir).and_then(number)).collect()
-}
-
-fn vfio_name(tree: &Tree, device: Ino) -> Option<String> {
-    tree.children(tree.child(device, "vfio-dev")?).ok()?.keys().next().cloned()
+    let dirs = kernel.devices.values().map(|device| device.dir).chain(kernel.vendor.vfs.keys().copied());
+    let held_back = kernel.vendor.vfs.values().flat_map(|vf| &vf.held_back).map(|entry| basename(entry.path()));
+    let names = dirs.filter_map(|dir| vfio_name(&kernel.tree, dir)).chain(held_back);
+    names.filter_map(|name| name.strip_prefix("vfio")?.parse::<u32>().ok()).collect()
 }
 
 /// As the kernel's allocator of small numbers does.
@@ -187,7 +183,7 @@ pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
         tree.remove_at(type_dir, &format!("devices/{uuid}"));
     }
     tree.remove_at(ROOT, &format!("{MDEV_BUS}/devices/{uuid}"));
-    if let Some(vfio) = vfio_name(tree, dir) {
+    if let Some(vfio) = vfio_name(tree, dir).map(str::to_owned) {
         tree.remove_at(ROOT, &format!("{VFIO_CLASS}/{vfio}"));
     }
     if let Some(group) = tree.linked(dir, "iommu_group") {
@@ -202,7 +198,7 @@ pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
     kernel.generation += 1;
 }
 
-fn remove_empty_group(kernel: &mut Kernel, group: Ino) {
+pub(super) fn remove_empty_group(kernel: &mut Kernel, group: Ino) {
     let tree = &mut kernel.tree;
     let members = tree.child(group, "devices").and_then(|dir| tree.children(dir).ok());
     if members.is_some_and(|members| !members.is_empty()) {
@@ -212,15 +208,6 @@ fn remove_empty_group(kernel: &mut Kernel, group: Ino) {
         tree.remove_at(ROOT, &format!("{VFIO_NODES}/{number}"));
     }
     tree.remove(group);
-}
-
-/// The VFIO node of a device, where it has one.
-pub(super) fn vfio_node(kernel: &Kernel, device: &Device) -> Option<Ino> {
-    let link = kernel.tree.child(device.dir, "iommu_group")?;
-    match &kernel.tree.node(link).ok()?.kind {
-        Kind::Link(target) => kernel.tree.find(&format!("{VFIO_NODES}/{}", basename(target))).ok(),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::capacity::Pool;
 use super::kernel::{Device, Kernel, Layout, Parent, Role, Type};
 use super::tree::{Ino, Kind, Tree};
-use super::{ap, basename, device, template, text};
+use super::{ap, basename, device, template, text, vendor};
 use crate::sysfs::IoResult;
 
 const TYPES: &str = "mdev_supported_types";
@@ -18,6 +18,7 @@ pub(super) fn discover(kernel: &mut Kernel) -> IoResult<()> {
     for dir in found {
         add_parent(kernel, dir)?;
     }
+    vendor::discover(kernel);
     Ok(())
 }
 

@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use super::inject::Op;
-use super::kernel::Device;
 use super::tree::{Ino, ROOT};
-use super::{SimHost, device};
+use super::{SimHost, nodes};
 use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Watch, is_relative};
 
 /// Where the host's own list of PCI names is.
@@ -24,13 +23,16 @@ impl Sysfs for SimHost {
         self.before(Op::Hold, || path.clone())?;
         let node = self.with(|kernel| {
             let node = kernel.tree.find(&path)?;
-            let guest = |device: &Device| device.in_use && device::vfio_node(kernel, device) == Some(node);
-            if kernel.devices.values().any(guest) || !kernel.held.insert(node) {
+            if nodes::is_in_use(kernel, node) || !kernel.held.insert(node) {
                 return Err(Errno::BUSY);
             }
             Ok(node)
         })?;
         Ok(Box::new(GroupGuard { host: self.clone(), node }))
+    }
+
+    fn vfio_user(&self, node: &str) -> Option<u32> {
+        self.with(|kernel| nodes::user(kernel, node))
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::capacity::Pool;
 use super::template::Template;
 use super::tree::{Ino, Kind, Tree};
+use super::vendor::{self, Vendor};
 use super::{ap, device, general, merged, rfc, text};
 use crate::sysfs::{Errno, IoResult, READ_MAX};
 
@@ -65,6 +66,7 @@ pub(super) enum Role {
     Params { parent: usize, ty: usize },
     MdevDestroy { parent: usize },
     Attr { uuid: String, attr: Attr },
+    Vf { vf: Ino, file: vendor::File },
 }
 
 /// A writable file in a device's folder.
@@ -94,6 +96,8 @@ pub(super) struct Kernel {
     pub(super) parents: Vec<Parent>,
     /// By UUID, which is unique in the whole host.
     pub(super) devices: BTreeMap<String, Device>,
+    /// PFs whose VFs are virtual GPUs.
+    pub(super) vendor: Vendor,
     pub(super) roles: BTreeMap<Ino, Role>,
     /// Directories that somebody has locked.
     pub(super) locked: BTreeSet<Ino>,
@@ -111,6 +115,7 @@ impl Kernel {
             tree,
             parents: Vec::new(),
             devices: BTreeMap::new(),
+            vendor: Vendor::default(),
             roles: BTreeMap::new(),
             locked: BTreeSet::new(),
             held: BTreeSet::new(),
@@ -179,6 +184,7 @@ impl Kernel {
             Role::Params { parent, ty } => rfc::set_params(self, parent, ty, value),
             Role::MdevDestroy { parent } => rfc::destroy(self, parent, value),
             Role::Attr { uuid, attr } => self.set_attr(file, &uuid, attr, value),
+            Role::Vf { vf, file: kind } => vendor::write(self, file, vf, kind, value),
         }
     }
 

@@ -10,8 +10,11 @@
 //! | types with `available_instances`, none with `device_api` | `general`: the reviewer's layout |
 //! | anything else | `merged`: Linux 4.10 and later |
 //!
+//! A directory whose links `virtfnN` lead to directories with `nvidia/current_vgpu_type` is a PF of NVIDIA's vendor VFIO
+//! framework, served by `vendor`.
+//!
 //! Writes are answered errno for errno as real drivers were seen to; what is not understood stays as it was given. How
-//! the types of a parent share its capacity is told in the file `capacity.rs`; the whole in `docs/simulated-host.md`.
+//! the types of a parent share its capacity is told in the files `capacity.rs` and `vendor.rs`; the whole in `docs/simulated-host.md`.
 //!
 //! Two things differ from a real kernel on purpose. Removing a device that a guest has ([`SimHost::set_in_use`]) is
 //! EBUSY, where the merged kernel would block until the guest ends: a test that hangs teaches nothing. A device that is
@@ -26,18 +29,23 @@ use crate::error::{Error, ErrorCode, Result};
 
 mod ap;
 mod capacity;
+mod catalogue;
 mod default;
 mod device;
 mod discover;
 mod door;
 mod general;
+mod h200;
 mod inject;
 mod kernel;
 mod merged;
+mod nodes;
 mod rfc;
 mod template;
 mod text;
 mod tree;
+mod unplug;
+mod vendor;
 
 pub use default::default_host;
 pub use inject::{Hook, LogEntry, Op};
@@ -129,37 +137,26 @@ impl SimHost {
     pub fn unplug(&self, path: &str) -> IoResult<()> {
         self.with(|kernel| {
             let ino = kernel.tree.walk(ROOT, path, false)?;
-            let inside = format!("{}/", kernel.tree.path(ino));
-            let below = |tree: &Tree, ino| format!("{}/", tree.path(ino)).starts_with(&inside);
-            let uuids: Vec<String> = kernel.devices.keys().cloned().collect();
-            for uuid in uuids {
-                if below(&kernel.tree, kernel.devices[&uuid].dir) {
-                    device::unplug(kernel, &uuid);
-                }
-            }
-            let leads_there = |ino, node: &tree::Node| {
-                let target =
-                    matches!(node.kind, Kind::Link(_)).then(|| kernel.tree.walk(node.parent, &node.name, true));
-                matches!(target, Some(Ok(target)) if !below(&kernel.tree, ino) && below(&kernel.tree, target))
-            };
-            let links: Vec<_> = kernel.tree.all().filter(|(i, n)| leads_there(*i, n)).map(|(ino, _)| ino).collect();
-            for gone in links.into_iter().chain([ino]) {
-                kernel.forget(gone);
-            }
+            unplug::unplug(kernel, ino);
             kernel.generation += 1;
             Ok(())
         })
     }
 
-    /// A guest takes the device, or lets go of it. ENODEV for an unknown UUID, EBUSY while somebody else has it.
-    pub fn set_in_use(&self, uuid: &str, in_use: bool) -> IoResult<()> {
+    /// A guest takes a device (by its UUID) or a VF (by its address), or lets go of it. ENODEV for an unknown one, EBUSY
+    /// while somebody else has it.
+    pub fn set_in_use(&self, id: &str, in_use: bool) -> IoResult<()> {
         self.with(|kernel| {
-            let device = kernel.devices.get(uuid).ok_or(Errno::NODEV)?;
-            let held = device::vfio_node(kernel, device).is_some_and(|node| kernel.held.contains(&node));
-            if in_use && (held || device.in_use) {
+            let vf = kernel.vendor.named(&kernel.tree, id);
+            let dir = kernel.devices.get(id).map(|device| device.dir).or(vf).ok_or(Errno::NODEV)?;
+            let held = nodes::group_node(&kernel.tree, dir).is_some_and(|node| kernel.held.contains(&node));
+            let device = kernel.devices.get_mut(id).map(|device| &mut device.in_use);
+            let used = device.or(vf.and_then(|vf| kernel.vendor.vfs.get_mut(&vf)).map(|vf| &mut vf.in_use));
+            let used = used.ok_or(Errno::NODEV)?;
+            if in_use && (held || *used) {
                 return Err(Errno::BUSY);
             }
-            kernel.devices.get_mut(uuid).ok_or(Errno::NODEV)?.in_use = in_use;
+            *used = in_use;
             Ok(())
         })
     }
@@ -190,20 +187,21 @@ impl SimHost {
         })
     }
 
-    /// The next create succeeds and makes nothing, as a real driver has been seen to do.
+    /// The next create succeeds and makes nothing, as a real driver has been seen to do. To give a VF a type is a create.
     pub fn swallow_next_create(&self) {
         self.with(|kernel| kernel.quirks.swallow_next_create = true);
     }
 
     /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come
-    /// when it is set to false.
+    /// when it is set to false. A VF that is given a type loses its IOMMU group and VFIO node until then.
     pub fn hold_back_links(&self, hold_back: bool) {
         self.with(|kernel| {
             kernel.quirks.hold_back_links = hold_back;
             let bare = |device: &Device| kernel.tree.child(device.dir, "iommu_group").is_none();
             let waiting: Vec<String> =
                 kernel.devices.iter().filter(|(_, device)| bare(device)).map(|(uuid, _)| uuid.clone()).collect();
-            if hold_back || waiting.is_empty() {
+            let vfs = !hold_back && nodes::bring_back(kernel);
+            if hold_back || (waiting.is_empty() && !vfs) {
                 return;
             }
             for uuid in waiting {
@@ -237,19 +235,9 @@ impl SimHost {
     /// The whole host as it is now, sorted by path: what [`SimHost::new`] makes the same tree from.
     pub fn entries(&self) -> Vec<SimEntry> {
         self.with(|kernel| {
-            let mut entries = BTreeMap::new();
-            for (ino, node) in kernel.tree.all().filter(|(ino, _)| *ino != ROOT) {
-                let path = kernel.tree.path(ino);
-                let entry = match &node.kind {
-                    Kind::Dir(_) => SimEntry::Dir { path: path.clone() },
-                    Kind::Link(target) => SimEntry::Link { path: path.clone(), target: target.clone() },
-                    Kind::File(content) => {
-                        SimEntry::File { path: path.clone(), mode: node.mode, content: content.clone() }
-                    }
-                    Kind::Device => SimEntry::File { path: path.clone(), mode: node.mode, content: Ok(Vec::new()) },
-                };
-                entries.insert(path, entry);
-            }
+            let entry = |(ino, node): (_, &tree::Node)| (kernel.tree.path(ino), entry(&kernel.tree, ino, node));
+            let entries: BTreeMap<String, SimEntry> =
+                kernel.tree.all().filter(|(ino, _)| *ino != ROOT).map(entry).collect();
             entries.into_values().collect()
         })
     }
@@ -271,6 +259,16 @@ impl SimHost {
             self.shared.changed.notify_all();
         }
         result
+    }
+}
+
+fn entry(tree: &Tree, ino: tree::Ino, node: &tree::Node) -> SimEntry {
+    let (path, mode) = (tree.path(ino), node.mode);
+    match &node.kind {
+        Kind::Dir(_) => SimEntry::Dir { path },
+        Kind::Link(target) => SimEntry::Link { path, target: target.clone() },
+        Kind::File(content) => SimEntry::File { path, mode, content: content.clone() },
+        Kind::Device => SimEntry::File { path, mode, content: Ok(Vec::new()) },
     }
 }
 

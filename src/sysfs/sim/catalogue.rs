@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a PF can give to its VFs: the lines of `creatable_vgpu_types`, and how much of the card each type takes.
+
+/// MiB in the GiB that names count in.
+const GIB: u64 = 1024;
+
+/// The letters of a type's series, which stand behind its framebuffer: compute, workstation, applications, desktops.
+const SERIES: [char; 4] = ['C', 'Q', 'A', 'B'];
+
+/// A type that a PF knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Type {
+    id: u32,
+    /// The line that lists it, as it was given.
+    line: String,
+    /// Framebuffer in MiB; 0 for a name that does not tell.
+    size: u64,
+}
+
+/// Every type of a PF, in the order in which they were seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalogue {
+    header: Option<String>,
+    types: Vec<Type>,
+}
+
+impl Catalogue {
+    /// Takes up the types of a list; returns their ids.
+    pub(super) fn learn(&mut self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        for line in text.split('\n') {
+            match parse(line) {
+                Some((id, name)) => {
+                    ids.push(id);
+                    self.add(Type { id, line: line.to_owned(), size: size(name) });
+                }
+                None if is_header(line) => self.header = Some(line.to_owned()),
+                None => {}
+            }
+        }
+        ids
+    }
+
+    /// Takes up a type of which nothing is known but that a VF has it.
+    pub(super) fn learn_id(&mut self, id: u32) {
+        let name_first =
+            self.types.first().is_some_and(|ty| !ty.line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+        let line = if name_first { format!("vGPU type {id}  {id}") } else { format!("{id:<5} : vGPU type {id}") };
+        self.add(Type { id, line, size: 0 });
+    }
+
+    fn add(&mut self, ty: Type) {
+        if self.get(ty.id).is_none() {
+            self.types.push(ty);
+        }
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Type> {
+        self.types.iter().find(|ty| ty.id == id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.types.iter().map(|ty| ty.id)
+    }
+
+    /// Framebuffer of a type, 0 where it is not known.
+    pub(super) fn size(&self, id: u32) -> u64 {
+        self.get(id).map_or(0, |ty| ty.size)
+    }
+
+    /// The list of these types, which is empty for none of them.
+    pub(super) fn list(&self, ids: &[u32]) -> String {
+        let types = self.types.iter().filter(|ty| ids.contains(&ty.id)).map(|ty| &ty.line);
+        let header = self.header.iter().filter(|_| !ids.is_empty());
+        header.chain(types).flat_map(|line| [line, "\n"]).collect()
+    }
+}
+
+/// `1148  : NVIDIA L40S-2Q` or `NVIDIA A40-2Q  558`.
+fn parse(line: &str) -> Option<(u32, &str)> {
+    let line = line.trim();
+    let (id, name) = match line.split_once(':') {
+        Some((id, name)) if is_number(id.trim_end()) => (id.trim_end(), name.trim_start()),
+        _ => {
+            let (name, id) = line.rsplit_once(char::is_whitespace)?;
+            (id, name.trim_end())
+        }
+    };
+    let known = is_number(id) && !name.is_empty();
+    id.parse().ok().filter(|id| known && *id != 0).map(|id| (id, name))
+}
+
+/// `ID    : vGPU Name`
+fn is_header(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(id, _)| id.trim().eq_ignore_ascii_case("id"))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The framebuffer that the end of a name tells in GiB: `-2Q`, `-141C`, `-1-10CME`; `-0B` is half of one.
+fn size(name: &str) -> u64 {
+    let tail = name.rsplit_once('-').map_or("", |(_, tail)| tail);
+    let letter = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+    let (digits, series) = tail.split_at(letter);
+    match digits.parse::<u32>() {
+        Ok(0) if series.starts_with(SERIES) => GIB / 2,
+        Ok(gib) if series.starts_with(SERIES) => u64::from(gib) * GIB,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_and_nothing_else() {
+        for (line, id, name) in [
+            ("1148  : NVIDIA L40S-2Q", 1148, "NVIDIA L40S-2Q"),
+            ("  7:x\r", 7, "x"),
+            ("NVIDIA A40-2Q  558", 558, "NVIDIA A40-2Q"),
+            ("NVIDIA RTX: 6000 Ada-8Q\t12", 12, "NVIDIA RTX: 6000 Ada-8Q"),
+        ] {
+            assert_eq!(parse(line), Some((id, name)), "{line:?}");
+        }
+        for bad in
+            ["", "ID    : vGPU Name", "1148", "1148 :", "0 : none", "-1 : x", "+1 : x", "4294967296 : x", "x 0x1"]
+        {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_tell_the_framebuffer() {
+        for (name, mib) in [
+            ("NVIDIA H200X-141C", 141 * GIB),
+            ("NVIDIA A100-1-10CME", 10 * GIB),
+            ("GRID M60-0B", 512),
+            ("GRID M10-2B4", 2 * GIB),
+            ("NVIDIA A40", 0),
+            ("NVIDIA A40-Q", 0),
+            ("NVIDIA A40-8", 0),
+            ("NVIDIA A40-8X", 0),
+            ("NVIDIA A40-99999999999Q", 0),
+        ] {
+            assert_eq!(size(name), mib, "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_come_out_as_they_went_in() {
+        for text in [
+            "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S-4Q\n",
+            "1148 :NVIDIA L40S-2Q\r\n1149 :  NVIDIA L40S-4Q\r\n",
+            "NVIDIA A40-2Q  558\nNVIDIA A40-4Q  559\n",
+        ] {
+            let mut catalogue = Catalogue::default();
+            let ids = catalogue.learn(text);
+            assert_eq!(catalogue.list(&ids), text);
+            assert_eq!(catalogue.list(&[]), "");
+            catalogue.learn_id(7);
+            assert_eq!(catalogue.learn(&catalogue.list(&[7]).clone()), [7]);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The nodes under `/dev/vfio` of a device or VF: who has them open, and how those of a VF come and go.
+
+use super::kernel::Kernel;
+use super::tree::{Ino, Kind, ROOT, Tree};
+use super::{SimEntry, add, basename, device, entry};
+
+pub(super) const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
+pub(super) const VFIO_NODES: &str = "/dev/vfio";
+pub(super) const VFIO_CLASS: &str = "/sys/class/vfio-dev";
+
+/// The process that every guest is.
+const GUEST: u32 = 4711;
+
+/// Number of the IOMMU group of a device or VF.
+fn group_of(tree: &Tree, dir: Ino) -> Option<&str> {
+    match &tree.node(tree.child(dir, "iommu_group")?).ok()?.kind {
+        Kind::Link(target) => Some(basename(target)),
+        _ => None,
+    }
+}
+
+/// The group's node, where there is one.
+pub(super) fn group_node(tree: &Tree, dir: Ino) -> Option<Ino> {
+    tree.find(&format!("{VFIO_NODES}/{}", group_of(tree, dir)?)).ok()
+}
+
+/// `vfioN`, where the device has a VFIO device of its own.
+pub(super) fn vfio_name(tree: &Tree, dir: Ino) -> Option<&str> {
+    tree.children(tree.child(dir, "vfio-dev")?).ok()?.keys().next().map(String::as_str)
+}
+
+/// The folders of all devices and VFs that guests have.
+fn in_use(kernel: &Kernel) -> impl Iterator<Item = Ino> + '_ {
+    let devices = kernel.devices.values().filter(|device| device.in_use).map(|device| device.dir);
+    devices.chain(kernel.vendor.vfs.iter().filter(|(_, vf)| vf.in_use).map(|(dir, _)| *dir))
+}
+
+/// True when a guest has the group with this node.
+pub(super) fn is_in_use(kernel: &Kernel, node: Ino) -> bool {
+    in_use(kernel).any(|dir| group_node(&kernel.tree, dir) == Some(node))
+}
+
+/// Who has a node of `/dev/vfio` open: `7`, `devices/vfio3`.
+pub(super) fn user(kernel: &Kernel, node: &str) -> Option<u32> {
+    let is_it = |dir: Ino| match node.strip_prefix("devices/") {
+        Some(name) => vfio_name(&kernel.tree, dir) == Some(name),
+        None => group_of(&kernel.tree, dir) == Some(node),
+    };
+    in_use(kernel).any(is_it).then_some(GUEST)
+}
+
+/// Takes a VF out of its IOMMU group, and the group away when nobody else is in it.
+pub(super) fn remove_group(kernel: &mut Kernel, vf: Ino) {
+    let tree = &mut kernel.tree;
+    let Some(group) = tree.linked(vf, "iommu_group") else { return };
+    if let Ok(name) = tree.node(vf).map(|node| node.name.clone()) {
+        tree.remove_at(group, &format!("devices/{name}"));
+        device::remove_empty_group(kernel, group);
+    }
+}
+
+/// Takes away what leads to the VFIO device of a VF, until [`bring_back`].
+pub(super) fn hold_back(kernel: &mut Kernel, vf: Ino) {
+    let tree = &kernel.tree;
+    let path = tree.path(vf);
+    let vfio = vfio_name(tree, vf).map(|name| format!("{VFIO_CLASS}/{name}"));
+    let node = group_node(tree, vf).map(|node| tree.path(node));
+    let own = ["iommu_group", "vfio-dev"].map(|name| format!("{path}/{name}"));
+    let mut entries = Vec::new();
+    for gone in own.into_iter().chain(vfio).chain(node) {
+        if let Ok(ino) = kernel.tree.walk(ROOT, &gone, false) {
+            take_down(&kernel.tree, ino, &mut entries);
+            kernel.forget(ino);
+        }
+    }
+    if let Some(vf) = kernel.vendor.vfs.get_mut(&vf) {
+        vf.held_back.extend(entries);
+    }
+}
+
+fn take_down(tree: &Tree, ino: Ino, entries: &mut Vec<SimEntry>) {
+    entries.extend(tree.node(ino).map(|node| entry(tree, ino, node)));
+    for child in tree.children(ino).into_iter().flatten().map(|(_, child)| *child) {
+        take_down(tree, child, entries);
+    }
+}
+
+/// Gives every VF back what was held back; true when there was anything.
+pub(super) fn bring_back(kernel: &mut Kernel) -> bool {
+    let held: Vec<SimEntry> = kernel.vendor.vfs.values_mut().flat_map(|vf| std::mem::take(&mut vf.held_back)).collect();
+    for entry in &held {
+        // What a test has put in its place meanwhile stays.
+        let _ = add(&mut kernel.tree, entry);
+    }
+    !held.is_empty()
+}
