@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * mdev_lab: serves the two mediated device interfaces that were proposed in
- * 2016 and never merged, as real sysfs, for the tests of libmdev.
+ * mdev_lab: serves, as real sysfs, interfaces that no kernel of Debian has, for
+ * the tests of libmdev: the two for mediated devices that were proposed in 2016
+ * and never merged, and that of virtual GPUs which are VFs, see vgpu.h.
  *
  * main.c    module parameters; which devices become parents
  * parent.c  a parent: mdev_destroy, mdev_supported_types, capacity
@@ -111,5 +112,9 @@ extern const struct attribute_group *lab_general_device_groups[];
 /* vfio.c */
 int lab_vfio_probe(struct mdev_device *mdev);
 void lab_vfio_remove(struct mdev_device *mdev);
+
+/* vgpu-vfio.c */
+int lab_vgpu_init(void);
+void lab_vgpu_exit(void);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * By default every QEMU "edu" device (1234:11e8) serves the layout of the
  * founding proposal and every "pci-testdev" (1b36:0005) that of the reply to
- * it. There is no device table, so that udev does not load this by itself.
+ * it; for virtual functions see vgpu-vfio.c. There is no device table, so that
+ * udev does not load this by itself.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -133,6 +134,8 @@ static int __init lab_init(void)
 	if (!ret)
 		ret = lab_add_ids();
 	if (!ret)
+		ret = lab_vgpu_init();
+	if (!ret)
 		return 0;
 	lab_remove_platform();
 	pci_unregister_driver(&lab_pci_driver);
@@ -143,6 +146,7 @@ no_pci:
 
 static void __exit lab_exit(void)
 {
+	lab_vgpu_exit();
 	lab_remove_platform();
 	pci_unregister_driver(&lab_pci_driver);
 	mdev_unregister_driver(&lab_mdev_driver);
@@ -151,4 +155,4 @@ static void __exit lab_exit(void)
 module_init(lab_init);
 module_exit(lab_exit);
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("The mediated device interfaces that were proposed in 2016, for tests");
+MODULE_DESCRIPTION("Interfaces for mediated devices and virtual GPUs, for tests");
