@@ -28,6 +28,7 @@ fn pairs<K: From<String>>(list: &[(&str, &str)]) -> Vec<(K, String)> {
 fn pci(at: &str, syspath: &str, ids: (u32, u16, u16), layout: LayoutKind, types: Vec<Type>) -> Parent {
     let (class, vendor, product) = ids;
     Parent {
+        functions: vec![],
         name: mdev::model::name::node_name("pci", at),
         sysname: at.to_owned(),
         syspath: syspath.to_owned(),
@@ -172,6 +173,7 @@ fn the_proposals_parent_word_for_word() {
 fn the_proposals_device_word_for_word() {
     let def = xml::parse_device(golden("seed_device.xml").as_bytes()).unwrap();
     let expected = DeviceDef {
+        numa_node: None,
         name: Some("my-vgpu".to_owned()),
         parent: Some("pci_0000_86_00_0".to_owned()),
         type_id: "11".to_owned(),
@@ -282,6 +284,7 @@ fn every_dump_of_a_device_asks_for_it_again() {
     for device in [device(), ap_device(), my_vgpu()] {
         let def = xml::parse_device(xml::device_rfc(&device).as_bytes()).unwrap();
         let expected = DeviceDef {
+            numa_node: None,
             name: Some(device.name.clone()),
             parent: Some(device.parent.clone()),
             type_id: device.type_id.clone().unwrap(),

@@ -200,6 +200,7 @@ proptest! {
     #[test]
     fn a_device_comes_back(device in device()) {
         let expected = DeviceDef {
+            numa_node: None,
             name: Some(device.name.clone()),
             parent: Some(device.parent.clone()),
             type_id: device.type_id.clone().unwrap_or_default(),

@@ -5,11 +5,9 @@ use rustix::io::Errno;
 
 use super::{Host, Node};
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::layout::{self, ORDERS};
 use crate::model::name::is_component;
 use crate::sysfs::{Dir, EntryKind, read_text};
-
-/// These remove the device, and hang whoever writes them while it is in use.
-const REMOVERS: [&str; 2] = ["remove", "destroy"];
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -18,7 +16,7 @@ impl Node {
     /// Reads an attribute of the device or parent now.
     pub fn attr(&self, name: &str) -> Result<String> {
         let _request = self.conn().request();
-        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
         regular(&*dir, name).map_err(|e| e.of(self.name()))?;
         read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))
     }
@@ -29,7 +27,7 @@ impl Node {
         if self.is_parent() {
             return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
         }
-        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
         write(&*dir, name, value).map_err(|e| e.of(self.name()))
     }
 
@@ -43,12 +41,20 @@ impl Node {
         self.order("online", if online { "1" } else { "0" })
     }
 
+    /// The folder with the attributes.
+    fn attributes_path(&self) -> String {
+        match self.as_device().and_then(|device| layout::of_kind(device.layout).attributes()) {
+            Some(folder) => format!("{}/{folder}", self.syspath()),
+            None => self.syspath().to_owned(),
+        }
+    }
+
     fn order(&self, file: &str, value: &str) -> Result<()> {
         let _request = self.conn().request();
         if self.is_parent() {
             return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
         }
-        let dir = open(&self.conn().host, self.syspath()).map_err(|e| e.of(self.name()))?;
+        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
         match dir.meta(file) {
             Ok(meta) if meta.kind == EntryKind::File => {}
             Ok(_) | Err(Errno::NOENT) => {
@@ -80,9 +86,9 @@ fn open(host: &Host, path: &str) -> Result<Box<dyn Dir>> {
 }
 
 fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
-    if REMOVERS.contains(&name) {
+    if ORDERS.contains(&name) {
         let message = format!(
-            "'{name}' is not written as an attribute, since it hangs while the device is in use; destroy the device instead"
+            "'{name}' is not written as an attribute, since it makes and removes devices and may hang while one is in use; create or destroy the device instead"
         );
         return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
     }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates devices, one or several, all or none.
 
+use std::rc::Rc;
+
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::devices::KnownParents;
 use super::plan::{Plan, plan};
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::{DEVICES, Prepared};
+use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
-use crate::store::Facts;
 use crate::store::runtime::taken;
+use crate::store::{Facts, Reservation};
 use crate::sysfs::Dir;
 use crate::xml;
+
+/// How many parents are tried one after the other, each filled by others while we made up our mind.
+const PARENTS_TRIED: u32 = 64;
 
 /// More vGPUs than any guest takes.
 pub const GROUP_MAX: usize = 64;
@@ -23,19 +28,23 @@ impl Conn {
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         let _request = self.request();
         let def = xml::parse_device(xml)?;
-        let plan = plan(&self.host, def, flags)?;
-        if let Some(existing) = self.existing(&plan, flags)? {
-            return Ok(existing);
-        }
-        match create_all(&self.host, &[plan], &[]) {
-            Ok(mut devices) => Ok(Node::device(self.clone(), devices.remove(0))),
-            Err((plan, e)) => match plan {
+        // Where the parent was chosen here, another may have room when this one was filled meanwhile.
+        let mut chances = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
+        loop {
+            let plan = plan(&self.host, def.clone(), flags)?;
+            chances -= 1;
+            if let Some(existing) = self.existing(&plan, flags)? {
+                return Ok(existing);
+            }
+            match create_all(&self.host, &[plan], &[]) {
+                Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
+                Err((_, e)) if e.code == ErrorCode::NoInstances && chances > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
-                Some(plan) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
-                    self.existing(plan, flags)?.ok_or(e)
+                Err((Some(plan), e)) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
+                    return self.existing(plan, flags)?.ok_or(e);
                 }
-                _ => Err(e),
-            },
+                Err((_, e)) => return Err(e),
+            }
         }
     }
 
@@ -87,7 +96,9 @@ impl Conn {
         if plan.def.uuid.is_none() {
             return Ok(None);
         }
-        let Some(device) = devices::by_uuid(&self.host, &plan.uuid)? else { return Ok(None) };
+        let Some(spot) = spots::find(&self.host, &plan.uuid)? else { return Ok(None) };
+        let mut known = KnownParents::new(&*self.host.sysfs);
+        let Some(device) = devices::at(&self.host, &spot, &mut known)? else { return Ok(None) };
         if !flags.contains(CreateFlags::EXIST_OK) {
             return Err(taken(&plan.uuid).at(device.syspath));
         }
@@ -103,8 +114,8 @@ impl Conn {
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
         }
         // Its maker may be at work still.
-        ready::wait_ready(&self.host, plan.layout, &*plan.dir, &plan.uuid)?;
-        let device = devices::by_uuid(&self.host, &plan.uuid)?;
+        ready::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
+        let device = devices::at(&self.host, &spot, &mut known)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
 }
@@ -125,16 +136,10 @@ type Failed<'a> = (Option<&'a Plan>, Error);
 
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result::Result<Vec<Device>, Failed<'a>> {
-    // The bus may come with its first device.
-    let bus = devices::open_devices(host).map_err(|e| (None, e))?;
-    let alive = |uuid: &Uuid| match &bus {
-        Some(bus) => devices::ino(&**bus, uuid),
-        None => devices::ino(&*open_bus(host).ok()?, uuid),
-    };
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
-    // several, two may be of one type, whose lock cannot be had twice.
+    // several, two may be of one type or parent, whose lock cannot be had twice.
     let mut prepared = match plans {
-        [plan] if fresh.is_empty() => Some(prepare(plan, plan.def.group).map_err(|e| (Some(plan), e))?),
+        [plan] if fresh.is_empty() => Some(prepare(plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?),
         _ => {
             for plan in plans {
                 check(plan, fresh).map_err(|e| (Some(plan), e))?;
@@ -142,26 +147,15 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
             None
         }
     };
-    let owner = host.owner();
-    let facts: Vec<Facts> = plans.iter().map(|plan| plan.facts(owner.clone())).collect();
-    let reserved = host.runtime.reserve(facts, fresh, &alive).map_err(|e| (plans.first(), e))?;
+    let mut making = Making::new(host).map_err(|e| (None, e))?;
+    making.reserve_on_bus(plans, fresh).map_err(|e| (plans.first(), e))?;
     for (i, plan) in plans.iter().enumerate() {
-        let ready = prepared.take().map_or_else(|| prepare(plan, reserved.facts()[i].group), Ok);
-        if let Err(e) = ready.and_then(|ready| make(host, plan, ready)) {
+        if let Err(e) = making.make(plan, prepared.take()) {
             take_back(host, &plans[..i]);
             return Err((Some(plan), e));
         }
     }
-    let finish = || {
-        let mut known = KnownParents::new(&*host.sysfs);
-        let late = if bus.is_none() { Some(open_bus(host)?) } else { None };
-        let bus = bus.as_deref().or(late.as_deref()).ok_or_else(|| Error::io("open", DEVICES, Errno::NOENT))?;
-        let made = plans.iter().map(|plan| find_made(host, bus, plan, &mut known));
-        let devices = made.collect::<Result<Vec<Device>>>()?;
-        reserved.confirm(&alive)?;
-        Ok(devices)
-    };
-    let devices = finish().map_err(|e| {
+    let devices = making.finish(plans).map_err(|e| {
         take_back(host, plans);
         (None, e)
     })?;
@@ -171,38 +165,140 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
     Ok(devices)
 }
 
-/// A device was made, so the bus is there.
-fn open_bus(host: &Host) -> Result<Box<dyn Dir>> {
-    devices::open_devices(host)?.ok_or_else(|| Error::io("open", DEVICES, Errno::NOENT))
+/// Devices being made, with what is reserved for them.
+struct Making<'a> {
+    host: &'a Host,
+    owner: Option<String>,
+    /// The bus, unless it comes with its first device.
+    bus: Option<Rc<dyn Dir>>,
+    reserved: Vec<Reservation<'a>>,
+    /// Group numbers by device.
+    groups: Vec<(Uuid, Option<u32>)>,
 }
 
-fn prepare(plan: &Plan, group: Option<u32>) -> Result<Box<dyn Prepared + '_>> {
-    plan.layout.prepare(&*plan.dir, &plan.request(group)).map_err(|e| e.of(&plan.place.name()))
+impl<'a> Making<'a> {
+    fn new(host: &'a Host) -> Result<Self> {
+        let bus = spots::open_devices(host)?;
+        Ok(Making { host, owner: host.owner(), bus, reserved: Vec::new(), groups: Vec::new() })
+    }
+
+    /// Everything that the devices on the mdev bus need. A VF is reserved when it has been chosen.
+    fn reserve_on_bus(&mut self, plans: &[Plan], fresh: &[Uuid]) -> Result<()> {
+        let on_bus = plans.iter().filter(|plan| !plan.layout.is_function());
+        let facts: Vec<Facts> = on_bus.map(|plan| plan.facts(self.owner.clone(), None)).collect();
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let reserved = self.host.runtime.reserve(facts, fresh, &|facts| self.alive(facts))?;
+        self.groups = reserved.facts().iter().map(|facts| (facts.uuid, facts.group)).collect();
+        self.reserved.push(reserved);
+        Ok(())
+    }
+
+    fn alive(&self, facts: &Facts) -> Option<u64> {
+        match &self.bus {
+            Some(bus) if facts.function.is_none() => spots::bus_mark(&**bus, &facts.uuid),
+            _ => spots::mark_of(self.host, facts),
+        }
+    }
+
+    /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
+    /// the next one is tried.
+    fn make(&mut self, plan: &Plan, prepared: Option<Box<dyn Prepared + '_>>) -> Result<()> {
+        let group = self.groups.iter().find(|(uuid, _)| *uuid == plan.uuid).and_then(|(_, group)| *group);
+        let mut tried = Vec::new();
+        let Some((failed, vf)) = self.try_make(plan, prepared, group, &tried)? else { return Ok(()) };
+        let (mut last, mut refused) = (failed, vf);
+        loop {
+            tried.push(refused);
+            match self.try_make(plan, None, group, &tried) {
+                Ok(None) => return Ok(()),
+                Ok(Some((failed, vf))) => (last, refused) = (failed, vf),
+                // No other VF is left: what the driver said to the last one says more.
+                Err(e) if e.code == ErrorCode::NoInstances => return Err(last),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// `Some`: the driver refused this VF for want of room.
+    fn try_make(
+        &mut self,
+        plan: &Plan,
+        prepared: Option<Box<dyn Prepared + '_>>,
+        group: Option<u32>,
+        tried: &[String],
+    ) -> Result<Option<(Error, String)>> {
+        let named = |e: Error| e.of(&plan.place.name());
+        let ready = match prepared {
+            Some(ready) => ready,
+            None => prepare(plan, group, tried)?,
+        };
+        let mut entry = plan.uuid.to_string();
+        let mut vf = None;
+        if let Some(function) = ready.function() {
+            let facts = plan.facts(self.owner.clone(), Some(function));
+            let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
+            self.reserved.push(reserved);
+            function.entry.clone_into(&mut entry);
+            vf = Some(function.sysname.to_owned());
+        }
+        match ready.commit().map_err(named) {
+            Ok(()) => {}
+            Err(e) => {
+                let Some(vf) = vf else { return Err(e) };
+                self.reserved.pop();
+                return if e.code == ErrorCode::NoInstances { Ok(Some((e, vf))) } else { Err(e) };
+            }
+        }
+        let finish = || {
+            ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
+            let attributes = plan.layout.attributes().map_or(entry.clone(), |folder| format!("{entry}/{folder}"));
+            attrs::apply(self.host, &format!("{}/{attributes}", plan.place.syspath), &plan.def.attributes)
+        };
+        finish().inspect_err(|_| undo(self.host, plan)).map_err(named)?;
+        Ok(None)
+    }
+
+    /// The devices as they are now; from here on others see their facts as settled.
+    fn finish(mut self, plans: &[Plan]) -> Result<Vec<Device>> {
+        if self.bus.is_none() {
+            self.bus = spots::open_devices(self.host)?;
+        }
+        let mut known = KnownParents::new(&*self.host.sysfs);
+        let made = plans.iter().map(|plan| self.find_made(plan, &mut known));
+        let devices = made.collect::<Result<Vec<Device>>>()?;
+        for reserved in std::mem::take(&mut self.reserved) {
+            reserved.confirm(&|facts| self.alive(facts))?;
+        }
+        Ok(devices)
+    }
+
+    fn find_made(&self, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
+        known.add_place(&plan.place);
+        let spot = match (&self.bus, plan.layout.is_function()) {
+            (Some(bus), false) => spots::on_bus(bus, &plan.uuid),
+            _ => spots::find(self.host, &plan.uuid)?,
+        };
+        let device = match spot {
+            Some(spot) => devices::at(self.host, &spot, known)?,
+            None => None,
+        };
+        device.ok_or_else(|| {
+            let message = format!("device {} was destroyed by somebody else as soon as it was made", plan.uuid);
+            Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
+        })
+    }
+}
+
+fn prepare<'p>(plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Box<dyn Prepared + 'p>> {
+    plan.layout.prepare(&*plan.dir, &plan.request(group, avoid)).map_err(|e| e.of(&plan.place.name()))
 }
 
 fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {
     // Any number stands for the one that will be found.
     let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
-    plan.layout.check(&*plan.dir, &plan.request(group)).map_err(|e| e.of(&plan.place.name()))
-}
-
-/// One device: what the kernel must see, then everything until it can be used. Leaves nothing behind when it fails.
-fn make(host: &Host, plan: &Plan, ready: Box<dyn Prepared + '_>) -> Result<()> {
-    let named = |e: Error| e.of(&plan.place.name());
-    ready.commit().map_err(named)?;
-    let finish = || {
-        ready::wait_ready(host, plan.layout, &*plan.dir, &plan.uuid)?;
-        attrs::apply(host, &format!("{}/{}", plan.place.syspath, plan.uuid), &plan.def.attributes)
-    };
-    finish().inspect_err(|_| undo(host, plan)).map_err(named)
-}
-
-fn find_made(host: &Host, bus: &dyn Dir, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
-    known.add_place(&plan.place);
-    devices::on_bus(host, bus, &plan.uuid, known)?.ok_or_else(|| {
-        let message = format!("device {} was destroyed by somebody else as soon as it was made", plan.uuid);
-        Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
-    })
+    plan.layout.check(&*plan.dir, &plan.request(group, &[])).map_err(|e| e.of(&plan.place.name()))
 }
 
 /// In reverse, as whoever made them one by one would.

@@ -4,23 +4,26 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::devices::{no_device, open_devices, syspath};
+use super::devices::no_device;
+use super::spots::{self, Spot};
 use super::{DestroyFlags, Host, ready};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::link_name;
-use crate::layout::{Layout, open_parent};
+use crate::layout::{Layout, RemoveRequest, open_parent};
 use crate::model::name::node_name;
-use crate::sysfs::{Dir, Guard, basename, dirname};
+use crate::store::Facts;
+use crate::sysfs::{Dir, Guard, basename};
 
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
-    let bus = open_devices(host)?.ok_or_else(|| no_device(uuid))?;
-    let syspath = syspath(&*bus, uuid).ok_or_else(|| no_device(uuid))?;
+    let spot = spots::find(host, uuid)?.ok_or_else(|| gone(host, uuid))?;
+    let (layout, parent) = open_parent(&*host.sysfs, &spot.parent)?;
+    // Of a VF, the mark by which it was recognised: it may be another device by now.
+    let seen = spot.seen.as_ref().and_then(|seen| seen.mark);
+    let mark = seen.or_else(|| layout.mark(&*spot.dir, &spot.entry));
     if flags.contains(DestroyFlags::OWNED) {
-        check_owner(host, &*bus, uuid)?;
+        check_owner(host, uuid, mark)?;
     }
-    let (layout, parent) = open_parent(&*host.sysfs, dirname(&syspath))?;
-    let group = link_name(&*bus, &format!("{uuid}/iommu_group"));
-    let result = remove(host, layout, &*parent, uuid, group.as_deref());
+    let result = remove(host, layout, &*parent, &spot, mark);
     match result {
         Ok(()) => {}
         // Whoever removed it, its facts are of no use any more.
@@ -31,8 +34,17 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
         Err(e) => return Err(e.of(&node_of(&*parent))),
     }
     host.runtime.forget(uuid);
-    log::info!("{}: destroyed device {uuid}", basename(dirname(&syspath)));
+    log::info!("{}: destroyed device {uuid}", basename(&spot.parent));
     Ok(())
+}
+
+/// There is no such device; what is remembered may tell what became of it.
+fn gone(host: &Host, uuid: &Uuid) -> Error {
+    let Ok(Some(Facts { function: Some(vf), .. })) = host.runtime.get(uuid) else { return no_device(uuid) };
+    let message = format!(
+        "device {uuid} is gone: its VF {vf} was cleared, and if it has a device now, that is another; list the devices"
+    );
+    Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
 /// The parent's node name, for the sentence of an error.
@@ -42,13 +54,13 @@ fn node_of(parent: &dyn Dir) -> String {
 }
 
 /// The facts decide, and only when they are about this very device.
-fn check_owner(host: &Host, bus: &dyn Dir, uuid: &Uuid) -> Result<()> {
+fn check_owner(host: &Host, uuid: &Uuid, mark: Option<u64>) -> Result<()> {
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
-    let ino = bus.meta(&uuid.to_string()).map_err(|_| no_device(uuid))?.ino;
-    let owner = host.runtime.get(uuid)?.filter(|facts| facts.are_of(ino)).and_then(|facts| facts.owner);
+    let mark = mark.ok_or_else(|| no_device(uuid))?;
+    let owner = host.runtime.get(uuid)?.filter(|facts| facts.are_of(mark)).and_then(|facts| facts.owner);
     match owner {
         Some(owner) if owner == own => Ok(()),
         Some(owner) => refuse(format!("device {uuid} belongs to '{owner}', not to '{own}'")),
@@ -56,19 +68,23 @@ fn check_owner(host: &Host, bus: &dyn Dir, uuid: &Uuid) -> Result<()> {
     }
 }
 
-fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uuid: &Uuid, group: Option<&str>) -> Result<()> {
+fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark: Option<u64>) -> Result<()> {
+    let uuid = &spot.uuid;
+    let group = link_name(&*spot.dir, &format!("{}/iommu_group", spot.entry));
     let held = match group.and_then(|group| group.parse().ok()) {
         Some(group) => hold(host, uuid, group)?,
         None => None,
     };
-    if held.is_none() {
-        refuse_users(host, parent, uuid)?;
+    if held.is_none() || layout.is_function() {
+        refuse_users(host, &*spot.dir, &spot.entry, uuid)?;
     }
-    let removed = remove_patiently(host, layout, parent, uuid);
+    let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
+    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
+    let removed = remove_patiently(host, layout, parent, &request);
     // The node must be free again before anyone looks whether the device is gone for good.
     drop(held);
     removed?;
-    ready::wait_gone(host, parent, uuid)
+    ready::wait_gone(host, layout, parent, spot)
 }
 
 /// Nobody can open the device while this lives. EBUSY when somebody has.
@@ -88,8 +104,8 @@ fn hold(host: &Host, uuid: &Uuid, group: u32) -> Result<Option<Box<dyn Guard>>> 
 
 /// Where no group can be held, the device may still have a node of its own (Linux 6.6 and later). Not a reservation, only
 /// a look: better than to hang.
-fn refuse_users(host: &Host, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-    let Ok(dir) = parent.open(&format!("{uuid}/vfio-dev")) else { return Ok(()) };
+fn refuse_users(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid) -> Result<()> {
+    let Ok(dir) = dir.open(&format!("{entry}/vfio-dev")) else { return Ok(()) };
     let mut user = None;
     // What cannot be listed has no node that anyone could have open.
     let _ = dir.list(&mut |name, _| {
@@ -103,13 +119,13 @@ fn refuse_users(host: &Host, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
 }
 
 /// A device whose making has not ended answers EAGAIN: the next uevent may be the end of it.
-fn remove_patiently(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-    let mut result = layout.remove(parent, uuid);
+fn remove_patiently(host: &Host, layout: &dyn Layout, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+    let mut result = layout.remove(parent, device);
     if !is_again(&result) {
         return result;
     }
     ready::wait_until(host, std::time::Duration::from_secs(5), || {
-        result = layout.remove(parent, uuid);
+        result = layout.remove(parent, device);
         !is_again(&result)
     })?;
     result

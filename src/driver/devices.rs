@@ -8,13 +8,14 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Host;
+use super::spots::{self, LazyFacts, Spot};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::{Place, link_name, read_parent};
-use crate::layout::{self, DEVICES, TYPES};
+use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
-use crate::model::{Device, Parent};
+use crate::model::{Device, Function, Parent};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, is_exhausted, read_text};
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
@@ -63,31 +64,26 @@ impl<'a> KnownParents<'a> {
         read_parent(self.sysfs, &Place { syspath: syspath.to_owned(), subsystem }, false)
     }
 
-    fn device_api(&mut self, parent: &str, type_id: &str) -> Option<String> {
+    /// The VFs of a parent, when they have been read with it.
+    pub(super) fn functions(&self, syspath: &str) -> Option<Vec<Function>> {
+        let parent = self.parents.get(syspath)?.as_ref()?;
+        (!parent.functions.is_empty()).then(|| parent.functions.clone())
+    }
+
+    fn device_api(&mut self, layout: &dyn Layout, parent: &str, type_id: &str) -> Option<String> {
         let sysfs = self.sysfs;
-        let read = || read_text(&*sysfs.open(&format!("{parent}/{TYPES}/{type_id}")).ok()?, "device_api").ok();
+        let read = || layout.device_api(sysfs, parent, type_id);
         self.apis.entry((parent.to_owned(), type_id.to_owned())).or_insert_with(read).clone()
     }
 }
 
 /// Every device, ordered by parent and UUID. One that cannot be read is logged and left out.
 pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Device>> {
-    let Some(dir) = open_devices(host)? else { return Ok(Vec::new()) };
-    let mut uuids = Vec::new();
-    let listed = dir.list(&mut |name, _| match parse_uuid(name) {
-        Some(uuid) => uuids.push(uuid),
-        None => log::warn!("{DEVICES}/{name}: left out, its name is not a UUID"),
-    });
-    listed.map_err(|errno| Error::io("list", DEVICES, errno))?;
-    if uuids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let facts = host.runtime.all();
-    let mut devices = Vec::with_capacity(uuids.len());
-    for uuid in &uuids {
-        if let Some(syspath) = syspath(&*dir, uuid) {
-            devices.extend(read(&*dir, uuid, syspath, facts.get(uuid), known)?);
-        }
+    let facts = LazyFacts::new(host);
+    let spots = spots::all(host, known, &facts)?;
+    let mut devices = Vec::with_capacity(spots.len());
+    for spot in &spots {
+        devices.extend(read(spot, facts.all().get(&spot.uuid), known)?);
     }
     devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
     Ok(devices)
@@ -95,18 +91,19 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
 
 /// The device of this UUID, where there is one.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
-    let Some(dir) = open_devices(host)? else { return Ok(None) };
-    on_bus(host, &*dir, uuid, &mut KnownParents::new(&*host.sysfs))
+    match spots::find(host, uuid)? {
+        Some(spot) => at(host, &spot, &mut KnownParents::new(&*host.sysfs)),
+        None => Ok(None),
+    }
 }
 
-/// The same with the bus open already.
-pub(super) fn on_bus(host: &Host, bus: &dyn Dir, uuid: &Uuid, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    let Some(syspath) = syspath(bus, uuid) else { return Ok(None) };
-    let facts = host.runtime.get(uuid).unwrap_or_else(|e| {
+/// The device that was found.
+pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
+    let facts = host.runtime.get(&spot.uuid).unwrap_or_else(|e| {
         log::warn!("{e}");
         None
     });
-    read(bus, uuid, syspath, facts.as_ref(), known)
+    read(spot, facts.as_ref(), known)
 }
 
 /// The device of this name: the one its creator gave, or the one that every device has.
@@ -136,71 +133,54 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
-/// `None` where the kernel has no mdev bus (yet).
-pub(super) fn open_devices(host: &Host) -> Result<Option<Box<dyn Dir>>> {
-    match host.sysfs.open(DEVICES) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(Error::io("open", DEVICES, errno)),
-    }
-}
-
-/// The inode number that tells this device from every other that had or will have its UUID.
-pub(super) fn ino(bus: &dyn Dir, uuid: &Uuid) -> Option<u64> {
-    bus.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
-}
-
-/// Where a device is: its path.
-pub(super) fn syspath(bus: &dyn Dir, uuid: &Uuid) -> Option<String> {
-    resolve(bus.path(), &bus.link(&uuid.to_string()).ok()?)
-}
-
-fn read(
-    bus: &dyn Dir,
-    uuid: &Uuid,
-    syspath: String,
-    facts: Option<&Facts>,
-    known: &mut KnownParents<'_>,
-) -> Result<Option<Device>> {
-    let name = uuid.to_string();
-    let Some(parent) = known.at(dirname(&syspath))? else {
-        log::warn!("{DEVICES}/{name}: left out, its parent cannot be read");
+fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
+    let (dir, entry) = (&*spot.dir, spot.entry.as_str());
+    let Some(parent) = known.at(&spot.parent)? else {
+        log::warn!("{}: left out, its parent cannot be read", spot.syspath);
         return Ok(None);
     };
     let layout = layout::of_kind(parent.layout);
-    let facts = facts.filter(|facts| bus.meta(&name).is_ok_and(|meta| facts.are_of(meta.ino)));
-    let shown = link_name(bus, &format!("{name}/{}", layout.type_link()));
-    if shown.is_none() && bus.open(&name).is_err() {
-        log::warn!("{DEVICES}/{name}: left out, the link leads nowhere");
+    let ours = |facts: &&Facts| {
+        facts.function.is_some() == layout.is_function()
+            && layout.mark(dir, entry).is_some_and(|mark| facts.are_of(mark))
+    };
+    let facts = facts.filter(ours);
+    let shown = layout.type_of(dir, entry);
+    if shown.is_none() && (layout.is_function() || dir.open(entry).is_err()) {
+        log::warn!("{}: left out, it has gone meanwhile or its link leads nowhere", spot.syspath);
         return Ok(None);
     }
     if shown.is_none() && layout.has_iommu_group() {
-        log::warn!("{syspath}: not ready yet, or broken: it has no {} link", layout.type_link());
+        log::warn!("{}: not ready yet, or broken: nothing there tells its type", spot.syspath);
     }
     let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
     let (group, params) = match facts {
         Some(facts) => (facts.group, facts.params.clone()),
-        None if layout.shows_creation() => shown_creation(bus, &name),
+        None if layout.shows_creation() => shown_creation(dir, entry),
         None => (None, None),
     };
+    let physical_function = match layout.is_function() {
+        true => Some(parent.name.clone()),
+        false => parent.physical_function.clone(),
+    };
     Ok(Some(Device {
-        name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(uuid, &parent.sysname)),
-        uuid: *uuid,
+        name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(&spot.uuid, &parent.sysname)),
+        uuid: spot.uuid,
         parent: parent.name.clone(),
         parent_sysname: parent.sysname.clone(),
         layout: parent.layout,
-        device_api: type_id.as_ref().and_then(|id| known.device_api(&parent.syspath, id)),
+        device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &parent.syspath, id)),
         type_id,
-        iommu_group: link_name(bus, &format!("{name}/iommu_group")).and_then(|group| group.parse().ok()),
+        iommu_group: link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok()),
         numa_node: parent.numa_node,
-        physical_function: parent.physical_function.clone(),
-        driver: link_name(bus, &format!("{name}/driver")),
+        physical_function,
+        driver: link_name(dir, &format!("{entry}/driver")),
         group,
         params,
         owner: facts.and_then(|facts| facts.owner.clone()),
         attributes: facts.map(|facts| facts.attributes.clone()).unwrap_or_default(),
         active: true,
-        syspath,
+        syspath: spot.syspath.clone(),
     }))
 }
 

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::Conn;
+use super::{Conn, spots};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::{self, Place, link_name};
-use crate::layout::{DEVICES, TYPES};
+use crate::layout::functions::{driver_folder, functions};
+use crate::layout::{self, DEVICES, LiveMarks, TYPES};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Parent, ParentDetails, PciAddress};
 use crate::store::{Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
-use crate::sysfs::{Dir, EntryKind, Sysfs, basename, dirname, read_text};
+use crate::sysfs::{Dir, EntryKind, Sysfs, basename, dirname, read_text, resolve};
 use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
@@ -112,12 +113,10 @@ impl Conn {
             }
         }
         taken.devices();
-        let bus = sysfs.open(DEVICES).ok();
-        let ino = |uuid: &uuid::Uuid| super::devices::ino(bus.as_deref()?, uuid);
         for (uuid, facts) in self.host.runtime.all() {
-            if ino(&uuid).is_some_and(|ino| facts.are_of(ino)) {
-                // Inode numbers are of this boot of this kernel.
-                let portable = serde_json::to_vec(&Facts { ino: None, ..facts }).unwrap_or_default();
+            if spots::mark_of(&self.host, &facts).is_some_and(|mark| facts.are_of(mark)) {
+                // Marks are of this boot of this kernel.
+                let portable = serde_json::to_vec(&Facts { mark: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
             }
         }
@@ -179,6 +178,37 @@ impl<'a> Taken<'a> {
         }
         self.bus_links(place);
         self.group(&*dir, "");
+        self.functions(&*dir, place);
+    }
+
+    /// The VFs that are devices of a PF, or may become some.
+    fn functions(&mut self, dir: &dyn Dir, place: &Place) {
+        let layout = layout::detect(&LiveMarks { parent: dir });
+        let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
+        let drivers = self.sysfs.open(driver_folder()).ok();
+        let pci = self.sysfs.open("/sys/bus/pci/devices").ok();
+        let vfs = functions(dir).unwrap_or_default();
+        let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
+        for (links, name) in names.flat_map(|name| [(&drivers, name), (&pci, name)]) {
+            if let Some(links) = links {
+                self.link(&**links, name);
+            }
+        }
+        for vf in &vfs {
+            let path = dir.link(&vf.entry).ok().and_then(|target| resolve(dir.path(), &target));
+            let Some(vf_dir) = path.and_then(|path| self.sysfs.open(&path).ok()) else { continue };
+            self.entries.insert(vf_dir.path().to_owned(), HostEntryKind::Dir);
+            for link in ["physfn", "iommu_group", "driver", "subsystem"] {
+                self.link(&*vf_dir, link);
+            }
+            for file in ["uevent", "numa_node"] {
+                self.attribute(&*vf_dir, file);
+            }
+            for folder in [folder, "vfio-dev"] {
+                self.tree(&*vf_dir, folder, DEPTH);
+            }
+            self.group(&*vf_dir, "");
+        }
     }
 
     /// The links that lead to the parent.
@@ -287,13 +317,12 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
         }
     }
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
-    // A device of the dump keeps its facts by the number that it has in this simulation.
-    let devices = sysfs.open(DEVICES).ok();
-    for known in &mut facts {
-        known.ino = devices.as_ref().and_then(|dir| dir.meta(&known.uuid.to_string()).ok()).map(|meta| meta.ino);
-    }
-    facts.retain(|known| known.ino.is_some());
-    Ok((Arc::new(sysfs), Arc::new(Runtime::memory(facts))))
+    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+    // A device of the dump keeps its facts by the mark that it has in this simulation.
+    let bare = Conn::on(Arc::clone(&sysfs), Arc::new(Runtime::memory([])));
+    facts.iter_mut().for_each(|known| known.mark = spots::mark_of(&bare.host, known));
+    facts.retain(|known| known.mark.is_some());
+    Ok((sysfs, Arc::new(Runtime::memory(facts))))
 }
 
 fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {

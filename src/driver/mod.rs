@@ -16,6 +16,7 @@ use crate::sysfs::sim;
 use crate::sysfs::{Sysfs, is_exhausted};
 
 mod attrs;
+mod catalogue;
 mod create;
 mod destroy;
 mod devices;
@@ -24,6 +25,7 @@ mod node;
 mod plan;
 mod qemu;
 mod ready;
+mod spots;
 mod uri;
 mod wait;
 
@@ -141,7 +143,8 @@ impl Conn {
         if kinds.contains(ListFlags::PARENTS) {
             for place in bus::places(&*self.host.sysfs)? {
                 match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
-                    Ok(parent) => {
+                    Ok(mut parent) => {
+                        catalogue::complete(&self.host, &mut parent);
                         if kinds.contains(ListFlags::DEVICES) {
                             known.add(&parent);
                         }
@@ -177,8 +180,9 @@ impl Conn {
     }
 
     fn parent_at(&self, place: &bus::Place) -> Result<Node> {
-        let parent = bus::read_parent(&*self.host.sysfs, place, true)
+        let mut parent = bus::read_parent(&*self.host.sysfs, place, true)
             .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
+        catalogue::complete(&self.host, &mut parent);
         Ok(Node::parent(self.clone(), parent))
     }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::plan::no_type;
 use super::{Conn, DestroyFlags, XmlFlags, destroy, dump};
 use crate::error::{Error, ErrorCode, Result};
+use crate::layout;
 use crate::layout::bus::node_above;
 use crate::layout::types::complete;
 use crate::model::{Device, LayoutKind, Parent, Type};
@@ -171,9 +172,11 @@ impl Node {
     pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
         let types = self.types()?;
         let by_id = types.iter().find(|kind| kind.id == id_or_name);
-        by_id
-            .or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name)))
-            .ok_or_else(|| no_type(self.name(), id_or_name, types))
+        by_id.or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name))).ok_or_else(|| {
+            let parent = self.as_parent();
+            let none = parent.map(|p| layout::of_kind(p.layout).without_types(&p.sysname)).unwrap_or_default();
+            no_type(self.name(), id_or_name, types, &none)
+        })
     }
 
     /// The node as XML. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU

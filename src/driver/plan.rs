@@ -4,10 +4,10 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, devices};
+use super::{CreateFlags, Host, catalogue, devices};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::layout::types::{Depth, read_one, read_types};
-use crate::layout::{CreateRequest, Layout, TYPES, bus, open_parent};
+use crate::layout::types::Depth;
+use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
 use crate::model::{DeviceDef, Type};
 use crate::store::Facts;
 use crate::sysfs::Dir;
@@ -21,14 +21,26 @@ pub(super) struct Plan {
     pub(super) type_id: String,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
+    /// The VF that the request names.
+    pub(super) function: Option<String>,
+    pub(super) pack: bool,
 }
 
 impl Plan {
-    pub(super) fn request<'a>(&'a self, group: Option<u32>) -> CreateRequest<'a> {
-        CreateRequest { type_id: &self.type_id, uuid: self.uuid, group, params: self.def.params.as_deref() }
+    pub(super) fn request<'a>(&'a self, group: Option<u32>, avoid: &'a [String]) -> CreateRequest<'a> {
+        CreateRequest {
+            type_id: &self.type_id,
+            uuid: self.uuid,
+            group,
+            params: self.def.params.as_deref(),
+            function: self.function.as_deref(),
+            avoid,
+            pack: self.pack,
+        }
     }
 
-    pub(super) fn facts(&self, owner: Option<String>) -> Facts {
+    /// What is remembered of the device; `function` is the VF that it will be, where it will be one.
+    pub(super) fn facts(&self, owner: Option<String>, function: Option<FunctionMark<'_>>) -> Facts {
         Facts {
             uuid: self.uuid,
             parent: self.place.sysname().to_owned(),
@@ -38,13 +50,14 @@ impl Plan {
             params: self.def.params.clone(),
             owner,
             attributes: self.def.attributes.clone(),
-            ino: None,
+            function: function.map(|function| function.sysname.to_owned()),
+            mark: function.and_then(|function| function.mark),
         }
     }
 
     /// Does the type want a group now?
     pub(super) fn requires_group(&self) -> Result<bool> {
-        let kind = read_one(&*self.dir, self.layout, &self.type_id);
+        let kind = self.layout.read_type(&*self.dir, &self.type_id);
         let kind = kind.map_err(|errno| Error::io("read", self.dir.path(), errno))?;
         Ok(kind.is_some_and(|kind| kind.requires_group))
     }
@@ -56,16 +69,18 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
     if let Some(name) = &def.name {
         refuse_node_name(host, name)?;
     }
-    let (place, chosen) = match &def.parent {
-        Some(parent) => (bus::find(&*host.sysfs, parent)?, None),
-        None => choose_parent(host, &def.type_id, flags).map(|(place, type_id)| (place, Some(type_id)))?,
+    let (target, chosen) = match &def.parent {
+        Some(parent) => (bus::find_target(&*host.sysfs, parent)?, None),
+        None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
+    let bus::Target { place, function } = target;
     let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
     let type_id = match chosen {
         Some(type_id) => type_id,
-        None => find_type(&*dir, &place, &def.type_id)?,
+        None => find_type(host, layout, &*dir, &place, &def.type_id)?,
     };
-    Ok(Plan { place, layout, dir, type_id, uuid: def.uuid.unwrap_or_else(Uuid::new_v4), def })
+    let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
+    Ok(Plan { place, layout, dir, type_id, uuid, def, function, pack: flags.contains(CreateFlags::PACK) })
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either.
@@ -84,46 +99,62 @@ fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
 }
 
 /// The id of the type that the request names by id or by name.
-fn find_type(parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
-    if crate::model::name::is_component(wanted) && parent.meta(&format!("{TYPES}/{wanted}")).is_ok() {
+fn find_type(host: &Host, layout: &dyn Layout, parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
+    if crate::model::name::is_component(wanted) && layout.has_type(parent, wanted) {
         return Ok(wanted.to_owned());
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
-    let (_, types) = read_types(parent, Depth::Alike).map_err(failed)?;
-    match types.iter().find(|kind| kind.answers_to(wanted)) {
+    let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
+    catalogue::complete_types(host, layout, parent, &mut types);
+    match types.iter().find(|kind| kind.id == wanted).or_else(|| types.iter().find(|kind| kind.answers_to(wanted))) {
         Some(kind) => Ok(kind.id.clone()),
-        None => Err(no_type(&place.name(), wanted, &types)),
+        None => Err(no_type(&place.name(), wanted, &types, &layout.without_types(place.sysname()))),
     }
 }
 
-/// The error for a type that a parent has not, with those that it has.
-pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type]) -> Error {
+/// The error for a type that a parent has not, with those that it has, or what to do when it has none.
+pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
     let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
-    let known = if ids.is_empty() { "it has no types now".to_owned() } else { format!("it has {}", ids.join(", ")) };
+    let known = if ids.is_empty() { none.to_owned() } else { format!("it has {}", ids.join(", ")) };
     let message = format!("{parent}: there is no type '{}'; {known}", shown(wanted));
     Error::new(ErrorCode::NoType, Errno::NODEV, message)
 }
 
-/// No parent was named: the one with the most instances left, or with PACK the one with the fewest.
-fn choose_parent(host: &Host, wanted: &str, flags: CreateFlags) -> Result<(bus::Place, String)> {
-    let mut candidates = Vec::new();
+/// A parent that can make what is wanted.
+struct Candidate {
+    left: u32,
+    place: bus::Place,
+    type_id: String,
+    /// On the NUMA node that is wished for, or none is.
+    near: bool,
+}
+
+/// No parent was named: the one with the most instances left, or with PACK the one with the fewest; on the NUMA node that
+/// is wished for, when there is one there.
+fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {
+    let wanted = &def.type_id;
+    let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
     for place in bus::places(&*host.sysfs)? {
         let Ok(dir) = host.sysfs.open(&place.syspath) else { continue };
-        let Ok((_, types)) = read_types(&*dir, Depth::Alike) else { continue };
+        let Ok((layout, mut types, _)) = read_types(&*dir, Depth::Alike) else { continue };
+        catalogue::complete_types(host, layout, &*dir, &mut types);
+        let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));
         for kind in types.into_iter().filter(|kind| kind.answers_to(wanted)) {
             exists = true;
             if let Some(left) = kind.available_instances.filter(|left| *left > 0) {
-                candidates.push((left, place.clone(), kind.id));
+                candidates.push(Candidate { left, place: place.clone(), type_id: kind.id, near });
             }
         }
     }
-    let most = candidates.iter().map(|(left, ..)| *left).max();
-    let fewest = candidates.iter().map(|(left, ..)| *left).min();
-    let chosen = if flags.contains(CreateFlags::PACK) { fewest } else { most };
+    if candidates.iter().any(|candidate| candidate.near) {
+        candidates.retain(|candidate| candidate.near);
+    }
+    let left = candidates.iter().map(|candidate| candidate.left);
+    let best = if flags.contains(CreateFlags::PACK) { left.min() } else { left.max() };
     // The first in the order of paths, so that the same host gives the same answer.
-    match candidates.into_iter().find(|(left, ..)| Some(*left) == chosen) {
-        Some((_, place, id)) => Ok((place, id)),
+    match candidates.into_iter().find(|candidate| Some(candidate.left) == best) {
+        Some(candidate) => Ok((candidate.place, candidate.type_id)),
         None if exists => {
             let message = format!("no parent has instances of type '{wanted}' left; destroy one");
             Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message))

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use uuid::Uuid;
 
 use super::Host;
+use super::spots::Spot;
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Layout;
 use crate::layout::bus::link_name;
@@ -46,11 +46,10 @@ pub(super) fn wait_until(host: &Host, patience: Duration, mut done: impl FnMut()
 }
 
 /// The device has its folder, and where the layout has them its IOMMU group and the group's node.
-pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-    let name = uuid.to_string();
+pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Result<()> {
     let seen = Cell::new(Progress::Absent);
     let look = |enough: &[Progress]| {
-        seen.set(progress(host, layout, parent, &name));
+        seen.set(progress(host, layout, parent, name));
         enough.contains(&seen.get())
     };
     if wait_until(host, PATIENCE, || look(&[Progress::NoNode, Progress::Ready]))? {
@@ -69,7 +68,7 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, uui
 }
 
 fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Progress {
-    if parent.meta(name).is_err() {
+    if !layout.is_there(parent, name) {
         return Progress::Absent;
     }
     let Some(group) = link_name(parent, &format!("{name}/iommu_group")) else {
@@ -82,10 +81,12 @@ fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> P
     }
 }
 
-/// The device's folder is gone.
-pub(super) fn wait_gone(host: &Host, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-    let name = uuid.to_string();
-    if wait_until(host, PATIENCE, || parent.meta(&name).is_err())? {
+/// The device is gone.
+pub(super) fn wait_gone(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot) -> Result<()> {
+    let (name, uuid) = (&spot.entry, &spot.uuid);
+    // A VF that has a device again has another.
+    let gone = || !layout.is_there(parent, name) || layout.is_function();
+    if wait_until(host, PATIENCE, gone)? {
         return Ok(());
     }
     let message =

@@ -38,8 +38,9 @@ impl Conn {
 
     /// `None` while it is not there, or vanishes while it is read; a name that can never be one is an error.
     fn try_parent(&self, name: &str) -> Result<Option<Node>> {
-        match bus::find(&*self.host.sysfs, name) {
-            Ok(place) => Ok(self.parent_at(&place).ok()),
+        match bus::find_target(&*self.host.sysfs, name) {
+            // Of a VF, its PF: who waits for the VF wants to create on it.
+            Ok(target) => Ok(self.parent_at(&target.place).ok()),
             Err(e) if e.code == ErrorCode::NoParent => Ok(None),
             Err(e) => Err(e),
         }

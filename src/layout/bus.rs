@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use super::types::{Depth, read_types};
-use super::{Layout, LiveMarks, TYPES, detect};
+use super::functions::{driver_folder, is_function, is_physical_function};
+use super::types::Depth;
+use super::{Layout, LiveMarks, TYPES, detect, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::{is_component, node_name};
-use crate::model::{Parent, PciAddress, PciFacts, Type};
+use crate::model::{Function, Parent, PciAddress, PciFacts, Type};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
 
 /// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
 /// on any other are found through their class.
 const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
+
+/// Links to every PCI device.
+const PCI: &str = "/sys/bus/pci/devices";
 
 /// Links to every parent of the merged kernel.
 const CLASS: &str = "/sys/class/mdev_bus";
@@ -46,6 +50,7 @@ pub fn places(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
         scan_bus(sysfs, bus, &mut found)?;
     }
     scan_class(sysfs, &mut found)?;
+    found.extend(physical_functions(sysfs)?.into_iter().map(|place| (place.syspath, place.subsystem)));
     Ok(found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect())
 }
 
@@ -74,6 +79,18 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result
             Err(errno) => log::warn!("{}/{name}: left out, its subsystem cannot be read: {errno}", dir.path()),
         }
     })
+}
+
+/// The PFs that make devices of their VFs. They have no mdev bus, but one driver, whose folder most hosts do not have.
+pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
+    let mut found = Vec::new();
+    scan(sysfs, driver_folder(), &mut |dir, name| {
+        if name.parse::<PciAddress>().is_ok() && is_physical_function(dir, name) {
+            let syspath = follow(dir, name);
+            found.extend(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }));
+        }
+    })?;
+    Ok(found)
 }
 
 fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) -> Result<()> {
@@ -105,8 +122,35 @@ fn follow(dir: &dyn Dir, name: &str) -> Option<String> {
     target
 }
 
+/// A parent, or one VF of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The parent.
+    pub place: Place,
+    /// Sysfs name of the VF, where one was named.
+    pub function: Option<String>,
+}
+
+impl From<Place> for Target {
+    fn from(place: Place) -> Self {
+        Target { place, function: None }
+    }
+}
+
 /// Finds the parent that a user means: by node name, by address in any case, by path in sysfs or by link.
 pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
+    let target = find_target(sysfs, text)?;
+    match target.function {
+        None => Ok(target.place),
+        Some(vf) => {
+            let message = format!("{vf} is a VF, and no node of its own; its parent is {}", target.place.name());
+            Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(target.place.syspath))
+        }
+    }
+}
+
+/// The same for whoever creates devices, and may name a VF to have that one used.
+pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
     let missing = || {
         let message =
             format!("there is no parent device '{}' here; list the parents to see which there are", shown(text));
@@ -116,7 +160,8 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
         let path = resolve("/", text).ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
-        return places(sysfs)?.into_iter().find(wanted).ok_or_else(missing);
+        let found = places(sysfs)?.into_iter().find(wanted).map(Target::from);
+        return found.or_else(|| find_function(sysfs, &path, by_link)).ok_or_else(missing);
     }
     if !is_component(text) {
         let message = format!("'{}' is not the name of a parent device", shown(text));
@@ -126,7 +171,15 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
         return find_pci(sysfs, &address).unwrap_or_else(|| Err(missing()));
     }
     let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
-    places(sysfs)?.into_iter().find(same).ok_or_else(missing)
+    places(sysfs)?.into_iter().find(same).map(Target::from).ok_or_else(missing)
+}
+
+/// The VF at a path or, `by_link`, with its last component as address.
+fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Option<Target> {
+    let target = find_pci(sysfs, &basename(path).parse().ok()?)?.ok()?;
+    let vf = target.function.as_deref()?;
+    let own = sysfs.open(PCI).ok()?;
+    (by_link || resolve(PCI, &own.link(vf).ok()?).as_deref() == Some(path)).then_some(target)
 }
 
 /// The address in `0000:86:00.0` and in `pci_0000_86_00_0`.
@@ -141,18 +194,24 @@ fn pci_address(text: &str) -> Option<PciAddress> {
 }
 
 /// The short way for the most common kind of name. `None`: no such PCI device.
-fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Place>> {
-    let dir = sysfs.open("/sys/bus/pci/devices").ok()?;
+fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
+    let dir = sysfs.open(PCI).ok()?;
     let sysname = address.to_string();
-    let target = dir.link(&sysname).ok()?;
-    let syspath = resolve(dir.path(), &target)?;
-    if dir.meta(&format!("{sysname}/{TYPES}")).is_err() {
-        let message = format!(
-            "PCI device {sysname} cannot create mediated devices (it has no {TYPES}); load the vendor driver that offers them"
-        );
-        return Some(Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(syspath)));
+    let place = |sysname: &str| {
+        let syspath = resolve(dir.path(), &dir.link(sysname).ok()?)?;
+        Some(Place { syspath, subsystem: "pci".to_owned() })
+    };
+    let own = place(&sysname)?;
+    if dir.meta(&format!("{sysname}/{TYPES}")).is_ok() || is_physical_function(&*dir, &sysname) {
+        return Some(Ok(own.into()));
     }
-    Some(Ok(Place { syspath, subsystem: "pci".to_owned() }))
+    if let Some(place) = is_function(&*dir, &sysname).and_then(|pf| place(&pf)) {
+        return Some(Ok(Target { place, function: Some(sysname) }));
+    }
+    let message = format!(
+        "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that become some); load the vendor driver that offers them"
+    );
+    Some(Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath)))
 }
 
 /// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.
@@ -163,9 +222,9 @@ pub fn read_parent(sysfs: &dyn Sysfs, place: &Place, with_types: bool) -> IoResu
 /// The same, its types as thoroughly as wanted.
 pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) -> IoResult<Parent> {
     let dir = sysfs.open(&place.syspath)?;
-    let (layout, types): (&dyn Layout, Vec<Type>) = match depth {
+    let (layout, types, functions): (&dyn Layout, Vec<Type>, Vec<Function>) = match depth {
         Some(depth) => read_types(&*dir, depth)?,
-        None => (detect(&LiveMarks { parent: &*dir }), Vec::new()),
+        None => (detect(&LiveMarks { parent: &*dir }), Vec::new(), Vec::new()),
     };
     let uevent = read_text(&*dir, "uevent").unwrap_or_default();
     let driver = uevent_value(&uevent, "DRIVER").map(str::to_owned);
@@ -181,6 +240,7 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
         physical_function: link_name(&*dir, "physfn").map(|sysname| node_name("pci", &sysname)),
         pci: pci_facts(&*dir, place, &uevent),
         types,
+        functions,
     })
 }
 
@@ -190,7 +250,7 @@ pub fn link_name(dir: &dyn Dir, name: &str) -> Option<String> {
 }
 
 /// The kernel says -1 where there is no NUMA.
-fn numa_node(dir: &dyn Dir) -> Option<i32> {
+pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
     read_text(dir, "numa_node").ok()?.trim().parse().ok().filter(|node| *node >= 0)
 }
 

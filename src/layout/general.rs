@@ -2,15 +2,15 @@
 //! `general`: the layout of the reply to the founding proposal. The type counts `available_instances`, the device removes
 //! itself through `destroy`.
 
-use uuid::Uuid;
-
+use super::bus::link_name;
+use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, SingleWrite, TYPES, check_group, check_instances, no_params, open_type,
-    write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_group, check_instances, no_params,
+    open_type, write_remove,
 };
 use crate::error::Result;
-use crate::model::LayoutKind;
-use crate::sysfs::Dir;
+use crate::model::{LayoutKind, Type};
+use crate::sysfs::{Dir, IoResult};
 
 #[derive(Debug)]
 pub(super) struct General;
@@ -38,12 +38,16 @@ impl Layout for General {
         Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
-    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-        write_remove(parent, &format!("{uuid}/destroy"), b"1", uuid)
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+        write_remove(parent, &format!("{}/destroy", device.uuid), b"1", device.uuid)
     }
 
-    fn type_link(&self) -> &'static str {
-        "type"
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
+        link_name(dir, &format!("{entry}/type"))
+    }
+
+    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
+        read_one(parent, self, id)
     }
 
     fn has_iommu_group(&self) -> bool {

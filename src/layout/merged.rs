@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `mdev`: the layout that was merged in Linux 4.10. See drivers/vfio/mdev/mdev_sysfs.c.
 
-use uuid::Uuid;
-
+use super::bus::link_name;
+use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, SingleWrite, TYPES, check_instances, no_group, no_params, open_type,
-    write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances, no_group, no_params,
+    open_type, write_remove,
 };
 use crate::error::Result;
-use crate::model::LayoutKind;
-use crate::sysfs::Dir;
+use crate::model::{LayoutKind, Type};
+use crate::sysfs::{Dir, IoResult};
 
 #[derive(Debug)]
 pub(super) struct Merged;
@@ -33,12 +33,16 @@ impl Layout for Merged {
         Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
-    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-        write_remove(parent, &format!("{uuid}/remove"), b"1", uuid)
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+        write_remove(parent, &format!("{}/remove", device.uuid), b"1", device.uuid)
     }
 
-    fn type_link(&self) -> &'static str {
-        "mdev_type"
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
+        link_name(dir, &format!("{entry}/mdev_type"))
+    }
+
+    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
+        read_one(parent, self, id)
     }
 
     fn has_iommu_group(&self) -> bool {

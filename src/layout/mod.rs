@@ -8,21 +8,30 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::model::LayoutKind;
-use crate::sysfs::{Dir, Errno, Guard, Sysfs, read_text};
+use crate::model::{Function, LayoutKind, Type};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, read_text};
 
 pub mod bus;
 pub mod types;
 
+mod creatable;
+pub mod functions;
 mod general;
 mod merged;
 mod rfc;
+mod vendor;
+
+pub use vendor::remembered_type;
 
 /// The folder of types that every layout with an mdev bus has.
 pub const TYPES: &str = "mdev_supported_types";
 
 /// Where every layout with an mdev bus shows its devices.
 pub const DEVICES: &str = "/sys/bus/mdev/devices";
+
+/// Files of a device that make or remove it. They are never written as attributes: a write to them may hang while the
+/// device is in use, or take away somebody else's.
+pub const ORDERS: [&str; 3] = ["remove", "destroy", functions::CURRENT];
 
 /// How long another process may keep a type to itself before we give up.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +47,25 @@ pub struct CreateRequest<'a> {
     pub group: Option<u32>,
     /// Parameter string for the vendor driver.
     pub params: Option<&'a str>,
+    /// Sysfs name of the VF to use, where the layout has VFs and the caller wants this one.
+    pub function: Option<&'a str>,
+    /// Sysfs names of VFs that have been tried in vain.
+    pub avoid: &'a [String],
+    /// Take the VF that has least left to give rather than most.
+    pub pack: bool,
+}
+
+/// A device that is to be removed.
+#[derive(Debug, Clone, Copy)]
+pub struct RemoveRequest<'a> {
+    /// Its UUID.
+    pub uuid: &'a Uuid,
+    /// Its name below its parent.
+    pub entry: &'a str,
+    /// What [`Layout::mark`] said when the device was found.
+    pub mark: Option<u64>,
+    /// The type that it had then.
+    pub type_id: Option<&'a str>,
 }
 
 /// One generation of the interface.
@@ -56,13 +84,64 @@ pub trait Layout: Sync {
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
     /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open.
-    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()>;
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()>;
 
-    /// Name of the device's link to its type.
-    fn type_link(&self) -> &'static str;
+    /// The type of the device that `dir` has under the name `entry`.
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String>;
+
+    /// The device is there, ready or not.
+    fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
+        dir.meta(entry).is_ok()
+    }
+
+    /// What tells this device from every other that had or will have its place. `dir` is the bus, or the parent where
+    /// there is no bus.
+    fn mark(&self, dir: &dyn Dir, entry: &str) -> Option<u64> {
+        dir.meta(entry).ok().map(|meta| meta.ino)
+    }
 
     /// A device of this layout always has an `iommu_group` when it is ready.
     fn has_iommu_group(&self) -> bool;
+
+    /// Where the attributes of a device are: a folder in its own, or that itself.
+    fn attributes(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The device is a VF of its parent, which the kernel does not know by UUID.
+    fn is_function(&self) -> bool {
+        false
+    }
+
+    /// What to do about a parent that shows no types.
+    fn without_types(&self, parent: &str) -> String {
+        let _ = parent;
+        "it has no types now".to_owned()
+    }
+
+    /// Types that cannot be created at the moment are not shown, so that whoever wants to know them must remember.
+    fn hides_full_types(&self) -> bool {
+        false
+    }
+
+    /// What changes when the types of an open parent may have become others altogether.
+    fn types_stamp(&self, parent: &dyn Dir) -> Option<u64> {
+        let _ = parent;
+        None
+    }
+
+    /// One type of an open parent.
+    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>>;
+
+    /// The type with this very id is there.
+    fn has_type(&self, parent: &dyn Dir, id: &str) -> bool {
+        parent.meta(&format!("{TYPES}/{id}")).is_ok()
+    }
+
+    /// `device_api` of a type.
+    fn device_api(&self, sysfs: &dyn Sysfs, parent: &str, id: &str) -> Option<String> {
+        read_text(&*sysfs.open(&format!("{parent}/{TYPES}/{id}")).ok()?, "device_api").ok()
+    }
 
     /// Files of a device that say what group and parameters it was made with, where the vendor shows them.
     fn shows_creation(&self) -> bool {
@@ -72,8 +151,25 @@ pub trait Layout: Sync {
 
 /// A device that can be made now.
 pub trait Prepared {
-    /// Makes it: the writes that the kernel must see, and nothing else.
+    /// The VF that will be the device, and the mark that it will have, where the layout has VFs. Nobody else uses it
+    /// meanwhile.
+    fn function(&self) -> Option<FunctionMark<'_>> {
+        None
+    }
+
+    /// Makes it: the writes that the kernel must see, and nothing else. Leaves nothing behind when it fails.
     fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// A VF that was chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct FunctionMark<'a> {
+    /// Its name below the PF: `virtfn3`.
+    pub entry: &'a str,
+    /// Its sysfs name: `0000:41:00.7`.
+    pub sysname: &'a str,
+    /// What [`Layout::mark`] will say as long as the device is ours.
+    pub mark: Option<u64>,
 }
 
 /// Layouts whose create is a single write.
@@ -89,7 +185,7 @@ impl Prepared for SingleWrite<'_> {
 }
 
 /// Every layout, the most particular first.
-static LAYOUTS: [&dyn Layout; 3] = [&rfc::Rfc, &general::General, &merged::Merged];
+static LAYOUTS: [&dyn Layout; 4] = [&rfc::Rfc, &general::General, &merged::Merged, &vendor::Vendor];
 
 /// What tells the layouts apart.
 pub trait Marks {
@@ -135,6 +231,18 @@ pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Lay
     let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
     let layout = detect(&LiveMarks { parent: &*dir });
     Ok((layout, dir))
+}
+
+/// The types of an open parent, and the layout that they and the parent show.
+pub fn read_types(parent: &dyn Dir, depth: types::Depth) -> IoResult<(&'static dyn Layout, Vec<Type>, Vec<Function>)> {
+    match types::read_types(parent, depth) {
+        Ok((layout, types)) => Ok((layout, types, Vec::new())),
+        Err(Errno::NOENT) if parent.meta(functions::VFS).is_ok() => {
+            let (types, functions) = functions::read_types(parent)?;
+            Ok((&vendor::Vendor, types, functions))
+        }
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Opens the folder of a type; one that does not exist is its own error.
@@ -217,8 +325,8 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     })
 }
 
-/// Keeps every other creator of this type away, in every process of the host.
-fn lock_type(kind: &dyn Dir, id: &str) -> Result<Box<dyn Guard>> {
+/// Keeps every other creator away from the folder of a type or parent, in every process of the host.
+fn lock(kind: &dyn Dir, gone: impl FnOnce() -> Error) -> Result<Box<dyn Guard>> {
     kind.lock(Instant::now() + LOCK_PATIENCE).map_err(|errno| match errno {
         Errno::TIMEDOUT => {
             let message = format!(
@@ -228,7 +336,7 @@ fn lock_type(kind: &dyn Dir, id: &str) -> Result<Box<dyn Guard>> {
             );
             Error::new(ErrorCode::Timeout, errno, message).at(kind.path())
         }
-        Errno::NOENT | Errno::NODEV => gone(kind, id),
+        Errno::NOENT | Errno::NODEV => gone(),
         other => Error::io("lock", kind.path(), other),
     })
 }

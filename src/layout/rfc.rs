@@ -2,15 +2,15 @@
 //! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
-use uuid::Uuid;
-
+use super::bus::link_name;
+use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, check_group, check_instances, lock_type, no_params, open_type,
-    write_create, write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, check_group, check_instances, gone, lock, no_params,
+    open_type, write_create, write_remove,
 };
 use crate::error::{Error, Result};
-use crate::model::LayoutKind;
-use crate::sysfs::{Dir, Errno, Guard};
+use crate::model::{LayoutKind, Type};
+use crate::sysfs::{Dir, Errno, Guard, IoResult};
 
 /// A write of no bytes never reaches the driver; `echo ""` is this.
 const CLEAR: &[u8] = b"\n";
@@ -33,17 +33,21 @@ impl Layout for Rfc {
 
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
-        let lock = lock_type(&*kind, request.type_id)?;
+        let lock = lock(&*kind, || gone(&*kind, request.type_id))?;
         let has_params = check(&*kind, request)?;
         Ok(Box::new(Locked { kind, request: *request, has_params, _others_wait: lock }))
     }
 
-    fn remove(&self, parent: &dyn Dir, uuid: &Uuid) -> Result<()> {
-        write_remove(parent, "mdev_destroy", uuid.to_string().as_bytes(), uuid)
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+        write_remove(parent, "mdev_destroy", device.uuid.to_string().as_bytes(), device.uuid)
     }
 
-    fn type_link(&self) -> &'static str {
-        "mdev_type"
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
+        link_name(dir, &format!("{entry}/mdev_type"))
+    }
+
+    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
+        read_one(parent, self, id)
     }
 
     fn has_iommu_group(&self) -> bool {

@@ -18,6 +18,8 @@ pub struct DeviceDef {
     pub group: Option<u32>,
     /// `<params>`, without enclosing quotes, never empty.
     pub params: Option<String>,
+    /// `<numa node='...'/>`: where the parent should be, when none is named and there is a choice.
+    pub numa_node: Option<i32>,
     /// `<attr name='' value=''/>`, in order, repeated names allowed.
     pub attributes: Vec<(String, String)>,
 }

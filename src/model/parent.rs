@@ -88,6 +88,17 @@ pub struct PciFacts {
     pub class: u32,
 }
 
+/// A VF of a parent whose devices are VFs, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its name below the PF: `virtfn3`.
+    pub entry: String,
+    /// Its sysfs name: `0000:41:00.7`.
+    pub sysname: String,
+    /// The type that it has been given; `None` while it is free.
+    pub type_id: Option<String>,
+}
+
 /// A device that can create mediated devices, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
@@ -113,6 +124,8 @@ pub struct Parent {
     pub pci: Option<PciFacts>,
     /// The types, in the order of their ids (numbers by value, the rest by text).
     pub types: Vec<Type>,
+    /// The VFs that take part, where devices are VFs.
+    pub functions: Vec<Function>,
 }
 
 /// What only a dump needs to know of a parent, and what is therefore read only for a dump.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic;
+use super::catalogue::Catalogue;
 use super::runtime::{Facts, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::lock::{Lock, try_lock};
@@ -26,12 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct FileStore {
     base: String,
     devices: String,
+    types: String,
 }
 
 impl FileStore {
     pub(super) fn new(run: &str) -> Self {
         let base = format!("{}/libmdev", run.trim_end_matches('/'));
-        FileStore { devices: format!("{base}/devices"), base }
+        FileStore { devices: format!("{base}/devices"), types: format!("{base}/types"), base }
     }
 
     pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
@@ -69,7 +71,7 @@ impl FileStore {
         let Ok(dir) = open(&*self.devices, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
             return;
         };
-        if self.read(&dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.ino.is_none()))
+        if self.read(&dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.mark.is_none()))
             && !self.is_being_made(&dir, uuid)
         {
             self.forget(uuid);
@@ -89,7 +91,7 @@ impl FileStore {
         &self,
         facts: &mut [Facts],
         fresh: &[Uuid],
-        alive: &dyn Fn(&Uuid) -> Option<u64>,
+        alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let _alone = self.lock()?;
@@ -123,7 +125,7 @@ impl FileStore {
     }
 
     /// Removes the facts of devices that are gone and of creators that were killed; gives those that hold.
-    fn sweep(&self, dir: &OwnedFd, alive: &dyn Fn(&Uuid) -> Option<u64>) -> Vec<Facts> {
+    fn sweep(&self, dir: &OwnedFd, alive: &dyn Fn(&Facts) -> Option<u64>) -> Vec<Facts> {
         let (uuids, others) = self.names(dir);
         for stray in others.iter().filter(|name| name.starts_with('.')) {
             let _ = unlinkat(dir, stray, AtFlags::empty());
@@ -134,8 +136,12 @@ impl FileStore {
                 log::warn!("{e}");
                 None
             });
-            let holds = match (&facts, alive(&uuid)) {
-                (Some(facts), Some(ino)) => facts.are_of(ino),
+            // Of a broken file nothing but the UUID is known.
+            let unknown = Facts { uuid, ..Facts::default() };
+            let holds = match (&facts, alive(facts.as_ref().unwrap_or(&unknown))) {
+                (Some(facts), Some(mark)) if facts.are_of(mark) => true,
+                // A VF that is being made is marked first, and may have another device's type until it has its own.
+                (Some(facts), Some(_)) => facts.function.is_some() && self.is_being_made(dir, &uuid),
                 (None, Some(_)) => true,
                 (_, None) => self.is_being_made(dir, &uuid),
             };
@@ -214,20 +220,48 @@ impl FileStore {
         }
     }
 
+    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(fd) = open(format!("{}/{parent}", self.types), flags, Mode::empty()) else { return Vec::new() };
+        let mut text = Vec::new();
+        let read = std::fs::File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
+        read.ok().and_then(|_| Catalogue::read(&text, stamp)).unwrap_or_default()
+    }
+
+    pub(super) fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
+        let catalogue = Catalogue { stamp, types: types.to_vec() };
+        let write = || -> Result<()> {
+            let text = serde_json::to_vec(&catalogue).unwrap_or_default();
+            let dir = self.make(&self.types)?;
+            let file = atomic::unnamed(&dir, &text).map_err(|e| self.failed("write", e))?;
+            let _alone = self.lock()?;
+            atomic::replace(&file, &dir, parent).map_err(|e| self.failed("write", e))
+        };
+        if let Err(e) = write() {
+            // An ordinary user, most likely.
+            log::debug!("{parent}: its types are not remembered: {e}");
+        }
+    }
+
     fn make_devices(&self) -> Result<OwnedFd> {
+        self.make(&self.devices)
+    }
+
+    /// A folder of ours, open.
+    fn make(&self, folder: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(dir) = open(&*self.devices, flags, Mode::empty()) {
+        if let Ok(dir) = open(folder, flags, Mode::empty()) {
             return Ok(dir);
         }
-        for path in [&self.base, &self.devices] {
+        for path in [self.base.as_str(), folder] {
             let mode = Mode::from_raw_mode(0o755);
             // Whatever the umask: who may list devices may see their names.
-            match mkdirat(CWD, &**path, mode).and_then(|()| chmodat(CWD, &**path, mode, AtFlags::empty())) {
+            match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Error::io("make", path, errno)),
             }
         }
-        open(&*self.devices, flags, Mode::empty()).map_err(|errno| Error::io("open", &self.devices, errno))
+        open(folder, flags, Mode::empty()).map_err(|errno| Error::io("open", folder, errno))
     }
 
     /// Only the owner can open this file, so that an ordinary user's lock cannot stop a daemon.

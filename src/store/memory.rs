@@ -6,27 +6,37 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use super::catalogue::Catalogue;
 use super::runtime::{Facts, settle};
 use crate::error::Result;
 
-/// A map; facts whose device is being made are told apart by their missing inode number.
+/// A map, in which those whose device is being made are told apart.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     /// Not a hash map, for the reason that the simulated kernel's tree gives.
-    facts: Mutex<BTreeMap<Uuid, Facts>>,
+    facts: Mutex<BTreeMap<Uuid, Entry>>,
+    catalogues: Mutex<BTreeMap<String, Catalogue>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    facts: Facts,
+    /// A creator in this process cannot be killed half-way: it takes this back in any case.
+    being_made: bool,
 }
 
 impl MemoryStore {
     pub(super) fn new(facts: impl IntoIterator<Item = Facts>) -> Self {
-        MemoryStore { facts: Mutex::new(facts.into_iter().map(|f| (f.uuid, f)).collect()) }
+        let settled = |facts: Facts| (facts.uuid, Entry { facts, being_made: false });
+        MemoryStore { facts: Mutex::new(facts.into_iter().map(settled).collect()), catalogues: Mutex::default() }
     }
 
-    fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Facts>> {
+    fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
-        self.map().iter().map(|(uuid, facts)| (*uuid, facts.clone())).collect()
+        self.map().iter().map(|(uuid, entry)| (*uuid, entry.facts.clone())).collect()
     }
 
     pub(super) fn forget(&self, uuid: &Uuid) {
@@ -34,22 +44,32 @@ impl MemoryStore {
     }
 
     pub(super) fn replace(&self, facts: &Facts) {
-        self.map().insert(facts.uuid, facts.clone());
+        self.map().insert(facts.uuid, Entry { facts: facts.clone(), being_made: false });
     }
 
-    /// All within one lock. A creator in this process cannot be killed half-way, so what has no inode number is being made.
+    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
+        let catalogues = self.catalogues.lock().unwrap_or_else(PoisonError::into_inner);
+        catalogues.get(parent).filter(|known| known.stamp == stamp).map(|known| known.types.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
+        let mut catalogues = self.catalogues.lock().unwrap_or_else(PoisonError::into_inner);
+        catalogues.insert(parent.to_owned(), Catalogue { stamp, types: types.to_vec() });
+    }
+
+    /// All within one lock.
     pub(super) fn reserve(
         &self,
         facts: &mut [Facts],
         fresh: &[Uuid],
-        alive: &dyn Fn(&Uuid) -> Option<u64>,
+        alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<()> {
         let mut map = self.map();
-        map.retain(|uuid, old| old.ino.is_none() || alive(uuid).is_some_and(|ino| old.are_of(ino)));
-        let living: Vec<Facts> = map.values().cloned().collect();
+        map.retain(|_, old| old.being_made || alive(&old.facts).is_some_and(|mark| old.facts.are_of(mark)));
+        let living: Vec<Facts> = map.values().map(|entry| entry.facts.clone()).collect();
         settle(facts, fresh, &living, alive)?;
         for new in facts.iter().filter(|new| new.worth_keeping()) {
-            map.insert(new.uuid, new.clone());
+            map.insert(new.uuid, Entry { facts: new.clone(), being_made: true });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! [`runtime`] keeps, for as long as a device lives, what the kernel cannot give back: its name, group, parameters, owner.
 
 mod atomic;
+mod catalogue;
 mod files;
 mod memory;
 pub mod runtime;

@@ -3,8 +3,8 @@
 //!
 //! Facts are written *before* the kernel is asked to make the device, so that a creator killed half-way leaves either facts
 //! without a device (forgotten by the next creator) or a device with its facts. While its creator works, a file of facts
-//! carries that process's lock, which tells "not there yet" from "gone". Afterwards it carries the inode number of the
-//! device, which sysfs never uses twice, so that facts are not taken for those of another device of the same UUID.
+//! carries that process's lock, which tells "not there yet" from "gone". Afterwards it carries the device's mark, the inode
+//! number that sysfs never uses twice, so that facts are not taken for those of another device of the same UUID.
 
 use std::collections::HashMap;
 
@@ -41,9 +41,13 @@ pub struct Facts {
     /// The attributes written at create, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
-    /// Inode number of `/sys/bus/mdev/devices/<uuid>`; unknown while the device is being made.
+    /// Sysfs name of the VF that is the device, where the kernel does not know devices by UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ino: Option<u64>,
+    pub function: Option<String>,
+    /// What tells the device from every other that had or will have its UUID: the inode number of
+    /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u64>,
 }
 
 impl Facts {
@@ -54,11 +58,12 @@ impl Facts {
             || self.params.is_some()
             || self.owner.is_some()
             || !self.attributes.is_empty()
+            || self.function.is_some()
     }
 
-    /// These facts are about the device with this inode number, not about a former one of the same UUID.
-    pub fn are_of(&self, ino: u64) -> bool {
-        self.ino.is_none_or(|known| known == ino)
+    /// These facts are about the device with this mark, not about a former one of the same UUID.
+    pub fn are_of(&self, mark: u64) -> bool {
+        self.mark.is_none_or(|known| known == mark)
     }
 }
 
@@ -116,13 +121,29 @@ impl Runtime {
         }
     }
 
-    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses. Facts of devices that are gone (`alive` gives the inode number
-    /// of those that are not) are forgotten on the way.
+    /// The types, id and name, that a parent has shown since its VFs are what `stamp` says.
+    pub fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
+        match self {
+            Runtime::Files(store) => store.catalogue(parent, stamp),
+            Runtime::Memory(store) => store.catalogue(parent, stamp),
+        }
+    }
+
+    /// Remembers them. Not to be able to is nobody's failure.
+    pub fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
+        match self {
+            Runtime::Files(store) => store.remember_catalogue(parent, stamp, types),
+            Runtime::Memory(store) => store.remember_catalogue(parent, stamp, types),
+        }
+    }
+
+    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses. Facts of devices that are gone (`alive` gives the mark of those
+    /// that are not) are forgotten on the way.
     pub fn reserve(
         &self,
         mut facts: Vec<Facts>,
         fresh: &[Uuid],
-        alive: &dyn Fn(&Uuid) -> Option<u64>,
+        alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Reservation<'_>> {
         if fresh.is_empty() && !facts.iter().any(Facts::worth_keeping) {
             if let Runtime::Files(store) = self {
@@ -148,10 +169,15 @@ impl Reservation<'_> {
         &self.facts
     }
 
-    /// The devices are there: `ino` gives the inode number of each. From here on others may see their facts as settled.
-    pub fn confirm(mut self, ino: &dyn Fn(&Uuid) -> Option<u64>) -> Result<()> {
+    /// The devices are there: `alive` gives the mark of each. From here on others may see their facts as settled.
+    pub fn confirm(mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
         for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
-            facts.ino = ino(&facts.uuid);
+            if facts.mark.is_none() {
+                facts.mark = alive(facts);
+            } else if let Runtime::Files(_) = self.store {
+                // Written as it is now before the device was made.
+                continue;
+            }
             match self.store {
                 Runtime::Files(store) => store.replace(facts)?,
                 Runtime::Memory(store) => store.replace(facts),
@@ -178,11 +204,11 @@ pub(super) fn settle(
     facts: &mut [Facts],
     fresh: &[Uuid],
     living: &[Facts],
-    alive: &dyn Fn(&Uuid) -> Option<u64>,
+    alive: &dyn Fn(&Facts) -> Option<u64>,
 ) -> Result<()> {
     for (i, new) in facts.iter().enumerate() {
         // Facts written for a UUID that a stranger's device has would become that device's.
-        if alive(&new.uuid).is_some() || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid) {
+        if alive(new).is_some() || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid) {
             return Err(taken(&new.uuid));
         }
         let Some(name) = new.name.as_deref() else { continue };
@@ -244,11 +270,11 @@ mod tests {
             assert_eq!(taken.code, ErrorCode::Exists);
             first.confirm(&|_| Some(7)).unwrap();
             let first = Uuid::from_u128(1);
-            let alive = |uuid: &Uuid| (*uuid == first).then_some(7);
+            let alive = |facts: &Facts| (facts.uuid == first).then_some(7);
             assert!(store.reserve(vec![facts(2, Some("a"), None)], &[], &alive).is_err());
             assert!(store.reserve(vec![facts(1, None, Some(1))], &[], &alive).is_err());
             // Gone, or another device of the same UUID: the name is free again.
-            let reused = |uuid: &Uuid| (*uuid == first).then_some(8);
+            let reused = |facts: &Facts| (facts.uuid == first).then_some(8);
             store.reserve(vec![facts(2, Some("a"), None)], &[], &reused).unwrap();
             assert!(store.all().is_empty());
         }
@@ -259,7 +285,7 @@ mod tests {
         let (_dir, stores) = both();
         for store in stores {
             let made = std::cell::Cell::new(0);
-            let alive = |uuid: &Uuid| (uuid.as_u128() <= made.get()).then_some(1);
+            let alive = |facts: &Facts| (facts.uuid.as_u128() <= made.get()).then_some(1);
             for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
                 let new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
                 assert_eq!(new.facts()[0].group, Some(expected));
@@ -296,7 +322,7 @@ mod tests {
                         let uuid = own.uuid;
                         let made = std::cell::Cell::new(false);
                         // Everybody's devices are there, but for the one that is being made.
-                        let alive = |asked: &Uuid| (*asked != uuid || made.get()).then_some(7);
+                        let alive = |asked: &Facts| (asked.uuid != uuid || made.get()).then_some(7);
                         let reserved = store.reserve(vec![own], &[], &alive).unwrap();
                         made.set(true);
                         reserved.confirm(&alive).unwrap();
@@ -320,7 +346,7 @@ mod tests {
         };
         let reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
         reserved.confirm(&|_| Some(5)).unwrap();
-        assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { ino: Some(5), ..full.clone() }));
+        assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { mark: Some(5), ..full.clone() }));
         // Everybody may read them, and only the lock is the owner's alone: run this under a strict umask, too.
         let mode = |name: &str| {
             use std::os::unix::fs::PermissionsExt;

@@ -13,6 +13,7 @@
 //! | `type` | `id` is required and obeys the rules of `name`; it may be the name of the type |
 //! | `uuid` | 36 characters with dashes, or 32 hexadecimal digits |
 //! | `group` | a decimal number from 1 to 4294967295; 0 is no group's number |
+//! | `numa` | `node` is a decimal number: a wish for where the parent should be, when `parent` is left out |
 //! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
 //! | `attr` | `name` is a file of the device (the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
 //!
@@ -94,13 +95,14 @@ impl<'a> Parser<'a> {
                     self.attr(&tag)?;
                     continue;
                 }
-                "type" | "uuid" | "group" | "params" => self.once(&mut seen, &tag, capability)?,
+                "type" | "uuid" | "group" | "params" | "numa" => self.once(&mut seen, &tag, capability)?,
                 _ => return Err(self.unknown(&tag, capability)),
             }
             match tag.name {
                 "type" => self.type_id(&tag)?,
                 "uuid" => self.uuid(&tag)?,
                 "group" => self.group(&tag)?,
+                "numa" => self.numa(&tag)?,
                 _ => self.params(&tag)?,
             }
         }
@@ -216,6 +218,22 @@ impl<'a> Parser<'a> {
                     format!("<group> is {}; a decimal number from 1 to {} was expected", shown(&text), u32::MAX);
                 Err(self.reader.wrong(tag.at, sentence))
             }
+        }
+    }
+
+    fn numa(&mut self, tag: &Tag<'a>) -> Result<()> {
+        self.reader.only(tag, &["node"])?;
+        let text = self.required(tag, "node")?;
+        self.reader.nothing(tag)?;
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<i32>() {
+            Ok(node) if digits => {
+                self.def.numa_node = Some(node);
+                Ok(())
+            }
+            _ => Err(self
+                .reader
+                .wrong(tag.at, format!("<numa> has node {}; a decimal number was expected", shown(&text)))),
         }
     }
 

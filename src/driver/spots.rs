@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Where devices are: on the mdev bus by UUID, or as VFs of a PF, which the kernel does not know by UUID.
+//!
+//! The UUID of a VF is the one that its creator remembered, as long as the VF still has the type and the mark that it had
+//! then; any other VF with a type was given it by somebody else, and has a UUID made of its address and type.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::Host;
+use super::devices::KnownParents;
+use crate::error::{Error, Result};
+use crate::layout::functions::{functions, stranger_uuid};
+use crate::layout::{self, DEVICES, Layout, bus};
+use crate::model::name::parse_uuid;
+use crate::model::{Function, LayoutKind};
+use crate::store::Facts;
+use crate::sysfs::{Dir, dirname, is_exhausted, resolve};
+
+/// Links to every VF.
+const PCI: &str = "/sys/bus/pci/devices";
+
+/// One device, before anything is read of it.
+pub(super) struct Spot {
+    pub(super) uuid: Uuid,
+    /// The folder of its parent.
+    pub(super) parent: String,
+    /// Its own.
+    pub(super) syspath: String,
+    /// An open folder that has it: the mdev bus, or the PF.
+    pub(super) dir: Rc<dyn Dir>,
+    /// Its name there, which is the one that it has below its parent as well.
+    pub(super) entry: String,
+    /// Of a VF: what it was when it was found to be this device.
+    pub(super) seen: Option<Seen>,
+}
+
+/// What a VF was when it was found to be a device.
+pub(super) struct Seen {
+    pub(super) type_id: String,
+    pub(super) mark: Option<u64>,
+}
+
+/// Facts of all devices, read when first asked for.
+pub(super) struct LazyFacts<'a> {
+    host: &'a Host,
+    all: OnceCell<HashMap<Uuid, Facts>>,
+}
+
+impl<'a> LazyFacts<'a> {
+    pub(super) fn new(host: &'a Host) -> Self {
+        LazyFacts { host, all: OnceCell::new() }
+    }
+
+    pub(super) fn all(&self) -> &HashMap<Uuid, Facts> {
+        self.all.get_or_init(|| self.host.runtime.all())
+    }
+}
+
+/// Every device on the mdev bus and on every PF.
+pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) -> Result<Vec<Spot>> {
+    let mut spots = match open_devices(host)? {
+        Some(bus) => all_on_bus(&bus)?,
+        None => Vec::new(),
+    };
+    for place in bus::physical_functions(&*host.sysfs)? {
+        let dir: Rc<dyn Dir> = match host.sysfs.open(&place.syspath) {
+            Ok(dir) => Rc::from(dir),
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("open", &place.syspath, errno)),
+            Err(errno) => {
+                log::warn!("{}: its devices are left out, it cannot be opened: {errno}", place.syspath);
+                continue;
+            }
+        };
+        let read = |errno| Error::io("read the VFs of", &place.syspath, errno);
+        let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir).map_err(read), Ok)?;
+        for function in &own {
+            let Some(type_id) = &function.type_id else { continue };
+            let (uuid, mark) = identify(&dir, function, type_id, facts.all().values());
+            let seen = Seen { type_id: type_id.clone(), mark };
+            spots.extend(spot_of(&dir, &function.entry, uuid, seen));
+        }
+    }
+    Ok(spots)
+}
+
+fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
+    let mut uuids = Vec::new();
+    let listed = bus.list(&mut |name, _| match parse_uuid(name) {
+        Some(uuid) => uuids.push(uuid),
+        None => log::warn!("{DEVICES}/{name}: left out, its name is not a UUID"),
+    });
+    listed.map_err(|errno| Error::io("list", DEVICES, errno))?;
+    Ok(uuids.iter().filter_map(|uuid| on_bus(bus, uuid)).collect())
+}
+
+/// The device of this UUID, where there is one.
+pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
+    if let Some(spot) = open_devices(host)?.and_then(|bus| on_bus(&bus, uuid)) {
+        return Ok(Some(spot));
+    }
+    let remembered = host.runtime.get(uuid).unwrap_or_else(|e| {
+        log::warn!("{e}");
+        None
+    });
+    if let Some(spot) = remembered.and_then(|facts| on_function(host, &facts)) {
+        return Ok(Some(spot));
+    }
+    // Only a UUID of that kind can be one that stands for a stranger's VF.
+    if uuid.get_version_num() != 5 {
+        return Ok(None);
+    }
+    let spots = all(host, &KnownParents::new(&*host.sysfs), &LazyFacts::new(host))?;
+    Ok(spots.into_iter().find(|spot| spot.uuid == *uuid))
+}
+
+/// The device of this UUID on the open mdev bus.
+pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> Option<Spot> {
+    let syspath = resolve(bus.path(), &bus.link(&uuid.to_string()).ok()?)?;
+    let parent = dirname(&syspath).to_owned();
+    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry: uuid.to_string(), seen: None })
+}
+
+/// The device that these facts are about, when they are about a VF and it is still that device.
+pub(super) fn on_function(host: &Host, facts: &Facts) -> Option<Spot> {
+    let vf = facts.function.as_deref()?;
+    let mark = mark_of(host, facts).filter(|mark| facts.are_of(*mark))?;
+    let pci = host.sysfs.open(PCI).ok()?;
+    let parent = resolve(&resolve(PCI, &pci.link(vf).ok()?)?, &pci.link(&format!("{vf}/physfn")).ok()?)?;
+    let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&parent).ok()?);
+    let entry = functions(&*dir).ok()?.into_iter().find(|function| function.sysname == vf)?.entry;
+    let seen = Seen { type_id: facts.type_id.clone(), mark: Some(mark) };
+    spot_of(&dir, &entry, facts.uuid, seen)
+}
+
+/// `dir` is the PF.
+fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> Option<Spot> {
+    let syspath = resolve(dir.path(), &dir.link(entry).ok()?)?;
+    let (parent, entry) = (dir.path().to_owned(), entry.to_owned());
+    Some(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, seen: Some(seen) })
+}
+
+/// The UUID of the device that a VF is, and the VF's mark where it had to be looked at.
+fn identify<'f>(
+    dir: &Rc<dyn Dir>,
+    function: &Function,
+    type_id: &str,
+    mut facts: impl Iterator<Item = &'f Facts>,
+) -> (Uuid, Option<u64>) {
+    let mark = OnceCell::new();
+    let look = || *mark.get_or_init(|| vendor().mark(&**dir, &function.entry));
+    let ours = |facts: &&Facts| {
+        facts.function.as_deref() == Some(&function.sysname)
+            && facts.type_id == type_id
+            && look().is_some_and(|mark| facts.are_of(mark))
+    };
+    let uuid = facts.find(ours).map_or_else(|| stranger_uuid(&function.sysname, type_id), |facts| facts.uuid);
+    (uuid, mark.get().copied().flatten())
+}
+
+/// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
+/// such device.
+pub(super) fn mark_of(host: &Host, facts: &Facts) -> Option<u64> {
+    match facts.function.as_deref() {
+        Some(vf) => {
+            let pci = host.sysfs.open(PCI).ok()?;
+            let still = vendor().type_of(&*pci, vf).is_some_and(|type_id| type_id == facts.type_id);
+            still.then(|| vendor().mark(&*pci, vf)).flatten()
+        }
+        None => bus_mark(&*open_devices(host).ok()??, &facts.uuid),
+    }
+}
+
+/// The same for a device on the mdev bus.
+pub(super) fn bus_mark(bus: &dyn Dir, uuid: &Uuid) -> Option<u64> {
+    bus.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
+}
+
+fn vendor() -> &'static dyn Layout {
+    layout::of_kind(LayoutKind::VendorVfio)
+}
+
+/// `None` where the kernel has no mdev bus (yet).
+pub(super) fn open_devices(host: &Host) -> Result<Option<Rc<dyn Dir>>> {
+    match host.sysfs.open(DEVICES) {
+        Ok(dir) => Ok(Some(Rc::from(dir))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(Error::io("open", DEVICES, errno)),
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
+//! the VF's `current_vgpu_type`, and takes it back for a 0. A write that the driver refuses leaves 0 behind, whatever the VF
+//! had before, so that nothing is ever written to a VF that is not free or not the one that is meant: choosing, writing and
+//! clearing are done under a lock on the PF's folder.
+
+use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current};
+use super::{CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, lock, no_group, no_params};
+use crate::error::{Error, ErrorCode, Result, describe, shown};
+use crate::model::{LayoutKind, Type};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, read_text};
+
+/// What a guest sees, and how QEMU attaches it.
+pub(super) const DEVICE_API: &str = "vfio-pci";
+
+/// Vendor parameters of a VF; they stay when the VF is cleared.
+const PARAMS: &str = "vgpu_params";
+
+/// A write of no bytes never reaches the driver.
+const NO_PARAMS: &[u8] = b"\n";
+
+#[derive(Debug)]
+pub(super) struct Vendor;
+
+impl Layout for Vendor {
+    fn kind(&self) -> LayoutKind {
+        LayoutKind::VendorVfio
+    }
+
+    fn detect(&self, parent: &dyn Marks) -> bool {
+        parent.parent_has(VFS) && !parent.parent_has(TYPES)
+    }
+
+    fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        let candidates = read(parent)?;
+        choose(parent, request, &candidates).map(drop)
+    }
+
+    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+        let others_wait = lock(parent, || gone(parent))?;
+        let candidates = read(parent)?;
+        let chosen = choose(parent, request, &candidates)?.function.clone();
+        let files = format!("{}/{FOLDER}", chosen.entry);
+        let dir = parent.open(&files).map_err(|errno| io("open", parent, &files, errno))?;
+        // Before anything is remembered of the device: whoever gives the VF to somebody else takes this mark away.
+        let mark = dir.stamp(CURRENT).map_err(|errno| {
+            log::warn!("{}/{CURRENT}: cannot be marked, so that its reuse may go unseen: {errno}", dir.path());
+        });
+        let (entry, sysname) = (chosen.entry, chosen.sysname);
+        Ok(Box::new(Chosen { dir, entry, sysname, mark: mark.ok(), request: *request, _others_wait: others_wait }))
+    }
+
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+        let _others_wait = lock(parent, || gone(parent))?;
+        let files = format!("{}/{FOLDER}", device.entry);
+        let dir = parent.open(&files).map_err(|errno| match errno {
+            Errno::NOENT | Errno::NODEV => lost(parent, device),
+            other => io("open", parent, &files, other),
+        })?;
+        let now = current(parent, device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
+        if now.as_deref() != device.type_id || now.is_none() || mark(&*dir) != device.mark {
+            return Err(lost(parent, device));
+        }
+        free(&*dir).map_err(|errno| match errno {
+            Errno::BUSY => Error { code: ErrorCode::InUse, ..io("write", &*dir, CURRENT, errno) },
+            other => io("write", &*dir, CURRENT, other),
+        })?;
+        clear_params(&*dir);
+        Ok(())
+    }
+
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
+        current(dir, entry).ok().flatten()
+    }
+
+    fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
+        // What cannot be read may well be there.
+        !matches!(current(dir, entry), Ok(None) | Err(Errno::NOENT | Errno::NODEV))
+    }
+
+    fn mark(&self, dir: &dyn Dir, entry: &str) -> Option<u64> {
+        dir.meta(&format!("{entry}/{FOLDER}/{CURRENT}")).ok().map(|meta| meta.changed)
+    }
+
+    fn has_iommu_group(&self) -> bool {
+        true
+    }
+
+    fn attributes(&self) -> Option<&'static str> {
+        Some(FOLDER)
+    }
+
+    fn is_function(&self) -> bool {
+        true
+    }
+
+    fn hides_full_types(&self) -> bool {
+        true
+    }
+
+    fn types_stamp(&self, parent: &dyn Dir) -> Option<u64> {
+        parent.meta(&format!("virtfn0/{FOLDER}")).ok().map(|meta| meta.ino)
+    }
+
+    fn without_types(&self, parent: &str) -> String {
+        not_enabled(parent)
+    }
+
+    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
+        let (types, _) = super::functions::read_types(parent)?;
+        Ok(types.into_iter().find(|kind| kind.id == id))
+    }
+
+    fn has_type(&self, _parent: &dyn Dir, _id: &str) -> bool {
+        // No file stands for a type: the lists are to be read.
+        false
+    }
+
+    fn device_api(&self, _sysfs: &dyn Sysfs, _parent: &str, _id: &str) -> Option<String> {
+        Some(DEVICE_API.to_owned())
+    }
+}
+
+/// A type that was seen on this layout before, with its name, and cannot be created now.
+pub fn remembered_type(id: &str, name: &str) -> Type {
+    let mut kind = Type { name: Some(name.to_owned()), ..bare_type(id) };
+    super::functions::describe(&mut kind);
+    kind
+}
+
+fn io(action: &str, dir: &dyn Dir, file: &str, errno: Errno) -> Error {
+    Error::io(action, &format!("{}/{file}", dir.path()), errno)
+}
+
+fn gone(parent: &dyn Dir) -> Error {
+    let message = "the PF has gone meanwhile; its driver was unbound or unloaded";
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path())
+}
+
+fn lost(parent: &dyn Dir, device: &RemoveRequest<'_>) -> Error {
+    let message = format!(
+        "device {} has gone meanwhile: its VF {} was cleared, or given to somebody else",
+        device.uuid, device.entry
+    );
+    Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(format!("{}/{}", parent.path(), device.entry))
+}
+
+fn read(parent: &dyn Dir) -> Result<Vec<Candidate>> {
+    candidates(parent).map_err(|errno| Error::io("read the VFs of", parent.path(), errno))
+}
+
+/// The VF to use: a free one that lists the type. The one that has most left to give, or with `pack` least; the first of
+/// those that are alike.
+fn choose<'c>(parent: &dyn Dir, request: &CreateRequest<'_>, candidates: &'c [Candidate]) -> Result<&'c Candidate> {
+    if request.group.is_some() {
+        return Err(no_group(request.type_id));
+    }
+    let wanted = |candidate: &&Candidate| request.function.is_none_or(|vf| candidate.function.sysname == vf);
+    let named: Vec<&Candidate> = candidates.iter().filter(wanted).collect();
+    let free = || named.iter().copied().filter(|candidate| candidate.function.type_id.is_none());
+    let lists = |candidate: &&Candidate| candidate.creatable.iter().any(|one| one.id == request.type_id);
+    let fitting = || free().filter(lists).filter(|one| !request.avoid.contains(&one.function.sysname));
+    let room = |candidate: &&Candidate| candidate.creatable.len();
+    // min_by_key gives the first of several; so does this, of the largest.
+    let chosen = match request.pack {
+        true => fitting().min_by_key(room),
+        false => fitting().min_by_key(|candidate| std::cmp::Reverse(room(candidate))),
+    };
+    let Some(chosen) = chosen else { return Err(full(parent, request, &named, free().count())) };
+    if request.params.is_some() && parent.meta(&format!("{}/{FOLDER}/{PARAMS}", chosen.function.entry)).is_err() {
+        return Err(no_params(request.type_id));
+    }
+    Ok(chosen)
+}
+
+/// Why no VF is left.
+fn full(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate], free: usize) -> Error {
+    let id = request.type_id;
+    let message = match (request.function, named) {
+        (_, []) => not_enabled(basename(parent.path())),
+        (Some(vf), [one, ..]) if free == 0 => {
+            let has = one.function.type_id.as_deref().unwrap_or_default();
+            format!("VF {vf} has a device of type {has} already; destroy it, or name the PF to have a VF chosen")
+        }
+        (Some(vf), _) => format!("VF {vf} has no room for type {id} now (it is not in creatable_vgpu_types)"),
+        (None, all) if free == 0 => format!("all {} VFs have a device; destroy one or use another parent", all.len()),
+        (None, _) if !request.avoid.is_empty() => {
+            format!("no VF is left for type {id}: the driver refused {}", request.avoid.join(", "))
+        }
+        (None, all) => format!(
+            "type {id} has no instances left: none of the {free} free VFs of {} has room for it; destroy one or use another parent",
+            all.len()
+        ),
+    };
+    Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(parent.path())
+}
+
+/// What stands in the way of a parent whose VFs are not there.
+fn not_enabled(bdf: &str) -> String {
+    format!("its VFs are not enabled; run 'sriov-manage -e {bdf}', which comes with the vendor's driver, first")
+}
+
+/// A VF that is ours until this is dropped.
+struct Chosen<'a> {
+    /// The vendor's folder of the VF.
+    dir: Box<dyn Dir>,
+    entry: String,
+    sysname: String,
+    mark: Option<u64>,
+    request: CreateRequest<'a>,
+    _others_wait: Box<dyn Guard>,
+}
+
+impl Prepared for Chosen<'_> {
+    fn function(&self) -> Option<FunctionMark<'_>> {
+        Some(FunctionMark { entry: &self.entry, sysname: &self.sysname, mark: self.mark })
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        match self.request.params {
+            Some(params) => {
+                let set = self.dir.write(PARAMS, params.as_bytes());
+                set.map_err(|errno| io("write", &*self.dir, PARAMS, errno))
+                    .inspect_err(|_| clear_params(&*self.dir))?;
+            }
+            // Those of a device that was here before must not become ours.
+            None => clear_params(&*self.dir),
+        }
+        self.give_type().inspect_err(|_| self.give_back())
+    }
+}
+
+impl Chosen<'_> {
+    fn give_type(&self) -> Result<()> {
+        let (dir, id) = (&*self.dir, self.request.type_id);
+        if let Err(errno) = dir.write(CURRENT, id.as_bytes()) {
+            let (code, errno, why) = match self.still_lists() {
+                // Its numbers are of one VF; the card may have been full all the same, or somebody without our lock faster.
+                Some(false) => (ErrorCode::NoInstances, Errno::NOSPC, format!(" ({})", describe(errno))),
+                _ if errno == Errno::NOSPC => (ErrorCode::NoInstances, errno, String::new()),
+                _ => return Err(io("write", dir, CURRENT, errno)),
+            };
+            let message = format!("VF {} has no room for type {id} any more{why}", self.sysname);
+            return Err(Error::new(code, errno, message).at(format!("{}/{CURRENT}", dir.path())));
+        }
+        // A driver may say yes and do nothing.
+        let text = read_text(dir, CURRENT).map_err(|errno| io("read", dir, CURRENT, errno))?;
+        if text.trim() == id {
+            return Ok(());
+        }
+        let message = format!(
+            "the driver took type {id} for VF {}, but the VF reads '{}'; look at the kernel's log",
+            self.sysname,
+            shown(&text)
+        );
+        Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{CURRENT}", dir.path())))
+    }
+
+    /// `None`: not known.
+    fn still_lists(&self) -> Option<bool> {
+        let text = read_text(&*self.dir, CREATABLE).ok()?;
+        Some(super::creatable::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
+    }
+
+    /// The VF is free again, unless somebody else has it meanwhile.
+    fn give_back(&self) {
+        let dir = &*self.dir;
+        let holds = read_text(dir, CURRENT).is_ok_and(|text| text.trim() != "0");
+        if holds && self.mark.is_some() && mark(dir) == self.mark {
+            if let Err(errno) = free(dir) {
+                log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
+            }
+        }
+        clear_params(dir);
+    }
+}
+
+/// The mark of a VF by its vendor's folder.
+fn mark(dir: &dyn Dir) -> Option<u64> {
+    dir.meta(CURRENT).ok().map(|meta| meta.changed)
+}
+
+fn free(dir: &dyn Dir) -> IoResult<()> {
+    dir.write(CURRENT, b"0")?;
+    match read_text(dir, CURRENT)?.trim() {
+        "0" => Ok(()),
+        _ => Err(Errno::BUSY),
+    }
+}
+
+/// Parameters outlive their device, and would be the next one's.
+fn clear_params(dir: &dyn Dir) {
+    if !read_text(dir, PARAMS).is_ok_and(|text| !text.trim().is_empty()) {
+        return;
+    }
+    if let Err(errno) = dir.write(PARAMS, NO_PARAMS) {
+        log::warn!("{}/{PARAMS}: cannot be cleared: {errno}; the next device of this VF may inherit them", dir.path());
+    }
+}
