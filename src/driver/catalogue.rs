@@ -2,10 +2,38 @@
 //! Types that a parent does not show while none of them can be made: they are remembered from when it did.
 
 use super::Host;
+use crate::error::Result;
+use crate::layout::bus::{self, Place};
 use crate::layout::types::compare_ids;
-use crate::layout::{self, Layout, remembered_type};
+use crate::layout::{self, Layout, open_parent, remembered_type};
 use crate::model::{Parent, Type};
-use crate::sysfs::Dir;
+use crate::store::Runtime;
+use crate::sysfs::{Dir, Sysfs};
+
+/// Ids and names.
+pub(super) type Types = Vec<(String, String)>;
+
+/// What is remembered of the types of the parent at this place.
+pub(super) fn remembered(host: &Host, place: &Place) -> Option<Types> {
+    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).ok()?;
+    let types = host.runtime.catalogue(place.sysname(), layout.types_stamp(&*dir)?);
+    (!types.is_empty()).then_some(types)
+}
+
+/// Remembers what was remembered on the host that a replay is of.
+pub(super) fn restore(sysfs: &dyn Sysfs, runtime: &Runtime, catalogues: &[(String, Types)]) -> Result<()> {
+    if catalogues.is_empty() {
+        return Ok(());
+    }
+    for place in bus::physical_functions(sysfs)? {
+        let Some((_, types)) = catalogues.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
+        let Ok((layout, dir)) = open_parent(sysfs, &place.syspath) else { continue };
+        if let Some(stamp) = layout.types_stamp(&*dir) {
+            runtime.remember_catalogue(place.sysname(), stamp, types);
+        }
+    }
+    Ok(())
+}
 
 /// Adds to the types of a parent those that it showed before.
 pub(super) fn complete(host: &Host, parent: &mut Parent) {

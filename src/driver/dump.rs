@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{Conn, spots};
+use super::{Conn, catalogue, spots};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::{self, Place, link_name};
 use crate::layout::functions::{driver_folder, functions};
@@ -23,6 +23,9 @@ use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
 const FACTS: &str = "/run/libmdev/devices";
+
+/// Types that a parent showed once, and now hides, as well.
+const CATALOGUES: &str = "/run/libmdev/types";
 
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
@@ -118,6 +121,12 @@ impl Conn {
                 // Marks are of this boot of this kernel.
                 let portable = serde_json::to_vec(&Facts { mark: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
+            }
+        }
+        for place in bus::physical_functions(sysfs)? {
+            if let Some(types) = catalogue::remembered(&self.host, &place) {
+                let portable = serde_json::to_vec(&types).unwrap_or_default();
+                taken.file(&format!("{CATALOGUES}/{}", place.sysname()), 0o644, portable);
             }
         }
         taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
@@ -304,13 +313,19 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
         return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
     }
     let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
-    let (mut facts, mut entries) = (Vec::new(), Vec::new());
+    let (mut facts, mut entries, mut catalogues) = (Vec::new(), Vec::new(), Vec::new());
     for entry in host.entries {
         match entry.kind {
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == FACTS => {
                 match serde_json::from_slice::<Facts>(&content) {
                     Ok(known) if known.uuid.to_string() == basename(&entry.path) => facts.push(known),
                     _ => log::warn!("{path}: the facts in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == CATALOGUES => {
+                match serde_json::from_slice(&content) {
+                    Ok(types) => catalogues.push((basename(&entry.path).to_owned(), types)),
+                    Err(_) => log::warn!("{path}: the types in {} cannot be used", entry.path),
                 }
             }
             kind => entries.push(sim_entry(entry.path, kind)),
@@ -322,7 +337,9 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
     let bare = Conn::on(Arc::clone(&sysfs), Arc::new(Runtime::memory([])));
     facts.iter_mut().for_each(|known| known.mark = spots::mark_of(&bare.host, known));
     facts.retain(|known| known.mark.is_some());
-    Ok((sysfs, Arc::new(Runtime::memory(facts))))
+    let runtime = Runtime::memory(facts);
+    catalogue::restore(&*sysfs, &runtime, &catalogues)?;
+    Ok((sysfs, Arc::new(runtime)))
 }
 
 fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
