@@ -15,15 +15,32 @@ const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
 const TYPE: &str = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11";
 const ERRNOS: [Errno; 6] = [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::INTR, Errno::NOENT, Errno::NODEV];
 
-fn xml(params: &str, uuid: &str) -> Vec<u8> {
-    format!(
-        "<device><name>n</name><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/>\
-         <group>1</group><params>{params}</params>{uuid}</capability></device>"
-    )
-    .into_bytes()
+/// Where a device is made, and how one finds out with what parameters.
+#[derive(Clone, Copy)]
+struct Case {
+    parent: &'static str,
+    type_id: &'static str,
+    group: &'static str,
+    params: &'static str,
+}
+
+/// The two layouts whose create is more than one write.
+const RFC: Case = Case { parent: "0000:86:00.0", type_id: "11", group: "<group>1</group>", params: "params" };
+const VENDOR: Case = Case { parent: "0000:41:00.0", type_id: "1441", group: "", params: "vgpu_params" };
+
+impl Case {
+    fn xml(&self, params: &str, uuid: &str) -> Vec<u8> {
+        let Case { parent, type_id, group, .. } = self;
+        format!(
+            "<device><name>n</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>\
+             {group}<params>{params}</params>{uuid}</capability></device>"
+        )
+        .into_bytes()
+    }
 }
 
 struct Lab {
+    case: Case,
     sim: SimHost,
     runtime: Arc<Runtime>,
     conn: Conn,
@@ -31,14 +48,18 @@ struct Lab {
 
 impl Lab {
     fn new() -> Lab {
+        Lab::of(RFC)
+    }
+
+    fn of(case: Case) -> Lab {
         let sim = default_host();
         let runtime = Arc::new(Runtime::memory([]));
         let conn = Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime));
-        Lab { sim, runtime, conn }
+        Lab { case, sim, runtime, conn }
     }
 
     fn create(&self) -> Result<(), mdev::error::Error> {
-        let xml = xml("mine=1", &format!("<uuid>{UUID}</uuid>"));
+        let xml = self.case.xml("mine=1", &format!("<uuid>{UUID}</uuid>"));
         self.conn.create_xml(&xml, CreateFlags::empty()).map(drop)
     }
 
@@ -59,20 +80,31 @@ impl Lab {
 
     /// The next create of somebody else, without parameters, is clean.
     fn next_is_clean(&self, step: &str) {
-        let theirs = self.conn.create_xml(
-            b"<device><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/></capability></device>",
-            CreateFlags::empty(),
+        let Case { parent, type_id, .. } = self.case;
+        let xml = format!(
+            "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/></capability></device>"
         );
+        let theirs = self.conn.create_xml(xml.as_bytes(), CreateFlags::empty());
         let theirs = theirs.unwrap_or_else(|e| panic!("after {step}: {e}"));
-        assert_eq!(theirs.attr("params").unwrap(), "", "after {step}");
+        assert_eq!(theirs.attr(self.case.params).unwrap(), "", "after {step}");
         theirs.destroy(DestroyFlags::empty()).unwrap();
     }
 }
 
 #[test]
 fn every_step_of_a_create_can_fail() {
+    every_step_of_creating(RFC, (60, 20));
+}
+
+#[test]
+fn every_step_of_a_create_on_a_vf_can_fail() {
+    every_step_of_creating(VENDOR, (60, 20));
+}
+
+/// `at_least`: so many failures make the create fail, and so many do not matter.
+fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     let steps = {
-        let lab = Lab::new();
+        let lab = Lab::of(case);
         let (made, steps) = lab.with_failure(usize::MAX, Errno::IO, || lab.create());
         made.unwrap();
         steps
@@ -81,7 +113,7 @@ fn every_step_of_a_create_can_fail() {
     let (mut failed, mut tolerated) = (0, 0);
     for nth in 0..steps {
         for errno in ERRNOS {
-            let lab = Lab::new();
+            let lab = Lab::of(case);
             let before = lab.devices();
             let (result, _) = lab.with_failure(nth, errno, || lab.create());
             let step = format!("step {nth} with {errno:?}: {result:?}");
@@ -89,7 +121,7 @@ fn every_step_of_a_create_can_fail() {
                 Ok(()) => {
                     tolerated += 1;
                     assert_eq!(lab.devices(), before + 1, "{step}");
-                    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().attr("params").unwrap(), "mine=1", "{step}");
+                    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().attr(case.params).unwrap(), "mine=1", "{step}");
                     lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
                 }
                 Err(e) => {
@@ -104,15 +136,24 @@ fn every_step_of_a_create_can_fail() {
         }
     }
     // What only decorates the result may fail; what makes the device may not.
-    assert!(failed >= 60 && tolerated >= 20, "{failed} failed, {tolerated} did not matter");
+    assert!(failed >= at_least.0 && tolerated >= at_least.1, "{failed} failed, {tolerated} did not matter");
 }
 
 #[test]
 fn every_step_of_a_destroy_can_fail() {
+    every_step_of_destroying(RFC);
+}
+
+#[test]
+fn every_step_of_a_destroy_of_a_vf_can_fail() {
+    every_step_of_destroying(VENDOR);
+}
+
+fn every_step_of_destroying(case: Case) {
     let mut nth = 0;
     loop {
         for errno in ERRNOS {
-            let lab = Lab::new();
+            let lab = Lab::of(case);
             let before = lab.devices();
             lab.create().unwrap();
             let (result, steps) = lab.with_failure(nth, errno, || lab.conn.destroy_uuid(UUID, DestroyFlags::empty()));
@@ -127,7 +168,7 @@ fn every_step_of_a_destroy_can_fail() {
                     Err(e) => assert_eq!(e.code, ErrorCode::NoNode, "step {nth} with {errno:?}: {result:?}"),
                 }
             }
-            assert_eq!(lab.devices(), before, "step {nth} with {errno:?}");
+            assert_eq!(lab.devices(), before, "step {nth} with {errno:?}: {result:?}");
             lab.create().unwrap();
         }
         nth += 1;

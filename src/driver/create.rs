@@ -198,7 +198,7 @@ impl<'a> Making<'a> {
     fn alive(&self, facts: &Facts) -> Option<u64> {
         match &self.bus {
             Some(bus) if facts.function.is_none() => spots::bus_mark(&**bus, &facts.uuid),
-            _ => spots::mark_of(self.host, facts),
+            _ => spots::alive(self.host, facts),
         }
     }
 
@@ -261,16 +261,18 @@ impl<'a> Making<'a> {
     }
 
     /// The devices as they are now; from here on others see their facts as settled.
-    fn finish(mut self, plans: &[Plan]) -> Result<Vec<Device>> {
+    fn finish(&mut self, plans: &[Plan]) -> Result<Vec<Device>> {
         if self.bus.is_none() {
             self.bus = spots::open_devices(self.host)?;
         }
         let mut known = KnownParents::new(&*self.host.sysfs);
         let made = plans.iter().map(|plan| self.find_made(plan, &mut known));
         let devices = made.collect::<Result<Vec<Device>>>()?;
-        for reserved in std::mem::take(&mut self.reserved) {
-            reserved.confirm(&|facts| self.alive(facts))?;
-        }
+        let mut reserved = std::mem::take(&mut self.reserved);
+        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.alive(facts)));
+        // Kept until the caller has taken back what was made: by them a VF is known.
+        self.reserved = reserved;
+        confirmed?;
         Ok(devices)
     }
 

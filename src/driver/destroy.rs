@@ -9,26 +9,25 @@ use super::spots::{self, Spot};
 use super::{DestroyFlags, Host, ready};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::link_name;
-use crate::layout::{Layout, RemoveRequest, open_parent};
+use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
 use crate::sysfs::{Dir, Guard, basename};
 
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
     let spot = spots::find(host, uuid)?.ok_or_else(|| gone(host, uuid))?;
-    let (layout, parent) = open_parent(&*host.sysfs, &spot.parent)?;
+    let (layout, parent) = spot.open_parent(host)?;
     // Of a VF, the mark by which it was recognised: it may be another device by now.
     let seen = spot.seen.as_ref().and_then(|seen| seen.mark);
-    let mark = seen.or_else(|| layout.mark(&*spot.dir, &spot.entry));
+    let mark = seen.or_else(|| layout.mark(&*spot.dir, &spot.entry).ok());
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, uuid, mark)?;
     }
     let result = remove(host, layout, &*parent, &spot, mark);
     match result {
         Ok(()) => {}
-        // Whoever removed it, its facts are of no use any more.
         Err(e) if e.code == ErrorCode::NoNode => {
-            host.runtime.forget(uuid);
+            forget_if_gone(host, uuid);
             return Err(e);
         }
         Err(e) => return Err(e.of(&node_of(&*parent))),
@@ -36,6 +35,15 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
     host.runtime.forget(uuid);
     log::info!("{}: destroyed device {uuid}", basename(&spot.parent));
     Ok(())
+}
+
+/// Whoever removed a device, its facts are of no use any more; but without them a VF that is still there would be a
+/// stranger's.
+fn forget_if_gone(host: &Host, uuid: &Uuid) {
+    let there = |facts: Facts| spots::mark_of(host, &facts).map_or(true, |mark| mark.is_some_and(|m| facts.are_of(m)));
+    if !host.runtime.get(uuid).is_ok_and(|facts| facts.is_some_and(there)) {
+        host.runtime.forget(uuid);
+    }
 }
 
 /// There is no such device; what is remembered may tell what became of it.

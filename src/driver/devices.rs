@@ -141,8 +141,7 @@ fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Res
     };
     let layout = layout::of_kind(parent.layout);
     let ours = |facts: &&Facts| {
-        facts.function.is_some() == layout.is_function()
-            && layout.mark(dir, entry).is_some_and(|mark| facts.are_of(mark))
+        facts.function.is_some() == layout.is_function() && layout.mark(dir, entry).is_ok_and(|mark| facts.are_of(mark))
     };
     let facts = facts.filter(ours);
     let shown = layout.type_of(dir, entry);

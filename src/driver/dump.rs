@@ -117,7 +117,7 @@ impl Conn {
         }
         taken.devices();
         for (uuid, facts) in self.host.runtime.all() {
-            if spots::mark_of(&self.host, &facts).is_some_and(|mark| facts.are_of(mark)) {
+            if spots::mark_of(&self.host, &facts).is_ok_and(|mark| mark.is_some_and(|mark| facts.are_of(mark))) {
                 // Marks are of this boot of this kernel.
                 let portable = serde_json::to_vec(&Facts { mark: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
@@ -192,7 +192,7 @@ impl<'a> Taken<'a> {
 
     /// The VFs that are devices of a PF, or may become some.
     fn functions(&mut self, dir: &dyn Dir, place: &Place) {
-        let layout = layout::detect(&LiveMarks { parent: dir });
+        let layout = layout::detect(&LiveMarks::new(dir));
         let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
         let drivers = self.sysfs.open(driver_folder()).ok();
         let pci = self.sysfs.open("/sys/bus/pci/devices").ok();
@@ -335,7 +335,7 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
     // A device of the dump keeps its facts by the mark that it has in this simulation.
     let bare = Conn::on(Arc::clone(&sysfs), Arc::new(Runtime::memory([])));
-    facts.iter_mut().for_each(|known| known.mark = spots::mark_of(&bare.host, known));
+    facts.iter_mut().for_each(|known| known.mark = spots::mark_of(&bare.host, known).ok().flatten());
     facts.retain(|known| known.mark.is_some());
     let runtime = Runtime::memory(facts);
     catalogue::restore(&*sysfs, &runtime, &catalogues)?;

@@ -14,12 +14,12 @@ use uuid::Uuid;
 use super::Host;
 use super::devices::KnownParents;
 use crate::error::{Error, Result};
-use crate::layout::functions::{functions, stranger_uuid};
+use crate::layout::functions::{current, functions, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::Facts;
-use crate::sysfs::{Dir, dirname, is_exhausted, resolve};
+use crate::sysfs::{Dir, IoResult, dirname, is_exhausted, resolve};
 
 /// Links to every VF.
 const PCI: &str = "/sys/bus/pci/devices";
@@ -35,8 +35,23 @@ pub(super) struct Spot {
     pub(super) dir: Rc<dyn Dir>,
     /// Its name there, which is the one that it has below its parent as well.
     pub(super) entry: String,
+    /// Its layout, where that is known without a look at the parent.
+    layout: Option<&'static dyn Layout>,
     /// Of a VF: what it was when it was found to be this device.
     pub(super) seen: Option<Seen>,
+}
+
+impl Spot {
+    /// Layout and open folder of the device's parent.
+    pub(super) fn open_parent(&self, host: &Host) -> Result<(&'static dyn Layout, Box<dyn Dir>)> {
+        match self.layout {
+            Some(layout) => {
+                let open = host.sysfs.open(&self.parent);
+                Ok((layout, open.map_err(|errno| Error::io("open", &self.parent, errno))?))
+            }
+            None => layout::open_parent(&*host.sysfs, &self.parent),
+        }
+    }
 }
 
 /// What a VF was when it was found to be a device.
@@ -82,7 +97,10 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
             let Some(type_id) = &function.type_id else { continue };
             let (uuid, mark) = identify(&dir, function, type_id, facts.all().values());
             let seen = Seen { type_id: type_id.clone(), mark };
-            spots.extend(spot_of(&dir, &function.entry, uuid, seen));
+            match spot_of(&dir, &function.entry, uuid, seen) {
+                Ok(spot) => spots.push(spot),
+                Err(errno) => log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry),
+            }
         }
     }
     Ok(spots)
@@ -107,8 +125,10 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
         log::warn!("{e}");
         None
     });
-    if let Some(spot) = remembered.and_then(|facts| on_function(host, &facts)) {
-        return Ok(Some(spot));
+    if let Some(facts) = remembered.filter(|facts| facts.function.is_some()) {
+        if let Some(spot) = on_function(host, &facts)? {
+            return Ok(Some(spot));
+        }
     }
     // Only a UUID of that kind can be one that stands for a stranger's VF.
     if uuid.get_version_num() != 5 {
@@ -122,26 +142,33 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
 pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> Option<Spot> {
     let syspath = resolve(bus.path(), &bus.link(&uuid.to_string()).ok()?)?;
     let parent = dirname(&syspath).to_owned();
-    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry: uuid.to_string(), seen: None })
+    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry: uuid.to_string(), layout: None, seen: None })
 }
 
-/// The device that these facts are about, when they are about a VF and it is still that device.
-pub(super) fn on_function(host: &Host, facts: &Facts) -> Option<Spot> {
-    let vf = facts.function.as_deref()?;
-    let mark = mark_of(host, facts).filter(|mark| facts.are_of(*mark))?;
-    let pci = host.sysfs.open(PCI).ok()?;
-    let parent = resolve(&resolve(PCI, &pci.link(vf).ok()?)?, &pci.link(&format!("{vf}/physfn")).ok()?)?;
-    let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&parent).ok()?);
-    let entry = functions(&*dir).ok()?.into_iter().find(|function| function.sysname == vf)?.entry;
+/// The device that these facts are about, when they are about a VF and it is still that device. Not to be able to tell is
+/// an error: a device whose VF cannot be read is not gone.
+fn on_function(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
+    let vf = facts.function.as_deref().unwrap_or_default();
+    let failed = |errno| Error::io("look for the device on", &format!("{PCI}/{vf}"), errno);
+    let Some(mark) = mark_of(host, facts).map_err(failed)?.filter(|mark| facts.are_of(*mark)) else { return Ok(None) };
+    let find = || {
+        let pci = host.sysfs.open(PCI)?;
+        let own = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
+        let parent = resolve(&own, &pci.link(&format!("{vf}/physfn"))?).ok_or(Errno::NOENT)?;
+        let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&parent)?);
+        let entry = functions(&*dir)?.into_iter().find(|function| function.sysname == vf).ok_or(Errno::IO)?.entry;
+        Ok((dir, entry))
+    };
+    let (dir, entry) = find().map_err(failed)?;
     let seen = Seen { type_id: facts.type_id.clone(), mark: Some(mark) };
-    spot_of(&dir, &entry, facts.uuid, seen)
+    spot_of(&dir, &entry, facts.uuid, seen).map(Some).map_err(failed)
 }
 
 /// `dir` is the PF.
-fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> Option<Spot> {
-    let syspath = resolve(dir.path(), &dir.link(entry).ok()?)?;
+fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<Spot> {
+    let syspath = resolve(dir.path(), &dir.link(entry)?).ok_or(Errno::NOENT)?;
     let (parent, entry) = (dir.path().to_owned(), entry.to_owned());
-    Some(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, seen: Some(seen) })
+    Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, layout: Some(vendor()), seen: Some(seen) })
 }
 
 /// The UUID of the device that a VF is, and the VF's mark where it had to be looked at.
@@ -152,7 +179,7 @@ fn identify<'f>(
     mut facts: impl Iterator<Item = &'f Facts>,
 ) -> (Uuid, Option<u64>) {
     let mark = OnceCell::new();
-    let look = || *mark.get_or_init(|| vendor().mark(&**dir, &function.entry));
+    let look = || *mark.get_or_init(|| vendor().mark(&**dir, &function.entry).ok());
     let ours = |facts: &&Facts| {
         facts.function.as_deref() == Some(&function.sysname)
             && facts.type_id == type_id
@@ -164,15 +191,35 @@ fn identify<'f>(
 
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
 /// such device.
-pub(super) fn mark_of(host: &Host, facts: &Facts) -> Option<u64> {
-    match facts.function.as_deref() {
-        Some(vf) => {
-            let pci = host.sysfs.open(PCI).ok()?;
-            let still = vendor().type_of(&*pci, vf).is_some_and(|type_id| type_id == facts.type_id);
-            still.then(|| vendor().mark(&*pci, vf)).flatten()
+pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
+    let there = |result: IoResult<u64>| match result {
+        Ok(mark) => Ok(Some(mark)),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    };
+    let Some(vf) = facts.function.as_deref() else {
+        return match open_devices(host) {
+            Ok(Some(bus)) => Ok(bus_mark(&*bus, &facts.uuid)),
+            Ok(None) => Ok(None),
+            Err(e) => Err(Errno::from_raw_os_error(e.errno)),
+        };
+    };
+    let look = || {
+        let pci = host.sysfs.open(PCI)?;
+        match current(&*pci, vf)? {
+            Some(type_id) if type_id == facts.type_id => vendor().mark(&*pci, vf),
+            _ => Err(Errno::NODEV),
         }
-        None => bus_mark(&*open_devices(host).ok()??, &facts.uuid),
-    }
+    };
+    there(look())
+}
+
+/// The same for whoever decides what to forget: what cannot be told is taken to be there.
+pub(super) fn alive(host: &Host, facts: &Facts) -> Option<u64> {
+    mark_of(host, facts).unwrap_or_else(|errno| {
+        log::warn!("device {}: not known whether it is there: {errno}", facts.uuid);
+        Some(facts.mark.unwrap_or_default())
+    })
 }
 
 /// The same for a device on the mdev bus.

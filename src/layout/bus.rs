@@ -84,13 +84,24 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result
 /// The PFs that make devices of their VFs. They have no mdev bus, but one driver, whose folder most hosts do not have.
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     let mut found = Vec::new();
+    let mut exhausted = None;
     scan(sysfs, driver_folder(), &mut |dir, name| {
-        if name.parse::<PciAddress>().is_ok() && is_physical_function(dir, name) {
-            let syspath = follow(dir, name);
-            found.extend(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }));
+        if name.parse::<PciAddress>().is_err() {
+            return;
+        }
+        match is_physical_function(dir, name) {
+            Ok(true) => {
+                let syspath = follow(dir, name);
+                found.extend(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }));
+            }
+            Ok(false) => {}
+            Err(errno) => exhausted = Some(errno),
         }
     })?;
-    Ok(found)
+    match exhausted {
+        None => Ok(found),
+        Some(errno) => Err(Error::io("read", driver_folder(), errno)),
+    }
 }
 
 fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) -> Result<()> {
@@ -202,8 +213,13 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
         Some(Place { syspath, subsystem: "pci".to_owned() })
     };
     let own = place(&sysname)?;
-    if dir.meta(&format!("{sysname}/{TYPES}")).is_ok() || is_physical_function(&*dir, &sysname) {
+    if dir.meta(&format!("{sysname}/{TYPES}")).is_ok() {
         return Some(Ok(own.into()));
+    }
+    match is_physical_function(&*dir, &sysname) {
+        Ok(true) => return Some(Ok(own.into())),
+        Ok(false) => {}
+        Err(errno) => return Some(Err(Error::io("read", &own.syspath, errno))),
     }
     if let Some(place) = is_function(&*dir, &sysname).and_then(|pf| place(&pf)) {
         return Some(Ok(Target { place, function: Some(sysname) }));
@@ -224,7 +240,7 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
     let dir = sysfs.open(&place.syspath)?;
     let (layout, types, functions): (&dyn Layout, Vec<Type>, Vec<Function>) = match depth {
         Some(depth) => read_types(&*dir, depth)?,
-        None => (detect(&LiveMarks { parent: &*dir }), Vec::new(), Vec::new()),
+        None => (detect(&LiveMarks::new(&*dir)), Vec::new(), Vec::new()),
     };
     let uevent = read_text(&*dir, "uevent").unwrap_or_default();
     let driver = uevent_value(&uevent, "DRIVER").map(str::to_owned);

@@ -40,22 +40,26 @@ pub fn driver_folder() -> &'static str {
 
 /// `dir` has a PF under this name: one whose VFs are such devices, or are not enabled yet. A PF whose VFs are parents on
 /// the mdev bus, as older releases of the driver have them, is not one.
-pub fn is_physical_function(dir: &dyn Dir, name: &str) -> bool {
-    let total = read_text(dir, &format!("{name}/{VFS}")).unwrap_or_default();
+pub fn is_physical_function(dir: &dyn Dir, name: &str) -> IoResult<bool> {
+    let total = match read_text(dir, &format!("{name}/{VFS}")) {
+        Ok(total) => total,
+        Err(errno) if is_exhausted(errno) => return Err(errno),
+        Err(_) => return Ok(false),
+    };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
-        return false;
+        return Ok(false);
     }
-    let mut enabled = false;
     for n in 0..VFS_MAX {
         if dir.meta(&format!("{name}/virtfn{n}")).is_err() {
+            // Without VFs, the driver alone tells what they would be.
+            let driver = dir.link(&format!("{name}/driver"));
+            return Ok(n == 0 && driver.is_ok_and(|driver| basename(&driver) == basename(driver_folder())));
+        }
+        if dir.meta(&format!("{name}/virtfn{n}/{FOLDER}/{CURRENT}")).is_ok() {
             break;
         }
-        enabled = true;
-        if dir.meta(&format!("{name}/virtfn{n}/{FOLDER}/{CURRENT}")).is_ok() {
-            return true;
-        }
     }
-    !enabled && dir.link(&format!("{name}/driver")).is_ok_and(|driver| basename(&driver) == basename(driver_folder()))
+    Ok(true)
 }
 
 /// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
@@ -82,7 +86,7 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
 }
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
-pub(super) fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     let text = read_text(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))?;
     let text = text.trim();
     match text.parse::<u32>() {

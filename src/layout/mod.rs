@@ -3,6 +3,7 @@
 //!
 //! [`bus`] finds the parents, [`types`] reads what is alike in every generation, [`detect`] tells which one a parent speaks.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -96,8 +97,8 @@ pub trait Layout: Sync {
 
     /// What tells this device from every other that had or will have its place. `dir` is the bus, or the parent where
     /// there is no bus.
-    fn mark(&self, dir: &dyn Dir, entry: &str) -> Option<u64> {
-        dir.meta(entry).ok().map(|meta| meta.ino)
+    fn mark(&self, dir: &dyn Dir, entry: &str) -> IoResult<u64> {
+        dir.meta(entry).map(|meta| meta.ino)
     }
 
     /// A device of this layout always has an `iommu_group` when it is ready.
@@ -208,20 +209,39 @@ pub fn of_kind(kind: LayoutKind) -> &'static dyn Layout {
 /// A parent's marks, looked up when asked for.
 #[derive(Debug)]
 pub struct LiveMarks<'a> {
-    /// The parent's folder.
-    pub parent: &'a dyn Dir,
+    parent: &'a dyn Dir,
+    /// A look-up failed otherwise than for want of the entry: what was not seen may be there.
+    failed: Cell<Option<Errno>>,
+}
+
+impl<'a> LiveMarks<'a> {
+    /// Of the parent with this folder.
+    pub fn new(parent: &'a dyn Dir) -> Self {
+        LiveMarks { parent, failed: Cell::new(None) }
+    }
+
+    fn has(&self, dir: &dyn Dir, name: &str) -> bool {
+        match dir.meta(name) {
+            Ok(_) => true,
+            Err(Errno::NOENT | Errno::NOTDIR) => false,
+            Err(errno) => {
+                self.failed.set(Some(errno));
+                false
+            }
+        }
+    }
 }
 
 impl Marks for LiveMarks<'_> {
     fn parent_has(&self, name: &str) -> bool {
-        self.parent.meta(name).is_ok()
+        self.has(self.parent, name)
     }
 
     fn any_type_has(&self, name: &str) -> bool {
         let Ok(types) = self.parent.open(TYPES) else { return false };
         let mut found = false;
         // A failing list has no types, which is what it then answers.
-        let _ = types.list(&mut |id, _| found = found || types.meta(&format!("{id}/{name}")).is_ok());
+        let _ = types.list(&mut |id, _| found = found || self.has(&*types, &format!("{id}/{name}")));
         found
     }
 }
@@ -229,8 +249,13 @@ impl Marks for LiveMarks<'_> {
 /// The layout and the open folder of the parent at `syspath`.
 pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Layout, Box<dyn Dir>)> {
     let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
-    let layout = detect(&LiveMarks { parent: &*dir });
-    Ok((layout, dir))
+    let marks = LiveMarks::new(&*dir);
+    let layout = detect(&marks);
+    match marks.failed.get() {
+        None => Ok((layout, dir)),
+        // Orders of the wrong layout would go nowhere, or worse.
+        Some(errno) => Err(Error::io("tell the layout of", syspath, errno)),
+    }
 }
 
 /// The types of an open parent, and the layout that they and the parent show.

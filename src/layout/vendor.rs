@@ -58,7 +58,8 @@ impl Layout for Vendor {
             other => io("open", parent, &files, other),
         })?;
         let now = current(parent, device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
-        if now.as_deref() != device.type_id || now.is_none() || mark(&*dir) != device.mark {
+        let mark = mark(&*dir).map_err(|errno| io("look at", &*dir, CURRENT, errno))?;
+        if now.is_none() || now.as_deref() != device.type_id || device.mark.is_some_and(|seen| seen != mark) {
             return Err(lost(parent, device));
         }
         free(&*dir).map_err(|errno| match errno {
@@ -78,8 +79,8 @@ impl Layout for Vendor {
         !matches!(current(dir, entry), Ok(None) | Err(Errno::NOENT | Errno::NODEV))
     }
 
-    fn mark(&self, dir: &dyn Dir, entry: &str) -> Option<u64> {
-        dir.meta(&format!("{entry}/{FOLDER}/{CURRENT}")).ok().map(|meta| meta.changed)
+    fn mark(&self, dir: &dyn Dir, entry: &str) -> IoResult<u64> {
+        dir.meta(&format!("{entry}/{FOLDER}/{CURRENT}")).map(|meta| meta.changed)
     }
 
     fn has_iommu_group(&self) -> bool {
@@ -266,7 +267,7 @@ impl Chosen<'_> {
     fn give_back(&self) {
         let dir = &*self.dir;
         let holds = read_text(dir, CURRENT).is_ok_and(|text| text.trim() != "0");
-        if holds && self.mark.is_some() && mark(dir) == self.mark {
+        if holds && self.mark.is_some() && mark(dir).ok() == self.mark {
             if let Err(errno) = free(dir) {
                 log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
             }
@@ -276,8 +277,8 @@ impl Chosen<'_> {
 }
 
 /// The mark of a VF by its vendor's folder.
-fn mark(dir: &dyn Dir) -> Option<u64> {
-    dir.meta(CURRENT).ok().map(|meta| meta.changed)
+fn mark(dir: &dyn Dir) -> IoResult<u64> {
+    dir.meta(CURRENT).map(|meta| meta.changed)
 }
 
 fn free(dir: &dyn Dir) -> IoResult<()> {

@@ -170,7 +170,7 @@ impl Reservation<'_> {
     }
 
     /// The devices are there: `alive` gives the mark of each. From here on others may see their facts as settled.
-    pub fn confirm(mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
+    pub fn confirm(&mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
         for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
             if facts.mark.is_none() {
                 facts.mark = alive(facts);
@@ -265,7 +265,7 @@ mod tests {
     fn a_name_is_unique_among_living_devices() {
         let (_dir, stores) = both();
         for store in stores {
-            let first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
+            let mut first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
             let taken = store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap_err();
             assert_eq!(taken.code, ErrorCode::Exists);
             first.confirm(&|_| Some(7)).unwrap();
@@ -287,7 +287,7 @@ mod tests {
             let made = std::cell::Cell::new(0);
             let alive = |facts: &Facts| (facts.uuid.as_u128() <= made.get()).then_some(1);
             for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
-                let new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
+                let mut new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
                 assert_eq!(new.facts()[0].group, Some(expected));
                 new.confirm(&|_| Some(1)).unwrap();
                 made.set(n);
@@ -323,7 +323,7 @@ mod tests {
                         let made = std::cell::Cell::new(false);
                         // Everybody's devices are there, but for the one that is being made.
                         let alive = |asked: &Facts| (asked.uuid != uuid || made.get()).then_some(7);
-                        let reserved = store.reserve(vec![own], &[], &alive).unwrap();
+                        let mut reserved = store.reserve(vec![own], &[], &alive).unwrap();
                         made.set(true);
                         reserved.confirm(&alive).unwrap();
                     }
@@ -344,7 +344,7 @@ mod tests {
             attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
             ..facts(9, Some("ü"), Some(4))
         };
-        let reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
+        let mut reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
         reserved.confirm(&|_| Some(5)).unwrap();
         assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { mark: Some(5), ..full.clone() }));
         // Everybody may read them, and only the lock is the owner's alone: run this under a strict umask, too.
