@@ -41,12 +41,13 @@ impl Catalogue {
         ids
     }
 
-    /// Takes up a type of which nothing is known but that a VF has it.
+    /// Takes up a type of which nothing is known but that a VF has it. It costs next to nothing, but not nothing: on a
+    /// card that was full there is as much room for it as was taken.
     pub(super) fn learn_id(&mut self, id: u32) {
         let name_first =
             self.types.first().is_some_and(|ty| !ty.line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
         let line = if name_first { format!("vGPU type {id}  {id}") } else { format!("{id:<5} : vGPU type {id}") };
-        self.add(Type { id, line, size: 0 });
+        self.add(Type { id, line, size: 1 });
     }
 
     fn add(&mut self, ty: Type) {

@@ -5,7 +5,7 @@ use super::default::{Build, Pci, bridge};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
 use super::{SimHost, basename, dirname};
 use crate::error::{Error, Result};
-use crate::sysfs::IoResult;
+use crate::sysfs::{Errno, IoResult};
 
 /// VFs of a card.
 const VFS: u32 = 8;
@@ -13,12 +13,12 @@ const VFS: u32 = 8;
 /// What a VF of an empty card can be given.
 const TYPES: &str = "\
 ID    : vGPU Name
-1438  : NVIDIA H200X-4C
-1439  : NVIDIA H200X-8C
-1440  : NVIDIA H200X-17C
-1441  : NVIDIA H200X-35C
-1442  : NVIDIA H200X-70C
-1443  : NVIDIA H200X-141C
+1431  : NVIDIA H200X-4C
+1432  : NVIDIA H200X-8C
+1433  : NVIDIA H200X-17C
+1434  : NVIDIA H200X-35C
+1435  : NVIDIA H200X-70C
+1436  : NVIDIA H200X-141C
 ";
 
 /// A card, and the numbers of its first VF.
@@ -89,18 +89,19 @@ impl SimHost {
     pub fn enable_vfs(&self) -> Result<()> {
         let pf = format!("/sys/devices/{}", IDLE.pf.path);
         let failed = |errno| Error::io("enable the VFs of", &pf, errno);
-        self.unplug_numvfs(&pf).map_err(failed)?;
+        self.begin_enabling(&pf).map_err(failed)?;
         let mut build = Build::default();
         build.file(&numvfs(&pf), 0o644, &format!("{VFS}\n"));
         (0..VFS).for_each(|number| virtual_function(&mut build, &IDLE, number));
         self.plug(build.entries)
     }
 
-    fn unplug_numvfs(&self, pf: &str) -> IoResult<()> {
+    /// `sriov_numvfs` is made anew with the VFs.
+    fn begin_enabling(&self, pf: &str) -> IoResult<()> {
         self.with(|kernel| {
             let pf = kernel.tree.find(pf)?;
             if kernel.tree.child(pf, "virtfn0").is_some() {
-                return Err(crate::sysfs::Errno::BUSY);
+                return Err(Errno::BUSY);
             }
             kernel.tree.remove_at(pf, "sriov_numvfs");
             Ok(())

@@ -123,6 +123,8 @@ impl SimHost {
 
     /// More entries, as when hardware is plugged in or a driver is loaded. Those before a bad one stay.
     pub fn plug(&self, entries: impl IntoIterator<Item = SimEntry>) -> Result<()> {
+        // Whoever makes them may look at this host meanwhile.
+        let entries: Vec<SimEntry> = entries.into_iter().collect();
         self.with(|kernel| {
             for entry in entries {
                 add(&mut kernel.tree, &entry).map_err(|errno| refuse(&entry, errno))?;
@@ -143,11 +145,11 @@ impl SimHost {
         })
     }
 
-    /// A guest takes a device (by its UUID) or a VF (by its address), or lets go of it. ENODEV for an unknown one, EBUSY
-    /// while somebody else has it.
+    /// A guest takes a device (by its UUID) or a VF (by its address), or lets go of it. ENODEV for an unknown one and for
+    /// a VF without a type, EBUSY while somebody else has it.
     pub fn set_in_use(&self, id: &str, in_use: bool) -> IoResult<()> {
         self.with(|kernel| {
-            let vf = kernel.vendor.named(&kernel.tree, id);
+            let vf = kernel.vendor.virtual_gpu(&kernel.tree, id);
             let dir = kernel.devices.get(id).map(|device| device.dir).or(vf).ok_or(Errno::NODEV)?;
             let held = nodes::group_node(&kernel.tree, dir).is_some_and(|node| kernel.held.contains(&node));
             let device = kernel.devices.get_mut(id).map(|device| &mut device.in_use);

@@ -36,11 +36,9 @@ pub(super) fn unsigned(value: &[u8]) -> IoResult<u64> {
     u64::from_str_radix(digits, radix).map_err(|_| Errno::RANGE)
 }
 
-/// A decimal number, whatever it begins with.
+/// Decimal digits and nothing else, zeros in front of them or none.
 pub(super) fn decimal(value: &[u8]) -> IoResult<u32> {
-    let text = std::str::from_utf8(line(value)).map_err(|_| Errno::INVAL)?;
-    // Reads a plus sign as well, as the kernel's helper does.
-    text.parse().map_err(|_| Errno::INVAL)
+    group(line(value))
 }
 
 /// A switch: `1`, `y`, `on` and their opposites; what follows the first letters is not looked at.
@@ -94,8 +92,8 @@ mod tests {
             assert_eq!(unsigned(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
         }
         assert_eq!(unsigned(b"18446744073709551616"), Err(Errno::RANGE));
-        assert_eq!((decimal(b"010\n"), decimal(b"+7"), decimal(b"0")), (Ok(10), Ok(7), Ok(0)));
-        for bad in ["", "\n", "-1", "0x10", " 1", "1 ", "1\n\n", "4294967296"] {
+        assert_eq!((decimal(b"010\n"), decimal(b"4294967295"), decimal(b"0")), (Ok(10), Ok(u32::MAX), Ok(0)));
+        for bad in ["", "\n", "-1", "+7", "0x10", " 1", "1 ", "1\n\n", "4294967296"] {
             assert_eq!(decimal(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
         }
         assert_eq!((switch(b"1\n"), switch(b"off"), switch(b"2")), (Ok(true), Ok(false), Err(Errno::INVAL)));

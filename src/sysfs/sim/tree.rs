@@ -206,9 +206,13 @@ impl Tree {
 
     /// What the file shows from now on. Without effect on one that is gone or could not be read in the first place.
     pub(super) fn show(&mut self, file: Ino, content: &str) {
+        self.show_bytes(file, content.as_bytes());
+    }
+
+    pub(super) fn show_bytes(&mut self, file: Ino, content: &[u8]) {
         if let Some(Node { kind: Kind::File(Ok(bytes)), .. }) = self.nodes.get_mut(&file) {
             bytes.clear();
-            bytes.extend_from_slice(content.as_bytes());
+            bytes.extend_from_slice(content);
         }
     }
 

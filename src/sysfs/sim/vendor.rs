@@ -81,9 +81,10 @@ impl Vendor {
         self.pfs.get(&pf).map_or(0, |card| card.capacity.saturating_sub(self.used(pf)))
     }
 
-    /// A VF by its address.
-    pub(super) fn named(&self, tree: &Tree, name: &str) -> Option<Ino> {
-        self.vfs.keys().copied().find(|vf| tree.node(*vf).is_ok_and(|node| node.name == name))
+    /// A VF with a type, by its address.
+    pub(super) fn virtual_gpu(&self, tree: &Tree, address: &str) -> Option<Ino> {
+        let is_it = |ino: &Ino| tree.node(*ino).is_ok_and(|node| node.name == address);
+        self.vfs.iter().filter(|(_, vf)| vf.current != 0).map(|(dir, _)| *dir).find(is_it)
     }
 
     /// VFs below a directory, and those whose PF is.
@@ -102,7 +103,7 @@ pub(super) fn discover(kernel: &mut Kernel) {
     }
     for pf in &grown {
         name_what_is_set(kernel, *pf);
-        size_up(&mut kernel.vendor, *pf);
+        size_up(&mut kernel.vendor, *pf, !known.contains(pf));
         // A new card shows what it was given, until something changes.
         if known.contains(pf) {
             refresh(kernel, *pf);
@@ -163,33 +164,35 @@ fn model(tree: &Tree, pf: Ino) -> [Option<String>; 2] {
     ["vendor", "device"].map(|name| tree.text(pf, name))
 }
 
-/// Reckons what the card has, from what is taken of it and what is offered.
-fn size_up(vendor: &mut Vendor, pf: Ino) {
+/// Reckons what the card has, from its largest type. Where something of a new card is taken that may be on no list any
+/// more; then it is the least that keeps what the lists promise. A card that knows one size only is taken for one that
+/// must not mix sizes, and promises it to every VF.
+fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
+    let Some(Pf { catalogue, .. }) = vendor.pfs.get(&pf) else { return };
+    let size = |id: u32| catalogue.size(id);
+    let mut capacity = catalogue.ids().map(size).max().unwrap_or(0);
     let used = vendor.used(pf);
-    let Some(catalogue) = vendor.pfs.get(&pf).map(|card| &card.catalogue) else { return };
-    let mut capacity = catalogue.ids().map(|id| catalogue.size(id)).max().unwrap_or(0);
-    if used > 0 {
-        // The least that keeps what the lists promise: the largest type once more, and the smallest on every VF.
-        let offers = vendor.vfs_of(pf).filter(|vf| vf.current == 0).flat_map(|vf| vf.creatable.iter());
-        let sizes: Vec<u64> = offers.map(|id| catalogue.size(*id)).filter(|size| *size > 0).collect();
-        let largest = sizes.iter().max().copied().unwrap_or(0);
-        let smallest = sizes.iter().min().copied().unwrap_or(0);
-        let everywhere =
-            sizes.iter().filter(|size| **size == smallest).fold(0, |sum: u64, size| sum.saturating_add(*size));
-        capacity = capacity.max(used.saturating_add(largest.max(everywhere)));
+    if is_new && used > 0 {
+        let listed = || vendor.vfs_of(pf).flat_map(|vf| &vf.creatable).map(|id| size(*id));
+        let largest = listed().max().unwrap_or(0);
+        let one_size = catalogue.ids().all(|id| size(id) == largest);
+        let listing = vendor.vfs_of(pf).filter(|vf| vf.current == 0 && !vf.creatable.is_empty()).count() as u64;
+        let promised = if one_size { largest.saturating_mul(listing) } else { largest };
+        capacity = capacity.max(used.saturating_add(promised));
     }
     if let Some(card) = vendor.pfs.get_mut(&pf) {
         card.capacity = card.capacity.max(capacity);
     }
 }
 
-/// Every VF of the card lists what it could be given now.
+/// Every VF of the card lists what it could be given now. One that has a type lists what else it could have been given,
+/// but must be free to be given it.
 fn refresh(kernel: &mut Kernel, pf: Ino) {
     let free = kernel.vendor.free(pf);
     let Vendor { pfs, vfs } = &mut kernel.vendor;
     let Some(Pf { catalogue, .. }) = pfs.get(&pf) else { return };
     for (dir, vf) in vfs.iter_mut().filter(|(_, vf)| vf.pf == pf) {
-        let fits = |id: &u32| vf.current == 0 && catalogue.size(*id) <= free;
+        let fits = |id: &u32| vf.current != *id && catalogue.size(*id) <= free;
         vf.creatable = catalogue.ids().filter(fits).collect();
         if let Ok(file) = kernel.tree.walk(*dir, CREATABLE, false) {
             kernel.tree.show(file, &catalogue.list(&vf.creatable));
@@ -199,16 +202,15 @@ fn refresh(kernel: &mut Kernel, pf: Ino) {
 
 /// What a write to a file of a VF does.
 pub(super) fn write(kernel: &mut Kernel, ino: Ino, vf: Ino, file: File, value: &[u8]) -> IoResult<()> {
-    let shown = match file {
+    let number = || text::decimal(value).map(|number| number.to_string().into_bytes());
+    let mut shown = match file {
         File::CurrentType => return set_type(kernel, vf, value),
-        File::Params => params(value)?.to_owned(),
-        File::Number => text::unsigned(value).map_err(|_| Errno::INVAL)?.to_string(),
-        File::Switch => match text::unsigned(value) {
-            Ok(number @ 0..=1) => number.to_string(),
-            _ => return Err(Errno::INVAL),
-        },
+        File::Params => params(value)?.to_vec(),
+        File::Number => number()?,
+        File::Switch => number().ok().filter(|text| matches!(&text[..], b"0" | b"1")).ok_or(Errno::INVAL)?,
     };
-    kernel.tree.show(ino, &format!("{shown}\n"));
+    shown.push(b'\n');
+    kernel.tree.show_bytes(ino, &shown);
     Ok(())
 }
 
@@ -247,13 +249,12 @@ fn change(kernel: &mut Kernel, vf: Ino, id: u32) {
     refresh(kernel, pf);
 }
 
-/// `key=value[,key=value...]` in visible characters, or nothing.
-fn params(value: &[u8]) -> IoResult<&str> {
-    let line = text::line(value);
-    let text = std::str::from_utf8(line).map_err(|_| Errno::INVAL)?;
-    let visible = line.len() <= PARAMS_MAX && line.iter().all(u8::is_ascii_graphic);
-    let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());
-    (visible && (text.is_empty() || text.split(',').all(is_pair))).then_some(text).ok_or(Errno::INVAL)
+/// `key=value[,key=value...]` without control characters, or nothing.
+fn params(value: &[u8]) -> IoResult<&[u8]> {
+    let text = text::line(value);
+    let is_pair = |pair: &[u8]| pair.iter().position(|byte| *byte == b'=').is_some_and(|key| key > 0);
+    let sound = text.len() <= PARAMS_MAX && !text.iter().any(u8::is_ascii_control);
+    (sound && (text.is_empty() || text.split(|byte| *byte == b',').all(is_pair))).then_some(text).ok_or(Errno::INVAL)
 }
 
 /// After something was removed from the tree: what is no VF any more gives back what it had.

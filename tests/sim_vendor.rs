@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The simulated kernel's PFs, whose VFs are virtual GPUs: what `vendor_facts.rs` has no record of.
+
+#[path = "support/hosts.rs"]
+#[allow(dead_code)]
+mod hosts;
+#[path = "support/vfs.rs"]
+#[allow(dead_code)]
+mod vfs;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hosts::{exists, file, host, link, list, read, replay, soon, target, write};
+use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::sysfs::{Errno, Sysfs};
+use vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
+
+/// Names of what a VF lists.
+fn names(host: &SimHost, number: u32) -> Vec<String> {
+    let text = read(host, &at(number, "creatable_vgpu_types")).unwrap();
+    text.lines().skip(1).map(|line| line.split_once(": ").unwrap().1.to_owned()).collect()
+}
+
+fn current(host: &SimHost, number: u32) -> String {
+    read(host, &at(number, "current_vgpu_type")).unwrap()
+}
+
+mod the_built_in_host {
+    use super::*;
+
+    #[test]
+    fn has_a_card_with_eight_vfs() {
+        let host = default_host();
+        let shown = |name: &str| read(&host, &format!("{PF}/{name}")).unwrap();
+        assert_eq!(["vendor", "device", "class", "numa_node"].map(shown), ["0x10de", "0x2335", "0x030200", "1"]);
+        assert_eq!(["sriov_totalvfs", "sriov_numvfs"].map(shown), ["8", "8"]);
+        for number in 0..8 {
+            let path = vf(number);
+            let address = path.rsplit('/').next().unwrap();
+            assert_eq!(target(&host, &format!("{PF}/virtfn{number}")), Ok(format!("../{address}")));
+            assert_eq!(target(&host, &format!("{path}/physfn")).as_deref(), Ok("../0000:41:00.0"));
+            assert_eq!(list(&host, &format!("{path}/iommu_group/devices")).unwrap(), [address]);
+            let group = target(&host, &format!("{path}/iommu_group")).unwrap();
+            assert!(exists(&host, &format!("/dev/vfio/{}", group.rsplit('/').next().unwrap())));
+            let vfio = format!("vfio{number}");
+            assert_eq!(list(&host, &format!("{path}/vfio-dev")).unwrap(), [vfio.clone()]);
+            assert_eq!(list(&host, &format!("/sys/class/vfio-dev/{vfio}/device/nvidia")).unwrap().len(), 6);
+            assert_eq!(current(&host, number), "0");
+        }
+        let drivers = list(&host, "/sys/bus/pci/drivers/nvidia").unwrap();
+        assert!(
+            ["0000:41:00.0", "0000:41:00.4", "0000:41:01.3", "0000:c1:00.0"]
+                .iter()
+                .all(|d| drivers.contains(&(*d).to_owned()))
+        );
+        assert_eq!(vf(7).rsplit('/').next(), Some("0000:41:01.3"));
+        let sizes = ["4C", "8C", "17C", "35C", "70C", "141C"].map(|size| format!("NVIDIA H200X-{size}"));
+        assert_eq!(names(&host, 0), sizes);
+    }
+
+    #[test]
+    fn has_a_card_whose_vfs_come_later() {
+        let host = default_host();
+        assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("0"));
+        assert!(!exists(&host, &format!("{IDLE_PF}/virtfn0")));
+        let mut watch = host.watch().unwrap();
+        host.enable_vfs().unwrap();
+        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("8"));
+        let file = |number: u32, name: &str| format!("{IDLE_PF}/virtfn{number}/nvidia/{name}");
+        write(&host, &file(7, "current_vgpu_type"), "1436").unwrap();
+        assert_eq!(read(&host, &file(0, "creatable_vgpu_types")).as_deref(), Ok(""));
+        // The other card is another.
+        assert_eq!(creatable(&host, 0), ALL);
+        assert_eq!(host.enable_vfs().unwrap_err().errno, Errno::BUSY.raw_os_error());
+    }
+
+    #[test]
+    fn leaves_the_numbers_of_its_devices_as_they_were() {
+        let host = default_host();
+        let group = target(&host, &format!("{}/{}/iommu_group", hosts::I915, hosts::FIRST)).unwrap();
+        assert!(group.ends_with("/6"));
+    }
+}
+
+mod types {
+    use super::*;
+
+    #[test]
+    fn a_write_of_what_is_listed_sets_it() {
+        let host = default_host();
+        assert_eq!(set(&host, 2, "1433\n"), Ok(()));
+        assert_eq!((current(&host, 2).as_str(), current(&host, 3).as_str()), ("1433", "0"));
+        assert_eq!(set(&host, 2, "0"), Ok(()));
+        assert_eq!((current(&host, 2).as_str(), creatable(&host, 3)), ("0", ALL.to_vec()));
+    }
+
+    #[test]
+    fn siblings_share_the_framebuffer() {
+        let host = default_host();
+        set(&host, 0, "1435").unwrap();
+        assert_eq!(creatable(&host, 1), ALL[..5]);
+        // A VF does not list the type that it has itself.
+        assert_eq!(creatable(&host, 0), ALL[..4]);
+        set(&host, 1, "1435").unwrap();
+        // 141 less 2 x 70 is less than the smallest type: not even a header is left.
+        assert_eq!(read(&host, &at(2, "creatable_vgpu_types")).as_deref(), Ok(""));
+        assert_eq!(set(&host, 2, "1431"), Err(Errno::IO));
+        set(&host, 0, "0").unwrap();
+        assert_eq!(creatable(&host, 2), ALL[..5]);
+        assert_eq!(set(&host, 2, "1431"), Ok(()));
+        assert_eq!(creatable(&host, 3), ALL[..4]);
+    }
+
+    #[test]
+    fn a_write_that_fails_takes_the_type_away() {
+        for (value, errno) in [
+            ("1431", Errno::IO),
+            ("1433", Errno::IO),
+            ("7", Errno::INVAL),
+            ("garbage", Errno::INVAL),
+            ("\n", Errno::INVAL),
+            ("-1", Errno::INVAL),
+            ("0x1433", Errno::INVAL),
+            ("4294967296", Errno::INVAL),
+        ] {
+            let host = default_host();
+            set(&host, 0, "1433").unwrap();
+            assert_eq!(set(&host, 0, value), Err(errno), "{value:?}");
+            assert_eq!((current(&host, 0).as_str(), creatable(&host, 1)), ("0", ALL.to_vec()), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_guest_keeps_its_type() {
+        let host = default_host();
+        assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::NODEV), "opens only with a type");
+        set(&host, 1, "1433").unwrap();
+        host.set_in_use("0000:41:00.5", true).unwrap();
+        assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
+        for value in ["0", "1431", "7", "garbage"] {
+            assert_eq!(set(&host, 1, value), Err(Errno::BUSY), "{value}");
+            assert_eq!(current(&host, 1), "1433");
+        }
+        // What is no type can be set all the time.
+        write(&host, &at(1, "placement_id"), "3").unwrap();
+        host.set_in_use("0000:41:00.5", false).unwrap();
+        assert_eq!((set(&host, 1, "0"), creatable(&host, 0)), (Ok(()), ALL.to_vec()));
+        assert_eq!(host.set_in_use("0000:41:0f.5", true), Err(Errno::NODEV));
+    }
+
+    #[test]
+    fn time_of_last_change_is_as_in_sysfs() {
+        let host = default_host();
+        let dir = host.open(&format!("{}/nvidia", vf(0))).unwrap();
+        let changed = || dir.meta("current_vgpu_type").unwrap().changed;
+        let mark = dir.stamp("current_vgpu_type").unwrap();
+        for value in ["1433", "0", "1433", "7"] {
+            let _ = dir.write("current_vgpu_type", value.as_bytes());
+        }
+        assert_eq!(changed(), mark);
+        assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1433"), Ok(()));
+        assert_ne!(changed(), mark);
+        assert_eq!(current(&host, 0), "1433");
+    }
+}
+
+mod other_files {
+    use super::*;
+
+    #[test]
+    fn parameters_stay_until_they_are_overwritten_or_cleared() {
+        let host = default_host();
+        let params = at(0, "vgpu_params");
+        write(&host, &params, "enable_uvm=1,frame_rate_limiter=0\n").unwrap();
+        for value in ["1431", "0", "garbage"] {
+            let _ = set(&host, 0, value);
+            assert_eq!(read(&host, &params).as_deref(), Ok("enable_uvm=1,frame_rate_limiter=0"));
+        }
+        assert_eq!(read(&host, &at(1, "vgpu_params")).as_deref(), Ok(""));
+        write(&host, &params, "a=").unwrap();
+        for bad in ["a", "=1", "a=1,", ",a=1", "a=1,b", "a=1\nb=2", "a=\t", "a=1\n\n"] {
+            assert_eq!(
+                (write(&host, &params, bad), read(&host, &params).as_deref()),
+                (Err(Errno::INVAL), Ok("a=")),
+                "{bad:?}"
+            );
+        }
+        write(&host, &params, "\n").unwrap();
+        assert_eq!(read(&host, &params).as_deref(), Ok(""));
+    }
+
+    #[test]
+    fn parameters_fill_a_page_and_no_more() {
+        let host = default_host();
+        let params = at(0, "vgpu_params");
+        let long = format!("a={}", "x".repeat(4093));
+        assert_eq!((write(&host, &params, &long), read(&host, &params)), (Ok(()), Ok(long.clone())));
+        assert_eq!(write(&host, &params, format!("{long}\n")), Ok(()));
+        assert_eq!(write(&host, &params, format!("{long}x")), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn numbers_are_numbers() {
+        let host = default_host();
+        for (name, most) in [("gpu_instance_id", "4294967295"), ("placement_id", "4294967295"), ("warm_update", "1")] {
+            let path = at(0, name);
+            for good in ["1", "0\n", most] {
+                write(&host, &path, good).unwrap();
+                assert_eq!(read(&host, &path).as_deref(), Ok(good.trim_end()));
+            }
+            for bad in ["-1", "x", "\n", "4294967296", "1 2", "0x1"] {
+                assert_eq!(
+                    (write(&host, &path, bad), read(&host, &path).as_deref()),
+                    (Err(Errno::INVAL), Ok(most)),
+                    "{name} {bad:?}"
+                );
+            }
+        }
+        assert_eq!(write(&host, &at(0, "warm_update"), "2"), Err(Errno::INVAL));
+        assert_eq!(write(&host, &at(0, "creatable_vgpu_types"), "1"), Err(Errno::ACCESS));
+    }
+}
+
+mod vfio {
+    use super::*;
+
+    fn group(host: &SimHost, number: u32) -> u32 {
+        let group = target(host, &format!("{}/iommu_group", vf(number))).unwrap();
+        group.rsplit('/').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_guest_and_a_holder_keep_each_other_out() {
+        let host = default_host();
+        set(&host, 1, "1433").unwrap();
+        let number = group(&host, 1);
+        let guard = host.hold_vfio_group(number).unwrap();
+        assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
+        assert_eq!(set(&host, 1, "0"), Ok(()), "holding the group is not using the device");
+        set(&host, 1, "1433").unwrap();
+        drop(guard);
+        host.set_in_use("0000:41:00.5", true).unwrap();
+        assert_eq!(host.hold_vfio_group(number).unwrap_err(), Errno::BUSY);
+        drop(host.hold_vfio_group(group(&host, 2)).unwrap());
+    }
+
+    #[test]
+    fn the_user_of_a_node_is_known() {
+        let host = default_host();
+        let number = group(&host, 1).to_string();
+        set(&host, 1, "1433").unwrap();
+        let users = || ["devices/vfio1", &number, "devices/vfio2"].map(|node| host.vfio_user(node).is_some());
+        assert_eq!(users(), [false; 3]);
+        host.set_in_use("0000:41:00.5", true).unwrap();
+        assert_eq!(users(), [true, true, false]);
+    }
+}
+
+mod asked_for_by_tests {
+    use super::*;
+
+    #[test]
+    fn a_set_may_do_nothing() {
+        let host = default_host();
+        host.swallow_next_create();
+        assert_eq!(set(&host, 0, "7"), Err(Errno::INVAL), "no create");
+        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Ok(()), "0"));
+        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Ok(()), "1433"));
+    }
+
+    #[test]
+    fn group_and_node_may_come_late() {
+        let host = default_host();
+        let before = host.entries();
+        let group = target(&host, &format!("{}/iommu_group", vf(0))).unwrap();
+        let node = format!("/dev/vfio/{}", group.rsplit('/').next().unwrap());
+        let held = [
+            format!("{}/iommu_group", vf(0)),
+            format!("{}/vfio-dev", vf(0)),
+            node,
+            "/sys/class/vfio-dev/vfio0".to_owned(),
+        ];
+        host.hold_back_links(true);
+        set(&host, 0, "1433").unwrap();
+        let mut watch = host.watch().unwrap();
+        assert_eq!(held.each_ref().map(|path| exists(&host, path)), [false; 4]);
+        assert!(exists(&host, &format!("{}/iommu_group", vf(1))));
+        host.hold_back_links(false);
+        assert_eq!(watch.wait(Some(Instant::now())), Ok(true));
+        set(&host, 0, "0").unwrap();
+        assert_eq!(host.entries(), before);
+    }
+
+    #[test]
+    fn failures_logs_and_hooks_work_as_everywhere() {
+        let host = default_host();
+        host.fail_next(Op::Write, "0000:41:00.4/nvidia/current_vgpu_type", Errno::TIMEDOUT, 1);
+        host.start_log();
+        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Err(Errno::TIMEDOUT), "0"));
+        assert!(host.take_log().iter().any(|entry| entry.value.as_deref() == Some(b"1433")));
+        // Somebody else is quicker.
+        let other = host.clone();
+        host.set_hook(Some(Arc::new(move |op, path: &str| {
+            if op == Op::Write && path.ends_with("00.4/nvidia/current_vgpu_type") {
+                set(&other, 1, "1436").unwrap();
+            }
+            None
+        })));
+        assert_eq!(set(&host, 0, "1431"), Err(Errno::IO));
+    }
+}
+
+mod coming_and_going {
+    use super::*;
+
+    #[test]
+    fn a_vf_gives_back_what_it_had() {
+        let host = default_host();
+        set(&host, 0, "1436").unwrap();
+        host.set_in_use("0000:41:00.4", true).unwrap();
+        let group = target(&host, &format!("{}/iommu_group", vf(0))).unwrap();
+        let number = group.rsplit('/').next().unwrap();
+        host.unplug(&vf(0)).unwrap();
+        assert_eq!(creatable(&host, 1), ALL);
+        let links = [
+            "/sys/bus/pci/devices/0000:41:00.4",
+            "/sys/bus/pci/drivers/nvidia/0000:41:00.4",
+            "/sys/class/vfio-dev/vfio0",
+        ];
+        let gone =
+            [format!("{PF}/virtfn0"), format!("/dev/vfio/{number}"), format!("/sys/kernel/iommu_groups/{number}")];
+        for path in links.into_iter().chain(gone.iter().map(String::as_str)) {
+            assert!(!exists(&host, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_card_takes_its_vfs_along() {
+        let host = default_host();
+        set(&host, 0, "1433").unwrap();
+        let card: Vec<SimEntry> = host.entries().into_iter().filter(|e| e.path().contains("/0000:41:0")).collect();
+        host.unplug(PF).unwrap();
+        assert_eq!((exists(&host, &vf(0)), exists(&host, &vf(7))), (false, false));
+        host.plug(card.into_iter().filter(|entry| !exists(&host, entry.path()))).unwrap();
+        assert_eq!((current(&host, 0).as_str(), creatable(&host, 1)), ("1433", ids("1431 1432 1433 1434 1435")));
+    }
+
+    #[test]
+    fn an_unloaded_driver_serves_nothing() {
+        let host = default_host();
+        set(&host, 0, "1436").unwrap();
+        host.unplug(&format!("{}/nvidia", vf(0))).unwrap();
+        assert_eq!((set(&host, 0, "0"), creatable(&host, 1)), (Err(Errno::NOENT), ALL.to_vec()));
+        // The VF itself is there still.
+        assert!(exists(&host, &format!("{}/physfn", vf(0))));
+    }
+
+    #[test]
+    fn more_vfs_list_what_is_left() {
+        let mut entries =
+            card("0000:05:00", &[("0", "NVIDIA A40-4Q  559\nNVIDIA A40-8Q  560\n"), ("0", "NVIDIA A40-8Q  560\n")]);
+        let later = entries.split_off(entries.iter().position(|entry| entry.path().ends_with("virtfn1")).unwrap());
+        let host = host(entries);
+        write(&host, "/sys/devices/0000:05:00.0/virtfn0/nvidia/current_vgpu_type", "559").unwrap();
+        host.plug(later).unwrap();
+        let listed = read(&host, "/sys/devices/0000:05:00.0/virtfn1/nvidia/creatable_vgpu_types");
+        assert_eq!(listed.as_deref(), Ok("NVIDIA A40-4Q  559"));
+    }
+}
+
+mod replayed {
+    use super::*;
+
+    fn file_of(number: u32, name: &str) -> String {
+        format!("/sys/devices/0000:05:00.0/virtfn{number}/nvidia/{name}")
+    }
+
+    #[test]
+    fn a_dump_makes_the_same_host_and_goes_on_alike() {
+        let host = default_host();
+        for (number, id) in [(0, "1434"), (1, "1431")] {
+            set(&host, number, id).unwrap();
+        }
+        write(&host, &at(0, "vgpu_params"), "a=1").unwrap();
+        let again = replay(&host);
+        assert_eq!(again.entries(), host.entries());
+        set(&again, 0, "0").unwrap();
+        assert_eq!(set(&again, 2, "1435"), Ok(()));
+        assert_eq!(read(&again, &at(0, "vgpu_params")).as_deref(), Ok("a=1"));
+    }
+
+    #[test]
+    fn every_format_comes_back_in_its_own() {
+        for (list, after) in [
+            (
+                "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S-4Q\n",
+                "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n",
+            ),
+            ("1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S-4Q\n", "1148  : NVIDIA L40S-2Q\n"),
+            ("1148:NVIDIA L40S-2Q\r\n1149:NVIDIA L40S-4Q\r\n", "1148:NVIDIA L40S-2Q\r\n"),
+            ("NVIDIA L40S-2Q  1148\nNVIDIA L40S-4Q  1149\n", "NVIDIA L40S-2Q  1148\n"),
+        ] {
+            let host = host(card("0000:05:00", &[("0", list), ("0", list)]));
+            let shown = |number| {
+                let mut text = Vec::new();
+                let dir = host.open(&format!("/sys/devices/0000:05:00.0/virtfn{number}/nvidia")).unwrap();
+                dir.read("creatable_vgpu_types", &mut text).unwrap();
+                String::from_utf8(text).unwrap()
+            };
+            assert_eq!(shown(1), list, "untouched");
+            write(&host, &file_of(0, "current_vgpu_type"), "1148").unwrap();
+            assert_eq!(shown(1), after);
+            write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
+            assert_eq!((shown(0).as_str(), shown(1).as_str()), (list, list));
+        }
+    }
+
+    #[test]
+    fn what_was_full_when_dumped_frees_up() {
+        let host = host(card("0000:05:00", &[("1149", ""), ("0", ""), ("0", "")]));
+        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "1149"), Err(Errno::IO));
+        write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
+        assert_eq!(read(&host, &file_of(2, "creatable_vgpu_types")).as_deref(), Ok("1149  : vGPU type 1149"));
+        assert_eq!(write(&host, &file_of(2, "current_vgpu_type"), "1149"), Ok(()));
+        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "1149"), Err(Errno::IO));
+    }
+
+    #[test]
+    fn a_full_card_learns_its_types_from_another_of_its_model() {
+        let empty = "1148  : NVIDIA L40S-24Q\n1149  : NVIDIA L40S-48Q\n";
+        let host = host([card("0000:05:00", &[("1149", ""), ("0", "")]), card("0000:06:00", &[("0", empty)])].concat());
+        write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
+        assert_eq!(read(&host, &file_of(0, "creatable_vgpu_types")).as_deref(), Ok(empty.trim_end()));
+        write(&host, &file_of(1, "current_vgpu_type"), "1148").unwrap();
+        assert_eq!(read(&host, &file_of(0, "creatable_vgpu_types")).as_deref(), Ok("1148  : NVIDIA L40S-24Q"));
+    }
+
+    #[test]
+    fn the_lists_of_a_half_full_card_are_kept() {
+        // All of one size, as a card does that is not told to mix them: 48 GiB, of which two times 4 are taken.
+        let list = "1148  : NVIDIA L40S-4Q\n";
+        let host = host(card("0000:05:00", &[("1148", ""), ("1148", ""), ("0", list), ("0", list), ("0", list)]));
+        for number in 2..5 {
+            assert_eq!(write(&host, &file_of(number, "current_vgpu_type"), "1148"), Ok(()), "{number}");
+        }
+    }
+
+    #[test]
+    fn odd_hosts_are_served_as_far_as_they_go() {
+        let mut entries = card(
+            "0000:05:00",
+            &[("0", "nonsense\n0 : none\n5 : NVIDIA X-1Q\n5 : NVIDIA X-2Q\n6 : no size\n"), ("many", ""), ("9", "")],
+        );
+        let unreadable = SimEntry::File {
+            path: "/sys/odd/nvidia/current_vgpu_type".to_owned(),
+            mode: 0o644,
+            content: Err(Errno::IO),
+        };
+        // A VF of two cards, one that is its own card, links that lead nowhere or to no VF.
+        entries.extend([
+            link("/sys/devices/0000:06:00.0/virtfn0", "../0000:05:00.4"),
+            unreadable,
+            link("/sys/odd/virtfn0", "../odd"),
+            link("/sys/odd/virtfn1", "../gone"),
+            link("/sys/odd/virtfn2", "../devices"),
+            link("/sys/odd/virtfnx", "../odd"),
+            file("/sys/odd/virtfn3", 0o644, ""),
+        ]);
+        let host = host(entries);
+        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "6"), Err(Errno::IO), "not on its list yet");
+        write(&host, &file_of(0, "current_vgpu_type"), "5").unwrap();
+        // As soon as anything changed all VFs agree, without what is not understood.
+        assert_eq!(read(&host, &file_of(1, "creatable_vgpu_types")).as_deref(), Ok("6 : no size"));
+        assert_eq!(read(&host, "/sys/odd/nvidia/current_vgpu_type"), Err(Errno::IO));
+        assert_eq!(write(&host, "/sys/odd/nvidia/current_vgpu_type", "5"), Err(Errno::INVAL));
+        replay(&host);
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Properties of the simulated PFs: no write gives out more than the card has, and what a VF lists it can be given.
+
+#[path = "support/hosts.rs"]
+#[allow(dead_code)]
+mod hosts;
+#[path = "support/vfs.rs"]
+#[allow(dead_code)]
+mod vfs;
+
+use hosts::{read, replay};
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{SimHost, default_host};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use vfs::{ALL, SIZES, at, creatable, set, vf};
+
+const CAPACITY: u32 = 141;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Writes one of the types, 0, or an id that the card does not know.
+    Write(u32, u32),
+    /// Writes something that is no id.
+    Garbage(u32, String),
+    /// A guest takes the VF or lets go of it.
+    Use(u32, bool),
+    Replay,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = select([&ALL[..], &[0, 0, 7]].concat());
+    prop_oneof![
+        12 => (0..8_u32, id).prop_map(|(vf, id)| Step::Write(vf, id)),
+        1 => (0..8_u32, "[ -~\n]{1,8}").prop_map(|(vf, text)| Step::Garbage(vf, format!("x{text}"))),
+        3 => (0..8_u32, any::<bool>()).prop_map(|(vf, in_use)| Step::Use(vf, in_use)),
+        1 => Just(Step::Replay),
+    ]
+}
+
+fn current(host: &SimHost, number: u32) -> u32 {
+    read(host, &at(number, "current_vgpu_type")).unwrap().parse().unwrap()
+}
+
+fn size(id: u32) -> u32 {
+    ALL.iter().position(|known| *known == id).map_or(0, |index| SIZES[index])
+}
+
+fn all_current(host: &SimHost) -> Vec<u32> {
+    (0..8).map(|number| current(host, number)).collect()
+}
+
+/// What the write must be answered with, by what is shown before it; and what the VF has after it.
+fn expected(host: &SimHost, number: u32, id: u32, in_use: bool) -> (Result<(), Errno>, u32) {
+    let had = current(host, number);
+    match id {
+        _ if in_use => (Err(Errno::BUSY), had),
+        0 => (Ok(()), 0),
+        _ if had == 0 && creatable(host, number).contains(&id) => (Ok(()), id),
+        id if ALL.contains(&id) => (Err(Errno::IO), 0),
+        _ => (Err(Errno::INVAL), 0),
+    }
+}
+
+struct Run {
+    host: SimHost,
+    in_use: [bool; 8],
+    replayed: bool,
+    /// The sizes of some types were lost.
+    guesses: bool,
+}
+
+impl Run {
+    fn take(&mut self, step: &Step) {
+        let before = all_current(&self.host);
+        let mut after = before.clone();
+        match step {
+            Step::Write(number, id) => {
+                let in_use = self.in_use[*number as usize];
+                let (answer, has) = expected(&self.host, *number, *id, in_use);
+                let seen = match set(&self.host, *number, &id.to_string()) {
+                    // A dump does not know a type that had no room.
+                    Err(Errno::INVAL) if self.replayed && answer == Err(Errno::IO) => answer,
+                    other => other,
+                };
+                assert_eq!(seen, answer, "{id} to {number} of {before:?}");
+                after[*number as usize] = has;
+            }
+            Step::Garbage(number, text) => {
+                let in_use = self.in_use[*number as usize];
+                let answer = if in_use { Errno::BUSY } else { Errno::INVAL };
+                assert_eq!(set(&self.host, *number, text), Err(answer));
+                after[*number as usize] *= u32::from(in_use);
+            }
+            Step::Use(number, in_use) => {
+                let path = vf(*number);
+                if self.host.set_in_use(path.rsplit('/').next().unwrap(), *in_use).is_ok() {
+                    self.in_use[*number as usize] = *in_use;
+                }
+            }
+            Step::Replay => {
+                // A dump knows of no guests, and not what a type takes that is on no list.
+                let listed: Vec<u32> = (0..8).flat_map(|number| creatable(&self.host, number)).collect();
+                self.guesses |= before.iter().any(|id| *id != 0 && !listed.contains(id));
+                *self = Run { host: replay(&self.host), in_use: [false; 8], replayed: true, ..*self };
+            }
+        }
+        assert_eq!(all_current(&self.host), after, "{step:?}");
+    }
+
+    fn taken(&self) -> u32 {
+        all_current(&self.host).iter().map(|id| size(*id)).sum()
+    }
+
+    fn clear(&self) {
+        for number in 0..8 {
+            let path = vf(number);
+            let _ = self.host.set_in_use(path.rsplit('/').next().unwrap(), false);
+            set(&self.host, number, "0").unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_given_twice_and_everything_comes_back(steps in vec(step(), 0..60)) {
+        let mut run = Run { host: default_host(), in_use: [false; 8], replayed: false, guesses: false };
+        for step in steps.iter().filter(|step| !matches!(step, Step::Replay)) {
+            run.take(step);
+            let left = CAPACITY.checked_sub(run.taken());
+            prop_assert!(left.is_some(), "{:?}", all_current(&run.host));
+            for number in 0..8 {
+                let own = current(&run.host, number);
+                let fits = |id: &u32| Some(size(*id)) <= left && *id != own;
+                let should: Vec<u32> = ALL.into_iter().filter(fits).collect();
+                prop_assert_eq!(creatable(&run.host, number), should);
+            }
+        }
+        run.clear();
+        prop_assert_eq!(run.host.entries(), default_host().entries());
+    }
+
+    #[test]
+    fn a_replay_keeps_the_promises_of_its_dump(steps in vec(step(), 0..60)) {
+        let mut run = Run { host: default_host(), in_use: [false; 8], replayed: false, guesses: false };
+        for step in &steps {
+            run.take(step);
+            prop_assert!(run.guesses || run.taken() <= CAPACITY, "{:?}", all_current(&run.host));
+        }
+        let lists: Vec<_> = (0..8).map(|number| creatable(&run.host, number)).collect();
+        let again = replay(&run.host);
+        prop_assert_eq!((0..8).map(|number| creatable(&again, number)).collect::<Vec<_>>(), lists);
+    }
+}
