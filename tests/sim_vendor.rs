@@ -44,7 +44,7 @@ mod the_built_in_host {
             let group = target(&host, &format!("{path}/iommu_group")).unwrap();
             assert!(exists(&host, &format!("/dev/vfio/{}", group.rsplit('/').next().unwrap())));
             let vfio = format!("vfio{number}");
-            assert_eq!(list(&host, &format!("{path}/vfio-dev")).unwrap(), [vfio.clone()]);
+            assert_eq!(list(&host, &format!("{path}/vfio-dev")).unwrap(), std::slice::from_ref(&vfio));
             assert_eq!(list(&host, &format!("/sys/class/vfio-dev/{vfio}/device/nvidia")).unwrap().len(), 6);
             assert_eq!(current(&host, number), "0");
         }
@@ -69,7 +69,7 @@ mod the_built_in_host {
         assert_eq!(watch.wait(Some(soon())), Ok(true));
         assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("8"));
         let file = |number: u32, name: &str| format!("{IDLE_PF}/virtfn{number}/nvidia/{name}");
-        write(&host, &file(7, "current_vgpu_type"), "1436").unwrap();
+        write(&host, &file(7, "current_vgpu_type"), "1443").unwrap();
         assert_eq!(read(&host, &file(0, "creatable_vgpu_types")).as_deref(), Ok(""));
         // The other card is another.
         assert_eq!(creatable(&host, 0), ALL);
@@ -90,8 +90,8 @@ mod types {
     #[test]
     fn a_write_of_what_is_listed_sets_it() {
         let host = default_host();
-        assert_eq!(set(&host, 2, "1433\n"), Ok(()));
-        assert_eq!((current(&host, 2).as_str(), current(&host, 3).as_str()), ("1433", "0"));
+        assert_eq!(set(&host, 2, "1440\n"), Ok(()));
+        assert_eq!((current(&host, 2).as_str(), current(&host, 3).as_str()), ("1440", "0"));
         assert_eq!(set(&host, 2, "0"), Ok(()));
         assert_eq!((current(&host, 2).as_str(), creatable(&host, 3)), ("0", ALL.to_vec()));
     }
@@ -99,25 +99,25 @@ mod types {
     #[test]
     fn siblings_share_the_framebuffer() {
         let host = default_host();
-        set(&host, 0, "1435").unwrap();
+        set(&host, 0, "1442").unwrap();
         assert_eq!(creatable(&host, 1), ALL[..5]);
         // A VF does not list the type that it has itself.
         assert_eq!(creatable(&host, 0), ALL[..4]);
-        set(&host, 1, "1435").unwrap();
+        set(&host, 1, "1442").unwrap();
         // 141 less 2 x 70 is less than the smallest type: not even a header is left.
         assert_eq!(read(&host, &at(2, "creatable_vgpu_types")).as_deref(), Ok(""));
-        assert_eq!(set(&host, 2, "1431"), Err(Errno::IO));
+        assert_eq!(set(&host, 2, "1438"), Err(Errno::IO));
         set(&host, 0, "0").unwrap();
         assert_eq!(creatable(&host, 2), ALL[..5]);
-        assert_eq!(set(&host, 2, "1431"), Ok(()));
+        assert_eq!(set(&host, 2, "1438"), Ok(()));
         assert_eq!(creatable(&host, 3), ALL[..4]);
     }
 
     #[test]
     fn a_write_that_fails_takes_the_type_away() {
         for (value, errno) in [
-            ("1431", Errno::IO),
-            ("1433", Errno::IO),
+            ("1438", Errno::IO),
+            ("1440", Errno::IO),
             ("7", Errno::INVAL),
             ("garbage", Errno::INVAL),
             ("\n", Errno::INVAL),
@@ -126,7 +126,7 @@ mod types {
             ("4294967296", Errno::INVAL),
         ] {
             let host = default_host();
-            set(&host, 0, "1433").unwrap();
+            set(&host, 0, "1440").unwrap();
             assert_eq!(set(&host, 0, value), Err(errno), "{value:?}");
             assert_eq!((current(&host, 0).as_str(), creatable(&host, 1)), ("0", ALL.to_vec()), "{value:?}");
         }
@@ -136,12 +136,12 @@ mod types {
     fn a_guest_keeps_its_type() {
         let host = default_host();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::NODEV), "opens only with a type");
-        set(&host, 1, "1433").unwrap();
+        set(&host, 1, "1440").unwrap();
         host.set_in_use("0000:41:00.5", true).unwrap();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
-        for value in ["0", "1431", "7", "garbage"] {
+        for value in ["0", "1438", "7", "garbage"] {
             assert_eq!(set(&host, 1, value), Err(Errno::BUSY), "{value}");
-            assert_eq!(current(&host, 1), "1433");
+            assert_eq!(current(&host, 1), "1440");
         }
         // What is no type can be set all the time.
         write(&host, &at(1, "placement_id"), "3").unwrap();
@@ -156,13 +156,13 @@ mod types {
         let dir = host.open(&format!("{}/nvidia", vf(0))).unwrap();
         let changed = || dir.meta("current_vgpu_type").unwrap().changed;
         let mark = dir.stamp("current_vgpu_type").unwrap();
-        for value in ["1433", "0", "1433", "7"] {
+        for value in ["1440", "0", "1440", "7"] {
             let _ = dir.write("current_vgpu_type", value.as_bytes());
         }
         assert_eq!(changed(), mark);
-        assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1433"), Ok(()));
+        assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1440"), Ok(()));
         assert_ne!(changed(), mark);
-        assert_eq!(current(&host, 0), "1433");
+        assert_eq!(current(&host, 0), "1440");
     }
 }
 
@@ -174,7 +174,7 @@ mod other_files {
         let host = default_host();
         let params = at(0, "vgpu_params");
         write(&host, &params, "enable_uvm=1,frame_rate_limiter=0\n").unwrap();
-        for value in ["1431", "0", "garbage"] {
+        for value in ["1438", "0", "garbage"] {
             let _ = set(&host, 0, value);
             assert_eq!(read(&host, &params).as_deref(), Ok("enable_uvm=1,frame_rate_limiter=0"));
         }
@@ -234,12 +234,12 @@ mod vfio {
     #[test]
     fn a_guest_and_a_holder_keep_each_other_out() {
         let host = default_host();
-        set(&host, 1, "1433").unwrap();
+        set(&host, 1, "1440").unwrap();
         let number = group(&host, 1);
         let guard = host.hold_vfio_group(number).unwrap();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
         assert_eq!(set(&host, 1, "0"), Ok(()), "holding the group is not using the device");
-        set(&host, 1, "1433").unwrap();
+        set(&host, 1, "1440").unwrap();
         drop(guard);
         host.set_in_use("0000:41:00.5", true).unwrap();
         assert_eq!(host.hold_vfio_group(number).unwrap_err(), Errno::BUSY);
@@ -250,7 +250,7 @@ mod vfio {
     fn the_user_of_a_node_is_known() {
         let host = default_host();
         let number = group(&host, 1).to_string();
-        set(&host, 1, "1433").unwrap();
+        set(&host, 1, "1440").unwrap();
         let users = || ["devices/vfio1", &number, "devices/vfio2"].map(|node| host.vfio_user(node).is_some());
         assert_eq!(users(), [false; 3]);
         host.set_in_use("0000:41:00.5", true).unwrap();
@@ -266,8 +266,8 @@ mod asked_for_by_tests {
         let host = default_host();
         host.swallow_next_create();
         assert_eq!(set(&host, 0, "7"), Err(Errno::INVAL), "no create");
-        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Ok(()), "0"));
-        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Ok(()), "1433"));
+        assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Ok(()), "0"));
+        assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Ok(()), "1440"));
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod asked_for_by_tests {
             "/sys/class/vfio-dev/vfio0".to_owned(),
         ];
         host.hold_back_links(true);
-        set(&host, 0, "1433").unwrap();
+        set(&host, 0, "1440").unwrap();
         let mut watch = host.watch().unwrap();
         assert_eq!(held.each_ref().map(|path| exists(&host, path)), [false; 4]);
         assert!(exists(&host, &format!("{}/iommu_group", vf(1))));
@@ -298,17 +298,17 @@ mod asked_for_by_tests {
         let host = default_host();
         host.fail_next(Op::Write, "0000:41:00.4/nvidia/current_vgpu_type", Errno::TIMEDOUT, 1);
         host.start_log();
-        assert_eq!((set(&host, 0, "1433"), current(&host, 0).as_str()), (Err(Errno::TIMEDOUT), "0"));
-        assert!(host.take_log().iter().any(|entry| entry.value.as_deref() == Some(b"1433")));
+        assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Err(Errno::TIMEDOUT), "0"));
+        assert!(host.take_log().iter().any(|entry| entry.value.as_deref() == Some(b"1440")));
         // Somebody else is quicker.
         let other = host.clone();
         host.set_hook(Some(Arc::new(move |op, path: &str| {
             if op == Op::Write && path.ends_with("00.4/nvidia/current_vgpu_type") {
-                set(&other, 1, "1436").unwrap();
+                set(&other, 1, "1443").unwrap();
             }
             None
         })));
-        assert_eq!(set(&host, 0, "1431"), Err(Errno::IO));
+        assert_eq!(set(&host, 0, "1438"), Err(Errno::IO));
     }
 }
 
@@ -318,7 +318,7 @@ mod coming_and_going {
     #[test]
     fn a_vf_gives_back_what_it_had() {
         let host = default_host();
-        set(&host, 0, "1436").unwrap();
+        set(&host, 0, "1443").unwrap();
         host.set_in_use("0000:41:00.4", true).unwrap();
         let group = target(&host, &format!("{}/iommu_group", vf(0))).unwrap();
         let number = group.rsplit('/').next().unwrap();
@@ -339,18 +339,18 @@ mod coming_and_going {
     #[test]
     fn a_card_takes_its_vfs_along() {
         let host = default_host();
-        set(&host, 0, "1433").unwrap();
+        set(&host, 0, "1440").unwrap();
         let card: Vec<SimEntry> = host.entries().into_iter().filter(|e| e.path().contains("/0000:41:0")).collect();
         host.unplug(PF).unwrap();
         assert_eq!((exists(&host, &vf(0)), exists(&host, &vf(7))), (false, false));
         host.plug(card.into_iter().filter(|entry| !exists(&host, entry.path()))).unwrap();
-        assert_eq!((current(&host, 0).as_str(), creatable(&host, 1)), ("1433", ids("1431 1432 1433 1434 1435")));
+        assert_eq!((current(&host, 0).as_str(), creatable(&host, 1)), ("1440", ids("1438 1439 1440 1441 1442")));
     }
 
     #[test]
     fn an_unloaded_driver_serves_nothing() {
         let host = default_host();
-        set(&host, 0, "1436").unwrap();
+        set(&host, 0, "1443").unwrap();
         host.unplug(&format!("{}/nvidia", vf(0))).unwrap();
         assert_eq!((set(&host, 0, "0"), creatable(&host, 1)), (Err(Errno::NOENT), ALL.to_vec()));
         // The VF itself is there still.
@@ -380,14 +380,14 @@ mod replayed {
     #[test]
     fn a_dump_makes_the_same_host_and_goes_on_alike() {
         let host = default_host();
-        for (number, id) in [(0, "1434"), (1, "1431")] {
+        for (number, id) in [(0, "1441"), (1, "1438")] {
             set(&host, number, id).unwrap();
         }
         write(&host, &at(0, "vgpu_params"), "a=1").unwrap();
         let again = replay(&host);
         assert_eq!(again.entries(), host.entries());
         set(&again, 0, "0").unwrap();
-        assert_eq!(set(&again, 2, "1435"), Ok(()));
+        assert_eq!(set(&again, 2, "1442"), Ok(()));
         assert_eq!(read(&again, &at(0, "vgpu_params")).as_deref(), Ok("a=1"));
     }
 

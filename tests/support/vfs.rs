@@ -11,7 +11,7 @@ pub const PF: &str = "/sys/devices/pci0000:40/0000:40:01.0/0000:41:00.0";
 pub const IDLE_PF: &str = "/sys/devices/pci0000:c0/0000:c0:01.0/0000:c1:00.0";
 
 /// The card's types, from 4 GiB to all 141.
-pub const ALL: [u32; 6] = [1431, 1432, 1433, 1434, 1435, 1436];
+pub const ALL: [u32; 6] = [1438, 1439, 1440, 1441, 1442, 1443];
 
 /// What they take of it, in GiB.
 pub const SIZES: [u32; 6] = [4, 8, 17, 35, 70, 141];

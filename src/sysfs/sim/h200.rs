@@ -13,12 +13,12 @@ const VFS: u32 = 8;
 /// What a VF of an empty card can be given.
 const TYPES: &str = "\
 ID    : vGPU Name
-1431  : NVIDIA H200X-4C
-1432  : NVIDIA H200X-8C
-1433  : NVIDIA H200X-17C
-1434  : NVIDIA H200X-35C
-1435  : NVIDIA H200X-70C
-1436  : NVIDIA H200X-141C
+1438  : NVIDIA H200X-4C
+1439  : NVIDIA H200X-8C
+1440  : NVIDIA H200X-17C
+1441  : NVIDIA H200X-35C
+1442  : NVIDIA H200X-70C
+1443  : NVIDIA H200X-141C
 ";
 
 /// A card, and the numbers of its first VF.
