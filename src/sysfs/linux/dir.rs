@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Timestamps, fstat, openat, readlinkat, statat, utimensat};
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Timestamps, fstat, readlinkat, statat, utimensat};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::spent::Spent;
+use super::door::Door;
 use super::{reopen, retry};
 use crate::lock::Lock;
 use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, READ_MAX, is_relative};
@@ -26,14 +26,14 @@ pub(super) struct LinuxDir {
     /// Always there until the drop takes it.
     fd: Option<OwnedFd>,
     path: String,
-    spent: Arc<Spent>,
+    door: Arc<Door>,
     /// The descriptor's position is no longer at its beginning.
     listed: Cell<bool>,
 }
 
 impl LinuxDir {
-    pub(super) fn new(fd: OwnedFd, path: String, spent: Arc<Spent>) -> Self {
-        LinuxDir { fd: Some(fd), path, spent, listed: Cell::new(false) }
+    pub(super) fn new(fd: OwnedFd, path: String, door: Arc<Door>) -> Self {
+        LinuxDir { fd: Some(fd), path, door, listed: Cell::new(false) }
     }
 
     fn fd(&self) -> IoResult<&OwnedFd> {
@@ -42,23 +42,19 @@ impl LinuxDir {
 
     /// O_NONBLOCK: below a made-up root anything may stand here, a FIFO too; sysfs itself takes no notice of it.
     fn open_file(&self, name: &str, access: OFlags) -> IoResult<OwnedFd> {
-        if !is_relative(name) {
-            return Err(Errno::INVAL);
-        }
-        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         self.open_at(name, flags)
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        let dir = self.fd()?;
-        self.spent.with_room(|| retry(|| openat(dir, name, flags, Mode::empty())))
+        self.door.open_at(self.fd()?, &self.path, name, flags)
     }
 }
 
 impl Drop for LinuxDir {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take() {
-            self.spent.push(fd);
+            self.door.spent.push(fd);
         }
     }
 }
@@ -69,22 +65,19 @@ impl Dir for LinuxDir {
     }
 
     fn open(&self, name: &str) -> IoResult<Box<dyn Dir>> {
-        if !is_relative(name) {
-            return Err(Errno::INVAL);
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = self.open_at(name, flags)?;
         let mut path = String::with_capacity(self.path.len() + 1 + name.len());
         path.push_str(&self.path);
         path.push('/');
         path.push_str(name);
-        Ok(Box::new(LinuxDir::new(fd, path, Arc::clone(&self.spent))))
+        Ok(Box::new(LinuxDir::new(fd, path, Arc::clone(&self.door))))
     }
 
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
         let fd = self.open_file(name, OFlags::RDONLY)?;
         let result = read_to_end(&fd, buf);
-        self.spent.push(fd);
+        self.door.spent.push(fd);
         result
     }
 
@@ -94,7 +87,7 @@ impl Dir for LinuxDir {
         }
         let fd = self.open_file(name, OFlags::WRONLY)?;
         let result = retry(|| rustix::io::write(&fd, value));
-        self.spent.push(fd);
+        self.door.spent.push(fd);
         match result {
             Ok(written) if written == value.len() => Ok(()),
             Ok(_) => Err(Errno::IO),

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+use rustix::fs::{Mode, OFlags, openat};
 
-use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, is_relative};
+use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch};
 
 mod dir;
+mod door;
 mod spent;
 mod users;
 mod watch;
@@ -16,7 +17,7 @@ mod watch;
 pub use spent::set_range_closer;
 
 use dir::LinuxDir;
-use spent::Spent;
+use door::Door;
 
 /// Where distributions put the list of PCI vendors and products.
 const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
@@ -24,55 +25,26 @@ const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.id
 /// A host whose `sys` and `dev` folders lie below a root.
 #[derive(Debug)]
 pub struct LinuxSysfs {
-    root: OwnedFd,
-    /// Below another root links must not lead out of it; below `/` there is no "out".
-    confined: bool,
-    spent: Arc<Spent>,
+    door: Arc<Door>,
 }
 
 impl LinuxSysfs {
     /// The host below `root`; `/` is this one.
     pub fn new(root: &str) -> IoResult<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = open(root, flags, Mode::empty())?;
-        Ok(LinuxSysfs { root: fd, confined: !root.trim_end_matches('/').is_empty(), spent: Arc::default() })
-    }
-
-    fn open_below_root(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        self.spent.with_room(|| self.open_once(path, flags))
-    }
-
-    fn open_once(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
-        let flags = flags | OFlags::CLOEXEC;
-        if !self.confined {
-            return retry(|| openat(&self.root, relative, flags, Mode::empty()));
-        }
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        loop {
-            match openat2(&self.root, relative, flags, Mode::empty(), resolve) {
-                // The kernel could not rule out that a rename raced with us.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                // Linux before 5.6, or a seccomp filter from that time.
-                Err(Errno::NOSYS | Errno::PERM) => {
-                    return retry(|| openat(&self.root, relative, flags, Mode::empty()));
-                }
-                result => return result,
-            }
-        }
+        Ok(LinuxSysfs { door: Arc::new(Door::new(root)?) })
     }
 }
 
 impl Sysfs for LinuxSysfs {
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
-        let fd = self.open_below_root(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.spent))))
+        let fd = self.door.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.door))))
     }
 
     /// A VFIO group can be opened by one process at a time, so this is a check and a reservation in one.
     /// See vfio_group_fops_open() in drivers/vfio/group.c.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
-        let fd = self.open_below_root(&format!("/dev/vfio/{group}"), OFlags::RDWR | OFlags::NONBLOCK)?;
+        let fd = self.door.open(&format!("/dev/vfio/{group}"), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         Ok(Box::new(VfioGroup { _fd: fd }))
     }
 
@@ -93,7 +65,7 @@ impl Sysfs for LinuxSysfs {
     }
 
     fn settle(&self) {
-        self.spent.close_all();
+        self.door.spent.close_all();
     }
 }
 
@@ -174,6 +146,28 @@ mod tests {
         assert_eq!(sysfs.open("/sys/class/c/out").unwrap_err(), Errno::NOENT);
         assert_eq!(dir.open("../c").unwrap_err(), Errno::INVAL);
         assert_eq!(read_text(&*dir, "file").unwrap_err(), Errno::LOOP);
+    }
+
+    /// The folder is open already, and what it holds leads out of the root.
+    #[test]
+    fn no_link_below_an_open_folder_leaves_the_root() {
+        let (root, sysfs) = host();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("create"), "secret").unwrap();
+        let class = root.path().join("sys/class/c");
+        symlink(outside.path(), class.join("absolute")).unwrap();
+        symlink(format!("../../..{}", "/..".repeat(20) + outside.path().to_str().unwrap()), class.join("climbing"))
+            .unwrap();
+        symlink("../../class/c/11", class.join("within")).unwrap();
+        let dir = sysfs.open("/sys/class/c").unwrap();
+        for out in ["absolute", "climbing"] {
+            assert_eq!(dir.open(out).unwrap_err(), Errno::NOENT, "{out}");
+            assert_eq!(read_text(&*dir, &format!("{out}/create")).unwrap_err(), Errno::NOENT, "{out}");
+            assert_eq!(dir.write(&format!("{out}/create"), b"x").unwrap_err(), Errno::NOENT, "{out}");
+        }
+        assert_eq!(fs::read(outside.path().join("create")).unwrap(), b"secret");
+        assert_eq!(read_text(&*dir, "within/name").unwrap(), "GRID");
+        assert_eq!(read_text(&*dir.open("within").unwrap(), "name").unwrap(), "GRID");
     }
 
     #[test]
