@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimHost, default_host};
@@ -265,9 +265,30 @@ fn a_dumped_host_keeps_its_vgpus() {
     let node = replay.lookup_by_name("my-vgpu").unwrap();
     assert_eq!((node.uuid().unwrap().as_str(), node.type_id()), (UUID, Ok("1441")));
     for parent in [PF, "pci_0000_c1_00_0"] {
-        let xml = |conn: &Conn| conn.lookup_by_name(parent).unwrap().xml(mdev::driver::XmlFlags::empty()).unwrap();
+        let xml = |conn: &Conn| conn.lookup_by_name(parent).unwrap().xml(XmlFlags::empty()).unwrap();
         assert_eq!(xml(&replay), xml(&conn));
     }
     node.destroy(DestroyFlags::empty()).unwrap();
     create(&replay, &request(PF, "1438", "")).unwrap();
+}
+
+/// The files are checked against libvirt's schema with the other golden ones.
+#[test]
+fn xml_in_both_dialects() {
+    let (_host, conn) = host();
+    let golden = |name: &str| {
+        std::fs::read_to_string(format!("{}/tests/golden/{name}.xml", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let libvirt = |name: &str| conn.lookup_by_name(name).unwrap().xml(XmlFlags::LIBVIRT).unwrap();
+    assert_eq!(libvirt(PF), golden("libvirt_vendor_pf"));
+    assert_eq!(libvirt("pci_0000_c1_00_0"), golden("libvirt_vendor_idle"));
+    let more = format!("<params>frame_rate_limiter=0</params><uuid>{UUID}</uuid>");
+    let xml = request(PF, "1441", &more).replace("<capability", "<name>my-vgpu</name><capability");
+    let node = create(&conn, &xml).unwrap();
+    assert_eq!(node.xml(XmlFlags::LIBVIRT).unwrap(), golden("libvirt_vendor_device"));
+    let dump = node.xml(XmlFlags::empty()).unwrap();
+    assert_eq!(dump, golden("rfc_vendor_device"));
+    // The dump asks for the same device again.
+    node.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!(create(&conn, &dump).unwrap().xml(XmlFlags::empty()).unwrap(), dump);
 }

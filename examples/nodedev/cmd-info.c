@@ -67,6 +67,19 @@ static void info_types(struct mdev_device *parent)
 	free(xml);
 }
 
+/* What to do about a parent that can create nothing yet. */
+static void info_next_step(struct mdev_device *parent)
+{
+	const char *layout = get(parent, mdev_device_get_layout);
+	const char *path = get(parent, mdev_device_get_syspath);
+	const struct mdev_type *const *type;
+
+	if (!layout || !path || strcmp(layout, "vendor-vfio") || mdev_device_list_types(parent, &type) != 0)
+		return;
+	puts("\nNext step");
+	printf("  sriov-manage -e %s    (enables its VFs; comes with the vendor's driver)\n", strrchr(path, '/') + 1);
+}
+
 /* The text of the first <name> in the device's XML: for what has no getter. */
 static char *xml_value(const char *xml, const char *name)
 {
@@ -151,10 +164,12 @@ static void info_text(struct mdev_device *dev, const char *id)
 	rc = mdev_device_get_numa_node(dev, &node);
 	number_field("NUMA node", rc, node);
 	field("", "Physical function", get(dev, mdev_device_get_physical_function));
-	if (parent)
+	if (parent) {
 		info_types(dev);
-	else
+		info_next_step(dev);
+	} else {
 		info_attach(dev, id);
+	}
 	free(params);
 	free(xml);
 }

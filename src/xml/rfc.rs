@@ -10,7 +10,7 @@
 use super::kind::ParentKind;
 use super::writer::{Writer, id16};
 use crate::model::name::sanitize;
-use crate::model::{Device, Parent, ParentDetails, PciFacts};
+use crate::model::{Device, LayoutKind, Parent, ParentDetails, PciFacts};
 
 /// A parent with all its types.
 pub fn parent_rfc(p: &Parent, d: &ParentDetails) -> String {
@@ -64,6 +64,10 @@ pub fn device_rfc(d: &Device) -> String {
     let mut w = Writer::default();
     w.open("device", &[]);
     w.leaf("name", &[], &d.name);
+    if d.layout == LayoutKind::VendorVfio {
+        // There is no other word for which VF it is.
+        w.leaf("path", &[], &d.syspath);
+    }
     w.leaf("parent", &[], &d.parent);
     w.open("capability", &[("type", &"mdev")]);
     if let Some(id) = &d.type_id {
