@@ -25,8 +25,10 @@ thread_local! {
 pub(super) fn call(body: impl FnOnce() -> Result<c_int>) -> c_int {
     errors::clear();
     let result = catch(body);
-    log::deliver_pending();
-    // Last, as the handler may have called the library itself.
+    if log::deliver_pending() {
+        // The handler may have called the library itself, whose error would be taken for this call's.
+        errors::clear();
+    }
     finish(result)
 }
 

@@ -236,6 +236,13 @@ fn lines_come_when_the_call_is_about_to_return() {
     });
     assert_eq!((rc, message().as_deref()), (-libc::EINVAL, Some("the outer error")));
     assert_eq!(seen(), [(2, "second of this test".to_owned())]);
+    // Nor does a call of it that fails make one that went well look like a failure.
+    set(&raw const SEEN as *mut c_void, 4);
+    let rc = guard::call(|| {
+        ::log::warn!("third of this test");
+        Ok(5)
+    });
+    assert_eq!((rc, message(), seen().len()), (5, None, 1));
     guard::call(|| {
         ::log::info!("the handler has set level 2 of this test");
         Ok(0)
