@@ -1,50 +1,141 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Files that are whole or not there: written without a name, and given one when complete.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use uuid::Uuid;
 
 /// Readable by all, since an ordinary user may list devices; written by the owner.
 const MODE: Mode = Mode::from_raw_mode(0o644);
 
-/// A complete file in `dir` that has no name yet.
-pub(super) fn unnamed(dir: impl AsFd, content: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let fd = openat(dir, ".", flags, MODE)?;
-    // A daemon's umask may be strict, and is not ours to change.
-    fchmod(&fd, MODE)?;
-    let mut rest = content;
-    while !rest.is_empty() {
-        match rustix::io::write(&fd, rest) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(count) => rest = &rest[count..],
-            Err(Errno::INTR) => {}
+/// A complete file that has no name yet. Goes without a trace when it is dropped before it is given one.
+#[derive(Debug)]
+pub(super) struct Unnamed<'d> {
+    file: OwnedFd,
+    dir: BorrowedFd<'d>,
+    /// Where the file system makes no files without a name (O_TMPFILE): one that nobody takes for anything, since it
+    /// begins with a dot.
+    stand_in: Option<String>,
+}
+
+impl<'d> Unnamed<'d> {
+    /// A file in `dir` with this content.
+    pub(super) fn new(dir: &'d impl AsFd, content: &[u8]) -> Result<Self, Errno> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let new = match openat(dir, ".", flags, MODE) {
+            Ok(file) => Unnamed { file, dir: dir.as_fd(), stand_in: None },
+            // overlayfs before 6.3 and FUSE; EISDIR and ENOENT from kernels that do not know the flag.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => Self::standing_in(dir.as_fd())?,
             Err(errno) => return Err(errno),
+        };
+        new.fill(content)?;
+        Ok(new)
+    }
+
+    fn standing_in(dir: BorrowedFd<'d>) -> Result<Self, Errno> {
+        let name = format!(".{}.part", Uuid::new_v4());
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = openat(dir, &*name, flags, MODE)?;
+        Ok(Unnamed { file, dir, stand_in: Some(name) })
+    }
+
+    fn fill(&self, content: &[u8]) -> Result<(), Errno> {
+        // A daemon's umask may be strict, and is not ours to change.
+        fchmod(&self.file, MODE)?;
+        let mut rest = content;
+        while !rest.is_empty() {
+            match rustix::io::write(&self.file, rest) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Gives the file its name; EEXIST when that is taken.
+    pub(super) fn name(&self, name: &str) -> Result<(), Errno> {
+        match &self.stand_in {
+            Some(own) => linkat(self.dir, &**own, self.dir, name, AtFlags::empty()),
+            None => {
+                // The form that needs no capability: a link to what /proc shows, followed.
+                let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                linkat(CWD, own, self.dir, name, AtFlags::SYMLINK_FOLLOW)
+            }
         }
     }
-    Ok(fd)
-}
 
-/// Gives the file its name; EEXIST when that is taken.
-pub(super) fn name(file: &OwnedFd, dir: impl AsFd, name: &str) -> Result<(), Errno> {
-    // The form that needs no capability: a link to what /proc shows, followed.
-    linkat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), dir, name, AtFlags::SYMLINK_FOLLOW)
-}
-
-/// Puts the file in the place of whatever has the name.
-pub(super) fn replace(file: &OwnedFd, dir: impl AsFd, target: &str) -> Result<(), Errno> {
-    let dir = dir.as_fd();
-    // rename(2) needs a name to start from. The leading dot marks it as not a device; it is complete all the same.
-    let temporary = format!(".{target}.new");
-    match name(file, dir, &temporary) {
-        Err(Errno::EXIST) => {
-            // Left by a process that was killed between the two calls.
-            unlinkat(dir, &temporary, AtFlags::empty())?;
-            name(file, dir, &temporary)?;
+    /// Puts the file in the place of whatever has the name.
+    pub(super) fn replace(mut self, target: &str) -> Result<(), Errno> {
+        if let Some(own) = &self.stand_in {
+            renameat(self.dir, &**own, self.dir, target)?;
+            self.stand_in = None;
+            return Ok(());
         }
-        result => result?,
+        // rename(2) needs a name to start from. The leading dot marks it as not a device; it is complete all the same.
+        let temporary = format!(".{target}.new");
+        match self.name(&temporary) {
+            Err(Errno::EXIST) => {
+                // Left by a process that was killed between the two calls.
+                unlinkat(self.dir, &temporary, AtFlags::empty())?;
+                self.name(&temporary)?;
+            }
+            result => result?,
+        }
+        renameat(self.dir, &temporary, self.dir, target)
     }
-    renameat(dir, &temporary, dir, target)
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        if let Some(own) = &self.stand_in {
+            // Swept away already, or by the next creator.
+            let _ = unlinkat(self.dir, &**own, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// The same with and without O_TMPFILE: whole, readable by all, and nothing else left in the folder.
+    #[test]
+    fn a_file_is_whole_or_not_there() {
+        for stands_in in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = OwnedFd::from(fs::File::open(folder.path()).unwrap());
+            let new = |content: &[u8]| match stands_in {
+                false => Unnamed::new(&dir, content),
+                true => Unnamed::standing_in(dir.as_fd()).and_then(|new| new.fill(content).map(|()| new)),
+            };
+            let names = || {
+                let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+                names.sort();
+                names
+            };
+            let first = new(b"first").unwrap();
+            assert!(!names().contains(&"x".into()));
+            first.name("x").unwrap();
+            drop(first);
+            assert_eq!(new(b"other").unwrap().name("x").unwrap_err(), Errno::EXIST);
+            assert_eq!((names(), fs::read(folder.path().join("x")).unwrap()), (vec!["x".into()], b"first".to_vec()));
+            // What a killed process left is no obstacle.
+            fs::write(folder.path().join(".x.new"), "torn").unwrap();
+            new(b"second").unwrap().replace("x").unwrap();
+            let _ = fs::remove_file(folder.path().join(".x.new"));
+            drop(new(b"never named").unwrap());
+            assert_eq!((names(), fs::read(folder.path().join("x")).unwrap()), (vec!["x".into()], b"second".to_vec()));
+            let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(folder.path().join("x")).unwrap());
+            assert_eq!(mode & 0o777, 0o644);
+        }
+    }
 }

@@ -6,11 +6,11 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, mkdirat, open, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, mkdirat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::atomic;
+use super::atomic::Unnamed;
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
@@ -21,6 +21,9 @@ const FACTS_MAX: u64 = 256 * 1024;
 
 /// The lock is held for a handful of system calls; a holder that keeps it longer has been stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a folder of ours is opened.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The folder below the host's `/run`.
 #[derive(Debug)]
@@ -52,38 +55,67 @@ impl FileStore {
     }
 
     pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
-        match self.open_devices() {
-            Some(dir) => self.read(&dir, uuid),
-            None => Ok(None),
+        match open(&*self.devices, FOLDER, Mode::empty()) {
+            Ok(dir) => self.read(&dir, uuid),
+            // Nobody's fault but this process's: the device has its name and owner all the same.
+            Err(errno) if is_exhausted(errno) => Err(self.failed("open", errno)),
+            Err(errno) => {
+                self.warn_closed(errno);
+                Ok(None)
+            }
         }
     }
 
+    /// Forgets a device that is gone, unless its UUID is being given to a new one, whose facts these are then.
     pub(super) fn forget(&self, uuid: &Uuid) {
-        let Some(dir) = self.open_devices() else { return };
-        match unlinkat(&dir, uuid.to_string(), AtFlags::empty()) {
+        self.forget_if(uuid, |_| true);
+    }
+
+    /// Forgets facts that nobody is at work on and that never became a device's.
+    pub(super) fn forget_abandoned(&self, uuid: &Uuid) {
+        self.forget_if(uuid, |dir| self.read(dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.mark.is_none())));
+    }
+
+    fn forget_if(&self, uuid: &Uuid, is_old: impl FnOnce(&OwnedFd) -> bool) {
+        // A host on which nothing was ever remembered is no reason for a warning here.
+        let Ok(dir) = open(&*self.devices, FOLDER, Mode::empty()) else { return };
+        if matches!(statat(&dir, uuid.to_string(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
+            return;
+        }
+        match self.lock() {
+            Ok(_alone) => {
+                if !self.is_being_made(&dir, uuid) && is_old(&dir) {
+                    self.unlink(&dir, uuid);
+                }
+            }
+            Err(e) => log::warn!("{}/{uuid}: cannot be removed: {e}", self.devices),
+        }
+    }
+
+    /// Takes back what this process reserved.
+    pub(super) fn withdraw(&self, uuid: &Uuid) {
+        if let Some(dir) = self.open_devices() {
+            self.unlink(&dir, uuid);
+        }
+    }
+
+    fn unlink(&self, dir: &OwnedFd, uuid: &Uuid) {
+        match unlinkat(dir, uuid.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => log::warn!("{}/{uuid}: cannot be removed: {errno}", self.devices),
         }
     }
 
-    /// Forgets facts that nobody is at work on.
-    pub(super) fn forget_abandoned(&self, uuid: &Uuid) {
-        let Ok(dir) = open(&*self.devices, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
-            return;
-        };
-        if self.read(&dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.mark.is_none()))
-            && !self.is_being_made(&dir, uuid)
-        {
-            self.forget(uuid);
-        }
-    }
-
     pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
         let dir = self.make_devices()?;
-        let file = atomic::unnamed(&dir, &serialise(facts)?).map_err(|e| self.failed("write", e))?;
+        self.put(&dir, &facts.uuid.to_string(), &serialise(facts)?)
+    }
+
+    fn put(&self, dir: &OwnedFd, name: &str, text: &[u8]) -> Result<()> {
         // Its name of a moment looks like what a killed process left, which others sweep away under this lock.
         let _alone = self.lock()?;
-        atomic::replace(&file, &dir, &facts.uuid.to_string()).map_err(|e| self.failed("write", e))
+        let file = Unnamed::new(dir, text).map_err(|e| self.failed("write", e))?;
+        file.replace(name).map_err(|e| self.failed("write", e))
     }
 
     /// Under the lock of the whole store. The locks that come back say "being made" to everyone until they are dropped.
@@ -103,7 +135,7 @@ impl FileStore {
             match self.place(&dir, new) {
                 Ok(lock) => locks.push(lock),
                 Err(e) => {
-                    kept.iter().take(locks.len()).for_each(|done| self.forget(&done.uuid));
+                    kept.iter().take(locks.len()).for_each(|done| self.unlink(&dir, &done.uuid));
                     return Err(e);
                 }
             }
@@ -112,12 +144,12 @@ impl FileStore {
     }
 
     fn place(&self, dir: &OwnedFd, new: &Facts) -> Result<Lock> {
-        let file = atomic::unnamed(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
+        let file = Unnamed::new(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
         // Locked before it has a name: nobody ever sees it without its lock.
         let name = new.uuid.to_string();
-        let keep = rustix::io::fcntl_dupfd_cloexec(&file, 3).map_err(|e| self.failed("lock", e))?;
+        let keep = rustix::io::fcntl_dupfd_cloexec(file.file(), 3).map_err(|e| self.failed("lock", e))?;
         let lock = Lock::acquire(keep, Instant::now()).map_err(|e| self.failed("lock", e))?;
-        match atomic::name(&file, dir, &name) {
+        match file.name(&name) {
             Ok(()) => Ok(lock),
             Err(Errno::EXIST) => Err(taken(&new.uuid).at(format!("{}/{name}", self.devices))),
             Err(errno) => Err(self.failed("write", errno)),
@@ -145,7 +177,7 @@ impl FileStore {
                 (None, Some(_)) => true,
                 (_, None) => self.is_being_made(dir, &uuid),
             };
-            if holds { living.extend(facts) } else { self.forget(&uuid) }
+            if holds { living.extend(facts) } else { self.unlink(dir, &uuid) }
         }
         living
     }
@@ -154,7 +186,8 @@ impl FileStore {
     fn is_being_made(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
         match openat(dir, uuid.to_string(), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => !try_lock(&fd).unwrap_or(false),
-            Err(_) => false,
+            // What cannot be looked at for want of a descriptor may well be.
+            Err(errno) => is_exhausted(errno),
         }
     }
 
@@ -209,14 +242,13 @@ impl FileStore {
     }
 
     fn open_devices(&self) -> Option<OwnedFd> {
-        match open(&*self.devices, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(dir) => Some(dir),
-            // Nothing was ever remembered on this host.
-            Err(Errno::NOENT) => None,
-            Err(errno) => {
-                log::warn!("{}: cannot be opened: {errno}; names and owners of devices are not known", self.devices);
-                None
-            }
+        open(&*self.devices, FOLDER, Mode::empty()).map_err(|errno| self.warn_closed(errno)).ok()
+    }
+
+    fn warn_closed(&self, errno: Errno) {
+        // Without the folder, nothing was ever remembered on this host.
+        if errno != Errno::NOENT {
+            log::warn!("{}: cannot be opened: {errno}; names and owners of devices are not known", self.devices);
         }
     }
 
@@ -233,9 +265,7 @@ impl FileStore {
         let write = || -> Result<()> {
             let text = serde_json::to_vec(&catalogue).unwrap_or_default();
             let dir = self.make(&self.types)?;
-            let file = atomic::unnamed(&dir, &text).map_err(|e| self.failed("write", e))?;
-            let _alone = self.lock()?;
-            atomic::replace(&file, &dir, parent).map_err(|e| self.failed("write", e))
+            self.put(&dir, parent, &text)
         };
         if let Err(e) = write() {
             // An ordinary user, most likely.
@@ -277,6 +307,11 @@ impl FileStore {
             other => Error::io("lock", &path, other),
         })
     }
+}
+
+/// This process or host has run out of something, which says nothing about the file.
+fn is_exhausted(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 fn serialise(facts: &Facts) -> Result<Vec<u8>> {

@@ -39,7 +39,15 @@ impl MemoryStore {
         self.map().iter().map(|(uuid, entry)| (*uuid, entry.facts.clone())).collect()
     }
 
+    /// Not those of a new device of this UUID that is being made.
     pub(super) fn forget(&self, uuid: &Uuid) {
+        let mut map = self.map();
+        if map.get(uuid).is_some_and(|entry| !entry.being_made) {
+            map.remove(uuid);
+        }
+    }
+
+    pub(super) fn withdraw(&self, uuid: &Uuid) {
         self.map().remove(uuid);
     }
 

@@ -113,11 +113,19 @@ impl Runtime {
         }
     }
 
-    /// Forgets a device. Not to be able to is logged only: the facts of a device that is gone mislead nobody.
+    /// Forgets a device that is gone, but not another of its UUID that is being made by now. Not to be able to is logged
+    /// only: the facts of a device that is gone mislead nobody.
     pub fn forget(&self, uuid: &Uuid) {
         match self {
             Runtime::Files(store) => store.forget(uuid),
             Runtime::Memory(store) => store.forget(uuid),
+        }
+    }
+
+    fn withdraw(&self, uuid: &Uuid) {
+        match self {
+            Runtime::Files(store) => store.withdraw(uuid),
+            Runtime::Memory(store) => store.withdraw(uuid),
         }
     }
 
@@ -137,8 +145,8 @@ impl Runtime {
         }
     }
 
-    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses. Facts of devices that are gone (`alive` gives the mark of those
-    /// that are not) are forgotten on the way.
+    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses.
+    /// Facts of devices that are gone (`alive` gives the mark of those that are not) are forgotten on the way.
     pub fn reserve(
         &self,
         mut facts: Vec<Facts>,
@@ -194,7 +202,7 @@ impl Drop for Reservation<'_> {
             return;
         }
         for facts in self.facts.iter().filter(|facts| facts.worth_keeping()) {
-            self.store.forget(&facts.uuid);
+            self.store.withdraw(&facts.uuid);
         }
     }
 }
@@ -306,6 +314,25 @@ mod tests {
         for store in stores {
             drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
             assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
+        }
+    }
+
+    /// Who destroys a device forgets it a moment later, when its UUID may be in use again.
+    #[test]
+    fn who_is_late_to_forget_does_not_forget_the_next_one() {
+        let (_dir, stores) = both();
+        for store in stores {
+            let uuid = Uuid::from_u128(1);
+            let mut next = store.reserve(vec![facts(1, Some("next"), None)], &[], &|_| None).unwrap();
+            store.forget(&uuid);
+            assert_eq!(store.get(&uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("next"));
+            // Nor does a creator of the same UUID who has nothing to be remembered.
+            drop(store.reserve(vec![facts(1, None, None)], &[], &|_| None).unwrap());
+            assert!(store.get(&uuid).unwrap().is_some());
+            next.confirm(&|_| Some(7)).unwrap();
+            drop(next);
+            store.forget(&uuid);
+            assert_eq!(store.get(&uuid).unwrap(), None);
         }
     }
 
