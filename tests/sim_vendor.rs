@@ -438,6 +438,16 @@ mod replayed {
     }
 
     #[test]
+    fn a_card_in_another_mode_or_of_another_model_tells_nothing() {
+        let in_parts = card("0000:06:00", &[("0", "1200  : NVIDIA L40S-1-6Q\n")]);
+        let mut another = card("0000:07:00", &[("0", "1149  : NVIDIA L4-24Q\n")]);
+        another.retain(|entry| !entry.path().ends_with("/device"));
+        let host = host([card("0000:05:00", &[("1149", "")]), in_parts, another].concat());
+        write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
+        assert_eq!(read(&host, &file_of(0, "creatable_vgpu_types")).as_deref(), Ok("1149  : vGPU type 1149"));
+    }
+
+    #[test]
     fn the_lists_of_a_half_full_card_are_kept() {
         // All of one size, as a card does that is not told to mix them: 48 GiB, of which two times 4 are taken.
         let list = "1148  : NVIDIA L40S-4Q\n";

@@ -17,7 +17,7 @@ pub(super) struct Type {
     size: u64,
 }
 
-/// Every type of a PF, in the order in which they were seen.
+/// Every type of a PF, in the order of the lists.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalogue {
     header: Option<String>,
@@ -25,14 +25,15 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Takes up the types of a list; returns their ids.
+    /// Takes up the types of a list, each where it stands among those that are known; returns their ids.
     pub(super) fn learn(&mut self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
+        let mut place = 0;
         for line in text.split('\n') {
             match parse(line) {
                 Some((id, name)) => {
                     ids.push(id);
-                    self.add(Type { id, line: line.to_owned(), size: size(name) });
+                    place = 1 + self.add(place, Type { id, line: line.to_owned(), size: size(name) });
                 }
                 None if is_header(line) => self.header = Some(line.to_owned()),
                 None => {}
@@ -47,13 +48,16 @@ impl Catalogue {
         let name_first =
             self.types.first().is_some_and(|ty| !ty.line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
         let line = if name_first { format!("vGPU type {id}  {id}") } else { format!("{id:<5} : vGPU type {id}") };
-        self.add(Type { id, line, size: 1 });
+        self.add(self.types.len(), Type { id, line, size: 1 });
     }
 
-    fn add(&mut self, ty: Type) {
-        if self.get(ty.id).is_none() {
-            self.types.push(ty);
-        }
+    /// Where the type stands: here, unless it is known.
+    fn add(&mut self, place: usize, ty: Type) -> usize {
+        let known = self.types.iter().position(|known| known.id == ty.id);
+        known.unwrap_or_else(|| {
+            self.types.insert(place, ty);
+            place
+        })
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&Type> {
@@ -161,6 +165,12 @@ mod tests {
             let ids = catalogue.learn(text);
             assert_eq!(catalogue.list(&ids), text);
             assert_eq!(catalogue.list(&[]), "");
+            // A part of the list does not change the order, whether it is seen before the whole or behind.
+            let mut parts = Catalogue::default();
+            parts.learn(&catalogue.list(&ids[1..]));
+            parts.learn(text);
+            parts.learn(&catalogue.list(&ids[..1]));
+            assert_eq!(parts.list(&ids), text);
             catalogue.learn_id(7);
             assert_eq!(catalogue.learn(&catalogue.list(&[7]).clone()), [7]);
         }
