@@ -284,28 +284,42 @@ impl FileStore {
             return Ok(dir);
         }
         for path in [self.base.as_str(), folder] {
-            let mode = Mode::from_raw_mode(0o755);
-            // Whatever the umask: who may list devices may see their names.
-            match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Error::io("make", path, errno)),
-            }
+            make_folder(path).map_err(|errno| Error::io("make", path, errno))?;
         }
         open(folder, flags, Mode::empty()).map_err(|errno| Error::io("open", folder, errno))
     }
 
-    /// Only the owner can open this file, so that an ordinary user's lock cannot stop a daemon.
     fn lock(&self) -> Result<Lock> {
-        let path = format!("{}/lock", self.base);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = open(&*path, flags, Mode::from_raw_mode(0o600)).map_err(|errno| Error::io("open", &path, errno))?;
-        Lock::acquire(fd, Instant::now() + PATIENCE).map_err(|errno| match errno {
-            Errno::TIMEDOUT => {
-                let message = format!("another process has kept {path} locked for {} s", PATIENCE.as_secs());
-                Error::new(ErrorCode::Timeout, errno, message).at(path)
-            }
-            other => Error::io("lock", &path, other),
-        })
+        lock_store(&self.base)
+    }
+}
+
+/// The lock of everything that is written below the folder and for its host. Only the owner can open the file, so that an
+/// ordinary user's lock cannot stop a daemon.
+pub(super) fn lock_store(base: &str) -> Result<Lock> {
+    let path = format!("{base}/lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = Mode::from_raw_mode(0o600);
+    let opened = match open(&*path, flags, mode) {
+        Err(Errno::NOENT) => make_folder(base).and_then(|()| open(&*path, flags, mode)),
+        opened => opened,
+    };
+    let fd = opened.map_err(|errno| Error::io("open", &path, errno))?;
+    Lock::acquire(fd, Instant::now() + PATIENCE).map_err(|errno| match errno {
+        Errno::TIMEDOUT => {
+            let message = format!("another process has kept {path} locked for {} s", PATIENCE.as_secs());
+            Error::new(ErrorCode::Timeout, errno, message).at(path)
+        }
+        other => Error::io("lock", &path, other),
+    })
+}
+
+/// Whatever the umask: who may list devices may see their names.
+fn make_folder(path: &str) -> std::result::Result<(), Errno> {
+    let mode = Mode::from_raw_mode(0o755);
+    match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -2,11 +2,14 @@
 //! What is remembered outside the kernel.
 //!
 //! [`runtime`] keeps, for as long as a device lives, what the kernel cannot give back: its name, group, parameters, owner.
+//! [`definitions`] are devices that persist, in mdevctl's files.
 
 mod atomic;
 mod catalogue;
+pub mod definitions;
 mod files;
 mod memory;
 pub mod runtime;
 
+pub use definitions::{Definition, Definitions};
 pub use runtime::{Facts, Reservation, Runtime};

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The text of a definition, as mdevctl reads and writes it: `mdev_type`, `start`, and `attrs` as a list of objects with one
+//! key each. What is not known stays, in its place.
+
+use serde_json::{Map, Value, json};
+
+use super::Definition;
+use crate::error::shown;
+
+/// mdevctl's own words; any `start` but `auto` means manual.
+const AUTO: &str = "auto";
+const MANUAL: &str = "manual";
+
+/// A definition's text, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) type_id: String,
+    pub(super) autostart: bool,
+    pub(super) attributes: Vec<(String, String)>,
+}
+
+/// Why a text is no definition, in words that fit behind a file's name.
+pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
+    let map = object(text)?;
+    let word = |key: &str| match map.get(key) {
+        Some(Value::String(value)) => Ok(value.clone()),
+        Some(other) => Err(format!("its \"{key}\" is {}, not a text", shown(&other.to_string()))),
+        None => Err(format!("it has no \"{key}\"")),
+    };
+    let type_id = word("mdev_type")?;
+    if !crate::model::name::is_component(&type_id) {
+        return Err(format!("its \"mdev_type\" is {}, which is no type", shown(&type_id)));
+    }
+    Ok(Text { type_id, autostart: word("start")? == AUTO, attributes: attributes(map.get("attrs"))? })
+}
+
+fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("it is no JSON object".to_owned()),
+        Err(_) if text.iter().all(u8::is_ascii_whitespace) => Err("it is empty".to_owned()),
+        Err(e) => Err(format!("it is no JSON: {e}")),
+    }
+}
+
+fn attributes(value: Option<&Value>) -> Result<Vec<(String, String)>, String> {
+    let list = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err("its \"attrs\" is no list".to_owned()),
+    };
+    let one = |entry: &Value| {
+        let map = entry.as_object().filter(|map| map.len() == 1)?;
+        let (name, value) = map.iter().next()?;
+        Some((name.clone(), value.as_str()?.to_owned()))
+    };
+    // `[{}]` is what some call-outs give for none.
+    let real = list.iter().filter(|entry| !entry.as_object().is_some_and(Map::is_empty));
+    real.map(|entry| one(entry).ok_or_else(|| "an entry of its \"attrs\" is not {\"name\": \"value\"}".to_owned()))
+        .collect()
+}
+
+/// The new text of a definition whose text was `old`: keys that are not ours keep their values and their places.
+pub(super) fn update(old: Option<&[u8]>, new: &Definition) -> String {
+    let before = old.and_then(|old| parse(old).ok());
+    let mut map = old.and_then(|old| object(old).ok()).unwrap_or_default();
+    map.insert("mdev_type".to_owned(), json!(new.type_id));
+    // Words of others that mean manual stay as they are.
+    if before.as_ref().is_none_or(|before| before.autostart != new.autostart) {
+        map.insert("start".to_owned(), json!(if new.autostart { AUTO } else { MANUAL }));
+    }
+    if before.is_none_or(|before| before.attributes != new.attributes) {
+        let one = |(name, value): &(String, String)| Value::Object(Map::from_iter([(name.clone(), json!(value))]));
+        map.insert("attrs".to_owned(), Value::Array(new.attributes.iter().map(one).collect()));
+    }
+    // Cannot fail: all keys are texts.
+    serde_json::to_string_pretty(&map).unwrap_or_default()
+}
+
+/// The definition alone, on one line: what mdevctl's call-outs read.
+pub(super) fn compact(new: &Definition) -> String {
+    let text = update(None, new);
+    serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(attributes: &[(&str, &str)]) -> Definition {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Definition {
+            type_id: "11".into(),
+            autostart: true,
+            attributes: attributes.iter().map(pair).collect(),
+            ..Definition::default()
+        }
+    }
+
+    /// To the byte what mdevctl 1.2.0 wrote for the same.
+    #[test]
+    fn a_new_text_is_mdevctls() {
+        let text = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n      \"a\": \"1\"\n    },\n    {\n      \"a\": \"2\"\n    }\n  ]\n}";
+        assert_eq!(update(None, &definition(&[("a", "1"), ("a", "2")])), text);
+        let none = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": []\n}";
+        assert_eq!(update(None, &definition(&[])), none);
+        assert_eq!(compact(&definition(&[("a", "1")])), r#"{"mdev_type":"11","start":"auto","attrs":[{"a":"1"}]}"#);
+    }
+
+    #[test]
+    fn what_is_not_ours_stays_in_its_place() {
+        let old = r#"{"z":[1,{"y":null}],"start":"never","mdev_type":"9","attrs":null,"a":1.5}"#;
+        let manual = Definition { autostart: false, ..definition(&[]) };
+        let new = update(Some(old.as_bytes()), &manual).split_whitespace().collect::<String>();
+        assert_eq!(new, r#"{"z":[1,{"y":null}],"start":"never","mdev_type":"11","attrs":null,"a":1.5}"#);
+        let new = update(Some(old.as_bytes()), &definition(&[("b", "2")])).split_whitespace().collect::<String>();
+        assert_eq!(new, r#"{"z":[1,{"y":null}],"start":"auto","mdev_type":"11","attrs":[{"b":"2"}],"a":1.5}"#);
+    }
+
+    #[test]
+    fn what_is_no_definition_is_told() {
+        for (text, why) in [
+            ("", "empty"),
+            ("{", "no JSON"),
+            ("[]", "object"),
+            (r#"{"start":"auto"}"#, "mdev_type"),
+            (r#"{"mdev_type":5,"start":"auto"}"#, "mdev_type"),
+            (r#"{"mdev_type":"../x","start":"auto"}"#, "no type"),
+            (r#"{"mdev_type":"11"}"#, "start"),
+            (r#"{"mdev_type":"11","start":1}"#, "start"),
+            (r#"{"mdev_type":"11","start":"auto","attrs":{}}"#, "attrs"),
+            (r#"{"mdev_type":"11","start":"auto","attrs":[{"a":"1","b":"2"}]}"#, "attrs"),
+            (r#"{"mdev_type":"11","start":"auto","attrs":[{"a":1}]}"#, "attrs"),
+            (r#"{"mdev_type":"11","start":"auto","attrs":["a"]}"#, "attrs"),
+        ] {
+            let told = parse(text.as_bytes()).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
+        let text = br#"{"mdev_type":"11","start":"whatever","attrs":[{}],"x":0}"#;
+        assert_eq!(parse(text), Ok(Text { type_id: "11".into(), autostart: false, attributes: vec![] }));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_round_trip_loses_nothing(
+            type_id in "[a-zA-Z0-9_. -]{1,20}[a-z]",
+            autostart: bool,
+            attributes in proptest::collection::vec((".{1,8}", ".{0,16}"), 0..6),
+            key in "x[a-z]{0,6}",
+            value in -1000..1000_i32,
+        ) {
+            let new = Definition { type_id, autostart, attributes, ..Definition::default() };
+            let old = format!(r#"{{"{key}":{value},"mdev_type":"old","start":"manual"}}"#);
+            for text in [update(None, &new), update(Some(old.as_bytes()), &new)] {
+                let back = parse(text.as_bytes()).unwrap();
+                proptest::prop_assert_eq!((&back.type_id, back.autostart, &back.attributes), (&new.type_id, new.autostart, &new.attributes));
+                // Written again, nothing changes.
+                proptest::prop_assert_eq!(update(Some(text.as_bytes()), &new), text);
+            }
+            let kept: Value = serde_json::from_str(&update(Some(old.as_bytes()), &new)).unwrap();
+            proptest::prop_assert_eq!(&kept[&key], &json!(value));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions: devices that persist. mdevctl's own files, so that nobody has to choose between the two.
+//!
+//! `/etc/mdevctl.d/<parent>/<uuid>` is mdevctl's to the byte. What it has no word for (name, group, parameters) would be lost
+//! in its next `modify`, and a second file beside its own makes it grumble at every call; so those are in
+//! `/etc/libmdev/definitions/<parent>/<uuid>`, and count only as long as mdevctl's file is there and has the same type.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use crate::error::Result;
+
+mod files;
+mod json;
+
+pub use files::DefinitionFiles;
+
+/// A device that is defined, running or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Definition {
+    /// Sysfs name of the parent: `0000:86:00.0`, `mtty`.
+    pub parent: String,
+    /// UUID; under another parent there may be a definition of the same one.
+    pub uuid: Uuid,
+    /// Id of the type.
+    pub type_id: String,
+    /// Started when its parent appears.
+    pub autostart: bool,
+    /// Written to the device after it was made, in order.
+    pub attributes: Vec<(String, String)>,
+    /// The caller's name for the device.
+    pub name: Option<String>,
+    /// Group number.
+    pub group: Option<u32>,
+    /// Parameters.
+    pub params: Option<String>,
+}
+
+/// The definitions of one host.
+#[derive(Debug)]
+pub enum Definitions {
+    /// Those of a real host, or of one below another root.
+    Files(DefinitionFiles),
+    /// Those of the simulated host.
+    Memory(MemoryDefinitions),
+}
+
+/// Definitions by parent and UUID.
+#[derive(Debug, Default)]
+pub struct MemoryDefinitions {
+    all: Mutex<BTreeMap<(String, Uuid), Definition>>,
+}
+
+impl MemoryDefinitions {
+    fn map(&self) -> MutexGuard<'_, BTreeMap<(String, Uuid), Definition>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Definitions {
+    /// Below `root`, whose `etc` has them and whose `run` the lock.
+    pub fn files(root: &str) -> Self {
+        Definitions::Files(DefinitionFiles::new(root))
+    }
+
+    /// In memory.
+    pub fn memory(all: impl IntoIterator<Item = Definition>) -> Self {
+        let keyed = |definition: Definition| ((definition.parent.clone(), definition.uuid), definition);
+        Definitions::Memory(MemoryDefinitions { all: Mutex::new(all.into_iter().map(keyed).collect()) })
+    }
+
+    /// All, by parent and UUID; what cannot be read is logged and left out.
+    pub fn all(&self) -> Vec<Definition> {
+        match self {
+            Definitions::Files(files) => files.all(),
+            Definitions::Memory(memory) => memory.map().values().cloned().collect(),
+        }
+    }
+
+    /// Those of one UUID, by parent; one that is broken is an error, since this call names it.
+    pub fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
+        match self {
+            Definitions::Files(files) => files.of_uuid(uuid),
+            Definitions::Memory(memory) => Ok(memory.map().values().filter(|one| one.uuid == *uuid).cloned().collect()),
+        }
+    }
+
+    /// One.
+    pub fn get(&self, parent: &str, uuid: &Uuid) -> Result<Option<Definition>> {
+        match self {
+            Definitions::Files(files) => files.get(parent, uuid),
+            Definitions::Memory(memory) => Ok(memory.map().get(&(parent.to_owned(), *uuid)).cloned()),
+        }
+    }
+
+    /// Writes one, in the place of an older one of the same parent and UUID.
+    pub fn put(&self, definition: &Definition) -> Result<()> {
+        match self {
+            Definitions::Files(files) => files.put(definition),
+            Definitions::Memory(memory) => {
+                memory.map().insert((definition.parent.clone(), definition.uuid), definition.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes the start of one. False: there is none.
+    pub fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
+        match self {
+            Definitions::Files(files) => files.set_autostart(parent, uuid, autostart),
+            Definitions::Memory(memory) => {
+                let mut map = memory.map();
+                let found = map.get_mut(&(parent.to_owned(), *uuid));
+                Ok(found.map(|definition| definition.autostart = autostart).is_some())
+            }
+        }
+    }
+
+    /// Removes one. False: there is none.
+    pub fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
+        match self {
+            Definitions::Files(files) => files.remove(parent, uuid),
+            Definitions::Memory(memory) => Ok(memory.map().remove(&(parent.to_owned(), *uuid)).is_some()),
+        }
+    }
+}
+
+impl Definition {
+    /// The definition on one line, as mdevctl's call-outs read it.
+    pub fn compact_json(&self) -> String {
+        json::compact(self)
+    }
+
+    /// The text of mdevctl's file for a new definition.
+    pub fn pretty_json(&self) -> String {
+        json::update(None, self)
+    }
+
+    /// The definition in a file's text, where it is one.
+    pub fn from_json(parent: &str, uuid: Uuid, text: &[u8]) -> Option<Definition> {
+        let text = json::parse(text).ok()?;
+        let json::Text { type_id, autostart, attributes } = text;
+        Some(Definition { parent: parent.to_owned(), uuid, type_id, autostart, attributes, ..Definition::default() })
+    }
+}
