@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh
+# usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh [--record]
 #
 # What the test module serves on a PF and its VFs, by plain sysfs: the vendor-vfio layout as hosts in the field show it. The
-# simulated kernel (src/sysfs/sim) must answer as this does.
+# steps of vendor-facts.tsv are for the simulated kernel (src/sysfs/sim), too; --record prints them as they are answered.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -22,20 +22,6 @@ creatable()
 	sed -n 's/^\([0-9]*\) *:.*/\1/p' "${N[$1]}/creatable_vgpu_types" | paste -sd' '
 }
 
-# current: the types of all VFs
-current()
-{
-	cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' '
-}
-
-free_all()
-{
-	local n
-	for n in "${N[@]}"; do
-		echo 0 >"$n/current_vgpu_type"
-	done
-}
-
 enabling()
 {
 	t_eq 'the driver of the PF' nvidia "$(basename "$(readlink "$PF/driver")")"
@@ -52,18 +38,12 @@ enabling()
 drawing()
 {
 	local vf=$PF/virtfn0
-	t_eq 'the files of a VF' \
-		'creatable_vgpu_types current_vgpu_type gpu_instance_id placement_id vgpu_params warm_update' \
-		"$(ls "$vf/nvidia" | paste -sd' ')"
-	t_eq 'their modes' '444 644 644 644 644 644' "$(stat -c %a "$vf"/nvidia/* | paste -sd' ')"
+	t_eq 'the modes of its files' '444 644 644 644 644 644' "$(stat -c %a "$vf"/nvidia/* | paste -sd' ')"
 	t_eq 'its driver' nvidia "$(basename "$(readlink "$vf/driver")")"
-	t_eq 'its PF' "$PF" "$(readlink -f "$vf/physfn")"
 	t_eq 'each is alone in its group' '1 1 1 1 1 1 1 1' \
 		"$(for n in "$PF"/virtfn*; do ls "$n/iommu_group/devices" | wc -l; done | paste -sd' ')"
 	t_ok 'its group has a node' test -c "/dev/vfio/$(basename "$(readlink "$vf/iommu_group")")"
 	t_match 'its VFIO device' '^vfio[0-9]+$' "$(ls "$vf/vfio-dev")"
-	t_eq 'a free VF' '0|0|0||0' \
-		"$(cd "$vf/nvidia" && cat current_vgpu_type gpu_instance_id placement_id vgpu_params warm_update | paste -sd'|')"
 	t_eq 'the nodes of NUMA' "$(cat "$PF/numa_node")" "$(cat "$vf/numa_node")"
 }
 
@@ -78,31 +58,6 @@ formats()
 	t_eq 'name first' 'NVIDIA H200X-4C  1431' "$(head -n 1 "$file")"
 	echo 0 >"$PARAMETERS/vgpu_format"
 	t_eq 'six types' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
-	t_eq 'which cannot be written' open:EACCES "$(put "$file" 1431)"
-}
-
-# The lists of the siblings shrink and grow with what is taken.
-sharing()
-{
-	t_eq 'a type is written' 4 "$(put "${N[3]}/current_vgpu_type" 1434)"
-	t_eq 'and read' '0 0 0 1434 0 0 0 0' "$(current)"
-	t_eq 'its siblings have the rest' '1431 1432 1433 1434 1435' "$(creatable 0)"
-	t_eq 'its own list lacks its own type' '1431 1432 1433 1435' "$(creatable 3)"
-	t_eq 'on another VF, with a newline' 5 "$(put "${N[0]}/current_vgpu_type" '1435\n')"
-	t_eq '36 GiB are left' '1431 1432 1433 1434' "$(creatable 1)"
-	t_eq 'four of them' 4 "$(put "${N[1]}/current_vgpu_type" 1434)"
-	t_eq 'one GiB is left' '' "$(cat "${N[2]}/creatable_vgpu_types")"
-	t_eq 'nobody else has any either' '' "$(cat "$PF"/virtfn*/nvidia/creatable_vgpu_types)"
-	t_eq 'no room: EIO' EIO "$(put "${N[2]}/current_vgpu_type" 1431)"
-	echo 28 >"$PARAMETERS/vgpu_full_errno"
-	t_eq 'or ENOSPC, as the test wants it' ENOSPC "$(put "${N[2]}/current_vgpu_type" 1431)"
-	echo 5 >"$PARAMETERS/vgpu_full_errno"
-	t_eq '0 frees' 1 "$(put "${N[0]}/current_vgpu_type" 0)"
-	t_eq 'and the others have it' '1431 1432 1433 1434 1435' "$(creatable 2)"
-	t_eq 'another PF has its own' 4 "$(put "$OTHER/virtfn0/nvidia/current_vgpu_type" 1436)"
-	t_eq 'a free one may be freed' 1 "$(put "${N[0]}/current_vgpu_type" 0)"
-	free_all
-	echo 0 >"$OTHER/virtfn0/nvidia/current_vgpu_type"
 }
 
 instances()
@@ -113,28 +68,13 @@ instances()
 	t_eq 'two at most: a third is not listed' '1432 1433 1434 1435' "$(creatable 2)"
 	t_eq 'nor taken' EIO "$(put "${N[2]}/current_vgpu_type" 1431)"
 	echo 0 >"$PARAMETERS/vgpu_max_instances"
-	for n in 2 3 4 5 6 7; do echo 1431 >"${N[$n]}/current_vgpu_type"; done
-	t_eq 'every VF has one' '1431 1431 1431 1431 1431 1431 1431 1431' "$(current)"
-	t_eq 'with room on the card, but no VF' '1432 1433 1434 1435' "$(creatable 7)"
-	free_all
-}
-
-# A write that is not well frees the VF.
-resets()
-{
-	local text vf=${N[4]}
-	for text in x 1430 14330 -1 +1433 0x599 '1433 ' '1433 1434' '\n' 4294967297; do
-		echo 1433 >"$vf/current_vgpu_type"
-		t_eq "'$text' is EINVAL" EINVAL "$(put "$vf/current_vgpu_type" "$text")"
-		t_eq 'and the VF free' 0 "$(cat "$vf/current_vgpu_type")"
-	done
-	for text in 1431 1433; do
-		echo 1433 >"$vf/current_vgpu_type"
-		t_eq "$text on a VF that has a type is EIO" EIO "$(put "$vf/current_vgpu_type" "$text")"
-		t_eq 'and the VF free' 0 "$(cat "$vf/current_vgpu_type")"
-	done
-	t_eq 'what it had is there again' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
-	t_eq 'a write of nothing does nothing' 0 "$(put "$vf/current_vgpu_type" '')"
+	t_eq 'without that it is' 4 "$(put "${N[2]}/current_vgpu_type" 1431)"
+	t_eq 'another PF has its own' 4 "$(put "$OTHER/virtfn0/nvidia/current_vgpu_type" 1436)"
+	echo 28 >"$PARAMETERS/vgpu_full_errno"
+	t_eq 'no room is ENOSPC where the test wants it' ENOSPC "$(put "$OTHER/virtfn1/nvidia/current_vgpu_type" 1431)"
+	echo 5 >"$PARAMETERS/vgpu_full_errno"
+	echo 0 >"$OTHER/virtfn0/nvidia/current_vgpu_type"
+	for n in 0 1 2; do echo 0 >"${N[$n]}/current_vgpu_type"; done
 }
 
 injected()
@@ -153,35 +93,6 @@ injected()
 	t_eq 'a write that lies' 4 "$(put "$file" 1432)"
 	t_eq 'there is nothing' 0 "$(cat "$file")"
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
-}
-
-others()
-{
-	local text vf=${N[6]} long
-	long=a=$(printf 'x%.0s' $(seq 4093))
-	for text in frame_rate_limiter=0 a=1,b=2 a=b=c a= "$long"; do
-		t_eq "parameters '${text:0:40}'" ${#text} "$(put "$vf/vgpu_params" "$text")"
-		t_eq 'are read' "$text" "$(cat "$vf/vgpu_params")"
-	done
-	for text in a =1 ',' 'a=1,' ',a=1' 'a=1\nb=2' "${long}x" ' '; do
-		[ "$text" = ' ' ] || echo keep=1 >"$vf/vgpu_params"
-		t_eq "parameters '${text:0:40}' are EINVAL" EINVAL "$(put "$vf/vgpu_params" "$text")"
-		t_eq 'and those before stay' keep=1 "$(cat "$vf/vgpu_params")"
-	done
-	echo 1432 >"$vf/current_vgpu_type"
-	echo 0 >"$vf/current_vgpu_type"
-	t_eq 'they outlive the type' keep=1 "$(cat "$vf/vgpu_params")"
-	t_eq 'a newline clears them' 1 "$(put "$vf/vgpu_params" '\n')"
-	t_eq 'and they are clear' '\n' "$(t_try read "$vf/vgpu_params")"
-	for text in gpu_instance_id placement_id warm_update; do
-		t_eq "$text is written" 1 "$(put "$vf/$text" 1)"
-		t_eq 'and read' 1 "$(cat "$vf/$text")"
-		t_eq "$text is a number" EINVAL "$(put "$vf/$text" x)"
-		t_eq 'without a sign' EINVAL "$(put "$vf/$text" -1)"
-		t_eq 'and is what it was' 1 "$(cat "$vf/$text")"
-		echo 0 >"$vf/$text"
-	done
-	t_eq 'warm_update is 0 or 1' EINVAL "$(put "$vf/warm_update" 2)"
 }
 
 # mtime FILE: when it was last changed, with all digits
@@ -280,17 +191,19 @@ modprobe vfio_iommu_type1
 mapfile -t PFS < <(find /sys/bus/pci/drivers/nvidia/ -type l -name '0000:*' -exec readlink -f {} + | sort)
 PF=${PFS[0]}
 OTHER=${PFS[1]}
+if [ "${1-}" = --record ]; then
+	echo 8 >"$PF/lab_enable_vfs"
+	exec "$GUEST/try-facts" "$GUEST/vendor-facts.tsv"
+fi
 t_eq 'two PFs' 2 ${#PFS[@]}
 enabling
 for n in 0 1 2 3 4 5 6 7; do N[n]=$PF/virtfn$n/nvidia; done
 echo 8 >"$OTHER/lab_enable_vfs"
 drawing
+t_recorded "$GUEST/vendor-facts.tsv"
 formats
-sharing
 instances
-resets
 injected
-others
 times
 in_use
 disabling

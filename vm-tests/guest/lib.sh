@@ -10,6 +10,7 @@
 #   t_match NAME REGEX SEEN       the text matches the extended regular expression
 #   t_outcome NAME WANTED ACTION PATH [BYTES]
 #                                 what try-facts sees: the length that a write took, an errno, a content (PATH below /sys)
+#   t_recorded FILE               each step of a facts file (see kernel-facts.tsv) has the outcome that it records
 #   t_rc NAME WANTED COMMAND...   the command ends with this exit code
 #   t_done                        the summary; the exit code of the script
 #
@@ -99,6 +100,18 @@ t_outcome()
 t_try()
 {
 	printf 'step\t%s\t%s\t%s\n' "$1" "${2#/sys/}" "$3" | "$GUEST/try-facts" | cut -f5
+}
+
+t_recorded()
+{
+	local want seen want_fd seen_fd
+	exec {want_fd}< <(grep -v '^#' "$1")
+	exec {seen_fd}< <("$GUEST/try-facts" "$1" | grep -v '^#')
+	while IFS= read -r want <&"$want_fd"; do
+		IFS= read -r seen <&"$seen_fd" || seen='(no more steps)'
+		[ -z "$want" ] || t_eq "step: ${want%%$'\t'*}" "$want" "$seen"
+	done
+	exec {want_fd}<&- {seen_fd}<&-
 }
 
 t_done()
