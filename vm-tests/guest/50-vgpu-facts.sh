@@ -204,7 +204,8 @@ t_recorded "$GUEST/vendor-facts.tsv"
 formats
 instances
 injected
-times
 in_use
+# It drops the caches: what comes before is faster.
+times
 disabling
 t_done
