@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The simulated VFs answer as those of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` is taken
+//! again in memory, on a card made of nothing but what that record says was there at first.
+
+#[path = "support/facts.rs"]
+mod facts;
+
+use std::collections::BTreeSet;
+
+use facts::{Step, steps, unescape};
+use mdev::sysfs::sim::{SimEntry, SimHost};
+use mdev::sysfs::{IoResult, Sysfs, basename, read_text};
+
+const FACTS: &str = include_str!("../vm-tests/guest/vendor-facts.tsv");
+
+/// VFs of the card.
+const VFS: u32 = 8;
+
+/// The card that the record is of.
+fn pf(steps: &[Step]) -> String {
+    let path = &steps[0].path;
+    path[..path.find("/virtfn0").expect("the first step is about a VF")].to_owned()
+}
+
+/// The address that is so many functions behind this one.
+fn behind(address: &str, more: u32) -> String {
+    let (bus, place) = address.rsplit_once(':').unwrap();
+    let (slot, function) = place.split_once('.').unwrap();
+    let place = u32::from_str_radix(slot, 16).unwrap() * 8 + function.parse::<u32>().unwrap() + more;
+    format!("{bus}:{:02x}.{}", place / 8, place % 8)
+}
+
+/// What was there before the first write: a card, and one VF of it to which all others are equal.
+fn card(steps: &[Step], address: &str) -> Vec<SimEntry> {
+    let first: Vec<&Step> = steps.iter().take_while(|step| step.action != "write").collect();
+    let link_of = |name: &str| first.iter().find(|step| step.action == "link" && step.path.ends_with(name)).unwrap();
+    let link = |path: String, target: &str| SimEntry::Link { path, target: target.to_owned() };
+    let file = |path: String, mode: u32, content: &[u8]| SimEntry::File { path, mode, content: Ok(content.to_vec()) };
+    let dir = format!("/sys/devices/{address}");
+    let mut entries = vec![
+        link(format!("/sys/bus/pci/devices/{address}"), &format!("../../../devices/{address}")),
+        file(format!("{dir}/vendor"), 0o444, b"0x10de\n"),
+    ];
+    let offset = (1..8).find(|n| behind(basename(&pf(steps)), *n) == basename(link_of("/virtfn0").outcome)).unwrap();
+    for number in 0..VFS {
+        let vf = behind(address, offset + number);
+        entries.push(link(format!("{dir}/virtfn{number}"), &format!("../{vf}")));
+        entries.push(link(format!("/sys/devices/{vf}/physfn"), &format!("../{address}")));
+        for step in first.iter().filter(|step| step.action == "read" && step.path.contains("/virtfn0/")) {
+            let name = basename(&step.path);
+            let mode = if name == "creatable_vgpu_types" { 0o444 } else { 0o644 };
+            entries.push(file(format!("/sys/devices/{vf}/nvidia/{name}"), mode, &unescape(step.outcome)));
+        }
+    }
+    entries
+}
+
+/// VFs that have a type: `VF@PF/type`.
+fn devices(host: &SimHost, pf: &str) -> IoResult<BTreeSet<String>> {
+    let dir = host.open(pf)?;
+    let mut found = BTreeSet::new();
+    for number in 0..VFS {
+        let vf = dir.link(&format!("virtfn{number}"))?;
+        let current = read_text(&*dir, &format!("virtfn{number}/nvidia/current_vgpu_type"))?;
+        if current != "0" {
+            found.insert(format!("{}@{}/{current}", basename(&vf), basename(pf)));
+        }
+    }
+    Ok(found)
+}
+
+fn take_all(more: &[&str], between: impl Fn(SimHost) -> SimHost) {
+    let steps = steps(FACTS);
+    assert!(steps.len() > 150, "only {} steps", steps.len());
+    let pf = pf(&steps);
+    let cards = [basename(&pf)].into_iter().chain(more.iter().copied());
+    let host = SimHost::new(cards.flat_map(|address| card(&steps, address))).unwrap();
+    facts::take_all(&steps, host, |host| devices(host, &pf), between);
+}
+
+#[test]
+fn the_simulated_vfs_answer_as_those_of_the_module() {
+    take_all(&[], |host| host);
+}
+
+/// Beside a card of the same model, from which a replay learns what was on no list.
+#[test]
+fn and_go_on_so_when_they_are_dumped_and_replayed_after_every_step() {
+    take_all(&["0000:c1:00.0"], |host| SimHost::new(host.entries()).unwrap());
+}
