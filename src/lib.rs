@@ -16,6 +16,7 @@
 //! | [`layout`] | one file for each sysfs layout, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
 //! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
+//! | [`monitor`] | what changes on a host, behind one descriptor |
 //! | [`driver`] | what a user can do; the only room that knows all of the above |
 //! | `ffi` | the C layer, and the only `unsafe` |
 //!
@@ -34,6 +35,7 @@ pub mod ffi;
 pub mod layout;
 pub mod lock;
 pub mod model;
+pub mod monitor;
 pub mod store;
 pub mod sysfs;
 pub mod xml;

@@ -133,7 +133,8 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
-fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
+/// The device that was found, with what is remembered of it.
+pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     let (dir, entry) = (&*spot.dir, spot.entry.as_str());
     let Some(parent) = known.at(&spot.parent)? else {
         log::warn!("{}: left out, its parent cannot be read", spot.syspath);

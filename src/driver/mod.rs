@@ -28,12 +28,14 @@ mod ready;
 mod spots;
 mod uri;
 mod wait;
+mod watch;
 
 pub use create::GROUP_MAX;
 pub use node::Node;
+pub use watch::{Event, EventKind, Monitor};
 
 // The C layer brings what safe code cannot have; it knows no room but this one.
-pub use crate::sysfs::linux::set_range_closer;
+pub use crate::sysfs::linux::{FilterInstruction, event_filter, set_filter_attacher, set_range_closer};
 
 bitflags! {
     /// Which nodes a list has; none set: every parent and every active device.

@@ -93,17 +93,18 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
         };
         let read = |errno| Error::io("read the VFs of", &place.syspath, errno);
         let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir).map_err(read), Ok)?;
-        for function in &own {
-            let Some(type_id) = &function.type_id else { continue };
-            let (uuid, mark) = identify(&dir, function, type_id, facts.all().values());
-            let seen = Seen { type_id: type_id.clone(), mark };
-            match spot_of(&dir, &function.entry, uuid, seen) {
-                Ok(spot) => spots.push(spot),
-                Err(errno) => log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry),
-            }
-        }
+        spots.extend(own.iter().filter_map(|function| of_function(&dir, function, facts)));
     }
     Ok(spots)
+}
+
+/// The device that a VF of the open PF is, when it has a type.
+pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Option<Spot> {
+    let type_id = function.type_id.as_ref()?;
+    let (uuid, mark) = identify(dir, function, type_id, facts.all().values());
+    let seen = Seen { type_id: type_id.clone(), mark };
+    let spot = spot_of(dir, &function.entry, uuid, seen);
+    spot.inspect_err(|errno| log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry)).ok()
 }
 
 fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {

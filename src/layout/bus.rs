@@ -81,6 +81,34 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result
     })
 }
 
+/// The parent that the device at a path is, or that it belongs to as a VF. Looks at that device alone. Fails only when this
+/// process has run out of descriptors or memory.
+pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Place>> {
+    let open = |path: &str| match sysfs.open(path) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(errno) if is_exhausted(errno) => Err(errno),
+        Err(_) => Ok(None),
+    };
+    let sysname = basename(syspath);
+    let Some(dir) = open(syspath)? else { return Ok(None) };
+    if dir.meta(TYPES).is_ok() {
+        let is_listed = BUSES.contains(&subsystem) || open(CLASS)?.is_some_and(|class| class.meta(sysname).is_ok());
+        let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
+        return Ok(is_listed.then_some(place));
+    }
+    if subsystem != "pci" {
+        return Ok(None);
+    }
+    let Some(pci) = open(PCI)? else { return Ok(None) };
+    let found = match is_physical_function(&*pci, sysname) {
+        Ok(true) => Some(sysname.to_owned()),
+        Err(errno) if is_exhausted(errno) => return Err(errno),
+        _ => is_function(&*pci, sysname),
+    };
+    let path = |sysname: String| resolve(PCI, &pci.link(&sysname).ok()?);
+    Ok(found.and_then(path).map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
+}
+
 /// The PFs that make devices of their VFs. They have no mdev bus, but one driver, whose folder most hosts do not have.
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     let mut found = Vec::new();

@@ -68,6 +68,11 @@ pub fn is_function(dir: &dyn Dir, name: &str) -> Option<String> {
     dir.link(&format!("{name}/physfn")).ok().map(|target| basename(&target).to_owned())
 }
 
+/// The file of a VF that makes it a device and ends that: the kernel sends no event about it.
+pub fn current_file(syspath: &str) -> String {
+    format!("{syspath}/{FOLDER}/{CURRENT}")
+}
+
 /// The VFs of an open PF that take part. One that cannot be read is logged and left out.
 pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
     let mut found = Vec::new();

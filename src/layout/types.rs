@@ -210,6 +210,27 @@ fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
     count
 }
 
+/// Reads again how many can be created of types that are known, and nothing else: one file of each. Fails when this process
+/// has run out of something, and with ENOENT when the folder of types is gone.
+pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> IoResult<()> {
+    let dir = parent.open(TYPES)?;
+    let attr = layout.instances_attr();
+    let mut room = Vec::with_capacity(64);
+    for kind in types {
+        let text = match read_text_in(&*dir, &format!("{}/{attr}", kind.id), &mut room) {
+            Ok(text) => text,
+            Err(errno) if is_exhausted(errno) => return Err(errno),
+            // As before, until it can be read.
+            Err(_) => continue,
+        };
+        kind.available_instances = parse_count(&text);
+        if let Some((_, value)) = kind.attributes.iter_mut().find(|(name, _)| name == attr) {
+            *value = text;
+        }
+    }
+    Ok(())
+}
+
 /// A count as drivers print it; some print -1 or fractions when they are confused, and then the count is not known.
 pub fn parse_count(text: &str) -> Option<u32> {
     let digits = text.trim();

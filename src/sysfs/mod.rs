@@ -13,6 +13,7 @@ pub use rustix::io::Errno;
 
 pub mod linux;
 pub mod sim;
+pub mod uevent;
 
 /// What the door returns.
 pub type IoResult<T> = Result<T, Errno>;
@@ -66,6 +67,9 @@ pub trait Sysfs: Send + Sync + Debug {
 
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
     fn watch(&self) -> IoResult<Box<dyn Watch>>;
+
+    /// Starts to receive the kernel's events: everything that it tells from now on, in its order.
+    fn events(&self) -> IoResult<Box<dyn uevent::Events>>;
 
     /// The text of pci.ids, where the host has one.
     fn pci_ids(&self) -> Option<Vec<u8>>;

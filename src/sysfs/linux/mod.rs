@@ -6,14 +6,18 @@ use std::sync::Arc;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 
+use super::uevent::Events;
 use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, basename};
 
 mod dir;
 mod door;
+mod filter;
 mod spent;
+mod uevents;
 mod users;
 mod watch;
 
+pub use filter::{Instruction as FilterInstruction, program as event_filter, set_filter_attacher};
 pub use spent::set_range_closer;
 
 use dir::LinuxDir;
@@ -56,6 +60,10 @@ impl Sysfs for LinuxSysfs {
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
         Ok(Box::new(watch::Uevents::new()?))
+    }
+
+    fn events(&self) -> IoResult<Box<dyn Events>> {
+        Ok(Box::new(uevents::UeventSocket::new(&self.door)?))
     }
 
     fn pci_ids(&self) -> Option<Vec<u8>> {

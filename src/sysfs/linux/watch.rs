@@ -5,13 +5,10 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{RecvFlags, recv};
 
+use super::uevents::listen;
 use crate::sysfs::{Errno, IoResult, Watch};
-
-/// The multicast group of the kernel itself; udev's own is 2.
-const KERNEL_GROUP: u32 = 1;
 
 /// In a container's network namespace no uevent arrives. Look again after this long even without one.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -25,12 +22,8 @@ pub(super) struct Uevents {
 
 impl Uevents {
     pub(super) fn new() -> IoResult<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        match socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT)) {
-            Ok(socket) => {
-                bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
-                Ok(Uevents { socket: Some(socket) })
-            }
+        match listen(|_| Ok(())) {
+            Ok(socket) => Ok(Uevents { socket: Some(socket) }),
             Err(errno) => Self::deaf(errno),
         }
     }

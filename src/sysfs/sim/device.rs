@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::events::{announce, send};
 use super::kernel::{Attr, Device, Kernel, Layout, Role};
 use super::nodes::{IOMMU_GROUPS, VFIO_CLASS, VFIO_NODES, vfio_name};
 use super::tree::{Ino, Kind, ROOT};
 use super::{ap, basename, general, template};
 use crate::sysfs::IoResult;
+use crate::sysfs::uevent::Action;
 
 const MDEV_BUS: &str = "/sys/bus/mdev";
 
@@ -32,6 +34,7 @@ pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) ->
     let matrix = ap::Matrix::default();
     kernel.devices.insert(uuid.to_owned(), Device { parent, ty: Some(ty), dir, in_use: false, resets: 0, matrix });
     template::fill(kernel, parent, ty, uuid, dir)?;
+    announce(kernel, Action::Add, dir);
     if !kernel.quirks.hold_back_links {
         attach(kernel, uuid)?;
     }
@@ -58,7 +61,23 @@ pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
     if bound.vfio_dev {
         add_vfio_device(kernel, uuid, dir)?;
     }
-    add_iommu_group(kernel, uuid, dir)
+    add_iommu_group(kernel, uuid, dir)?;
+    announce_vfio(kernel, Action::Add, dir);
+    announce(kernel, Action::Bind, dir);
+    Ok(())
+}
+
+/// VFIO's own devices come after the device that they belong to, and go before it.
+fn announce_vfio(kernel: &mut Kernel, action: Action, dir: Ino) {
+    let tree = &kernel.tree;
+    let group = tree.linked(dir, "iommu_group").and_then(|group| Some(tree.node(group).ok()?.name.clone()));
+    let group = group.map(|group| (format!("/sys/devices/virtual/vfio/{group}"), "vfio"));
+    let own = vfio_name(tree, dir).map(|name| (format!("{}/vfio-dev/{name}", tree.path(dir)), "vfio-dev"));
+    let mut both = [group, own];
+    if action == Action::Remove {
+        both.reverse();
+    }
+    both.into_iter().flatten().for_each(|(path, subsystem)| send(kernel, action, path, subsystem, None));
 }
 
 fn link_type(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, dir: Ino) -> IoResult<()> {
@@ -175,10 +194,13 @@ fn attr_of(layout: Layout, ap: bool, path: &str) -> Option<Attr> {
 /// Removes a device and all that leads to it, and gives back what it took.
 pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
     let Some(Device { parent, ty, dir, .. }) = kernel.devices.remove(uuid) else { return };
-    let tree = &mut kernel.tree;
-    if let Some(driver) = tree.linked(dir, "driver") {
-        tree.remove_at(driver, uuid);
+    announce_vfio(kernel, Action::Remove, dir);
+    if let Some(driver) = kernel.tree.linked(dir, "driver") {
+        announce(kernel, Action::Unbind, dir);
+        kernel.tree.remove_at(driver, uuid);
     }
+    announce(kernel, Action::Remove, dir);
+    let tree = &mut kernel.tree;
     if let Some(type_dir) = tree.linked(dir, type_link(kernel.parents[parent].layout)) {
         tree.remove_at(type_dir, &format!("devices/{uuid}"));
     }

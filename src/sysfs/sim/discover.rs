@@ -2,10 +2,12 @@
 //! Finds in a plain tree what the simulated drivers have to serve, by structure alone.
 
 use super::capacity::Pool;
+use super::events::{announce, announce_parent};
 use super::kernel::{Device, Kernel, Layout, Parent, Role, Type};
 use super::tree::{Ino, Kind, Tree};
 use super::{ap, basename, device, template, text, vendor};
 use crate::sysfs::IoResult;
+use crate::sysfs::uevent::Action;
 
 const TYPES: &str = "mdev_supported_types";
 
@@ -17,6 +19,8 @@ pub(super) fn discover(kernel: &mut Kernel) -> IoResult<()> {
     found.sort_unstable();
     for dir in found {
         add_parent(kernel, dir)?;
+        announce(kernel, Action::Add, dir);
+        announce_parent(kernel, dir, true);
     }
     vendor::discover(kernel);
     Ok(())

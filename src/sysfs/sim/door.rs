@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
+use super::events::SimEvents;
 use super::inject::Op;
 use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
+use crate::sysfs::uevent::Events;
 use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Watch, is_relative};
 
 /// Where the host's own list of PCI names is.
@@ -38,6 +40,11 @@ impl Sysfs for SimHost {
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
         self.before(Op::Watch, String::new)?;
         Ok(Box::new(SimWatch { seen: self.with(|kernel| kernel.generation), host: self.clone() }))
+    }
+
+    fn events(&self) -> IoResult<Box<dyn Events>> {
+        self.before(Op::Watch, String::new)?;
+        Ok(Box::new(SimEvents::new(self)?))
     }
 
     fn pci_ids(&self) -> Option<Vec<u8>> {

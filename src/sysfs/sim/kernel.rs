@@ -2,19 +2,19 @@
 //! The state of the simulated kernel, and which vendor driver answers a write.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Weak;
 
 use super::capacity::Pool;
+use super::events::{self, Queue};
 use super::template::Template;
 use super::tree::{Ino, Kind, Tree};
 use super::vendor::{self, Vendor};
 use super::{ap, device, general, merged, rfc, text};
+use crate::sysfs::uevent::{Action, Signal};
 use crate::sysfs::{Errno, IoResult, READ_MAX};
 
 /// The most that one write carries to an attribute.
 const PAGE: usize = 4096;
-
-/// What `echo ... > uevent` may say.
-const UEVENT_ACTIONS: [&str; 8] = ["add", "remove", "change", "move", "online", "offline", "bind", "unbind"];
 
 /// The vendor driver's generation of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,11 @@ pub(super) struct Kernel {
     pub(super) held: BTreeSet<Ino>,
     /// Grows with everything that a watcher should hear of.
     pub(super) generation: u64,
+    /// Number of the newest event.
+    pub(super) number: u64,
+    /// Events that are sent when the kernel's lock is let go.
+    pub(super) outbox: Vec<Signal>,
+    pub(super) listeners: Vec<Weak<Queue>>,
     pub(super) quirks: Quirks,
 }
 
@@ -120,6 +125,9 @@ impl Kernel {
             locked: BTreeSet::new(),
             held: BTreeSet::new(),
             generation: 0,
+            number: 0,
+            outbox: Vec::new(),
+            listeners: Vec::new(),
             quirks: Quirks::default(),
         }
     }
@@ -151,7 +159,7 @@ impl Kernel {
         let taken = &value[..value.len().min(PAGE)];
         match self.roles.get(&file).cloned() {
             Some(role) => self.answer(file, role, taken)?,
-            None if uevent => self.uevent(taken)?,
+            None if uevent => self.uevent(file, taken)?,
             // What an attribute without a driver behind it gives.
             None => return Err(Errno::IO),
         }
@@ -184,7 +192,10 @@ impl Kernel {
             Role::Params { parent, ty } => rfc::set_params(self, parent, ty, value),
             Role::MdevDestroy { parent } => rfc::destroy(self, parent, value),
             Role::Attr { uuid, attr } => self.set_attr(file, &uuid, attr, value),
-            Role::Vf { vf, file: kind } => vendor::write(self, file, vf, kind, value),
+            Role::Vf { vf, file: kind } => {
+                events::written(self, file);
+                vendor::write(self, file, vf, kind, value)
+            }
         }
     }
 
@@ -212,12 +223,11 @@ impl Kernel {
     }
 
     /// A synthetic event; what may follow the action's name is for listeners.
-    fn uevent(&mut self, value: &[u8]) -> IoResult<()> {
+    fn uevent(&mut self, file: Ino, value: &[u8]) -> IoResult<()> {
         let text = std::str::from_utf8(text::line(value)).map_err(|_| Errno::INVAL)?;
-        let action = text.split(' ').next().unwrap_or_default();
-        if !UEVENT_ACTIONS.contains(&action) {
-            return Err(Errno::INVAL);
-        }
+        let action = Action::parse(text.split(' ').next().unwrap_or_default()).ok_or(Errno::INVAL)?;
+        let dir = self.tree.node(file)?.parent;
+        events::announce(self, action, dir);
         self.generation += 1;
         Ok(())
     }

@@ -34,6 +34,7 @@ mod default;
 mod device;
 mod discover;
 mod door;
+mod events;
 mod general;
 mod h200;
 mod inject;
@@ -257,6 +258,10 @@ impl SimHost {
         let mut kernel = self.lock_kernel();
         let before = kernel.generation;
         let result = what(&mut kernel);
+        let told = std::mem::take(&mut kernel.outbox);
+        if !told.is_empty() {
+            events::deliver(&mut kernel.listeners, &told);
+        }
         if kernel.generation != before {
             self.shared.changed.notify_all();
         }

@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalogue::Catalogue;
+use super::events::announce;
 use super::kernel::{Kernel, Role};
 use super::tree::{Ino, Kind, Tree};
 use super::{SimEntry, nodes, text};
+use crate::sysfs::uevent::Action;
 use crate::sysfs::{Errno, IoResult};
 
 /// The file that makes a VF one.
@@ -100,6 +102,7 @@ pub(super) fn discover(kernel: &mut Kernel) {
     let known: BTreeSet<Ino> = kernel.vendor.pfs.keys().copied().collect();
     for (_, pf, vf) in found {
         add_vf(kernel, pf, vf);
+        announce(kernel, Action::Bind, vf);
     }
     for pf in &grown {
         name_what_is_set(kernel, *pf);

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a monitor knows of a host: every node as it was last told. So that one that is gone can still be described, and
+//! that nothing is told twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::driver::devices::{self, KnownParents};
+use crate::driver::spots::{self, LazyFacts};
+use crate::driver::{Host, catalogue};
+use crate::error::{Error, Result};
+use crate::layout::bus::{self, Place};
+use crate::layout::functions::current_file;
+use crate::layout::types::Depth;
+use crate::layout::{self, Layout};
+use crate::model::name::device_name;
+use crate::model::{Device, Function, LayoutKind, Parent};
+use crate::sysfs::{Dir, basename, dirname, is_exhausted, resolve};
+
+/// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
+/// device had when the last user is gone, which may be after the kernel's event, and says nothing then.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(250)];
+
+/// A device that was told.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) device: Device,
+    /// See [`Layout::mark`].
+    pub(super) mark: Option<u64>,
+}
+
+/// A device of which the kernel has spoken, and that is not ready yet.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) since: Instant,
+    /// Its driver has it: the kernel is done, but for links that it makes without a word.
+    pub(super) bound: bool,
+    /// It went before we saw it.
+    pub(super) gone: bool,
+    pub(super) next: Instant,
+    pub(super) pause: Duration,
+}
+
+impl Coming {
+    pub(super) fn new(now: Instant) -> Self {
+        Coming { since: now, bound: false, gone: false, next: now, pause: Duration::from_millis(1) }
+    }
+}
+
+/// A parent that was told.
+#[derive(Debug)]
+pub(super) struct KnownParent {
+    pub(super) place: Place,
+    pub(super) parent: Parent,
+    /// Something has happened on it.
+    pub(super) dirty: bool,
+    pub(super) looks: VecDeque<Instant>,
+}
+
+/// A VF that is a device while it has a type.
+#[derive(Debug, Clone)]
+pub(super) struct Vf {
+    pub(super) parent: String,
+    pub(super) function: Function,
+}
+
+/// Everything by its path in sysfs.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) parents: HashMap<String, KnownParent>,
+    pub(super) devices: HashMap<String, Known>,
+    pub(super) coming: HashMap<String, Coming>,
+    pub(super) vfs: HashMap<String, Vf>,
+}
+
+/// What is to be seen of a device now.
+pub(super) enum Look {
+    Gone,
+    /// It is there, but not all that belongs to it.
+    NotReady(Box<Known>),
+    Ready(Box<Known>),
+}
+
+impl Memory {
+    /// The whole host, as a list has it.
+    pub(super) fn read(host: &Host) -> Result<Memory> {
+        let mut memory = Memory::default();
+        let mut known = KnownParents::new(&*host.sysfs);
+        for place in bus::places(&*host.sysfs)? {
+            if let Some(parent) = read_parent(host, &place)? {
+                known.add(&parent);
+                memory.add_parent(host, place, parent);
+            }
+        }
+        let facts = LazyFacts::new(host);
+        for spot in spots::all(host, &known, &facts)? {
+            if let Some(device) = devices::read(&spot, facts.all().get(&spot.uuid), &mut known)? {
+                let layout = layout::of_kind(device.layout);
+                let mark = layout.mark(&*spot.dir, &spot.entry).ok();
+                if !is_ready(layout, &device) {
+                    memory.coming.insert(spot.syspath.clone(), Coming::new(Instant::now()));
+                }
+                memory.devices.insert(spot.syspath.clone(), Known { device, mark });
+            }
+        }
+        Ok(memory)
+    }
+
+    /// With its VFs. Gives back those that are new.
+    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Vec<String> {
+        let path = place.syspath.clone();
+        let now = vfs_of(host, &parent);
+        let new: Vec<String> = now.iter().map(|(vf, _)| vf).filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
+        self.vfs.retain(|_, vf| vf.parent != path);
+        self.vfs.extend(now);
+        let looks = VecDeque::new();
+        self.parents.insert(path, KnownParent { place, parent, dirty: false, looks });
+        new
+    }
+
+    /// Something has happened on the parent of this device: its numbers may change now, or a little later.
+    pub(super) fn touch_parent_of(&mut self, device: &str) {
+        let parent = self.vfs.get(device).map_or_else(|| dirname(device).to_owned(), |vf| vf.parent.clone());
+        if let Some(known) = self.parents.get_mut(&parent) {
+            known.dirty = true;
+            let now = Instant::now();
+            known.looks = LOOKS.iter().map(|pause| now + *pause).collect();
+        }
+    }
+
+    /// The last of what happened before memory was read may show later.
+    pub(super) fn touch_all_parents(&mut self) {
+        let at = Instant::now() + LOOKS[LOOKS.len() - 1];
+        self.parents.values_mut().for_each(|known| known.looks.push_back(at));
+    }
+
+    /// When something is to be looked at again though nothing happens.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let coming = self.coming.values().filter(|coming| !coming.gone).map(|coming| coming.next);
+        let parents = self.parents.values().filter_map(|known| known.looks.front().copied());
+        coming.chain(parents).min()
+    }
+
+    /// Looks at a device.
+    pub(super) fn look(&self, host: &Host, path: &str) -> Result<Look> {
+        match self.vfs.get(path) {
+            Some(vf) => self.look_at_function(host, vf),
+            None => self.look_on_bus(host, path),
+        }
+    }
+
+    fn look_on_bus(&self, host: &Host, path: &str) -> Result<Look> {
+        let Ok(uuid) = basename(path).parse::<Uuid>() else { return Ok(Look::Gone) };
+        let Some(bus) = spots::open_devices(host)? else { return Ok(Look::Gone) };
+        let found = spots::on_bus(&bus, &uuid).filter(|spot| spot.syspath == path);
+        let Some(spot) = found else { return Ok(Look::Gone) };
+        let mark = spots::bus_mark(&*bus, &uuid);
+        let mut known = self.known_parent(host, &spot.parent);
+        Ok(match devices::at(host, &spot, &mut known)? {
+            Some(device) => seen(device, mark),
+            None => Look::Gone,
+        })
+    }
+
+    fn look_at_function(&self, host: &Host, vf: &Vf) -> Result<Look> {
+        let Ok(dir) = host.sysfs.open(&vf.parent) else { return Ok(Look::Gone) };
+        let dir: Rc<dyn Dir> = Rc::from(dir);
+        let layout = layout::of_kind(LayoutKind::VendorVfio);
+        let type_id = layout.type_of(&*dir, &vf.function.entry);
+        let facts = LazyFacts::new(host);
+        let function = Function { type_id, ..vf.function.clone() };
+        let Some(spot) = spots::of_function(&dir, &function, &facts) else { return Ok(Look::Gone) };
+        let mark = layout.mark(&*dir, &spot.entry).ok();
+        let mut known = self.known_parent(host, &spot.parent);
+        Ok(match devices::read(&spot, facts.all().get(&spot.uuid), &mut known)? {
+            Some(device) => seen(device, mark),
+            None => Look::Gone,
+        })
+    }
+
+    /// So that the parent of a device need not be read once more.
+    fn known_parent<'a>(&self, host: &'a Host, path: &str) -> KnownParents<'a> {
+        let mut known = KnownParents::new(&*host.sysfs);
+        if let Some(parent) = self.parents.get(path) {
+            known.add(&parent.parent);
+        }
+        known
+    }
+
+    /// A device that came and went before anyone looked: what its path tells. `None` when its parent is not known either.
+    pub(super) fn vanished(&self, path: &str) -> Option<Device> {
+        let uuid: Uuid = basename(path).parse().ok()?;
+        let parent = &self.parents.get(dirname(path))?.parent;
+        Some(Device {
+            name: device_name(&uuid, &parent.sysname),
+            uuid,
+            parent: parent.name.clone(),
+            parent_sysname: parent.sysname.clone(),
+            syspath: path.to_owned(),
+            layout: parent.layout,
+            type_id: None,
+            device_api: None,
+            iommu_group: None,
+            numa_node: parent.numa_node,
+            physical_function: parent.physical_function.clone(),
+            driver: None,
+            group: None,
+            params: None,
+            owner: None,
+            attributes: Vec::new(),
+            active: false,
+        })
+    }
+}
+
+fn seen(device: Device, mark: Option<u64>) -> Look {
+    let ready = is_ready(layout::of_kind(device.layout), &device);
+    let known = Box::new(Known { device, mark });
+    if ready { Look::Ready(known) } else { Look::NotReady(known) }
+}
+
+/// What the layout always has is there.
+fn is_ready(layout: &dyn Layout, device: &Device) -> bool {
+    let typed = device.type_id.is_some() || layout.kind() == LayoutKind::Rfc;
+    typed && (device.iommu_group.is_some() || !layout.has_iommu_group())
+}
+
+/// The VFs of a parent by their paths.
+fn vfs_of(host: &Host, parent: &Parent) -> Vec<(String, Vf)> {
+    if parent.functions.is_empty() {
+        return Vec::new();
+    }
+    let Ok(dir) = host.sysfs.open(&parent.syspath) else { return Vec::new() };
+    let path = |function: &Function| resolve(dir.path(), &dir.link(&function.entry).ok()?);
+    let vf = |function: &Function| Vf { parent: parent.syspath.clone(), function: function.clone() };
+    parent.functions.iter().filter_map(|function| Some((path(function)?, vf(function)))).collect()
+}
+
+/// The file to follow for a VF.
+pub(super) fn followed(vf: &str) -> String {
+    current_file(vf)
+}
+
+/// The VF that a followed file belongs to.
+pub(super) fn vf_of(file: &str) -> &str {
+    dirname(dirname(file))
+}
+
+/// `None` for one that cannot be read: it is gone, or left out of a list as well.
+pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Option<Parent>> {
+    match bus::read_parent_to(&*host.sysfs, place, Some(Depth::Alike)) {
+        Ok(mut parent) => {
+            catalogue::complete(host, &mut parent);
+            Ok(Some(parent))
+        }
+        Err(errno) if is_exhausted(errno) => Err(Error::io("read", &place.syspath, errno)),
+        Err(errno) => {
+            log::info!("{}: left out, cannot be read: {errno}", place.syspath);
+            Ok(None)
+        }
+    }
+}

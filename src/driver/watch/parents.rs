@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! How parents come, change and go.
+
+use std::time::Instant;
+
+use super::memory::read_parent;
+use super::{EventKind, Monitor};
+use crate::driver::{Host, Node};
+use crate::error::{Error, Result};
+use crate::layout::bus::{self, Place};
+use crate::layout::types::read_counts;
+use crate::model::Parent;
+use crate::sysfs::is_exhausted;
+use crate::sysfs::uevent::{Action, Uevent};
+
+impl Monitor {
+    /// The kernel speaks of a device that is none of ours; but it may be a parent, or a VF of one.
+    pub(super) fn other_event(&mut self, event: &Uevent) -> Result<()> {
+        let path = event.syspath.as_str();
+        let is_gone = event.action == Action::Remove;
+        if self.memory.parents.contains_key(path) {
+            let said = event.action == Action::Change && event.registered.is_none();
+            return if is_gone { self.parent_gone(path) } else { self.check_parent(path, said) };
+        }
+        if let Some(vf) = self.memory.vfs.get(path) {
+            let parent = vf.parent.clone();
+            if matches!(event.action, Action::Remove | Action::Unbind) {
+                self.memory.vfs.remove(path);
+                self.function_gone(path);
+            }
+            return self.check_parent(&parent, false);
+        }
+        if is_gone || event.action == Action::Unbind || event.registered == Some(false) {
+            return Ok(());
+        }
+        let sysfs = &*self.conn.host.sysfs;
+        let found = bus::parent_of(sysfs, path, &event.subsystem).map_err(|e| Error::io("look at", path, e))?;
+        match found {
+            Some(place) if self.memory.parents.contains_key(&place.syspath) => self.check_parent(&place.syspath, false),
+            Some(place) => self.parent_came(place),
+            None => Ok(()),
+        }
+    }
+
+    fn parent_came(&mut self, place: Place) -> Result<()> {
+        let Some(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
+        self.parent_told(EventKind::Created, parent.clone());
+        let vfs = self.memory.add_parent(&self.conn.host, place, parent);
+        self.new_functions(&vfs)
+    }
+
+    /// They may be devices already.
+    fn new_functions(&mut self, vfs: &[String]) -> Result<()> {
+        self.follow(vfs);
+        vfs.iter().try_for_each(|vf| self.look_at_function(vf))
+    }
+
+    fn parent_told(&mut self, kind: EventKind, parent: Parent) {
+        let node = Node::listed_parent(self.conn.clone(), parent);
+        self.tell(kind, Some(node));
+    }
+
+    fn parent_gone(&mut self, path: &str) -> Result<()> {
+        let Some(known) = self.memory.parents.remove(path) else { return Ok(()) };
+        let vfs = self.memory.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf.clone());
+        for vf in vfs.collect::<Vec<_>>() {
+            self.memory.vfs.remove(&vf);
+            self.function_gone(&vf);
+        }
+        self.parent_told(EventKind::Deleted, known.parent);
+        Ok(())
+    }
+
+    /// Reads a parent anew.
+    fn check_parent(&mut self, path: &str, tell_anyway: bool) -> Result<()> {
+        let Some(known) = self.memory.parents.get(path) else { return Ok(()) };
+        let sysfs = &*self.conn.host.sysfs;
+        let found = bus::parent_of(sysfs, path, &known.place.subsystem).map_err(|e| Error::io("look at", path, e))?;
+        let Some(place) = found else { return self.parent_gone(path) };
+        let Some(parent) = read_parent(&self.conn.host, &place)? else { return self.parent_gone(path) };
+        if tell_anyway || parent != known.parent {
+            self.parent_told(EventKind::Updated, parent.clone());
+        }
+        let vfs = self.memory.add_parent(&self.conn.host, place, parent);
+        let had: Vec<String> = self.memory.devices.keys().cloned().collect();
+        let lost = had.iter().filter(|device| self.is_lost_function(path, device)).cloned().collect::<Vec<_>>();
+        lost.iter().for_each(|vf| self.function_gone(vf));
+        self.new_functions(&vfs)
+    }
+
+    /// This device was a VF of the parent, which has no such VF any more.
+    fn is_lost_function(&self, parent: &str, device: &str) -> bool {
+        let Some(parent) = self.memory.parents.get(parent) else { return false };
+        let Some(known) = self.memory.devices.get(device) else { return false };
+        let is_function = crate::layout::of_kind(known.device.layout).is_function();
+        is_function && known.device.parent == parent.parent.name && !self.memory.vfs.contains_key(device)
+    }
+
+    /// Those on which something has happened, and those whose time has come.
+    pub(super) fn look_at_parents(&mut self, now: Instant) -> Result<()> {
+        let mut due = Vec::new();
+        for (path, known) in &mut self.memory.parents {
+            while known.looks.front().is_some_and(|at| *at <= now) {
+                known.looks.pop_front();
+                known.dirty = true;
+            }
+            if std::mem::take(&mut known.dirty) {
+                due.push(path.clone());
+            }
+        }
+        // In an order that does not change from run to run.
+        due.sort_unstable();
+        due.iter().try_for_each(|path| self.count(path))
+    }
+
+    /// Reads the numbers of available instances anew.
+    fn count(&mut self, path: &str) -> Result<()> {
+        let Some(known) = self.memory.parents.get_mut(path) else { return Ok(()) };
+        let before = known.parent.clone();
+        if !read_numbers(&self.conn.host, &known.place, &mut known.parent)? {
+            // The kernel will say that it is gone.
+            known.parent = before;
+            return Ok(());
+        }
+        if known.parent.types != before.types {
+            let parent = known.parent.clone();
+            self.parent_told(EventKind::Updated, parent);
+        }
+        Ok(())
+    }
+}
+
+/// False when they are not there any more.
+fn read_numbers(host: &Host, place: &Place, parent: &mut Parent) -> Result<bool> {
+    let known = match parent.functions.is_empty() {
+        true => match host.sysfs.open(&place.syspath) {
+            Ok(dir) => read_counts(&*dir, parent.layout, &mut parent.types),
+            Err(errno) => Err(errno),
+        },
+        // Which types there are is a question of what is left as well.
+        false => {
+            let Some(now) = read_parent(host, place)? else { return Ok(false) };
+            *parent = now;
+            return Ok(true);
+        }
+    };
+    match known {
+        Ok(()) => Ok(true),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("read", &place.syspath, errno)),
+        Err(_) => Ok(false),
+    }
+}

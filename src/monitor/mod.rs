@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Everything that can change on a host, behind one descriptor: the kernel's events and the definitions on disk.
+//!
+//! No thread: whoever wants to know polls [`Source::fd`] and calls [`Source::fetch`]. What a change means for the nodes of
+//! the host is the business of the room above.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::error::{Error, Result};
+use crate::sysfs::uevent::{Events, Signal, Uevent};
+use crate::sysfs::{Errno, IoResult, Sysfs};
+
+mod folders;
+
+pub use folders::Folders;
+
+const KERNEL: u64 = 0;
+const DEFINITIONS: u64 = 1;
+const TIMER: u64 = 2;
+
+/// What may have changed. Definitions are told by where they are, and are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The kernel says so.
+    Kernel(Uevent),
+    /// Somebody wrote to a file that is followed.
+    Written(String),
+    /// A file in the folder of a parent's definitions.
+    Definition {
+        /// The folder's name.
+        parent: String,
+        /// The file's.
+        file: String,
+    },
+    /// Any file in the folder of a parent's definitions, or the folder itself.
+    DefinitionsOf(String),
+    /// Any definition.
+    Definitions,
+    /// More has happened than was told: some of it was lost.
+    Lost,
+}
+
+/// Where definitions are told about.
+pub trait Definitions: Send + std::fmt::Debug {
+    /// Readable when something has come.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// The next change, without waiting.
+    fn next(&mut self) -> IoResult<Option<Change>>;
+}
+
+/// All sources of one host.
+#[derive(Debug)]
+pub struct Source {
+    poll: OwnedFd,
+    kernel: Box<dyn Events>,
+    definitions: Option<Box<dyn Definitions>>,
+    timer: OwnedFd,
+    alarm: Alarm,
+    /// Those that had something when they were last asked, by their numbers.
+    ready: Vec<u64>,
+}
+
+/// How the timer is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    Off,
+    At(Instant),
+    /// It is to be heard until it is set anew.
+    Now,
+}
+
+impl Source {
+    /// Starts to listen. From here on nothing is missed.
+    pub fn new(sysfs: &dyn Sysfs, definitions: Option<Box<dyn Definitions>>) -> Result<Source> {
+        let failed = |what: &'static str| move |errno| Error::io("listen to", what, errno);
+        let kernel = sysfs.events().map_err(failed("the kernel's uevents"))?;
+        let make = || {
+            let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+            let add = |fd: BorrowedFd<'_>, number| {
+                epoll::add(&poll, fd, epoll::EventData::new_u64(number), epoll::EventFlags::IN)
+            };
+            add(kernel.fd(), KERNEL)?;
+            add(timer.as_fd(), TIMER)?;
+            if let Some(definitions) = &definitions {
+                add(definitions.fd(), DEFINITIONS)?;
+            }
+            Ok((poll, timer))
+        };
+        let (poll, timer) = make().map_err(failed("several sources at once"))?;
+        Ok(Source { poll, kernel, definitions, timer, alarm: Alarm::Off, ready: Vec::new() })
+    }
+
+    /// Readable when [`Source::fetch`] may have something, or the alarm goes.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.poll.as_fd()
+    }
+
+    /// The next change, without waiting. `None` as well when the alarm went.
+    pub fn fetch(&mut self) -> Result<Option<Change>> {
+        let failed = |errno| Error::io("receive", "events", errno);
+        loop {
+            let Some(number) = self.ready.last() else {
+                if !self.ask().map_err(failed)? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let change = match *number {
+                KERNEL => self.kernel.next().map_err(failed)?.map(Change::from),
+                DEFINITIONS => match &mut self.definitions {
+                    Some(definitions) => definitions.next().map_err(failed)?,
+                    None => None,
+                },
+                _ => None,
+            };
+            if change.is_some() {
+                return Ok(change);
+            }
+            self.ready.pop();
+        }
+    }
+
+    /// False when no source has anything.
+    fn ask(&mut self) -> IoResult<bool> {
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 3];
+        let count = match epoll::wait(&self.poll, &mut events, Some(&Timespec::default())) {
+            Err(Errno::INTR) => 0,
+            result => result?,
+        };
+        // Definitions first, the kernel last: it is taken from the end.
+        let numbers = events[..count].iter().map(|event| event.data.u64());
+        self.ready = numbers.filter(|number| *number != TIMER).collect();
+        self.ready.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(!self.ready.is_empty())
+    }
+
+    /// Fetches and forgets everything that waits now.
+    pub fn discard(&mut self) -> Result<()> {
+        while self.fetch()?.is_some() {}
+        Ok(())
+    }
+
+    /// The descriptor becomes readable at this time, whatever happens; `None`: only when something happens.
+    pub fn wake_at(&mut self, at: Option<Instant>) {
+        self.set(at.map_or(Alarm::Off, Alarm::At));
+    }
+
+    /// The descriptor is readable from now on, until [`Source::wake_at`].
+    pub fn wake_now(&mut self) {
+        self.set(Alarm::Now);
+    }
+
+    fn set(&mut self, alarm: Alarm) {
+        if self.alarm == alarm && !matches!(alarm, Alarm::At(at) if at <= Instant::now()) {
+            return;
+        }
+        const SOON: Duration = Duration::from_nanos(1);
+        let wait = match alarm {
+            // Nothing: the timer is stopped, and what it had to say is forgotten.
+            Alarm::Off => Duration::ZERO,
+            Alarm::At(at) => at.saturating_duration_since(Instant::now()).max(SOON),
+            Alarm::Now => SOON,
+        };
+        let value =
+            Itimerspec { it_interval: Timespec::default(), it_value: Timespec::try_from(wait).unwrap_or_default() };
+        match timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value) {
+            Ok(_) => self.alarm = alarm,
+            Err(errno) => log::warn!("the timer of a monitor cannot be set: {errno}"),
+        }
+    }
+
+    /// See [`Events::follow`].
+    pub fn follow(&mut self, path: &str) -> IoResult<()> {
+        self.kernel.follow(path)
+    }
+
+    /// See [`Events::newest`].
+    pub fn newest(&self) -> u64 {
+        self.kernel.newest()
+    }
+
+    /// See [`Events::set_buffer_size`].
+    pub fn set_buffer_size(&mut self, bytes: usize) -> Result<()> {
+        self.kernel.set_buffer_size(bytes).map_err(|errno| Error::io("set the size of", "the buffer for events", errno))
+    }
+}
+
+impl From<Signal> for Change {
+    fn from(signal: Signal) -> Change {
+        match signal {
+            Signal::Event(event) => Change::Kernel(event),
+            Signal::Written { path } => Change::Written(path),
+            Signal::Lost => Change::Lost,
+        }
+    }
+}

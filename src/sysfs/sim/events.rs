@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The simulated kernel tells what happens, as the real one does: to everybody who listens, each with room for so much.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::SimHost;
+use super::kernel::Kernel;
+use super::tree::Ino;
+use crate::sysfs::uevent::{Action, Events, Signal, Uevent};
+use crate::sysfs::{IoResult, basename};
+
+/// As much as the real door asks for.
+const ROOM: usize = 16 * 1024 * 1024;
+
+/// What an event takes in the real kernel besides its path, roughly.
+const OVERHEAD: usize = 700;
+
+/// One who listens.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// Counts above zero while something waits.
+    ready: OwnedFd,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Signal>,
+    bytes: usize,
+    room: usize,
+    /// As in the real kernel: once the room was not enough, nothing comes until everything was fetched.
+    full: bool,
+    followed: BTreeSet<String>,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, signal: &Signal) {
+        let mut state = self.lock();
+        if matches!(signal, Signal::Written { path } if !state.followed.contains(path)) || state.full {
+            return;
+        }
+        let size = size(signal);
+        if state.bytes + size > state.room {
+            state.full = true;
+            state.waiting.push_front(Signal::Lost);
+        } else {
+            state.bytes += size;
+            state.waiting.push_back(signal.clone());
+        }
+        if state.waiting.len() == 1 {
+            // It can hold more than this ever adds.
+            let _ = rustix::io::write(&self.ready, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn pop(&self) -> Option<Signal> {
+        let mut state = self.lock();
+        let signal = state.waiting.pop_front()?;
+        state.bytes -= size(&signal).min(state.bytes);
+        if state.waiting.is_empty() {
+            state.full = false;
+            let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
+        }
+        Some(signal)
+    }
+}
+
+fn size(signal: &Signal) -> usize {
+    match signal {
+        Signal::Event(event) => OVERHEAD + 2 * event.syspath.len(),
+        Signal::Written { path } => path.len(),
+        Signal::Lost => 0,
+    }
+}
+
+/// Those who listen; the ones that are gone are forgotten on the way.
+pub(super) fn deliver(listeners: &mut Vec<Weak<Queue>>, signals: &[Signal]) {
+    listeners.retain(|listener| {
+        let Some(queue) = listener.upgrade() else { return false };
+        signals.iter().for_each(|signal| queue.push(signal));
+        true
+    });
+}
+
+#[derive(Debug)]
+pub(super) struct SimEvents {
+    host: SimHost,
+    queue: Arc<Queue>,
+}
+
+impl SimEvents {
+    pub(super) fn new(host: &SimHost) -> IoResult<Self> {
+        let ready = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (waiting, followed) = (VecDeque::new(), BTreeSet::new());
+        let state = Mutex::new(State { waiting, bytes: 0, room: ROOM, full: false, followed });
+        let queue = Arc::new(Queue { ready, state });
+        host.with(|kernel| kernel.listeners.push(Arc::downgrade(&queue)));
+        Ok(SimEvents { host: host.clone(), queue })
+    }
+}
+
+impl Events for SimEvents {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.queue.ready.as_fd()
+    }
+
+    fn next(&mut self) -> IoResult<Option<Signal>> {
+        Ok(self.queue.pop())
+    }
+
+    fn follow(&mut self, path: &str) -> IoResult<()> {
+        self.host.with(|kernel| kernel.tree.find(path))?;
+        self.queue.lock().followed.insert(path.to_owned());
+        Ok(())
+    }
+
+    fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()> {
+        self.queue.lock().room = bytes;
+        Ok(())
+    }
+
+    fn newest(&self) -> u64 {
+        self.host.with(|kernel| kernel.number)
+    }
+}
+
+/// Says what happened to the device with this folder.
+pub(super) fn announce(kernel: &mut Kernel, action: Action, dir: Ino) {
+    let Ok(link) = kernel.link(dir, "subsystem") else { return };
+    let path = kernel.tree.path(dir);
+    send(kernel, action, path, basename(&link), None);
+}
+
+/// The device with this folder has become a parent, or is one no longer.
+pub(super) fn announce_parent(kernel: &mut Kernel, dir: Ino, registered: bool) {
+    let Ok(link) = kernel.link(dir, "subsystem") else { return };
+    let path = kernel.tree.path(dir);
+    send(kernel, Action::Change, path, basename(&link), Some(registered));
+}
+
+/// About what has no folder of its own here.
+pub(super) fn send(kernel: &mut Kernel, action: Action, syspath: String, subsystem: &str, registered: Option<bool>) {
+    kernel.number += 1;
+    let (subsystem, number) = (subsystem.to_owned(), kernel.number);
+    kernel.outbox.push(Signal::Event(Uevent { action, syspath, subsystem, number, registered }));
+}
+
+/// Somebody has written to this file.
+pub(super) fn written(kernel: &mut Kernel, file: Ino) {
+    let path = kernel.tree.path(file);
+    kernel.outbox.push(Signal::Written { path });
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What the kernel tells when a device comes, changes or goes: its text, and where to read it from.
+
+use std::fmt::Debug;
+
+use rustix::fd::BorrowedFd;
+
+use super::{IoResult, is_relative};
+
+/// No event of the kernel is larger: its buffer for the variables has 2 KiB, and the path stands before them once more.
+pub const EVENT_MAX: usize = 8 * 1024;
+
+/// What happened to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is there, but not yet all that belongs to it.
+    Add,
+    /// It is gone.
+    Remove,
+    /// Its driver says that something about it has changed.
+    Change,
+    /// It has another path now.
+    Move,
+    /// It was taken into service.
+    Online,
+    /// It was taken out of service.
+    Offline,
+    /// A driver has it now.
+    Bind,
+    /// Its driver has let go of it.
+    Unbind,
+}
+
+impl Action {
+    /// The kernel's word for it.
+    pub(super) fn parse(text: &str) -> Option<Action> {
+        Some(match text {
+            "add" => Action::Add,
+            "remove" => Action::Remove,
+            "change" => Action::Change,
+            "move" => Action::Move,
+            "online" => Action::Online,
+            "offline" => Action::Offline,
+            "bind" => Action::Bind,
+            "unbind" => Action::Unbind,
+            _ => return None,
+        })
+    }
+}
+
+/// One event of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uevent {
+    /// What happened.
+    pub action: Action,
+    /// To which device: its path, `/sys/devices/...`.
+    pub syspath: String,
+    /// The bus or class of the device.
+    pub subsystem: String,
+    /// Events are numbered by the kernel, one after another.
+    pub number: u64,
+    /// `MDEV_STATE`: the device has become a parent (true), or is one no longer (false).
+    pub registered: Option<bool>,
+}
+
+impl Uevent {
+    /// Reads the kernel's form: `action@path`, then variables, each with a NUL behind it. `None` for anything else.
+    pub fn parse(message: &[u8]) -> Option<Uevent> {
+        let mut parts = message.split(|byte| *byte == 0).map(std::str::from_utf8);
+        let (action, devpath) = parts.next()?.ok()?.split_once('@')?;
+        devpath.strip_prefix('/').filter(|path| is_relative(path))?;
+        let mut event = Uevent {
+            action: Action::parse(action)?,
+            syspath: format!("/sys{devpath}"),
+            subsystem: String::new(),
+            number: 0,
+            registered: None,
+        };
+        // A value that is not UTF-8 is none of those that are looked for.
+        for (key, value) in parts.flatten().filter_map(|variable| variable.split_once('=')) {
+            match key {
+                "SUBSYSTEM" => value.clone_into(&mut event.subsystem),
+                "SEQNUM" => event.number = value.parse().unwrap_or(0),
+                "MDEV_STATE" => event.registered = Some(value == "registered"),
+                _ => {}
+            }
+        }
+        Some(event)
+    }
+}
+
+/// What comes from a source of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// An event.
+    Event(Uevent),
+    /// Somebody wrote to a file that is followed: see [`Events::follow`].
+    Written {
+        /// As it was given.
+        path: String,
+    },
+    /// Events were lost here, since they were not fetched in time. What was sent since the loss may be lost as well, until
+    /// everything that waits is fetched.
+    Lost,
+}
+
+/// The kernel's events since the source was opened, in the kernel's order.
+pub trait Events: Send + Debug {
+    /// Readable when something has come.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// The next one, without waiting.
+    fn next(&mut self) -> IoResult<Option<Signal>>;
+
+    /// From now on tells when somebody on this host has written to the file at `path`, whether the write went well or not.
+    /// For what the kernel sends no event about. Again does no harm, and a file that goes is not followed any more.
+    fn follow(&mut self, path: &str) -> IoResult<()>;
+
+    /// How many bytes of events may wait here. The kernel has bounds of its own.
+    fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()>;
+
+    /// The number of the newest event of this host, whether it was sent here or not; 0 where that cannot be told.
+    fn newest(&self) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIND: &[u8] =
+        b"bind@/devices/virtual/mtty/mtty/83b8f4f2\0ACTION=bind\0DEVPATH=/devices/virtual/mtty/mtty/83b8f4f2\0\
+        SUBSYSTEM=mdev\0DRIVER=vfio_mtty\0SEQNUM=4711\0";
+
+    #[test]
+    fn the_kernels_own_form() {
+        let event = Uevent::parse(BIND).unwrap();
+        assert_eq!((event.action, event.number, event.registered), (Action::Bind, 4711, None));
+        assert_eq!(
+            (event.syspath.as_str(), event.subsystem.as_str()),
+            ("/sys/devices/virtual/mtty/mtty/83b8f4f2", "mdev")
+        );
+        let change = b"change@/devices/x\0SUBSYSTEM=x\0MDEV_STATE=unregistered\0SEQNUM=x\0";
+        let event = Uevent::parse(change).unwrap();
+        assert_eq!((event.action, event.number, event.registered), (Action::Change, 0, Some(false)));
+    }
+
+    #[test]
+    fn nothing_else() {
+        let bad: [&[u8]; 8] = [
+            b"",
+            b"\0",
+            b"libudev\0\xfe\xed\xca\xfe",
+            b"add",
+            b"explode@/devices/x\0",
+            b"add@devices/x\0",
+            b"add@/devices/../../etc\0",
+            b"add@/devices/\xff\0",
+        ];
+        for message in bad {
+            assert_eq!(Uevent::parse(message), None, "{message:?}");
+        }
+        // Cut anywhere it is an event with less in it, or none.
+        for end in 0..BIND.len() {
+            let _ = Uevent::parse(&BIND[..end]);
+        }
+    }
+}

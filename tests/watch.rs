@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a program that polls is told, on simulated hosts: in order, without loss, and right again after a loss.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor};
+use mdev::store::Runtime;
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use EventKind::{Created, Deleted, Overrun, Updated};
+
+#[allow(dead_code)]
+#[path = "support/hosts.rs"]
+mod hosts;
+#[allow(dead_code)]
+#[path = "support/vfs.rs"]
+mod vfs;
+
+/// Parent and type of the built-in host that are used here.
+const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
+
+/// Long enough for a machine that does something else, and never waited for when all is well.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn host() -> (SimHost, Conn) {
+    let host = default_host();
+    let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
+    (host, conn)
+}
+
+/// Waits until the descriptor is readable; false at the limit.
+fn readable(monitor: &Monitor, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).unwrap();
+    poll(&mut [PollFd::from_borrowed_fd(monitor.fd().as_fd(), PollFlags::IN)], Some(&limit)).unwrap() > 0
+}
+
+/// The next event, by polling alone.
+fn next(monitor: &mut Monitor) -> Event {
+    let end = Instant::now() + LIMIT;
+    while readable(monitor, end.saturating_duration_since(Instant::now())) {
+        if let Some(event) = monitor.receive().unwrap() {
+            return event;
+        }
+    }
+    panic!("no event came");
+}
+
+/// What an event says, in short.
+fn short(event: &Event) -> (EventKind, String) {
+    (event.kind, event.node.as_ref().map_or(String::new(), |node| node.name().to_owned()))
+}
+
+/// The next event that is not about numbers of instances.
+fn next_change(monitor: &mut Monitor) -> (EventKind, String) {
+    loop {
+        let event = next(monitor);
+        if event.kind != Updated || event.node.as_ref().is_some_and(|node| !node.is_parent()) {
+            return short(&event);
+        }
+    }
+}
+
+fn xml(parent: &str, kind: &str, rest: &str) -> String {
+    format!("<device><parent>{parent}</parent><capability type='mdev'><type id='{kind}'/>{rest}</capability></device>")
+}
+
+/// What is known of the host must be what a list says.
+fn assert_quiet_and_right(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) {
+    while let Some(event) = monitor.receive().unwrap() {
+        apply(&event, told);
+    }
+    let mut listed: Vec<String> =
+        conn.list(ListFlags::empty()).unwrap().iter().map(|node| node.name().to_owned()).collect();
+    listed.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(*told, listed);
+}
+
+fn apply(event: &Event, told: &mut Vec<String>) {
+    let name = || event.node.as_ref().unwrap().name().to_owned();
+    match event.kind {
+        Created => told.push(name()),
+        Deleted => {
+            let at = told.iter().position(|known| *known == name()).expect("what is deleted was created");
+            told.swap_remove(at);
+        }
+        _ => {}
+    }
+}
+
+fn all(conn: &Conn) -> Vec<String> {
+    conn.list(ListFlags::empty()).unwrap().iter().map(|node| node.name().to_owned()).collect()
+}
+
+#[test]
+fn a_device_comes_and_goes_with_all_that_is_known_of_it() {
+    let (_host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    assert!(!readable(&monitor, Duration::ZERO));
+    assert!(monitor.receive().unwrap().is_none());
+    let request = xml("pci_0000_86_00_0", "11", "<group>1</group>");
+    let request = request.replace("<device>", "<device><name>my-vgpu</name>");
+    let made = conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Created, "my-vgpu".to_owned()));
+    let node = event.node.unwrap();
+    assert_eq!((node.type_id().unwrap(), node.group().unwrap(), node.is_active()), ("11", 1, true));
+    assert_eq!((node.uuid().unwrap(), node.syspath()), (made.uuid().unwrap(), made.syspath()));
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Updated, "pci_0000_86_00_0".to_owned()));
+    let left = |event: Event| event.node.unwrap().find_type("11").unwrap().clone();
+    let (now, then) = (left(event), conn.lookup_by_name("pci_0000_86_00_0").unwrap().find_type("11").unwrap().clone());
+    assert_eq!(
+        (now.available_instances, now.attribute("max_instances")),
+        (then.available_instances, then.attribute("max_instances"))
+    );
+    made.destroy(DestroyFlags::empty()).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Deleted, "my-vgpu".to_owned()));
+    let node = event.node.unwrap();
+    assert_eq!((node.type_id().unwrap(), node.group().unwrap(), node.is_active()), ("11", 1, false));
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Updated, "pci_0000_86_00_0".to_owned()));
+    assert_eq!(left(event).available_instances, then.available_instances.map(|n| n + 1));
+    assert!(monitor.receive().unwrap().is_none());
+}
+
+#[test]
+fn what_comes_and_goes_faster_than_it_is_read_is_told_in_order() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    let create = format!("{RFC}/mdev_supported_types/11/create");
+    let destroy = format!("{RFC}/mdev_destroy");
+    let mut expected = Vec::new();
+    for n in 0..500 {
+        let uuid = format!("00000000-0000-4000-8000-{n:012x}");
+        host.echo(&create, &uuid).unwrap();
+        host.echo(&destroy, &uuid).unwrap();
+        let name = format!("mdev_{}_0000_86_00_0", uuid.replace('-', "_"));
+        expected.extend([(Created, name.clone()), (Deleted, name)]);
+    }
+    for wanted in expected {
+        assert_eq!(next_change(&mut monitor), wanted);
+    }
+}
+
+#[test]
+fn a_device_is_told_when_it_is_ready() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    let parent = conn.lookup_by_name("ap_matrix").unwrap();
+    let kind = parent.types().unwrap()[0].id.clone();
+    let create = format!("{}/mdev_supported_types/{kind}/create", parent.syspath());
+    host.hold_back_links(true);
+    host.echo(&create, "00000000-0000-4000-8000-000000000001").unwrap();
+    host.echo(&create, "00000000-0000-4000-8000-000000000002").unwrap();
+    // A create that fails half-way: it was never ready, so it never was.
+    host.unplug(&format!("{}/00000000-0000-4000-8000-000000000001", parent.syspath())).unwrap();
+    assert!(readable(&monitor, LIMIT));
+    while let Some(event) = monitor.receive().unwrap() {
+        assert!(event.node.unwrap().is_parent(), "nothing is ready yet");
+    }
+    host.hold_back_links(false);
+    let event = loop {
+        let event = next(&mut monitor);
+        if event.kind == Created {
+            break event;
+        }
+    };
+    let node = event.node.unwrap();
+    assert_eq!(node.uuid().unwrap(), "00000000-0000-4000-8000-000000000002");
+    assert!(node.iommu_group().is_ok());
+    assert_eq!(node.type_id().unwrap(), kind);
+}
+
+#[test]
+fn parents_come_and_go() {
+    let (host, conn) = host();
+    let mut told = all(&conn);
+    let mut monitor = conn.monitor().unwrap();
+    let entries: Vec<SimEntry> = host.entries().into_iter().filter(|e| e.path().starts_with(RFC)).collect();
+    let uuid = "00000000-0000-4000-8000-000000000003";
+    host.echo(&format!("{RFC}/mdev_supported_types/11/create"), uuid).unwrap();
+    host.unplug(RFC).unwrap();
+    let device = format!("mdev_{}_0000_86_00_0", uuid.replace('-', "_"));
+    // It came and went before anyone looked, and is told all the same.
+    assert_eq!(next_change(&mut monitor), (Created, device.clone()));
+    assert_eq!(next_change(&mut monitor), (Deleted, device.clone()));
+    assert_eq!(next_change(&mut monitor), (Deleted, "pci_0000_86_00_0".to_owned()));
+    assert_eq!(told.iter().filter(|name| name.ends_with("0000_86_00_0")).count(), 1);
+    told.retain(|name| name != "pci_0000_86_00_0");
+    let link = SimEntry::Link {
+        path: "/sys/bus/pci/devices/0000:86:00.0".to_owned(),
+        target: "../../../devices/pci0000:80/0000:80:02.0/0000:86:00.0".to_owned(),
+    };
+    host.plug(entries.into_iter().chain([link])).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Created, "pci_0000_86_00_0".to_owned()));
+    assert!(event.node.unwrap().find_type("11").is_ok());
+    told.push("pci_0000_86_00_0".to_owned());
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+}
+
+#[test]
+fn a_change_that_a_driver_speaks_of_is_an_update() {
+    let (host, conn) = host();
+    let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    let mut monitor = conn.monitor().unwrap();
+    host.echo(&format!("{}/uevent", made.syspath()), "change").unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Updated, made.name().to_owned()));
+    host.echo(&format!("{RFC}/uevent"), "change").unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Updated, "pci_0000_86_00_0".to_owned()));
+    // As udevadm trigger does for every device of the host: nothing is new.
+    host.echo(&format!("{}/uevent", made.syspath()), "add").unwrap();
+    host.echo(&format!("{RFC}/uevent"), "add").unwrap();
+    assert!(monitor.receive().unwrap().is_none());
+}
+
+#[test]
+fn after_a_loss_the_monitor_is_right_again() {
+    let (host, conn) = host();
+    let mut told = all(&conn);
+    let mut monitor = conn.monitor().unwrap();
+    monitor.set_buffer_size(4096).unwrap();
+    let kept = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    for _ in 0..100 {
+        let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+        made.destroy(DestroyFlags::empty()).unwrap();
+    }
+    let last = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(event.kind, Overrun);
+    assert!(event.node.is_none());
+    // The caller lists; from here on events and the list agree.
+    told.clear();
+    told.extend(all(&conn));
+    assert!(told.contains(&kept.name().to_owned()));
+    monitor.set_buffer_size(1 << 20).unwrap();
+    last.destroy(DestroyFlags::empty()).unwrap();
+    let late = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    assert_eq!(next_change(&mut monitor), (Deleted, last.name().to_owned()));
+    told.retain(|name| name != last.name());
+    assert_eq!(next_change(&mut monitor), (Created, late.name().to_owned()));
+    told.push(late.name().to_owned());
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    drop(host);
+}
+
+#[test]
+fn a_host_that_cannot_be_read_for_a_moment_is_a_loss() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    host.fail_next(Op::Open, "/sys/bus/mdev/devices", Errno::MFILE, 1);
+    assert_eq!(monitor.receive().unwrap_err().errno, Errno::MFILE.raw_os_error());
+    assert_eq!(monitor.receive().unwrap().unwrap().kind, Overrun);
+    made.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!(next_change(&mut monitor), (Deleted, made.name().to_owned()));
+}
+
+#[test]
+fn virtual_gpus_without_mdev_come_and_go_by_any_hand() {
+    let (host, conn) = host();
+    let mut told = all(&conn);
+    let mut monitor = conn.monitor().unwrap();
+    let pf = "pci_0000_41_00_0";
+    let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
+    let kind = vfs::creatable(&host, free)[0].to_string();
+    host.echo(&vfs::at(free, "current_vgpu_type"), &kind).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, vfs::vf(free).as_str()));
+    assert_eq!(event.node.as_ref().unwrap().type_id().unwrap(), kind);
+    apply(&event, &mut told);
+    assert_eq!(short(&next(&mut monitor)), (Updated, pf.to_owned()));
+    host.echo(&vfs::at(free, "current_vgpu_type"), "0").unwrap();
+    let event = next(&mut monitor);
+    assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Deleted, vfs::vf(free).as_str()));
+    apply(&event, &mut told);
+    let mine = xml(pf, &kind, "").replace("<device>", "<device><name>mine</name>");
+    let made = conn.create_xml(mine.as_bytes(), CreateFlags::empty()).unwrap();
+    assert_eq!(next_change(&mut monitor), (Created, "mine".to_owned()));
+    told.push("mine".to_owned());
+    // A stranger gives the VF the same type anew: that is another device.
+    let path = format!("{}/nvidia/current_vgpu_type", made.syspath());
+    host.echo(&path, "0").unwrap();
+    host.echo(&path, &kind).unwrap();
+    let event = next(&mut monitor);
+    assert_ne!(event.kind, Created);
+    let event = if event.kind == Updated { next(&mut monitor) } else { event };
+    assert_eq!(short(&event), (Deleted, "mine".to_owned()));
+    apply(&event, &mut told);
+    let event = next(&mut monitor);
+    assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, made.syspath()));
+    apply(&event, &mut told);
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+}
+
+#[test]
+fn vfs_come_and_go_with_their_devices() {
+    let (host, conn) = host();
+    let pf = "pci_0000_41_00_0";
+    let mut told = all(&conn);
+    let mut monitor = conn.monitor().unwrap();
+    let made = conn
+        .create_xml(xml(pf, &vfs::creatable(&host, 5)[0].to_string(), "").as_bytes(), CreateFlags::empty())
+        .unwrap();
+    assert_eq!(next_change(&mut monitor), (Created, made.name().to_owned()));
+    host.unplug(made.syspath()).unwrap();
+    assert_eq!(next_change(&mut monitor), (Deleted, made.name().to_owned()));
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    host.unplug(vfs::PF).unwrap();
+    loop {
+        let (kind, name) = next_change(&mut monitor);
+        assert_eq!(kind, Deleted);
+        told.retain(|known| *known != name);
+        if name == pf {
+            break;
+        }
+    }
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+}
+
+#[test]
+fn one_event_looks_at_one_node() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    host.start_log();
+    let listed = conn.list(ListFlags::empty()).unwrap().len();
+    let whole = host.take_log().len();
+    let created = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
+    host.start_log();
+    while monitor.receive().unwrap().is_some() {}
+    let log = host.take_log();
+    assert!(log.iter().all(|entry| !entry.path.contains("0000:41:00") && !entry.path.contains("mtty")), "{log:#?}");
+    assert!(log.len() * 4 < whole, "{} of {whole} operations for {listed} nodes: {log:#?}", log.len());
+    drop(created);
+}
