@@ -195,6 +195,14 @@ typedef enum mdev_error_code {
 	 * The kernel took the request, but the device did not become usable.
 	 */
 	MDEV_ERROR_NOT_READY = 27,
+	/**
+	 * More than one node answers to this; name one of them.
+	 */
+	MDEV_ERROR_AMBIGUOUS = 28,
+	/**
+	 * The node is not in the state that this needs: it does not run, runs already, or has no definition.
+	 */
+	MDEV_ERROR_WRONG_STATE = 29,
 } mdev_error_code;
 
 /**
@@ -964,7 +972,7 @@ int mdev_device_get_parent(struct mdev_device *dev, const char **ret);
  *
  * @param dev a node
  * @param ret where the string goes; it lives as long as dev
- * @return 0; -EINVAL: an argument is bad.
+ * @return 0; -ENODATA: the device is defined only, and has no path while it does not run; -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: the path element of libvirt's node-device XML.
  */

@@ -61,6 +61,10 @@ pub enum ErrorCode {
     Panic = 26,
     /// The kernel took the request, but the device did not become usable.
     NotReady = 27,
+    /// More than one node answers to this; name one of them.
+    Ambiguous = 28,
+    /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
+    WrongState = 29,
 }
 
 /// What every fallible function of this crate returns in the bad case.

@@ -16,7 +16,7 @@ impl Node {
     /// Reads an attribute of the device or parent now.
     pub fn attr(&self, name: &str) -> Result<String> {
         let _request = self.conn().request();
-        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
+        let dir = self.open_attributes()?;
         regular(&*dir, name).map_err(|e| e.of(self.name()))?;
         read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))
     }
@@ -27,7 +27,7 @@ impl Node {
         if self.is_parent() {
             return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
         }
-        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
+        let dir = self.open_attributes()?;
         write(&*dir, name, value).map_err(|e| e.of(self.name()))
     }
 
@@ -42,11 +42,15 @@ impl Node {
     }
 
     /// The folder with the attributes.
-    fn attributes_path(&self) -> String {
-        match self.as_device().and_then(|device| layout::of_kind(device.layout).attributes()) {
+    fn open_attributes(&self) -> Result<Box<dyn Dir>> {
+        if self.syspath().is_empty() {
+            return Err(self.not_running());
+        }
+        let path = match self.as_device().and_then(|device| layout::of_kind(device.layout).attributes()) {
             Some(folder) => format!("{}/{folder}", self.syspath()),
             None => self.syspath().to_owned(),
-        }
+        };
+        open(&self.conn().host, &path).map_err(|e| e.of(self.name()))
     }
 
     fn order(&self, file: &str, value: &str) -> Result<()> {
@@ -54,7 +58,7 @@ impl Node {
         if self.is_parent() {
             return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
         }
-        let dir = open(&self.conn().host, &self.attributes_path()).map_err(|e| e.of(self.name()))?;
+        let dir = self.open_attributes()?;
         match dir.meta(file) {
             Ok(meta) if meta.kind == EntryKind::File => {}
             Ok(_) | Err(Errno::NOENT) => {

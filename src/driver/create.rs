@@ -27,7 +27,11 @@ impl Conn {
     /// Creates a device from XML and returns it when it can be used.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         let _request = self.request();
-        let def = xml::parse_device(xml)?;
+        self.create_def(xml::parse_device(xml)?, flags)
+    }
+
+    /// The same from what XML says.
+    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags) -> Result<Node> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut chances = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {

@@ -16,7 +16,7 @@ use crate::layout::{self, DEVICES, LiveMarks, TYPES};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Parent, ParentDetails, PciAddress};
-use crate::store::{Facts, Runtime};
+use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{Dir, EntryKind, Sysfs, basename, dirname, read_text, resolve};
 use crate::xml;
@@ -26,6 +26,9 @@ const FACTS: &str = "/run/libmdev/devices";
 
 /// Types that a parent showed once, and now hides, as well.
 const CATALOGUES: &str = "/run/libmdev/types";
+
+/// Definitions, without what mdevctl has no word for.
+const DEFINITIONS: &str = "/etc/mdevctl.d";
 
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
@@ -122,6 +125,10 @@ impl Conn {
                 let portable = serde_json::to_vec(&Facts { mark: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
             }
+        }
+        for definition in self.host.definitions.all() {
+            let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
+            taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }
         for place in bus::physical_functions(sysfs)? {
             if let Some(types) = catalogue::remembered(&self.host, &place) {
@@ -298,7 +305,7 @@ impl<'a> Taken<'a> {
 }
 
 /// The host in the file at `path`, as a simulated one of its own.
-pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
+pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
     // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
@@ -314,12 +321,20 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
     }
     let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
     let (mut facts, mut entries, mut catalogues) = (Vec::new(), Vec::new(), Vec::new());
+    let mut definitions = Vec::new();
     for entry in host.entries {
         match entry.kind {
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == FACTS => {
                 match serde_json::from_slice::<Facts>(&content) {
                     Ok(known) if known.uuid.to_string() == basename(&entry.path) => facts.push(known),
                     _ => log::warn!("{path}: the facts in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(dirname(&entry.path)) == DEFINITIONS => {
+                let parent = basename(dirname(&entry.path));
+                match parse_uuid(basename(&entry.path)).and_then(|uuid| Definition::from_json(parent, uuid, &content)) {
+                    Some(definition) => definitions.push(definition),
+                    None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
                 }
             }
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == CATALOGUES => {
@@ -339,7 +354,7 @@ pub(super) fn replay(path: &str) -> Result<(Arc<dyn Sysfs>, Arc<Runtime>)> {
     facts.retain(|known| known.mark.is_some());
     let runtime = Runtime::memory(facts);
     catalogue::restore(&*sysfs, &runtime, &catalogues)?;
-    Ok((sysfs, Arc::new(runtime)))
+    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
 }
 
 fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {

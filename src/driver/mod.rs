@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus;
 use crate::layout::types::Depth;
 use crate::model::name::parse_uuid;
-use crate::store::Runtime;
+use crate::store::{Definitions, Runtime};
 use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
 use crate::sysfs::{Sysfs, is_exhausted};
@@ -18,6 +18,8 @@ use crate::sysfs::{Sysfs, is_exhausted};
 mod attrs;
 mod catalogue;
 mod create;
+mod define;
+mod defined;
 mod destroy;
 mod devices;
 mod dump;
@@ -89,6 +91,7 @@ pub struct Conn {
 struct Host {
     sysfs: Arc<dyn Sysfs>,
     runtime: Arc<Runtime>,
+    definitions: Arc<Definitions>,
     owner: Mutex<Option<String>>,
 }
 
@@ -101,29 +104,36 @@ impl Drop for Request<'_> {
     }
 }
 
-/// The kernel and the memory of `test:///default`: one for the whole process, like a real host.
-static DEFAULT_HOST: OnceLock<(Arc<dyn Sysfs>, Arc<Runtime>)> = OnceLock::new();
+/// A kernel, and what is remembered and defined beside it.
+type Parts = (Arc<dyn Sysfs>, Arc<Runtime>, Arc<Definitions>);
+
+/// `test:///default`: one for the whole process, like a real host.
+static DEFAULT_HOST: OnceLock<Parts> = OnceLock::new();
 
 impl Conn {
     /// Opens the host that `uri` names; none is this one.
     pub fn open(uri: Option<&str>) -> Result<Conn> {
-        let (sysfs, runtime) = match uri::parse(uri)? {
+        let parts = match uri::parse(uri)? {
             uri::Target::System { root } => {
                 let sysfs = LinuxSysfs::new(&root).map_err(|errno| Error::io("open", &root, errno))?;
                 let run = format!("{}/run", root.trim_end_matches('/'));
-                (Arc::new(sysfs) as Arc<dyn Sysfs>, Arc::new(Runtime::files(&run)))
+                let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+                (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)))
             }
-            uri::Target::Default => DEFAULT_HOST
-                .get_or_init(|| (Arc::new(sim::default_host()) as Arc<dyn Sysfs>, Arc::new(Runtime::memory([]))))
-                .clone(),
+            uri::Target::Default => DEFAULT_HOST.get_or_init(default_host).clone(),
             uri::Target::Dump { path } => dump::replay(&path)?,
         };
-        Ok(Conn::on(sysfs, runtime))
+        Ok(Conn::of(parts))
     }
 
     /// A connection to a host that the caller has made: for tests, which hold on to its kernel.
     pub fn on(sysfs: Arc<dyn Sysfs>, runtime: Arc<Runtime>) -> Conn {
-        Conn { host: Arc::new(Host { sysfs, runtime, owner: Mutex::new(None) }) }
+        Conn::of((sysfs, runtime, Arc::new(Definitions::memory([]))))
+    }
+
+    /// The same with definitions.
+    pub fn of((sysfs, runtime, definitions): Parts) -> Conn {
+        Conn { host: Arc::new(Host { sysfs, runtime, definitions, owner: Mutex::new(None) }) }
     }
 
     fn request(&self) -> Request<'_> {
@@ -136,13 +146,11 @@ impl Conn {
         let both = ListFlags::PARENTS | ListFlags::DEVICES;
         let kinds = if flags.intersects(both) { flags & both } else { both };
         let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
-        // Parents exist in the kernel or not at all; without definitions the same is true of devices.
-        if states == ListFlags::INACTIVE {
-            return Ok(Vec::new());
-        }
+        let active = states != ListFlags::INACTIVE;
         let mut nodes = Vec::new();
         let mut known = devices::KnownParents::new(&*self.host.sysfs);
-        if kinds.contains(ListFlags::PARENTS) {
+        // Parents exist in the kernel or not at all.
+        if kinds.contains(ListFlags::PARENTS) && active {
             for place in bus::places(&*self.host.sysfs)? {
                 match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
                     Ok(mut parent) => {
@@ -158,8 +166,13 @@ impl Conn {
             }
         }
         if kinds.contains(ListFlags::DEVICES) {
-            let found = devices::all(&self.host, &mut known)?;
-            nodes.extend(found.into_iter().map(|device| Node::device(self.clone(), device)));
+            let running = devices::all(&self.host, &mut known)?;
+            let idle = match states.contains(ListFlags::INACTIVE) {
+                true => defined::inactive(&self.host, &running),
+                false => Vec::new(),
+            };
+            let running = running.into_iter().filter(|_| active);
+            nodes.extend(running.chain(idle).map(|device| Node::device(self.clone(), device)));
         }
         Ok(nodes)
     }
@@ -173,6 +186,9 @@ impl Conn {
         match bus::find(&*self.host.sysfs, name) {
             Ok(place) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
+                if let Some(device) = defined::by_name(&self.host, name)? {
+                    return Ok(Node::device(self.clone(), device));
+                }
                 let message =
                     format!("there is no node device '{}'; list the nodes to see which there are", shown(name));
                 Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
@@ -192,8 +208,11 @@ impl Conn {
     pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
         let _request = self.request();
         let uuid = self.uuid(uuid)?;
-        let device = devices::by_uuid(&self.host, &uuid)?.ok_or_else(|| devices::no_device(&uuid))?;
-        Ok(Node::device(self.clone(), device))
+        let device = match devices::by_uuid(&self.host, &uuid)? {
+            Some(device) => Some(device),
+            None => defined::by_uuid(&self.host, &uuid)?,
+        };
+        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| devices::no_device(&uuid))
     }
 
     fn uuid(&self, text: &str) -> Result<uuid::Uuid> {
@@ -227,6 +246,10 @@ impl Host {
     fn owner(&self) -> Option<String> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn default_host() -> Parts {
+    (Arc::new(sim::default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])))
 }
 
 /// The version of this library.

@@ -82,12 +82,17 @@ impl Node {
         }
     }
 
-    /// Path in sysfs.
+    /// Path in sysfs; empty for a device that does not run.
     pub fn syspath(&self) -> &str {
         match &self.what {
             What::Parent { parent, .. } => &parent.syspath,
             What::Device(device) => &device.syspath,
         }
+    }
+
+    /// The same of what runs.
+    pub fn running_path(&self) -> Result<&str> {
+        self.value(Some(self.syspath()).filter(|path| !path.is_empty()), "path while it does not run")
     }
 
     /// Name of the sysfs layout.
@@ -204,11 +209,20 @@ impl Node {
         })
     }
 
+    /// The error for what only a device can do that runs.
+    pub(super) fn not_running(&self) -> Error {
+        let message = "it does not run; start it first";
+        Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
+    }
+
     /// Destroys the device.
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
         let _request = self.conn.request();
         match self.as_device() {
-            Some(device) => destroy::destroy(&self.conn.host, &device.uuid, flags),
+            Some(device) => match destroy::destroy(&self.conn.host, &device.uuid, flags) {
+                Err(e) if e.code == ErrorCode::NoNode && !device.active => Err(self.not_running()),
+                result => result,
+            },
             None => {
                 let message = "a parent is not destroyed; only the devices on it are";
                 Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()))

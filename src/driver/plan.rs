@@ -84,7 +84,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either.
-fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
+pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
     // Node names have an underscore and addresses a colon; the search for any other name is spared.
     if !name.contains(['_', ':']) {
         return Ok(());
@@ -99,7 +99,13 @@ fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
 }
 
 /// The id of the type that the request names by id or by name.
-fn find_type(host: &Host, layout: &dyn Layout, parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
+pub(super) fn find_type(
+    host: &Host,
+    layout: &dyn Layout,
+    parent: &dyn Dir,
+    place: &bus::Place,
+    wanted: &str,
+) -> Result<String> {
     if crate::model::name::is_component(wanted) && layout.has_type(parent, wanted) {
         return Ok(wanted.to_owned());
     }

@@ -25,6 +25,10 @@ fn attachment(device: &Device) -> (&str, &'static str, String) {
 
 impl Node {
     fn attachable(&self) -> Result<&Device> {
+        // Which VF it will be is not known before it runs.
+        if self.as_device().is_some_and(|device| !device.active && device.layout == LayoutKind::VendorVfio) {
+            return Err(self.not_running());
+        }
         self.as_device().ok_or_else(|| {
             let message = "a parent is not given to a guest; create a device on it and use that";
             Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name())

@@ -169,13 +169,13 @@ pub unsafe extern "C" fn mdev_device_get_parent(dev: *mut mdev_device, ret: *mut
 ///
 /// @param dev a node
 /// @param ret where the string goes; it lives as long as dev
-/// @return 0; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: the device is defined only, and has no path while it does not run; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: the path element of libvirt's node-device XML.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_get_syspath(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
     // SAFETY: the C contract for dev and ret.
-    unsafe { get_text(dev, ret, |d| Ok(d.syspath.get(d.node.syspath()))) }
+    unsafe { get_text(dev, ret, |d| d.node.running_path().map(|path| d.syspath.get(path))) }
 }
 
 /// Which generation of the kernel interface a node speaks: "rfc", "general", "mdev" or "vendor-vfio".

@@ -78,6 +78,10 @@ pub enum mdev_error_code {
     MDEV_ERROR_PANIC = 26,
     /// The kernel took the request, but the device did not become usable.
     MDEV_ERROR_NOT_READY = 27,
+    /// More than one node answers to this; name one of them.
+    MDEV_ERROR_AMBIGUOUS = 28,
+    /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
+    MDEV_ERROR_WRONG_STATE = 29,
 }
 
 use mdev_error_code::*;
@@ -113,6 +117,8 @@ impl From<ErrorCode> for mdev_error_code {
             ErrorCode::NoAttribute => MDEV_ERROR_NO_ATTRIBUTE,
             ErrorCode::Panic => MDEV_ERROR_PANIC,
             ErrorCode::NotReady => MDEV_ERROR_NOT_READY,
+            ErrorCode::Ambiguous => MDEV_ERROR_AMBIGUOUS,
+            ErrorCode::WrongState => MDEV_ERROR_WRONG_STATE,
         }
     }
 }

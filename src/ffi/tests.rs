@@ -312,7 +312,7 @@ fn every_code_has_its_number_in_c() {
     }
 }
 
-const ALL_CODES: [ErrorCode; 27] = {
+const ALL_CODES: [ErrorCode; 29] = {
     use ErrorCode::*;
     [
         Internal,
@@ -342,5 +342,7 @@ const ALL_CODES: [ErrorCode; 27] = {
         NoAttribute,
         Panic,
         NotReady,
+        Ambiguous,
+        WrongState,
     ]
 };

@@ -222,7 +222,7 @@ fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Option<Target>
 }
 
 /// The address in `0000:86:00.0` and in `pci_0000_86_00_0`.
-fn pci_address(text: &str) -> Option<PciAddress> {
+pub fn pci_address(text: &str) -> Option<PciAddress> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }

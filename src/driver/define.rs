@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Defines devices that persist, starts them, and tells which start by themselves.
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::defined::{self, Parents};
+use super::plan::find_type;
+use super::{Conn, CreateFlags, Host, Node, devices};
+use crate::error::{Error, ErrorCode, Result, shown};
+use crate::layout::{bus, open_parent};
+use crate::model::DeviceDef;
+use crate::store::Definition;
+use crate::xml;
+
+impl Conn {
+    /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
+    pub fn define_xml(&self, xml: &[u8]) -> Result<Node> {
+        let _request = self.request();
+        let wanted = xml::parse_device(xml)?;
+        let def = definition(&self.host, wanted)?;
+        self.host.definitions.put(&def)?;
+        log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
+        let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(&def, device));
+        let device = running.unwrap_or_else(|| Parents::new(&self.host).device(&def));
+        Ok(Node::device(self.clone(), device))
+    }
+
+    /// Starts everything that is defined to start by itself, on one parent or on all that are there. How many were started;
+    /// when some could not be, an error that names each.
+    pub fn autostart(&self, parent: Option<&str>) -> Result<u32> {
+        let _request = self.request();
+        let only = match parent {
+            Some(parent) => {
+                let target = bus::find_target(&*self.host.sysfs, parent)?;
+                let vfs = defined::vfs(&self.host, &target.place);
+                Some((target, vfs))
+            }
+            None => None,
+        };
+        let (mut started, mut failed) = (0, Vec::new());
+        for def in self.host.definitions.all().into_iter().filter(|def| def.autostart) {
+            if only.as_ref().is_some_and(|(target, vfs)| !defined::is_on(&def, target, vfs)) {
+                continue;
+            }
+            match self.start_unless_running(&def) {
+                Ok(true) => started += 1,
+                Ok(false) => {}
+                Err(e) if e.code == ErrorCode::NoParent && only.is_none() => {
+                    log::info!("{}: not started, its parent {} is not there", def.uuid, def.parent);
+                }
+                Err(e) => {
+                    log::error!("{} on {} could not be started: {e}", def.uuid, def.parent);
+                    failed.push((def, e));
+                }
+            }
+        }
+        match failed.first() {
+            None => Ok(started),
+            Some((_, first)) => {
+                let each: Vec<String> = failed.iter().map(|(def, e)| format!("{}: {e}", def.uuid)).collect();
+                let message = format!(
+                    "{} of the devices could not be started, {started} were: {}",
+                    failed.len(),
+                    each.join("; ")
+                );
+                Err(Error { message, ..first.clone() })
+            }
+        }
+    }
+
+    /// False when it runs already.
+    fn start_unless_running(&self, def: &Definition) -> Result<bool> {
+        if self.is_running(def)? {
+            return Ok(false);
+        }
+        match self.create_def(request(def), CreateFlags::empty()) {
+            Ok(_) => Ok(true),
+            // Somebody else, asked by the same event, was faster.
+            Err(e) if e.code == ErrorCode::Exists && self.is_running(def)? => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn is_running(&self, def: &Definition) -> Result<bool> {
+        Ok(devices::by_uuid(&self.host, &def.uuid)?.is_some_and(|device| defined::is_of(def, &device)))
+    }
+}
+
+impl Node {
+    /// Starts a device that is defined.
+    pub fn start(&self) -> Result<()> {
+        let conn = self.conn();
+        let _request = conn.request();
+        let def = self.definition("started")?;
+        if conn.is_running(&def)? {
+            let message = "it runs already; a changed definition counts from its next start on";
+            return Err(Error::new(ErrorCode::WrongState, Errno::EXIST, message).of(self.name()));
+        }
+        conn.create_def(request(&def), CreateFlags::empty()).map(drop)
+    }
+
+    /// Forgets the definition; a device that runs does so until it is destroyed.
+    pub fn undefine(&self) -> Result<()> {
+        let _request = self.conn().request();
+        let def = self.definition("undefined")?;
+        match self.conn().host.definitions.remove(&def.parent, &def.uuid)? {
+            true => Ok(()),
+            false => Err(self.transient("undefined")),
+        }
+    }
+
+    /// Whether the device is started when its parent appears.
+    pub fn set_autostart(&self, autostart: bool) -> Result<()> {
+        let _request = self.conn().request();
+        let def = self.definition("started by itself")?;
+        match self.conn().host.definitions.set_autostart(&def.parent, &def.uuid, autostart)? {
+            true => Ok(()),
+            false => Err(self.transient("started by itself")),
+        }
+    }
+
+    /// What [`Node::set_autostart`] has set, as it is now. A parent is there whenever its hardware is.
+    pub fn autostart(&self) -> Result<bool> {
+        let _request = self.conn().request();
+        if self.is_parent() {
+            return Ok(true);
+        }
+        Ok(self.definition("started by itself")?.autostart)
+    }
+
+    /// The device is defined now. Parents persist by nature.
+    pub fn is_persistent(&self) -> Result<bool> {
+        let _request = self.conn().request();
+        match self.as_device() {
+            None => Ok(true),
+            Some(device) => Ok(defined::of_device(&self.conn().host, device)?.is_some()),
+        }
+    }
+
+    fn definition(&self, what: &str) -> Result<Definition> {
+        let Some(device) = self.as_device() else {
+            let message = format!("a parent is not {what}; only devices are");
+            return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
+        };
+        defined::of_device(&self.conn().host, device)?.ok_or_else(|| self.transient(what))
+    }
+
+    fn transient(&self, what: &str) -> Error {
+        let message = format!("it has no definition, and cannot be {what} without; define it first");
+        Error::new(ErrorCode::WrongState, Errno::NOENT, message).of(self.name())
+    }
+}
+
+/// What a request to define says, with everything resolved that can be.
+fn definition(host: &Host, wanted: DeviceDef) -> Result<Definition> {
+    let Some(parent) = &wanted.parent else {
+        let message = "a device that persists needs a <parent>, which it finds again";
+        return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
+    };
+    let (parent, type_id) = match bus::find_target(&*host.sysfs, parent) {
+        Ok(target) => {
+            let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
+            let type_id = find_type(host, layout, &*dir, &target.place, &wanted.type_id)?;
+            (defined::sysname(&target), type_id)
+        }
+        Err(e) if e.code == ErrorCode::NoParent => {
+            let absent = defined::sysname_of_absent(parent);
+            (absent.ok_or_else(|| unknown_parent(parent))?, wanted.type_id.clone())
+        }
+        Err(e) => return Err(e),
+    };
+    let uuid = wanted.uuid.unwrap_or_else(Uuid::new_v4);
+    let name = wanted.name.filter(|name| devices::generated_uuid(name).is_none());
+    if let Some(name) = &name {
+        refuse_taken_name(host, name, &parent, &uuid)?;
+    }
+    let old = host.definitions.get(&parent, &uuid).ok().flatten();
+    Ok(Definition {
+        autostart: old.is_some_and(|old| old.autostart),
+        parent,
+        uuid,
+        type_id,
+        attributes: wanted.attributes,
+        name,
+        group: wanted.group,
+        params: wanted.params,
+    })
+}
+
+fn unknown_parent(parent: &str) -> Error {
+    let message = format!(
+        "there is no parent '{}' here, and its name does not tell what sysfs will call it; give its address",
+        shown(parent)
+    );
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message)
+}
+
+fn refuse_taken_name(host: &Host, name: &str, parent: &str, uuid: &Uuid) -> Result<()> {
+    super::plan::refuse_node_name(host, name)?;
+    let other = |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != parent || def.uuid != *uuid);
+    let defined = host.definitions.all().into_iter().find(other).map(|def| def.uuid);
+    let running = || devices::by_name(host, name).map(|device| device.map(|d| d.uuid).filter(|other| other != uuid));
+    match defined.map_or_else(running, |uuid| Ok(Some(uuid)))? {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("the name '{name}' is taken by device {other}; choose another");
+            Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
+        }
+    }
+}
+
+/// The request that makes the device of a definition.
+fn request(def: &Definition) -> DeviceDef {
+    DeviceDef {
+        name: def.name.clone(),
+        parent: Some(def.parent.clone()),
+        type_id: def.type_id.clone(),
+        uuid: Some(def.uuid),
+        group: def.group,
+        params: def.params.clone(),
+        numa_node: None,
+        attributes: def.attributes.clone(),
+    }
+}

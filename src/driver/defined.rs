@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Devices that are defined: found, and shown as nodes while they do not run.
+
+use std::cell::OnceCell;
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::{Host, devices};
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::{Layout, bus, functions, open_parent};
+use crate::model::name::{device_name, is_component};
+use crate::model::{Device, LayoutKind, PciAddress};
+use crate::store::Definition;
+use crate::sysfs::{Dir, basename};
+
+/// What libvirt calls the parent of a device whose parent is not there.
+const NO_PARENT: &str = "computer";
+
+/// The parents of definitions, looked for once in a request.
+pub(super) struct Parents<'a> {
+    host: &'a Host,
+    places: OnceCell<Vec<bus::Place>>,
+}
+
+/// The parent of a definition, present.
+struct Present {
+    place: bus::Place,
+    layout: &'static dyn Layout,
+    dir: Box<dyn Dir>,
+}
+
+impl<'a> Parents<'a> {
+    pub(super) fn new(host: &'a Host) -> Self {
+        Parents { host, places: OnceCell::new() }
+    }
+
+    /// By sysfs name, of a parent or of a VF of one.
+    fn find(&self, sysname: &str) -> Option<Present> {
+        let sysfs = &*self.host.sysfs;
+        // A host without parents may have definitions for all that.
+        let places = self.places.get_or_init(|| bus::places(sysfs).unwrap_or_default());
+        let place = match places.iter().find(|place| place.sysname() == sysname) {
+            Some(place) => place.clone(),
+            None => bus::find_target(sysfs, sysname).ok()?.place,
+        };
+        let (layout, dir) = open_parent(sysfs, &place.syspath).ok()?;
+        Some(Present { place, layout, dir })
+    }
+
+    /// The device that a definition would make.
+    pub(super) fn device(&self, def: &Definition) -> Device {
+        let present = self.find(&def.parent);
+        let api = |p: &Present| p.layout.device_api(&*self.host.sysfs, &p.place.syspath, &def.type_id);
+        Device {
+            name: def.name.clone().unwrap_or_else(|| device_name(&def.uuid, &def.parent)),
+            uuid: def.uuid,
+            parent: present.as_ref().map_or_else(|| NO_PARENT.to_owned(), |p| p.place.name()),
+            parent_sysname: def.parent.clone(),
+            syspath: String::new(),
+            layout: present.as_ref().map_or(LayoutKind::Mdev, |p| p.layout.kind()),
+            type_id: Some(def.type_id.clone()),
+            device_api: present.as_ref().and_then(api),
+            iommu_group: None,
+            numa_node: present.as_ref().and_then(|p| bus::numa_node(&*p.dir)),
+            physical_function: present
+                .as_ref()
+                .and_then(|p| if p.layout.is_function() { Some(p.place.name()) } else { None }),
+            driver: None,
+            group: def.group,
+            params: def.params.clone(),
+            owner: None,
+            attributes: def.attributes.clone(),
+            active: false,
+        }
+    }
+}
+
+/// The running device is the one that is defined.
+pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
+    // A definition on a VF names the VF.
+    def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
+}
+
+/// The definition of a device, where it has one.
+pub(super) fn of_device(host: &Host, device: &Device) -> Result<Option<Definition>> {
+    Ok(host.definitions.of_uuid(&device.uuid)?.into_iter().find(|def| is_of(def, device)))
+}
+
+/// Everything that is defined and does not run.
+pub(super) fn inactive(host: &Host, active: &[Device]) -> Vec<Device> {
+    let parents = Parents::new(host);
+    let defs = host.definitions.all();
+    let idle = defs.iter().filter(|def| !active.iter().any(|device| is_of(def, device)));
+    idle.map(|def| parents.device(def)).collect()
+}
+
+/// The one inactive device of a UUID.
+pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
+    let defs = host.definitions.of_uuid(uuid)?;
+    match &defs[..] {
+        [] => Ok(None),
+        [def] => Ok(Some(Parents::new(host).device(def))),
+        many => {
+            let names: Vec<String> = many.iter().map(|def| device_name(&def.uuid, &def.parent)).collect();
+            let message = format!(
+                "UUID {uuid} is defined under {} parents; look one of {} up by name",
+                many.len(),
+                names.join(", ")
+            );
+            Err(Error::new(ErrorCode::Ambiguous, Errno::NOTUNIQ, message))
+        }
+    }
+}
+
+/// The device that is defined under this name, running (by another's hand, maybe) or not.
+pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
+    let found = match devices::generated_uuid(name) {
+        Some(uuid) => {
+            host.definitions.of_uuid(&uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name)
+        }
+        None => host.definitions.all().into_iter().find(|def| def.name.as_deref() == Some(name)),
+    };
+    let Some(def) = found else { return Ok(None) };
+    let running = devices::by_uuid(host, &def.uuid)?.filter(|device| is_of(&def, device));
+    Ok(Some(running.unwrap_or_else(|| Parents::new(host).device(&def))))
+}
+
+/// The sysfs name of a parent that is not there, from what a user calls it. A name that tells nothing is refused: its
+/// definition would wait for ever.
+pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
+    let last = if text.starts_with("/sys/") { basename(text) } else { text };
+    if let Some(address) = bus::pci_address(last) {
+        return Some(address.to_string());
+    }
+    if last == "ap_matrix" || last == "matrix" {
+        return Some("matrix".to_owned());
+    }
+    if let Some([cssid, ssid, devno]) = last.strip_prefix("css_").map(|id| id.split('_').collect::<Vec<_>>()).as_deref()
+    {
+        return Some(format!("{cssid}.{ssid}.{devno}"));
+    }
+    // mtty_mtty: subsystem and device of the same name.
+    let twice = last.split_at_checked(last.len() / 2).filter(|(a, b)| b.strip_prefix('_') == Some(a));
+    let plain = twice.map_or(last, |(half, _)| half);
+    let known = is_component(plain) && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b':');
+    (known && !plain.starts_with('.') && plain.parse::<PciAddress>().is_err()).then(|| plain.to_owned())
+}
+
+/// Functions are only known to layouts that have them.
+pub(super) fn sysname(target: &bus::Target) -> String {
+    target.function.clone().unwrap_or_else(|| target.place.sysname().to_owned())
+}
+
+/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF.
+pub(super) fn is_on(def: &Definition, target: &bus::Target, vfs: &[String]) -> bool {
+    match &target.function {
+        Some(vf) => def.parent == *vf,
+        None => def.parent == target.place.sysname() || vfs.contains(&def.parent),
+    }
+}
+
+/// Sysfs names of the VFs of a parent, where its devices are VFs.
+pub(super) fn vfs(host: &Host, place: &bus::Place) -> Vec<String> {
+    let Ok((layout, dir)) = open_parent(&*host.sysfs, &place.syspath) else { return Vec::new() };
+    if !layout.is_function() {
+        return Vec::new();
+    }
+    functions::functions(&*dir).unwrap_or_default().into_iter().map(|function| function.sysname).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_that_are_not_there_have_sysfs_names_too() {
+        for (text, sysname) in [
+            ("pci_0000_86_00_0", "0000:86:00.0"),
+            ("0000:AF:00.0", "0000:af:00.0"),
+            ("/sys/devices/pci0000:80/0000:86:00.0", "0000:86:00.0"),
+            ("css_0_0_0052", "0.0.0052"),
+            ("ap_matrix", "matrix"),
+            ("mtty_mtty", "mtty"),
+            ("mtty", "mtty"),
+        ] {
+            assert_eq!(sysname_of_absent(text).as_deref(), Some(sysname), "{text}");
+        }
+        for text in ["my_own_card", "..", "a/b", "pci_0000_86", ""] {
+            assert_eq!(sysname_of_absent(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Devices that persist, through the calls of the driver: on the simulated host, and with files below a made-up root.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::error::ErrorCode;
+use mdev::store::{Definitions, Runtime};
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{SimHost, default_host};
+
+const UUID: &str = "11111111-2222-4333-8444-555555555555";
+const IGD: &str = "0000:00:02.0";
+
+/// The simulated kernel with definitions in files, or in memory.
+fn host(files: bool) -> (tempfile::TempDir, SimHost, Conn) {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    fs::create_dir(root.path().join("run")).unwrap();
+    let definitions = match files {
+        true => Definitions::files(root.path().to_str().unwrap()),
+        false => Definitions::memory([]),
+    };
+    let sim = default_host();
+    let conn = Conn::of((Arc::new(sim.clone()), Arc::new(Runtime::memory([])), Arc::new(definitions)));
+    (root, sim, conn)
+}
+
+fn xml(parent: &str, type_id: &str, uuid: &str, more: &str) -> String {
+    format!(
+        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/><uuid>{uuid}</uuid>{more}\
+         </capability></device>"
+    )
+}
+
+fn names(conn: &Conn, flags: ListFlags) -> Vec<String> {
+    conn.list(ListFlags::DEVICES | flags).unwrap().iter().map(|node| node.uuid().unwrap()).collect()
+}
+
+fn define(conn: &Conn, xml: &str) -> Node {
+    conn.define_xml(xml.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_device_is_defined_started_stopped_and_forgotten() {
+    for files in [true, false] {
+        let (_root, _sim, conn) = host(files);
+        let before = names(&conn, ListFlags::ACTIVE).len();
+        let node = define(&conn, &xml("pci_0000_00_02_0", "i915-GVTg_V5_4", UUID, ""));
+        assert_eq!((node.is_active(), node.is_persistent(), node.autostart()), (false, Ok(true), Ok(false)));
+        assert_eq!(node.parent_name(), "pci_0000_00_02_0");
+        assert_eq!(names(&conn, ListFlags::INACTIVE), [UUID]);
+        assert_eq!(names(&conn, ListFlags::empty()).len(), before);
+        let e = node.destroy(DestroyFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::WrongState, Errno::NODEV.raw_os_error()), "{e}");
+        assert_eq!(node.attr("uevent").unwrap_err().code, ErrorCode::WrongState);
+
+        node.start().unwrap();
+        let running = conn.lookup_by_uuid(UUID).unwrap();
+        assert!(running.is_active());
+        assert_eq!(running.name(), node.name());
+        let both = ListFlags::ACTIVE | ListFlags::INACTIVE;
+        assert_eq!(names(&conn, both).iter().filter(|uuid| *uuid == UUID).count(), 1, "one node");
+        assert!(names(&conn, ListFlags::INACTIVE).is_empty());
+        assert_eq!(node.start().unwrap_err().code, ErrorCode::WrongState);
+
+        running.set_autostart(true).unwrap();
+        assert_eq!(node.autostart(), Ok(true));
+        // A definition that changes counts from the next start on, and keeps what it does not speak of.
+        define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, ""));
+        assert_eq!(conn.lookup_by_uuid(UUID).unwrap().type_id(), Ok("i915-GVTg_V5_4"));
+        assert_eq!(running.autostart(), Ok(true));
+        running.undefine().unwrap();
+        assert_eq!(running.is_persistent(), Ok(false));
+        assert_eq!(running.undefine().unwrap_err().code, ErrorCode::WrongState);
+        assert_eq!(running.set_autostart(true).unwrap_err().code, ErrorCode::WrongState);
+        running.destroy(DestroyFlags::empty()).unwrap();
+        assert_eq!(conn.lookup_by_uuid(UUID).unwrap_err().code, ErrorCode::NoNode);
+    }
+}
+
+#[test]
+fn a_name_a_group_and_parameters_come_back_with_the_start() {
+    for files in [true, false] {
+        let (root, _sim, conn) = host(files);
+        let more = "<group>3</group><params>frame_rate_limiter=0</params>";
+        let text = xml("0000:86:00.0", "11", UUID, more).replace("<parent>", "<name>my-vgpu</name><parent>");
+        let node = define(&conn, &text);
+        assert_eq!((node.name(), node.group()), ("my-vgpu", Ok(3)));
+        assert!(!conn.lookup_by_name("my-vgpu").unwrap().is_active());
+        if files {
+            let main = fs::read_to_string(root.path().join(format!("etc/mdevctl.d/0000:86:00.0/{UUID}"))).unwrap();
+            assert_eq!(main, "{\n  \"mdev_type\": \"11\",\n  \"start\": \"manual\",\n  \"attrs\": []\n}");
+        }
+        let e = conn.define_xml(text.replace(UUID, "22222222-2222-4333-8444-555555555555").as_bytes()).unwrap_err();
+        assert_eq!(e.code, ErrorCode::Exists, "{e}");
+        node.start().unwrap();
+        let running = conn.lookup_by_name("my-vgpu").unwrap();
+        assert_eq!((running.is_active(), running.group()), (true, Ok(3)));
+        assert_eq!(running.attr("params").unwrap(), "frame_rate_limiter=0");
+        running.destroy(DestroyFlags::empty()).unwrap();
+        assert!(!conn.lookup_by_name("my-vgpu").unwrap().is_active());
+        // With another type in mdevctl's file, the rest is not about it.
+        if files {
+            let path = root.path().join(format!("etc/mdevctl.d/0000:86:00.0/{UUID}"));
+            fs::write(path, r#"{"mdev_type":"12","start":"manual"}"#).unwrap();
+            assert_eq!(conn.lookup_by_uuid(UUID).unwrap().group().unwrap_err().code, ErrorCode::NoData);
+        }
+    }
+}
+
+#[test]
+fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
+    let (_root, _sim, conn) = host(true);
+    let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
+    for n in 0..6 {
+        // Two of a type that has room for one beside the device that is there; one on a card that is not there.
+        let (parent, type_id) = match n {
+            0 | 1 => ("0000:86:00.0", "11"),
+            2 | 3 => ("0000:41:00.0", "1443"),
+            4 => ("0000:41:00.5", "1438"),
+            _ => ("0000:99:00.0", "11"),
+        };
+        define(&conn, &xml(parent, type_id, &uuid(n), "")).set_autostart(n != 1).unwrap();
+    }
+    let e = conn.autostart(None).unwrap_err();
+    assert_eq!(e.errno, Errno::NOSPC.raw_os_error(), "{e}");
+    assert!(e.message.contains(&uuid(3)) && e.message.contains("2 were"), "{e}");
+    let running = |n: u32| conn.lookup_by_uuid(&uuid(n)).unwrap().is_active();
+    // Number 4 had its VF named, and no room on the card.
+    assert_eq!([0, 1, 2, 3, 4, 5].map(running), [true, false, true, false, false, false]);
+    conn.lookup_by_uuid(&uuid(2)).unwrap().destroy(DestroyFlags::empty()).unwrap();
+    conn.lookup_by_uuid(&uuid(3)).unwrap().set_autostart(false).unwrap();
+    conn.lookup_by_uuid(&uuid(2)).unwrap().set_autostart(false).unwrap();
+    assert_eq!(conn.autostart(Some("0000:86:00.0")), Ok(0));
+    assert_eq!(conn.autostart(Some("0000:41:00.0")), Ok(1));
+    assert!(running(4));
+    assert_eq!(conn.lookup_by_uuid(&uuid(4)).unwrap().syspath().rsplit('/').next(), Some("0000:41:00.5"));
+    assert_eq!(conn.autostart(Some("0000:99:00.0")).unwrap_err().code, ErrorCode::NoParent);
+}
+
+#[test]
+fn one_uuid_under_two_parents() {
+    let (_root, _sim, conn) = host(true);
+    define(&conn, &xml("0000:86:00.0", "11", UUID, ""));
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    let e = conn.lookup_by_uuid(UUID).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Ambiguous, Errno::NOTUNIQ.raw_os_error()));
+    let name = |parent: &str| format!("mdev_{}_{parent}", UUID.replace('-', "_"));
+    assert!(e.message.contains(&name("0000_86_00_0")) && e.message.contains(&name("0000_00_02_0")), "{e}");
+    conn.lookup_by_name(&name("0000_00_02_0")).unwrap().start().unwrap();
+    assert_eq!(conn.lookup_by_uuid(UUID).unwrap().parent_name(), "pci_0000_00_02_0");
+    // The other one is a node of its own, and cannot run beside it.
+    let other = conn.lookup_by_name(&name("0000_86_00_0")).unwrap();
+    assert!(!other.is_active());
+    assert_eq!(names(&conn, ListFlags::INACTIVE), [UUID]);
+    assert_eq!(other.start().unwrap_err().code, ErrorCode::Exists);
+    other.undefine().unwrap();
+    assert_eq!(conn.lookup_by_uuid(UUID).unwrap().is_persistent(), Ok(true));
+}
+
+#[test]
+fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
+    let (_root, _sim, conn) = host(true);
+    let attr = |name: &str, value: &str| format!("<attr name='{name}' value='{value}'/>");
+    let good = attr("assign_adapter", "5") + &attr("assign_domain", "4") + &attr("assign_domain", "0xab");
+    let node = define(&conn, &xml("ap_matrix", "vfio_ap-passthrough", UUID, &good));
+    node.start().unwrap();
+    assert_eq!(conn.lookup_by_uuid(UUID).unwrap().attr("matrix").unwrap(), "05.0004\n05.00ab");
+    node.destroy(DestroyFlags::empty()).unwrap();
+    let bad = good + &attr("no_such_file", "1");
+    define(&conn, &xml("ap_matrix", "vfio_ap-passthrough", UUID, &bad));
+    assert_eq!(node.start().unwrap_err().code, ErrorCode::NoAttribute);
+    assert!(!conn.lookup_by_uuid(UUID).unwrap().is_active());
+}
+
+#[test]
+fn a_parent_that_is_not_there_is_waited_for() {
+    let (_root, _sim, conn) = host(true);
+    let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
+    assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
+    assert_eq!(node.start().unwrap_err().code, ErrorCode::NoParent);
+    let e = conn.define_xml(xml("some_card", "11", UUID, "").as_bytes()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoParent, "{e}");
+    let e = conn.define_xml(xml("0000:86:00.0", "4711", UUID, "").as_bytes()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoType, "{e}");
+}
+
+#[test]
+fn a_dump_has_the_definitions() {
+    let (_root, _sim, conn) = host(false);
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).set_autostart(true).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), conn.dump_xml().unwrap()).unwrap();
+    let replay = Conn::open(Some(&format!("test://{}", file.path().display()))).unwrap();
+    assert_eq!(names(&replay, ListFlags::INACTIVE), [UUID]);
+    assert_eq!(replay.autostart(None), Ok(1));
+}
+
+/// Whatever lies in the folders: what is right is listed, what is wrong is told by the call that names it.
+#[test]
+fn hostile_folders() {
+    let (root, _sim, conn) = host(true);
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    let base = root.path().join("etc/mdevctl.d");
+    let dir = base.join(IGD);
+    let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
+    let good = r#"{"mdev_type":"i915-GVTg_V5_4","start":"auto"}"#;
+    fs::write(root.path().join("elsewhere"), good).unwrap();
+    symlink(root.path().join("elsewhere"), dir.join(uuid(1))).unwrap();
+    fs::create_dir(dir.join(uuid(2))).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, dir.join(uuid(3)), fifo, rustix::fs::Mode::from(0o600), 0).unwrap();
+    fs::File::create(dir.join(uuid(4))).unwrap().set_len(1 << 30).unwrap();
+    for (n, text) in [(5, ""), (6, "{"), (7, r#"{"mdev_type":5,"start":"auto"}"#), (8, "\0\u{fffd}")] {
+        fs::write(dir.join(uuid(n)), text).unwrap();
+    }
+    fs::write(dir.join(uuid(9)), good).unwrap();
+    let is_root = std::os::unix::fs::chown(dir.join(uuid(9)), Some(12345), None).is_ok();
+    fs::write(dir.join(uuid(10).to_uppercase()), good).unwrap();
+    fs::write(dir.join("stray"), good).unwrap();
+    fs::create_dir_all(base.join("scripts.d/callouts")).unwrap();
+    fs::write(base.join("scripts.d").join(uuid(11)), good).unwrap();
+    symlink(&dir, base.join("0000:86:00.0")).unwrap();
+    fs::write(base.join("0000:87:00.0"), good).unwrap();
+
+    let listed = names(&conn, ListFlags::INACTIVE);
+    let expected = if is_root { vec![UUID.to_owned()] } else { vec![uuid(9), UUID.to_owned()] };
+    assert_eq!(listed, expected);
+    for n in (1..9).chain(is_root.then_some(9)) {
+        let e = conn.lookup_by_uuid(&uuid(n)).unwrap_err();
+        assert_eq!(e.code, ErrorCode::Store, "{n}: {e}");
+        assert!(e.path.as_deref().is_some_and(|path| path.ends_with(&uuid(n))), "{n}: {e:?}");
+    }
+    for n in [10, 11] {
+        assert_eq!(conn.lookup_by_uuid(&uuid(n)).unwrap_err().code, ErrorCode::NoNode, "{n}");
+    }
+    // A link in the place of a parent's folder is not written through.
+    let e = conn.define_xml(xml("0000:86:00.0", "11", &uuid(20), "").as_bytes()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Store, "{e}");
+    // A link in the place of a definition is replaced, and what it leads to left alone.
+    define(&conn, &xml(IGD, "i915-GVTg_V5_8", &uuid(1), ""));
+    assert_eq!(fs::read_to_string(root.path().join("elsewhere")).unwrap(), good);
+    conn.create_xml(xml(IGD, "i915-GVTg_V5_8", &uuid(30), "").as_bytes(), CreateFlags::empty()).unwrap();
+}
