@@ -10,12 +10,37 @@
 static struct mdev_conn *conn;
 
 /* The general layout: attributes of the device itself, and switches that the proposal's layout lacks. */
+/* Sorted, each with what the name lets one do, and none that destroys the device. */
+static void attrs_can_be_listed(struct mdev_device *dev)
+{
+	static const char *const want[] = { "online", "priority", "reset", "uevent", "weight" };
+	static const unsigned int want_access[] = { 3, 3, MDEV_ATTR_WRITE, 3, 3 };
+	unsigned int access = 0;
+	char **names = NULL;
+	int i, n;
+
+	n = mdev_device_list_attrs(dev, &names);
+	T_INT(n, 5);
+	T_NEED(n == 5 && names);
+	for (i = 0; i < n; i++) {
+		T_STR(names[i], want[i]);
+		T_INT(mdev_device_get_attr_access(dev, names[i], &access), 0);
+		T_INT(access, want_access[i]);
+	}
+	T_OK(names[n] == NULL);
+	free(names);
+	T_INT(mdev_device_get_attr_access(dev, "destroy", &access), 0);
+	T_INT(access, 0);
+	T_INT(mdev_device_get_attr_access(dev, "../x", &access), -EINVAL);
+}
+
 static void general_devices_have_switches(void)
 {
 	struct mdev_device *parent, *dev = NULL;
 	const struct mdev_type *const *types = NULL;
 	const char *name = NULL;
-	char xml[512], *value = NULL;
+	char xml[512], *value = NULL, **names = NULL;
+	unsigned int access;
 
 	parent = host_parent_of_layout(conn, "general");
 	T_NEED(parent != NULL);
@@ -25,6 +50,13 @@ static void general_devices_have_switches(void)
 		 "<device><parent>%s</parent><capability type='mdev'><type id='%s'/></capability></device>", name,
 		 mdev_type_get_id(types[0]));
 	T_NEED(mdev_conn_create_xml(conn, xml, &dev, 0) == 0);
+
+	attrs_can_be_listed(dev);
+	T_INT(mdev_device_get_attr_access(parent, "no_such", &access), -ENOENT);
+	T_OK(mdev_device_list_attrs(parent, &names) > 0 && names);
+	T_INT(mdev_device_get_attr_access(parent, names[0], &access), 0);
+	T_INT(access, MDEV_ATTR_READ);
+	free(names);
 
 	T_INT(mdev_device_set_attr(dev, "priority", "7"), 0);
 	T_INT(mdev_device_get_attr(dev, "priority", &value), 0);
@@ -55,6 +87,7 @@ static void general_devices_have_switches(void)
 	T_INT(mdev_device_reset(dev), 0);
 	T_INT(mdev_device_destroy(dev, 0), 0);
 	T_OK(mdev_device_reset(dev) < 0);
+	T_INT(mdev_device_list_attrs(dev, &names), -ENODEV);
 	mdev_device_unref(dev);
 	mdev_device_unref(parent);
 }

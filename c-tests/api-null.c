@@ -32,8 +32,8 @@ static struct {
 	struct mdev_conn *conn;
 	struct mdev_device *dev, **list;
 	const struct mdev_type *type, *const *types;
-	char *text;
-	const char *word;
+	char *text, **texts;
+	const char *word, *const *words;
 	unsigned int number;
 	int sign;
 	uint64_t after[2];
@@ -165,11 +165,14 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_get_group(h, &out.number));
 		REFUSED(mdev_device_get_iommu_group(h, &out.number));
 		REFUSED(mdev_device_get_owner(h, &out.word));
+		REFUSED(mdev_device_get_params(h, &out.word));
 		REFUSED(mdev_device_get_numa_node(h, &out.sign));
 		REFUSED(mdev_device_get_physical_function(h, &out.word));
 		REFUSED(mdev_device_get_qemu_device(h, &out.text));
 		REFUSED(mdev_device_get_qmp_device_add(h, "hostdev0", &out.text));
 		REFUSED(mdev_device_get_hostdev_xml(h, &out.text));
+		REFUSED(mdev_device_list_attrs(h, &out.texts));
+		REFUSED(mdev_device_get_attr_access(h, "priority", &out.number));
 		REFUSED(mdev_device_get_attr(h, "priority", &out.text));
 		REFUSED(mdev_device_set_attr(h, "priority", "1"));
 		REFUSED(mdev_device_reset(h));
@@ -194,11 +197,15 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_get_group(dev, NULL));
 	REFUSED(mdev_device_get_iommu_group(dev, NULL));
 	REFUSED(mdev_device_get_owner(dev, NULL));
+	REFUSED(mdev_device_get_params(dev, NULL));
 	REFUSED(mdev_device_get_numa_node(dev, NULL));
 	REFUSED(mdev_device_get_physical_function(dev, NULL));
 	REFUSED(mdev_device_get_qemu_device(dev, NULL));
 	REFUSED(mdev_device_get_qmp_device_add(dev, "hostdev0", NULL));
 	REFUSED(mdev_device_get_hostdev_xml(dev, NULL));
+	REFUSED(mdev_device_list_attrs(dev, NULL));
+	REFUSED(mdev_device_get_attr_access(dev, NULL, &out.number));
+	REFUSED(mdev_device_get_attr_access(dev, "priority", NULL));
 	REFUSED(mdev_device_get_attr(dev, NULL, &out.text));
 	REFUSED(mdev_device_get_attr(dev, "priority", NULL));
 	REFUSED(mdev_device_set_attr(dev, NULL, "1"));
@@ -223,10 +230,12 @@ static void sweep_types(void)
 		T_OK(mdev_type_get_device_api(h) == NULL);
 		T_OK(mdev_type_get_description(h) == NULL);
 		T_OK(mdev_type_get_attr(h, "heads") == NULL);
+		REFUSED(mdev_type_list_attrs(h, &out.words));
 		REFUSED(mdev_type_get_available_instances(h, &out.number));
 		T_INT(mdev_type_requires_group(h), -EINVAL);
 	}
 	T_OK(mdev_type_get_attr(type, NULL) == NULL);
+	REFUSED(mdev_type_list_attrs(type, NULL));
 	REFUSED(mdev_type_get_available_instances(type, NULL));
 }
 

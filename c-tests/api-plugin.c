@@ -162,6 +162,7 @@ static void capabilities_are_listed(struct mdev_device *dev, const char *want)
 static void parent_through_the_table(struct mdev_conn *conn)
 {
 	const struct mdev_type *const *types = NULL, *type = NULL;
+	const char *const *names = NULL;
 	struct mdev_device *parent = NULL, *same = NULL;
 	const char *word = NULL;
 	unsigned int left = 0;
@@ -191,6 +192,7 @@ static void parent_through_the_table(struct mdev_conn *conn)
 	T_STR(CALL(type_get_id, type), "11");
 	T_STR(CALL(type_get_name, type), "GRID M60-0B");
 	T_STR(CALL(type_get_attr, type, "heads"), "2");
+	T_OK(CALL(type_list_attrs, type, &names) > 0 && names);
 	T_STR(CALL(type_get_description, type), NULL);
 	word = CALL(type_get_device_api, type);
 	T_OK(!word || !strcmp(word, "vfio-pci"));
@@ -207,6 +209,7 @@ static void parent_through_the_table(struct mdev_conn *conn)
 
 static void device_through_the_table(struct mdev_conn *conn)
 {
+	char **texts = NULL;
 	struct mdev_device *dev = NULL, *same = NULL;
 	const char *uuid = NULL, *word = NULL;
 	unsigned int number = 0;
@@ -250,6 +253,10 @@ static void device_through_the_table(struct mdev_conn *conn)
 	T_INT(CALL(device_reset, dev), -EOPNOTSUPP);
 	T_INT(CALL(device_set_online, dev, 1), -EOPNOTSUPP);
 	T_INT(CALL(device_get_attr, dev, "no_such", &text), -ENOENT);
+	T_INT(CALL(device_get_attr_access, dev, "no_such", &number), -ENOENT);
+	T_OK(CALL(device_list_attrs, dev, &texts) >= 0 && texts);
+	free(texts);
+	T_INT(CALL(device_get_params, dev, &word), 0);
 	T_INT(CALL(device_set_attr, dev, "no_such", "1"), -ENOENT);
 	T_INT(CALL(destroy, dev, MDEV_DESTROY_OWNED), 0);
 	T_INT(CALL(destroy_uuid, conn, uuid, 0), -ENODEV);

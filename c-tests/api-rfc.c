@@ -69,7 +69,9 @@ static void types_are_found(void)
 	static const char *const ways[] = { "11", "GRID M60-0B", "GRID_M60-0B" };
 	const struct mdev_type *const *types = NULL, *type = NULL;
 	struct mdev_device *parent = NULL;
+	const char *const *names = NULL;
 	unsigned int left = 0;
+	int n;
 	size_t i;
 
 	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
@@ -93,6 +95,12 @@ static void types_are_found(void)
 	T_STR(mdev_type_get_attr(types[0], "resolution"), "2560x1600");
 	T_STR(mdev_type_get_attr(types[0], "heads"), "2");
 	T_STR(mdev_type_get_attr(types[0], "no_such"), NULL);
+	n = mdev_type_list_attrs(types[0], &names);
+	T_OK(n > 3 && names && !names[n]);
+	for (i = 0; names[i]; i++)
+		T_OKF(mdev_type_get_attr(types[0], names[i]) != NULL, "attribute %s has a value", names[i]);
+	T_STR(names[0], "name");
+	T_STR(names[1], "fb_length");
 	T_STR(mdev_type_get_attr(types[0], "../../vendor"), NULL);
 	T_INT(mdev_type_get_available_instances(types[0], &left), 0);
 	T_INT(left, 16);
@@ -152,6 +160,8 @@ static void device_is_created_as_proposed(void)
 	T_INT(mdev_device_is_parent(dev), 0);
 	T_INT(mdev_device_is_active(dev), 1);
 	T_INT(mdev_device_get_owner(dev, &word), -ENODATA);
+	T_INT(mdev_device_get_params(dev, &word), 0);
+	T_STR(word, "frame_rate_limiter=0");
 	T_INT(mdev_device_get_uuid(dev, &uuid), 0);
 	T_NEED(uuid && strlen(uuid) == 36);
 

@@ -271,6 +271,22 @@ typedef enum mdev_xml_flags {
 } mdev_xml_flags;
 
 /**
+ * What can be done with an attribute of a node: mdev_device_get_attr_access().
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_attr_access {
+	/**
+	 * It has a value: mdev_device_get_attr().
+	 */
+	MDEV_ATTR_READ = 1,
+	/**
+	 * It takes a value: mdev_device_set_attr().
+	 */
+	MDEV_ATTR_WRITE = 2,
+} mdev_attr_access;
+
+/**
  * How important a log line is.
  *
  * Since: 0.1.
@@ -654,6 +670,22 @@ typedef struct mdev_driver {
 	 * Gives an event up. NULL in 0.1.
 	 */
 	struct mdev_event *(*event_unref)(struct mdev_event *ev);
+	/**
+	 * mdev_device_get_params(). Since 0.1.
+	 */
+	int (*device_get_params)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_list_attrs(). Since 0.1.
+	 */
+	int (*device_list_attrs)(struct mdev_device *dev, char ***ret);
+	/**
+	 * mdev_device_get_attr_access(). Since 0.1.
+	 */
+	int (*device_get_attr_access)(struct mdev_device *dev, const char *name, unsigned int *ret);
+	/**
+	 * mdev_type_list_attrs(). Since 0.1.
+	 */
+	int (*type_list_attrs)(const struct mdev_type *type, const char *const **ret);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1043,6 +1075,17 @@ int mdev_device_get_type_id(struct mdev_device *dev, const char **ret);
 int mdev_device_get_group(struct mdev_device *dev, unsigned int *ret);
 
 /**
+ * The parameters that a mediated device was created with, as its creator gave them to the vendor's driver.
+ *
+ * @param dev a node
+ * @param ret where the string goes; it lives as long as dev
+ * @return 0; -ENODATA: this is a parent, or no parameters are known; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the founding proposal's params.
+ */
+int mdev_device_get_params(struct mdev_device *dev, const char **ret);
+
+/**
  * The IOMMU group of a mediated device: N of /dev/vfio/N.
  *
  * @param dev a node
@@ -1147,10 +1190,41 @@ int mdev_device_get_qmp_device_add(struct mdev_device *dev, const char *id, char
 int mdev_device_get_hostdev_xml(struct mdev_device *dev, char **ret);
 
 /**
- * Reads an attribute of a mediated device, now: the snapshot has none.
+ * Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here. Files
+ * that make or remove devices are not written as attributes.
  *
- * @param dev a mediated device
- * @param name of a file of the device's sysfs folder
+ * @param dev a node
+ * @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller
+ * frees the array with free(), and nothing else
+ * @return the number of names; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is bad; other
+ * errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceListCaps; fs/sysfs/file.c.
+ */
+int mdev_device_list_attrs(struct mdev_device *dev,
+			   char ***ret);
+
+/**
+ * What can be done with an attribute of a node, by the mode of its file. Whether this process has the right to is seen when
+ * it does it.
+ *
+ * @param dev a node
+ * @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
+ * @param ret where the bits of enum mdev_attr_access go
+ * @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EINVAL: an argument is bad; other errnos of
+ * the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
+ */
+int mdev_device_get_attr_access(struct mdev_device *dev,
+				const char *name,
+				unsigned int *ret);
+
+/**
+ * Reads an attribute of a node, now: the snapshot has none.
+ *
+ * @param dev a node
+ * @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
  * @param ret where the text goes, without the newline at its end; the caller frees it with free()
  * @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
  * bad; other errnos of the kernel or the vendor's driver.
@@ -1275,6 +1349,19 @@ const char *mdev_type_get_description(const struct mdev_type *type);
  */
 const char *mdev_type_get_attr(const struct mdev_type *type,
 			       const char *name);
+
+/**
+ * The names of a type's attributes: every one that mdev_type_get_attr() has a value for.
+ *
+ * @param type a type
+ * @param ret where the NULL-terminated array goes; it and the names live as long as the parent's handle, nothing is to be
+ * freed
+ * @return the number of names; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: the files of a type's folder.
+ */
+int mdev_type_list_attrs(const struct mdev_type *type,
+			 const char *const **ret);
 
 /**
  * How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so

@@ -188,90 +188,62 @@ int cmd_offline(struct nodedev *nd, struct args *args)
 
 /* ---- attr ---- */
 
-/* One attribute, with what its mode in sysfs allows. */
-static void add_attr(struct mdev_device *dev, const char *name, const char *mode, struct table *t, struct json *j)
+/* One attribute, with what can be done with it. */
+static void add_attr(struct mdev_device *dev, const char *name, struct table *t, struct json *j)
 {
-	unsigned long bits = mode ? strtoul(mode, NULL, 8) : 0;
+	unsigned int access = 0;
 	char *value = NULL;
+	bool readable, writable;
 
-	if (!(bits & 0444) || mdev_device_get_attr(dev, name, &value) < 0)
+	if (mdev_device_get_attr_access(dev, name, &access) < 0)
+		return;		/* gone since it was listed */
+	readable = access & MDEV_ATTR_READ;
+	writable = access & MDEV_ATTR_WRITE;
+	if (!readable || mdev_device_get_attr(dev, name, &value) < 0)
 		value = NULL;
 	if (j) {
 		json_open(j, NULL, '{');
 		json_string(j, "name", name);
-		json_bool(j, "readable", bits & 0444);
-		json_bool(j, "writable", bits & 0222);
+		json_bool(j, "readable", readable);
+		json_bool(j, "writable", writable);
 		json_string(j, "value", value);
 		json_close(j, '}');
 	} else {
 		table_cell(t, name);
-		table_cell(t, !(bits & 0222) ? "r" : bits & 0444 ? "rw" : "w");
+		table_cell(t, !writable ? "r" : readable ? "rw" : "w");
 		table_cell(t, value);
 	}
 	free(value);
 }
 
-/* The last component of `path` when it lies directly in `dir`; else NULL. */
-static const char *name_in(const char *path, const char *dir)
+static void each_attr(struct mdev_device *dev, char **names, struct table *t, struct json *j)
 {
-	size_t len = strlen(dir);
-
-	if (strncmp(path, dir, len) || path[len] != '/' || strchr(path + len + 1, '/'))
-		return NULL;
-	return path + len + 1;
-}
-
-/*
- * The interface has no list of a device's attributes, but the dump of the
- * host has the files of its folder, on a simulated host as well. They stand
- * as <file name='' mode=''/> in the folder's <dir path=''>, or by themselves
- * as <file path='' mode=''/>.
- */
-static void each_attr(struct mdev_device *dev, const char *host, struct table *t, struct json *j)
-{
-	const char *folder = get(dev, mdev_device_get_syspath), *name;
-	bool inside = false;
-	struct xml_tag tag;
-
-	while (folder && xml_next(&host, &tag)) {
-		char *path = tag.end ? NULL : xml_attr(&tag, "path");
-		char *mode = tag.end ? NULL : xml_attr(&tag, "mode");
-		char *short_name = tag.end || !inside ? NULL : xml_attr(&tag, "name");
-
-		if (xml_is(&tag, "dir")) {
-			inside = path && !tag.empty && !strcmp(path, folder);
-		} else if (xml_is(&tag, "file")) {
-			name = path ? name_in(path, folder) : short_name;
-			/* What udev is told is no attribute of the device. */
-			if (name && strcmp(name, "uevent"))
-				add_attr(dev, name, mode, t, j);
-		}
-		free(path);
-		free(mode);
-		free(short_name);
-	}
+	for (; *names; names++)
+		/* What udev is told is no attribute of the device. */
+		if (strcmp(*names, "uevent"))
+			add_attr(dev, *names, t, j);
 }
 
 static int attr_list(struct nodedev *nd, struct mdev_device *dev, bool as_json)
 {
 	struct json j = { 0 };
 	struct table t;
-	char *host;
-	int rc = mdev_conn_dump_xml(nd->conn, &host, 0);
+	char **names;
+	int rc = mdev_device_list_attrs(dev, &names);
 
 	if (rc < 0)
 		return complain_mdev(rc);
 	if (as_json) {
 		json_open(&j, NULL, '[');
-		each_attr(dev, host, NULL, &j);
+		each_attr(dev, names, NULL, &j);
 		json_close(&j, ']');
 		json_print(&j);
 	} else {
 		table_init(&t, 3, "Attribute", "Access", "Value");
-		each_attr(dev, host, &t, NULL);
+		each_attr(dev, names, &t, NULL);
 		table_print(&t, !nd->quiet);
 	}
-	free(host);
+	free(names);
 	return OK;
 }
 

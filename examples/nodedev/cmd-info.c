@@ -54,7 +54,6 @@ static void attr_field(const char *name, const char *value, void *data)
 static void info_types(struct mdev_device *parent)
 {
 	const struct mdev_type *const *type;
-	char *xml = node_xml(parent);
 	int i, n = mdev_device_list_types(parent, &type);
 
 	for (i = 0; i < n; i++) {
@@ -62,9 +61,8 @@ static void info_types(struct mdev_device *parent)
 		print_safe(stdout, mdev_type_get_id(type[i]));
 		putchar('\n');
 		field("  ", "name", mdev_type_get_name(type[i]));
-		each_type_attr(xml, type[i], attr_field, NULL);
+		each_type_attr(type[i], attr_field, NULL);
 	}
-	free(xml);
 }
 
 /* What to do about a parent that can create nothing yet. */
@@ -78,17 +76,6 @@ static void info_next_step(struct mdev_device *parent)
 		return;
 	puts("\nNext step");
 	printf("  sriov-manage -e %s    (enables its VFs; comes with the vendor's driver)\n", strrchr(path, '/') + 1);
-}
-
-/* The text of the first <name> in the device's XML: for what has no getter. */
-static char *xml_value(const char *xml, const char *name)
-{
-	struct xml_tag tag;
-
-	while (xml && xml_next(&xml, &tag))
-		if (xml_is(&tag, name) && !tag.end)
-			return xml_text(&tag);
-	return NULL;
 }
 
 /* What a getter that allocates gives; NULL where it fails. */
@@ -141,8 +128,6 @@ static void info_attach(struct mdev_device *dev, const char *id)
 static void info_text(struct mdev_device *dev, const char *id)
 {
 	bool parent = mdev_device_is_parent(dev) == 1;
-	char *xml = parent ? NULL : node_xml(dev);
-	char *params = xml_value(xml, "params");
 	unsigned int number = 0;
 	int node = 0, rc;
 
@@ -155,7 +140,7 @@ static void info_text(struct mdev_device *dev, const char *id)
 	field("", "Type", get(dev, mdev_device_get_type_id));
 	rc = mdev_device_get_group(dev, &number);
 	number_field("Group", rc, number);
-	field("", "Parameters", params);
+	field("", "Parameters", get(dev, mdev_device_get_params));
 	field("", "Owner", get(dev, mdev_device_get_owner));
 	field("", "Layout", get(dev, mdev_device_get_layout));
 	field("", "Path", get(dev, mdev_device_get_syspath));
@@ -170,29 +155,23 @@ static void info_text(struct mdev_device *dev, const char *id)
 	} else {
 		info_attach(dev, id);
 	}
-	free(params);
-	free(xml);
 }
 
 static void info_json(struct mdev_device *dev, const char *id)
 {
-	char *xml, *params, *qemu, *qmp, *hostdev;
+	char *qemu, *qmp, *hostdev;
 	struct json j = { 0 };
 
 	json_open(&j, NULL, '{');
 	json_node(&j, dev, true);
 	if (mdev_device_is_parent(dev) != 1) {
-		xml = node_xml(dev);
-		params = xml_value(xml, "params");
 		qemu = text_of(dev, mdev_device_get_qemu_device);
 		qmp = qmp_of(dev, id);
 		hostdev = text_of(dev, mdev_device_get_hostdev_xml);
-		json_string(&j, "params", params);
+		json_string(&j, "params", get(dev, mdev_device_get_params));
 		json_string(&j, "qemuDevice", qemu);
 		json_raw(&j, "qmpDeviceAdd", qmp);
 		json_string(&j, "hostdevXML", hostdev);
-		free(xml);
-		free(params);
 		free(qemu);
 		free(qmp);
 		free(hostdev);

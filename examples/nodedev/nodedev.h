@@ -5,8 +5,7 @@
  * A program over the public interface of libmdev and nothing else; read it as
  * a long example. main.c reads the command line, shell.c splits commands as
  * virsh does, commands.c says which commands there are, cmd-*.c carry them
- * out, output.c makes tables and JSON, xmlscan.c looks names up in our own
- * XML.
+ * out, output.c makes tables and JSON.
  */
 #ifndef NODEDEV_H
 #define NODEDEV_H
@@ -87,23 +86,6 @@ void json_bool(struct json *j, const char *key, bool value);
 /* JSON that somebody else made; NULL: no member. */
 void json_raw(struct json *j, const char *key, const char *text);
 void json_print(struct json *j);	/* and frees */
-
-/* ---- xmlscan.c: finds tags in XML that libmdev wrote ---- */
-
-struct xml_tag {
-	const char *name;	/* not terminated: `name_len` bytes */
-	size_t name_len;
-	const char *attrs;	/* the text between the name and '>' */
-	size_t attrs_len;
-	bool end;		/* </name> */
-	bool empty;		/* <name/> */
-	const char *after;	/* what follows the tag */
-};
-
-bool xml_next(const char **pos, struct xml_tag *tag);
-bool xml_is(const struct xml_tag *tag, const char *name);
-char *xml_attr(const struct xml_tag *tag, const char *name);	/* unescaped; free(); NULL: none */
-char *xml_text(const struct xml_tag *tag);			/* the text right behind the tag */
 
 /* ---- shell.c: words and lines ---- */
 
@@ -192,11 +174,9 @@ int lookup(struct nodedev *nd, const char *what, struct mdev_device **ret);
 typedef int (*string_getter)(struct mdev_device *dev, const char **ret);
 const char *get(struct mdev_device *dev, string_getter getter);
 
-/* The node's XML, for each_type_attr; free(); NULL when it cannot be had. */
-char *node_xml(struct mdev_device *dev);
-/* Calls `fn` for each class attribute of a type in its parent's XML. */
+/* Calls `fn` for each attribute of a type but its name. */
 typedef void (*attr_fn)(const char *name, const char *value, void *data);
-void each_type_attr(const char *xml, const struct mdev_type *type, attr_fn fn, void *data);
+void each_type_attr(const struct mdev_type *type, attr_fn fn, void *data);
 /* An array of the parent's types, or of one of them. */
 void json_types(struct json *j, const char *key, struct mdev_device *parent, const struct mdev_type *only);
 /* The members of a node; the caller opens and closes the object. */

@@ -53,31 +53,15 @@ const char *get(struct mdev_device *dev, string_getter getter)
 	return getter(dev, &value) < 0 ? NULL : value;
 }
 
-/*
- * The interface gives class attributes by name; which names there are stands
- * in the parent's XML, one <attribute name=''> each.
- */
-void each_type_attr(const char *xml, const struct mdev_type *type, attr_fn fn, void *data)
+void each_type_attr(const struct mdev_type *type, attr_fn fn, void *data)
 {
-	char *name, *value, *id = NULL;
-	bool wanted = false;
-	struct xml_tag tag;
+	const char *const *name;
+	int i, n = mdev_type_list_attrs(type, &name);
 
-	while (xml && xml_next(&xml, &tag)) {
-		if (xml_is(&tag, "type")) {
-			free(id);
-			id = tag.end ? NULL : xml_attr(&tag, "id");
-			wanted = id && !strcmp(id, mdev_type_get_id(type));
-		} else if (wanted && xml_is(&tag, "attribute") && !tag.end) {
-			name = xml_attr(&tag, "name");
-			value = xml_text(&tag);
-			if (name)
-				fn(name, value, data);
-			free(name);
-			free(value);
-		}
-	}
-	free(id);
+	for (i = 0; i < n; i++)
+		/* Which every view shows by itself. */
+		if (strcmp(name[i], "name"))
+			fn(name[i], mdev_type_get_attr(type, name[i]), data);
 }
 
 static void json_attr(const char *name, const char *value, void *data)
@@ -85,7 +69,7 @@ static void json_attr(const char *name, const char *value, void *data)
 	json_string(data, name, value);
 }
 
-static void json_type(struct json *j, const char *xml, const struct mdev_type *type)
+static void json_type(struct json *j, const struct mdev_type *type)
 {
 	unsigned int n;
 
@@ -98,29 +82,20 @@ static void json_type(struct json *j, const char *xml, const struct mdev_type *t
 	json_bool(j, "requiresGroup", mdev_type_requires_group(type) == 1);
 	json_string(j, "description", mdev_type_get_description(type));
 	json_open(j, "attributes", '{');
-	each_type_attr(xml, type, json_attr, j);
+	each_type_attr(type, json_attr, j);
 	json_close(j, '}');
 	json_close(j, '}');
-}
-
-char *node_xml(struct mdev_device *dev)
-{
-	char *xml;
-
-	return mdev_device_get_xml(dev, &xml, 0) < 0 ? NULL : xml;
 }
 
 void json_types(struct json *j, const char *key, struct mdev_device *parent, const struct mdev_type *only)
 {
 	const struct mdev_type *const *type = &only;
 	int i, n = only ? 1 : mdev_device_list_types(parent, &type);
-	char *xml = node_xml(parent);
 
 	json_open(j, key, '[');
 	for (i = 0; i < n; i++)
-		json_type(j, xml, type[i]);
+		json_type(j, type[i]);
 	json_close(j, ']');
-	free(xml);
 }
 
 void json_node(struct json *j, struct mdev_device *dev, bool types)

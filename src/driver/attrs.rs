@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use super::{Host, Node};
+use super::{AttrAccess, Host, Node};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{self, ORDERS};
 use crate::model::name::is_component;
@@ -19,6 +19,37 @@ impl Node {
         let dir = self.open_attributes()?;
         regular(&*dir, name).map_err(|e| e.of(self.name()))?;
         read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))
+    }
+
+    /// The attributes that the device or parent has now and that can be read or written, by name.
+    pub fn attrs(&self) -> Result<Vec<String>> {
+        let _request = self.conn().request();
+        let dir = self.open_attributes()?;
+        let mut names = Vec::new();
+        let listed = dir.list(&mut |name, kind| {
+            let usable = |mode| self.access(name, mode) != AttrAccess::empty();
+            if kind == EntryKind::File && dir.meta(name).is_ok_and(|meta| usable(meta.mode)) {
+                names.push(name.to_owned());
+            }
+        });
+        listed.map_err(|errno| Error::io("list", dir.path(), errno).of(self.name()))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What can be done with an attribute.
+    pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
+        let _request = self.conn().request();
+        let dir = self.open_attributes()?;
+        regular(&*dir, name).map(|mode| self.access(name, mode)).map_err(|e| e.of(self.name()))
+    }
+
+    /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
+    fn access(&self, name: &str, mode: u32) -> AttrAccess {
+        let mut access = AttrAccess::empty();
+        access.set(AttrAccess::READ, mode & 0o444 != 0);
+        access.set(AttrAccess::WRITE, mode & 0o222 != 0 && !self.is_parent() && !ORDERS.contains(&name));
+        access
     }
 
     /// Writes an attribute of a device.

@@ -69,6 +69,15 @@ bitflags! {
         const OWNED = 1;
     }
 
+    /// What can be done with an attribute.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct AttrAccess: u32 {
+        /// It has a value.
+        const READ = 1;
+        /// It takes one.
+        const WRITE = 2;
+    }
+
     /// How to dump.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct XmlFlags: u32 {

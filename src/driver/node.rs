@@ -136,6 +136,11 @@ impl Node {
         self.value(self.as_device().and_then(|device| device.group), "group")
     }
 
+    /// Parameters that a device was created with.
+    pub fn params(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.params.as_deref()), "parameters")
+    }
+
     /// IOMMU group.
     pub fn iommu_group(&self) -> Result<u32> {
         let group = match &self.what {

@@ -6,8 +6,8 @@ use std::ffi::{c_char, c_int, c_uint};
 use super::conn::flags;
 use super::device::mdev_device;
 use super::guard;
-use super::handle::hold;
-use super::strings::{malloced, optional_text, out, text};
+use super::handle::{count, hold};
+use super::strings::{malloced, malloced_names, optional_text, out, text};
 use crate::driver::{DestroyFlags, Node, XmlFlags};
 use crate::error::Result;
 
@@ -19,6 +19,18 @@ use crate::error::Result;
 pub enum mdev_xml_flags {
     /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
     MDEV_XML_LIBVIRT = 1,
+}
+
+/// What can be done with an attribute of a node: mdev_device_get_attr_access().
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_attr_access {
+    /// It has a value: mdev_device_get_attr().
+    MDEV_ATTR_READ = 1,
+    /// It takes a value: mdev_device_set_attr().
+    MDEV_ATTR_WRITE = 2,
 }
 
 /// The body of every function that makes a text for the caller.
@@ -120,10 +132,56 @@ pub unsafe extern "C" fn mdev_device_get_hostdev_xml(dev: *mut mdev_device, ret:
     unsafe { make_text(dev, ret, Node::hostdev_xml) }
 }
 
-/// Reads an attribute of a mediated device, now: the snapshot has none.
+/// Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here. Files
+/// that make or remove devices are not written as attributes.
 ///
-/// @param dev a mediated device
-/// @param name of a file of the device's sysfs folder
+/// @param dev a node
+/// @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller
+/// frees the array with free(), and nothing else
+/// @return the number of names; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is bad; other
+/// errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceListCaps; fs/sysfs/file.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_list_attrs(dev: *mut mdev_device, ret: *mut *mut *mut c_char) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev and ret.
+        let (dev, ret) = unsafe { (hold(dev)?, out(ret)?) };
+        let names = dev.body.node.attrs()?;
+        let n = count(names.len())?;
+        ret.set(malloced_names(&names)?);
+        Ok(n)
+    })
+}
+
+/// What can be done with an attribute of a node, by the mode of its file. Whether this process has the right to is seen when
+/// it does it.
+///
+/// @param dev a node
+/// @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
+/// @param ret where the bits of enum mdev_attr_access go
+/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EINVAL: an argument is bad; other errnos of
+/// the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_attr_access(
+    dev: *mut mdev_device,
+    name: *const c_char,
+    ret: *mut c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev, name and ret.
+        let (dev, name, ret) = unsafe { (hold(dev)?, text(name, "the attribute's name")?, out(ret)?) };
+        ret.set(dev.body.node.attr_access(name)?.bits());
+        Ok(0)
+    })
+}
+
+/// Reads an attribute of a node, now: the snapshot has none.
+///
+/// @param dev a node
+/// @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
 /// @param ret where the text goes, without the newline at its end; the caller frees it with free()
 /// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
 /// bad; other errnos of the kernel or the vendor's driver.

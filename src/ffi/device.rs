@@ -31,6 +31,7 @@ pub(super) struct Device {
     layout: Lazy,
     uuid: Lazy,
     type_id: Lazy,
+    params: Lazy,
     owner: Lazy,
     physical_function: Lazy,
 }
@@ -46,6 +47,7 @@ pub(super) fn export_node(node: Node) -> *mut mdev_device {
         layout: Lazy::new(),
         uuid: Lazy::new(),
         type_id: Lazy::new(),
+        params: Lazy::new(),
         owner: Lazy::new(),
         physical_function: Lazy::new(),
     })
@@ -252,6 +254,19 @@ pub unsafe extern "C" fn mdev_device_get_type_id(dev: *mut mdev_device, ret: *mu
 pub unsafe extern "C" fn mdev_device_get_group(dev: *mut mdev_device, ret: *mut c_uint) -> c_int {
     // SAFETY: the C contract for dev and ret.
     unsafe { get_number(dev, ret, Node::group) }
+}
+
+/// The parameters that a mediated device was created with, as its creator gave them to the vendor's driver.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: this is a parent, or no parameters are known; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the founding proposal's params.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_params(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.params.get(d.node.params()?))) }
 }
 
 /// The IOMMU group of a mediated device: N of /dev/vfio/N.

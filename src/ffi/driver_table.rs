@@ -272,6 +272,16 @@ pub struct mdev_driver {
     pub event_get_device: Option<unsafe extern "C" fn(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int>,
     /// Gives an event up. NULL in 0.1.
     pub event_unref: Option<unsafe extern "C" fn(ev: *mut mdev_event) -> *mut mdev_event>,
+    /// mdev_device_get_params(). Since 0.1.
+    pub device_get_params: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_list_attrs(). Since 0.1.
+    pub device_list_attrs: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut *mut c_char) -> c_int>,
+    /// mdev_device_get_attr_access(). Since 0.1.
+    pub device_get_attr_access:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, name: *const c_char, ret: *mut c_uint) -> c_int>,
+    /// mdev_type_list_attrs(). Since 0.1.
+    pub type_list_attrs:
+        Option<unsafe extern "C" fn(r#type: *const mdev_type, ret: *mut *const *const c_char) -> c_int>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -353,6 +363,10 @@ static DRIVER: mdev_driver = mdev_driver {
     event_get_type: None,
     event_get_device: None,
     event_unref: None,
+    device_get_params: Some(mdev_device_get_params),
+    device_list_attrs: Some(mdev_device_list_attrs),
+    device_get_attr_access: Some(mdev_device_get_attr_access),
+    type_list_attrs: Some(mdev_type_list_attrs),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

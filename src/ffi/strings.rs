@@ -109,6 +109,28 @@ pub(super) fn malloced_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) 
     Ok(memory)
 }
 
+/// Copies of texts and an array of pointers to them with a NULL at its end, in one piece of memory that the caller frees
+/// with free().
+pub(super) fn malloced_names(names: &[String]) -> Result<*mut *mut c_char> {
+    let array = size_of::<*mut c_char>() * (names.len() + 1);
+    let size = names.iter().fold(array, |size, name| size + visible(name).len() + 1);
+    let memory = malloc::<u8>(size)?;
+    let list = memory.cast::<*mut c_char>().as_ptr();
+    // SAFETY: the memory, which malloc aligns for pointers, has room for the array and behind it for every text with its
+    // NUL, as counted above.
+    unsafe {
+        let mut place = memory.as_ptr().add(array);
+        for (i, name) in names.iter().map(|name| visible(name)).enumerate() {
+            std::ptr::copy_nonoverlapping(name.as_ptr(), place, name.len());
+            place.add(name.len()).write(0);
+            list.add(i).write(place.cast());
+            place = place.add(name.len() + 1);
+        }
+        list.add(names.len()).write(std::ptr::null_mut());
+    }
+    Ok(list)
+}
+
 /// Gives back what [`malloced`] or [`malloced_list`] made.
 ///
 /// # Safety

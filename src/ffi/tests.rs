@@ -281,7 +281,8 @@ fn the_members_of_the_table_stay_where_they_are() {
         device_get_attr device_set_attr device_reset device_set_online device_find_type type_get_id type_get_name
         type_get_device_api type_get_description type_get_attr type_get_available_instances type_requires_group
         error_get_code error_get_errno error_get_message error_get_path set_log_handler version conn_autostart
-        monitor_get_fd monitor_receive event_get_type event_get_device event_unref
+        monitor_get_fd monitor_receive event_get_type event_get_device event_unref device_get_params
+        device_list_attrs device_get_attr_access type_list_attrs
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();

@@ -30,9 +30,11 @@ pub(super) struct TypeText {
     /// Inside the node of the same handle.
     model: NonNull<Type>,
     texts: OnceLock<Texts>,
+    attrs: OnceLock<Names>,
 }
 
-// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself.
+// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself; so are the
+// names, whose pointers go nowhere but into the texts beside them.
 unsafe impl Send for TypeText {}
 // SAFETY: as above.
 unsafe impl Sync for TypeText {}
@@ -46,6 +48,39 @@ impl TypeText {
 
     fn texts(&self) -> &Texts {
         self.texts.get_or_init(|| Texts::new(self.model()))
+    }
+
+    fn attrs(&self) -> &Names {
+        self.attrs.get_or_init(|| Names::new(self.model()))
+    }
+}
+
+/// The names of a type's attributes.
+struct Names {
+    /// One after another, each with a NUL at its end.
+    _block: Box<[u8]>,
+    /// Pointers to them, and a NULL: what C gets.
+    array: Box<[*const c_char]>,
+}
+
+impl Names {
+    /// Every name that mdev_type_get_attr() knows.
+    fn new(model: &Type) -> Names {
+        let own = model.name.as_ref().map(|_| "name");
+        let mut block = Vec::new();
+        let starts: Vec<usize> = own
+            .into_iter()
+            .chain(model.attributes.iter().map(|(name, _)| name.as_ref()))
+            .map(|name| {
+                let start = block.len();
+                block.extend_from_slice(visible(name).as_bytes());
+                block.push(0);
+                start
+            })
+            .collect();
+        let block: Box<[u8]> = block.into();
+        let array = starts.iter().map(|start| block[*start..].as_ptr().cast()).chain([ptr::null()]).collect();
+        Names { _block: block, array }
     }
 }
 
@@ -102,7 +137,9 @@ impl TypeList {
     fn new(types: &[Type]) -> TypeList {
         let objects: Arc<[_]> = types
             .iter()
-            .map(|model| Object::new(TypeText { model: NonNull::from(model), texts: OnceLock::new() }))
+            .map(|model| {
+                Object::new(TypeText { model: NonNull::from(model), texts: OnceLock::new(), attrs: OnceLock::new() })
+            })
             .collect();
         let array = objects.iter().map(Object::as_c).chain([ptr::null()]).collect();
         TypeList { objects, array }
@@ -246,6 +283,26 @@ pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *con
     };
     // SAFETY: the C contract for type.
     unsafe { get_text(r#type, find) }
+}
+
+/// The names of a type's attributes: every one that mdev_type_get_attr() has a value for.
+///
+/// @param type a type
+/// @param ret where the NULL-terminated array goes; it and the names live as long as the parent's handle, nothing is to be
+/// freed
+/// @return the number of names; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the files of a type's folder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_list_attrs(r#type: *const mdev_type, ret: *mut *const *const c_char) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the C contract for type and ret.
+        let (kind, ret) = unsafe { (borrow(r#type)?, out(ret)?) };
+        let array = &kind.body.attrs().array;
+        let n = count(array.len() - 1)?;
+        ret.set(array.as_ptr());
+        Ok(n)
+    })
 }
 
 /// How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
