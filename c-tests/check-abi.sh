@@ -39,7 +39,8 @@ object()
 			echo "enum $name e_$name;"
 		done
 	} >"$work/$2.c"
-	"$CC" -std=gnu99 -g -gdwarf-4 -fPIC -shared "-I$1" -o "$work/$2.so" "$work/$2.c"
+	# No path of this machine into the description.
+	"$CC" -std=gnu99 -g -gdwarf-4 "-fdebug-prefix-map=$work/=" -fPIC -shared "-I$1" -o "$work/$2.so" "$work/$2.c"
 }
 
 # result STATUS TEXT [FILE WITH DETAILS]
