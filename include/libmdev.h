@@ -203,6 +203,10 @@ typedef enum mdev_error_code {
 	 * The node is not in the state that this needs: it does not run, runs already, or has no definition.
 	 */
 	MDEV_ERROR_WRONG_STATE = 29,
+	/**
+	 * A call-out of mdevctl's has refused, or did not end in time.
+	 */
+	MDEV_ERROR_CALLOUT = 30,
 } mdev_error_code;
 
 /**

@@ -65,6 +65,8 @@ pub enum ErrorCode {
     Ambiguous = 28,
     /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
     WrongState = 29,
+    /// A call-out of mdevctl's has refused, or did not end in time.
+    Callout = 30,
 }
 
 /// What every fallible function of this crate returns in the bad case.

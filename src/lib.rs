@@ -15,6 +15,7 @@
 //! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
 //! | [`layout`] | one file for each sysfs layout, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
+//! | [`callout`] | mdevctl's call-outs: programs that are asked before and told after |
 //! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
 //! | [`monitor`] | what changes on a host, behind one descriptor |
 //! | [`driver`] | what a user can do; the only room that knows all of the above |
@@ -29,6 +30,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
 
+pub mod callout;
 pub mod driver;
 pub mod error;
 pub mod ffi;

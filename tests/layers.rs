@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("error", &[]),
     // flock(2) with a bound: for the door's directories and for the store.
     ("lock", &["error"]),
@@ -15,7 +15,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("layout", &["sysfs", "model", "error"]),
     ("store", &["model", "error", "lock"]),
     ("monitor", &["sysfs", "store", "model", "error"]),
-    ("driver", &["error", "lock", "model", "sysfs", "xml", "layout", "store", "monitor"]),
+    // Programs of others: nothing else starts one.
+    ("callout", &["error"]),
+    ("driver", &["callout", "error", "lock", "model", "sysfs", "xml", "layout", "store", "monitor"]),
     ("ffi", &["driver", "model", "error"]),
 ];
 

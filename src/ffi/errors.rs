@@ -82,6 +82,8 @@ pub enum mdev_error_code {
     MDEV_ERROR_AMBIGUOUS = 28,
     /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
     MDEV_ERROR_WRONG_STATE = 29,
+    /// A call-out of mdevctl's has refused, or did not end in time.
+    MDEV_ERROR_CALLOUT = 30,
 }
 
 use mdev_error_code::*;
@@ -119,6 +121,7 @@ impl From<ErrorCode> for mdev_error_code {
             ErrorCode::NotReady => MDEV_ERROR_NOT_READY,
             ErrorCode::Ambiguous => MDEV_ERROR_AMBIGUOUS,
             ErrorCode::WrongState => MDEV_ERROR_WRONG_STATE,
+            ErrorCode::Callout => MDEV_ERROR_CALLOUT,
         }
     }
 }

@@ -313,7 +313,7 @@ fn every_code_has_its_number_in_c() {
     }
 }
 
-const ALL_CODES: [ErrorCode; 29] = {
+const ALL_CODES: [ErrorCode; 30] = {
     use ErrorCode::*;
     [
         Internal,
@@ -345,5 +345,6 @@ const ALL_CODES: [ErrorCode; 29] = {
         NotReady,
         Ambiguous,
         WrongState,
+        Callout,
     ]
 };

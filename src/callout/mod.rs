@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! mdevctl's call-outs: programs of the vendor or the administrator that are asked before a device is started, stopped,
+//! defined, undefined or modified, and told after. What works with mdevctl works here: s390-tools check with one that no
+//! AP queue is given to two matrices.
+//!
+//! For one action on one device, in this order:
+//!
+//! 1. `get capabilities` finds the script that speaks the newer protocol for this type and parent, if one does. It alone is
+//!    asked from then on, and only for what it supports.
+//! 2. `pre`, with the device's configuration on standard input. Otherwise the first script that does not answer 2 ("not my
+//!    type") decides. Whatever it answers but 0 ends the action before it has begun.
+//! 3. The action itself.
+//! 4. `post` with the outcome, and `notify` to every notifier, also after a `pre` that failed. Their answers do not matter.
+//!
+//! Nothing is run for a list, and where there are no folders for scripts, looking for them is all that this costs.
+//!
+//! A script gets no environment but a PATH, as when udev runs mdevctl, `/` as its directory, a process group of its own and
+//! 30 seconds; then the group is killed. It is run without a shell. One that anybody but root and the caller may change is
+//! left out.
+
+mod process;
+mod scripts;
+#[cfg(test)]
+mod tests;
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorCode, Result, shown};
+use process::{End, Outcome};
+
+/// A script that has said nothing for this long hangs.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What we are, for a script that asks.
+const PROVIDES: &str = r#"{"provides":{"version":2,"actions":["start","stop","define","undefine","modify","attributes","capabilities"],"events":["pre","post","notify","get","live"]}}"#;
+
+/// A script's answer for "not my type".
+const NOT_MINE: i32 = 2;
+
+/// What is done to a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is made.
+    Start,
+    /// It is destroyed.
+    Stop,
+    /// It is defined.
+    Define,
+    /// Its definition is forgotten.
+    Undefine,
+    /// Its definition, or the running device, is changed.
+    Modify,
+    /// Its attributes are read.
+    Attributes,
+    /// A script is asked for what it can.
+    Capabilities,
+}
+
+/// When a script is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Pre,
+    Post,
+    Live,
+    Notify,
+    Get,
+}
+
+/// How the action went, as far as it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    None,
+    Success,
+    Failure,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Start => "start",
+            Action::Stop => "stop",
+            Action::Define => "define",
+            Action::Undefine => "undefine",
+            Action::Modify => "modify",
+            Action::Attributes => "attributes",
+            Action::Capabilities => "capabilities",
+        })
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Event::Pre => "pre",
+            Event::Post => "post",
+            Event::Live => "live",
+            Event::Notify => "notify",
+            Event::Get => "get",
+        })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::None => "none",
+            State::Success => "success",
+            State::Failure => "failure",
+        })
+    }
+}
+
+/// The device that scripts are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Id of its type.
+    pub type_id: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Sysfs name of its parent.
+    pub parent: String,
+    /// mdevctl's JSON for it, on one line.
+    pub config: String,
+}
+
+/// Where a host has its scripts.
+#[derive(Debug, Clone)]
+pub struct Callouts {
+    /// Folders named `scripts.d`, in the order in which they are asked.
+    folders: Vec<PathBuf>,
+    limit: Duration,
+}
+
+impl Callouts {
+    /// Those of the host below `root`.
+    pub fn below(root: &str) -> Self {
+        let root = root.trim_end_matches('/');
+        let folders = ["usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d"];
+        Callouts { folders: folders.map(|folder| format!("{root}/{folder}").into()).into(), limit: LIMIT }
+    }
+
+    /// Those of a simulated host, or of a caller who wants none.
+    pub fn none() -> Self {
+        Callouts { folders: Vec::new(), limit: LIMIT }
+    }
+
+    /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Asked::tell`].
+    pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Asked<'a>> {
+        let asked = Asked::new(self, action, subject);
+        match asked.call(Event::Pre, action, State::None, &subject.config) {
+            Ok(_) => Ok(asked),
+            Err(e) => {
+                asked.notify(State::None);
+                Err(e)
+            }
+        }
+    }
+
+    /// The action between its call-outs.
+    pub fn around<T>(&self, action: Action, subject: &Subject, command: impl FnOnce() -> Result<T>) -> Result<T> {
+        let asked = self.ask(action, subject)?;
+        let result = command();
+        asked.tell(result.is_ok());
+        result
+    }
+
+    /// The attributes that a script reads back from a running device, for its first definition. `None`: no script knows.
+    pub fn attributes(&self, subject: &Subject) -> Result<Option<Vec<(String, String)>>> {
+        let asked = Asked::new(self, Action::Attributes, subject);
+        let Some((script, answer)) = asked.call(Event::Get, Action::Attributes, State::None, "")? else {
+            return Ok(None);
+        };
+        let text = answer.out.trim_end_matches(['\0', '\n']);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        attributes(text).map(Some).ok_or_else(|| {
+            let message = format!("what it prints is not a list of attributes: {}", shown(text));
+            failed(&script, message, Errno::BADMSG)
+        })
+    }
+
+    /// Has a script change the running device. False: none says that it can.
+    pub fn live(&self, subject: &Subject) -> Result<bool> {
+        let asked = Asked::new(self, Action::Modify, subject);
+        if !asked.versioned().is_some_and(|script| script.supports(Event::Live, Action::Modify)) {
+            return Ok(false);
+        }
+        let result = asked.call(Event::Live, Action::Modify, State::None, &subject.config);
+        asked.notify(State::None);
+        result.map(|answer| answer.is_some())
+    }
+}
+
+/// `[{"name": "value"}, ...]`; `[{}]` is what some print for none.
+fn attributes(text: &str) -> Option<Vec<(String, String)>> {
+    let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok()?;
+    let real = list.iter().filter(|entry| !entry.is_empty());
+    real.map(|entry| {
+        let (name, value) = entry.iter().next().filter(|_| entry.len() == 1)?;
+        Some((name.clone(), value.as_str()?.to_owned()))
+    })
+    .collect()
+}
+
+/// What a script of the newer protocol says of itself. Words of a still newer one are no fault.
+#[derive(Debug, Clone, Deserialize)]
+struct Supports {
+    #[serde(default)]
+    actions: Vec<String>,
+    #[serde(default)]
+    events: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    supports: Supports,
+}
+
+#[derive(Debug)]
+struct Versioned {
+    path: PathBuf,
+    supports: Supports,
+}
+
+impl Versioned {
+    fn supports(&self, event: Event, action: Action) -> bool {
+        let has = |list: &[String], word: String| list.contains(&word);
+        has(&self.supports.actions, action.to_string()) && has(&self.supports.events, event.to_string())
+    }
+}
+
+/// An action that the scripts let pass.
+#[derive(Debug)]
+#[must_use = "the scripts wait to be told what came of it"]
+pub struct Asked<'a> {
+    callouts: &'a Callouts,
+    action: Action,
+    subject: &'a Subject,
+    scripts: Vec<PathBuf>,
+    versioned: OnceCell<Option<Versioned>>,
+    /// The script that has answered `pre`, and so answers for the rest.
+    chosen: OnceCell<PathBuf>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(callouts: &'a Callouts, action: Action, subject: &'a Subject) -> Self {
+        let scripts = scripts::of(&callouts.folders, "callouts");
+        Asked { callouts, action, subject, scripts, versioned: OnceCell::new(), chosen: OnceCell::new() }
+    }
+
+    /// Tells the scripts what came of the action.
+    pub fn tell(self, success: bool) {
+        let state = if success { State::Success } else { State::Failure };
+        // mdevctl heeds no answer here either.
+        if let Err(e) = self.call(Event::Post, self.action, state, &self.subject.config) {
+            log::warn!("{e}");
+        }
+        self.notify(state);
+    }
+
+    fn versioned(&self) -> Option<&Versioned> {
+        let find = || {
+            self.scripts.iter().find_map(|path| {
+                let answer = self.run(path, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
+                let text = answer.out.trim_end_matches('\0');
+                let Capabilities { supports } = serde_json::from_str(text).ok().filter(|_| answer.is_answer())?;
+                Some(Versioned { path: path.clone(), supports })
+            })
+        };
+        self.versioned.get_or_init(find).as_ref()
+    }
+
+    /// The answer of the script that is responsible; `None` when none is, or when it does not take part in this.
+    fn call(&self, event: Event, action: Action, state: State, input: &str) -> Result<Option<(PathBuf, Outcome)>> {
+        if self.scripts.is_empty() {
+            return Ok(None);
+        }
+        if let Some(script) = self.versioned() {
+            if !script.supports(event, action) {
+                return Ok(None);
+            }
+            let answer = self.run(&script.path, event, action, state, input);
+            return answer.map(|answer| judge(&script.path, answer)).transpose();
+        }
+        let chosen = self.chosen.get();
+        let candidates = chosen.map_or(&self.scripts[..], std::slice::from_ref);
+        for path in candidates {
+            let Some(answer) = self.run(path, event, action, state, input) else { continue };
+            match answer.end {
+                End::Code(NOT_MINE) => {}
+                // mdevctl asks the next one, too.
+                End::Signal(_) => log::warn!("{}: {}", path.display(), answer.end),
+                _ => {
+                    let _ = self.chosen.set(path.clone());
+                    return judge(path, answer).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn notify(&self, state: State) {
+        for path in scripts::of(&self.callouts.folders, "notifiers") {
+            if let Some(answer) = self.run(&path, Event::Notify, self.action, state, "") {
+                if answer.end != End::Code(0) {
+                    log::warn!("{}: {}", path.display(), answer.end);
+                }
+            }
+        }
+    }
+
+    /// `None`: it could not be run, which is no answer.
+    fn run(&self, path: &Path, event: Event, action: Action, state: State, input: &str) -> Option<Outcome> {
+        let Subject { type_id, uuid, parent, .. } = self.subject;
+        let words = [event.to_string(), action.to_string(), state.to_string(), uuid.to_string()];
+        let [event, action, state, uuid] = &words;
+        let args: [&str; 12] = ["-t", type_id, "-e", event, "-a", action, "-s", state, "-u", uuid, "-p", parent];
+        log::debug!("{}: {event} {action} for {uuid}", path.display());
+        match process::run(path, &args, input.as_bytes(), self.callouts.limit) {
+            Ok(outcome) => Some(outcome),
+            Err(errno) => {
+                log::warn!("{}: left out, it cannot be run: {errno}", path.display());
+                None
+            }
+        }
+    }
+}
+
+/// Anything but success is an error that has what the script said.
+fn judge(path: &Path, answer: Outcome) -> Result<(PathBuf, Outcome)> {
+    let errno = match answer.end {
+        End::Code(0) => return Ok((path.to_owned(), answer)),
+        End::Timeout(_) => Errno::TIMEDOUT,
+        _ => Errno::CANCELED,
+    };
+    let said = answer.err.trim();
+    let said = if said.is_empty() { answer.out.trim() } else { said };
+    let said = if said.is_empty() { "it says nothing".to_owned() } else { format!("it says: {}", quoted(said)) };
+    Err(failed(path, format!("{}; {said}", answer.end), errno))
+}
+
+/// More of a stranger's text than names need, still on one line.
+fn quoted(text: &str) -> String {
+    text.lines().map(shown).take(8).collect::<Vec<_>>().join(" / ")
+}
+
+fn failed(path: &Path, what: String, errno: Errno) -> Error {
+    let path = path.display().to_string();
+    Error::new(ErrorCode::Callout, errno, format!("the call-out {path} has not let this pass: {what}")).at(path)
+}

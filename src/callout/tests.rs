@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Scripts of every kind below a made-up root.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use std::time::Instant;
+
+use super::*;
+
+/// A program cannot be run while it is open for writing, and a child has all that is open until it runs its own: so no test
+/// writes a script while another starts one.
+static ALONE: Mutex<()> = Mutex::new(());
+
+struct Scene {
+    _alone: MutexGuard<'static, ()>,
+    root: tempfile::TempDir,
+    callouts: Callouts,
+    subject: Subject,
+}
+
+const CONFIG: &str = r#"{"mdev_type":"vfio_ap-passthrough","start":"manual","attrs":[{"assign_adapter":"5"}]}"#;
+const UUID: &str = "11111111-2222-4333-8444-555555555555";
+
+fn scene() -> Scene {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d"] {
+        for kind in ["callouts", "notifiers"] {
+            fs::create_dir_all(root.path().join(folder).join(kind)).unwrap();
+        }
+    }
+    let callouts = Callouts::below(root.path().to_str().unwrap());
+    let subject = Subject {
+        type_id: "vfio_ap-passthrough".into(),
+        uuid: UUID.parse().unwrap(),
+        parent: "matrix".into(),
+        config: CONFIG.into(),
+    };
+    Scene { _alone: alone, root, callouts, subject }
+}
+
+impl Scene {
+    fn log(&self) -> PathBuf {
+        self.root.path().join("log")
+    }
+
+    /// A script that writes down how it was called, and goes on with `body`.
+    fn script(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.root.path().join(name);
+        let log = self.log();
+        let base = name.rsplit('/').next().unwrap();
+        let text = format!(
+            "#!/bin/sh\nevent=$4 action=$6 state=$8\nprintf '%s %s' {base} \"$*\" >>'{log}'\n\
+             printf ' <%s>\\n' \"$(cat)\" >>'{log}'\n{body}\n",
+            log = log.display()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// `name event action state <input>` for each call so far, without what is always the same.
+    fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let _ = fs::remove_file(self.log());
+        let lines = text.lines().filter(|line| !line.contains("-a capabilities "));
+        lines
+            .map(|line| {
+                assert!(line.contains(&format!(" -u {UUID} -p matrix <")), "{line}");
+                let line =
+                    line.replace(" -t vfio_ap-passthrough -e ", " ").replace(&format!(" -u {UUID} -p matrix"), "");
+                line.replace(" -a ", " ").replace(" -s ", " ").replace(CONFIG, "config")
+            })
+            .collect()
+    }
+
+    fn around(&self, works: bool) -> Result<&'static str> {
+        let fault = || Error::new(ErrorCode::Kernel, Errno::IO, "the command itself");
+        self.callouts.around(Action::Start, &self.subject, || if works { Ok("done") } else { Err(fault()) })
+    }
+}
+
+const NOT_MINE: &str = "exit 2";
+const PLAIN: &str = "[ $action = capabilities ] && exit 2; exit 0";
+
+#[test]
+fn the_order_of_one_action_and_what_each_is_told() {
+    let scene = scene();
+    scene.script("etc/mdevctl.d/scripts.d/callouts/b-mine", PLAIN);
+    scene.script("etc/mdevctl.d/scripts.d/callouts/a-other", NOT_MINE);
+    scene.script("etc/mdevctl.d/scripts.d/callouts/c-never", PLAIN);
+    scene.script("usr/lib/mdevctl/scripts.d/callouts/z-vendor", NOT_MINE);
+    scene.script("etc/mdevctl.d/scripts.d/notifiers/n", "exit 7");
+    scene.script("usr/lib/mdevctl/scripts.d/notifiers/m", "");
+    assert_eq!(scene.around(true), Ok("done"));
+    let expected = [
+        "z-vendor pre start none <config>",
+        "a-other pre start none <config>",
+        "b-mine pre start none <config>",
+        "b-mine post start success <config>",
+        "m notify start success <>",
+        "n notify start success <>",
+    ];
+    assert_eq!(scene.calls(), expected);
+    assert_eq!(scene.around(false).unwrap_err().message, "the command itself");
+    let failed: Vec<String> = expected.iter().map(|line| line.replace("success", "failure")).collect();
+    assert_eq!(scene.calls(), failed);
+}
+
+#[test]
+fn a_refusal_ends_the_action_before_it_begins() {
+    let scene = scene();
+    let script = scene.script(
+        "etc/mdevctl.d/scripts.d/callouts/ap",
+        "[ $action = capabilities ] && exit 2\necho 'queue 5.1 is taken' >&2; [ $event = pre ] && exit 1; exit 0",
+    );
+    scene.script("etc/mdevctl.d/scripts.d/notifiers/n", "");
+    let e = scene.callouts.around(Action::Define, &scene.subject, || -> Result<()> { panic!("not to be done") });
+    let e = e.unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()));
+    assert!(e.message.contains("queue 5.1 is taken") && e.message.contains("status 1"), "{e}");
+    assert_eq!(e.path.as_deref(), script.to_str());
+    assert_eq!(scene.calls(), ["ap pre define none <config>", "n notify define none <>"]);
+}
+
+#[test]
+fn one_that_speaks_the_newer_protocol_is_asked_alone_and_for_what_it_can() {
+    let scene = scene();
+    scene.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
+    let supports = r#"{"supports":{"version":3,"actions":["start","modify","dance"],"events":["post","live","get"]}}"#;
+    scene.script(
+        "etc/mdevctl.d/scripts.d/callouts/new",
+        &format!("[ $action = capabilities ] && {{ printf '%s\\0' '{supports}'; exit 0; }}; exit 0"),
+    );
+    assert_eq!(scene.around(true), Ok("done"));
+    assert_eq!(scene.calls(), ["new post start success <config>"]);
+    assert_eq!(scene.callouts.live(&scene.subject), Ok(true));
+    assert_eq!(scene.calls(), ["new live modify none <config>"]);
+    fs::remove_file(scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/new")).unwrap();
+    assert_eq!(scene.callouts.live(&scene.subject), Ok(false));
+}
+
+#[test]
+fn attributes_are_read_back_in_their_order() {
+    let scene = scene();
+    for (print, expected) in [
+        (r#"[{"b":"1"},{"a":"2"},{"b":"3"}]"#, Ok(Some(vec![("b", "1"), ("a", "2"), ("b", "3")]))),
+        (r"[{}]\0", Ok(Some(vec![]))),
+        ("", Ok(None)),
+        ("[5]", Err(Errno::BADMSG)),
+    ] {
+        scene.script(
+            "etc/mdevctl.d/scripts.d/callouts/ap",
+            &format!("[ $event.$action = get.attributes ] || exit 2; printf '{print}'"),
+        );
+        let read = scene.callouts.attributes(&scene.subject);
+        let pairs = |list: Vec<(&str, &str)>| list.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        match expected {
+            Ok(list) => assert_eq!(read, Ok(list.map(pairs)), "{print}"),
+            Err(errno) => assert_eq!(read.unwrap_err().errno, errno.raw_os_error(), "{print}"),
+        }
+    }
+    scene.script("etc/mdevctl.d/scripts.d/callouts/ap", "[ $action = capabilities ] && exit 2; exit 3");
+    assert_eq!(scene.callouts.attributes(&scene.subject).unwrap_err().code, ErrorCode::Callout);
+}
+
+#[test]
+fn what_cannot_or_must_not_run_is_left_out() {
+    let scene = scene();
+    let script = |name: &str, body: &str| scene.script(&format!("etc/mdevctl.d/scripts.d/callouts/{name}"), body);
+    let mode = |path: &PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&script("a-no-program", PLAIN), 0o644);
+    mode(&script("b-open-to-all", PLAIN), 0o777);
+    fs::write(script("c-no-interpreter", PLAIN), "#!/does/not/exist\n").unwrap();
+    fs::create_dir(scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/d-folder")).unwrap();
+    script("e-killed", "kill -9 $$");
+    std::os::unix::fs::symlink("nowhere", scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/f-dangling"))
+        .unwrap();
+    let theirs = script("g-theirs", PLAIN);
+    let given = std::os::unix::fs::chown(&theirs, Some(12345), None).is_ok();
+    let own = scene.root.path().join("own");
+    fs::rename(script("h", PLAIN), &own).unwrap();
+    std::os::unix::fs::symlink(&own, scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/h-linked")).unwrap();
+    assert_eq!(scene.around(true), Ok("done"));
+    let calls: Vec<String> = scene.calls().into_iter().filter(|line| given || !line.starts_with("g-")).collect();
+    assert_eq!(
+        calls,
+        ["e-killed pre start none <config>", "h pre start none <config>", "h post start success <config>"]
+    );
+}
+
+#[test]
+fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short() {
+    let mut scene = scene();
+    scene.callouts.limit = Duration::from_millis(300);
+    let pids = scene.root.path().join("pids");
+    scene.script(
+        "etc/mdevctl.d/scripts.d/callouts/hangs",
+        &format!("[ $action = capabilities ] && exit 2\nsleep 1000 & echo $! >'{}'; wait", pids.display()),
+    );
+    let e = scene.around(true).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::TIMEDOUT.raw_os_error()), "{e}");
+    let pid: i32 = fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
+    let is_gone = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Dead, and waiting for whoever takes in orphans here.
+        Ok(stat) => stat.contains(") Z"),
+        Err(_) => true,
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_gone() {
+        assert!(Instant::now() < deadline, "process {pid} still runs");
+        std::thread::yield_now();
+    }
+    scene.script("etc/mdevctl.d/scripts.d/callouts/hangs", "[ $action = capabilities ] && exit 2; exec yes");
+    assert!(scene.around(true).unwrap_err().message.len() < 4096);
+    scene.script(
+        "etc/mdevctl.d/scripts.d/callouts/hangs",
+        "[ $action = capabilities ] && exit 2; sleep 1000 & echo $! >>\"$(dirname $0)/../left\"; exit 0",
+    );
+    // A program that it leaves behind does not keep us, though it holds our pipes.
+    assert_eq!(scene.around(true), Ok("done"));
+    let left = fs::read_to_string(scene.root.path().join("etc/mdevctl.d/scripts.d/left")).unwrap();
+    for pid in left.lines() {
+        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
+#[test]
+fn a_script_has_no_environment_and_no_descriptors_of_ours() {
+    let scene = scene();
+    let seen = scene.root.path().join("seen");
+    scene.script(
+        "etc/mdevctl.d/scripts.d/callouts/looks",
+        &format!(
+            "[ $action = capabilities ] && exit 2\n[ $event = pre ] || exit 0\n\
+             {{ tr '\\0' '\\n' </proc/$$/environ; readlink /proc/$$/cwd; }} >'{}'",
+            seen.display()
+        ),
+    );
+    assert_eq!(scene.around(true), Ok("done"));
+    let text = fs::read_to_string(&seen).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.starts_with("PATH=/usr/local/sbin:") && text.ends_with("\n/\n"), "{text}");
+}
+
+#[test]
+fn without_folders_nothing_happens() {
+    let root = tempfile::tempdir().unwrap();
+    let subject = scene().subject;
+    for callouts in [Callouts::below(root.path().to_str().unwrap()), Callouts::none()] {
+        assert_eq!(callouts.around(Action::Stop, &subject, || Ok(5)), Ok(5));
+        assert_eq!(callouts.attributes(&subject), Ok(None));
+        assert_eq!(callouts.live(&subject), Ok(false));
+    }
+}
