@@ -64,11 +64,15 @@ static void look(struct state *s)
 static void use_the_library(const char *uri)
 {
 	struct mdev_device *dev = NULL, **list = NULL;
+	struct mdev_monitor *mon = NULL;
+	struct mdev_event *ev = NULL;
 	struct mdev_conn *conn = NULL;
 	char *xml = NULL;
 
 	if (mdev_conn_open(&conn, uri, 0))
 		return;
+	mdev_monitor_new(&mon, conn, 0);
+	mdev_conn_get_fd(conn);
 	if (mdev_conn_list(conn, &list, 0) > 0)
 		mdev_device_get_xml(list[0], &xml, 0);
 	mdev_device_list_free(list);
@@ -82,6 +86,10 @@ static void use_the_library(const char *uri)
 	mdev_conn_create_xml(conn, "<device", &dev, 0);
 	mdev_conn_lookup_by_name(conn, "no_such_node", &dev);
 	mdev_conn_wait_parent(conn, "pci_0000_99_00_0", 1, &dev);
+	while (mdev_monitor_receive(mon, &ev) == 1)
+		mdev_event_unref(ev);
+	mdev_conn_dispatch(conn);
+	mdev_monitor_unref(mon);
 	mdev_conn_unref(conn);
 }
 
@@ -110,6 +118,7 @@ static void compare(const struct state *a, const struct state *b)
 int main(void)
 {
 	static struct state before, open, after;
+	struct mdev_monitor *mon = NULL;
 	struct mdev_conn *conn = NULL;
 	FILE *out = tmpfile();
 	int kept[2], i;
@@ -131,11 +140,13 @@ int main(void)
 	T_INT(size_of(fileno(out)), 0);
 	compare(&before, &after);
 
-	/* While connections to this host and to the simulated one are open. */
+	/* While a connection to this host is open, and somebody listens. */
 	T_INT(mdev_conn_open(&conn, NULL, 0), 0);
+	T_INT(mdev_monitor_new(&mon, conn, 0), 0);
 	look(&open);
 	T_INT(open.inheritable, before.inheritable);
 	T_INT(open.threads, before.threads);
+	mdev_monitor_unref(mon);
 	mdev_conn_unref(conn);
 	fclose(out);
 	return t_done();

@@ -12,7 +12,7 @@
  */
 #include "host.h"
 
-enum kind { CONN, DEVICE, TYPE, ERROR, ZEROES, WORDS, ODD, KINDS };
+enum kind { CONN, DEVICE, TYPE, MONITOR, EVENT, ERROR, ZEROES, WORDS, ODD, KINDS };
 
 static void *handles[KINDS];
 static union {
@@ -25,6 +25,8 @@ static char words[4096] = "mdev mdev mdev";
 static struct mdev_conn *conn;
 static struct mdev_device *parent, *dev;
 static const struct mdev_type *type;
+static struct mdev_monitor *mon;
+static struct mdev_event *event;
 
 /* Every out-parameter of the sweep lies in here: one memcmp tells whether any was touched. */
 static struct {
@@ -32,6 +34,8 @@ static struct {
 	struct mdev_conn *conn;
 	struct mdev_device *dev, **list;
 	const struct mdev_type *type, *const *types;
+	struct mdev_monitor *mon;
+	struct mdev_event *event;
 	char *text, **texts;
 	const char *word, *const *words;
 	unsigned int number;
@@ -239,6 +243,57 @@ static void sweep_types(void)
 	REFUSED(mdev_type_get_available_instances(type, NULL));
 }
 
+static void never(struct mdev_conn *c, struct mdev_event *ev, void *data)
+{
+	(void)c;
+	(void)ev;
+	(void)data;
+}
+
+static void never_freed(void *data)
+{
+	T_OKF(0, "data is freed though its callback was refused");
+	(void)data;
+}
+
+static void sweep_events(void)
+{
+	unsigned int flag;
+	int i;
+
+	EACH_WRONG(CONN) {
+		REFUSED(mdev_monitor_new(&out.mon, h, 0));
+		REFUSED(mdev_conn_event_register(h, never, NULL, never_freed, 0));
+		REFUSED(mdev_conn_event_deregister(h, 1));
+		REFUSED(mdev_conn_get_fd(h));
+		REFUSED(mdev_conn_dispatch(h));
+	}
+	EACH_WRONG(MONITOR) {
+		T_OK(mdev_monitor_ref(h) == NULL);
+		T_OK(mdev_monitor_unref(h) == NULL);
+		REFUSED(mdev_monitor_get_fd(h));
+		REFUSED(mdev_monitor_receive(h, &out.event));
+		REFUSED(mdev_monitor_set_buffer_size(h, 4096));
+	}
+	EACH_WRONG(EVENT) {
+		T_OK(mdev_event_ref(h) == NULL);
+		T_OK(mdev_event_unref(h) == NULL);
+		T_INT(mdev_event_get_type(h), MDEV_EVENT_NONE);
+		REFUSED(mdev_event_get_device(h, &out.dev));
+	}
+	REFUSED(mdev_monitor_new(NULL, conn, 0));
+	REFUSED(mdev_monitor_receive(mon, NULL));
+	REFUSED(mdev_event_get_device(event, NULL));
+	REFUSED(mdev_conn_event_register(conn, NULL, NULL, never_freed, 0));
+	REFUSED(mdev_conn_event_deregister(conn, 0));
+	REFUSED(mdev_conn_event_deregister(conn, -1));
+	REFUSED(mdev_conn_event_deregister(conn, 4711));
+	EACH_UNKNOWN(flag, 0) {
+		REFUSED(mdev_monitor_new(&out.mon, conn, flag));
+		REFUSED(mdev_conn_event_register(conn, never, NULL, never_freed, flag));
+	}
+}
+
 static void sweep_errors(void)
 {
 	int i;
@@ -263,7 +318,9 @@ int main(void)
 	conn = host_open();
 	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
 	T_NEED(mdev_device_find_type(parent, "11", &type) == 0);
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
 	T_NEED(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0) == 0);
+	T_NEED(mdev_monitor_receive(mon, &event) == 1);
 	before = host_count(conn, 0);
 	T_OK(before > 1);
 
@@ -272,6 +329,8 @@ int main(void)
 	handles[CONN] = conn;
 	handles[DEVICE] = dev;
 	handles[TYPE] = (void *)(uintptr_t)type;
+	handles[MONITOR] = mon;
+	handles[EVENT] = event;
 	handles[ZEROES] = &zeroes;
 	handles[WORDS] = words;
 	handles[ODD] = zeroes.bytes + 1;
@@ -282,11 +341,14 @@ int main(void)
 	sweep_device_handles();
 	sweep_device_args();
 	sweep_types();
+	sweep_events();
 
 	T_INT(host_count(conn, 0), before);
 	T_INT(mdev_conn_lookup_by_name(conn, "my-vgpu", &again), 0);
 	mdev_device_unref(again);
 	T_INT(mdev_device_destroy(dev, 0), 0);
+	T_OK(mdev_event_unref(event) == NULL);
+	T_OK(mdev_monitor_unref(mon) == NULL);
 	T_OK(mdev_device_unref(dev) == NULL);
 	T_OK(mdev_device_unref(parent) == NULL);
 	T_OK(mdev_conn_unref(conn) == NULL);

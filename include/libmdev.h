@@ -56,15 +56,20 @@
  */
 typedef enum mdev_event_type {
 	/**
-	 * A node is there.
+	 * Nothing: not an event.
+	 */
+	MDEV_EVENT_NONE = 0,
+	/**
+	 * A node is there. A device is ready for use then.
 	 */
 	MDEV_EVENT_CREATED = 1,
 	/**
-	 * A node is gone.
+	 * A node is gone. It is described as it was last known; a device is not active any more.
 	 */
 	MDEV_EVENT_DELETED = 2,
 	/**
-	 * A node has changed.
+	 * A node has changed. A parent: what its types have left, or the driver said that something has changed. A device: the
+	 * driver said so, or its definition is another.
 	 */
 	MDEV_EVENT_UPDATED = 3,
 	/**
@@ -76,7 +81,8 @@ typedef enum mdev_event_type {
 	 */
 	MDEV_EVENT_UNDEFINED = 5,
 	/**
-	 * Events were lost: list again.
+	 * Events were lost, since they were not fetched in time: list again. No node comes with it. What is told afterwards is
+	 * right.
 	 */
 	MDEV_EVENT_OVERRUN = 6,
 } mdev_event_type;
@@ -339,14 +345,14 @@ typedef struct mdev_device mdev_device;
 typedef struct mdev_error mdev_error;
 
 /**
- * Something that happened. Nothing in 0.1 makes one.
+ * Something that happened, with the node as it was then.
  *
  * Since: 0.1.
  */
 typedef struct mdev_event mdev_event;
 
 /**
- * A source of events. Nothing in 0.1 makes one.
+ * A source of events for a program that polls: one descriptor, no thread. It remembers the nodes of its host.
  *
  * Since: 0.1.
  */
@@ -406,11 +412,11 @@ typedef struct mdev_driver {
 	 */
 	int (*list_all_devices)(struct mdev_conn *conn, struct mdev_device ***ret, unsigned int flags);
 	/**
-	 * A source of events for the caller's own loop. NULL in 0.1.
+	 * mdev_monitor_new(). Since 0.1.
 	 */
 	int (*event_register)(struct mdev_monitor **ret, struct mdev_conn *conn, unsigned int flags);
 	/**
-	 * The end of such a source. NULL in 0.1.
+	 * mdev_monitor_unref(). Since 0.1.
 	 */
 	struct mdev_monitor *(*event_deregister)(struct mdev_monitor *mon);
 	/**
@@ -655,23 +661,23 @@ typedef struct mdev_driver {
 	 */
 	int (*conn_autostart)(struct mdev_conn *conn, const char *parent, unsigned int flags);
 	/**
-	 * The descriptor to poll for events. NULL in 0.1.
+	 * mdev_monitor_get_fd(). Since 0.1.
 	 */
 	int (*monitor_get_fd)(struct mdev_monitor *mon);
 	/**
-	 * The next event: 1, or 0 when there is none now. NULL in 0.1.
+	 * mdev_monitor_receive(). Since 0.1.
 	 */
 	int (*monitor_receive)(struct mdev_monitor *mon, struct mdev_event **ret);
 	/**
-	 * What happened. NULL in 0.1.
+	 * mdev_event_get_type(). Since 0.1.
 	 */
 	enum mdev_event_type (*event_get_type)(const struct mdev_event *ev);
 	/**
-	 * The node that an event is about. NULL in 0.1.
+	 * mdev_event_get_device(). Since 0.1.
 	 */
 	int (*event_get_device)(const struct mdev_event *ev, struct mdev_device **ret);
 	/**
-	 * Gives an event up. NULL in 0.1.
+	 * mdev_event_unref(). Since 0.1.
 	 */
 	struct mdev_event *(*event_unref)(struct mdev_event *ev);
 	/**
@@ -690,6 +696,38 @@ typedef struct mdev_driver {
 	 * mdev_type_list_attrs(). Since 0.1.
 	 */
 	int (*type_list_attrs)(const struct mdev_type *type, const char *const **ret);
+	/**
+	 * mdev_monitor_ref(). Since 0.1.
+	 */
+	struct mdev_monitor *(*monitor_ref)(struct mdev_monitor *mon);
+	/**
+	 * mdev_monitor_set_buffer_size(). Since 0.1.
+	 */
+	int (*monitor_set_buffer_size)(struct mdev_monitor *mon, size_t bytes);
+	/**
+	 * mdev_event_ref(). Since 0.1.
+	 */
+	struct mdev_event *(*event_ref)(struct mdev_event *ev);
+	/**
+	 * mdev_conn_event_register(). Since 0.1.
+	 */
+	int (*conn_event_register)(struct mdev_conn *conn,
+				   void (*callback)(struct mdev_conn *conn, struct mdev_event *ev, void *data),
+				   void *data,
+				   void (*free_data)(void *data),
+				   unsigned int flags);
+	/**
+	 * mdev_conn_event_deregister(). Since 0.1.
+	 */
+	int (*conn_event_deregister)(struct mdev_conn *conn, int id);
+	/**
+	 * mdev_conn_get_fd(). Since 0.1.
+	 */
+	int (*conn_get_fd)(struct mdev_conn *conn);
+	/**
+	 * mdev_conn_dispatch(). Since 0.1.
+	 */
+	int (*conn_dispatch)(struct mdev_conn *conn);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1388,6 +1426,186 @@ int mdev_type_get_available_instances(const struct mdev_type *type, unsigned int
  * Thread-safe. Since: 0.1. Follows: the founding proposal's requires_group.
  */
 int mdev_type_requires_group(const struct mdev_type *type);
+
+/**
+ * Starts to listen to a host. What happens from here on is told, so make the monitor first and list afterwards: then
+ * nothing is missed, and what is told twice is told the same.
+ *
+ * The kernel's own events tell of devices and parents, whoever makes them; where it sends none, as for virtual functions
+ * that become vGPUs, writes to the files that do it are seen. In a network namespace that belongs to another user
+ * namespace, as in a rootless container, the kernel delivers no events at all.
+ *
+ * @param ret where the monitor goes, owned by the caller: mdev_monitor_unref()
+ * @param conn a connection, which may be closed before the monitor
+ * @param flags 0
+ * @return 0; -EINVAL: an argument is bad; -EMFILE, -EPERM, -EAFNOSUPPORT and other errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: sd_device_monitor_new, udev_monitor_new_from_netlink.
+ */
+int mdev_monitor_new(struct mdev_monitor **ret,
+		     struct mdev_conn *conn,
+		     unsigned int flags);
+
+/**
+ * Takes another reference.
+ *
+ * @param mon a monitor, or NULL
+ * @return mon; NULL when it is NULL or not a monitor.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+struct mdev_monitor *mdev_monitor_ref(struct mdev_monitor *mon);
+
+/**
+ * Gives a reference up; the last one ends the monitor and closes its descriptor. Events that came from it stay usable.
+ *
+ * @param mon a monitor, or NULL
+ * @return NULL
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: sd_device_monitor_unref.
+ */
+struct mdev_monitor *mdev_monitor_unref(struct mdev_monitor *mon);
+
+/**
+ * The descriptor to poll for POLLIN, level-triggered: it is readable as long as mdev_monitor_receive() may have something
+ * to tell or to do. Nothing else may be done with it; it belongs to the monitor, and stays the same while that lives.
+ *
+ * @param mon a monitor
+ * @return the descriptor; -EINVAL: mon is NULL or not a monitor.
+ *
+ * Thread-safe. Since: 0.1. Follows: sd_device_monitor_get_fd.
+ */
+int mdev_monitor_get_fd(struct mdev_monitor *mon);
+
+/**
+ * The next event, in order, without waiting. Call it until it returns 0, or once each time that the descriptor is readable.
+ * It returns 0 as well when there was something to do and nothing to tell.
+ *
+ * After an error that is no fault of the caller, such as -EMFILE, the events of the meantime may be lost: the next call that
+ * succeeds gives MDEV_EVENT_OVERRUN.
+ *
+ * @param mon a monitor
+ * @param ret where the event goes, owned by the caller: mdev_event_unref(); written only when there is one
+ * @return 1: an event; 0: none now; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe; of several threads each gets other events. Since: 0.1. Follows: sd_device_monitor_receive.
+ */
+int mdev_monitor_receive(struct mdev_monitor *mon,
+			 struct mdev_event **ret);
+
+/**
+ * How many bytes of the kernel's events may wait for this program; by default 16 MiB, of which only what waits takes
+ * memory. Without CAP_NET_ADMIN the kernel grants no more than net.core.rmem_max. When it is not enough, events are lost and
+ * MDEV_EVENT_OVERRUN tells so.
+ *
+ * @param mon a monitor
+ * @param bytes the size
+ * @return 0; -EINVAL: mon is NULL or not a monitor; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: sd_device_monitor_set_receive_buffer_size.
+ */
+int mdev_monitor_set_buffer_size(struct mdev_monitor *mon,
+				 size_t bytes);
+
+/**
+ * Takes another reference, to keep an event that a callback was given.
+ *
+ * @param ev an event, or NULL
+ * @return ev; NULL when it is NULL or not an event.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+struct mdev_event *mdev_event_ref(struct mdev_event *ev);
+
+/**
+ * Gives a reference up. Nodes that came from the event stay usable.
+ *
+ * @param ev an event, or NULL
+ * @return NULL
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+struct mdev_event *mdev_event_unref(struct mdev_event *ev);
+
+/**
+ * What happened.
+ *
+ * @param ev an event
+ * @return of enum mdev_event_type; MDEV_EVENT_NONE when ev is NULL or not an event.
+ *
+ * Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
+ */
+enum mdev_event_type mdev_event_get_type(const struct mdev_event *ev);
+
+/**
+ * The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before
+ * this program looked is described by what the kernel's event itself tells: name, UUID, parent and path.
+ *
+ * @param ev an event
+ * @param ret where the node goes, owned by the caller: mdev_device_unref()
+ * @return 0; -ENODATA: no node comes with this event (MDEV_EVENT_OVERRUN); -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_event_get_device(const struct mdev_event *ev,
+			  struct mdev_device **ret);
+
+/**
+ * Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the
+ * listening; what happened before is not told.
+ *
+ * The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch(), and may give up
+ * the last reference of the connection. It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
+ *
+ * @param conn a connection
+ * @param callback the function; gets the connection, the event and data
+ * @param data handed to the function as it is, in whichever thread dispatches
+ * @param free_data called with data when the function will not be called any more: it was deregistered and is not running,
+ * or the connection is gone; NULL: nothing is. It is not called when this call fails
+ * @param flags 0
+ * @return an id, 1 or more; -EINVAL: an argument is bad; errors as of mdev_monitor_new().
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventRegisterAny.
+ */
+int mdev_conn_event_register(struct mdev_conn *conn,
+			     void (*callback)(struct mdev_conn *conn, struct mdev_event *ev, void *data),
+			     void *data,
+			     void (*free_data)(void *data),
+			     unsigned int flags);
+
+/**
+ * Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more, unless another
+ * thread is inside of it right now.
+ *
+ * @param conn a connection
+ * @param id what mdev_conn_event_register() returned
+ * @return 0; -EINVAL: conn is not a connection, or has no such callback.
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventDeregisterAny.
+ */
+int mdev_conn_event_deregister(struct mdev_conn *conn, int id);
+
+/**
+ * The descriptor to poll for POLLIN before mdev_conn_dispatch(), level-triggered. It belongs to the connection and stays the
+ * same while that lives. The first call starts the listening, as mdev_conn_event_register() does.
+ *
+ * @param conn a connection
+ * @return the descriptor; -EINVAL: conn is NULL or not a connection; errors as of mdev_monitor_new().
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_conn_get_fd(struct mdev_conn *conn);
+
+/**
+ * Hands the events that have come to the registered functions, in order, without waiting. Not more than some hundred at
+ * once: while there are more, the descriptor stays readable.
+ *
+ * @param conn a connection
+ * @return how many events there were; -EINVAL: conn is NULL or not a connection; errors as of mdev_monitor_receive().
+ *
+ * Thread-safe; of several threads each gets other events. Since: 0.1. Follows: virEventRunDefaultImpl.
+ */
+int mdev_conn_dispatch(struct mdev_conn *conn);
 
 /**
  * The one function that a program has to look up with dlsym() to use all of the library.

@@ -2,6 +2,7 @@
 //! `struct mdev_conn`: a host.
 
 use std::ffi::{c_char, c_int, c_uint};
+use std::ops::Deref;
 use std::ptr;
 
 use rustix::io::Errno;
@@ -10,6 +11,7 @@ use super::device::{export_list, export_node, mdev_device};
 use super::guard;
 use super::handle::{add_ref, drop_ref, export, hold};
 use super::strings::{bytes, malloced, optional_text, out, text};
+use super::subscribe::Subscriptions;
 use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -20,6 +22,26 @@ use crate::error::{Error, ErrorCode, Result};
 /// Since: 0.1.
 pub struct mdev_conn {
     _opaque: [u8; 0],
+}
+
+/// A host, and who wants to hear of it.
+pub(super) struct Body {
+    conn: Conn,
+    pub(super) events: Subscriptions,
+}
+
+impl Body {
+    pub(super) fn new(conn: Conn) -> Self {
+        Body { conn, events: Subscriptions::default() }
+    }
+}
+
+impl Deref for Body {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
 }
 
 /// Which nodes mdev_conn_list() returns. A node is listed when it is of a kind asked for, where neither kind means both,
@@ -93,7 +115,7 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
         let (ret, uri) = unsafe { (out(ret)?, optional_text(uri, "the URI")?) };
         no_flags(flags, "mdev_conn_open")?;
         super::fds::install();
-        ret.set(export(Conn::open(uri)?));
+        ret.set(export(Body::new(Conn::open(uri)?)));
         Ok(0)
     })
 }

@@ -4,10 +4,10 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::guard;
-use super::handle::{add_ref, borrow, count, drop_ref, export};
+use super::handle::{Object, add_ref, borrow, count, drop_ref, give};
 use super::strings::{Lazy, Out, free, malloced_list, out};
 use super::types::TypeList;
 use crate::driver::Node;
@@ -38,7 +38,12 @@ pub(super) struct Device {
 
 /// Gives a node to C.
 pub(super) fn export_node(node: Node) -> *mut mdev_device {
-    export(Device {
+    give(new_node(node))
+}
+
+/// A node that C has no reference of yet.
+pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
+    Arc::new(Object::new(Device {
         node,
         types: OnceLock::new(),
         name: Lazy::new(),
@@ -50,7 +55,7 @@ pub(super) fn export_node(node: Node) -> *mut mdev_device {
         params: Lazy::new(),
         owner: Lazy::new(),
         physical_function: Lazy::new(),
-    })
+    }))
 }
 
 /// Gives nodes to C as an array; returns how many.

@@ -12,6 +12,8 @@ use super::device::*;
 use super::errors::*;
 use super::guard;
 use super::log::mdev_set_log_handler;
+use super::monitor::*;
+use super::subscribe::*;
 use super::types::*;
 use super::version::mdev_version;
 use crate::error::{Error, ErrorCode};
@@ -20,40 +22,6 @@ use crate::error::{Error, ErrorCode};
 ///
 /// Since: 0.1.
 pub const MDEV_DRIVER_ABI: u32 = 1;
-
-/// A source of events. Nothing in 0.1 makes one.
-///
-/// Since: 0.1.
-pub struct mdev_monitor {
-    _opaque: [u8; 0],
-}
-
-/// Something that happened. Nothing in 0.1 makes one.
-///
-/// Since: 0.1.
-pub struct mdev_event {
-    _opaque: [u8; 0],
-}
-
-/// What happened.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_event_type {
-    /// A node is there.
-    MDEV_EVENT_CREATED = 1,
-    /// A node is gone.
-    MDEV_EVENT_DELETED = 2,
-    /// A node has changed.
-    MDEV_EVENT_UPDATED = 3,
-    /// A device was defined.
-    MDEV_EVENT_DEFINED = 4,
-    /// A definition is gone.
-    MDEV_EVENT_UNDEFINED = 5,
-    /// Events were lost: list again.
-    MDEV_EVENT_OVERRUN = 6,
-}
 
 /// A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
 /// sense, then everything else. A member has the rules of the exported function that it names. Members are only appended;
@@ -91,10 +59,10 @@ pub struct mdev_driver {
     /// mdev_conn_list(). Since 0.1.
     pub list_all_devices:
         Option<unsafe extern "C" fn(conn: *mut mdev_conn, ret: *mut *mut *mut mdev_device, flags: c_uint) -> c_int>,
-    /// A source of events for the caller's own loop. NULL in 0.1.
+    /// mdev_monitor_new(). Since 0.1.
     pub event_register:
         Option<unsafe extern "C" fn(ret: *mut *mut mdev_monitor, conn: *mut mdev_conn, flags: c_uint) -> c_int>,
-    /// The end of such a source. NULL in 0.1.
+    /// mdev_monitor_unref(). Since 0.1.
     pub event_deregister: Option<unsafe extern "C" fn(mon: *mut mdev_monitor) -> *mut mdev_monitor>,
     /// mdev_conn_lookup_by_name(). Since 0.1.
     pub lookup_by_name:
@@ -262,15 +230,15 @@ pub struct mdev_driver {
     /// Starts what is defined with autostart on a parent, or on all. NULL in 0.1.
     pub conn_autostart:
         Option<unsafe extern "C" fn(conn: *mut mdev_conn, parent: *const c_char, flags: c_uint) -> c_int>,
-    /// The descriptor to poll for events. NULL in 0.1.
+    /// mdev_monitor_get_fd(). Since 0.1.
     pub monitor_get_fd: Option<unsafe extern "C" fn(mon: *mut mdev_monitor) -> c_int>,
-    /// The next event: 1, or 0 when there is none now. NULL in 0.1.
+    /// mdev_monitor_receive(). Since 0.1.
     pub monitor_receive: Option<unsafe extern "C" fn(mon: *mut mdev_monitor, ret: *mut *mut mdev_event) -> c_int>,
-    /// What happened. NULL in 0.1.
+    /// mdev_event_get_type(). Since 0.1.
     pub event_get_type: Option<unsafe extern "C" fn(ev: *const mdev_event) -> mdev_event_type>,
-    /// The node that an event is about. NULL in 0.1.
+    /// mdev_event_get_device(). Since 0.1.
     pub event_get_device: Option<unsafe extern "C" fn(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int>,
-    /// Gives an event up. NULL in 0.1.
+    /// mdev_event_unref(). Since 0.1.
     pub event_unref: Option<unsafe extern "C" fn(ev: *mut mdev_event) -> *mut mdev_event>,
     /// mdev_device_get_params(). Since 0.1.
     pub device_get_params: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
@@ -282,6 +250,28 @@ pub struct mdev_driver {
     /// mdev_type_list_attrs(). Since 0.1.
     pub type_list_attrs:
         Option<unsafe extern "C" fn(r#type: *const mdev_type, ret: *mut *const *const c_char) -> c_int>,
+    /// mdev_monitor_ref(). Since 0.1.
+    pub monitor_ref: Option<unsafe extern "C" fn(mon: *mut mdev_monitor) -> *mut mdev_monitor>,
+    /// mdev_monitor_set_buffer_size(). Since 0.1.
+    pub monitor_set_buffer_size: Option<unsafe extern "C" fn(mon: *mut mdev_monitor, bytes: usize) -> c_int>,
+    /// mdev_event_ref(). Since 0.1.
+    pub event_ref: Option<unsafe extern "C" fn(ev: *mut mdev_event) -> *mut mdev_event>,
+    /// mdev_conn_event_register(). Since 0.1.
+    pub conn_event_register: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            callback: Option<unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void)>,
+            data: *mut c_void,
+            free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_event_deregister(). Since 0.1.
+    pub conn_event_deregister: Option<unsafe extern "C" fn(conn: *mut mdev_conn, id: c_int) -> c_int>,
+    /// mdev_conn_get_fd(). Since 0.1.
+    pub conn_get_fd: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> c_int>,
+    /// mdev_conn_dispatch(). Since 0.1.
+    pub conn_dispatch: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> c_int>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -297,8 +287,8 @@ static DRIVER: mdev_driver = mdev_driver {
     num_of_devices: Some(num_of_devices),
     list_devices: Some(list_devices),
     list_all_devices: Some(mdev_conn_list),
-    event_register: None,
-    event_deregister: None,
+    event_register: Some(mdev_monitor_new),
+    event_deregister: Some(mdev_monitor_unref),
     lookup_by_name: Some(mdev_conn_lookup_by_name),
     get_xml_desc: Some(mdev_device_get_xml),
     get_parent: Some(mdev_device_get_parent),
@@ -358,15 +348,22 @@ static DRIVER: mdev_driver = mdev_driver {
     set_log_handler: Some(mdev_set_log_handler),
     version: Some(mdev_version),
     conn_autostart: None,
-    monitor_get_fd: None,
-    monitor_receive: None,
-    event_get_type: None,
-    event_get_device: None,
-    event_unref: None,
+    monitor_get_fd: Some(mdev_monitor_get_fd),
+    monitor_receive: Some(mdev_monitor_receive),
+    event_get_type: Some(mdev_event_get_type),
+    event_get_device: Some(mdev_event_get_device),
+    event_unref: Some(mdev_event_unref),
     device_get_params: Some(mdev_device_get_params),
     device_list_attrs: Some(mdev_device_list_attrs),
     device_get_attr_access: Some(mdev_device_get_attr_access),
     type_list_attrs: Some(mdev_type_list_attrs),
+    monitor_ref: Some(mdev_monitor_ref),
+    monitor_set_buffer_size: Some(mdev_monitor_set_buffer_size),
+    event_ref: Some(mdev_event_ref),
+    conn_event_register: Some(mdev_conn_event_register),
+    conn_event_deregister: Some(mdev_conn_event_deregister),
+    conn_get_fd: Some(mdev_conn_get_fd),
+    conn_dispatch: Some(mdev_conn_dispatch),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

@@ -20,6 +20,8 @@ use crate::error::{Error, ErrorCode, Result};
 const CONN: u64 = u64::from_le_bytes(*b"mdevCONN");
 const DEVICE: u64 = u64::from_le_bytes(*b"mdevNODE");
 const TYPE: u64 = u64::from_le_bytes(*b"mdevTYPE");
+const MONITOR: u64 = u64::from_le_bytes(*b"mdevMONI");
+const EVENT: u64 = u64::from_le_bytes(*b"mdevEVNT");
 const ERROR: u64 = u64::from_le_bytes(*b"mdevERRO");
 const DEAD: u64 = u64::from_le_bytes(*b"mdevDEAD");
 
@@ -61,7 +63,12 @@ impl<K: Kind> Drop for Object<K> {
 
 /// Gives a new object to C, which owns the one reference.
 pub(super) fn export<K: Counted>(body: K::Body) -> *mut K {
-    Arc::into_raw(Arc::new(Object::<K>::new(body))).cast_mut().cast()
+    give(Arc::new(Object::<K>::new(body)))
+}
+
+/// Gives a reference to C.
+pub(super) fn give<K: Counted>(object: Arc<Object<K>>) -> *mut K {
+    Arc::into_raw(object).cast_mut().cast()
 }
 
 /// Looks at the kind word only.
@@ -90,6 +97,8 @@ fn name_of(magic: u64) -> &'static str {
         CONN => super::conn::mdev_conn::NAME,
         DEVICE => super::device::mdev_device::NAME,
         TYPE => super::types::mdev_type::NAME,
+        MONITOR => super::monitor::mdev_monitor::NAME,
+        EVENT => super::monitor::mdev_event::NAME,
         ERROR => super::errors::mdev_error::NAME,
         DEAD => "a handle whose last reference is gone",
         _ => "no handle of this library",
@@ -155,7 +164,7 @@ pub(super) fn count(n: usize) -> Result<c_int> {
 }
 
 impl Kind for super::conn::mdev_conn {
-    type Body = crate::driver::Conn;
+    type Body = super::conn::Body;
     const MAGIC: u64 = CONN;
     const NAME: &'static str = "a connection";
 }
@@ -172,6 +181,18 @@ impl Kind for super::types::mdev_type {
     const NAME: &'static str = "a type";
 }
 
+impl Kind for super::monitor::mdev_monitor {
+    type Body = super::monitor::Body;
+    const MAGIC: u64 = MONITOR;
+    const NAME: &'static str = "a monitor";
+}
+
+impl Kind for super::monitor::mdev_event {
+    type Body = super::monitor::Happened;
+    const MAGIC: u64 = EVENT;
+    const NAME: &'static str = "an event";
+}
+
 impl Kind for super::errors::mdev_error {
     type Body = super::errors::Detail;
     const MAGIC: u64 = ERROR;
@@ -180,3 +201,5 @@ impl Kind for super::errors::mdev_error {
 
 impl Counted for super::conn::mdev_conn {}
 impl Counted for super::device::mdev_device {}
+impl Counted for super::monitor::mdev_monitor {}
+impl Counted for super::monitor::mdev_event {}

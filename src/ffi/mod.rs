@@ -30,6 +30,8 @@ pub mod device;
 pub mod driver_table;
 pub mod errors;
 pub mod log;
+pub mod monitor;
+pub mod subscribe;
 pub mod types;
 pub mod version;
 

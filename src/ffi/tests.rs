@@ -154,9 +154,9 @@ fn handles_are_told_apart() {
     assert!(refused(zeroes.as_ptr().cast()).contains("no handle of this library"));
     assert!(refused(zeroes.as_ptr().cast::<u8>().wrapping_add(1).cast()).contains("no handle of this library"));
     // As memory looks after the last unref, when nobody has taken it yet.
-    let mut gone = std::mem::ManuallyDrop::new(Object::<mdev_conn>::new(
+    let mut gone = std::mem::ManuallyDrop::new(Object::<mdev_conn>::new(super::conn::Body::new(
         crate::driver::Conn::open(Some("test:///default")).expect("a host"),
-    ));
+    )));
     // SAFETY: dropped once, and looked at only as memory afterwards.
     unsafe { std::mem::ManuallyDrop::drop(&mut gone) };
     assert!(refused((&raw const gone).cast()).contains("whose last reference is gone"));
@@ -283,6 +283,8 @@ fn the_members_of_the_table_stay_where_they_are() {
         error_get_code error_get_errno error_get_message error_get_path set_log_handler version conn_autostart
         monitor_get_fd monitor_receive event_get_type event_get_device event_unref device_get_params
         device_list_attrs device_get_attr_access type_list_attrs
+        monitor_ref monitor_set_buffer_size event_ref conn_event_register conn_event_deregister conn_get_fd
+        conn_dispatch
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();

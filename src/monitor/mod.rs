@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -130,15 +130,17 @@ impl Source {
 
     /// False when no source has anything.
     fn ask(&mut self) -> IoResult<bool> {
-        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 3];
-        let count = match epoll::wait(&self.poll, &mut events, Some(&Timespec::default())) {
-            Err(Errno::INTR) => 0,
-            result => result?,
-        };
-        // Definitions first, the kernel last: it is taken from the end.
-        let numbers = events[..count].iter().map(|event| event.data.u64());
-        self.ready = numbers.filter(|number| *number != TIMER).collect();
-        self.ready.sort_unstable_by(|a, b| b.cmp(a));
+        // The kernel last: it is taken from the end. The timer only wakes, so nobody asks it.
+        let definitions = self.definitions.as_ref().map(|definitions| (DEFINITIONS, definitions.fd()));
+        let sources = definitions.into_iter().chain([(KERNEL, self.kernel.fd())]);
+        let (numbers, mut fds): (Vec<u64>, Vec<PollFd<'_>>) =
+            sources.map(|(number, fd)| (number, PollFd::from_borrowed_fd(fd, PollFlags::IN))).unzip();
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let has = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        self.ready = numbers.into_iter().zip(&fds).filter(|(_, fd)| has(fd)).map(|(number, _)| number).collect();
         Ok(!self.ready.is_empty())
     }
 

@@ -93,6 +93,17 @@ impl Monitor {
         self.source.set_buffer_size(bytes)
     }
 
+    /// Forgets what was not fetched yet, and tells from now on.
+    pub fn start_over(&mut self) -> Result<()> {
+        let conn = self.conn.clone();
+        let _request = conn.request();
+        self.lost = true;
+        self.catch_up()?;
+        self.out.clear();
+        self.source.wake_at(self.memory.next_look());
+        Ok(())
+    }
+
     /// The next event, without waiting.
     pub fn receive(&mut self) -> Result<Option<Event>> {
         let conn = self.conn.clone();

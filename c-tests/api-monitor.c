@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Events as a C program has them: by polling a monitor, and by callbacks that a
+ * connection dispatches. On the simulated host, which sends what a real kernel
+ * does.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "host.h"
+
+/* Under the sanitizers and valgrind as well, which take long. */
+#define ROUNDS 50
+
+static int readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents == POLLIN;
+}
+
+/* The next event that is not about what a parent has left; MDEV_EVENT_NONE when there is none. */
+static int next_change(struct mdev_monitor *mon, char *name, size_t size)
+{
+	struct mdev_device *dev;
+	struct mdev_event *ev;
+	const char *word;
+	int kind;
+
+	while (mdev_monitor_receive(mon, &ev) == 1) {
+		kind = mdev_event_get_type(ev);
+		dev = NULL;
+		if (!mdev_event_get_device(ev, &dev) && !mdev_device_get_name(dev, &word))
+			snprintf(name, size, "%s", word);
+		else
+			name[0] = '\0';
+		mdev_device_unref(dev);
+		mdev_event_unref(ev);
+		if (kind != MDEV_EVENT_UPDATED)
+			return kind;
+	}
+	return MDEV_EVENT_NONE;
+}
+
+static void a_program_that_polls(struct mdev_conn *conn)
+{
+	struct mdev_monitor *mon = NULL;
+	struct mdev_device *dev = NULL;
+	struct mdev_event *ev = NULL;
+	const char *name = NULL;
+	char told[256];
+	int fd, i;
+
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	fd = mdev_monitor_get_fd(mon);
+	T_OK(fd >= 0 && !readable(fd));
+	T_INT(mdev_monitor_receive(mon, &ev), 0);
+	T_OK(ev == NULL);
+	for (i = 0; i < ROUNDS; i++) {
+		T_NEED(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) == 0);
+		T_INT(mdev_device_get_name(dev, &name), 0);
+		T_OK(readable(fd));
+		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_CREATED);
+		T_STR(told, name);
+		T_INT(mdev_device_destroy(dev, 0), 0);
+		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_DELETED);
+		T_STR(told, name);
+		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_NONE);
+		mdev_device_unref(dev);
+	}
+	T_OK(mdev_monitor_unref(mon) == NULL);
+	T_OK(!readable(fd));
+}
+
+/* One event for each time that the descriptor is readable, as some loops do it. */
+static void a_program_that_takes_one_at_a_time(struct mdev_conn *conn)
+{
+	struct mdev_device **list = NULL;
+	const char *xmls[] = { PLAIN_XML(RFC_PARENT, "13"), PLAIN_XML(RFC_PARENT, "13"), PLAIN_XML(RFC_PARENT, "13") };
+	struct mdev_monitor *mon = NULL;
+	struct mdev_event *ev;
+	int i, created = 0;
+
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	T_NEED(mdev_conn_create_group_xml(conn, xmls, 3, &list, 0) == 3);
+	while (readable(mdev_monitor_get_fd(mon))) {
+		if (mdev_monitor_receive(mon, &ev) == 1) {
+			created += mdev_event_get_type(ev) == MDEV_EVENT_CREATED;
+			mdev_event_unref(ev);
+		}
+	}
+	T_INT(created, 3);
+	for (i = 0; i < 3; i++)
+		T_INT(mdev_device_destroy(list[i], 0), 0);
+	mdev_device_list_free(list);
+	mdev_monitor_unref(mon);
+}
+
+static void a_loss_is_told(struct mdev_conn *conn)
+{
+	struct mdev_monitor *mon = NULL;
+	struct mdev_device *dev = NULL, *gone = NULL;
+	struct mdev_event *ev = NULL;
+	char told[256];
+	const char *name = NULL;
+	int i;
+
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	T_INT(mdev_monitor_set_buffer_size(mon, 2048), 0);
+	for (i = 0; i < 4; i++) {
+		T_NEED(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) == 0);
+		if (i < 3) {
+			T_INT(mdev_device_destroy(dev, 0), 0);
+			mdev_device_unref(dev);
+		}
+	}
+	T_NEED(mdev_monitor_receive(mon, &ev) == 1);
+	T_INT(mdev_event_get_type(ev), MDEV_EVENT_OVERRUN);
+	T_INT(mdev_event_get_device(ev, &gone), -ENODATA);
+	T_OK(gone == NULL);
+	mdev_event_unref(ev);
+	T_INT(mdev_monitor_set_buffer_size(mon, SIZE_MAX), 0);
+	T_INT(mdev_device_get_name(dev, &name), 0);
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_DELETED);
+	T_STR(told, name);
+	mdev_device_unref(dev);
+	mdev_monitor_unref(mon);
+}
+
+/* What comes from a monitor stays when it and its connection are gone. */
+static void everything_outlives_its_source(void)
+{
+	struct mdev_conn *conn = host_open();
+	struct mdev_device *dev = NULL, *told = NULL;
+	struct mdev_monitor *mon = NULL;
+	struct mdev_event *ev = NULL;
+	const char *layout = NULL;
+
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	T_NEED(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) == 0);
+	mdev_conn_unref(conn);
+	T_NEED(mdev_monitor_receive(mon, &ev) == 1);
+	mdev_monitor_unref(mon);
+	T_OK(mdev_event_ref(ev) == ev);
+	mdev_event_unref(ev);
+	T_NEED(mdev_event_get_device(ev, &told) == 0);
+	mdev_event_unref(ev);
+	T_INT(mdev_device_get_layout(told, &layout), 0);
+	T_STR(layout, "rfc");
+	T_INT(mdev_device_destroy(told, 0), 0);
+	mdev_device_unref(told);
+	mdev_device_unref(dev);
+}
+
+struct listener {
+	int id, created, deleted, freed, nested;
+	struct mdev_conn *gives_up;
+};
+
+static void count(struct mdev_conn *conn, struct mdev_event *ev, void *data)
+{
+	struct listener *l = data;
+
+	(void)conn;
+	l->created += mdev_event_get_type(ev) == MDEV_EVENT_CREATED;
+	l->deleted += mdev_event_get_type(ev) == MDEV_EVENT_DELETED;
+}
+
+static void freed(void *data)
+{
+	((struct listener *)data)->freed++;
+}
+
+/* Takes itself away, makes a device and dispatches, all from inside. */
+static void restless(struct mdev_conn *conn, struct mdev_event *ev, void *data)
+{
+	struct listener *l = data;
+	struct mdev_device *dev = NULL;
+
+	count(conn, ev, data);
+	if (mdev_conn_event_deregister(conn, l->id))
+		return;
+	if (l->freed)
+		l->nested = -1;
+	if (mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0))
+		return;
+	mdev_device_destroy(dev, 0);
+	mdev_device_unref(dev);
+	if (!l->nested)
+		l->nested = mdev_conn_dispatch(conn);
+}
+
+/* Gives the last reference of the connection up under the dispatch. */
+static void hostile(struct mdev_conn *conn, struct mdev_event *ev, void *data)
+{
+	struct listener *l = data;
+
+	count(conn, ev, data);
+	l->gives_up = mdev_conn_unref(l->gives_up);
+}
+
+static void make_and_destroy(struct mdev_conn *conn)
+{
+	struct mdev_device *dev = NULL;
+
+	T_NEED(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) == 0);
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	mdev_device_unref(dev);
+}
+
+static void a_program_with_callbacks(struct mdev_conn *conn)
+{
+	struct listener a = { 0 }, b = { 0 };
+	int fd;
+
+	fd = mdev_conn_get_fd(conn);
+	T_OK(fd >= 0);
+	T_INT(mdev_conn_dispatch(conn), 0);
+	make_and_destroy(conn);
+	/* Nobody listened when that happened. */
+	a.id = mdev_conn_event_register(conn, count, &a, freed, 0);
+	b.id = mdev_conn_event_register(conn, count, &b, NULL, 0);
+	T_OK(a.id > 0 && b.id > 0 && a.id != b.id);
+	T_INT(mdev_conn_get_fd(conn), fd);
+	T_INT(mdev_conn_dispatch(conn), 0);
+	make_and_destroy(conn);
+	T_OK(readable(fd));
+	T_OK(mdev_conn_dispatch(conn) >= 2);
+	T_INT(a.created, 1);
+	T_INT(a.deleted, 1);
+	T_INT(b.created, 1);
+	T_INT(mdev_conn_event_deregister(conn, a.id), 0);
+	T_INT(a.freed, 1);
+	T_INT(mdev_conn_event_deregister(conn, a.id), -EINVAL);
+	make_and_destroy(conn);
+	T_OK(mdev_conn_dispatch(conn) >= 2);
+	T_INT(a.created, 1);
+	T_INT(b.created, 2);
+	T_INT(mdev_conn_event_deregister(conn, b.id), 0);
+	T_INT(b.freed, 0);
+}
+
+static void callbacks_may_do_anything(void)
+{
+	struct mdev_conn *conn = host_open();
+	struct listener r = { 0 }, h = { 0 }, c = { 0 };
+
+	r.id = mdev_conn_event_register(conn, restless, &r, freed, 0);
+	T_OK(r.id > 0);
+	make_and_destroy(conn);
+	T_OK(mdev_conn_dispatch(conn) >= 1);
+	T_INT(r.created, 1);
+	T_INT(r.deleted, 0);
+	T_OKF(r.nested >= 2, "the dispatch inside had %d events", r.nested);
+	T_INT(r.freed, 1);
+
+	h.id = mdev_conn_event_register(conn, hostile, &h, freed, 0);
+	c.id = mdev_conn_event_register(conn, count, &c, freed, 0);
+	make_and_destroy(conn);
+	h.gives_up = conn;
+	T_OK(mdev_conn_dispatch(conn) >= 2);
+	/* The dispatch came to its end, and the connection then to its own. */
+	T_OK(h.gives_up == NULL);
+	T_INT(c.deleted, 1);
+	T_INT(h.freed, 1);
+	T_INT(c.freed, 1);
+}
+
+struct crowd {
+	struct mdev_conn *conn;
+	struct mdev_monitor *mon;
+	int changes, failed;
+};
+
+static void *fetch(void *data)
+{
+	struct crowd *c = data;
+	struct mdev_event *ev;
+	int rc;
+
+	while ((rc = mdev_monitor_receive(c->mon, &ev)) == 1) {
+		c->changes += mdev_event_get_type(ev) != MDEV_EVENT_UPDATED;
+		mdev_event_unref(ev);
+	}
+	c->failed = rc;
+	return NULL;
+}
+
+/* Each event goes to one of the threads that fetch. */
+static void threads_share_a_monitor(struct mdev_conn *conn)
+{
+	struct crowd crowd[4];
+	struct mdev_monitor *mon = NULL;
+	pthread_t ids[4];
+	int i, changes = 0;
+
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	for (i = 0; i < ROUNDS; i++)
+		make_and_destroy(conn);
+	for (i = 0; i < 4; i++) {
+		crowd[i] = (struct crowd){ .conn = conn, .mon = mdev_monitor_ref(mon) };
+		T_NEED(pthread_create(&ids[i], NULL, fetch, &crowd[i]) == 0);
+	}
+	mdev_monitor_unref(mon);
+	for (i = 0; i < 4; i++) {
+		T_INT(pthread_join(ids[i], NULL), 0);
+		T_INT(crowd[i].failed, 0);
+		changes += crowd[i].changes;
+		mdev_monitor_unref(crowd[i].mon);
+	}
+	T_INT(changes, 2 * ROUNDS);
+}
+
+/* This machine may have no mediated devices at all; listening to it works all the same. */
+static void this_host(void)
+{
+	struct mdev_monitor *mon = NULL;
+	struct mdev_conn *conn = NULL;
+	struct mdev_event *ev = NULL;
+	int rc;
+
+	T_INT(mdev_conn_open(&conn, NULL, 0), 0);
+	rc = mdev_monitor_new(&mon, conn, 0);
+	if (rc == -EPERM || rc == -EAFNOSUPPORT) {
+		printf("# this sandbox has no uevents: %s\n", host_message());
+	} else {
+		T_INT(rc, 0);
+		rc = mdev_monitor_receive(mon, &ev);
+		T_OK(rc == 0 || rc == 1);
+		mdev_event_unref(ev);
+	}
+	mdev_monitor_unref(mon);
+	mdev_conn_unref(conn);
+}
+
+int main(void)
+{
+	struct mdev_conn *conn = host_open();
+
+	a_program_that_polls(conn);
+	a_program_that_takes_one_at_a_time(conn);
+	a_loss_is_told(conn);
+	everything_outlives_its_source();
+	a_program_with_callbacks(conn);
+	callbacks_may_do_anything();
+	threads_share_a_monitor(conn);
+	this_host();
+	T_OK(mdev_conn_unref(conn) == NULL);
+	return t_done();
+}
