@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fstat, fsync, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::extras::Extras;
 use super::{Definition, json};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::{is_component, parse_uuid};
@@ -23,18 +23,6 @@ const TEXT_MAX: u64 = 1024 * 1024;
 const SCRIPTS: &str = "scripts.d";
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// What mdevctl has no word for.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Extras {
-    mdev_type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    group: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    params: Option<String>,
-}
 
 /// `etc/mdevctl.d` and `etc/libmdev` below a root.
 #[derive(Debug)]
@@ -109,7 +97,7 @@ impl DefinitionFiles {
         let _alone = lock_store(&self.run)?;
         let Some(found) = self.get(parent, uuid)? else { return Ok(false) };
         if found.autostart != autostart {
-            self.write_main(&Definition { autostart, ..found })?;
+            self.write(&Definition { autostart, ..found })?;
         }
         Ok(true)
     }
@@ -117,6 +105,7 @@ impl DefinitionFiles {
     pub(super) fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
         let _alone = lock_store(&self.run)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
+        sweep(&dir);
         // First what counts: without it, the rest counts for nothing.
         match unlinkat(&dir, uuid.to_string(), AtFlags::empty()) {
             Ok(()) => {}
@@ -199,10 +188,13 @@ impl DefinitionFiles {
         };
         let json::Text { type_id, autostart, attributes } =
             json::parse(&text).map_err(|why| broken(&why, Errno::BADMSG))?;
-        let extras = self.read_extras(parent, uuid).filter(|extras| extras.mdev_type == type_id).unwrap_or_default();
-        let Extras { name, group, params, .. } = extras;
         let parent = parent.to_owned();
-        Ok(Some(Definition { parent, uuid: *uuid, type_id, autostart, attributes, name, group, params }))
+        let mut found = Definition { parent, uuid: *uuid, type_id, autostart, attributes, ..Definition::default() };
+        let extras = self.read_extras(&found.parent, uuid);
+        if let Some(extras) = extras.and_then(|extras| extras.belonging_to(&text, &found.type_id)) {
+            extras.lend(&mut found);
+        }
+        Ok(Some(found))
     }
 
     /// What cannot be read of these is as if it were not there: the device can be started all the same.
@@ -218,25 +210,42 @@ impl DefinitionFiles {
         }
     }
 
+    /// Whoever is killed or has no room on the way leaves the old definition or the new one.
     fn write(&self, new: &Definition) -> Result<()> {
-        let Definition { name, group, params, .. } = new;
-        let extras =
-            Extras { mdev_type: new.type_id.clone(), name: name.clone(), group: *group, params: params.clone() };
-        if extras == (Extras { mdev_type: new.type_id.clone(), ..Extras::default() }) {
-            self.write_main(new)?;
+        let old = self.open_parent(&self.base, &new.parent)?;
+        let old = old.and_then(|dir| {
+            sweep(&dir);
+            read_text(&dir, &new.uuid.to_string()).ok().flatten()
+        });
+        let text = json::update(old.as_deref(), new);
+        let extras = Extras::of(new);
+        // A broken file says nothing that could be kept.
+        let old = old.and_then(|old| Some((Definition::from_json(&new.parent, new.uuid, &old)?, old)));
+        let Some((definition, old)) = old else {
+            // First what says nothing by itself: whoever sees the new definition sees all of it.
+            self.write_extras(new, &extras)?;
+            return self.write_file(&self.base, new, text.as_bytes());
+        };
+        if old == text.as_bytes() {
+            return self.write_extras(new, &extras);
+        }
+        let beside = self.read_extras(&new.parent, &new.uuid);
+        if beside.as_ref().map_or(extras.is_empty(), |beside| *beside == extras) {
+            return self.write_file(&self.base, new, text.as_bytes());
+        }
+        let before = beside.and_then(|beside| beside.belonging_to(&old, &definition.type_id)).unwrap_or_default();
+        self.write_extras(new, &extras.after(&old, before))?;
+        self.write_file(&self.base, new, text.as_bytes())?;
+        self.write_extras(new, &extras)
+    }
+
+    fn write_extras(&self, new: &Definition, extras: &Extras) -> Result<()> {
+        if extras.is_empty() && !extras.is_on_the_way() {
             self.remove_extras(&new.parent, &new.uuid);
             return Ok(());
         }
-        // First what says nothing by itself: whoever sees the new definition sees all of it.
-        let text = serde_json::to_string_pretty(&extras).unwrap_or_default();
-        self.write_file(&self.extras, new, text.as_bytes())?;
-        self.write_main(new)
-    }
-
-    fn write_main(&self, new: &Definition) -> Result<()> {
-        let old = self.open_parent(&self.base, &new.parent)?;
-        let old = old.and_then(|dir| read_text(&dir, &new.uuid.to_string()).ok().flatten());
-        self.write_file(&self.base, new, json::update(old.as_deref(), new).as_bytes())
+        let text = serde_json::to_string_pretty(extras).unwrap_or_default();
+        self.write_file(&self.extras, new, text.as_bytes())
     }
 
     /// Whole or not at all, also over a loss of power.
@@ -246,7 +255,11 @@ impl DefinitionFiles {
         let dir = self.make_parent(base, &new.parent)?;
         let file = Unnamed::new(&dir, text).map_err(failed)?;
         fsync(file.file()).map_err(failed)?;
-        file.replace(&new.uuid.to_string()).map_err(failed)?;
+        let name = new.uuid.to_string();
+        match file.name(&name) {
+            Err(Errno::EXIST) => file.replace(&name).map_err(failed)?,
+            result => result.map_err(failed)?,
+        }
         self.sync(&dir, &new.parent)
     }
 
@@ -266,6 +279,8 @@ impl DefinitionFiles {
                 Err(errno) => return Err(self.failed("make", path, errno)),
             }
         }
+        let kept = open(base, FOLDER, Mode::empty()).and_then(fsync);
+        kept.map_err(|errno| self.failed("write", base, errno))?;
         let made = self.open_parent(base, parent)?;
         made.ok_or_else(|| self.failed("open", &format!("{base}/{parent}"), Errno::NOENT))
     }
@@ -305,6 +320,18 @@ fn read_text(dir: &OwnedFd, name: &str) -> std::result::Result<Option<Vec<u8>>, 
         return Err((format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
     }
     Ok(Some(text))
+}
+
+/// Under the lock: what killed writers have left. mdevctl would warn of each at every call.
+fn sweep(dir: &OwnedFd) {
+    let Ok(entries) = Dir::read_from(dir) else { return };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let own = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new").or(name.strip_suffix(".part")));
+        if own.is_some_and(|uuid| parse_uuid(uuid).is_some()) {
+            let _ = unlinkat(dir, name, AtFlags::empty());
+        }
+    }
 }
 
 fn names(dir: &OwnedFd, path: &str) -> Vec<String> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
+mod extras;
 mod files;
 mod json;
 
