@@ -366,6 +366,20 @@ typedef struct mdev_monitor mdev_monitor;
 typedef struct mdev_type mdev_type;
 
 /**
+ * A function that wants to know of events; see mdev_conn_event_register(). The event is a loan.
+ *
+ * Since: 0.1.
+ */
+typedef void (*mdev_event_callback)(struct mdev_conn *conn, struct mdev_event *ev, void *data);
+
+/**
+ * A function that gets back what a callback was registered with, when that is over.
+ *
+ * Since: 0.1.
+ */
+typedef void (*mdev_free_callback)(void *data);
+
+/**
  * A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
  * sense, then everything else. A member has the rules of the exported function that it names. Members are only appended;
  * what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
@@ -712,9 +726,9 @@ typedef struct mdev_driver {
 	 * mdev_conn_event_register(). Since 0.1.
 	 */
 	int (*conn_event_register)(struct mdev_conn *conn,
-				   void (*callback)(struct mdev_conn *conn, struct mdev_event *ev, void *data),
+				   mdev_event_callback callback,
 				   void *data,
-				   void (*free_data)(void *data),
+				   mdev_free_callback free_data,
 				   unsigned int flags);
 	/**
 	 * mdev_conn_event_deregister(). Since 0.1.
@@ -1568,9 +1582,9 @@ int mdev_event_get_device(const struct mdev_event *ev,
  * Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventRegisterAny.
  */
 int mdev_conn_event_register(struct mdev_conn *conn,
-			     void (*callback)(struct mdev_conn *conn, struct mdev_event *ev, void *data),
+			     mdev_event_callback callback,
 			     void *data,
-			     void (*free_data)(void *data),
+			     mdev_free_callback free_data,
 			     unsigned int flags);
 
 /**

@@ -5,13 +5,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor};
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor, XmlFlags};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use EventKind::{Created, Deleted, Overrun, Updated};
+use EventKind::{Created, Defined, Deleted, Overrun, Undefined, Updated};
 
 #[allow(dead_code)]
 #[path = "support/hosts.rs"]
@@ -338,4 +338,69 @@ fn one_event_looks_at_one_node() {
     assert!(log.iter().all(|entry| !entry.path.contains("0000:41:00") && !entry.path.contains("mtty")), "{log:#?}");
     assert!(log.len() * 4 < whole, "{} of {whole} operations for {listed} nodes: {log:#?}", log.len());
     drop(created);
+}
+
+#[test]
+fn definitions_come_change_and_go() {
+    let (_host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    let request = xml("pci_0000_86_00_0", "11", "").replace("<device>", "<device><name>kept</name>");
+    let defined = conn.define_xml(request.as_bytes()).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Defined, "kept".to_owned()));
+    let node = event.node.unwrap();
+    assert_eq!((node.is_active(), node.type_id().unwrap(), node.parent_name()), (false, "11", "pci_0000_86_00_0"));
+    assert_eq!(node.xml(XmlFlags::empty()).unwrap(), defined.xml(XmlFlags::empty()).unwrap());
+    defined.set_autostart(true).unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Updated, "kept".to_owned()));
+    defined.set_autostart(true).unwrap();
+    assert!(monitor.receive().unwrap().is_none());
+    defined.start().unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Created, "kept".to_owned()));
+    assert_eq!(short(&next(&mut monitor)), (Updated, "pci_0000_86_00_0".to_owned()));
+    defined.undefine().unwrap();
+    let event = next(&mut monitor);
+    assert_eq!((short(&event), event.node.unwrap().is_active()), ((Undefined, "kept".to_owned()), true));
+    conn.destroy_uuid(&defined.uuid().unwrap(), DestroyFlags::empty()).unwrap();
+    assert_eq!(next_change(&mut monitor), (Deleted, "kept".to_owned()));
+}
+
+/// mdevctl writes in place, others rename; folders come and go, and what is no definition is none.
+#[test]
+fn definitions_on_disk_are_seen_whoever_writes_them() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("sys/class")).unwrap();
+    std::fs::create_dir(root.path().join("run")).unwrap();
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let mut monitor = conn.monitor().unwrap();
+    let uuid = "00000000-0000-4000-8000-000000000001";
+    let name = format!("mdev_{}_mtty", uuid.replace('-', "_"));
+    let folder = root.path().join("etc/mdevctl.d/mtty");
+    let file = folder.join(uuid);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&file, r#"{"mdev_type": "mtty-1", "start": "manual", "attrs": []}"#).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!(short(&event), (Defined, name.clone()));
+    assert_eq!(event.node.unwrap().type_id().unwrap(), "mtty-1");
+    std::fs::write(&file, r#"{"mdev_type": "mtty-2", "start": "auto"}"#).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!((short(&event), event.node.unwrap().type_id().unwrap()), ((Updated, name.clone()), "mtty-2"));
+    // Broken: a list leaves it out as well.
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Undefined, name.clone()));
+    std::fs::write(folder.join("README"), "x").unwrap();
+    std::fs::write(root.path().join("etc/mdevctl.d/stray"), "x").unwrap();
+    std::fs::create_dir(root.path().join("etc/mdevctl.d/scripts.d")).unwrap();
+    std::fs::write(root.path().join(format!("etc/mdevctl.d/scripts.d/{uuid}")), "{}").unwrap();
+    assert!(monitor.receive().unwrap().is_none());
+    let request =
+        xml("mtty", "mtty-2", &format!("<uuid>{uuid}</uuid>")).replace("<device>", "<device><name>mine</name>");
+    conn.define_xml(request.as_bytes()).unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Defined, "mine".to_owned()));
+    std::fs::remove_dir_all(root.path().join("etc")).unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Undefined, "mine".to_owned()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&file, r#"{"mdev_type": "mtty-1", "start": "manual"}"#).unwrap();
+    assert_eq!(short(&next(&mut monitor)), (Defined, name));
+    assert!(monitor.receive().unwrap().is_none());
 }

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::{Layout, bus, functions, open_parent};
+use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
-use crate::model::{Device, LayoutKind, PciAddress};
+use crate::model::{Device, LayoutKind, Parent, PciAddress};
 use crate::store::Definition;
 use crate::sysfs::{Dir, basename};
 
@@ -50,29 +50,62 @@ impl<'a> Parents<'a> {
 
     /// The device that a definition would make.
     pub(super) fn device(&self, def: &Definition) -> Device {
-        let present = self.find(&def.parent);
-        let api = |p: &Present| p.layout.device_api(&*self.host.sysfs, &p.place.syspath, &def.type_id);
-        Device {
-            name: def.name.clone().unwrap_or_else(|| device_name(&def.uuid, &def.parent)),
-            uuid: def.uuid,
-            parent: present.as_ref().map_or_else(|| NO_PARENT.to_owned(), |p| p.place.name()),
-            parent_sysname: def.parent.clone(),
-            syspath: String::new(),
-            layout: present.as_ref().map_or(LayoutKind::Mdev, |p| p.layout.kind()),
-            type_id: Some(def.type_id.clone()),
-            device_api: present.as_ref().and_then(api),
-            iommu_group: None,
-            numa_node: present.as_ref().and_then(|p| bus::numa_node(&*p.dir)),
-            physical_function: present
-                .as_ref()
-                .and_then(|p| if p.layout.is_function() { Some(p.place.name()) } else { None }),
-            driver: None,
-            group: def.group,
-            params: def.params.clone(),
-            owner: None,
-            attributes: def.attributes.clone(),
-            active: false,
-        }
+        let above = |present: Present| Above {
+            name: present.place.name(),
+            layout: present.layout.kind(),
+            numa_node: bus::numa_node(&*present.dir),
+            device_api: present.layout.device_api(&*self.host.sysfs, &present.place.syspath, &def.type_id),
+            is_function: present.layout.is_function(),
+        };
+        idle(def, self.find(&def.parent).map(above))
+    }
+}
+
+/// The same with a parent that is known already, or known not to be there.
+pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
+    let is_function = parent.is_some_and(|parent| layout::of_kind(parent.layout).is_function());
+    let kind = parent.and_then(|parent| parent.types.iter().find(|kind| kind.id == def.type_id));
+    idle(
+        def,
+        parent.map(|parent| Above {
+            name: parent.name.clone(),
+            layout: parent.layout,
+            numa_node: parent.numa_node,
+            device_api: kind.and_then(|kind| kind.device_api.clone()),
+            is_function,
+        }),
+    )
+}
+
+/// What a device that does not run has of its parent.
+struct Above {
+    name: String,
+    layout: LayoutKind,
+    numa_node: Option<i32>,
+    device_api: Option<String>,
+    is_function: bool,
+}
+
+fn idle(def: &Definition, above: Option<Above>) -> Device {
+    let name = || above.as_ref().map(|above| above.name.clone());
+    Device {
+        name: def.name.clone().unwrap_or_else(|| device_name(&def.uuid, &def.parent)),
+        uuid: def.uuid,
+        parent: name().unwrap_or_else(|| NO_PARENT.to_owned()),
+        parent_sysname: def.parent.clone(),
+        syspath: String::new(),
+        layout: above.as_ref().map_or(LayoutKind::Mdev, |above| above.layout),
+        type_id: Some(def.type_id.clone()),
+        iommu_group: None,
+        numa_node: above.as_ref().and_then(|above| above.numa_node),
+        physical_function: name().filter(|_| above.as_ref().is_some_and(|above| above.is_function)),
+        device_api: above.and_then(|above| above.device_api),
+        driver: None,
+        group: def.group,
+        params: def.params.clone(),
+        owner: None,
+        attributes: def.attributes.clone(),
+        active: false,
     }
 }
 

@@ -260,9 +260,9 @@ pub struct mdev_driver {
     pub conn_event_register: Option<
         unsafe extern "C" fn(
             conn: *mut mdev_conn,
-            callback: Option<unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void)>,
+            callback: mdev_event_callback,
             data: *mut c_void,
-            free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
+            free_data: mdev_free_callback,
             flags: c_uint,
         ) -> c_int,
     >,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::conn::{mdev_conn, no_flags};
 use super::guard::{self, Depth};
-use super::handle::{Object, hold};
+use super::handle::{Kind, Object, hold};
 use super::monitor::{Body, Happened, mdev_event};
 use crate::driver::Conn;
 use crate::error::{Error, Result};
@@ -16,15 +16,23 @@ use crate::error::{Error, Result};
 /// Events handed over by one call, so that it returns however much happens: the descriptor stays readable.
 const DISPATCH_MAX: c_int = 256;
 
-type EventFn = unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void);
-type FreeFn = unsafe extern "C" fn(data: *mut c_void);
+/// A function that wants to know of events; see mdev_conn_event_register(). The event is a loan.
+///
+/// Since: 0.1.
+pub type mdev_event_callback =
+    Option<unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void)>;
+
+/// A function that gets back what a callback was registered with, when that is over.
+///
+/// Since: 0.1.
+pub type mdev_free_callback = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
 /// A function of the caller's that wants to know.
 struct Callback {
     id: c_int,
-    function: EventFn,
+    function: mdev_event_callback,
     data: *mut c_void,
-    free: Option<FreeFn>,
+    free: mdev_free_callback,
     /// It was taken away, and is not called any more even by a dispatch that is under way.
     over: AtomicBool,
 }
@@ -72,7 +80,13 @@ impl Subscriptions {
         Ok(Arc::clone(self.lock().monitor.get_or_insert(made)))
     }
 
-    fn register(&self, conn: &Conn, function: EventFn, data: *mut c_void, free: Option<FreeFn>) -> Result<c_int> {
+    fn register(
+        &self,
+        conn: &Conn,
+        function: mdev_event_callback,
+        data: *mut c_void,
+        free: mdev_free_callback,
+    ) -> Result<c_int> {
         let monitor = self.monitor(conn)?;
         if self.lock().callbacks.is_empty() {
             // What happened before nobody wanted to know.
@@ -113,17 +127,20 @@ impl Subscriptions {
                 // SAFETY: a function of the caller's with the data that came with it. The connection and the event live
                 // until it returns, as this call holds both. It must not unwind: the header tells C++ programs so.
                 unsafe {
-                    (callback.function)(
-                        Arc::as_ptr(conn).cast_mut().cast(),
-                        Arc::as_ptr(&event).cast_mut().cast(),
-                        callback.data,
-                    );
+                    if let Some(function) = callback.function {
+                        function(loan(conn), loan(&event), callback.data);
+                    }
                 }
             }
             delivered += 1;
         }
         Ok(delivered)
     }
+}
+
+/// A pointer for C that comes without a reference.
+fn loan<K: Kind>(object: &Arc<Object<K>>) -> *mut K {
+    Arc::as_ptr(object).cast_mut().cast()
 }
 
 /// Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the
@@ -144,15 +161,17 @@ impl Subscriptions {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_event_register(
     conn: *mut mdev_conn,
-    callback: Option<unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void)>,
+    callback: mdev_event_callback,
     data: *mut c_void,
-    free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
+    free_data: mdev_free_callback,
     flags: c_uint,
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the C contract for conn.
         let conn = unsafe { hold(conn) }?;
-        let callback = callback.ok_or_else(|| Error::invalid("the callback is NULL"))?;
+        if callback.is_none() {
+            return Err(Error::invalid("the callback is NULL"));
+        }
         no_flags(flags, "mdev_conn_event_register")?;
         conn.body.events.register(&conn.body, callback, data, free_data)
     })

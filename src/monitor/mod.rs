@@ -13,6 +13,7 @@ use rustix::time::{
 };
 
 use crate::error::{Error, Result};
+use crate::store::Ear;
 use crate::sysfs::uevent::{Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, Sysfs};
 
@@ -55,12 +56,25 @@ pub trait Definitions: Send + std::fmt::Debug {
     fn next(&mut self) -> IoResult<Option<Change>>;
 }
 
+/// What the definitions of the simulated host are called in an error.
+pub const MEMORY: &str = "the definitions in memory";
+
+impl Definitions for Ear {
+    fn fd(&self) -> BorrowedFd<'_> {
+        Ear::fd(self)
+    }
+
+    fn next(&mut self) -> IoResult<Option<Change>> {
+        Ok(self.has_heard().then_some(Change::Definitions))
+    }
+}
+
 /// All sources of one host.
 #[derive(Debug)]
 pub struct Source {
     poll: OwnedFd,
     kernel: Box<dyn Events>,
-    definitions: Option<Box<dyn Definitions>>,
+    definitions: Box<dyn Definitions>,
     timer: OwnedFd,
     alarm: Alarm,
     /// Those that had something when they were last asked, by their numbers.
@@ -78,7 +92,7 @@ enum Alarm {
 
 impl Source {
     /// Starts to listen. From here on nothing is missed.
-    pub fn new(sysfs: &dyn Sysfs, definitions: Option<Box<dyn Definitions>>) -> Result<Source> {
+    pub fn new(sysfs: &dyn Sysfs, definitions: Box<dyn Definitions>) -> Result<Source> {
         let failed = |what: &'static str| move |errno| Error::io("listen to", what, errno);
         let kernel = sysfs.events().map_err(failed("the kernel's uevents"))?;
         let make = || {
@@ -89,9 +103,7 @@ impl Source {
             };
             add(kernel.fd(), KERNEL)?;
             add(timer.as_fd(), TIMER)?;
-            if let Some(definitions) = &definitions {
-                add(definitions.fd(), DEFINITIONS)?;
-            }
+            add(definitions.fd(), DEFINITIONS)?;
             Ok((poll, timer))
         };
         let (poll, timer) = make().map_err(failed("several sources at once"))?;
@@ -115,10 +127,7 @@ impl Source {
             };
             let change = match *number {
                 KERNEL => self.kernel.next().map_err(failed)?.map(Change::from),
-                DEFINITIONS => match &mut self.definitions {
-                    Some(definitions) => definitions.next().map_err(failed)?,
-                    None => None,
-                },
+                DEFINITIONS => self.definitions.next().map_err(failed)?,
                 _ => None,
             };
             if change.is_some() {
@@ -131,16 +140,15 @@ impl Source {
     /// False when no source has anything.
     fn ask(&mut self) -> IoResult<bool> {
         // The kernel last: it is taken from the end. The timer only wakes, so nobody asks it.
-        let definitions = self.definitions.as_ref().map(|definitions| (DEFINITIONS, definitions.fd()));
-        let sources = definitions.into_iter().chain([(KERNEL, self.kernel.fd())]);
-        let (numbers, mut fds): (Vec<u64>, Vec<PollFd<'_>>) =
-            sources.map(|(number, fd)| (number, PollFd::from_borrowed_fd(fd, PollFlags::IN))).unzip();
+        let sources = [(DEFINITIONS, self.definitions.fd()), (KERNEL, self.kernel.fd())];
+        let mut fds = sources.map(|(_, fd)| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match poll(&mut fds, Some(&Timespec::default())) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
         let has = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        self.ready = numbers.into_iter().zip(&fds).filter(|(_, fd)| has(fd)).map(|(number, _)| number).collect();
+        let ready = sources.iter().zip(&fds).filter(|(_, fd)| has(fd)).map(|((number, _), _)| *number);
+        self.ready = ready.collect();
         Ok(!self.ready.is_empty())
     }
 

@@ -5,11 +5,13 @@
 //! [`definitions`] are devices that persist, in mdevctl's files.
 
 mod atomic;
+mod bell;
 mod catalogue;
 pub mod definitions;
 mod files;
 mod memory;
 pub mod runtime;
 
-pub use definitions::{Definition, Definitions};
+pub use bell::Ear;
+pub use definitions::{Definition, Definitions, MDEVCTL_FOLDER};
 pub use runtime::{Facts, Reservation, Runtime};

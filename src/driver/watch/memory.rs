@@ -2,7 +2,7 @@
 //! What a monitor knows of a host: every node as it was last told. So that one that is gone can still be described, and
 //! that nothing is told twice.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::layout::types::Depth;
 use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
+use crate::store::Definition;
 use crate::sysfs::{Dir, basename, dirname, is_exhausted, resolve};
 
 /// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
@@ -75,6 +76,8 @@ pub(super) struct Memory {
     pub(super) devices: HashMap<String, Known>,
     pub(super) coming: HashMap<String, Coming>,
     pub(super) vfs: HashMap<String, Vf>,
+    /// By sysfs name of the parent and UUID.
+    pub(super) definitions: BTreeMap<(String, Uuid), Definition>,
 }
 
 /// What is to be seen of a device now.
@@ -96,6 +99,8 @@ impl Memory {
                 memory.add_parent(host, place, parent);
             }
         }
+        let defined = host.definitions.all().into_iter();
+        memory.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {
             if let Some(device) = devices::read(&spot, facts.all().get(&spot.uuid), &mut known)? {

@@ -13,6 +13,7 @@ use super::{Conn, Node};
 use crate::error::Result;
 use crate::monitor::{Change, Source};
 
+mod definitions;
 mod devices;
 mod memory;
 mod parents;
@@ -71,7 +72,7 @@ impl Conn {
     /// Starts to listen. What happens from here on is told, so that whoever lists afterwards misses nothing.
     pub fn monitor(&self) -> Result<Monitor> {
         let _request = self.request();
-        let source = Source::new(&*self.host.sysfs, None)?;
+        let source = Source::new(&*self.host.sysfs, definitions::source(&self.host)?)?;
         let memory = Memory::default();
         let out = VecDeque::new();
         let conn = self.clone();
@@ -155,7 +156,18 @@ impl Monitor {
                 _ => self.other_event(&event),
             },
             Change::Written(file) => self.look_at_function(memory::vf_of(&file)),
-            Change::Definition { .. } | Change::DefinitionsOf(_) | Change::Definitions => Ok(()),
+            Change::Definition { parent, file } => {
+                self.look_at_definition(&parent, &file);
+                Ok(())
+            }
+            Change::DefinitionsOf(parent) => {
+                self.look_at_definitions(Some(&parent));
+                Ok(())
+            }
+            Change::Definitions => {
+                self.look_at_definitions(None);
+                Ok(())
+            }
             Change::Lost => {
                 self.lost = true;
                 Ok(())

@@ -19,6 +19,9 @@ use crate::store::files::lock_store;
 /// The AP matrix needs some hundred attributes; nothing needs this much.
 const TEXT_MAX: u64 = 1024 * 1024;
 
+/// The folder of definitions below a root.
+pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
+
 /// mdevctl keeps its call-outs among the parents.
 const SCRIPTS: &str = "scripts.d";
 
@@ -39,7 +42,7 @@ impl DefinitionFiles {
     pub(super) fn new(root: &str) -> Self {
         let root = root.trim_end_matches('/');
         DefinitionFiles {
-            base: format!("{root}/etc/mdevctl.d"),
+            base: format!("{root}{MDEVCTL_FOLDER}"),
             extras: format!("{root}/etc/libmdev/definitions"),
             run: format!("{root}/run/libmdev"),
         }
@@ -48,6 +51,25 @@ impl DefinitionFiles {
     /// The folder of the definitions.
     pub fn folder(&self) -> &str {
         &self.base
+    }
+
+    /// The root that it is below.
+    pub fn root(&self) -> &str {
+        self.base.strip_suffix(MDEVCTL_FOLDER).unwrap_or_default()
+    }
+
+    pub(super) fn of_parent(&self, parent: &str) -> Vec<Definition> {
+        // A folder that is none of a parent, or that is gone, has none.
+        let Ok(Some(dir)) = self.open_parent(&self.base, parent) else { return Vec::new() };
+        let mut found = Vec::new();
+        for uuid in self.uuids(parent, &dir) {
+            match self.read(parent, &dir, &uuid) {
+                Ok(one) => found.extend(one),
+                Err(e) => log::warn!("{e}: left out"),
+            }
+        }
+        found.sort_unstable_by_key(|def: &Definition| def.uuid);
+        found
     }
 
     pub(super) fn all(&self) -> Vec<Definition> {

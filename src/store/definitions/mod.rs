@@ -8,15 +8,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::bell::{Bell, Ear};
 use crate::error::Result;
 
 mod extras;
 mod files;
 mod json;
 
-pub use files::DefinitionFiles;
+pub use files::{DefinitionFiles, MDEVCTL_FOLDER};
 
 /// A device that is defined, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,11 +54,17 @@ pub enum Definitions {
 #[derive(Debug, Default)]
 pub struct MemoryDefinitions {
     all: Mutex<BTreeMap<(String, Uuid), Definition>>,
+    changed: Bell,
 }
 
 impl MemoryDefinitions {
     fn map(&self) -> MutexGuard<'_, BTreeMap<(String, Uuid), Definition>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of every change from now on.
+    pub fn listen(&self) -> std::result::Result<Ear, Errno> {
+        self.changed.listen()
     }
 }
 
@@ -69,7 +77,8 @@ impl Definitions {
     /// In memory.
     pub fn memory(all: impl IntoIterator<Item = Definition>) -> Self {
         let keyed = |definition: Definition| ((definition.parent.clone(), definition.uuid), definition);
-        Definitions::Memory(MemoryDefinitions { all: Mutex::new(all.into_iter().map(keyed).collect()) })
+        let all = Mutex::new(all.into_iter().map(keyed).collect());
+        Definitions::Memory(MemoryDefinitions { all, changed: Bell::default() })
     }
 
     /// All, by parent and UUID; what cannot be read is logged and left out.
@@ -77,6 +86,14 @@ impl Definitions {
         match self {
             Definitions::Files(files) => files.all(),
             Definitions::Memory(memory) => memory.map().values().cloned().collect(),
+        }
+    }
+
+    /// Those of one parent, by UUID; what cannot be read is logged and left out.
+    pub fn of_parent(&self, parent: &str) -> Vec<Definition> {
+        match self {
+            Definitions::Files(files) => files.of_parent(parent),
+            Definitions::Memory(memory) => memory.map().values().filter(|one| one.parent == parent).cloned().collect(),
         }
     }
 
@@ -102,6 +119,7 @@ impl Definitions {
             Definitions::Files(files) => files.put(definition),
             Definitions::Memory(memory) => {
                 memory.map().insert((definition.parent.clone(), definition.uuid), definition.clone());
+                memory.changed.ring();
                 Ok(())
             }
         }
@@ -112,9 +130,10 @@ impl Definitions {
         match self {
             Definitions::Files(files) => files.set_autostart(parent, uuid, autostart),
             Definitions::Memory(memory) => {
-                let mut map = memory.map();
-                let found = map.get_mut(&(parent.to_owned(), *uuid));
-                Ok(found.map(|definition| definition.autostart = autostart).is_some())
+                let set = |definition: &mut Definition| definition.autostart = autostart;
+                let found = memory.map().get_mut(&(parent.to_owned(), *uuid)).map(set).is_some();
+                memory.changed.ring();
+                Ok(found)
             }
         }
     }
@@ -123,7 +142,11 @@ impl Definitions {
     pub fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
         match self {
             Definitions::Files(files) => files.remove(parent, uuid),
-            Definitions::Memory(memory) => Ok(memory.map().remove(&(parent.to_owned(), *uuid)).is_some()),
+            Definitions::Memory(memory) => {
+                let found = memory.map().remove(&(parent.to_owned(), *uuid)).is_some();
+                memory.changed.ring();
+                Ok(found)
+            }
         }
     }
 }
