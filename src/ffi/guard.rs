@@ -25,10 +25,9 @@ thread_local! {
 pub(super) fn call(body: impl FnOnce() -> Result<c_int>) -> c_int {
     errors::clear();
     let result = catch(body);
-    if log::deliver_pending() {
-        // The handler may have called the library itself, whose error would be taken for this call's.
-        errors::clear();
-    }
+    log::deliver_pending();
+    // The handler, or a callback for events, may have called the library itself, whose error is not this call's.
+    errors::clear();
     finish(result)
 }
 

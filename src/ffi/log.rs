@@ -102,11 +102,11 @@ fn number(level: Level) -> c_int {
     level as c_int
 }
 
-/// Hands over what the call that is about to return has logged; true when there was anything.
-pub(super) fn deliver_pending() -> bool {
+/// Hands over what the call that is about to return has logged.
+pub(super) fn deliver_pending() {
     // A call from inside the handler: the outer one delivers.
     if guard::depth() > 0 || IN_HANDLER.get() {
-        return false;
+        return;
     }
     let taken = PENDING.try_with(|pending| {
         let mut pending = pending.borrow_mut();
@@ -119,7 +119,6 @@ pub(super) fn deliver_pending() -> bool {
     if !lines.is_empty() {
         deliver(&lines);
     }
-    !lines.is_empty()
 }
 
 fn deliver(lines: &[(c_int, String)]) {

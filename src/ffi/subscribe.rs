@@ -88,11 +88,12 @@ impl Subscriptions {
         free: mdev_free_callback,
     ) -> Result<c_int> {
         let monitor = self.monitor(conn)?;
-        if self.lock().callbacks.is_empty() {
-            // What happened before nobody wanted to know.
+        let mut state = self.lock();
+        if state.callbacks.is_empty() {
+            // What happened before nobody wanted to know. Under the lock, so that of two who come at the same time the
+            // second does not take from the first what has happened since.
             monitor.lock().start_over()?;
         }
-        let mut state = self.lock();
         let Some(id) = state.last.checked_add(1) else {
             return Err(Error::invalid("this connection has had too many callbacks; open another"));
         };

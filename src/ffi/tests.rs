@@ -264,6 +264,18 @@ fn lines_come_when_the_call_is_about_to_return() {
     assert!(seen().is_empty());
 }
 
+/// A callback runs in the midst of a call, and may call the library as a handler of logs may.
+#[test]
+fn a_failure_inside_a_call_that_goes_well_is_not_its_own() {
+    let outer = guard::call(|| {
+        let _outside = guard::Depth::set(0);
+        assert_eq!(guard::call(refusal), -libc::EBUSY);
+        assert!(message().is_some());
+        Ok(1)
+    });
+    assert_eq!((outer, message()), (1, None));
+}
+
 /// Programs are compiled against these places: a member keeps its own for ever, a new one goes to the end of this list.
 #[test]
 fn the_members_of_the_table_stay_where_they_are() {
