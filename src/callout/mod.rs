@@ -14,11 +14,12 @@
 //!
 //! Nothing is run for a list, and where there are no folders for scripts, looking for them is all that this costs.
 //!
-//! A script gets no environment but a PATH, as when udev runs mdevctl, `/` as its directory, a process group of its own and
-//! 30 seconds; then the group is killed. It is run without a shell. One that anybody but root and the caller may change is
+//! A script gets no environment but a PATH, as when udev runs mdevctl, no descriptor but the first three, `/` as its
+//! directory, a process group of its own and 30 seconds; then the group is killed. It is run without a shell. One that anybody but root and the caller may change is
 //! left out.
 
 mod process;
+mod running;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, shown};
 use process::{End, Outcome};
+pub use running::{Launch, Launcher, Report, set_launcher};
 
 /// A script that has said nothing for this long hangs.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -115,6 +115,7 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
         let (ret, uri) = unsafe { (out(ret)?, optional_text(uri, "the URI")?) };
         no_flags(flags, "mdev_conn_open")?;
         super::fds::install();
+        super::launch::install();
         ret.set(export(Body::new(Conn::open(uri)?)));
         Ok(0)
     })

@@ -39,6 +39,7 @@ mod caps;
 mod fds;
 mod guard;
 mod handle;
+mod launch;
 mod strings;
 
 #[cfg(test)]
