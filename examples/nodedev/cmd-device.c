@@ -301,8 +301,7 @@ int cmd_attr(struct nodedev *nd, struct args *args)
 
 /* ---- wait ---- */
 
-/* Seconds as "5" or "0.5" in milliseconds; -1: not a number, or out of range. */
-static int milliseconds(const char *text)
+int milliseconds(const char *text)
 {
 	double seconds;
 	char *end;

@@ -23,6 +23,7 @@ static const struct {
 	[OPT_JSON] = { "json", false },
 	[OPT_LIBVIRT] = { "libvirt", false },
 	[OPT_NAMES] = { "names", false },
+	[OPT_NUMBER] = { "count", true },
 	[OPT_OWNED] = { "owned", false },
 	[OPT_OWNER] = { "owner", true },
 	[OPT_PACK] = { "pack", false },
@@ -100,6 +101,15 @@ static const struct command commands[] = {
 	  "wait until a parent can create devices",
 	  "For start-up scripts: returns as soon as the driver has registered PARENT, and\n"
 	  "fails after SECONDS (60 unless given; 0 looks once).\n" },
+	{ "event", BIT(OPT_NUMBER) | BIT(OPT_JSON) | BIT(OPT_TIMEOUT), 0, -1, cmd_event,
+	  "event [--count N] [--timeout SECONDS] [--json] [COMMAND...]",
+	  "print how nodes come, change and go",
+	  "Prints a line for each event as it comes: created, deleted, updated, defined,\n"
+	  "undefined, or overrun when events were lost. It ends after N events, which is\n"
+	  "success, or after SECONDS, which is not when N have not come; otherwise it goes\n"
+	  "on until it is interrupted. --json prints an object on each line. COMMAND, or\n"
+	  "each of several in one argument, is run when the listening has begun, and what\n"
+	  "it does is told; without --count and --timeout that is all.\n" },
 	{ "version", 0, 0, 0, cmd_version,
 	  "version", "print the version of the library", "" },
 	{ "help", 0, 0, 1, cmd_help,
@@ -250,7 +260,8 @@ static int prepare(char **words, struct args *args, char ***operands)
 	}
 	while (words[n])
 		n++;
-	*operands = xrealloc(NULL, n * sizeof(char *));
+	/* A command may take its operands for a list, which ends with NULL. */
+	*operands = xrealloc(NULL, (n + 1) * sizeof(char *));
 	return wants_help(words + 1) ? OK : read_args(c, words + 1, args, *operands);
 }
 

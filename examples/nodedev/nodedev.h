@@ -76,6 +76,7 @@ struct json {
 	struct buf out;
 	unsigned int depth;
 	bool empty;		/* the innermost array or object has no member so far */
+	bool compact;		/* all on one line */
 };
 
 void json_open(struct json *j, const char *key, char bracket);
@@ -111,7 +112,7 @@ char *read_document(struct nodedev *nd, const char *path);
 
 enum opt {
 	OPT_ALL, OPT_DEVICES, OPT_EXIST_OK, OPT_GROUP, OPT_ID, OPT_INACTIVE, OPT_JSON, OPT_LIBVIRT,
-	OPT_NAMES, OPT_OWNED, OPT_OWNER, OPT_PACK, OPT_PARENTS, OPT_TIMEOUT, OPT_TREE, OPT_TYPES,
+	OPT_NAMES, OPT_NUMBER, OPT_OWNED, OPT_OWNER, OPT_PACK, OPT_PARENTS, OPT_TIMEOUT, OPT_TREE, OPT_TYPES,
 	OPT_COUNT
 };
 
@@ -162,6 +163,9 @@ int cmd_online(struct nodedev *nd, struct args *args);
 int cmd_offline(struct nodedev *nd, struct args *args);
 int cmd_attr(struct nodedev *nd, struct args *args);
 int cmd_wait(struct nodedev *nd, struct args *args);
+/* "5" or "0.5"; -1 for what is no number of seconds, or too long. */
+int milliseconds(const char *seconds);
+int cmd_event(struct nodedev *nd, struct args *args);
 
 /* ---- nodes.c: what several commands need ---- */
 

@@ -258,8 +258,11 @@ static void json_member(struct json *j, const char *key)
 	unsigned int i;
 
 	if (j->depth) {
-		buf_puts(&j->out, j->empty ? "\n" : ",\n");
-		for (i = 0; i < j->depth; i++)
+		if (!j->empty)
+			buf_puts(&j->out, j->compact ? ", " : ",");
+		if (!j->compact)
+			buf_puts(&j->out, "\n");
+		for (i = 0; i < j->depth && !j->compact; i++)
 			buf_puts(&j->out, "  ");
 	}
 	if (key) {
@@ -282,7 +285,7 @@ void json_close(struct json *j, char bracket)
 	unsigned int i;
 
 	j->depth--;
-	if (!j->empty) {
+	if (!j->empty && !j->compact) {
 		buf_puts(&j->out, "\n");
 		for (i = 0; i < j->depth; i++)
 			buf_puts(&j->out, "  ");
