@@ -79,6 +79,13 @@ impl Conn {
         let mut monitor = Monitor { conn, source, memory, out, lost: false, taken: 0, before: 0, during: 0 };
         monitor.read_host()?;
         monitor.source.wake_at(monitor.memory.next_look());
+        let Memory { parents, devices, definitions, .. } = &monitor.memory;
+        log::info!(
+            "listening: {} parents, {} devices and {} definitions are known",
+            parents.len(),
+            devices.len(),
+            definitions.len()
+        );
         Ok(monitor)
     }
 }
