@@ -25,6 +25,13 @@ impl Monitor {
     /// The kernel speaks of a device on the mdev bus.
     pub(super) fn device_event(&mut self, event: &Uevent) -> Result<()> {
         let path = event.syspath.as_str();
+        if let Some(known) = self.memory.devices.get_mut(path) {
+            match event.action {
+                Action::Unbind => known.unbound = true,
+                Action::Bind if known.is_bound() => return Ok(()),
+                _ => {}
+            }
+        }
         let known = self.memory.devices.contains_key(path);
         match event.action {
             Action::Remove => self.removed(event),
@@ -58,7 +65,7 @@ impl Monitor {
                 self.gone(device);
             }
         }
-        self.memory.touch_parent_of(path);
+        self.memory.touch_parent_of(path, true);
         Ok(())
     }
 
@@ -113,7 +120,7 @@ impl Monitor {
             Some(false) => {}
         }
         self.memory.devices.insert(path.to_owned(), *known);
-        self.memory.touch_parent_of(path);
+        self.memory.touch_parent_of(path, false);
         Ok(())
     }
 
@@ -156,7 +163,7 @@ impl Monitor {
             }
             None => {}
         }
-        self.memory.touch_parent_of(vf);
+        self.memory.touch_parent_of(vf, true);
         Ok(())
     }
 

@@ -32,6 +32,19 @@ pub(super) struct Known {
     pub(super) device: Device,
     /// See [`Layout::mark`].
     pub(super) mark: Option<u64>,
+    /// Its driver has let go of it since.
+    pub(super) unbound: bool,
+}
+
+impl Known {
+    fn new(device: Device, mark: Option<u64>) -> Self {
+        Known { device, mark, unbound: false }
+    }
+
+    /// A driver that takes it brings nothing new.
+    pub(super) fn is_bound(&self) -> bool {
+        !self.unbound && self.device.driver.is_some() && self.device.iommu_group.is_some()
+    }
 }
 
 /// A device of which the kernel has spoken, and that is not ready yet.
@@ -109,7 +122,7 @@ impl Memory {
                 if !is_ready(layout, &device) {
                     memory.coming.insert(spot.syspath.clone(), Coming::new(Instant::now()));
                 }
-                memory.devices.insert(spot.syspath.clone(), Known { device, mark });
+                memory.devices.insert(spot.syspath.clone(), Known::new(device, mark));
             }
         }
         Ok(memory)
@@ -127,13 +140,16 @@ impl Memory {
         new
     }
 
-    /// Something has happened on the parent of this device: its numbers may change now, or a little later.
-    pub(super) fn touch_parent_of(&mut self, device: &str) {
+    /// Something has happened on the parent of this device: its numbers have changed, or when it is gone, they do so now or
+    /// a little later.
+    pub(super) fn touch_parent_of(&mut self, device: &str, is_gone: bool) {
         let parent = self.vfs.get(device).map_or_else(|| dirname(device).to_owned(), |vf| vf.parent.clone());
         if let Some(known) = self.parents.get_mut(&parent) {
             known.dirty = true;
-            let now = Instant::now();
-            known.looks = LOOKS.iter().map(|pause| now + *pause).collect();
+            if is_gone {
+                let now = Instant::now();
+                known.looks = LOOKS.iter().map(|pause| now + *pause).collect();
+            }
         }
     }
 
@@ -224,7 +240,7 @@ impl Memory {
 
 fn seen(device: Device, mark: Option<u64>) -> Look {
     let ready = is_ready(layout::of_kind(device.layout), &device);
-    let known = Box::new(Known { device, mark });
+    let known = Box::new(Known::new(device, mark));
     if ready { Look::Ready(known) } else { Look::NotReady(known) }
 }
 
