@@ -20,6 +20,15 @@ out_has '<hostdev '
 out_has destroyed
 err_is ''
 
+run "$EXAMPLES/watch" test:///default
+rc_is 0
+[[ $out =~ ^created\ (mdev_[^$'\n']*)$'\n'updated\ pci_0000_86_00_0$'\n'deleted\ (mdev_[^$'\n']*)$'\n'updated ]] &&
+	[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
+t_result $? 'watch tells of a device from its birth to its end'
+err_is ''
+run "$EXAMPLES/watch" bogus:///
+rc_is 1
+
 run "$EXAMPLES/plugin" "${LIBMDEV:?}"
 rc_is 0
 out_has pci_0000_86_00_0
