@@ -404,3 +404,80 @@ fn definitions_on_disk_are_seen_whoever_writes_them() {
     assert_eq!(short(&next(&mut monitor)), (Defined, name));
     assert!(monitor.receive().unwrap().is_none());
 }
+
+/// Numbers that look like chance and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// Whatever happens in whatever order, and when this process runs out of descriptors at any moment: in the end the events
+/// add up to what a list says.
+#[test]
+fn events_add_up_to_the_list() {
+    for seed in 0..40 {
+        let mut chance = Chance(seed);
+        let (host, conn) = host();
+        let mut told = all(&conn);
+        let mut monitor = conn.monitor().unwrap();
+        let mut alive: Vec<String> = Vec::new();
+        for _ in 0..60 {
+            match chance.below(10) {
+                0..=3 => {
+                    let (parent, kind) = [
+                        ("pci_0000_86_00_0", "13"),
+                        ("pci_0000_87_00_0", "queue-1"),
+                        ("ap_matrix", "vfio_ap-passthrough"),
+                        ("pci_0000_41_00_0", "1438"),
+                    ][chance.below(4)];
+                    if let Ok(node) = conn.create_xml(xml(parent, kind, "").as_bytes(), CreateFlags::empty()) {
+                        alive.push(node.uuid().unwrap());
+                    }
+                }
+                4 | 5 if !alive.is_empty() => {
+                    let uuid = alive.swap_remove(chance.below(alive.len()));
+                    conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();
+                }
+                6 => monitor.set_buffer_size([1000, 1 << 20][chance.below(2)]).unwrap(),
+                7 => {
+                    let op = [Op::Open, Op::Read, Op::List][chance.below(3)];
+                    host.fail_next(op, "", Errno::MFILE, 1 + chance.below(12) as u32);
+                    let _ = fetch(&mut monitor, &conn, &mut told);
+                    // What was not used up must not hit the others.
+                    while conn.list(ListFlags::empty()).is_err() {}
+                }
+                _ => drop(fetch(&mut monitor, &conn, &mut told)),
+            }
+        }
+        while !fetch(&mut monitor, &conn, &mut told) {}
+        let mut listed = all(&conn);
+        listed.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, listed, "seed {seed}");
+    }
+}
+
+/// Takes what has come; false when it could not be had to its end.
+fn fetch(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) -> bool {
+    loop {
+        match monitor.receive() {
+            Ok(Some(event)) if event.kind == Overrun => {
+                let nodes = std::iter::repeat_with(|| conn.list(ListFlags::empty())).find_map(Result::ok).unwrap();
+                *told = nodes.iter().map(|node| node.name().to_owned()).collect();
+            }
+            Ok(Some(event)) => {
+                let name = event.node.as_ref().map_or(String::new(), |node| node.name().to_owned());
+                told.retain(|known| event.kind == Updated || *known != name);
+                if event.kind == Created {
+                    told.push(name);
+                }
+            }
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
