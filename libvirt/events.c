@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Events on libvirt's event loop. While somebody listens, the loop watches the descriptor of a monitor of libmdev's; when
+ * nobody does there is no monitor, so nothing piles up.
+ */
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module.h"
+
+/* Enough for a create and a destroy of some ten thousand devices while the loop is busy elsewhere. */
+#define BUFFER_BYTES (16u << 20)
+/* So that other users of the loop get their turn. */
+#define EVENTS_AT_ONCE 256
+
+struct listener {
+	int id;
+	int event;
+	int stock_id;
+	virConnectPtr conn;
+	char *name;		/* of the one node that is listened to; NULL: all */
+	virConnectNodeDeviceEventGenericCallback callback;
+	void *opaque;
+	virFreeCallback freecb;
+	struct events *events;
+	unsigned int refs;
+	bool registered;	/* and so it holds its connection */
+	bool gone;
+	struct listener *next;
+};
+
+/* What the loop has: it gives it back when it does not look at the descriptor any more. */
+struct watch {
+	struct host *host;
+	struct mdev_monitor *monitor;
+	int id;
+};
+
+struct events {
+	pthread_mutex_t lock;
+	struct host *host;
+	struct listener *listeners;
+	struct watch *watch;
+	int next_id;
+};
+
+struct events *events_new(struct host *host)
+{
+	struct events *events = calloc(1, sizeof(*events));
+
+	if (events) {
+		events->host = host;
+		pthread_mutex_init(&events->lock, NULL);
+	}
+	return events;
+}
+
+/* Listeners hold their connection and that one its host: there are none left. */
+void events_free(struct events *events)
+{
+	pthread_mutex_destroy(&events->lock);
+	free(events);
+}
+
+/* ---- listeners ---- */
+
+static void listener_put(void *data)
+{
+	struct listener *listener = data;
+	struct events *events = listener->events;
+	bool last;
+
+	pthread_mutex_lock(&events->lock);
+	last = --listener->refs == 0;
+	pthread_mutex_unlock(&events->lock);
+	if (!last)
+		return;
+	if (listener->freecb)
+		listener->freecb(listener->opaque);
+	/* With the connection its host may go, and the lock with it. */
+	if (listener->registered)
+		virConnectClose(listener->conn);
+	free(listener->name);
+	free(listener);
+}
+
+static struct listener *listener_new(struct events *events, virConnectPtr conn, virNodeDevicePtr dev)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (listener && dev) {
+		listener->name = strdup(node_name(dev));
+		if (!listener->name) {
+			free(listener);
+			listener = NULL;
+		}
+	}
+	if (!listener) {
+		fail(VIR_ERR_NO_MEMORY, "no memory for a callback");
+		return NULL;
+	}
+	listener->conn = conn;
+	listener->events = events;
+	listener->refs = 1;
+	listener->stock_id = -1;
+	return listener;
+}
+
+/* ---- delivery ---- */
+
+static virConnectNodeDeviceEventLifecycleCallback as_lifecycle(const struct listener *listener)
+{
+	return (virConnectNodeDeviceEventLifecycleCallback)(lv_any)listener->callback;
+}
+
+static void call(struct listener *listener, const char *name, int lifecycle)
+{
+	virNodeDevicePtr dev = bridge_node(listener->conn, name);
+
+	if (!dev)
+		return;
+	if (listener->event == VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE)
+		as_lifecycle(listener)(listener->conn, dev, lifecycle, 0, listener->opaque);
+	else
+		listener->callback(listener->conn, dev, listener->opaque);
+	virNodeDeviceFree(dev);
+}
+
+static bool wants(const struct listener *listener, const char *name, int event)
+{
+	return !listener->gone && listener->event == event && (!listener->name || !strcmp(listener->name, name));
+}
+
+/* Takes the next one that wants it after the one that had it, in the order of their ids. */
+static struct listener *next_listener(struct events *events, const char *name, int event, int after)
+{
+	struct listener *l;
+
+	pthread_mutex_lock(&events->lock);
+	for (l = events->listeners; l && (l->id <= after || !wants(l, name, event)); l = l->next)
+		;
+	if (l)
+		l->refs++;
+	pthread_mutex_unlock(&events->lock);
+	return l;
+}
+
+static void deliver(struct events *events, const char *name, int event, int lifecycle)
+{
+	struct listener *l;
+	int after = -1;
+
+	while ((l = next_listener(events, name, event, after))) {
+		after = l->id;
+		call(l, name, lifecycle);
+		listener_put(l);
+	}
+}
+
+static void deliver_event(struct host *host, const struct mdev_event *ev)
+{
+	struct mdev_device *dev;
+	const char *name;
+	int lifecycle = -1;
+
+	if (mdev->event_get_device(ev, &dev) < 0)
+		return;
+	switch (mdev->event_get_type(ev)) {
+	case MDEV_EVENT_CREATED:
+		lifecycle = VIR_NODE_DEVICE_EVENT_CREATED;
+		break;
+	case MDEV_EVENT_DELETED:
+		lifecycle = VIR_NODE_DEVICE_EVENT_DELETED;
+		break;
+	case MDEV_EVENT_DEFINED:
+		lifecycle = VIR_NODE_DEVICE_EVENT_DEFINED;
+		break;
+	case MDEV_EVENT_UNDEFINED:
+		lifecycle = VIR_NODE_DEVICE_EVENT_UNDEFINED;
+		break;
+	default:
+		break;
+	}
+	if (mdev->device_get_name(dev, &name) == 0) {
+		/* To libvirt's own driver a PCI function comes and goes with its slot; to be a parent or not is a change. */
+		if (lifecycle >= 0 && host->stock && stock_bus(name) && mdev->device_is_parent(dev) == 1)
+			lifecycle = -1;
+		deliver(host->events, name,
+			lifecycle < 0 ? VIR_NODE_DEVICE_EVENT_ID_UPDATE : VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, lifecycle);
+	}
+	mdev->device_unref(dev);
+}
+
+/* On the thread of the event loop. */
+static void readable(int id, int fd, int how, void *opaque)
+{
+	struct watch *watch = opaque;
+	struct mdev_event *ev;
+	int i;
+
+	(void)id;
+	(void)fd;
+	(void)how;
+	for (i = 0; i < EVENTS_AT_ONCE && mdev->monitor_receive(watch->monitor, &ev) > 0; i++) {
+		deliver_event(watch->host, ev);
+		mdev->event_unref(ev);
+	}
+}
+
+/* ---- the watch ---- */
+
+static void watch_free(void *opaque)
+{
+	struct watch *watch = opaque;
+
+	mdev->event_deregister(watch->monitor);
+	host_put(watch->host);
+	free(watch);
+}
+
+static struct watch *watch_new(struct host *host)
+{
+	struct watch *watch = calloc(1, sizeof(*watch));
+	int fd;
+
+	if (!watch || mdev->event_register(&watch->monitor, host->conn, 0) < 0) {
+		free(watch);
+		fail_mdev();
+		return NULL;
+	}
+	if (MDEV_DRIVER_HAS(mdev, monitor_set_buffer_size))
+		mdev->monitor_set_buffer_size(watch->monitor, BUFFER_BYTES);
+	watch->host = host_ref(host);
+	fd = mdev->monitor_get_fd(watch->monitor);
+	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_free);
+	if (watch->id < 0) {
+		watch_free(watch);
+		fail(VIR_ERR_INTERNAL_ERROR, "there is no event loop: call virEventRegisterDefaultImpl() first");
+		return NULL;
+	}
+	return watch;
+}
+
+/* ---- libvirt's own events ---- */
+
+static bool alive(struct listener *listener)
+{
+	bool alive;
+
+	pthread_mutex_lock(&listener->events->lock);
+	alive = !listener->gone;
+	pthread_mutex_unlock(&listener->events->lock);
+	return alive;
+}
+
+static void stock_lifecycle(virConnectPtr conn, virNodeDevicePtr dev, int event, int detail, void *opaque)
+{
+	struct listener *l = opaque;
+
+	if (stock_tells(node_name(dev)) && alive(l))
+		as_lifecycle(l)(conn, dev, event, detail, l->opaque);
+}
+
+static void stock_update(virConnectPtr conn, virNodeDevicePtr dev, void *opaque)
+{
+	struct listener *l = opaque;
+
+	if (stock_tells(node_name(dev)) && alive(l))
+		l->callback(conn, dev, l->opaque);
+}
+
+static int listen_to_stock(struct listener *l, virNodeDevicePtr dev)
+{
+	virConnectNodeDeviceEventGenericCallback callback = stock_update;
+
+	if (l->event == VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE)
+		callback = VIR_NODE_DEVICE_EVENT_CALLBACK((lv_any)stock_lifecycle);
+	l->refs++;
+	l->stock_id = l->events->host->stock->event_register(l->conn, dev, l->event, callback, l, listener_put);
+	if (l->stock_id < 0)
+		l->refs--;
+	return l->stock_id;
+}
+
+/* ---- registration ---- */
+
+/* At the end: they are called in the order in which they came. */
+static int append(struct host *host, struct listener *listener)
+{
+	struct events *events = host->events;
+	struct listener **end;
+	int rc = 0;
+
+	pthread_mutex_lock(&events->lock);
+	if (!events->watch)
+		events->watch = watch_new(host);
+	if (events->watch) {
+		virConnectRef(listener->conn);
+		listener->registered = true;
+		listener->id = events->next_id++;
+		for (end = &events->listeners; *end; end = &(*end)->next)
+			;
+		*end = listener;
+	} else {
+		rc = -1;
+	}
+	pthread_mutex_unlock(&events->lock);
+	return rc;
+}
+
+int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev, int event,
+		    virConnectNodeDeviceEventGenericCallback callback, void *opaque, virFreeCallback freecb)
+{
+	struct listener *listener;
+	int id;
+
+	if (event != VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE && event != VIR_NODE_DEVICE_EVENT_ID_UPDATE) {
+		fail(VIR_ERR_INVALID_ARG, "there is no event %d of node devices", event);
+		return -1;
+	}
+	listener = listener_new(host->events, conn, dev);
+	if (!listener)
+		return -1;
+	listener->event = event;
+	listener->callback = callback;
+	listener->opaque = opaque;
+	if ((host->stock && listen_to_stock(listener, dev) < 0) || append(host, listener) < 0) {
+		/* Nothing here touches the error; freecb is not called: the caller keeps what it has. */
+		if (listener->stock_id >= 0)
+			host->stock->event_deregister(conn, listener->stock_id);
+		listener_put(listener);
+		return -1;
+	}
+	id = listener->id;
+	listener->freecb = freecb;
+	return id;
+}
+
+static struct listener *take_out(struct events *events, virConnectPtr conn, int id, struct watch **unused)
+{
+	struct listener **at, *l;
+
+	pthread_mutex_lock(&events->lock);
+	for (at = &events->listeners; *at && ((*at)->id != id || (*at)->conn != conn); at = &(*at)->next)
+		;
+	l = *at;
+	if (l) {
+		*at = l->next;
+		l->gone = true;
+	}
+	if (!events->listeners) {
+		*unused = events->watch;
+		events->watch = NULL;
+	}
+	pthread_mutex_unlock(&events->lock);
+	return l;
+}
+
+int events_deregister(struct host *host, virConnectPtr conn, int id)
+{
+	struct watch *unused = NULL;
+	struct listener *l = take_out(host->events, conn, id, &unused);
+
+	if (unused)
+		virEventRemoveHandle(unused->id);
+	if (!l) {
+		fail(VIR_ERR_INVALID_ARG, "this connection has no callback %d", id);
+		return -1;
+	}
+	if (l->stock_id >= 0)
+		host->stock->event_deregister(conn, l->stock_id);
+	listener_put(l);
+	return 0;
+}

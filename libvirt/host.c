@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Which host of libmdev's a connection of libvirt's is about. */
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "module.h"
+
+struct opened {
+	virConnectPtr conn;
+	struct host *host;
+	struct opened *next;
+};
+
+/* Guards everything here, the counts of the hosts, too. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct opened *opened;
+static struct host *shared;
+static const struct lv_nodedev_driver *shared_stock;
+
+static struct host *host_new(const char *uri)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	if (host)
+		host->events = events_new(host);
+	if (!host || !host->events) {
+		free(host);
+		fail(VIR_ERR_NO_MEMORY, "no memory for a host");
+		return NULL;
+	}
+	host->refs = 1;
+	if (mdev->open(&host->conn, uri, 0) < 0) {
+		fail_mdev();
+		events_free(host->events);
+		free(host);
+		return NULL;
+	}
+	return host;
+}
+
+struct host *host_ref(struct host *host)
+{
+	pthread_mutex_lock(&lock);
+	host->refs++;
+	pthread_mutex_unlock(&lock);
+	return host;
+}
+
+void host_put(struct host *host)
+{
+	bool last;
+
+	if (!host)
+		return;
+	pthread_mutex_lock(&lock);
+	last = --host->refs == 0;
+	pthread_mutex_unlock(&lock);
+	if (!last)
+		return;
+	events_free(host->events);
+	mdev->close(host->conn);
+	free(host);
+}
+
+int host_open(virConnectPtr conn, const char *uri)
+{
+	struct opened *entry = calloc(1, sizeof(*entry));
+
+	if (!entry) {
+		fail(VIR_ERR_NO_MEMORY, "no memory for a connection");
+		return -1;
+	}
+	entry->conn = conn;
+	entry->host = host_new(uri);
+	if (!entry->host) {
+		free(entry);
+		return -1;
+	}
+	pthread_mutex_lock(&lock);
+	entry->next = opened;
+	opened = entry;
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+void host_close(virConnectPtr conn)
+{
+	struct opened **at, *entry;
+
+	pthread_mutex_lock(&lock);
+	for (at = &opened; *at && (*at)->conn != conn; at = &(*at)->next)
+		;
+	entry = *at;
+	if (entry)
+		*at = entry->next;
+	pthread_mutex_unlock(&lock);
+	if (entry)
+		host_put(entry->host);
+	free(entry);
+}
+
+void host_share(const struct lv_nodedev_driver *stock)
+{
+	pthread_mutex_lock(&lock);
+	shared_stock = stock;
+	pthread_mutex_unlock(&lock);
+}
+
+struct host *host_get(virConnectPtr conn)
+{
+	struct host *host = NULL;
+	struct opened *entry;
+
+	pthread_mutex_lock(&lock);
+	for (entry = opened; entry && entry->conn != conn; entry = entry->next)
+		;
+	if (entry) {
+		host = entry->host;
+	} else if (shared_stock) {
+		if (!shared) {
+			shared = host_new(NULL);
+			if (shared)
+				shared->stock = shared_stock;
+		}
+		host = shared;
+	} else {
+		fail(VIR_ERR_INVALID_CONN, "this connection is none of libmdev's");
+	}
+	if (host)
+		host->refs++;
+	pthread_mutex_unlock(&lock);
+	return host;
+}

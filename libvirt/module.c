@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * libmdev as a driver of an unmodified libvirt's. libvirt loads this file as libvirt_driver_mdev.so for mdev:///embed?root=/DIR
+ * and calls mdevRegister(); in a daemon it may stand in for libvirt_driver_nodedev.so, see overlay.c.
+ */
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module.h"
+
+/* Set to anything, it loads the module into releases that it was not tried with. */
+#define UNTESTED "LIBMDEV_LIBVIRT_UNTESTED"
+
+/* Releases that every test of this module has passed with, first and last. */
+static const unsigned long tested[][2] = {
+	{ 9000000, 9000999 },
+};
+
+static bool fits(void)
+{
+	unsigned long version;
+	size_t i;
+
+	if (virGetVersion(&version, NULL, NULL) < 0)
+		return false;
+	for (i = 0; i < sizeof(tested) / sizeof(*tested); i++) {
+		if (version >= tested[i][0] && version <= tested[i][1])
+			return true;
+	}
+	if (getenv(UNTESTED))
+		return true;
+	fail(VIR_ERR_OPERATION_UNSUPPORTED,
+	     "libmdev's driver was not tried with libvirt %lu.%lu.%lu and stays out of it (tried with: 9.0.0; "
+	     "set " UNTESTED "=1 to try it)", version / 1000000, version / 1000 % 1000, version % 1000);
+	return false;
+}
+
+/* ---- the URI ---- */
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* In place. What is no escape, and an escaped end of the text, stays as it is. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++, to++) {
+		int high = *text == '%' ? hex(text[1]) : -1, low = high >= 0 ? hex(text[2]) : -1;
+
+		*to = *text;
+		if (low >= 0 && (high || low)) {
+			*to = (char)(high * 16 + low);
+			text += 2;
+		}
+	}
+	*to = '\0';
+}
+
+/* A parameter of a URI, still escaped, to be freed; NULL when it has none of that name. */
+static char *parameter(const char *uri, const char *name)
+{
+	const char *at = strchr(uri, '?');
+	size_t length = strlen(name);
+
+	for (; at && *at; at = strpbrk(at + 1, "&;")) {
+		if (!strncmp(at + 1, name, length) && at[1 + length] == '=')
+			return strndup(at + 2 + length, strcspn(at + 2 + length, "&;#"));
+	}
+	return NULL;
+}
+
+/* ?host= names another host of libmdev's: a simulated one. Otherwise it is the machine below ?root=. */
+static char *mdev_uri(const char *uri)
+{
+	char *host = parameter(uri, "host"), *root, *ret = NULL;
+	size_t size;
+
+	if (host) {
+		unescape(host);
+		return host;
+	}
+	root = parameter(uri, "root");
+	size = root ? strlen(root) + sizeof("mdev:///system?root=") : 0;
+	if (root)
+		ret = malloc(size);
+	if (ret)
+		snprintf(ret, size, "mdev:///system?root=%s", root);
+	free(root);
+	return ret;
+}
+
+/* ---- the connection ---- */
+
+static int conn_open(virConnectPtr conn, virConnectAuthPtr auth, void *conf, unsigned int flags)
+{
+	char *uri = virConnectGetURI(conn), *target = NULL;
+	int rc = LV_OPEN_DECLINED;
+
+	(void)auth;
+	(void)conf;
+	(void)flags;
+	if (uri && !strncmp(uri, "mdev:///embed?", strlen("mdev:///embed?"))) {
+		target = mdev_uri(uri);
+		if (!target)
+			fail(VIR_ERR_INVALID_ARG, "%s has no root parameter; use mdev:///embed?root=/", uri);
+		rc = target && host_open(conn, target) == 0 ? LV_OPEN_SUCCESS : LV_OPEN_ERROR;
+	}
+	free(target);
+	free(uri);
+	return rc;
+}
+
+static int conn_close(virConnectPtr conn)
+{
+	host_close(conn);
+	return 0;
+}
+
+static struct lv_hypervisor_driver hypervisor = {
+	.name = "mdev",
+	.open = conn_open,
+	.close = conn_close,
+};
+
+static const char *schemes[] = { "mdev", NULL };
+
+static struct lv_connect_driver connect_driver = {
+	.local_only = true,
+	.embeddable = true,
+	.uri_schemes = schemes,
+	.hypervisor = &hypervisor,
+	.nodedev = &nodedev_driver,
+};
+
+/* Each open of an embed URI comes here, and libvirt has room for few drivers. */
+int mdevRegister(void)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static bool registered;
+	int rc = 0;
+
+	pthread_mutex_lock(&lock);
+	if (!registered) {
+		if (bridge_load() < 0 || !fits() || bridge_register(&connect_driver, false) < 0)
+			rc = -1;
+		else
+			registered = true;
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+/* In place of libvirt_driver_nodedev.so. Whatever keeps us out, the daemon has the driver that it would have without us. */
+int nodedevRegister(void)
+{
+	return overlay_load(bridge_load() == 0 && fits());
+}

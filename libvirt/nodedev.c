@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The callbacks of libvirt's node-device driver, each of them one of libmdev's. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "module.h"
+
+/* A member of libmdev's table that may be NULL. */
+#define NEED(member, failure)                                                                                          \
+	do {                                                                                                           \
+		if (!MDEV_DRIVER_HAS(mdev, member)) {                                                                  \
+			fail(VIR_ERR_NO_SUPPORT, "the libmdev that is installed (%s) cannot do this: " #member,        \
+			     mdev->version());                                                                         \
+			return failure;                                                                                \
+		}                                                                                                      \
+	} while (0)
+
+static int no_flags(unsigned int flags, unsigned int known)
+{
+	if (!(flags & ~known))
+		return 0;
+	fail(VIR_ERR_INVALID_ARG, "unknown flags (0x%x)", flags & ~known);
+	return -1;
+}
+
+/* ---- lists ---- */
+
+/* The legacy calls list what is active. */
+static int list_names(virConnectPtr conn, enum acl call, unsigned int flags, struct names *ret)
+{
+	struct host *host;
+	int rc;
+
+	if (acl_conn(call, conn) < 0)
+		return -1;
+	host = host_get(conn);
+	if (!host)
+		return -1;
+	rc = nodes_list(host, conn, call, flags, ret);
+	host_put(host);
+	return rc;
+}
+
+static int list_of_cap(virConnectPtr conn, enum acl call, const char *cap, struct names *ret)
+{
+	/* A capability that is none of libvirt's: no node has it. */
+	if (cap && !cap_flag(cap))
+		return acl_conn(call, conn);
+	return list_names(conn, call, (cap ? cap_flag(cap) : 0) | VIR_CONNECT_LIST_NODE_DEVICES_ACTIVE, ret);
+}
+
+static int num_of_devices(virConnectPtr conn, const char *cap, unsigned int flags)
+{
+	struct names names = { 0 };
+	int rc;
+
+	if (no_flags(flags, 0) < 0)
+		return -1;
+	rc = list_of_cap(conn, ACL_NUM_OF_DEVICES, cap, &names);
+	if (rc == 0)
+		rc = (int)names.count;
+	names_clear(&names);
+	return rc;
+}
+
+static int list_devices(virConnectPtr conn, const char *cap, char **const ret, int max, unsigned int flags)
+{
+	struct names names = { 0 };
+	int i, rc;
+
+	if (no_flags(flags, 0) < 0)
+		return -1;
+	rc = list_of_cap(conn, ACL_LIST_DEVICES, cap, &names);
+	for (i = 0; rc == 0 && i < max && (size_t)i < names.count; i++) {
+		/* They are the caller's now. */
+		ret[i] = names.list[i];
+		names.list[i] = NULL;
+	}
+	names_clear(&names);
+	return rc < 0 ? -1 : i;
+}
+
+static void free_nodes(virNodeDevicePtr *list)
+{
+	size_t i;
+
+	for (i = 0; list && list[i]; i++)
+		virNodeDeviceFree(list[i]);
+	free(list);
+}
+
+static int list_all(virConnectPtr conn, virNodeDevicePtr **ret, unsigned int flags)
+{
+	struct names names = { 0 };
+	virNodeDevicePtr *list;
+	int n = -1;
+	size_t i;
+
+	if (list_names(conn, ACL_LIST_ALL, flags, &names) < 0)
+		return -1;
+	if (!ret) {
+		n = (int)names.count;
+		names_clear(&names);
+		return n;
+	}
+	list = calloc(names.count + 1, sizeof(*list));
+	for (i = 0; list && i < names.count; i++) {
+		list[i] = bridge_node(conn, names.list[i]);
+		if (!list[i])
+			break;
+	}
+	if (list && i == names.count) {
+		n = (int)i;
+		*ret = list;
+	} else {
+		free_nodes(list);
+		fail(VIR_ERR_NO_MEMORY, "no memory for %zu node devices", names.count);
+	}
+	names_clear(&names);
+	return n;
+}
+
+static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
+{
+	virNodeDevicePtr ret = NULL;
+	struct node node;
+
+	if (node_find(&node, conn, name) < 0)
+		return NULL;
+	if (acl_node(ACL_LOOKUP_BY_NAME, conn, node.name) == 0)
+		ret = bridge_node(conn, node.name);
+	node_put(&node);
+	return ret;
+}
+
+static virNodeDevicePtr lookup_by_wwn(virConnectPtr conn, const char *wwnn, const char *wwpn, unsigned int flags)
+{
+	/* There is none that a policy could hide. */
+	(void)conn;
+	if (no_flags(flags, 0) == 0)
+		fail(VIR_ERR_NO_NODE_DEVICE, "no node device with matching wwnn '%s' and wwpn '%s'", wwnn, wwpn);
+	return NULL;
+}
+
+/* ---- what a node is ---- */
+
+static char *get_xml(virNodeDevicePtr dev, unsigned int flags)
+{
+	struct node node;
+	char *xml = NULL;
+
+	if (no_flags(flags, 0) < 0 || node_open(&node, dev, ACL_GET_XML) < 0)
+		return NULL;
+	if (!node.dev)
+		xml = computer_xml(node.host);
+	else if (mdev->get_xml_desc(node.dev, &xml, MDEV_XML_LIBVIRT) < 0)
+		fail_mdev();
+	node_put(&node);
+	return xml;
+}
+
+/*
+ * A client draws the tree from here, and leaves out what hangs on nodes that are not in the list: above our parents are
+ * bridges, which libvirt's own driver lists and we do not. The XML has the device that is really above.
+ */
+static const char *parent_in_list(struct node *node)
+{
+	const char *parent;
+
+	if (mdev->get_parent(node->dev, &parent) < 0)
+		return NULL;
+	if (!node->host->stock && strcmp(parent, COMPUTER) && mdev->device_is_parent(node->dev) == 1 &&
+	    !node_exists(node->host, parent))
+		return COMPUTER;
+	return parent;
+}
+
+static char *get_parent(virNodeDevicePtr dev)
+{
+	struct node node;
+	const char *parent;
+	char *ret = NULL;
+
+	if (node_open(&node, dev, ACL_GET_PARENT) < 0)
+		return NULL;
+	if (!node.dev) {
+		fail(VIR_ERR_INTERNAL_ERROR, "no parent for this device");
+	} else {
+		parent = parent_in_list(&node);
+		if (parent)
+			ret = strdup(parent);
+		else
+			fail_mdev();
+	}
+	node_put(&node);
+	return ret;
+}
+
+static int num_of_caps(virNodeDevicePtr dev)
+{
+	struct node node;
+	int n;
+
+	if (node_open(&node, dev, ACL_NUM_OF_CAPS) < 0)
+		return -1;
+	n = node.dev ? mdev->num_of_caps(node.dev) : 1;
+	if (n < 0)
+		fail_mdev();
+	node_put(&node);
+	return n < 0 ? -1 : n;
+}
+
+static int list_caps(virNodeDevicePtr dev, char **const names, int max)
+{
+	struct node node;
+	int n = 0;
+
+	if (node_open(&node, dev, ACL_LIST_CAPS) < 0)
+		return -1;
+	if (node.dev) {
+		n = mdev->list_caps(node.dev, names, max);
+		if (n < 0)
+			fail_mdev();
+	} else if (max > 0) {
+		names[0] = strdup("system");
+		n = names[0] ? 1 : -1;
+	}
+	node_put(&node);
+	return n < 0 ? -1 : n;
+}
+
+/* What is asked of a device and has no meaning for a parent: that one is there as long as its host is. */
+static bool is_device(const struct node *node)
+{
+	return node->dev && mdev->device_is_parent(node->dev) == 0;
+}
+
+static int is_active(virNodeDevicePtr dev)
+{
+	struct node node;
+	int rc;
+
+	if (node_open(&node, dev, ACL_IS_ACTIVE) < 0)
+		return -1;
+	rc = node.dev ? mdev->is_active(node.dev) : 1;
+	if (rc < 0)
+		fail_mdev();
+	node_put(&node);
+	return rc < 0 ? -1 : rc;
+}
+
+static int is_persistent(virNodeDevicePtr dev)
+{
+	struct node node;
+	int rc = 1;
+
+	if (node_open(&node, dev, ACL_IS_PERSISTENT) < 0)
+		return -1;
+	if (is_device(&node)) {
+		rc = MDEV_DRIVER_HAS(mdev, is_persistent) ? mdev->is_persistent(node.dev) : 0;
+		if (rc < 0)
+			fail_mdev();
+	}
+	node_put(&node);
+	return rc < 0 ? -1 : rc;
+}
+
+static int get_autostart(virNodeDevicePtr dev, int *autostart)
+{
+	struct node node;
+	int rc = 0;
+
+	if (node_open(&node, dev, ACL_GET_AUTOSTART) < 0)
+		return -1;
+	*autostart = 1;
+	if (is_device(&node)) {
+		*autostart = 0;
+		/* A device that is not defined is not started. */
+		if (MDEV_DRIVER_HAS(mdev, get_autostart) && mdev->is_persistent(node.dev) == 1)
+			rc = mdev->get_autostart(node.dev, autostart);
+		if (rc < 0)
+			fail_mdev();
+	}
+	node_put(&node);
+	return rc < 0 ? -1 : 0;
+}
+
+/* ---- changes ---- */
+
+/* What create and define have in common. */
+static virNodeDevicePtr from_xml(virConnectPtr conn, enum acl call, const char *xml, unsigned int flags,
+				 int (*make)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret,
+					     unsigned int flags))
+{
+	virNodeDevicePtr ret = NULL;
+	struct mdev_device *made;
+	struct host *host;
+	const char *name;
+
+	/* libvirt's own name, for a policy, of what has none yet. */
+	if (no_flags(flags, VIR_NODE_DEVICE_CREATE_XML_VALIDATE) < 0 || acl_node(call, conn, "new device") < 0)
+		return NULL;
+	if (flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE && xml_validate(xml) < 0)
+		return NULL;
+	host = host_get(conn);
+	if (!host)
+		return NULL;
+	if (make(host->conn, xml, &made, 0) < 0) {
+		fail_mdev();
+	} else {
+		if (mdev->device_get_name(made, &name) < 0)
+			fail_mdev();
+		else
+			ret = bridge_node(conn, name);
+		mdev->device_unref(made);
+	}
+	host_put(host);
+	return ret;
+}
+
+static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+	return from_xml(conn, ACL_CREATE_XML, xml, flags, mdev->create_xml);
+}
+
+static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+	NEED(define_xml, NULL);
+	return from_xml(conn, ACL_DEFINE_XML, xml, flags, mdev->define_xml);
+}
+
+/* Opens a node that must be a device; what says the rest of the sentence otherwise. */
+static int open_device(struct node *node, virNodeDevicePtr dev, enum acl call, const char *what)
+{
+	if (node_open(node, dev, call) < 0)
+		return -1;
+	if (is_device(node))
+		return 0;
+	fail(VIR_ERR_OPERATION_UNSUPPORTED, "%s is not a mediated device: it cannot be %s", node->name, what);
+	node_put(node);
+	return -1;
+}
+
+static int done(struct node *node, int rc)
+{
+	if (rc < 0)
+		fail_mdev();
+	node_put(node);
+	return rc < 0 ? -1 : 0;
+}
+
+/* libvirt has one code for whatever does not fit the state that a device is in. */
+static int in_state(struct node *node, bool active, const char *advice)
+{
+	if ((mdev->is_active(node->dev) == 1) == active)
+		return 0;
+	fail(VIR_ERR_OPERATION_INVALID, "%s is %s: %s", node->name, active ? "not active" : "active", advice);
+	node_put(node);
+	return -1;
+}
+
+static int destroy(virNodeDevicePtr dev)
+{
+	struct node node;
+
+	if (open_device(&node, dev, ACL_DESTROY, "destroyed") < 0 ||
+	    in_state(&node, true, "there is nothing to destroy; undefine forgets it") < 0)
+		return -1;
+	return done(&node, mdev->destroy(node.dev, 0));
+}
+
+static int undefine(virNodeDevicePtr dev, unsigned int flags)
+{
+	struct node node;
+
+	NEED(undefine, -1);
+	if (no_flags(flags, 0) < 0 || open_device(&node, dev, ACL_UNDEFINE, "undefined") < 0)
+		return -1;
+	if (mdev->is_persistent(node.dev) == 0) {
+		fail(VIR_ERR_OPERATION_INVALID, "%s is not defined: there is nothing to undefine", node.name);
+		node_put(&node);
+		return -1;
+	}
+	return done(&node, mdev->undefine(node.dev, 0));
+}
+
+static int create(virNodeDevicePtr dev, unsigned int flags)
+{
+	struct node node;
+
+	NEED(create, -1);
+	if (no_flags(flags, 0) < 0 || open_device(&node, dev, ACL_CREATE, "started") < 0 ||
+	    in_state(&node, false, "it need not be started") < 0)
+		return -1;
+	return done(&node, mdev->create(node.dev, 0));
+}
+
+static int set_autostart(virNodeDevicePtr dev, int autostart)
+{
+	struct node node;
+
+	NEED(set_autostart, -1);
+	if (open_device(&node, dev, ACL_SET_AUTOSTART, "started with its parent") < 0)
+		return -1;
+	if (mdev->is_persistent(node.dev) == 0) {
+		fail(VIR_ERR_OPERATION_INVALID, "%s is not defined: define it first, so that it can be started", node.name);
+		node_put(&node);
+		return -1;
+	}
+	return done(&node, mdev->set_autostart(node.dev, autostart));
+}
+
+/* ---- events ---- */
+
+static int event_register(virConnectPtr conn, virNodeDevicePtr dev, int event,
+			  virConnectNodeDeviceEventGenericCallback callback, void *opaque, virFreeCallback freecb)
+{
+	struct host *host;
+	int id;
+
+	NEED(event_register, -1);
+	if (acl_conn(ACL_EVENT_REGISTER, conn) < 0)
+		return -1;
+	host = host_get(conn);
+	if (!host)
+		return -1;
+	id = events_register(host, conn, dev, event, callback, opaque, freecb);
+	host_put(host);
+	return id;
+}
+
+static int event_deregister(virConnectPtr conn, int id)
+{
+	struct host *host;
+	int rc;
+
+	if (acl_conn(ACL_EVENT_DEREGISTER, conn) < 0)
+		return -1;
+	host = host_get(conn);
+	if (!host)
+		return -1;
+	rc = events_deregister(host, conn, id);
+	host_put(host);
+	return rc;
+}
+
+struct lv_nodedev_driver nodedev_driver = {
+	.name = "mdev",
+	.num_of_devices = num_of_devices,
+	.list_devices = list_devices,
+	.list_all = list_all,
+	.event_register = event_register,
+	.event_deregister = event_deregister,
+	.lookup_by_name = lookup_by_name,
+	.lookup_by_wwn = lookup_by_wwn,
+	.get_xml = get_xml,
+	.get_parent = get_parent,
+	.num_of_caps = num_of_caps,
+	.list_caps = list_caps,
+	.create_xml = create_xml,
+	.destroy = destroy,
+	.define_xml = define_xml,
+	.undefine = undefine,
+	.create = create,
+	.set_autostart = set_autostart,
+	.get_autostart = get_autostart,
+	.is_persistent = is_persistent,
+	.is_active = is_active,
+};

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Our nodes among those of libvirt's own node-device driver, in a daemon. The module is loaded in its place, loads it, and
+ * puts its own callbacks over it in the table that every driver of the daemon shares. Mediated devices are ours; all else is
+ * told by libvirt, which prints more of a PCI function than we do, and whose qemu driver wants it so.
+ */
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "module.h"
+
+/* The table as it was. */
+static struct lv_nodedev_driver stock;
+
+/* ---- whose a node is ---- */
+
+static bool starts_with(const char *text, const char *start)
+{
+	return !strncmp(text, start, strlen(start));
+}
+
+/* Its mediated devices, and the one parent without a bus of libvirt's that it knows and misprints. */
+bool stock_tells(const char *name)
+{
+	return !starts_with(name, "mdev_") && !starts_with(name, "mtty_");
+}
+
+bool stock_bus(const char *name)
+{
+	return starts_with(name, "pci_") || starts_with(name, "css_") || starts_with(name, "ap_");
+}
+
+/* Its other names. Anything else may be a name that somebody gave to a mediated device. */
+static bool stock_name(const char *name)
+{
+	static const char *const starts[] = { "computer", "usb_", "net_", "scsi_", "block_", "drm_", "ccw_", "vdpa_", "fc_" };
+	size_t i;
+
+	for (i = 0; i < sizeof(starts) / sizeof(*starts); i++) {
+		if (starts_with(name, starts[i]))
+			return true;
+	}
+	return stock_bus(name);
+}
+
+static bool is_known(virConnectPtr conn, const char *name)
+{
+	struct host *host = host_get(conn);
+	bool known = host && node_exists(host, name);
+
+	host_put(host);
+	return known;
+}
+
+static bool is_ours(virConnectPtr conn, const char *name)
+{
+	return !stock_tells(name) || (!stock_name(name) && is_known(conn, name));
+}
+
+/* libvirt's own driver leaves out parents that it cannot read in full. */
+static bool is_missed(virConnectPtr conn, const char *name)
+{
+	return virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && is_known(conn, name);
+}
+
+#define OURS(dev) is_ours(node_conn(dev), node_name(dev))
+#define MISSED(dev) is_missed(node_conn(dev), node_name(dev))
+
+/* ---- callbacks that go to either ---- */
+
+static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
+{
+	virNodeDevicePtr dev;
+
+	if (is_ours(conn, name))
+		return nodedev_driver.lookup_by_name(conn, name);
+	dev = stock.lookup_by_name(conn, name);
+	return !dev && is_missed(conn, name) ? nodedev_driver.lookup_by_name(conn, name) : dev;
+}
+
+static char *get_parent(virNodeDevicePtr dev)
+{
+	char *parent;
+
+	if (OURS(dev))
+		return nodedev_driver.get_parent(dev);
+	parent = stock.get_parent(dev);
+	return !parent && MISSED(dev) ? nodedev_driver.get_parent(dev) : parent;
+}
+
+static int is_active(virNodeDevicePtr dev)
+{
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.is_active(dev);
+	rc = stock.is_active(dev);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.is_active(dev) : rc;
+}
+
+static int is_persistent(virNodeDevicePtr dev)
+{
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.is_persistent(dev);
+	rc = stock.is_persistent(dev);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.is_persistent(dev) : rc;
+}
+
+static int get_autostart(virNodeDevicePtr dev, int *autostart)
+{
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.get_autostart(dev, autostart);
+	rc = stock.get_autostart(dev, autostart);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.get_autostart(dev, autostart) : rc;
+}
+
+static int destroy(virNodeDevicePtr dev)
+{
+	return OURS(dev) ? nodedev_driver.destroy(dev) : stock.destroy(dev);
+}
+
+static int undefine(virNodeDevicePtr dev, unsigned int flags)
+{
+	return OURS(dev) ? nodedev_driver.undefine(dev, flags) : stock.undefine(dev, flags);
+}
+
+static int create(virNodeDevicePtr dev, unsigned int flags)
+{
+	return OURS(dev) ? nodedev_driver.create(dev, flags) : stock.create(dev, flags);
+}
+
+static int set_autostart(virNodeDevicePtr dev, int autostart)
+{
+	return OURS(dev) ? nodedev_driver.set_autostart(dev, autostart) : stock.set_autostart(dev, autostart);
+}
+
+static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+	return xml_is_for_stock(xml) ? stock.create_xml(conn, xml, flags) : nodedev_driver.create_xml(conn, xml, flags);
+}
+
+static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned int flags)
+{
+	return xml_is_for_stock(xml) ? stock.define_xml(conn, xml, flags) : nodedev_driver.define_xml(conn, xml, flags);
+}
+
+/* ---- parents that libvirt knows, but not as parents ---- */
+
+#define TYPES "mdev_types"
+
+/* Asked when its own driver shows no types: of a virtual GPU without mdev, or where one type cannot be read. */
+static bool has_types(virNodeDevicePtr dev)
+{
+	struct node node;
+	const struct mdev_type *const *types;
+	bool ret;
+
+	if (!stock_bus(node_name(dev)))
+		return false;
+	node.host = host_get(node_conn(dev));
+	if (!node.host)
+		return false;
+	ret = mdev->lookup_by_name(node.host->conn, node_name(dev), &node.dev) == 0;
+	if (ret) {
+		ret = mdev->list_types(node.dev, &types) > 0;
+		mdev->device_unref(node.dev);
+	}
+	host_put(node.host);
+	return ret;
+}
+
+static char *get_xml(virNodeDevicePtr dev, unsigned int flags)
+{
+	char *xml;
+
+	if (OURS(dev))
+		return nodedev_driver.get_xml(dev, flags);
+	xml = stock.get_xml(dev, flags);
+	if (xml ? !strstr(xml, "<capability type='" TYPES "'>") && has_types(dev) : MISSED(dev)) {
+		free(xml);
+		xml = nodedev_driver.get_xml(dev, flags);
+	}
+	return xml;
+}
+
+static int list_caps(virNodeDevicePtr dev, char **const names, int max)
+{
+	int i, n;
+
+	if (OURS(dev))
+		return nodedev_driver.list_caps(dev, names, max);
+	n = stock.list_caps(dev, names, max);
+	if (n < 0)
+		return MISSED(dev) ? nodedev_driver.list_caps(dev, names, max) : -1;
+	for (i = 0; i < n && strcmp(names[i], TYPES); i++)
+		;
+	if (i == n && n < max && has_types(dev)) {
+		names[n] = strdup(TYPES);
+		n += names[n] ? 1 : 0;
+	}
+	return n;
+}
+
+static int num_of_caps(virNodeDevicePtr dev)
+{
+	char *names[32];
+	int i, n = list_caps(dev, names, 32);
+
+	for (i = 0; i < n; i++)
+		free(names[i]);
+	return n;
+}
+
+/* ---- putting it over ---- */
+
+/* For libvirt's own driver, which is found in the folder that libvirt was built to look in. */
+static void *load_stock(int (**ret)(void))
+{
+	void *library = dlopen(STOCK_NODEDEV, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE), *found;
+
+	found = library ? dlsym(library, "nodedevRegister") : NULL;
+	memcpy(ret, &found, sizeof(found));
+	return found && *ret != nodedevRegister ? library : NULL;
+}
+
+static int decline(virConnectPtr conn, virConnectAuthPtr auth, void *conf, unsigned int flags)
+{
+	(void)conn;
+	(void)auth;
+	(void)conf;
+	(void)flags;
+	return LV_OPEN_DECLINED;
+}
+
+/* libvirt gives a driver that has none the node-device driver that is shared, and so its table's address. */
+static struct lv_nodedev_driver *find_table(void)
+{
+	static const char *no_schemes[] = { NULL };
+	static struct lv_hypervisor_driver hypervisor = { .name = "mdev", .open = decline };
+	static struct lv_connect_driver probe = { .uri_schemes = no_schemes, .hypervisor = &hypervisor };
+
+	if (bridge_register(&probe, true) < 0)
+		return NULL;
+	return probe.nodedev;
+}
+
+/* The table is as we know it when each place has the function that libvirt's driver calls so. */
+static const char *wrong_place(void *library, const struct lv_nodedev_driver *table)
+{
+	const struct {
+		const char *name;
+		const void *place;
+	} known[] = {
+		{ "nodeNumOfDevices", &table->num_of_devices },
+		{ "nodeListDevices", &table->list_devices },
+		{ "nodeConnectListAllNodeDevices", &table->list_all },
+		{ "nodeConnectNodeDeviceEventRegisterAny", &table->event_register },
+		{ "nodeConnectNodeDeviceEventDeregisterAny", &table->event_deregister },
+		{ "nodeDeviceLookupByName", &table->lookup_by_name },
+		{ "nodeDeviceLookupSCSIHostByWWN", &table->lookup_by_wwn },
+		{ "nodeDeviceGetXMLDesc", &table->get_xml },
+		{ "nodeDeviceGetParent", &table->get_parent },
+		{ "nodeDeviceNumOfCaps", &table->num_of_caps },
+		{ "nodeDeviceListCaps", &table->list_caps },
+		{ "nodeDeviceCreateXML", &table->create_xml },
+		{ "nodeDeviceDestroy", &table->destroy },
+		{ "nodeDeviceDefineXML", &table->define_xml },
+		{ "nodeDeviceUndefine", &table->undefine },
+		{ "nodeDeviceCreate", &table->create },
+		{ "nodeDeviceSetAutostart", &table->set_autostart },
+		{ "nodeDeviceGetAutostart", &table->get_autostart },
+		{ "nodeDeviceIsPersistent", &table->is_persistent },
+		{ "nodeDeviceIsActive", &table->is_active },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		void *found = dlsym(library, known[i].name);
+
+		if (!found || memcmp(&found, known[i].place, sizeof(found)))
+			return known[i].name;
+	}
+	return NULL;
+}
+
+/* Member by member: what a release has appended stays libvirt's own. */
+static void put_over(struct lv_nodedev_driver *table)
+{
+	table->num_of_devices = nodedev_driver.num_of_devices;
+	table->list_devices = nodedev_driver.list_devices;
+	table->list_all = nodedev_driver.list_all;
+	table->event_register = nodedev_driver.event_register;
+	table->event_deregister = nodedev_driver.event_deregister;
+	table->lookup_by_name = lookup_by_name;
+	table->get_xml = get_xml;
+	table->get_parent = get_parent;
+	table->num_of_caps = num_of_caps;
+	table->list_caps = list_caps;
+	table->create_xml = create_xml;
+	table->destroy = destroy;
+	table->define_xml = define_xml;
+	table->undefine = undefine;
+	table->create = create;
+	table->set_autostart = set_autostart;
+	table->get_autostart = get_autostart;
+	table->is_persistent = is_persistent;
+	table->is_active = is_active;
+}
+
+static void overlay(void *library)
+{
+	struct lv_nodedev_driver *table = find_table();
+	const char *wrong = table ? wrong_place(library, table) : "table";
+
+	if (wrong) {
+		fail(VIR_ERR_OPERATION_UNSUPPORTED,
+		     "%s is not where libmdev's driver knows it in this libvirt; node devices are libvirt's own", wrong);
+		return;
+	}
+	/* The tail of our picture lies beyond the end of its table. */
+	memcpy(&stock, table, offsetof(struct lv_nodedev_driver, later));
+	bridge_log();
+	host_share(&stock);
+	put_over(table);
+}
+
+int overlay_load(bool fits)
+{
+	static bool done;
+	int (*load)(void) = NULL;
+	void *library;
+	int rc;
+
+	if (done)
+		return 0;
+	library = load_stock(&load);
+	/* As when the file of a driver is not there: the daemon runs without it. */
+	if (!library) {
+		if (fits)
+			fail(VIR_ERR_OPERATION_FAILED, "libvirt's own node-device driver cannot be loaded from %s: %s",
+			     STOCK_NODEDEV, dlerror());
+		return 0;
+	}
+	rc = load();
+	if (rc == 0 && fits)
+		overlay(library);
+	done = true;
+	return rc;
+}

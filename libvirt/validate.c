@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* XML that is looked at before libmdev reads it, with the library that libvirt itself reads XML with. */
+
+#include <pthread.h>
+#include <string.h>
+
+#include <libxml/parser.h>
+#include <libxml/relaxng.h>
+#include <libxml/tree.h>
+
+#include "module.h"
+
+/* NULL when it is none: libmdev's reader then says why. */
+static xmlDocPtr parse(const char *xml)
+{
+	return xmlReadMemory(xml, (int)strnlen(xml, 1 << 20), "node-device.xml", NULL,
+			     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+}
+
+static xmlNodePtr child(xmlNodePtr node, const char *name)
+{
+	for (node = node ? node->children : NULL; node; node = node->next) {
+		if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, BAD_CAST name))
+			break;
+	}
+	return node;
+}
+
+bool xml_is_for_stock(const char *xml)
+{
+	xmlDocPtr doc = parse(xml);
+	xmlNodePtr capability = child(doc ? xmlDocGetRootElement(doc) : NULL, "capability");
+	xmlChar *type = capability ? xmlGetNoNsProp(capability, BAD_CAST "type") : NULL;
+	bool ret = type && !xmlStrEqual(type, BAD_CAST "mdev");
+
+	xmlFree(type);
+	xmlFreeDoc(doc);
+	return ret;
+}
+
+/* The schema is of what is printed, so it wants a name at the start. */
+static void add_name(xmlDocPtr doc)
+{
+	xmlNodePtr root = xmlDocGetRootElement(doc), name;
+
+	if (!root || child(root, "name"))
+		return;
+	name = xmlNewDocNode(doc, NULL, BAD_CAST "name", BAD_CAST "new device");
+	if (root->children)
+		xmlAddPrevSibling(root->children, name);
+	else
+		xmlAddChild(root, name);
+}
+
+struct finding {
+	char text[512];
+	int line;
+};
+
+/* The last one: those before it are of choices that were tried. */
+static void note(void *data, xmlErrorPtr error)
+{
+	struct finding *finding = data;
+
+	snprintf(finding->text, sizeof(finding->text), "%s", error->message ? error->message : "no reason given");
+	finding->text[strcspn(finding->text, "\n")] = '\0';
+	finding->line = error->line;
+}
+
+static int validate(xmlDocPtr doc)
+{
+	xmlRelaxNGParserCtxtPtr parser = xmlRelaxNGNewParserCtxt(NODEDEV_SCHEMA);
+	xmlRelaxNGPtr schema = parser ? xmlRelaxNGParse(parser) : NULL;
+	xmlRelaxNGValidCtxtPtr context = schema ? xmlRelaxNGNewValidCtxt(schema) : NULL;
+	struct finding finding = { "no reason given", 0 };
+	int rc = 0;
+
+	if (!context) {
+		fail(VIR_ERR_OPERATION_FAILED, "libvirt's schema cannot be read: %s", NODEDEV_SCHEMA);
+		rc = -1;
+	} else {
+		xmlRelaxNGSetValidStructuredErrors(context, note, &finding);
+		if (xmlRelaxNGValidateDoc(context, doc) != 0) {
+			fail(VIR_ERR_XML_INVALID_SCHEMA, "%s: line %d: %s", NODEDEV_SCHEMA, finding.line, finding.text);
+			rc = -1;
+		}
+	}
+	xmlRelaxNGFreeValidCtxt(context);
+	xmlRelaxNGFree(schema);
+	xmlRelaxNGFreeParserCtxt(parser);
+	return rc;
+}
+
+int xml_validate(const char *xml)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	xmlDocPtr doc = parse(xml);
+	int rc = 0;
+
+	if (doc) {
+		add_name(doc);
+		pthread_mutex_lock(&lock);
+		rc = validate(doc);
+		pthread_mutex_unlock(&lock);
+	}
+	xmlFreeDoc(doc);
+	return rc;
+}
