@@ -22,7 +22,7 @@ err_is ''
 
 run "$EXAMPLES/watch" test:///default
 rc_is 0
-[[ $out =~ ^created\ (mdev_[^$'\n']*)$'\n'updated\ pci_0000_86_00_0$'\n'deleted\ (mdev_[^$'\n']*)$'\n'updated ]] &&
+[[ ${out//$'\n'/ } =~ ^created\ (mdev_[^ ]*)\ updated\ pci_0000_86_00_0\ deleted\ (mdev_[^ ]*)\ updated ]] &&
 	[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
 t_result $? 'watch tells of a device from its birth to its end'
 err_is ''

@@ -46,6 +46,7 @@ start()
 {
 	local line=
 	coproc WATCH { exec "$@" 2>&1; }
+	# shellcheck disable=SC2153
 	watch_pid=$WATCH_PID
 	exec {watch_out}<&"${WATCH[0]}" {watch_in}>&"${WATCH[1]}"
 	read -r -t 60 -u "$watch_out" line
@@ -60,7 +61,7 @@ finish()
 	wait "$watch_pid" || rc=$?
 	exec {watch_in}>&- {watch_out}<&-
 	t_eq "$1" 0 "$rc"
-	sed 's/^/# /' <<<"$said"
+	printf '# %s\n' "${said//$'\n'/$'\n'# }"
 }
 
 in_order()
@@ -79,14 +80,14 @@ loss()
 {
 	start mdev-watch $SYSTEM overrun 8192
 	t_ok 'too much for the room' by_echo 0 200
-	echo "$(uuid 5000)" >"$TYPE/create"
+	uuid 5000 >"$TYPE/create"
 	echo >&"$watch_in"
 	local line=
 	read -r -t 60 -u "$watch_out" line
 	t_eq 'it is told of the loss, and lists' listed "$line"
 	by_echo 300 303
 	echo 1 >"$MDEV_BUS/$(uuid 5000)/remove"
-	echo "$(uuid $LAST)" >"$TYPE/create"
+	uuid $LAST >"$TYPE/create"
 	finish 'what it knows afterwards is what there is'
 	echo 1 >"$MDEV_BUS/$(uuid $LAST)/remove"
 }
