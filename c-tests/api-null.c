@@ -118,6 +118,8 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_destroy_uuid(h, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", 0));
 		REFUSED(mdev_conn_set_owner(h, "me"));
 		REFUSED(mdev_conn_wait_parent(h, RFC_PARENT, 0, &out.dev));
+		REFUSED(mdev_conn_define_xml(h, xmls[0], &out.dev, 0));
+		REFUSED(mdev_conn_autostart(h, NULL, 0));
 	}
 
 	REFUSED(mdev_conn_dump_xml(conn, NULL, 0));
@@ -136,6 +138,8 @@ static void sweep_conn(void)
 	REFUSED(mdev_conn_destroy_uuid(conn, NULL, 0));
 	REFUSED(mdev_conn_wait_parent(conn, NULL, 0, &out.dev));
 	REFUSED(mdev_conn_wait_parent(conn, RFC_PARENT, 0, NULL));
+	REFUSED(mdev_conn_define_xml(conn, NULL, &out.dev, 0));
+	REFUSED(mdev_conn_define_xml(conn, xmls[0], NULL, 0));
 
 	EACH_UNKNOWN(flag, 0)
 		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
@@ -145,6 +149,10 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
 		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
 	}
+	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS)
+		REFUSED(mdev_conn_define_xml(conn, xmls[0], &out.dev, flag));
+	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
+		REFUSED(mdev_conn_autostart(conn, NULL, flag));
 	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED)
 		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
 }
@@ -183,6 +191,11 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_set_online(h, 1));
 		REFUSED(mdev_device_list_types(h, &out.types));
 		REFUSED(mdev_device_find_type(h, "11", &out.type));
+		REFUSED(mdev_device_undefine(h, 0));
+		REFUSED(mdev_device_start(h, 0));
+		REFUSED(mdev_device_set_autostart(h, 1));
+		REFUSED(mdev_device_get_autostart(h, &out.sign));
+		REFUSED(mdev_device_is_persistent(h));
 	}
 	mdev_device_list_free(NULL);
 }
@@ -192,6 +205,11 @@ static void sweep_device_args(void)
 	unsigned int flag;
 
 	REFUSED(mdev_device_get_xml(dev, NULL, 0));
+	REFUSED(mdev_device_get_autostart(dev, NULL));
+	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS)
+		REFUSED(mdev_device_undefine(dev, flag));
+	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
+		REFUSED(mdev_device_start(dev, flag));
 	REFUSED(mdev_device_get_name(dev, NULL));
 	REFUSED(mdev_device_get_parent(dev, NULL));
 	REFUSED(mdev_device_get_syspath(dev, NULL));

@@ -463,27 +463,27 @@ typedef struct mdev_driver {
 	 */
 	int (*destroy)(struct mdev_device *dev, unsigned int flags);
 	/**
-	 * Defines a device that persists. NULL in 0.1.
+	 * mdev_conn_define_xml(). Since 0.1.
 	 */
 	int (*define_xml)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret, unsigned int flags);
 	/**
-	 * Forgets a definition. NULL in 0.1.
+	 * mdev_device_undefine(). Since 0.1.
 	 */
 	int (*undefine)(struct mdev_device *dev, unsigned int flags);
 	/**
-	 * Starts a defined device. NULL in 0.1.
+	 * mdev_device_start(). Since 0.1.
 	 */
 	int (*create)(struct mdev_device *dev, unsigned int flags);
 	/**
-	 * Whether a defined device is started with its parent. NULL in 0.1.
+	 * mdev_device_set_autostart(). Since 0.1.
 	 */
 	int (*set_autostart)(struct mdev_device *dev, int autostart);
 	/**
-	 * Tells what set_autostart has set. NULL in 0.1.
+	 * mdev_device_get_autostart(). Since 0.1.
 	 */
 	int (*get_autostart)(struct mdev_device *dev, int *ret);
 	/**
-	 * Whether a device is defined. NULL in 0.1.
+	 * mdev_device_is_persistent(). Since 0.1.
 	 */
 	int (*is_persistent)(struct mdev_device *dev);
 	/**
@@ -671,7 +671,7 @@ typedef struct mdev_driver {
 	 */
 	const char *(*version)(void);
 	/**
-	 * Starts what is defined with autostart on a parent, or on all. NULL in 0.1.
+	 * mdev_conn_autostart(). Since 0.1.
 	 */
 	int (*conn_autostart)(struct mdev_conn *conn, const char *parent, unsigned int flags);
 	/**

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
 use mdev::error::ErrorCode;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
@@ -40,7 +40,7 @@ fn names(conn: &Conn, flags: ListFlags) -> Vec<String> {
 }
 
 fn define(conn: &Conn, xml: &str) -> Node {
-    conn.define_xml(xml.as_bytes()).unwrap()
+    conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap()
 }
 
 #[test]
@@ -57,14 +57,14 @@ fn a_device_is_defined_started_stopped_and_forgotten() {
         assert_eq!((e.code, e.errno), (ErrorCode::WrongState, Errno::NODEV.raw_os_error()), "{e}");
         assert_eq!(node.attr("uevent").unwrap_err().code, ErrorCode::WrongState);
 
-        node.start().unwrap();
+        node.start(StartFlags::empty()).unwrap();
         let running = conn.lookup_by_uuid(UUID).unwrap();
         assert!(running.is_active());
         assert_eq!(running.name(), node.name());
         let both = ListFlags::ACTIVE | ListFlags::INACTIVE;
         assert_eq!(names(&conn, both).iter().filter(|uuid| *uuid == UUID).count(), 1, "one node");
         assert!(names(&conn, ListFlags::INACTIVE).is_empty());
-        assert_eq!(node.start().unwrap_err().code, ErrorCode::WrongState);
+        assert_eq!(node.start(StartFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
 
         running.set_autostart(true).unwrap();
         assert_eq!(node.autostart(), Ok(true));
@@ -72,9 +72,9 @@ fn a_device_is_defined_started_stopped_and_forgotten() {
         define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, ""));
         assert_eq!(conn.lookup_by_uuid(UUID).unwrap().type_id(), Ok("i915-GVTg_V5_4"));
         assert_eq!(running.autostart(), Ok(true));
-        running.undefine().unwrap();
+        running.undefine(DefineFlags::empty()).unwrap();
         assert_eq!(running.is_persistent(), Ok(false));
-        assert_eq!(running.undefine().unwrap_err().code, ErrorCode::WrongState);
+        assert_eq!(running.undefine(DefineFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
         assert_eq!(running.set_autostart(true).unwrap_err().code, ErrorCode::WrongState);
         running.destroy(DestroyFlags::empty()).unwrap();
         assert_eq!(conn.lookup_by_uuid(UUID).unwrap_err().code, ErrorCode::NoNode);
@@ -94,9 +94,11 @@ fn a_name_a_group_and_parameters_come_back_with_the_start() {
             let main = fs::read_to_string(root.path().join(format!("etc/mdevctl.d/0000:86:00.0/{UUID}"))).unwrap();
             assert_eq!(main, "{\n  \"mdev_type\": \"11\",\n  \"start\": \"manual\",\n  \"attrs\": []\n}");
         }
-        let e = conn.define_xml(text.replace(UUID, "22222222-2222-4333-8444-555555555555").as_bytes()).unwrap_err();
+        let e = conn
+            .define_xml(text.replace(UUID, "22222222-2222-4333-8444-555555555555").as_bytes(), DefineFlags::empty())
+            .unwrap_err();
         assert_eq!(e.code, ErrorCode::Exists, "{e}");
-        node.start().unwrap();
+        node.start(StartFlags::empty()).unwrap();
         let running = conn.lookup_by_name("my-vgpu").unwrap();
         assert_eq!((running.is_active(), running.group()), (true, Ok(3)));
         assert_eq!(running.attr("params").unwrap(), "frame_rate_limiter=0");
@@ -125,7 +127,7 @@ fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
         };
         define(&conn, &xml(parent, type_id, &uuid(n), "")).set_autostart(n != 1).unwrap();
     }
-    let e = conn.autostart(None).unwrap_err();
+    let e = conn.autostart(None, StartFlags::empty()).unwrap_err();
     assert_eq!(e.errno, Errno::NOSPC.raw_os_error(), "{e}");
     assert!(e.message.contains(&uuid(3)) && e.message.contains("2 were"), "{e}");
     let running = |n: u32| conn.lookup_by_uuid(&uuid(n)).unwrap().is_active();
@@ -134,11 +136,11 @@ fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
     conn.lookup_by_uuid(&uuid(2)).unwrap().destroy(DestroyFlags::empty()).unwrap();
     conn.lookup_by_uuid(&uuid(3)).unwrap().set_autostart(false).unwrap();
     conn.lookup_by_uuid(&uuid(2)).unwrap().set_autostart(false).unwrap();
-    assert_eq!(conn.autostart(Some("0000:86:00.0")), Ok(0));
-    assert_eq!(conn.autostart(Some("0000:41:00.0")), Ok(1));
+    assert_eq!(conn.autostart(Some("0000:86:00.0"), StartFlags::empty()), Ok(0));
+    assert_eq!(conn.autostart(Some("0000:41:00.0"), StartFlags::empty()), Ok(1));
     assert!(running(4));
     assert_eq!(conn.lookup_by_uuid(&uuid(4)).unwrap().syspath().rsplit('/').next(), Some("0000:41:00.5"));
-    assert_eq!(conn.autostart(Some("0000:99:00.0")).unwrap_err().code, ErrorCode::NoParent);
+    assert_eq!(conn.autostart(Some("0000:99:00.0"), StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
 }
 
 #[test]
@@ -150,14 +152,14 @@ fn one_uuid_under_two_parents() {
     assert_eq!((e.code, e.errno), (ErrorCode::Ambiguous, Errno::NOTUNIQ.raw_os_error()));
     let name = |parent: &str| format!("mdev_{}_{parent}", UUID.replace('-', "_"));
     assert!(e.message.contains(&name("0000_86_00_0")) && e.message.contains(&name("0000_00_02_0")), "{e}");
-    conn.lookup_by_name(&name("0000_00_02_0")).unwrap().start().unwrap();
+    conn.lookup_by_name(&name("0000_00_02_0")).unwrap().start(StartFlags::empty()).unwrap();
     assert_eq!(conn.lookup_by_uuid(UUID).unwrap().parent_name(), "pci_0000_00_02_0");
     // The other one is a node of its own, and cannot run beside it.
     let other = conn.lookup_by_name(&name("0000_86_00_0")).unwrap();
     assert!(!other.is_active());
     assert_eq!(names(&conn, ListFlags::INACTIVE), [UUID]);
-    assert_eq!(other.start().unwrap_err().code, ErrorCode::Exists);
-    other.undefine().unwrap();
+    assert_eq!(other.start(StartFlags::empty()).unwrap_err().code, ErrorCode::Exists);
+    other.undefine(DefineFlags::empty()).unwrap();
     assert_eq!(conn.lookup_by_uuid(UUID).unwrap().is_persistent(), Ok(true));
 }
 
@@ -167,12 +169,12 @@ fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
     let attr = |name: &str, value: &str| format!("<attr name='{name}' value='{value}'/>");
     let good = attr("assign_adapter", "5") + &attr("assign_domain", "4") + &attr("assign_domain", "0xab");
     let node = define(&conn, &xml("ap_matrix", "vfio_ap-passthrough", UUID, &good));
-    node.start().unwrap();
+    node.start(StartFlags::empty()).unwrap();
     assert_eq!(conn.lookup_by_uuid(UUID).unwrap().attr("matrix").unwrap(), "05.0004\n05.00ab");
     node.destroy(DestroyFlags::empty()).unwrap();
     let bad = good + &attr("no_such_file", "1");
     define(&conn, &xml("ap_matrix", "vfio_ap-passthrough", UUID, &bad));
-    assert_eq!(node.start().unwrap_err().code, ErrorCode::NoAttribute);
+    assert_eq!(node.start(StartFlags::empty()).unwrap_err().code, ErrorCode::NoAttribute);
     assert!(!conn.lookup_by_uuid(UUID).unwrap().is_active());
 }
 
@@ -181,10 +183,10 @@ fn a_parent_that_is_not_there_is_waited_for() {
     let (_root, _sim, conn) = host(true);
     let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
     assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
-    assert_eq!(node.start().unwrap_err().code, ErrorCode::NoParent);
-    let e = conn.define_xml(xml("some_card", "11", UUID, "").as_bytes()).unwrap_err();
+    assert_eq!(node.start(StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
+    let e = conn.define_xml(xml("some_card", "11", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoParent, "{e}");
-    let e = conn.define_xml(xml("0000:86:00.0", "4711", UUID, "").as_bytes()).unwrap_err();
+    let e = conn.define_xml(xml("0000:86:00.0", "4711", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoType, "{e}");
 }
 
@@ -196,7 +198,7 @@ fn a_dump_has_the_definitions() {
     fs::write(file.path(), conn.dump_xml().unwrap()).unwrap();
     let replay = Conn::open(Some(&format!("test://{}", file.path().display()))).unwrap();
     assert_eq!(names(&replay, ListFlags::INACTIVE), [UUID]);
-    assert_eq!(replay.autostart(None), Ok(1));
+    assert_eq!(replay.autostart(None, StartFlags::empty()), Ok(1));
 }
 
 /// Whatever lies in the folders: what is right is listed, what is wrong is told by the call that names it.
@@ -238,7 +240,7 @@ fn hostile_folders() {
         assert_eq!(conn.lookup_by_uuid(&uuid(n)).unwrap_err().code, ErrorCode::NoNode, "{n}");
     }
     // A link in the place of a parent's folder is not written through.
-    let e = conn.define_xml(xml("0000:86:00.0", "11", &uuid(20), "").as_bytes()).unwrap_err();
+    let e = conn.define_xml(xml("0000:86:00.0", "11", &uuid(20), "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::Store, "{e}");
     // A link in the place of a definition is replaced, and what it leads to left alone.
     define(&conn, &xml(IGD, "i915-GVTg_V5_8", &uuid(1), ""));

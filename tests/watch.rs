@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor, XmlFlags};
+use mdev::driver::{
+    Conn, CreateFlags, DefineFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor, StartFlags, XmlFlags,
+};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
@@ -345,7 +347,7 @@ fn definitions_come_change_and_go() {
     let (_host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let request = xml("pci_0000_86_00_0", "11", "").replace("<device>", "<device><name>kept</name>");
-    let defined = conn.define_xml(request.as_bytes()).unwrap();
+    let defined = conn.define_xml(request.as_bytes(), DefineFlags::empty()).unwrap();
     let event = next(&mut monitor);
     assert_eq!(short(&event), (Defined, "kept".to_owned()));
     let node = event.node.unwrap();
@@ -355,10 +357,10 @@ fn definitions_come_change_and_go() {
     assert_eq!(short(&next(&mut monitor)), (Updated, "kept".to_owned()));
     defined.set_autostart(true).unwrap();
     assert!(monitor.receive().unwrap().is_none());
-    defined.start().unwrap();
+    defined.start(StartFlags::empty()).unwrap();
     assert_eq!(short(&next(&mut monitor)), (Created, "kept".to_owned()));
     assert_eq!(short(&next(&mut monitor)), (Updated, "pci_0000_86_00_0".to_owned()));
-    defined.undefine().unwrap();
+    defined.undefine(DefineFlags::empty()).unwrap();
     let event = next(&mut monitor);
     assert_eq!((short(&event), event.node.unwrap().is_active()), ((Undefined, "kept".to_owned()), true));
     conn.destroy_uuid(&defined.uuid().unwrap(), DestroyFlags::empty()).unwrap();
@@ -395,7 +397,7 @@ fn definitions_on_disk_are_seen_whoever_writes_them() {
     assert!(monitor.receive().unwrap().is_none());
     let request =
         xml("mtty", "mtty-2", &format!("<uuid>{uuid}</uuid>")).replace("<device>", "<device><name>mine</name>");
-    conn.define_xml(request.as_bytes()).unwrap();
+    conn.define_xml(request.as_bytes(), DefineFlags::empty()).unwrap();
     assert_eq!(short(&next(&mut monitor)), (Defined, "mine".to_owned()));
     std::fs::remove_dir_all(root.path().join("etc")).unwrap();
     assert_eq!(short(&next(&mut monitor)), (Undefined, "mine".to_owned()));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::defined::{self, Parents};
 use super::plan::find_type;
-use super::{Conn, CreateFlags, Host, Node, devices};
+use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
 use crate::model::DeviceDef;
@@ -15,7 +15,8 @@ use crate::xml;
 
 impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
-    pub fn define_xml(&self, xml: &[u8]) -> Result<Node> {
+    pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
+        let _ = flags;
         let _request = self.request();
         let wanted = xml::parse_device(xml)?;
         let def = definition(&self.host, wanted)?;
@@ -28,7 +29,8 @@ impl Conn {
 
     /// Starts everything that is defined to start by itself, on one parent or on all that are there. How many were started;
     /// when some could not be, an error that names each.
-    pub fn autostart(&self, parent: Option<&str>) -> Result<u32> {
+    pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
+        let _ = flags;
         let _request = self.request();
         let only = match parent {
             Some(parent) => {
@@ -89,7 +91,8 @@ impl Conn {
 
 impl Node {
     /// Starts a device that is defined.
-    pub fn start(&self) -> Result<()> {
+    pub fn start(&self, flags: StartFlags) -> Result<()> {
+        let _ = flags;
         let conn = self.conn();
         let _request = conn.request();
         let def = self.definition("started")?;
@@ -101,7 +104,8 @@ impl Node {
     }
 
     /// Forgets the definition; a device that runs does so until it is destroyed.
-    pub fn undefine(&self) -> Result<()> {
+    pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
+        let _ = flags;
         let _request = self.conn().request();
         let def = self.definition("undefined")?;
         match self.conn().host.definitions.remove(&def.parent, &def.uuid)? {

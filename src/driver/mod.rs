@@ -79,6 +79,20 @@ bitflags! {
         const WRITE = 2;
     }
 
+    /// How to define and undefine.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DefineFlags: u32 {
+        /// mdevctl's call-outs are not run.
+        const NO_CALLOUTS = 1;
+    }
+
+    /// How to start what is defined.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct StartFlags: u32 {
+        /// mdevctl's call-outs are not run.
+        const NO_CALLOUTS = 1;
+    }
+
     /// How to dump.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct XmlFlags: u32 {

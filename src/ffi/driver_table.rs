@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::action::*;
 use super::caps::{list_caps, list_devices, num_of_caps, num_of_devices};
 use super::conn::*;
+use super::define::*;
 use super::device::*;
 use super::errors::*;
 use super::guard;
@@ -89,7 +90,7 @@ pub struct mdev_driver {
     >,
     /// mdev_device_destroy(). Since 0.1.
     pub destroy: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
-    /// Defines a device that persists. NULL in 0.1.
+    /// mdev_conn_define_xml(). Since 0.1.
     pub define_xml: Option<
         unsafe extern "C" fn(
             conn: *mut mdev_conn,
@@ -98,15 +99,15 @@ pub struct mdev_driver {
             flags: c_uint,
         ) -> c_int,
     >,
-    /// Forgets a definition. NULL in 0.1.
+    /// mdev_device_undefine(). Since 0.1.
     pub undefine: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
-    /// Starts a defined device. NULL in 0.1.
+    /// mdev_device_start(). Since 0.1.
     pub create: Option<unsafe extern "C" fn(dev: *mut mdev_device, flags: c_uint) -> c_int>,
-    /// Whether a defined device is started with its parent. NULL in 0.1.
+    /// mdev_device_set_autostart(). Since 0.1.
     pub set_autostart: Option<unsafe extern "C" fn(dev: *mut mdev_device, autostart: c_int) -> c_int>,
-    /// Tells what set_autostart has set. NULL in 0.1.
+    /// mdev_device_get_autostart(). Since 0.1.
     pub get_autostart: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut c_int) -> c_int>,
-    /// Whether a device is defined. NULL in 0.1.
+    /// mdev_device_is_persistent(). Since 0.1.
     pub is_persistent: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
     /// mdev_device_is_active(). Since 0.1.
     pub is_active: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
@@ -227,7 +228,7 @@ pub struct mdev_driver {
     >,
     /// mdev_version(). Since 0.1.
     pub version: Option<unsafe extern "C" fn() -> *const c_char>,
-    /// Starts what is defined with autostart on a parent, or on all. NULL in 0.1.
+    /// mdev_conn_autostart(). Since 0.1.
     pub conn_autostart:
         Option<unsafe extern "C" fn(conn: *mut mdev_conn, parent: *const c_char, flags: c_uint) -> c_int>,
     /// mdev_monitor_get_fd(). Since 0.1.
@@ -296,12 +297,12 @@ static DRIVER: mdev_driver = mdev_driver {
     list_caps: Some(list_caps),
     create_xml: Some(mdev_conn_create_xml),
     destroy: Some(mdev_device_destroy),
-    define_xml: None,
-    undefine: None,
-    create: None,
-    set_autostart: None,
-    get_autostart: None,
-    is_persistent: None,
+    define_xml: Some(mdev_conn_define_xml),
+    undefine: Some(mdev_device_undefine),
+    create: Some(mdev_device_start),
+    set_autostart: Some(mdev_device_set_autostart),
+    get_autostart: Some(mdev_device_get_autostart),
+    is_persistent: Some(mdev_device_is_persistent),
     is_active: Some(mdev_device_is_active),
     destroy_uuid: Some(mdev_conn_destroy_uuid),
     list_types: Some(mdev_device_list_types),
@@ -347,7 +348,6 @@ static DRIVER: mdev_driver = mdev_driver {
     error_get_path: Some(mdev_error_get_path),
     set_log_handler: Some(mdev_set_log_handler),
     version: Some(mdev_version),
-    conn_autostart: None,
     monitor_get_fd: Some(mdev_monitor_get_fd),
     monitor_receive: Some(mdev_monitor_receive),
     event_get_type: Some(mdev_event_get_type),
@@ -364,6 +364,7 @@ static DRIVER: mdev_driver = mdev_driver {
     conn_event_deregister: Some(mdev_conn_event_deregister),
     conn_get_fd: Some(mdev_conn_get_fd),
     conn_dispatch: Some(mdev_conn_dispatch),
+    conn_autostart: Some(mdev_conn_autostart),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

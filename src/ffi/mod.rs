@@ -26,7 +26,8 @@
 
 pub mod action;
 pub mod conn;
-pub mod device;
+pub mod define;
+mod device;
 pub mod driver_table;
 pub mod errors;
 pub mod log;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Devices that persist: the whole life of one, and what is refused. On a simulated host of this process. */
+#include "host.h"
+#include "t.h"
+
+#define UUID "11111111-2222-4333-8444-555555555555"
+
+static const char define_xml[] =
+	"<device><name>kept</name><parent>" RFC_PARENT "</parent><capability type='mdev'><type id='11'/><group>1</group>"
+	"<params>frame_rate_limiter=0</params><uuid>" UUID "</uuid></capability></device>";
+
+static int count(struct mdev_conn *conn, unsigned int flags)
+{
+	struct mdev_device **list = NULL;
+	int n = mdev_conn_list(conn, &list, MDEV_LIST_DEVICES | flags);
+
+	mdev_device_list_free(list);
+	return n;
+}
+
+static void a_definition_is_a_node(struct mdev_conn *conn, struct mdev_device *dev)
+{
+	const char *word = "untouched";
+	char *text = NULL;
+	int start = -1;
+
+	T_INT(mdev_device_is_active(dev), 0);
+	T_INT(mdev_device_is_persistent(dev), 1);
+	T_INT(mdev_device_get_autostart(dev, &start), 0);
+	T_INT(start, 0);
+	T_INT(count(conn, MDEV_LIST_INACTIVE), 1);
+	T_INT(mdev_device_get_name(dev, &word), 0);
+	T_STR(word, "kept");
+	T_INT(mdev_device_get_syspath(dev, &word), -ENODATA);
+	T_STR(word, "kept");
+	T_INT(mdev_device_get_xml(dev, &text, MDEV_XML_LIBVIRT), 0);
+	T_HAS(text, "<uuid>" UUID "</uuid>");
+	free(text);
+	T_INT(mdev_device_destroy(dev, 0), -ENODEV);
+	T_INT(mdev_error_get_code(mdev_last_error()), MDEV_ERROR_WRONG_STATE);
+	T_INT(mdev_device_get_attr(dev, "params", &text), -ENODEV);
+	T_INT(mdev_device_set_attr(dev, "params", "x"), -ENODEV);
+	T_INT(mdev_device_reset(dev), -ENODEV);
+}
+
+static void it_starts_and_stops(struct mdev_conn *conn, struct mdev_device *dev)
+{
+	struct mdev_device *running = NULL;
+	char *text = NULL;
+	int start = -1;
+
+	T_INT(mdev_device_set_autostart(dev, 7), 0);
+	T_INT(mdev_device_get_autostart(dev, &start), 0);
+	T_INT(start, 1);
+	T_INT(mdev_conn_autostart(conn, RFC_PARENT, 0), 1);
+	T_INT(mdev_conn_autostart(conn, NULL, MDEV_START_NO_CALLOUTS), 0);
+	T_INT(mdev_device_start(dev, 0), -EEXIST);
+	T_INT(mdev_error_get_code(mdev_last_error()), MDEV_ERROR_WRONG_STATE);
+	T_NEED(mdev_conn_lookup_by_name(conn, "kept", &running) == 0);
+	T_INT(mdev_device_is_active(running), 1);
+	T_INT(mdev_device_get_attr(running, "params", &text), 0);
+	T_STR(text, "frame_rate_limiter=0");
+	free(text);
+	T_INT(count(conn, MDEV_LIST_INACTIVE), 0);
+	T_INT(mdev_device_undefine(running, 0), 0);
+	T_INT(mdev_device_is_persistent(running), 0);
+	T_INT(mdev_device_undefine(running, 0), -ENOENT);
+	T_INT(mdev_device_set_autostart(running, 1), -ENOENT);
+	start = 5;
+	T_INT(mdev_device_get_autostart(running, &start), -ENOENT);
+	T_INT(start, 5);
+	T_INT(mdev_device_destroy(running, 0), 0);
+	T_INT(mdev_device_start(running, 0), -ENOENT);
+	mdev_device_unref(running);
+}
+
+static void parents_persist_by_nature(struct mdev_conn *conn)
+{
+	struct mdev_device *parent = NULL;
+	int start = 0;
+
+	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
+	T_INT(mdev_device_is_persistent(parent), 1);
+	T_INT(mdev_device_get_autostart(parent, &start), 0);
+	T_INT(start, 1);
+	T_INT(mdev_device_set_autostart(parent, 0), -EOPNOTSUPP);
+	T_INT(mdev_device_start(parent, 0), -EOPNOTSUPP);
+	T_INT(mdev_device_undefine(parent, 0), -EOPNOTSUPP);
+	mdev_device_unref(parent);
+}
+
+static void bad_requests(struct mdev_conn *conn)
+{
+	static const struct {
+		const char *xml;
+		int rc;
+	} bad[] = {
+		{ "<device><capability type='mdev'><type id='11'/></capability></device>", -EINVAL },
+		{ "<device><parent>some_card</parent><capability type='mdev'><type id='1'/></capability></device>", -ENODEV },
+		{ "<device><parent>" RFC_PARENT "</parent><capability type='mdev'><type id='none'/></capability></device>",
+		  -ENODEV },
+		{ "<device", -EINVAL },
+	};
+	struct mdev_device *dev = (struct mdev_device *)&bad;
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		T_INT(mdev_conn_define_xml(conn, bad[i].xml, &dev, 0), bad[i].rc);
+		T_OK(dev == (struct mdev_device *)&bad);
+	}
+	T_INT(mdev_conn_autostart(conn, "pci_0000_99_00_0", 0), -ENODEV);
+}
+
+int main(void)
+{
+	struct mdev_conn *conn = NULL;
+	struct mdev_device *dev = NULL;
+
+	T_NEED(mdev_conn_open(&conn, HOST_URI, 0) == 0);
+	T_NEED(mdev_conn_define_xml(conn, define_xml, &dev, 0) == 0);
+	a_definition_is_a_node(conn, dev);
+	it_starts_and_stops(conn, dev);
+	parents_persist_by_nature(conn);
+	bad_requests(conn);
+	mdev_device_unref(dev);
+	mdev_conn_unref(conn);
+	return t_done();
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions: devices that persist.
+
+use std::ffi::{c_char, c_int, c_uint};
+
+use super::conn::{flags, mdev_conn};
+use super::device::{export_node, mdev_device};
+use super::guard;
+use super::handle::hold;
+use super::strings::{bytes, optional_text, out};
+use crate::driver::{DefineFlags, StartFlags};
+
+/// How mdev_conn_define_xml() and mdev_device_undefine() work.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_define_flags {
+    /// Do not run mdevctl's call-out scripts.
+    MDEV_DEFINE_NO_CALLOUTS = 1,
+}
+
+/// How mdev_device_start() and mdev_conn_autostart() work.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_start_flags {
+    /// Do not run mdevctl's call-out scripts.
+    MDEV_START_NO_CALLOUTS = 1,
+}
+
+/// Defines a device that persists, in mdevctl's own store (/etc/mdevctl.d), or changes the definition of the same parent and
+/// UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
+///
+/// @param conn a connection
+/// @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made
+/// @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
+/// @param flags of enum mdev_define_flags
+/// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not
+/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the old definition as it was; -EACCES: no
+/// permission; -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_define_xml(
+    conn: *mut mdev_conn,
+    xml: *const c_char,
+    ret: *mut *mut mdev_device,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, xml and ret.
+        let (conn, xml, ret) = unsafe { (hold(conn)?, bytes(xml, "the XML")?, out(ret)?) };
+        let flags: DefineFlags = self::flags(flags, "mdev_conn_define_xml")?;
+        ret.set(export_node(conn.body.define_xml(xml, flags)?));
+        Ok(0)
+    })
+}
+
+/// Starts what is defined to start by itself and does not run yet. Each failure is logged and named by the error; the others
+/// are started all the same.
+///
+/// @param conn a connection
+/// @param parent a parent, named as for mdev_conn_lookup_by_name(), or one VF of it; NULL: every parent that is there
+/// @param flags of enum mdev_start_flags
+/// @return how many were started; on failure of any, the errno of the first; -ENODEV: no such parent; -EINVAL: an argument is
+/// bad.
+///
+/// Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
+/// start-parent-mdevs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_autostart(conn: *mut mdev_conn, parent: *const c_char, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and parent.
+        let (conn, parent) = unsafe { (hold(conn)?, optional_text(parent, "the parent")?) };
+        let flags: StartFlags = self::flags(flags, "mdev_conn_autostart")?;
+        let started = conn.body.autostart(parent, flags)?;
+        Ok(c_int::try_from(started).unwrap_or(c_int::MAX))
+    })
+}
+
+/// Forgets the definition of a device. A device that runs goes on until it is destroyed. The handle stays valid.
+///
+/// @param dev a device
+/// @param flags of enum mdev_define_flags
+/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; -EACCES: no permission;
+/// -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceUndefine; mdevctl undefine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_undefine(dev: *mut mdev_device, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        let flags: DefineFlags = self::flags(flags, "mdev_device_undefine")?;
+        dev.body.node.undefine(flags)?;
+        Ok(0)
+    })
+}
+
+/// Starts a device as it is defined now: creates it and writes its attributes in their order; when one cannot be written, the
+/// device is taken back. The handle still shows what it showed; look the device up again.
+///
+/// @param dev a device that is defined
+/// @param flags of enum mdev_start_flags
+/// @return 0; -EEXIST: it runs already; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; else as
+/// mdev_conn_create_xml().
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreate; mdevctl start.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_start(dev: *mut mdev_device, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        let flags: StartFlags = self::flags(flags, "mdev_device_start")?;
+        dev.body.node.start(flags)?;
+        Ok(0)
+    })
+}
+
+/// Whether a device is started when its parent appears.
+///
+/// @param dev a device that is defined
+/// @param autostart not 0: it is
+/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; -EACCES: no permission;
+/// -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceSetAutostart; mdevctl modify --auto.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_set_autostart(dev: *mut mdev_device, autostart: c_int) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        dev.body.node.set_autostart(autostart != 0)?;
+        Ok(0)
+    })
+}
+
+/// Tells what mdev_device_set_autostart() has set, as it is now. A parent is there whenever its hardware is: 1.
+///
+/// @param dev a node
+/// @param ret where 1 or 0 goes
+/// @return 0; -ENOENT: the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetAutostart.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_autostart(dev: *mut mdev_device, ret: *mut c_int) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev and ret.
+        let (dev, ret) = unsafe { (hold(dev)?, out(ret)?) };
+        ret.set(c_int::from(dev.body.node.autostart()?));
+        Ok(0)
+    })
+}
+
+/// Whether a device has a definition now. A parent persists by nature: 1.
+///
+/// @param dev a node
+/// @return 1 or 0; -EINVAL: not a node; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceIsPersistent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_is_persistent(dev: *mut mdev_device) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev.
+        let dev = unsafe { hold(dev) }?;
+        Ok(c_int::from(dev.body.node.is_persistent()?))
+    })
+}
