@@ -145,7 +145,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE)
 		REFUSED(mdev_conn_list(conn, &out.list, flag));
-	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK) {
+	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS) {
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
 		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
 	}
@@ -153,7 +153,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_define_xml(conn, xmls[0], &out.dev, flag));
 	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
 		REFUSED(mdev_conn_autostart(conn, NULL, flag));
-	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED)
+	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
 }
 
@@ -238,7 +238,7 @@ static void sweep_device_args(void)
 
 	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT)
 		REFUSED(mdev_device_get_xml(dev, &out.text, flag));
-	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED)
+	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_device_destroy(dev, flag));
 }
 

@@ -254,6 +254,10 @@ typedef enum mdev_create_flags {
 	 * Where the XML leaves the choice of a parent, fill those first that have devices already.
 	 */
 	MDEV_CREATE_PACK = 2,
+	/**
+	 * Do not run mdevctl's call-out scripts.
+	 */
+	MDEV_CREATE_NO_CALLOUTS = 4,
 } mdev_create_flags;
 
 /**
@@ -266,7 +270,35 @@ typedef enum mdev_destroy_flags {
 	 * Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
 	 */
 	MDEV_DESTROY_OWNED = 1,
+	/**
+	 * Do not run mdevctl's call-out scripts.
+	 */
+	MDEV_DESTROY_NO_CALLOUTS = 2,
 } mdev_destroy_flags;
+
+/**
+ * How mdev_conn_define_xml() and mdev_device_undefine() work.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_define_flags {
+	/**
+	 * Do not run mdevctl's call-out scripts.
+	 */
+	MDEV_DEFINE_NO_CALLOUTS = 1,
+} mdev_define_flags;
+
+/**
+ * How mdev_device_start() and mdev_conn_autostart() work.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_start_flags {
+	/**
+	 * Do not run mdevctl's call-out scripts.
+	 */
+	MDEV_START_NO_CALLOUTS = 1,
+} mdev_start_flags;
 
 /**
  * Which XML mdev_device_get_xml() prints.
@@ -931,8 +963,8 @@ int mdev_conn_lookup_by_uuid(struct mdev_conn *conn, const char *uuid, struct md
  * @param ret where the new node goes, owned by the caller: mdev_device_unref()
  * @param flags of enum mdev_create_flags
  * @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
- * taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -EACCES: no
- * permission; other errnos of the kernel.
+ * taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -ECANCELED,
+ * -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
  */
@@ -967,8 +999,8 @@ int mdev_conn_create_group_xml(struct mdev_conn *conn,
  * @param conn a connection
  * @param uuid of the device, 36 characters, in any case
  * @param flags of enum mdev_destroy_flags
- * @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES: no
- * permission; -EINVAL: an argument is bad; other errnos of the kernel.
+ * @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+ * -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EINVAL: an argument is bad; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
  */
@@ -1190,8 +1222,8 @@ int mdev_device_get_physical_function(struct mdev_device *dev, const char **ret)
  *
  * @param dev a mediated device
  * @param flags of enum mdev_destroy_flags
- * @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
- * no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
+ * @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+ * -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
  */
@@ -1440,6 +1472,106 @@ int mdev_type_get_available_instances(const struct mdev_type *type, unsigned int
  * Thread-safe. Since: 0.1. Follows: the founding proposal's requires_group.
  */
 int mdev_type_requires_group(const struct mdev_type *type);
+
+/**
+ * Defines a device that persists, in mdevctl's own store (/etc/mdevctl.d), or changes the definition of the same parent and
+ * UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
+ *
+ * @param conn a connection
+ * @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made
+ * @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
+ * @param flags of enum mdev_define_flags
+ * @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not
+ * tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the old definition as it was;
+ * -ECANCELED: a call-out of mdevctl's has refused; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process
+ * keeps the store locked; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
+ */
+int mdev_conn_define_xml(struct mdev_conn *conn,
+			 const char *xml,
+			 struct mdev_device **ret,
+			 unsigned int flags);
+
+/**
+ * Starts what is defined to start by itself and does not run yet. Each failure is logged and named by the error; the others
+ * are started all the same.
+ *
+ * @param conn a connection
+ * @param parent a parent, named as for mdev_conn_lookup_by_name(), or one VF of it; NULL: every parent that is there
+ * @param flags of enum mdev_start_flags
+ * @return how many were started; on failure of any, the errno of the first; -ENODEV: no such parent; -EINVAL: an argument is
+ * bad.
+ *
+ * Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
+ * start-parent-mdevs.
+ */
+int mdev_conn_autostart(struct mdev_conn *conn,
+			const char *parent,
+			unsigned int flags);
+
+/**
+ * Forgets the definition of a device. A device that runs goes on until it is destroyed. The handle stays valid.
+ *
+ * @param dev a device
+ * @param flags of enum mdev_define_flags
+ * @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
+ * refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
+ * store locked; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceUndefine; mdevctl undefine.
+ */
+int mdev_device_undefine(struct mdev_device *dev,
+			 unsigned int flags);
+
+/**
+ * Starts a device as it is defined now: creates it and writes its attributes in their order; when one cannot be written, the
+ * device is taken back. The handle still shows what it showed; look the device up again.
+ *
+ * @param dev a device that is defined
+ * @param flags of enum mdev_start_flags
+ * @return 0; -EEXIST: it runs already; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; else as
+ * mdev_conn_create_xml().
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreate; mdevctl start.
+ */
+int mdev_device_start(struct mdev_device *dev,
+		      unsigned int flags);
+
+/**
+ * Whether a device is started when its parent appears.
+ *
+ * @param dev a device that is defined
+ * @param autostart not 0: it is
+ * @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
+ * refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
+ * store locked; other errnos of the kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceSetAutostart; mdevctl modify --auto.
+ */
+int mdev_device_set_autostart(struct mdev_device *dev,
+			      int autostart);
+
+/**
+ * Tells what mdev_device_set_autostart() has set, as it is now. A parent is there whenever its hardware is: 1.
+ *
+ * @param dev a node
+ * @param ret where 1 or 0 goes
+ * @return 0; -ENOENT: the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceGetAutostart.
+ */
+int mdev_device_get_autostart(struct mdev_device *dev, int *ret);
+
+/**
+ * Whether a device has a definition now. A parent persists by nature: 1.
+ *
+ * @param dev a node
+ * @return 1 or 0; -EINVAL: not a node; errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: virNodeDeviceIsPersistent.
+ */
+int mdev_device_is_persistent(struct mdev_device *dev);
 
 /**
  * Starts to listen to a host. What happens from here on is told, so make the monitor first and list afterwards: then

@@ -247,3 +247,57 @@ fn hostile_folders() {
     assert_eq!(fs::read_to_string(root.path().join("elsewhere")).unwrap(), good);
     conn.create_xml(xml(IGD, "i915-GVTg_V5_8", &uuid(30), "").as_bytes(), CreateFlags::empty()).unwrap();
 }
+
+/// Scripts hear of every way in which a device starts, stops or is defined, and their word counts.
+#[test]
+fn call_outs_are_asked_and_told() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    let log = root.path().join("log");
+    let write = |body: &str| {
+        let text = format!(
+            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho \"$4 $6 $8 ${{12}} $2 $(cat)\" >>'{}'\n{body}\n",
+            log.display()
+        );
+        fs::write(scripts.join("s"), text).unwrap();
+        fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let calls = || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let _ = fs::remove_file(&log);
+        let common = format!(" {IGD} i915-GVTg_V5_4 {{\"mdev_type\":\"i915-GVTg_V5_4\",\"start\":");
+        text.lines().map(|line| line.replace(&common, " ").replace(",\"attrs\":[]}", "")).collect::<Vec<_>>()
+    };
+    let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let text = xml(IGD, "i915-GVTg_V5_4", UUID, "");
+
+    write("exit 0");
+    let node = define(&conn, &text);
+    assert_eq!(calls(), ["pre define none \"manual\"", "post define success \"manual\""]);
+    node.set_autostart(true).unwrap();
+    assert_eq!(calls(), ["pre modify none \"auto\"", "post modify success \"auto\""]);
+    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(1));
+    assert_eq!(calls(), ["pre start none \"auto\"", "post start success \"auto\""]);
+    node.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre stop none \"manual\"", "post stop success \"manual\""]);
+    node.undefine(DefineFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre undefine none \"auto\"", "post undefine success \"auto\""]);
+    conn.list(ListFlags::empty()).unwrap();
+    conn.lookup_by_uuid(UUID).unwrap_err();
+    assert!(calls().is_empty(), "never for a list");
+
+    // Of two, one is refused: none is made, and the other one's scripts hear of it.
+    let second = "22222222-2222-4333-8444-555555555555";
+    write(&format!("[ $4 = pre ] && [ ${{10}} = {second} ] && exit 1; exit 0"));
+    let other = text.replace(UUID, second);
+    let e = conn.create_group_xml(&[text.as_bytes(), other.as_bytes()], CreateFlags::empty()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Callout, "{e}");
+    assert_eq!(calls(), ["pre start none \"manual\"", "pre start none \"manual\"", "post start failure \"manual\""]);
+    assert_eq!(conn.lookup_by_uuid(UUID).unwrap_err().code, ErrorCode::NoNode);
+    conn.create_xml(other.as_bytes(), CreateFlags::NO_CALLOUTS).unwrap();
+    conn.destroy_uuid(second, DestroyFlags::NO_CALLOUTS).unwrap();
+    assert!(calls().is_empty());
+}

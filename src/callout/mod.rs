@@ -153,6 +153,11 @@ impl Callouts {
         Callouts { folders: Vec::new(), limit: LIMIT }
     }
 
+    /// No script can be there: there is no folder for them, and nobody needs to be told apart.
+    pub fn are_none(&self) -> bool {
+        !scripts::are_there(&self.folders)
+    }
+
     /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Asked::tell`].
     pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Asked<'a>> {
         let asked = Asked::new(self, action, subject);

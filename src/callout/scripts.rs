@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
+use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, access, open, openat, statat};
 use rustix::io::Errno;
 
 /// More than any host has; a folder of that many is not one of scripts.
@@ -12,6 +12,11 @@ const SCRIPTS_MAX: usize = 256;
 /// The scripts in the `kind` folder of each of `folders`, in the order in which mdevctl asks them.
 pub(super) fn of(folders: &[PathBuf], kind: &str) -> Vec<PathBuf> {
     folders.iter().flat_map(|folder| in_folder(folder, kind)).collect()
+}
+
+/// One of the folders is there.
+pub(super) fn are_there(folders: &[PathBuf]) -> bool {
+    folders.iter().any(|folder| access(folder, Access::EXISTS).is_ok())
 }
 
 fn in_folder(folder: &std::path::Path, kind: &str) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::plan::{Plan, plan};
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots};
@@ -27,11 +28,11 @@ impl Conn {
     /// Creates a device from XML and returns it when it can be used.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         let _request = self.request();
-        self.create_def(xml::parse_device(xml)?, flags)
+        self.create_def(xml::parse_device(xml)?, flags, false)
     }
 
-    /// The same from what XML says.
-    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags) -> Result<Node> {
+    /// The same from what XML says, or a definition that may start by itself.
+    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags, autostart: bool) -> Result<Node> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut chances = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
@@ -40,7 +41,7 @@ impl Conn {
             if let Some(existing) = self.existing(&plan, flags)? {
                 return Ok(existing);
             }
-            match create_all(&self.host, &[plan], &[]) {
+            match create_asked(&self.host, &[plan], &[], flags, autostart) {
                 Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
                 Err((_, e)) if e.code == ErrorCode::NoInstances && chances > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
@@ -90,7 +91,7 @@ impl Conn {
             kept.push(None);
             plans.push(plan);
         }
-        let made = create_all(&self.host, &plans, &fresh).map_err(|(_, e)| e)?;
+        let made = create_asked(&self.host, &plans, &fresh, flags, false).map_err(|(_, e)| e)?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
         Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
     }
@@ -137,6 +138,21 @@ fn common_group(defs: &[DeviceDef]) -> Result<Option<u32>> {
 }
 
 type Failed<'a> = (Option<&'a Plan>, Error);
+
+/// The same between the call-outs of a start, one of each device.
+fn create_asked<'a>(
+    host: &Host,
+    plans: &'a [Plan],
+    fresh: &[Uuid],
+    flags: CreateFlags,
+    autostart: bool,
+) -> std::result::Result<Vec<Device>, Failed<'a>> {
+    let subjects = asked::subjects(host, Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS)), plans, autostart);
+    let asked = asked::ask_start(host, &subjects).map_err(|e| (None, e))?;
+    let result = create_all(host, plans, fresh);
+    asked::tell(asked, result.is_ok());
+    result
+}
 
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result::Result<Vec<Device>, Failed<'a>> {

@@ -4,9 +4,11 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::asked::{self, Ask};
 use super::defined::{self, Parents};
 use super::plan::find_type;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
+use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
 use crate::model::DeviceDef;
@@ -16,11 +18,11 @@ use crate::xml;
 impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
-        let _ = flags;
         let _request = self.request();
         let wanted = xml::parse_device(xml)?;
-        let def = definition(&self.host, wanted)?;
-        self.host.definitions.put(&def)?;
+        let (def, is_new) = definition(&self.host, wanted)?;
+        let action = if is_new { Action::Define } else { Action::Modify };
+        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&def))?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(&def, device));
         let device = running.unwrap_or_else(|| Parents::new(&self.host).device(&def));
@@ -30,7 +32,6 @@ impl Conn {
     /// Starts everything that is defined to start by itself, on one parent or on all that are there. How many were started;
     /// when some could not be, an error that names each.
     pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
-        let _ = flags;
         let _request = self.request();
         let only = match parent {
             Some(parent) => {
@@ -45,7 +46,7 @@ impl Conn {
             if only.as_ref().is_some_and(|(target, vfs)| !defined::is_on(&def, target, vfs)) {
                 continue;
             }
-            match self.start_unless_running(&def) {
+            match self.start_unless_running(&def, flags) {
                 Ok(true) => started += 1,
                 Ok(false) => {}
                 Err(e) if e.code == ErrorCode::NoParent && only.is_none() => {
@@ -72,11 +73,11 @@ impl Conn {
     }
 
     /// False when it runs already.
-    fn start_unless_running(&self, def: &Definition) -> Result<bool> {
+    fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
         if self.is_running(def)? {
             return Ok(false);
         }
-        match self.create_def(request(def), CreateFlags::empty()) {
+        match self.create_def(request(def), create_flags(flags), def.autostart) {
             Ok(_) => Ok(true),
             // Somebody else, asked by the same event, was faster.
             Err(e) if e.code == ErrorCode::Exists && self.is_running(def)? => Ok(false),
@@ -92,7 +93,6 @@ impl Conn {
 impl Node {
     /// Starts a device that is defined.
     pub fn start(&self, flags: StartFlags) -> Result<()> {
-        let _ = flags;
         let conn = self.conn();
         let _request = conn.request();
         let def = self.definition("started")?;
@@ -100,15 +100,16 @@ impl Node {
             let message = "it runs already; a changed definition counts from its next start on";
             return Err(Error::new(ErrorCode::WrongState, Errno::EXIST, message).of(self.name()));
         }
-        conn.create_def(request(&def), CreateFlags::empty()).map(drop)
+        conn.create_def(request(&def), create_flags(flags), def.autostart).map(drop)
     }
 
     /// Forgets the definition; a device that runs does so until it is destroyed.
     pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
-        let _ = flags;
+        let host = &self.conn().host;
         let _request = self.conn().request();
         let def = self.definition("undefined")?;
-        match self.conn().host.definitions.remove(&def.parent, &def.uuid)? {
+        let remove = || host.definitions.remove(&def.parent, &def.uuid);
+        match asked::around(host, ask(flags), Action::Undefine, &def, remove)? {
             true => Ok(()),
             false => Err(self.transient("undefined")),
         }
@@ -116,9 +117,12 @@ impl Node {
 
     /// Whether the device is started when its parent appears.
     pub fn set_autostart(&self, autostart: bool) -> Result<()> {
+        let host = &self.conn().host;
         let _request = self.conn().request();
         let def = self.definition("started by itself")?;
-        match self.conn().host.definitions.set_autostart(&def.parent, &def.uuid, autostart)? {
+        let new = Definition { autostart, ..def };
+        let set = || host.definitions.set_autostart(&new.parent, &new.uuid, autostart);
+        match asked::around(host, Ask::Yes, Action::Modify, &new, set)? {
             true => Ok(()),
             false => Err(self.transient("started by itself")),
         }
@@ -156,8 +160,16 @@ impl Node {
     }
 }
 
-/// What a request to define says, with everything resolved that can be.
-fn definition(host: &Host, wanted: DeviceDef) -> Result<Definition> {
+fn ask(flags: DefineFlags) -> Ask {
+    Ask::unless(flags.contains(DefineFlags::NO_CALLOUTS))
+}
+
+fn create_flags(flags: StartFlags) -> CreateFlags {
+    if flags.contains(StartFlags::NO_CALLOUTS) { CreateFlags::NO_CALLOUTS } else { CreateFlags::empty() }
+}
+
+/// What a request to define says, with everything resolved that can be; true when there is no definition of it yet.
+fn definition(host: &Host, wanted: DeviceDef) -> Result<(Definition, bool)> {
     let Some(parent) = &wanted.parent else {
         let message = "a device that persists needs a <parent>, which it finds again";
         return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
@@ -180,7 +192,8 @@ fn definition(host: &Host, wanted: DeviceDef) -> Result<Definition> {
         refuse_taken_name(host, name, &parent, &uuid)?;
     }
     let old = host.definitions.get(&parent, &uuid).ok().flatten();
-    Ok(Definition {
+    let is_new = old.is_none();
+    let def = Definition {
         autostart: old.is_some_and(|old| old.autostart),
         parent,
         uuid,
@@ -189,7 +202,8 @@ fn definition(host: &Host, wanted: DeviceDef) -> Result<Definition> {
         name,
         group: wanted.group,
         params: wanted.params,
-    })
+    };
+    Ok((def, is_new))
 }
 
 fn unknown_parent(parent: &str) -> Error {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bitflags::bitflags;
 use rustix::io::Errno;
 
+use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus;
 use crate::layout::types::Depth;
@@ -15,6 +16,7 @@ use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
 use crate::sysfs::{Sysfs, is_exhausted};
 
+mod asked;
 mod attrs;
 mod catalogue;
 mod create;
@@ -61,6 +63,8 @@ bitflags! {
         const EXIST_OK = 1;
         /// Where the XML leaves the parent open, fill one parent before the next instead of spreading.
         const PACK = 2;
+        /// mdevctl's call-outs are not run.
+        const NO_CALLOUTS = 4;
     }
 
     /// How to destroy.
@@ -68,6 +72,8 @@ bitflags! {
     pub struct DestroyFlags: u32 {
         /// Only what this connection's owner has made.
         const OWNED = 1;
+        /// mdevctl's call-outs are not run.
+        const NO_CALLOUTS = 2;
     }
 
     /// What can be done with an attribute.
@@ -116,6 +122,7 @@ struct Host {
     sysfs: Arc<dyn Sysfs>,
     runtime: Arc<Runtime>,
     definitions: Arc<Definitions>,
+    callouts: Callouts,
     owner: Mutex<Option<String>>,
 }
 
@@ -142,7 +149,8 @@ impl Conn {
                 let sysfs = LinuxSysfs::new(&root).map_err(|errno| Error::io("open", &root, errno))?;
                 let run = format!("{}/run", root.trim_end_matches('/'));
                 let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
-                (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)))
+                let parts = (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)));
+                return Ok(Conn::with(parts, Callouts::below(&root)));
             }
             uri::Target::Default => DEFAULT_HOST.get_or_init(default_host).clone(),
             uri::Target::Dump { path } => dump::replay(&path)?,
@@ -156,8 +164,13 @@ impl Conn {
     }
 
     /// The same with definitions.
-    pub fn of((sysfs, runtime, definitions): Parts) -> Conn {
-        Conn { host: Arc::new(Host { sysfs, runtime, definitions, owner: Mutex::new(None) }) }
+    pub fn of(parts: Parts) -> Conn {
+        Conn::with(parts, Callouts::none())
+    }
+
+    /// The same with call-outs.
+    pub fn with((sysfs, runtime, definitions): Parts, callouts: Callouts) -> Conn {
+        Conn { host: Arc::new(Host { sysfs, runtime, definitions, callouts, owner: Mutex::new(None) }) }
     }
 
     fn request(&self) -> Request<'_> {
@@ -262,7 +275,7 @@ impl Conn {
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let _request = self.request();
         let uuid = self.uuid(uuid)?;
-        destroy::destroy(&self.host, &uuid, flags)
+        asked::destroy(&self.host, &uuid, flags)
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::no_type;
-use super::{Conn, DestroyFlags, XmlFlags, destroy, dump};
+use super::{Conn, DestroyFlags, XmlFlags, asked, dump};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout;
 use crate::layout::bus::node_above;
@@ -224,7 +224,7 @@ impl Node {
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
         let _request = self.conn.request();
         match self.as_device() {
-            Some(device) => match destroy::destroy(&self.conn.host, &device.uuid, flags) {
+            Some(device) => match asked::destroy(&self.conn.host, &device.uuid, flags) {
                 Err(e) if e.code == ErrorCode::NoNode && !device.active => Err(self.not_running()),
                 result => result,
             },

@@ -54,8 +54,8 @@ unsafe fn make_text(
 ///
 /// @param dev a mediated device
 /// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES:
-/// no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
+/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+/// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]

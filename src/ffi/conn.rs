@@ -71,6 +71,8 @@ pub enum mdev_create_flags {
     MDEV_CREATE_EXIST_OK = 1,
     /// Where the XML leaves the choice of a parent, fill those first that have devices already.
     MDEV_CREATE_PACK = 2,
+    /// Do not run mdevctl's call-out scripts.
+    MDEV_CREATE_NO_CALLOUTS = 4,
 }
 
 /// What mdev_conn_destroy_uuid() and mdev_device_destroy() insist on.
@@ -81,6 +83,8 @@ pub enum mdev_create_flags {
 pub enum mdev_destroy_flags {
     /// Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
     MDEV_DESTROY_OWNED = 1,
+    /// Do not run mdevctl's call-out scripts.
+    MDEV_DESTROY_NO_CALLOUTS = 2,
 }
 
 /// The flags of C as those of Rust, where both have the same bits.
@@ -237,8 +241,8 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_uuid(
 /// @param ret where the new node goes, owned by the caller: mdev_device_unref()
 /// @param flags of enum mdev_create_flags
 /// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
-/// taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -EACCES: no
-/// permission; other errnos of the kernel.
+/// taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -ECANCELED,
+/// -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
 #[unsafe(no_mangle)]
@@ -304,8 +308,8 @@ unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a 
 /// @param conn a connection
 /// @param uuid of the device, 36 characters, in any case
 /// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED); -EACCES: no
-/// permission; -EINVAL: an argument is bad; other errnos of the kernel.
+/// @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+/// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EINVAL: an argument is bad; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]

@@ -38,8 +38,9 @@ pub enum mdev_start_flags {
 /// @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
 /// @param flags of enum mdev_define_flags
 /// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not
-/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the old definition as it was; -EACCES: no
-/// permission; -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the old definition as it was;
+/// -ECANCELED: a call-out of mdevctl's has refused; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process
+/// keeps the store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
 #[unsafe(no_mangle)]
@@ -84,8 +85,9 @@ pub unsafe extern "C" fn mdev_conn_autostart(conn: *mut mdev_conn, parent: *cons
 ///
 /// @param dev a device
 /// @param flags of enum mdev_define_flags
-/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; -EACCES: no permission;
-/// -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
+/// refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
+/// store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceUndefine; mdevctl undefine.
 #[unsafe(no_mangle)]
@@ -123,8 +125,9 @@ pub unsafe extern "C" fn mdev_device_start(dev: *mut mdev_device, flags: c_uint)
 ///
 /// @param dev a device that is defined
 /// @param autostart not 0: it is
-/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; -EACCES: no permission;
-/// -ETIMEDOUT: another process keeps the store locked; other errnos of the kernel.
+/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
+/// refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
+/// store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceSetAutostart; mdevctl modify --auto.
 #[unsafe(no_mangle)]

@@ -235,10 +235,7 @@ impl DefinitionFiles {
     /// Whoever is killed or has no room on the way leaves the old definition or the new one.
     fn write(&self, new: &Definition) -> Result<()> {
         let old = self.open_parent(&self.base, &new.parent)?;
-        let old = old.and_then(|dir| {
-            sweep(&dir);
-            read_text(&dir, &new.uuid.to_string()).ok().flatten()
-        });
+        let old = old.and_then(|dir| read_text(&dir, &new.uuid.to_string()).ok().flatten());
         let text = json::update(old.as_deref(), new);
         let extras = Extras::of(new);
         // A broken file says nothing that could be kept.
@@ -275,6 +272,7 @@ impl DefinitionFiles {
         let path = format!("{base}/{}/{}", new.parent, new.uuid);
         let failed = |errno| self.failed("write", &path, errno);
         let dir = self.make_parent(base, &new.parent)?;
+        sweep(&dir);
         let file = Unnamed::new(&dir, text).map_err(failed)?;
         fsync(file.file()).map_err(failed)?;
         let name = new.uuid.to_string();
@@ -309,6 +307,7 @@ impl DefinitionFiles {
 
     fn remove_extras(&self, parent: &str, uuid: &Uuid) {
         if let Ok(Some(dir)) = self.open_parent(&self.extras, parent) {
+            sweep(&dir);
             // Without mdevctl's file, or with another type in it, they count for nothing.
             let _ = unlinkat(&dir, uuid.to_string(), AtFlags::empty());
         }

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mdevctl's call-outs, run in a process that is not the library's: what they
+ * are asked, what their refusal does, how they are left out, and that neither
+ * SIGCHLD nor any other child of the process is touched, whatever the process
+ * does with either.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <libmdev.h>
+
+#include "t.h"
+
+#define UUID "c60cc60c-0000-4222-8333-444444444441"
+
+static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>" UUID
+			     "</uuid></capability></device>";
+
+static char root[] = "/tmp/api-callout.XXXXXX";
+static struct mdev_conn *conn;
+static volatile sig_atomic_t deaths;
+
+static void on_death(int sig)
+{
+	(void)sig;
+	deaths++;
+}
+
+static const char *below(const char *path)
+{
+	static char full[256];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	return full;
+}
+
+/* A script that writes its third and fourth pair of words to "log" and goes on with body. */
+static void script(const char *body)
+{
+	const char *path = below("etc/mdevctl.d/scripts.d/callouts/test");
+	FILE *f = fopen(path, "w");
+
+	if (f == NULL)
+		return;
+	fprintf(f, "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho $4 $6 $8 >>%s/log\n%s\n", root, body);
+	fclose(f);
+	chmod(path, 0755);
+}
+
+/* What was called since the last look, in one line. */
+static const char *calls(void)
+{
+	static char text[1024];
+	FILE *f = fopen(below("log"), "r");
+	size_t n = 0, i;
+
+	if (f != NULL) {
+		n = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+		unlink(below("log"));
+	}
+	text[n] = '\0';
+	for (i = 0; i < n; i++)
+		text[i] = text[i] == '\n' ? ',' : text[i];
+	return text;
+}
+
+static int define(unsigned int flags)
+{
+	struct mdev_device *dev;
+	int rc = mdev_conn_define_xml(conn, device, &dev, flags);
+
+	if (rc == 0)
+		mdev_device_unref(dev);
+	return rc;
+}
+
+static int undefine(unsigned int flags)
+{
+	struct mdev_device *dev;
+	int rc = mdev_conn_lookup_by_uuid(conn, UUID, &dev);
+
+	if (rc < 0)
+		return rc;
+	rc = mdev_device_undefine(dev, flags);
+	mdev_device_unref(dev);
+	return rc;
+}
+
+static void what_they_hear(void)
+{
+	struct mdev_device *dev;
+
+	script("exit 0");
+	T_INT(define(0), 0);
+	T_STR(calls(), "pre define none,post define success,");
+	T_INT(define(0), 0);
+	T_STR(calls(), "pre modify none,post modify success,");
+	if (T_INT(mdev_conn_lookup_by_uuid(conn, UUID, &dev), 0)) {
+		T_INT(mdev_device_set_autostart(dev, 1), 0);
+		T_STR(calls(), "pre modify none,post modify success,");
+		/* There is no such parent: the command fails after the scripts let it pass, or before they are asked. */
+		T_OK(mdev_device_start(dev, 0) < 0);
+		calls();
+		mdev_device_unref(dev);
+	}
+	T_INT(undefine(0), 0);
+	T_STR(calls(), "pre undefine none,post undefine success,");
+}
+
+static void a_refusal(void)
+{
+	script("echo 'the queue is taken' >&2; exit 1");
+	T_INT(define(0), -ECANCELED);
+	T_INT(mdev_error_get_code(mdev_last_error()), MDEV_ERROR_CALLOUT);
+	T_HAS(mdev_error_get_message(mdev_last_error()), "the queue is taken");
+	T_STR(mdev_error_get_path(mdev_last_error()), below("etc/mdevctl.d/scripts.d/callouts/test"));
+	T_STR(calls(), "pre define none,");
+	T_INT(undefine(0), -ENODEV);
+	T_INT(define(MDEV_DEFINE_NO_CALLOUTS), 0);
+	T_INT(undefine(0), -ECANCELED);
+	calls();
+	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
+	T_STR(calls(), "");
+	T_INT(define(2), -EINVAL);
+}
+
+static void children_and_signals(void)
+{
+	struct sigaction old, own;
+	int status;
+	pid_t pid;
+
+	script("exit 0");
+	memset(&own, 0, sizeof(own));
+	own.sa_handler = on_death;
+	sigaction(SIGCHLD, &own, &old);
+	T_INT(define(0), 0);
+	T_INT(deaths, 0);
+	T_OK(waitpid(-1, &status, WNOHANG) == -1 && errno == ECHILD);
+
+	/* A child of ours that has ended waits for us, not for the library. */
+	pid = fork();
+	if (pid == 0)
+		kill(getpid(), SIGKILL);
+	T_OK(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0);
+	T_INT(undefine(0), 0);
+	T_OK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	T_INT(deaths, 1);
+
+	signal(SIGCHLD, SIG_IGN);
+	T_INT(define(0), 0);
+	script("exit 3");
+	T_INT(undefine(0), -ECANCELED);
+	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
+	sigaction(SIGCHLD, &old, NULL);
+	calls();
+}
+
+/* Descriptors, also one in the place of standard input, stay the process's own. */
+static void descriptors(void)
+{
+	char seen[256] = "";
+	int leak = dup(1), kept = dup(0);
+	FILE *f;
+
+	script("ls /proc/self/fd | wc -l >$(dirname $0)/../seen; cat >/dev/null; exit 0");
+	close(0);
+	T_INT(define(0), 0);
+	dup2(kept, 0);
+	close(kept);
+	close(leak);
+	f = fopen(below("etc/mdevctl.d/scripts.d/seen"), "r");
+	if (T_OK(f != NULL)) {
+		T_OK(fgets(seen, sizeof(seen), f) != NULL);
+		fclose(f);
+		/* Three, and the one by which ls looks. */
+		T_INT(atoi(seen), 4);
+	}
+	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
+}
+
+int main(void)
+{
+	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
+					       "etc/mdevctl.d/scripts.d/callouts" };
+	char uri[256], command[256];
+	size_t i;
+
+	if (mkdtemp(root) == NULL)
+		return 99;
+	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		mkdir(below(folders[i]), 0755);
+	snprintf(uri, sizeof(uri), "mdev:///system?root=%s", root);
+	if (T_INT(mdev_conn_open(&conn, uri, 0), 0)) {
+		what_they_hear();
+		a_refusal();
+		children_and_signals();
+		descriptors();
+		mdev_conn_unref(conn);
+	}
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	T_INT(system(command), 0);
+	return t_done();
+}

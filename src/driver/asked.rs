@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! mdevctl's call-outs around what is done to a device: asked before, told after.
+
+use uuid::Uuid;
+
+use super::plan::Plan;
+use super::{DestroyFlags, Host, destroy, devices};
+use crate::callout::{Action, Asked, Subject};
+use crate::error::Result;
+use crate::model::Device;
+use crate::store::Definition;
+
+/// Whether this caller wants them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Yes,
+    No,
+}
+
+impl Ask {
+    pub(super) fn unless(off: bool) -> Self {
+        if off { Ask::No } else { Ask::Yes }
+    }
+}
+
+fn subject(def: &Definition) -> Subject {
+    Subject { type_id: def.type_id.clone(), uuid: def.uuid, parent: def.parent.clone(), config: def.compact_json() }
+}
+
+/// The command between its call-outs, on what is defined.
+pub(super) fn around<T>(
+    host: &Host,
+    ask: Ask,
+    action: Action,
+    def: &Definition,
+    command: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    if ask == Ask::No || host.callouts.are_none() {
+        return command();
+    }
+    host.callouts.around(action, &subject(def), command)
+}
+
+/// The definition that would make what is planned.
+fn planned(plan: &Plan, autostart: bool) -> Definition {
+    Definition {
+        parent: plan.place.sysname().to_owned(),
+        uuid: plan.uuid,
+        type_id: plan.type_id.clone(),
+        autostart,
+        attributes: plan.def.attributes.clone(),
+        ..Definition::default()
+    }
+}
+
+/// What is planned, as scripts hear of it; empty when nobody is to be asked.
+pub(super) fn subjects(host: &Host, ask: Ask, plans: &[Plan], autostart: bool) -> Vec<Subject> {
+    if ask == Ask::No || host.callouts.are_none() {
+        return Vec::new();
+    }
+    plans.iter().map(|plan| subject(&planned(plan, autostart))).collect()
+}
+
+/// All of them may be started. Where one may not, those that were let pass hear that nothing came of it.
+pub(super) fn ask_start<'a>(host: &'a Host, subjects: &'a [Subject]) -> Result<Vec<Asked<'a>>> {
+    let mut asked = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        match host.callouts.ask(Action::Start, subject) {
+            Ok(one) => asked.push(one),
+            Err(e) => {
+                tell(asked, false);
+                return Err(e);
+            }
+        }
+    }
+    Ok(asked)
+}
+
+pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
+    asked.into_iter().for_each(|asked| asked.tell(success));
+}
+
+/// Destroys between the call-outs of a stop. Of the device they hear what sysfs shows.
+pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
+    let command = || destroy::destroy(host, uuid, flags);
+    if flags.contains(DestroyFlags::NO_CALLOUTS) || host.callouts.are_none() {
+        return command();
+    }
+    // What is not there, or not the caller's to destroy, is told by the command itself.
+    match devices::by_uuid(host, uuid) {
+        Ok(Some(Device { parent_sysname: parent, type_id: Some(type_id), .. })) => {
+            let def = Definition { parent, uuid: *uuid, type_id, ..Definition::default() };
+            host.callouts.around(Action::Stop, &subject(&def), command)
+        }
+        _ => command(),
+    }
+}
