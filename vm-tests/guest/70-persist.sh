@@ -1,0 +1,176 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run -q "-device edu" --module module guest/70-persist.sh INSTALLED
+#
+# One store, two tools: what Debian's mdevctl defines the installed library lists, starts, changes and undefines, and the other
+# way round; what each writes the other leaves as it is, and both say the same of it. Attributes are written in their order.
+# A parent that comes late gets its devices by the udev rule. A full disk leaves the old definition.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+STORE=/etc/mdevctl.d
+THEIRS=00007e57-1111-4222-8333-444444444444
+OURS=00005e7f-1111-4222-8333-444444444444
+
+ours()
+{
+	persist mdev:///system "$@"
+}
+
+# define NAME UUID PARENT TYPE ELEMENTS...: by us
+define()
+{
+	local name=$1 uuid=$2 parent=$3 type=$4
+	shift 4
+	printf "<device><name>%s</name><parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>%s</uuid>%s</capability></device>\n" \
+		"$name" "$parent" "$type" "$uuid" "$*" >/run/define.xml
+	ours define /run/define.xml
+}
+
+# What a definition is, as mdevctl's JSON says it and as our XML says it: "UUID PARENT TYPE name=value..."
+by_json()
+{
+	mdevctl list --defined --dumpjson | jq -r --arg uuid "$1" '.[] | to_entries[] | .key as $parent | .value[] | to_entries[] |
+		select(.key == $uuid) | "\(.key) \($parent) \(.value.mdev_type)" +
+		([.value.attrs[] | to_entries[] | " \(.key)=\(.value)"] | add // "")'
+}
+
+by_xml()
+{
+	ours xml "$1" | sed -n "s|.*<uuid>\(.*\)</uuid>|uuid=\1|p; s|.*<parent_addr>\(.*\)</parent_addr>|parent=\1|p; \
+		s|.*<type id='\(.*\)'/>|type=\1|p; s|.*<attr name='\(.*\)' value='\(.*\)'/>|attr= \1=\2|p" |
+		awk -F= '$1 == "attr" { sub(/^attr=/, ""); attrs = attrs $0; next } { v[$1] = $2 } END { print v["uuid"], v["parent"], v["type"] attrs }'
+}
+
+both_agree()
+{
+	t_eq "$1: both tools say the same" "$(by_json "$2")" "$(by_xml "$2")"
+}
+
+line_of()
+{
+	ours list | grep "^$1"
+}
+
+mdevctl_defines()
+{
+	local file=$STORE/mtty/$THEIRS before
+	t_ok 'mdevctl defines' mdevctl define --uuid "$THEIRS" --parent mtty --type mtty-2
+	t_ok 'mdevctl adds an attribute' mdevctl modify --uuid "$THEIRS" --addattr b --value 'x & "y"'
+	t_ok 'mdevctl adds another of the same name' mdevctl modify --uuid "$THEIRS" --addattr b --value 2
+	t_ok 'and one more' mdevctl modify --uuid "$THEIRS" --addattr a --value 3
+	t_eq 'we list it' "$THEIRS mtty_mtty mtty-2 inactive defined manual" "$(line_of "$THEIRS")"
+	t_eq 'JSON has it' "$THEIRS mtty mtty-2 b=x & \"y\" b=2 a=3" "$(by_json "$THEIRS")"
+	t_match 'XML has the same' "^$THEIRS mtty mtty-2 b=x &amp; .* b=2 a=3$" "$(by_xml "$THEIRS")"
+	before=$(md5sum <"$file")
+	t_ok 'we set autostart' ours set "$THEIRS" 1
+	t_match 'mdevctl sees it' "$THEIRS mtty mtty-2 auto" "$(mdevctl list --defined)"
+	t_ok 'and take it back' ours set "$THEIRS" 0
+	t_eq 'no byte has changed' "$before" "$(md5sum <"$file")"
+	t_not 'an attribute that the device has not: it does not start' ours start "$THEIRS"
+	t_not 'and there is no device' test -e "$MDEV_BUS/$THEIRS"
+	for _ in 1 2 3; do
+		mdevctl modify --uuid "$THEIRS" --delattr
+	done
+	t_ok 'without: we start it' ours start "$THEIRS"
+	t_match 'mdevctl lists it as running and defined' "$THEIRS mtty mtty-2 manual \(defined\)" "$(mdevctl list)"
+	t_eq 'it is one node' "$THEIRS mtty_mtty mtty-2 active defined manual" "$(line_of "$THEIRS")"
+	t_not 'it is not started twice' ours start "$THEIRS"
+	t_ok 'we undefine it' ours undefine "$THEIRS"
+	t_eq 'it runs on' "$THEIRS mtty_mtty mtty-2 active transient -" "$(line_of "$THEIRS")"
+	t_eq 'mdevctl has no definition any more' '' "$(mdevctl list --defined | grep "$THEIRS")"
+	t_ok 'mdevctl stops it' mdevctl stop --uuid "$THEIRS"
+}
+
+we_define()
+{
+	local file=$STORE/mtty/$OURS
+	t_eq 'we define' "mine $OURS" "$(define mine "$OURS" mtty_mtty mtty-1 "<attr name='a' value='1'/><attr name='a' value='2'/>")"
+	both_agree 'ours' "$OURS"
+	mdevctl define --uuid "$THEIRS" --parent mtty --type mtty-1
+	mdevctl modify --uuid "$THEIRS" --addattr a --value 1
+	mdevctl modify --uuid "$THEIRS" --addattr a --value 2
+	t_ok 'our file is what mdevctl writes, to the byte' cmp "$file" "$STORE/mtty/$THEIRS"
+	mdevctl undefine --uuid "$THEIRS"
+	t_eq 'mode and owner are as mdevctl has them' '644 0 0' "$(stat -c '%a %u %g' "$file")"
+	t_eq 'mdevctl warns of nothing' '' "$(mdevctl list --defined 2>&1 >/dev/null)"
+	t_ok 'mdevctl modifies it' mdevctl modify --uuid "$OURS" --auto
+	t_eq 'we see it, by its name' "$OURS mtty_mtty mtty-1 inactive defined auto" "$(line_of "$OURS")"
+	t_match 'and it has kept its name' "<name>mine</name>" "$(ours xml mine)"
+	mdevctl modify --uuid "$OURS" --delattr
+	mdevctl modify --uuid "$OURS" --delattr
+	t_ok 'mdevctl starts it' mdevctl start --uuid "$OURS"
+	t_eq 'we see it running' "$OURS mtty_mtty mtty-1 active defined auto" "$(line_of "$OURS")"
+	t_match 'under the name that we gave it' "<path>/sys/devices/.*/$OURS</path>" "$(ours xml mine | tr -d '\n')"
+	t_match 'redefined' " $OURS$" "$(define mine "$OURS" mtty mtty-2)"
+	t_match 'it runs on as it was' 'mtty-1 active' "$(line_of "$OURS")"
+	t_ok 'mdevctl stops it' mdevctl stop --uuid "$OURS"
+	t_eq 'next time it is the new one, and still starts by itself' "$OURS mtty_mtty mtty-2 inactive defined auto" "$(line_of "$OURS")"
+	both_agree 'redefined' "$OURS"
+	t_eq 'all that starts by itself' 1 "$(ours autostart)"
+	t_eq 'and nothing twice' 0 "$(ours autostart mtty)"
+	t_match 'it is the new one' 'mtty-2 active defined auto' "$(line_of "$OURS")"
+	t_ok 'mdevctl stops it again' mdevctl stop --uuid "$OURS"
+	t_ok 'mdevctl undefines it' mdevctl undefine --uuid "$OURS"
+	t_eq 'and we know it no more' '' "$(line_of "$OURS")"
+}
+
+one_uuid_twice()
+{
+	mdevctl define --uuid "$OURS" --parent mtty --type mtty-1
+	mdevctl define --uuid "$OURS" --parent mdpy --type mdpy-xga
+	t_eq 'one UUID under two parents' 2 "$(ours list | grep -c "^$OURS")"
+	t_match 'by UUID alone it is neither' 'two|2 parents' "$(ours start "$OURS" 2>&1)"
+	t_ok 'by name it is one' ours start "mdev_${OURS//-/_}_mdpy"
+	t_match 'of that parent' "mdpy/$OURS" "$(readlink "$MDEV_BUS/$OURS")"
+	t_not 'the other cannot run beside it' ours start "mdev_${OURS//-/_}_mtty"
+	t_ok 'undefine by name' ours undefine "mdev_${OURS//-/_}_mtty"
+	t_not 'takes that one' test -e "$STORE/mtty/$OURS"
+	t_ok 'and leaves the other' test -e "$STORE/mdpy/$OURS"
+	echo 1 >"$MDEV_BUS/$OURS/remove"
+	mdevctl undefine --uuid "$OURS"
+}
+
+# On the layout whose devices have attributes to write.
+attributes_in_order()
+{
+	local parent writes
+	for parent in /sys/bus/pci/devices/*/mdev_supported_types; do
+		parent=${parent%/*}
+		[ -e "$parent/mdev_destroy" ] || break
+	done
+	define ordered "$OURS" "${parent##*/}" "$(basename "$(find "$parent/mdev_supported_types" -mindepth 1 -maxdepth 1 | sort | head -n 1)")" \
+		"<attr name='weight' value='5'/><attr name='priority' value='2'/><attr name='weight' value='7'/>" >/dev/null
+	writes=$(strace -f -y -e trace=write persist mdev:///system start ordered 2>&1 |
+		sed -nE 's|.*/(weight\|priority)>, "([0-9]+).*|\1=\2|p' | tr '\n' ' ')
+	t_eq 'attributes are written in their order' 'weight=5 priority=2 weight=7 ' "$writes"
+	t_eq 'and the last one holds' 7 "$(cat "$MDEV_BUS/$OURS/weight")"
+	echo 1 >"$MDEV_BUS/$OURS/destroy"
+	t_ok 'undefined by its name' ours undefine ordered
+}
+
+disk_full()
+{
+	local file=$STORE/mtty/$OURS out
+	mkdir -p /run/aside && mv "$STORE" /run/aside/ && mkdir "$STORE"
+	mount -t tmpfs -o size=32k,mode=755 tmpfs "$STORE"
+	define full "$OURS" mtty mtty-1 >/dev/null
+	dd if=/dev/zero of="$STORE/filler" bs=4k 2>/dev/null
+	out=$(define full "$OURS" mtty mtty-2 2>&1)
+	t_match 'a full disk is told, with the file' "^No space left on device: .*$file" "$out"
+	t_match 'the old definition is as it was' 'mtty-1 inactive defined manual' "$(line_of "$OURS")"
+	t_not 'nor can autostart be set' ours set "$OURS" 1
+	t_ok 'but it can be undefined' ours undefine "$OURS"
+	t_eq 'nothing is left' "filler mtty" "$(ls "$STORE" | tr '\n' ' ' | sed 's/ $//')$(ls -A "$STORE/mtty")"
+	umount "$STORE" && rmdir "$STORE" && mv /run/aside/mdevctl.d "$STORE"
+}
+
+t_install "$1"
+t_drivers
+mdevctl_defines
+we_define
+one_uuid_twice
+attributes_in_order
+disk_full
+t_done
