@@ -129,12 +129,16 @@ static void info_text(struct mdev_device *dev, const char *id)
 {
 	bool parent = mdev_device_is_parent(dev) == 1;
 	unsigned int number = 0;
-	int node = 0, rc;
+	int node = 0, start = 0, rc;
 
 	field("", "Name", get(dev, mdev_device_get_name));
 	field("", "Kind", parent ? "parent" : "device");
-	if (!parent)
+	if (!parent) {
 		field("", "State", mdev_device_is_active(dev) == 1 ? "active" : "inactive");
+		field("", "Persistent", mdev_device_is_persistent(dev) == 1 ? "yes" : "no");
+		if (mdev_device_is_persistent(dev) == 1 && mdev_device_get_autostart(dev, &start) == 0)
+			field("", "Autostart", start ? "yes" : "no");
+	}
 	field("", "UUID", get(dev, mdev_device_get_uuid));
 	field("", "Parent", get(dev, mdev_device_get_parent));
 	field("", "Type", get(dev, mdev_device_get_type_id));
@@ -161,6 +165,7 @@ static void info_json(struct mdev_device *dev, const char *id)
 {
 	char *qemu, *qmp, *hostdev;
 	struct json j = { 0 };
+	int start = 0;
 
 	json_open(&j, NULL, '{');
 	json_node(&j, dev, true);
@@ -168,6 +173,9 @@ static void info_json(struct mdev_device *dev, const char *id)
 		qemu = text_of(dev, mdev_device_get_qemu_device);
 		qmp = qmp_of(dev, id);
 		hostdev = text_of(dev, mdev_device_get_hostdev_xml);
+		json_bool(&j, "persistent", mdev_device_is_persistent(dev) == 1);
+		if (mdev_device_is_persistent(dev) == 1 && mdev_device_get_autostart(dev, &start) == 0)
+			json_bool(&j, "autostart", start);
 		json_string(&j, "params", get(dev, mdev_device_get_params));
 		json_string(&j, "qemuDevice", qemu);
 		json_raw(&j, "qmpDeviceAdd", qmp);

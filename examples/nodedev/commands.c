@@ -19,6 +19,9 @@ static const struct {
 	[OPT_EXIST_OK] = { "exist-ok", false },
 	[OPT_GROUP] = { "group", false },
 	[OPT_ID] = { "id", true },
+	[OPT_AUTOSTART] = { "autostart", false },
+	[OPT_DISABLE] = { "disable", false },
+	[OPT_NO_CALLOUTS] = { "no-callouts", false },
 	[OPT_INACTIVE] = { "inactive", false },
 	[OPT_JSON] = { "json", false },
 	[OPT_LIBVIRT] = { "libvirt", false },
@@ -78,6 +81,30 @@ static const struct command commands[] = {
 	  "destroy devices",
 	  "A device that a guest uses is left alone. --owned refuses devices that were not\n"
 	  "created under the owner that 'nodedev --owner NAME' gives.\n" },
+	{ "define", BIT(OPT_AUTOSTART) | BIT(OPT_JSON) | BIT(OPT_NO_CALLOUTS), 1, 1, cmd_define,
+	  "define FILE|- [--autostart] [--no-callouts] [--json]",
+	  "define a device that persists, or change its definition",
+	  "FILE holds a <device> with a <parent>, in either dialect. The definition is\n"
+	  "mdevctl's own, below /etc/mdevctl.d. What runs stays as it is until its next\n"
+	  "start. --autostart has it started when its parent appears. --no-callouts does\n"
+	  "not run mdevctl's scripts.\n" },
+	{ "undefine", BIT(OPT_NO_CALLOUTS), 1, -1, cmd_undefine,
+	  "undefine NAME|UUID... [--no-callouts]",
+	  "forget definitions",
+	  "A device that runs goes on until it is destroyed.\n" },
+	{ "start", BIT(OPT_NO_CALLOUTS), 1, -1, cmd_start,
+	  "start NAME|UUID... [--no-callouts]",
+	  "start devices that are defined",
+	  "Each is created as it is defined now, and its attributes are written in order.\n" },
+	{ "autostart", BIT(OPT_NO_CALLOUTS), 0, 1, cmd_autostart,
+	  "autostart [PARENT] [--no-callouts]",
+	  "start what is defined to start with its parent",
+	  "On PARENT, or on every parent that is there; for start-up scripts. Devices that\n"
+	  "run already are left alone, and every failure is named in the end.\n" },
+	{ "set-autostart", BIT(OPT_DISABLE), 1, -1, cmd_set_autostart,
+	  "set-autostart NAME|UUID... [--disable]",
+	  "have devices started with their parents",
+	  "With --disable they are started by hand only.\n" },
 	{ "reset", 0, 1, 1, cmd_reset,
 	  "reset NAME|UUID",
 	  "reset a device",
@@ -156,7 +183,7 @@ void print_usage(FILE *out)
 	      "\n"
 	      "Commands ('nodedev help COMMAND' tells more):\n", out);
 	for (i = 0; i < COUNT(commands); i++)
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
 	      "Exit status: 0 all went well, 1 a command failed, 2 a command was not understood.\n", out);
 }

@@ -111,8 +111,8 @@ char *read_document(struct nodedev *nd, const char *path);
 /* ---- commands.c: the list of commands ---- */
 
 enum opt {
-	OPT_ALL, OPT_DEVICES, OPT_EXIST_OK, OPT_GROUP, OPT_ID, OPT_INACTIVE, OPT_JSON, OPT_LIBVIRT,
-	OPT_NAMES, OPT_NUMBER, OPT_OWNED, OPT_OWNER, OPT_PACK, OPT_PARENTS, OPT_TIMEOUT, OPT_TREE, OPT_TYPES,
+	OPT_ALL, OPT_AUTOSTART, OPT_DEVICES, OPT_DISABLE, OPT_EXIST_OK, OPT_GROUP, OPT_ID, OPT_INACTIVE, OPT_JSON, OPT_LIBVIRT,
+	OPT_NAMES, OPT_NO_CALLOUTS, OPT_NUMBER, OPT_OWNED, OPT_OWNER, OPT_PACK, OPT_PARENTS, OPT_TIMEOUT, OPT_TREE, OPT_TYPES,
 	OPT_COUNT
 };
 
@@ -166,6 +166,11 @@ int cmd_wait(struct nodedev *nd, struct args *args);
 /* "5" or "0.5"; -1 for what is no number of seconds, or too long. */
 int milliseconds(const char *seconds);
 int cmd_event(struct nodedev *nd, struct args *args);
+int cmd_define(struct nodedev *nd, struct args *args);
+int cmd_undefine(struct nodedev *nd, struct args *args);
+int cmd_start(struct nodedev *nd, struct args *args);
+int cmd_autostart(struct nodedev *nd, struct args *args);
+int cmd_set_autostart(struct nodedev *nd, struct args *args);
 
 /* ---- nodes.c: what several commands need ---- */
 

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Devices that persist, on the simulated host: each command line is one process, and one host.
+
+# shellcheck source=examples/tests/t.sh
+. "${SOURCE:?}/examples/tests/t.sh"
+
+given=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001
+sed "s,<group>,<uuid>$given</uuid><group>," my-vgpu.xml >given.xml
+listed='list --devices --inactive --names'
+
+nodedev "define given.xml; $listed; start my-vgpu; $listed; info my-vgpu"
+rc_is 0
+err_is ''
+golden persist.txt
+
+nodedev -q 'define given.xml'
+out_is "$given" 'define -q prints the UUID'
+
+nodedev -q "define given.xml --autostart; autostart pci_0000_86_00_0; $listed; destroy my-vgpu; $listed"
+rc_is 0
+out_is "$given
+my-vgpu" 'what starts with its parent is there, and a definition when it is destroyed'
+
+nodedev "define given.xml --autostart; set-autostart my-vgpu --disable; autostart; undefine my-vgpu; undefine my-vgpu"
+rc_is 1 'what is not defined cannot be undefined'
+out_has '0 devices started' 'what is started by hand is not started with its parent'
+err_has 'my-vgpu'
+
+nodedev -q "define given.xml --autostart --json; info $given --json"
+sed -n '/^{/,/^}/p' .out | sed '1,/^}/!d' >first && mv first .out
+json_is '.active == false and .persistent == true and .autostart == true'
+
+nodedev 'start my-vgpu'
+rc_is 1 'a device that is not defined is not started'
+
+t_end
