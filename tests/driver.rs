@@ -191,3 +191,23 @@ fn without_a_parent_the_emptiest_is_chosen_and_with_pack_the_fullest() {
     let order: Vec<String> = (0..5).map(|_| placed(&pack, CreateFlags::PACK).unwrap()).collect();
     assert_eq!(order.iter().map(|name| &name[12..14]).collect::<Vec<_>>(), ["00", "00", "01", "01", "01"]);
 }
+
+#[test]
+fn a_group_that_is_made_again_stays_one() {
+    let (_dir, conn) = host();
+    let xml = |n: u32| {
+        format!(
+            "<device><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/>\
+             <uuid>{n:08x}-0000-4000-8000-000000000000</uuid></capability></device>"
+        )
+    };
+    let (first, second) = (xml(1), xml(2));
+    conn.create_group_xml(&[first.as_bytes()], CreateFlags::empty()).unwrap();
+    let stranger = xml(9);
+    conn.create_group_xml(&[stranger.as_bytes()], CreateFlags::empty()).unwrap();
+    let again = conn.create_group_xml(&[second.as_bytes(), first.as_bytes()], CreateFlags::EXIST_OK).unwrap();
+    assert_eq!([again[0].group(), again[1].group()], [Ok(1), Ok(1)]);
+    // Two that are in different groups are not one guest's.
+    let e = conn.create_group_xml(&[first.as_bytes(), stranger.as_bytes()], CreateFlags::EXIST_OK).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Exists, "{e}");
+}

@@ -65,12 +65,12 @@ impl Conn {
         for (i, xml) in xmls.iter().enumerate() {
             defs.push(xml::parse_device(xml).map_err(numbered(i))?);
         }
-        let group = common_group(&defs)?;
+        let mut group = common_group(&defs)?;
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut fresh: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
-            let mut plan = plan(&self.host, def, flags).map_err(numbered(i))?;
+            let plan = plan(&self.host, def, flags).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
                 return Err(numbered(i)(Error::new(
                     ErrorCode::Exists,
@@ -79,17 +79,19 @@ impl Conn {
                 )));
             }
             if let Some(existing) = self.existing(&plan, flags).map_err(numbered(i))? {
+                join(&mut group, &existing).map_err(numbered(i))?;
                 kept.push(Some(existing));
                 continue;
             }
             if plan.requires_group()? {
-                match group {
-                    Some(_) => plan.def.group = group,
-                    None => fresh.push(plan.uuid),
-                }
+                fresh.push(plan.uuid);
             }
             kept.push(None);
             plans.push(plan);
+        }
+        if group.is_some() {
+            plans.iter_mut().filter(|plan| fresh.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
+            fresh.clear();
         }
         let made = create_asked(&self.host, &plans, &fresh, flags, false).map_err(|(_, e)| e)?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
@@ -103,9 +105,17 @@ impl Conn {
         }
         let Some(spot) = spots::find(&self.host, &plan.uuid)? else { return Ok(None) };
         let mut known = KnownParents::new(&*self.host.sysfs);
-        let Some(device) = devices::at(&self.host, &spot, &mut known)? else { return Ok(None) };
+        let Some(mut device) = devices::at(&self.host, &spot, &mut known)? else { return Ok(None) };
         if !flags.contains(CreateFlags::EXIST_OK) {
             return Err(taken(&plan.uuid).at(device.syspath));
+        }
+        if device.type_id.is_none() && device.parent == plan.place.name() {
+            // Its maker is at work still.
+            ready::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
+            match devices::at(&self.host, &spot, &mut known)? {
+                Some(now) => device = now,
+                None => return Ok(None),
+            }
         }
         if device.parent != plan.place.name() || device.type_id.as_deref() != Some(&plan.type_id) {
             let message = format!(
@@ -134,6 +144,18 @@ fn common_group(defs: &[DeviceDef]) -> Result<Option<u32>> {
             Err(Error::invalid(format!("the devices of one guest share one group, but {first} and {other} are given")))
         }
         None => Ok(Some(first)),
+    }
+}
+
+/// A device that is there already has its group, which is then everybody's.
+fn join(group: &mut Option<u32>, existing: &Node) -> Result<()> {
+    let Ok(own) = existing.group() else { return Ok(()) };
+    match group.replace(own) {
+        Some(other) if other != own => {
+            let message = format!("{} is in group {own}, and the others in {other}", existing.name());
+            Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
+        }
+        _ => Ok(()),
     }
 }
 

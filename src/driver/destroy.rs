@@ -27,22 +27,22 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
     match result {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
-            forget_if_gone(host, uuid);
+            forget_if_gone(host, uuid, mark);
             return Err(e);
         }
         Err(e) => return Err(e.of(&node_of(&*parent))),
     }
-    host.runtime.forget(uuid);
+    host.runtime.forget(uuid, mark);
     log::info!("{}: destroyed device {uuid}", basename(&spot.parent));
     Ok(())
 }
 
 /// Whoever removed a device, its facts are of no use any more; but without them a VF that is still there would be a
 /// stranger's.
-fn forget_if_gone(host: &Host, uuid: &Uuid) {
+fn forget_if_gone(host: &Host, uuid: &Uuid, mark: Option<u64>) {
     let there = |facts: Facts| spots::mark_of(host, &facts).map_or(true, |mark| mark.is_some_and(|m| facts.are_of(m)));
     if !host.runtime.get(uuid).is_ok_and(|facts| facts.is_some_and(there)) {
-        host.runtime.forget(uuid);
+        host.runtime.forget(uuid, mark);
     }
 }
 
@@ -78,13 +78,20 @@ fn check_owner(host: &Host, uuid: &Uuid, mark: Option<u64>) -> Result<()> {
 
 fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark: Option<u64>) -> Result<()> {
     let uuid = &spot.uuid;
-    let group = link_name(&*spot.dir, &format!("{}/iommu_group", spot.entry));
-    let held = match group.and_then(|group| group.parse().ok()) {
+    let group_link = format!("{}/iommu_group", spot.entry);
+    let group = link_name(&*spot.dir, &group_link);
+    let held = match group.as_ref().and_then(|group| group.parse().ok()) {
         Some(group) => hold(host, uuid, group)?,
         None => None,
     };
     if held.is_none() || layout.is_function() {
         refuse_users(host, &*spot.dir, &spot.entry, uuid)?;
+    }
+    // What is held, and was found to be the caller's own, must still be this device: its UUID may have been given to another
+    // in the meantime, with another group. From here on nobody can do that while the group is held.
+    if link_name(&*spot.dir, &group_link) != group || layout.mark(&*spot.dir, &spot.entry).ok() != mark {
+        let message = format!("device {uuid} has gone meanwhile");
+        return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };

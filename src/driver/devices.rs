@@ -83,7 +83,7 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
     let spots = spots::all(host, known, &facts)?;
     let mut devices = Vec::with_capacity(spots.len());
     for spot in &spots {
-        devices.extend(read(spot, facts.all().get(&spot.uuid), known)?);
+        devices.extend(read(spot, facts.all()?.get(&spot.uuid), known)?);
     }
     devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
     Ok(devices)
@@ -99,10 +99,7 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
 
 /// The device that was found.
 pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    let facts = host.runtime.get(&spot.uuid).unwrap_or_else(|e| {
-        log::warn!("{e}");
-        None
-    });
+    let facts = spots::facts_of(host, &spot.uuid)?;
     read(spot, facts.as_ref(), known)
 }
 
@@ -112,10 +109,16 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         let found = by_uuid(host, &uuid)?;
         return Ok(found.filter(|device| device.name == name || device_name(&uuid, &device.parent_sysname) == name));
     }
-    let facts = host.runtime.all();
-    let mut named = facts.values().filter(|facts| facts.name.as_deref() == Some(name));
-    // A stale file may have the same name as a living device.
-    Ok(named.find_map(|facts| by_uuid(host, &facts.uuid).ok().flatten().filter(|device| device.name == name)))
+    let facts = spots::all_facts(host)?;
+    for facts in facts.values().filter(|facts| facts.name.as_deref() == Some(name)) {
+        match by_uuid(host, &facts.uuid) {
+            // A stale file may have the same name as a living device.
+            Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
+            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => log::warn!("{e}"),
+            found => return found,
+        }
+    }
+    Ok(None)
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.

@@ -10,7 +10,7 @@ use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
 use crate::model::{DeviceDef, Type};
 use crate::store::Facts;
-use crate::sysfs::Dir;
+use crate::sysfs::{Dir, is_exhausted};
 
 /// One device about to be made.
 pub(super) struct Plan {
@@ -142,8 +142,12 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
     for place in bus::places(&*host.sysfs)? {
-        let Ok(dir) = host.sysfs.open(&place.syspath) else { continue };
-        let Ok((layout, mut types, _)) = read_types(&*dir, Depth::Alike) else { continue };
+        let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir, Depth::Alike)?, dir)));
+        let ((layout, mut types, _), dir) = match read {
+            Ok(read) => read,
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
+            Err(_) => continue,
+        };
         catalogue::complete_types(host, layout, &*dir, &mut types);
         let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));
         for kind in types.into_iter().filter(|kind| kind.answers_to(wanted)) {

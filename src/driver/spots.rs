@@ -71,16 +71,52 @@ impl<'a> LazyFacts<'a> {
         LazyFacts { host, all: OnceCell::new() }
     }
 
-    pub(super) fn all(&self) -> &HashMap<Uuid, Facts> {
-        self.all.get_or_init(|| self.host.runtime.all())
+    pub(super) fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
+        if let Some(all) = self.all.get() {
+            return Ok(all);
+        }
+        let all = all_facts(self.host)?;
+        Ok(self.all.get_or_init(|| all))
+    }
+}
+
+/// Without descriptors the store can be read no more than the kernel: those that are kept open for speed are given back.
+pub(super) fn all_facts(host: &Host) -> Result<HashMap<Uuid, Facts>> {
+    with_room(host, || host.runtime.all())
+}
+
+/// The facts of one device; a broken file is logged.
+pub(super) fn facts_of(host: &Host, uuid: &Uuid) -> Result<Option<Facts>> {
+    match with_room(host, || host.runtime.get(uuid)) {
+        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            log::warn!("{e}");
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
+fn with_room<T>(host: &Host, read: impl Fn() -> Result<T>) -> Result<T> {
+    match read() {
+        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            host.sysfs.settle();
+            read()
+        }
+        result => result,
     }
 }
 
 /// Every device on the mdev bus and on every PF.
 pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) -> Result<Vec<Spot>> {
-    let mut spots = match open_devices(host)? {
-        Some(bus) => all_on_bus(&bus)?,
-        None => Vec::new(),
+    let mut spots = match open_devices(host) {
+        Ok(Some(bus)) => all_on_bus(&bus)?,
+        Ok(None) => Vec::new(),
+        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
+        // It must not hide the parents, nor the devices elsewhere.
+        Err(e) => {
+            log::warn!("{e}; its devices are left out");
+            Vec::new()
+        }
     };
     for place in bus::physical_functions(&*host.sysfs)? {
         let dir: Rc<dyn Dir> = match host.sysfs.open(&place.syspath) {
@@ -93,18 +129,20 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
         };
         let read = |errno| Error::io("read the VFs of", &place.syspath, errno);
         let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir).map_err(read), Ok)?;
-        spots.extend(own.iter().filter_map(|function| of_function(&dir, function, facts)));
+        for function in &own {
+            spots.extend(of_function(&dir, function, facts)?);
+        }
     }
     Ok(spots)
 }
 
 /// The device that a VF of the open PF is, when it has a type.
-pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Option<Spot> {
-    let type_id = function.type_id.as_ref()?;
-    let (uuid, mark) = identify(dir, function, type_id, facts.all().values());
+pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
+    let Some(type_id) = &function.type_id else { return Ok(None) };
+    let (uuid, mark) = identify(dir, function, type_id, facts.all()?.values());
     let seen = Seen { type_id: type_id.clone(), mark };
     let spot = spot_of(dir, &function.entry, uuid, seen);
-    spot.inspect_err(|errno| log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry)).ok()
+    Ok(spot.inspect_err(|errno| log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry)).ok())
 }
 
 fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
@@ -113,7 +151,11 @@ fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
         Some(uuid) => uuids.push(uuid),
         None => log::warn!("{DEVICES}/{name}: left out, its name is not a UUID"),
     });
-    listed.map_err(|errno| Error::io("list", DEVICES, errno))?;
+    match listed {
+        Err(errno) if is_exhausted(errno) => return Err(Error::io("list", DEVICES, errno)),
+        Err(errno) => log::warn!("{DEVICES}: cannot be listed to its end: {errno}"),
+        Ok(()) => {}
+    }
     Ok(uuids.iter().filter_map(|uuid| on_bus(bus, uuid)).collect())
 }
 
@@ -122,10 +164,7 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
     if let Some(spot) = open_devices(host)?.and_then(|bus| on_bus(&bus, uuid)) {
         return Ok(Some(spot));
     }
-    let remembered = host.runtime.get(uuid).unwrap_or_else(|e| {
-        log::warn!("{e}");
-        None
-    });
+    let remembered = facts_of(host, uuid)?;
     if let Some(facts) = remembered.filter(|facts| facts.function.is_some()) {
         if let Some(spot) = on_function(host, &facts)? {
             return Ok(Some(spot));

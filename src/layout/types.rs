@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
 use crate::model::{LayoutKind, Type};
@@ -112,8 +113,9 @@ pub fn complete(parent: &dyn Dir, types: &mut [Type]) {
     let Ok((_, whole)) = read_types(parent, Depth::Whole) else { return };
     for kind in types {
         let Some(now) = whole.iter().find(|now| now.id == kind.id) else { continue };
-        let news =
-            now.attributes.iter().filter(|(name, _)| kind.attribute(name).is_none()).cloned().collect::<Vec<_>>();
+        let mut news = now.attributes.clone();
+        let known: HashSet<&str> = kind.attributes.iter().map(|(name, _)| name.as_ref()).collect();
+        news.retain(|(name, _)| !known.contains(name.as_ref()));
         kind.attributes.extend(news);
         sort_attributes(kind);
     }

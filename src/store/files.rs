@@ -39,19 +39,27 @@ impl FileStore {
         FileStore { devices: format!("{base}/devices"), types: format!("{base}/types"), base }
     }
 
-    pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
+    pub(super) fn all(&self) -> Result<HashMap<Uuid, Facts>> {
         let mut all = HashMap::new();
-        let Some(dir) = self.open_devices() else { return all };
+        let dir = match open(&*self.devices, FOLDER, Mode::empty()) {
+            Ok(dir) => dir,
+            Err(errno) if is_exhausted(errno) => return Err(self.failed("open", errno)),
+            Err(errno) => {
+                self.warn_closed(errno);
+                return Ok(all);
+            }
+        };
         for uuid in self.names(&dir).0 {
             match self.read(&dir, &uuid) {
                 Ok(Some(facts)) => {
                     all.insert(uuid, facts);
                 }
                 Ok(None) => {}
+                Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
                 Err(e) => log::warn!("{e}"),
             }
         }
-        all
+        Ok(all)
     }
 
     pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
@@ -67,8 +75,9 @@ impl FileStore {
     }
 
     /// Forgets a device that is gone, unless its UUID is being given to a new one, whose facts these are then.
-    pub(super) fn forget(&self, uuid: &Uuid) {
-        self.forget_if(uuid, |_| true);
+    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
+        // A broken file is of no use to any device.
+        self.forget_if(uuid, |dir| self.read(dir, uuid).map_or(true, |facts| facts.is_none_or(|facts| own(&facts))));
     }
 
     /// Forgets facts that nobody is at work on and that never became a device's.

@@ -40,9 +40,9 @@ impl MemoryStore {
     }
 
     /// Not those of a new device of this UUID that is being made.
-    pub(super) fn forget(&self, uuid: &Uuid) {
+    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
         let mut map = self.map();
-        if map.get(uuid).is_some_and(|entry| !entry.being_made) {
+        if map.get(uuid).is_some_and(|entry| !entry.being_made && own(&entry.facts)) {
             map.remove(uuid);
         }
     }

@@ -97,11 +97,11 @@ impl Runtime {
         Runtime::Memory(MemoryStore::new(facts))
     }
 
-    /// All facts; what cannot be read is logged and left out.
-    pub fn all(&self) -> HashMap<Uuid, Facts> {
+    /// All facts; what cannot be read is logged and left out. Fails only when this process has run out of something.
+    pub fn all(&self) -> Result<HashMap<Uuid, Facts>> {
         match self {
             Runtime::Files(store) => store.all(),
-            Runtime::Memory(store) => store.all(),
+            Runtime::Memory(store) => Ok(store.all()),
         }
     }
 
@@ -113,12 +113,13 @@ impl Runtime {
         }
     }
 
-    /// Forgets a device that is gone, but not another of its UUID that is being made by now. Not to be able to is logged
-    /// only: the facts of a device that is gone mislead nobody.
-    pub fn forget(&self, uuid: &Uuid) {
+    /// Forgets a device that is gone and had this mark, but not another of its UUID that was made meanwhile, or is being made.
+    /// Not to be able to is logged only: the facts of a device that is gone mislead nobody.
+    pub fn forget(&self, uuid: &Uuid, mark: Option<u64>) {
+        let own = |facts: &Facts| mark.is_none_or(|mark| facts.are_of(mark));
         match self {
-            Runtime::Files(store) => store.forget(uuid),
-            Runtime::Memory(store) => store.forget(uuid),
+            Runtime::Files(store) => store.forget(uuid, &own),
+            Runtime::Memory(store) => store.forget(uuid, &own),
         }
     }
 
@@ -284,7 +285,7 @@ mod tests {
             // Gone, or another device of the same UUID: the name is free again.
             let reused = |facts: &Facts| (facts.uuid == first).then_some(8);
             store.reserve(vec![facts(2, Some("a"), None)], &[], &reused).unwrap();
-            assert!(store.all().is_empty());
+            assert!(store.all().unwrap().is_empty());
         }
     }
 
@@ -300,7 +301,7 @@ mod tests {
                 new.confirm(&|_| Some(1)).unwrap();
                 made.set(n);
             }
-            store.forget(&Uuid::from_u128(2));
+            store.forget(&Uuid::from_u128(2), None);
             let pair = vec![facts(4, None, None), facts(5, None, None)];
             let fresh = [Uuid::from_u128(4), Uuid::from_u128(5)];
             let pair = store.reserve(pair, &fresh, &alive).unwrap();
@@ -324,14 +325,14 @@ mod tests {
         for store in stores {
             let uuid = Uuid::from_u128(1);
             let mut next = store.reserve(vec![facts(1, Some("next"), None)], &[], &|_| None).unwrap();
-            store.forget(&uuid);
+            store.forget(&uuid, None);
             assert_eq!(store.get(&uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("next"));
             // Nor does a creator of the same UUID who has nothing to be remembered.
             drop(store.reserve(vec![facts(1, None, None)], &[], &|_| None).unwrap());
             assert!(store.get(&uuid).unwrap().is_some());
             next.confirm(&|_| Some(7)).unwrap();
             drop(next);
-            store.forget(&uuid);
+            store.forget(&uuid, None);
             assert_eq!(store.get(&uuid).unwrap(), None);
         }
     }
@@ -357,7 +358,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(Runtime::files(run).all().len(), 400);
+        assert_eq!(Runtime::files(run).all().unwrap().len(), 400);
     }
 
     #[test]
@@ -385,7 +386,7 @@ mod tests {
         );
         // A broken neighbour hides nothing, and is reported by the call that names it.
         std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
-        assert_eq!(store.all().len(), 1);
+        assert_eq!(store.all().unwrap().len(), 1);
         assert_eq!(store.get(&Uuid::from_u128(3)).unwrap_err().code, ErrorCode::Store);
     }
 }

@@ -116,7 +116,7 @@ impl Memory {
         memory.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {
-            if let Some(device) = devices::read(&spot, facts.all().get(&spot.uuid), &mut known)? {
+            if let Some(device) = devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
                 let layout = layout::of_kind(device.layout);
                 let mark = layout.mark(&*spot.dir, &spot.entry).ok();
                 if !is_ready(layout, &device) {
@@ -194,10 +194,10 @@ impl Memory {
         let type_id = layout.type_of(&*dir, &vf.function.entry);
         let facts = LazyFacts::new(host);
         let function = Function { type_id, ..vf.function.clone() };
-        let Some(spot) = spots::of_function(&dir, &function, &facts) else { return Ok(Look::Gone) };
+        let Some(spot) = spots::of_function(&dir, &function, &facts)? else { return Ok(Look::Gone) };
         let mark = layout.mark(&*dir, &spot.entry).ok();
         let mut known = self.known_parent(host, &spot.parent);
-        Ok(match devices::read(&spot, facts.all().get(&spot.uuid), &mut known)? {
+        Ok(match devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
             Some(device) => seen(device, mark),
             None => Look::Gone,
         })
