@@ -248,6 +248,24 @@ fn hostile_folders() {
     conn.create_xml(xml(IGD, "i915-GVTg_V5_8", &uuid(30), "").as_bytes(), CreateFlags::empty()).unwrap();
 }
 
+/// At boot the VFs of a card come later than the card, and whoever enables them asks again.
+#[test]
+fn a_card_whose_functions_are_not_enabled_is_waited_for() {
+    let (root, sim, conn) = host(true);
+    let folder = root.path().join("etc/mdevctl.d/0000:c1:00.0");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(UUID), r#"{"mdev_type":"1438","start":"auto"}"#).unwrap();
+    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
+    // Who names the card wants to know.
+    let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoType, "{e}");
+    sim.enable_vfs().unwrap();
+    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(1));
+    // A type that the card has not is a fault at any time.
+    fs::write(folder.join(UUID.replace('1', "9")), r#"{"mdev_type":"4711","start":"auto"}"#).unwrap();
+    assert_eq!(conn.autostart(None, StartFlags::empty()).unwrap_err().code, ErrorCode::NoType);
+}
+
 /// Scripts hear of every way in which a device starts, stops or is defined, and their word counts.
 #[test]
 fn call_outs_are_asked_and_told() {

@@ -52,6 +52,9 @@ impl Conn {
                 Err(e) if e.code == ErrorCode::NoParent && only.is_none() => {
                     log::info!("{}: not started, its parent {} is not there", def.uuid, def.parent);
                 }
+                Err(e) if e.code == ErrorCode::NoType && only.is_none() && defined::waits(&self.host, &def) => {
+                    log::info!("{}: not started, the VFs of {} are not enabled", def.uuid, def.parent);
+                }
                 Err(e) => {
                     log::error!("{} on {} could not be started: {e}", def.uuid, def.parent);
                     failed.push((def, e));

@@ -202,6 +202,13 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Vec<String> {
     functions::functions(&*dir).unwrap_or_default().into_iter().map(|function| function.sysname).collect()
 }
 
+/// Its parent is there, but can have no device before its VFs are.
+pub(super) fn waits(host: &Host, def: &Definition) -> bool {
+    let Ok(target) = bus::find_target(&*host.sysfs, &def.parent) else { return false };
+    let is_function = open_parent(&*host.sysfs, &target.place.syspath).is_ok_and(|(layout, _)| layout.is_function());
+    is_function && target.function.is_none() && vfs(host, &target.place).is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,187 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run --vgpu 1 --module module --share RESULTS guest/72-reboot.sh INSTALLED RESULTS before|after
+#
+# Two boots with one store. What is defined to start by itself is there after the second, as soon as its parent is: a module
+# that is inserted late, or VFs that are enabled late, started by the udev rule. The rest is not. Nothing happens before the
+# rule is enabled, and where it can, ours leaves the mdev bus to it.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+RESULTS=$2
+AUTO=a0000000-1111-4222-8333-444444444444
+THEIRS=a0000001-1111-4222-8333-444444444444
+MANUAL=a0000002-1111-4222-8333-444444444444
+LATE=a0000003-1111-4222-8333-444444444444
+ABSENT=a0000004-1111-4222-8333-444444444444
+VGPU=a0000005-1111-4222-8333-444444444444
+ONE_VF=a0000006-1111-4222-8333-444444444444
+MANUAL_VGPU=a0000007-1111-4222-8333-444444444444
+THEIR_RULE=/usr/lib/udev/rules.d/60-mdevctl.rules
+
+ours()
+{
+	persist mdev:///system "$@"
+}
+
+# define UUID PARENT TYPE 0|1
+define()
+{
+	printf "<device><parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>%s</uuid></capability></device>\n" \
+		"$2" "$3" "$1" >/run/define.xml
+	ours define /run/define.xml >/dev/null && ours set "$1" "$4"
+}
+
+# What runs, in the order of UUIDs: the last digit of the first group of each.
+running()
+{
+	ours list | sed -nE 's/^a000000(.).* active .*/\1/p' | sort | tr -d '\n'
+}
+
+# runs WHICH: for t_until
+runs()
+{
+	[ "$(running)" = "$1" ]
+}
+
+find_gpu()
+{
+	local vf
+	PF=$(grep -l . /sys/bus/pci/devices/*/lab_enable_vfs | sed -E 's|.*/([^/]+)/lab_enable_vfs|\1|')
+	VF=
+	for vf in /sys/bus/pci/devices/"$PF"/virtfn3; do
+		[ ! -e "$vf" ] || VF=$(basename "$(readlink "$vf")")
+	done
+}
+
+before()
+{
+	t_drivers mtty mdpy
+	find_gpu
+	echo 8 >"/sys/bus/pci/devices/$PF/lab_enable_vfs"
+	t_until 20 test -e "/sys/bus/pci/devices/$PF/virtfn7/nvidia/current_vgpu_type"
+	find_gpu
+	t_ok 'defined on mtty, with autostart' define "$AUTO" mtty mtty-1 1
+	t_ok 'the same by mdevctl' mdevctl define --uuid "$THEIRS" --parent mtty --type mtty-1 --auto
+	t_ok 'without' define "$MANUAL" mtty mtty-1 0
+	t_ok 'on mdpy' define "$LATE" mdpy mdpy-xga 1
+	t_ok 'on a parent that is never there' define "$ABSENT" 0000:99:00.0 11 1
+	t_ok 'on a PF' define "$VGPU" "$PF" 1431 1
+	t_ok 'on a VF' define "$ONE_VF" "$VF" 1431 1
+	t_ok 'on a PF, without autostart' define "$MANUAL_VGPU" "$PF" 1431 0
+	t_ok 'one of those without is started by hand' ours start "$MANUAL"
+	t_eq 'all that start by themselves' 5 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
+	ours list | sed 's/ active / inactive /' | sort >"$RESULTS/defined"
+	echo "$VF" >"$RESULTS/vf"
+	tar -C / -cf "$RESULTS/store.tar" etc/mdevctl.d $([ ! -e /etc/libmdev ] || echo etc/libmdev)
+}
+
+after()
+{
+	t_eq 'nothing has outlived the boot' '' "$(ls "$MDEV_BUS" 2>/dev/null)"
+	rm -rf /etc/mdevctl.d /etc/libmdev
+	tar -C / -xf "$RESULTS/store.tar" --no-same-owner
+	t_eq 'all definitions have' "$(cat "$RESULTS/defined")" "$(ours list | sed 's/ computer / PARENT /' | sort |
+		join -o 1.1,2.2,1.3,1.4,1.5,1.6 - "$RESULTS/defined")"
+	# Debian 12's rule runs a program that is not there; both are put in order where they are looked at.
+	mv "$THEIR_RULE" /run/
+	t_udevd
+	not_enabled
+	late_modules
+	late_functions
+	beside_mdevctl
+	with_systemd
+}
+
+not_enabled()
+{
+	modprobe -a vfio_iommu_type1 mtty
+	udevadm settle --timeout=30
+	t_eq 'nothing starts before the rule is enabled' '' "$(running)"
+	rmmod mtty
+	mkdir -p /etc/libmdev
+	: >/etc/libmdev/autostart
+}
+
+late_modules()
+{
+	modprobe mtty
+	t_ok 'a late module: what is on it starts, also what mdevctl has defined' t_until 60 runs 01
+	modprobe mdpy
+	t_ok 'another one' t_until 60 runs 013
+	udevadm settle --timeout=30
+	t_eq 'and nothing else' 013 "$(running)"
+	rmmod mdpy
+	t_eq 'a module that goes takes its own along' 01 "$(running)"
+	modprobe mdpy
+	t_ok 'and comes back with it' t_until 60 runs 013
+	t_eq 'what is started by hand finds nothing left to do' 0 "$(ours autostart)"
+}
+
+late_functions()
+{
+	find_gpu
+	echo 8 >"/sys/bus/pci/devices/$PF/lab_enable_vfs"
+	t_ok 'late VFs: one for the PF, and the one that was named' t_until 100 runs 01356
+	t_eq 'on that VF' "$(cat "$RESULTS/vf")" "$(ours xml "$ONE_VF" | sed -nE 's|.*<path>.*/([^/]+)</path>|\1|p')"
+	udevadm settle --timeout=60
+	t_eq 'and nothing else' 01356 "$(running)"
+}
+
+# What udev would run for a parent.
+rules_for()
+{
+	udevadm test --action=change "$1" 2>/dev/null
+}
+
+beside_mdevctl()
+{
+	local mtty=/sys/devices/virtual/mtty/mtty
+	t_match 'our rule has run nodedev' 'nodedev -q autostart mtty' "$(rules_for $mtty)"
+	mv /run/60-mdevctl.rules "$THEIR_RULE"
+	udevadm control --reload
+	t_match "where mdevctl's rule cannot work, ours does" 'nodedev -q autostart mtty' "$(rules_for $mtty)"
+	ln -s ../bin/mdevctl /usr/sbin/mdevctl
+	t_eq 'where it can, ours does nothing' '' "$(rules_for $mtty | grep nodedev)"
+	t_match 'but for VFs, which mdevctl does not know' 'nodedev -q autostart' \
+		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
+	rmmod mtty
+	modprobe mtty
+	t_ok 'and mdevctl starts what we have defined' t_until 60 runs 01356
+	rm "$THEIR_RULE"
+	udevadm control --reload
+}
+
+with_systemd()
+{
+	local mtty=/sys/devices/virtual/mtty/mtty seen
+	mkdir -p /run/systemd/system
+	seen=$(rules_for $mtty)
+	t_match 'with systemd, a service is wanted' 'SYSTEMD_WANTS=libmdev-autostart@mtty.service' "$seen"
+	t_eq 'and nothing is run by udev' '' "$(grep 'run:.*nodedev' <<<"$seen")"
+	t_match 'for a VF, one for it and one for its PF' "SYSTEMD_WANTS=libmdev-autostart@$(cat "$RESULTS/vf").service libmdev-autostart@$PF.service" \
+		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
+	t_ok 'systemd takes the units' timeout 60 systemd-analyze verify --man=no \
+		/usr/lib/systemd/system/libmdev-autostart.service /usr/lib/systemd/system/libmdev-autostart@mtty.service
+	rm /etc/libmdev/autostart
+	t_eq 'not enabled again: nothing' '' "$(rules_for $mtty | grep libmdev-autostart@)"
+	mkdir -p /etc/systemd/system/multi-user.target.wants
+	ln -s /usr/lib/systemd/system/libmdev-autostart.service /etc/systemd/system/multi-user.target.wants/libmdev-autostart.service
+	t_match 'a unit that is enabled enables the rule' 'libmdev-autostart@mtty' "$(rules_for $mtty)"
+}
+
+t_install "$1"
+case $3 in
+before)
+	before
+	echo "t_count=$t_count t_failed=$t_failed" >"$RESULTS/tap"
+	;;
+after)
+	# One plan for both boots.
+	# shellcheck source=/dev/null
+	. "$RESULTS/tap"
+	after
+	t_done
+	;;
+esac
