@@ -23,8 +23,8 @@ define()
 {
 	local name=$1 uuid=$2 parent=$3 type=$4
 	shift 4
-	printf "<device><name>%s</name><parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>%s</uuid>%s</capability></device>\n" \
-		"$name" "$parent" "$type" "$uuid" "$*" >/run/define.xml
+	printf "<device>${name:+<name>$name</name>}<parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>%s</uuid>%s</capability></device>\n" \
+		"$parent" "$type" "$uuid" "$*" >/run/define.xml
 	ours define /run/define.xml
 }
 
@@ -150,6 +150,56 @@ attributes_in_order()
 	t_ok 'undefined by its name' ours undefine ordered
 }
 
+# lives TOOL: one life of a definition and its device, by one tool
+lives()
+{
+	local uuid=$OURS
+	if [ "$1" = mdevctl ]; then
+		mdevctl define --uuid $uuid --parent mtty --type mtty-1
+		mdevctl modify --uuid $uuid --auto
+		mdevctl start --uuid $uuid
+		mdevctl stop --uuid $uuid
+		mdevctl undefine --uuid $uuid
+		mdevctl start --uuid $uuid --parent mtty --type mtty-1
+		mdevctl stop --uuid $uuid
+	else
+		define '' $uuid mtty mtty-1
+		ours set $uuid 1
+		ours start $uuid
+		nodedev -q destroy $uuid
+		ours undefine $uuid
+		nodedev -q create /run/define.xml
+		nodedev -q destroy $uuid
+	fi >/dev/null
+}
+
+call_outs()
+{
+	local folder=$STORE/scripts.d tool mode
+	for mode in callouts notifiers; do
+		printf '#!/bin/sh\n[ $6 = capabilities ] && exit 2\nprintf "%s %%s <%%s>\\n" "$*" "$(cat)" >>/run/calls\n' $mode >$folder/$mode/test
+		chmod 755 $folder/$mode/test
+	done
+	printf '#!/bin/sh\nexit 2\n' >$folder/callouts/not-mine
+	chmod 755 $folder/callouts/not-mine
+	for tool in mdevctl ours; do
+		rm -f /run/calls
+		lives $tool
+		# mdevctl 1.2 hands the configuration to notifiers as well, 1.4 nothing; so do we.
+		sed '/^notifiers/s/ <.*//' /run/calls >/run/calls.$tool
+	done
+	t_eq 'scripts are called as mdevctl calls them, word for word' "$(cat /run/calls.mdevctl)" "$(cat /run/calls.ours)"
+	t_eq 'three times for each of seven actions' 21 "$(wc -l </run/calls.ours)"
+	rm -f /run/calls
+	mdevctl define --uuid $OURS --parent mtty --type mtty-1
+	rm -f /run/calls
+	ours list >/dev/null
+	nodedev list --devices --all >/dev/null 2>&1
+	t_not 'none is called for a list' test -e /run/calls
+	mdevctl undefine --uuid $OURS
+	rm $folder/*/test $folder/callouts/not-mine
+}
+
 disk_full()
 {
 	local file=$STORE/mtty/$OURS out
@@ -172,5 +222,6 @@ mdevctl_defines
 we_define
 one_uuid_twice
 attributes_in_order
+call_outs
 disk_full
 t_done
