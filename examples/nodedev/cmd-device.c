@@ -97,6 +97,8 @@ int cmd_create(struct nodedev *nd, struct args *args)
 		return FAILED;
 	if (given(args, OPT_EXIST_OK))
 		flags |= MDEV_CREATE_EXIST_OK;
+	if (given(args, OPT_NO_CALLOUTS))
+		flags |= MDEV_CREATE_NO_CALLOUTS;
 	if (given(args, OPT_PACK))
 		flags |= MDEV_CREATE_PACK;
 	if (given(args, OPT_OWNER)) {
@@ -134,7 +136,8 @@ static int destroy_one(struct nodedev *nd, const char *what, unsigned int flags)
 
 int cmd_destroy(struct nodedev *nd, struct args *args)
 {
-	unsigned int flags = given(args, OPT_OWNED) ? MDEV_DESTROY_OWNED : 0;
+	unsigned int flags = (given(args, OPT_OWNED) ? MDEV_DESTROY_OWNED : 0) |
+			     (given(args, OPT_NO_CALLOUTS) ? MDEV_DESTROY_NO_CALLOUTS : 0);
 	int i, status = OK;
 
 	for (i = 0; i < args->count; i++)

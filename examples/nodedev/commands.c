@@ -66,21 +66,25 @@ static const struct command commands[] = {
 	  "write the whole host to a file that can be replayed",
 	  "Writes to FILE or standard output. 'nodedev -c test:///PATH' then works on a\n"
 	  "simulated copy of this host; attach such a file to a bug report.\n" },
-	{ "create", BIT(OPT_EXIST_OK) | BIT(OPT_GROUP) | BIT(OPT_JSON) | BIT(OPT_OWNER) | BIT(OPT_PACK), 1, -1,
-	  cmd_create,
-	  "create FILE|- [--exist-ok] [--pack] [--owner NAME] [--json]\n"
-	  "    create --group FILE|- FILE|-... [--exist-ok] [--pack] [--owner NAME] [--json]",
+	{ "create",
+	  BIT(OPT_EXIST_OK) | BIT(OPT_GROUP) | BIT(OPT_JSON) | BIT(OPT_NO_CALLOUTS) | BIT(OPT_OWNER) | BIT(OPT_PACK),
+	  1, -1, cmd_create,
+	  "create FILE|- [--exist-ok] [--pack] [--owner NAME] [--no-callouts] [--json]\n"
+	  "    create --group FILE|- FILE|-... [--exist-ok] [--pack] [--owner NAME]\n"
+	  "        [--no-callouts] [--json]",
 	  "create a device from XML, or several as one group",
 	  "FILE holds a <device> in either dialect. '-' reads standard input up to a line\n"
 	  "with just a dot, or to its end. --exist-ok takes an existing device of the same\n"
 	  "UUID, parent and type for success. --pack prefers parents that are in use\n"
 	  "already. --owner records who made it. --group creates all or none, for one\n"
-	  "guest. With 'nodedev -q' only UUIDs are printed.\n" },
-	{ "destroy", BIT(OPT_OWNED), 1, -1, cmd_destroy,
-	  "destroy NAME|UUID... [--owned]",
+	  "guest. --no-callouts does not run mdevctl's scripts. With 'nodedev -q' only\n"
+	  "UUIDs are printed.\n" },
+	{ "destroy", BIT(OPT_NO_CALLOUTS) | BIT(OPT_OWNED), 1, -1, cmd_destroy,
+	  "destroy NAME|UUID... [--owned] [--no-callouts]",
 	  "destroy devices",
 	  "A device that a guest uses is left alone. --owned refuses devices that were not\n"
-	  "created under the owner that 'nodedev --owner NAME' gives.\n" },
+	  "created under the owner that 'nodedev --owner NAME' gives. --no-callouts does\n"
+	  "not run mdevctl's scripts.\n" },
 	{ "define", BIT(OPT_AUTOSTART) | BIT(OPT_JSON) | BIT(OPT_NO_CALLOUTS), 1, 1, cmd_define,
 	  "define FILE|- [--autostart] [--no-callouts] [--json]",
 	  "define a device that persists, or change its definition",
