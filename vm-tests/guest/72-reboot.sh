@@ -47,12 +47,9 @@ runs()
 
 find_gpu()
 {
-	local vf
 	PF=$(grep -l . /sys/bus/pci/devices/*/lab_enable_vfs | sed -E 's|.*/([^/]+)/lab_enable_vfs|\1|')
-	VF=
-	for vf in /sys/bus/pci/devices/"$PF"/virtfn3; do
-		[ ! -e "$vf" ] || VF=$(basename "$(readlink "$vf")")
-	done
+	# Empty while there are no VFs.
+	VF=$(basename "$(readlink "/sys/bus/pci/devices/$PF/virtfn3")")
 }
 
 before()
@@ -74,7 +71,8 @@ before()
 	t_eq 'all that start by themselves' 5 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
 	ours list | sed 's/ active / inactive /' | sort >"$RESULTS/defined"
 	echo "$VF" >"$RESULTS/vf"
-	tar -C / -cf "$RESULTS/store.tar" etc/mdevctl.d $([ ! -e /etc/libmdev ] || echo etc/libmdev)
+	mkdir -p /etc/libmdev
+	tar -C / -cf "$RESULTS/store.tar" etc/mdevctl.d etc/libmdev
 }
 
 after()
