@@ -153,7 +153,9 @@ beside_mdevctl()
 
 with_systemd()
 {
-	local mtty=/sys/devices/virtual/mtty/mtty seen
+	local mtty=/sys/devices/virtual/mtty/mtty seen unit
+	# Below whatever prefix it was installed.
+	unit=$(find /usr/lib/systemd/system /usr/local/lib/systemd/system -name libmdev-autostart.service 2>/dev/null | head -n 1)
 	mkdir -p /run/systemd/system
 	seen=$(rules_for $mtty)
 	t_match 'with systemd, a service is wanted' 'SYSTEMD_WANTS=libmdev-autostart@mtty.service' "$seen"
@@ -161,11 +163,11 @@ with_systemd()
 	t_match 'for a VF, one for it and one for its PF' "SYSTEMD_WANTS=libmdev-autostart@$(cat "$RESULTS/vf").service libmdev-autostart@$PF.service" \
 		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
 	t_ok 'systemd takes the units' timeout 60 systemd-analyze verify --man=no \
-		/usr/lib/systemd/system/libmdev-autostart.service /usr/lib/systemd/system/libmdev-autostart@mtty.service
+		"$unit" "${unit%.service}@mtty.service"
 	rm /etc/libmdev/autostart
 	t_eq 'not enabled again: nothing' '' "$(rules_for $mtty | grep libmdev-autostart@)"
 	mkdir -p /etc/systemd/system/multi-user.target.wants
-	ln -s /usr/lib/systemd/system/libmdev-autostart.service /etc/systemd/system/multi-user.target.wants/libmdev-autostart.service
+	ln -s "$unit" /etc/systemd/system/multi-user.target.wants/libmdev-autostart.service
 	t_match 'a unit that is enabled enables the rule' 'libmdev-autostart@mtty' "$(rules_for $mtty)"
 }
 
