@@ -12,7 +12,7 @@
 //! 3. The action itself.
 //! 4. `post` with the outcome, and `notify` to every notifier, also after a `pre` that failed. Their answers do not matter.
 //!
-//! Nothing is run for a list, and where there are no folders for scripts, looking for them is all that this costs.
+//! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
 //!
 //! A script gets no environment but a PATH, as when udev runs mdevctl, no descriptor but the first three, `/` as its
 //! directory, a process group of its own and 30 seconds; then the group is killed. It is run without a shell. One that anybody but root and the caller may change is
@@ -41,7 +41,7 @@ pub use running::{Launch, Launcher, Report, set_launcher};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What we are, for a script that asks.
-const PROVIDES: &str = r#"{"provides":{"version":2,"actions":["start","stop","define","undefine","modify","attributes","capabilities"],"events":["pre","post","notify","get","live"]}}"#;
+const PROVIDES: &str = r#"{"provides":{"version":2,"actions":["start","stop","define","undefine","modify","capabilities"],"events":["pre","post","notify","get"]}}"#;
 
 /// A script's answer for "not my type".
 const NOT_MINE: i32 = 2;
@@ -59,8 +59,6 @@ pub enum Action {
     Undefine,
     /// Its definition, or the running device, is changed.
     Modify,
-    /// Its attributes are read.
-    Attributes,
     /// A script is asked for what it can.
     Capabilities,
 }
@@ -70,7 +68,6 @@ pub enum Action {
 enum Event {
     Pre,
     Post,
-    Live,
     Notify,
     Get,
 }
@@ -91,7 +88,6 @@ impl fmt::Display for Action {
             Action::Define => "define",
             Action::Undefine => "undefine",
             Action::Modify => "modify",
-            Action::Attributes => "attributes",
             Action::Capabilities => "capabilities",
         })
     }
@@ -102,7 +98,6 @@ impl fmt::Display for Event {
         f.write_str(match self {
             Event::Pre => "pre",
             Event::Post => "post",
-            Event::Live => "live",
             Event::Notify => "notify",
             Event::Get => "get",
         })
@@ -153,16 +148,28 @@ impl Callouts {
         Callouts { folders: Vec::new(), limit: LIMIT }
     }
 
-    /// No script can be there: there is no folder for them, and nobody needs to be told apart.
-    pub fn are_none(&self) -> bool {
-        !scripts::are_there(&self.folders)
+    /// The scripts that are there now. `None` where there are none, and nobody needs to be told of anything.
+    pub fn find(&self) -> Option<Scripts> {
+        let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"]);
+        let found = Scripts { callouts, notifiers, limit: self.limit };
+        (!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found)
     }
+}
 
+/// The scripts of a host, for one action on one device or several.
+#[derive(Debug)]
+pub struct Scripts {
+    callouts: Vec<PathBuf>,
+    notifiers: Vec<PathBuf>,
+    limit: Duration,
+}
+
+impl Scripts {
     /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Asked::tell`].
     pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Asked<'a>> {
-        let asked = Asked::new(self, action, subject);
+        let asked = Asked { scripts: self, action, subject, versioned: OnceCell::new(), chosen: OnceCell::new() };
         match asked.call(Event::Pre, action, State::None, &subject.config) {
-            Ok(_) => Ok(asked),
+            Ok(()) => Ok(asked),
             Err(e) => {
                 asked.notify(State::None);
                 Err(e)
@@ -177,44 +184,6 @@ impl Callouts {
         asked.tell(result.is_ok());
         result
     }
-
-    /// The attributes that a script reads back from a running device, for its first definition. `None`: no script knows.
-    pub fn attributes(&self, subject: &Subject) -> Result<Option<Vec<(String, String)>>> {
-        let asked = Asked::new(self, Action::Attributes, subject);
-        let Some((script, answer)) = asked.call(Event::Get, Action::Attributes, State::None, "")? else {
-            return Ok(None);
-        };
-        let text = answer.out.trim_end_matches(['\0', '\n']);
-        if text.is_empty() {
-            return Ok(None);
-        }
-        attributes(text).map(Some).ok_or_else(|| {
-            let message = format!("what it prints is not a list of attributes: {}", shown(text));
-            failed(&script, message, Errno::BADMSG)
-        })
-    }
-
-    /// Has a script change the running device. False: none says that it can.
-    pub fn live(&self, subject: &Subject) -> Result<bool> {
-        let asked = Asked::new(self, Action::Modify, subject);
-        if !asked.versioned().is_some_and(|script| script.supports(Event::Live, Action::Modify)) {
-            return Ok(false);
-        }
-        let result = asked.call(Event::Live, Action::Modify, State::None, &subject.config);
-        asked.notify(State::None);
-        result.map(|answer| answer.is_some())
-    }
-}
-
-/// `[{"name": "value"}, ...]`; `[{}]` is what some print for none.
-fn attributes(text: &str) -> Option<Vec<(String, String)>> {
-    let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok()?;
-    let real = list.iter().filter(|entry| !entry.is_empty());
-    real.map(|entry| {
-        let (name, value) = entry.iter().next().filter(|_| entry.len() == 1)?;
-        Some((name.clone(), value.as_str()?.to_owned()))
-    })
-    .collect()
 }
 
 /// What a script of the newer protocol says of itself. Words of a still newer one are no fault.
@@ -248,21 +217,15 @@ impl Versioned {
 #[derive(Debug)]
 #[must_use = "the scripts wait to be told what came of it"]
 pub struct Asked<'a> {
-    callouts: &'a Callouts,
+    scripts: &'a Scripts,
     action: Action,
     subject: &'a Subject,
-    scripts: Vec<PathBuf>,
     versioned: OnceCell<Option<Versioned>>,
     /// The script that has answered `pre`, and so answers for the rest.
     chosen: OnceCell<PathBuf>,
 }
 
-impl<'a> Asked<'a> {
-    fn new(callouts: &'a Callouts, action: Action, subject: &'a Subject) -> Self {
-        let scripts = scripts::of(&callouts.folders, "callouts");
-        Asked { callouts, action, subject, scripts, versioned: OnceCell::new(), chosen: OnceCell::new() }
-    }
-
+impl Asked<'_> {
     /// Tells the scripts what came of the action.
     pub fn tell(self, success: bool) {
         let state = if success { State::Success } else { State::Failure };
@@ -275,7 +238,7 @@ impl<'a> Asked<'a> {
 
     fn versioned(&self) -> Option<&Versioned> {
         let find = || {
-            self.scripts.iter().find_map(|path| {
+            self.scripts.callouts.iter().find_map(|path| {
                 let answer = self.run(path, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
                 let text = answer.out.trim_end_matches('\0');
                 let Capabilities { supports } = serde_json::from_str(text).ok().filter(|_| answer.is_answer())?;
@@ -285,20 +248,19 @@ impl<'a> Asked<'a> {
         self.versioned.get_or_init(find).as_ref()
     }
 
-    /// The answer of the script that is responsible; `None` when none is, or when it does not take part in this.
-    fn call(&self, event: Event, action: Action, state: State, input: &str) -> Result<Option<(PathBuf, Outcome)>> {
-        if self.scripts.is_empty() {
-            return Ok(None);
+    /// Fails when the script that is responsible, if one is, says no.
+    fn call(&self, event: Event, action: Action, state: State, input: &str) -> Result<()> {
+        if self.scripts.callouts.is_empty() {
+            return Ok(());
         }
         if let Some(script) = self.versioned() {
             if !script.supports(event, action) {
-                return Ok(None);
+                return Ok(());
             }
             let answer = self.run(&script.path, event, action, state, input);
-            return answer.map(|answer| judge(&script.path, answer)).transpose();
+            return answer.map_or(Ok(()), |answer| judge(&script.path, &answer));
         }
-        let chosen = self.chosen.get();
-        let candidates = chosen.map_or(&self.scripts[..], std::slice::from_ref);
+        let candidates = self.chosen.get().map_or(&self.scripts.callouts[..], std::slice::from_ref);
         for path in candidates {
             let Some(answer) = self.run(path, event, action, state, input) else { continue };
             match answer.end {
@@ -307,16 +269,16 @@ impl<'a> Asked<'a> {
                 End::Signal(_) => log::warn!("{}: {}", path.display(), answer.end),
                 _ => {
                     let _ = self.chosen.set(path.clone());
-                    return judge(path, answer).map(Some);
+                    return judge(path, &answer);
                 }
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn notify(&self, state: State) {
-        for path in scripts::of(&self.callouts.folders, "notifiers") {
-            if let Some(answer) = self.run(&path, Event::Notify, self.action, state, "") {
+        for path in &self.scripts.notifiers {
+            if let Some(answer) = self.run(path, Event::Notify, self.action, state, "") {
                 if answer.end != End::Code(0) {
                     log::warn!("{}: {}", path.display(), answer.end);
                 }
@@ -331,7 +293,7 @@ impl<'a> Asked<'a> {
         let [event, action, state, uuid] = &words;
         let args: [&str; 12] = ["-t", type_id, "-e", event, "-a", action, "-s", state, "-u", uuid, "-p", parent];
         log::debug!("{}: {event} {action} for {uuid}", path.display());
-        match process::run(path, &args, input.as_bytes(), self.callouts.limit) {
+        match process::run(path, &args, input.as_bytes(), self.scripts.limit) {
             Ok(outcome) => Some(outcome),
             Err(errno) => {
                 log::warn!("{}: left out, it cannot be run: {errno}", path.display());
@@ -342,9 +304,9 @@ impl<'a> Asked<'a> {
 }
 
 /// Anything but success is an error that has what the script said.
-fn judge(path: &Path, answer: Outcome) -> Result<(PathBuf, Outcome)> {
+fn judge(path: &Path, answer: &Outcome) -> Result<()> {
     let errno = match answer.end {
-        End::Code(0) => return Ok((path.to_owned(), answer)),
+        End::Code(0) => return Ok(()),
         End::Timeout(_) => Errno::TIMEDOUT,
         _ => Errno::CANCELED,
     };

@@ -1,43 +1,52 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Which scripts a host has.
 
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, access, open, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
 use rustix::io::Errno;
 
 /// More than any host has; a folder of that many is not one of scripts.
 const SCRIPTS_MAX: usize = 256;
 
-/// The scripts in the `kind` folder of each of `folders`, in the order in which mdevctl asks them.
-pub(super) fn of(folders: &[PathBuf], kind: &str) -> Vec<PathBuf> {
-    folders.iter().flat_map(|folder| in_folder(folder, kind)).collect()
-}
-
-/// One of the folders is there.
-pub(super) fn are_there(folders: &[PathBuf]) -> bool {
-    folders.iter().any(|folder| access(folder, Access::EXISTS).is_ok())
-}
-
-fn in_folder(folder: &std::path::Path, kind: &str) -> Vec<PathBuf> {
+/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl asks them.
+pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> [Vec<PathBuf>; N] {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = match open(folder, flags, Mode::empty()).and_then(|above| openat(above, kind, flags, Mode::empty())) {
-        Ok(dir) => dir,
-        Err(errno) => {
-            if errno != Errno::NOENT {
-                log::warn!("{}/{kind}: its scripts are not run, it cannot be opened: {errno}", folder.display());
+    let mut found = kinds.map(|_| Vec::new());
+    for folder in folders {
+        let above = match open(folder, flags, Mode::empty()) {
+            Ok(above) => above,
+            Err(errno) => {
+                warn_closed(folder, errno);
+                continue;
             }
-            return Vec::new();
+        };
+        for (kind, found) in kinds.iter().zip(&mut found) {
+            match openat(&above, *kind, flags, Mode::empty()) {
+                Ok(dir) => found.extend(in_folder(&dir, &folder.join(kind))),
+                Err(errno) => warn_closed(&folder.join(kind), errno),
+            }
         }
-    };
-    let names = Dir::read_from(&dir).into_iter().flatten().flatten();
+    }
+    found
+}
+
+fn warn_closed(folder: &Path, errno: Errno) {
+    if errno != Errno::NOENT {
+        log::warn!("{}: its scripts are not run, it cannot be opened: {errno}", folder.display());
+    }
+}
+
+fn in_folder(dir: &OwnedFd, folder: &Path) -> Vec<PathBuf> {
+    let names = Dir::read_from(dir).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
     let mut scripts: Vec<PathBuf> = names
         .filter(|name| !matches!(&**name, "." | ".."))
         .take(SCRIPTS_MAX)
         .filter_map(|name| {
-            let path = folder.join(kind).join(&name);
-            match is_fit(&dir, &name) {
+            let path = folder.join(&name);
+            match is_fit(dir, &name) {
                 Ok(true) => Some(path),
                 Ok(false) => None,
                 Err(why) => {
@@ -52,7 +61,7 @@ fn in_folder(folder: &std::path::Path, kind: &str) -> Vec<PathBuf> {
 }
 
 /// Fit to be run with the caller's rights. A link is followed: vendors' packages link their scripts here.
-fn is_fit(dir: &rustix::fd::OwnedFd, name: &str) -> Result<bool, String> {
+fn is_fit(dir: &OwnedFd, name: &str) -> Result<bool, String> {
     let stat = match statat(dir, name, AtFlags::empty()) {
         Ok(stat) => stat,
         Err(errno) => return Err(crate::error::describe(errno)),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::plan::Plan;
 use super::{DestroyFlags, Host, destroy, devices};
-use crate::callout::{Action, Asked, Subject};
+use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::Result;
 use crate::model::Device;
 use crate::store::Definition;
@@ -23,6 +23,11 @@ impl Ask {
     }
 }
 
+/// Those who have a say: `None` when there is nobody, or the caller wants none.
+pub(super) fn scripts(host: &Host, ask: Ask) -> Option<Scripts> {
+    if ask == Ask::No { None } else { host.callouts.find() }
+}
+
 fn subject(def: &Definition) -> Subject {
     Subject { type_id: def.type_id.clone(), uuid: def.uuid, parent: def.parent.clone(), config: def.compact_json() }
 }
@@ -35,10 +40,10 @@ pub(super) fn around<T>(
     def: &Definition,
     command: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    if ask == Ask::No || host.callouts.are_none() {
-        return command();
+    match scripts(host, ask) {
+        Some(scripts) => scripts.around(action, &subject(def), command),
+        None => command(),
     }
-    host.callouts.around(action, &subject(def), command)
 }
 
 /// The definition that would make what is planned.
@@ -53,19 +58,16 @@ fn planned(plan: &Plan, autostart: bool) -> Definition {
     }
 }
 
-/// What is planned, as scripts hear of it; empty when nobody is to be asked.
-pub(super) fn subjects(host: &Host, ask: Ask, plans: &[Plan], autostart: bool) -> Vec<Subject> {
-    if ask == Ask::No || host.callouts.are_none() {
-        return Vec::new();
-    }
+/// What is planned, as scripts hear of it.
+pub(super) fn subjects(plans: &[Plan], autostart: bool) -> Vec<Subject> {
     plans.iter().map(|plan| subject(&planned(plan, autostart))).collect()
 }
 
 /// All of them may be started. Where one may not, those that were let pass hear that nothing came of it.
-pub(super) fn ask_start<'a>(host: &'a Host, subjects: &'a [Subject]) -> Result<Vec<Asked<'a>>> {
+pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Asked<'a>>> {
     let mut asked = Vec::with_capacity(subjects.len());
     for subject in subjects {
-        match host.callouts.ask(Action::Start, subject) {
+        match scripts.ask(Action::Start, subject) {
             Ok(one) => asked.push(one),
             Err(e) => {
                 tell(asked, false);
@@ -83,14 +85,12 @@ pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
 /// Destroys between the call-outs of a stop. Of the device they hear what sysfs shows.
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, uuid, flags);
-    if flags.contains(DestroyFlags::NO_CALLOUTS) || host.callouts.are_none() {
-        return command();
-    }
+    let Some(scripts) = scripts(host, Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS))) else { return command() };
     // What is not there, or not the caller's to destroy, is told by the command itself.
     match devices::by_uuid(host, uuid) {
         Ok(Some(Device { parent_sysname: parent, type_id: Some(type_id), .. })) => {
             let def = Definition { parent, uuid: *uuid, type_id, ..Definition::default() };
-            host.callouts.around(Action::Stop, &subject(&def), command)
+            scripts.around(Action::Stop, &subject(&def), command)
         }
         _ => command(),
     }

@@ -169,8 +169,11 @@ fn create_asked<'a>(
     flags: CreateFlags,
     autostart: bool,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
-    let subjects = asked::subjects(host, Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS)), plans, autostart);
-    let asked = asked::ask_start(host, &subjects).map_err(|e| (None, e))?;
+    let Some(scripts) = asked::scripts(host, Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS))) else {
+        return create_all(host, plans, fresh);
+    };
+    let subjects = asked::subjects(plans, autostart);
+    let asked = asked::ask_start(&scripts, &subjects).map_err(|e| (None, e))?;
     let result = create_all(host, plans, fresh);
     asked::tell(asked, result.is_ok());
     result
