@@ -143,6 +143,26 @@ fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
     assert_eq!(conn.autostart(Some("0000:99:00.0"), StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
 }
 
+/// The second sees what the first has made, also when that was the last of it.
+#[test]
+fn two_who_start_at_once_start_each_once() {
+    for round in 0..20 {
+        let (_root, _sim, conn) = host(true);
+        let uuid = |n: u32| format!("{n:08x}-{round:04}-4000-8000-000000000000");
+        define(&conn, &xml("0000:41:00.0", "1443", &uuid(1), "")).set_autostart(true).unwrap();
+        define(&conn, &xml("0000:86:00.0", "11", &uuid(2), "")).set_autostart(true).unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        let start = || {
+            barrier.wait();
+            conn.autostart(None, StartFlags::empty())
+        };
+        let started = std::thread::scope(|scope| [scope.spawn(start), scope.spawn(start)].map(|t| t.join().unwrap()));
+        let count =
+            |result: &Result<u32, mdev::error::Error>| result.clone().unwrap_or_else(|e| panic!("{round}: {e}"));
+        assert_eq!(started.iter().map(count).sum::<u32>(), 2);
+    }
+}
+
 #[test]
 fn one_uuid_under_two_parents() {
     let (_root, _sim, conn) = host(true);

@@ -77,13 +77,18 @@ impl Conn {
 
     /// False when it runs already.
     fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
+        // Without it, this works as long as nobody else does the same.
+        let turn = self.host.runtime.turn(&def.parent);
+        let _turn = turn.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
         if self.is_running(def)? {
             return Ok(false);
         }
         match self.create_def(request(def), create_flags(flags), def.autostart) {
             Ok(_) => Ok(true),
-            // Somebody else, asked by the same event, was faster.
-            Err(e) if e.code == ErrorCode::Exists && self.is_running(def)? => Ok(false),
+            // Somebody else was faster, and maybe took the last of it.
+            Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(def)? => {
+                Ok(false)
+            }
             Err(e) => Err(e),
         }
     }

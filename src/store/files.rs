@@ -31,12 +31,18 @@ pub struct FileStore {
     base: String,
     devices: String,
     types: String,
+    turns: String,
 }
 
 impl FileStore {
     pub(super) fn new(run: &str) -> Self {
         let base = format!("{}/libmdev", run.trim_end_matches('/'));
-        FileStore { devices: format!("{base}/devices"), types: format!("{base}/types"), base }
+        FileStore {
+            devices: format!("{base}/devices"),
+            types: format!("{base}/types"),
+            turns: format!("{base}/autostart"),
+            base,
+        }
     }
 
     pub(super) fn all(&self) -> Result<HashMap<Uuid, Facts>> {
@@ -301,25 +307,34 @@ impl FileStore {
     fn lock(&self) -> Result<Lock> {
         lock_store(&self.base)
     }
+
+    /// The lock of who starts what is defined on a parent.
+    pub(super) fn turn(&self, parent: &str) -> Result<Lock> {
+        drop(self.make(&self.turns)?);
+        lock_file(&format!("{}/{parent}", self.turns), &self.base)
+    }
 }
 
 /// The lock of everything that is written below the folder and for its host. Only the owner can open the file, so that an
 /// ordinary user's lock cannot stop a daemon.
 pub(super) fn lock_store(base: &str) -> Result<Lock> {
-    let path = format!("{base}/lock");
+    lock_file(&format!("{base}/lock"), base)
+}
+
+fn lock_file(path: &str, base: &str) -> Result<Lock> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::from_raw_mode(0o600);
-    let opened = match open(&*path, flags, mode) {
-        Err(Errno::NOENT) => make_folder(base).and_then(|()| open(&*path, flags, mode)),
+    let opened = match open(path, flags, mode) {
+        Err(Errno::NOENT) => make_folder(base).and_then(|()| open(path, flags, mode)),
         opened => opened,
     };
-    let fd = opened.map_err(|errno| Error::io("open", &path, errno))?;
+    let fd = opened.map_err(|errno| Error::io("open", path, errno))?;
     Lock::acquire(fd, Instant::now() + PATIENCE).map_err(|errno| match errno {
         Errno::TIMEDOUT => {
             let message = format!("another process has kept {path} locked for {} s", PATIENCE.as_secs());
             Error::new(ErrorCode::Timeout, errno, message).at(path)
         }
-        other => Error::io("lock", &path, other),
+        other => Error::io("lock", path, other),
     })
 }
 

@@ -16,6 +16,7 @@ pub struct MemoryStore {
     /// Not a hash map, for the reason that the simulated kernel's tree gives.
     facts: Mutex<BTreeMap<Uuid, Entry>>,
     catalogues: Mutex<BTreeMap<String, Catalogue>>,
+    turn: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -28,7 +29,11 @@ struct Entry {
 impl MemoryStore {
     pub(super) fn new(facts: impl IntoIterator<Item = Facts>) -> Self {
         let settled = |facts: Facts| (facts.uuid, Entry { facts, being_made: false });
-        MemoryStore { facts: Mutex::new(facts.into_iter().map(settled).collect()), catalogues: Mutex::default() }
+        MemoryStore { facts: Mutex::new(facts.into_iter().map(settled).collect()), ..MemoryStore::default() }
+    }
+
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {

@@ -7,6 +7,7 @@
 //! number that sysfs never uses twice, so that facts are not taken for those of another device of the same UUID.
 
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -86,6 +87,13 @@ pub struct Reservation<'a> {
     confirmed: bool,
 }
 
+/// Nobody else starts what is defined on the parent while this lives.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    _files: Option<crate::lock::Lock>,
+    _memory: Option<MutexGuard<'a, ()>>,
+}
+
 impl Runtime {
     /// The store below `run`, the host's folder for runtime files.
     pub fn files(run: &str) -> Self {
@@ -127,6 +135,15 @@ impl Runtime {
         match self {
             Runtime::Files(store) => store.withdraw(uuid),
             Runtime::Memory(store) => store.withdraw(uuid),
+        }
+    }
+
+    /// Waits until nobody else starts what is defined on this parent: of two who are told by the same event, the second
+    /// must see what the first has made, or it takes a card that is full now for one that always was.
+    pub fn turn(&self, parent: &str) -> Result<Turn<'_>> {
+        match self {
+            Runtime::Files(store) => Ok(Turn { _files: Some(store.turn(parent)?), _memory: None }),
+            Runtime::Memory(store) => Ok(Turn { _files: None, _memory: Some(store.turn()) }),
         }
     }
 
