@@ -1009,8 +1009,8 @@ int mdev_conn_destroy_uuid(struct mdev_conn *conn,
 			   unsigned int flags);
 
 /**
- * Names the owner that is recorded on every device that this connection creates from now on, so that several stacks can
- * share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED.
+ * Names the owner that is recorded on every device that this connection creates or defines from now on, so that several
+ * stacks can share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED. What is defined has its owner whoever starts it.
  *
  * @param conn a connection
  * @param owner a short word such as the stack's name; NULL: none
@@ -1018,7 +1018,8 @@ int mdev_conn_destroy_uuid(struct mdev_conn *conn,
  *
  * Thread-safe; of two calls at the same time one wins. Since: 0.1.
  */
-int mdev_conn_set_owner(struct mdev_conn *conn, const char *owner);
+int mdev_conn_set_owner(struct mdev_conn *conn,
+			const char *owner);
 
 /**
  * Waits until a parent is there: its driver is bound and it can tell its types. Sleeps on the kernel's own events.
@@ -1494,8 +1495,8 @@ int mdev_conn_define_xml(struct mdev_conn *conn,
 			 unsigned int flags);
 
 /**
- * Starts what is defined to start by itself and does not run yet. Each failure is logged and named by the error; the others
- * are started all the same.
+ * Starts what is defined to start by itself and does not run yet. Each failure is logged, and the error names the first
+ * eight; the others are started all the same.
  *
  * @param conn a connection
  * @param parent a parent, named as for mdev_conn_lookup_by_name(), or one VF of it; NULL: every parent that is there

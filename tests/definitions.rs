@@ -2,7 +2,7 @@
 //! Devices that persist, through the calls of the driver: on the simulated host, and with files below a made-up root.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
@@ -143,6 +143,35 @@ fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
     assert_eq!(conn.autostart(Some("0000:99:00.0"), StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
 }
 
+/// At boot nobody in particular starts a device: it is its definer's all the same.
+#[test]
+fn a_definition_keeps_its_owner() {
+    for files in [true, false] {
+        let (root, sim, conn) = host(files);
+        conn.set_owner(Some("web")).unwrap();
+        let node = define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+        assert_eq!(node.owner(), Ok("web"));
+        if files {
+            // Another process, as the boot's.
+            let definitions = Definitions::files(root.path().to_str().unwrap());
+            let boot = Conn::of((Arc::new(sim), Arc::new(Runtime::memory([])), Arc::new(definitions)));
+            boot.lookup_by_uuid(UUID).unwrap().set_autostart(true).unwrap();
+            assert_eq!(boot.autostart(None, StartFlags::empty()), Ok(1));
+            let started = boot.lookup_by_uuid(UUID).unwrap();
+            assert_eq!((started.owner(), started.is_active()), (Ok("web"), true));
+            boot.set_owner(Some("batch")).unwrap();
+            assert_eq!(boot.destroy_uuid(UUID, DestroyFlags::OWNED).unwrap_err().code, ErrorCode::NotOwner);
+            boot.set_owner(Some("web")).unwrap();
+            boot.destroy_uuid(UUID, DestroyFlags::OWNED).unwrap();
+        }
+        // Who has no owner and redefines it takes nothing away; another one takes it over.
+        conn.set_owner(None).unwrap();
+        assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, "")).owner(), Ok("web"));
+        conn.set_owner(Some("batch")).unwrap();
+        assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).owner(), Ok("batch"));
+    }
+}
+
 /// The second sees what the first has made, also when that was the last of it.
 #[test]
 fn two_who_start_at_once_start_each_once() {
@@ -160,6 +189,59 @@ fn two_who_start_at_once_start_each_once() {
         let count =
             |result: &Result<u32, mdev::error::Error>| result.clone().unwrap_or_else(|e| panic!("{round}: {e}"));
         assert_eq!(started.iter().map(count).sum::<u32>(), 2);
+    }
+}
+
+#[test]
+fn of_many_failures_the_first_are_named() {
+    let (_root, _sim, conn) = host(true);
+    let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
+    // All of the card each.
+    for n in 0..12 {
+        define(&conn, &xml("0000:41:00.0", "1443", &uuid(n), "")).set_autostart(true).unwrap();
+    }
+    let e = conn.autostart(None, StartFlags::empty()).unwrap_err();
+    assert!(e.message.starts_with("11 of the devices could not be started, 1 were: "), "{e}");
+    assert!(e.message.ends_with("; and 3 more, which the log names"), "{e}");
+    assert_eq!((1..12).filter(|n| e.message.contains(&uuid(*n))).count(), 8, "{e}");
+}
+
+/// Whatever two do at once, a name is one device's, and who redefines does not take back another's autostart.
+#[test]
+fn definitions_of_several_writers() {
+    for files in [true, false] {
+        let (_root, _sim, conn) = host(files);
+        let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
+        for round in 0..20 {
+            let define = |n: u32| {
+                let text = xml(IGD, "i915-GVTg_V5_4", &uuid(n), "")
+                    .replace("<parent>", &format!("<name>n{round}</name><parent>"));
+                conn.define_xml(text.as_bytes(), DefineFlags::empty()).map(drop)
+            };
+            let barrier = std::sync::Barrier::new(2);
+            let (one, two) = std::thread::scope(|scope| {
+                let [one, two] = [1, 2].map(|n| {
+                    let (barrier, define) = (&barrier, &define);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        define(100 * round + n)
+                    })
+                });
+                (one.join().unwrap(), two.join().unwrap())
+            });
+            let errors: Vec<_> = [one, two].into_iter().filter_map(Result::err).collect();
+            assert_eq!(errors.iter().map(|e| e.code).collect::<Vec<_>>(), [ErrorCode::Exists], "round {round}");
+        }
+        let node = define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+        std::thread::scope(|scope| {
+            let redefine = || (0..50).for_each(|_| drop(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, ""))));
+            let redefining = scope.spawn(redefine);
+            for n in 0..50 {
+                node.set_autostart(n % 2 == 0).unwrap();
+                assert_eq!(node.autostart(), Ok(n % 2 == 0), "{n}");
+            }
+            redefining.join().unwrap();
+        });
     }
 }
 
@@ -241,6 +323,8 @@ fn hostile_folders() {
     }
     fs::write(dir.join(uuid(9)), good).unwrap();
     let is_root = std::os::unix::fs::chown(dir.join(uuid(9)), Some(12345), None).is_ok();
+    fs::write(dir.join(uuid(12)), good).unwrap();
+    fs::set_permissions(dir.join(uuid(12)), fs::Permissions::from_mode(0o666)).unwrap();
     fs::write(dir.join(uuid(10).to_uppercase()), good).unwrap();
     fs::write(dir.join("stray"), good).unwrap();
     fs::create_dir_all(base.join("scripts.d/callouts")).unwrap();
@@ -251,7 +335,7 @@ fn hostile_folders() {
     let listed = names(&conn, ListFlags::INACTIVE);
     let expected = if is_root { vec![UUID.to_owned()] } else { vec![uuid(9), UUID.to_owned()] };
     assert_eq!(listed, expected);
-    for n in (1..9).chain(is_root.then_some(9)) {
+    for n in (1..9).chain(is_root.then_some(9)).chain([12]) {
         let e = conn.lookup_by_uuid(&uuid(n)).unwrap_err();
         assert_eq!(e.code, ErrorCode::Store, "{n}: {e}");
         assert!(e.path.as_deref().is_some_and(|path| path.ends_with(&uuid(n))), "{n}: {e:?}");

@@ -100,14 +100,32 @@ int cmd_set_autostart(struct nodedev *nd, struct args *args)
 	return each(nd, args, set_autostart, !off, off ? " is started by hand" : " is started with its parent");
 }
 
+/* One line for each device that could not be started: the error's sentence has room for a few. */
+static void name_failure(int level, const char *message, void *data)
+{
+	int *named = data;
+
+	if (level != MDEV_LOG_ERROR)
+		return;
+	complain("%s", message);
+	++*named;
+}
+
 int cmd_autostart(struct nodedev *nd, struct args *args)
 {
 	unsigned int flags = given(args, OPT_NO_CALLOUTS) ? MDEV_START_NO_CALLOUTS : 0;
-	int n;
+	int n, named = 0;
 
 	if (need_conn(nd) != OK)
 		return FAILED;
+	/* Who wants to see all that is logged sees these lines among it. */
+	if (!nd->verbose)
+		mdev_set_log_handler(name_failure, &named, MDEV_LOG_ERROR);
 	n = mdev_conn_autostart(nd->conn, args->count ? args->word[0] : NULL, flags);
+	if (!nd->verbose)
+		mdev_set_log_handler(NULL, NULL, 0);
+	if (n < 0 && named)
+		return FAILED;
 	if (n < 0)
 		return complain_mdev(n);
 	if (!nd->quiet)

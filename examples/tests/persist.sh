@@ -31,6 +31,16 @@ nodedev -q "define given.xml --autostart --json; info $given --json"
 sed -n '/^{/,/^}/p' .out | sed '1,/^}/!d' >first && mv first .out
 json_is '.active == false and .persistent == true and .autostart == true'
 
+# Each takes all of the card.
+for n in 1 2 3; do
+	echo "<device><parent>0000:41:00.0</parent><capability type='mdev'><type id='1443'/><uuid>00000000-0000-4000-8000-00000000000$n</uuid></capability></device>" >whole$n.xml
+done
+nodedev -q 'define whole1.xml --autostart; define whole2.xml --autostart; define whole3.xml --autostart; autostart; list --devices --names'
+rc_is 1 'not all could be started'
+out_has '00000000-0000-4000-8000-000000000001' 'one is'
+err_has '00000000-0000-4000-8000-000000000002 on 0000:41:00.0 could not be started'
+err_has '00000000-0000-4000-8000-000000000003 on 0000:41:00.0 could not be started'
+
 nodedev 'start my-vgpu'
 rc_is 1 'a device that is not defined is not started'
 

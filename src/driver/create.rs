@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::taken;
-use crate::store::{Facts, Reservation};
+use crate::store::{Definition, Facts, Reservation};
 use crate::sysfs::Dir;
 use crate::xml;
 
@@ -28,11 +28,11 @@ impl Conn {
     /// Creates a device from XML and returns it when it can be used.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         let _request = self.request();
-        self.create_def(xml::parse_device(xml)?, flags, false)
+        self.create_def(xml::parse_device(xml)?, flags, None)
     }
 
-    /// The same from what XML says, or a definition that may start by itself.
-    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags, autostart: bool) -> Result<Node> {
+    /// The same from what XML says, or what is `defined`.
+    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags, defined: Option<&Definition>) -> Result<Node> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut chances = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
@@ -41,7 +41,7 @@ impl Conn {
             if let Some(existing) = self.existing(&plan, flags)? {
                 return Ok(existing);
             }
-            match create_asked(&self.host, &[plan], &[], flags, autostart) {
+            match create_asked(&self.host, &[plan], &[], flags, defined) {
                 Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
                 Err((_, e)) if e.code == ErrorCode::NoInstances && chances > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
@@ -93,7 +93,7 @@ impl Conn {
             plans.iter_mut().filter(|plan| fresh.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
             fresh.clear();
         }
-        let made = create_asked(&self.host, &plans, &fresh, flags, false).map_err(|(_, e)| e)?;
+        let made = create_asked(&self.host, &plans, &fresh, flags, None).map_err(|(_, e)| e)?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
         Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
     }
@@ -167,20 +167,27 @@ fn create_asked<'a>(
     plans: &'a [Plan],
     fresh: &[Uuid],
     flags: CreateFlags,
-    autostart: bool,
+    defined: Option<&Definition>,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
+    // Whoever starts it, it is for whom it was defined.
+    let owner = defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
     let Some(scripts) = asked::scripts(host, Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS))) else {
-        return create_all(host, plans, fresh);
+        return create_all(host, plans, fresh, owner);
     };
-    let subjects = asked::subjects(plans, autostart);
+    let subjects = asked::subjects(plans, defined.is_some_and(|def| def.autostart));
     let asked = asked::ask_start(&scripts, &subjects).map_err(|e| (None, e))?;
-    let result = create_all(host, plans, fresh);
+    let result = create_all(host, plans, fresh, owner);
     asked::tell(asked, result.is_ok());
     result
 }
 
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
-fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result::Result<Vec<Device>, Failed<'a>> {
+fn create_all<'a>(
+    host: &Host,
+    plans: &'a [Plan],
+    fresh: &[Uuid],
+    owner: Option<String>,
+) -> std::result::Result<Vec<Device>, Failed<'a>> {
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
     // several, two may be of one type or parent, whose lock cannot be had twice.
     let mut prepared = match plans {
@@ -192,7 +199,7 @@ fn create_all<'a>(host: &Host, plans: &'a [Plan], fresh: &[Uuid]) -> std::result
             None
         }
     };
-    let mut making = Making::new(host).map_err(|e| (None, e))?;
+    let mut making = Making::new(host, owner).map_err(|e| (None, e))?;
     making.reserve_on_bus(plans, fresh).map_err(|e| (plans.first(), e))?;
     for (i, plan) in plans.iter().enumerate() {
         if let Err(e) = making.make(plan, prepared.take()) {
@@ -222,9 +229,9 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    fn new(host: &'a Host) -> Result<Self> {
+    fn new(host: &'a Host, owner: Option<String>) -> Result<Self> {
         let bus = spots::open_devices(host)?;
-        Ok(Making { host, owner: host.owner(), bus, reserved: Vec::new(), groups: Vec::new() })
+        Ok(Making { host, owner, bus, reserved: Vec::new(), groups: Vec::new() })
     }
 
     /// Everything that the devices on the mdev bus need. A VF is reserved when it has been chosen.

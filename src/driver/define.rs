@@ -15,6 +15,9 @@ use crate::model::DeviceDef;
 use crate::store::Definition;
 use crate::xml;
 
+/// As many as one sentence can hold.
+const FAILURES_NAMED: usize = 8;
+
 impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
@@ -22,7 +25,9 @@ impl Conn {
         let wanted = xml::parse_device(xml)?;
         let (def, is_new) = definition(&self.host, wanted)?;
         let action = if is_new { Action::Define } else { Action::Modify };
-        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&def))?;
+        // Again under the lock: two may define at once.
+        let check = || refuse_taken_name(&self.host, &def);
+        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&def, &check))?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(&def, device));
         let device = running.unwrap_or_else(|| Parents::new(&self.host).device(&def));
@@ -30,7 +35,7 @@ impl Conn {
     }
 
     /// Starts everything that is defined to start by itself, on one parent or on all that are there. How many were started;
-    /// when some could not be, an error that names each.
+    /// when some could not be, an error that names the first; each is logged.
     pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
         let _request = self.request();
         let only = match parent {
@@ -63,15 +68,7 @@ impl Conn {
         }
         match failed.first() {
             None => Ok(started),
-            Some((_, first)) => {
-                let each: Vec<String> = failed.iter().map(|(def, e)| format!("{}: {e}", def.uuid)).collect();
-                let message = format!(
-                    "{} of the devices could not be started, {started} were: {}",
-                    failed.len(),
-                    each.join("; ")
-                );
-                Err(Error { message, ..first.clone() })
-            }
+            Some((_, first)) => Err(Error { message: not_started(&failed, started), ..first.clone() }),
         }
     }
 
@@ -83,7 +80,7 @@ impl Conn {
         if self.is_running(def)? {
             return Ok(false);
         }
-        match self.create_def(request(def), create_flags(flags), def.autostart) {
+        match self.create_def(request(def), create_flags(flags), Some(def)) {
             Ok(_) => Ok(true),
             // Somebody else was faster, and maybe took the last of it.
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(def)? => {
@@ -108,7 +105,7 @@ impl Node {
             let message = "it runs already; a changed definition counts from its next start on";
             return Err(Error::new(ErrorCode::WrongState, Errno::EXIST, message).of(self.name()));
         }
-        conn.create_def(request(&def), create_flags(flags), def.autostart).map(drop)
+        conn.create_def(request(&def), create_flags(flags), Some(&def)).map(drop)
     }
 
     /// Forgets the definition; a device that runs does so until it is destroyed.
@@ -168,6 +165,16 @@ impl Node {
     }
 }
 
+/// Names the first few; of a whole card that has failed, the log names each.
+fn not_started(failed: &[(Definition, Error)], started: u32) -> String {
+    let named: Vec<String> = failed.iter().take(FAILURES_NAMED).map(|(def, e)| format!("{}: {e}", def.uuid)).collect();
+    let more = match failed.len().saturating_sub(FAILURES_NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more, which the log names"),
+    };
+    format!("{} of the devices could not be started, {started} were: {}{more}", failed.len(), named.join("; "))
+}
+
 fn ask(flags: DefineFlags) -> Ask {
     Ask::unless(flags.contains(DefineFlags::NO_CALLOUTS))
 }
@@ -196,13 +203,11 @@ fn definition(host: &Host, wanted: DeviceDef) -> Result<(Definition, bool)> {
     };
     let uuid = wanted.uuid.unwrap_or_else(Uuid::new_v4);
     let name = wanted.name.filter(|name| devices::generated_uuid(name).is_none());
-    if let Some(name) = &name {
-        refuse_taken_name(host, name, &parent, &uuid)?;
-    }
     let old = host.definitions.get(&parent, &uuid).ok().flatten();
     let is_new = old.is_none();
     let def = Definition {
-        autostart: old.is_some_and(|old| old.autostart),
+        autostart: old.as_ref().is_some_and(|old| old.autostart),
+        owner: host.owner().or_else(|| old.and_then(|old| old.owner)),
         parent,
         uuid,
         type_id,
@@ -211,6 +216,7 @@ fn definition(host: &Host, wanted: DeviceDef) -> Result<(Definition, bool)> {
         group: wanted.group,
         params: wanted.params,
     };
+    refuse_taken_name(host, &def)?;
     Ok((def, is_new))
 }
 
@@ -222,11 +228,14 @@ fn unknown_parent(parent: &str) -> Error {
     Error::new(ErrorCode::NoParent, Errno::NODEV, message)
 }
 
-fn refuse_taken_name(host: &Host, name: &str, parent: &str, uuid: &Uuid) -> Result<()> {
+fn refuse_taken_name(host: &Host, new: &Definition) -> Result<()> {
+    let Some(name) = new.name.as_deref() else { return Ok(()) };
     super::plan::refuse_node_name(host, name)?;
-    let other = |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != parent || def.uuid != *uuid);
+    let other =
+        |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != new.parent || def.uuid != new.uuid);
     let defined = host.definitions.all().into_iter().find(other).map(|def| def.uuid);
-    let running = || devices::by_name(host, name).map(|device| device.map(|d| d.uuid).filter(|other| other != uuid));
+    let running =
+        || devices::by_name(host, name).map(|device| device.map(|d| d.uuid).filter(|other| *other != new.uuid));
     match defined.map_or_else(running, |uuid| Ok(Some(uuid)))? {
         None => Ok(()),
         Some(other) => {

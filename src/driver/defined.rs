@@ -103,7 +103,7 @@ fn idle(def: &Definition, above: Option<Above>) -> Device {
         driver: None,
         group: def.group,
         params: def.params.clone(),
-        owner: None,
+        owner: def.owner.clone(),
         attributes: def.attributes.clone(),
         active: false,
     }

@@ -323,8 +323,8 @@ pub unsafe extern "C" fn mdev_conn_destroy_uuid(conn: *mut mdev_conn, uuid: *con
     })
 }
 
-/// Names the owner that is recorded on every device that this connection creates from now on, so that several stacks can
-/// share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED.
+/// Names the owner that is recorded on every device that this connection creates or defines from now on, so that several
+/// stacks can share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED. What is defined has its owner whoever starts it.
 ///
 /// @param conn a connection
 /// @param owner a short word such as the stack's name; NULL: none

@@ -59,8 +59,8 @@ pub unsafe extern "C" fn mdev_conn_define_xml(
     })
 }
 
-/// Starts what is defined to start by itself and does not run yet. Each failure is logged and named by the error; the others
-/// are started all the same.
+/// Starts what is defined to start by itself and does not run yet. Each failure is logged, and the error names the first
+/// eight; the others are started all the same.
 ///
 /// @param conn a connection
 /// @param parent a parent, named as for mdev_conn_lookup_by_name(), or one VF of it; NULL: every parent that is there

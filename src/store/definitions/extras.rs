@@ -21,6 +21,8 @@ pub(super) struct Extras {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     params: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Box<Before>>,
 }
 
@@ -38,13 +40,13 @@ fn digest(text: &[u8]) -> Uuid {
 
 impl Extras {
     pub(super) fn of(definition: &Definition) -> Self {
-        let Definition { type_id, name, group, params, .. } = definition;
-        Extras { mdev_type: type_id.clone(), name: name.clone(), group: *group, params: params.clone(), before: None }
+        let Definition { type_id, name, group, params, owner, .. } = definition.clone();
+        Extras { mdev_type: type_id, name, group, params, owner, before: None }
     }
 
     /// mdevctl has words for everything.
     pub(super) fn is_empty(&self) -> bool {
-        self.name.is_none() && self.group.is_none() && self.params.is_none()
+        self.name.is_none() && self.group.is_none() && self.params.is_none() && self.owner.is_none()
     }
 
     /// mdevctl's file is about to change.
@@ -69,7 +71,8 @@ impl Extras {
     }
 
     pub(super) fn lend(self, definition: &mut Definition) {
-        (definition.name, definition.group, definition.params) = (self.name, self.group, self.params);
+        (definition.name, definition.group) = (self.name, self.group);
+        (definition.params, definition.owner) = (self.params, self.owner);
     }
 }
 
@@ -116,10 +119,10 @@ mod tests {
         let read = || store.get("0000:86:00.0", &Uuid::nil()).unwrap().unwrap();
         for (old, new) in [("11", "12"), ("12", "12"), ("12", "11")] {
             for name in [Some("a"), Some("b"), None] {
-                store.put(&definition(old, name)).unwrap();
+                store.put(&definition(old, name), &|| Ok(())).unwrap();
                 fs::write(path("mdevctl.d", &format!(".{uuid}.new")), "half").unwrap();
                 fs::write(path("mdevctl.d", &format!(".{uuid}.part")), "half").unwrap();
-                store.put(&definition(new, Some("c"))).unwrap();
+                store.put(&definition(new, Some("c")), &|| Ok(())).unwrap();
                 assert_eq!(read(), definition(new, Some("c")));
                 let beside = fs::read_to_string(path("libmdev/definitions", &uuid)).unwrap();
                 assert!(!beside.contains("before"), "{beside}");
@@ -128,8 +131,10 @@ mod tests {
                 let names: Vec<_> =
                     fs::read_dir(path("mdevctl.d", "")).unwrap().map(|e| e.unwrap().file_name()).collect();
                 assert_eq!(names, [&*uuid]);
-                store.put(&definition(new, None)).unwrap();
+                store.put(&definition(new, None), &|| Ok(())).unwrap();
                 assert!(!path("libmdev/definitions", &uuid).exists());
+                // A later definition would keep it.
+                store.set_autostart("0000:86:00.0", &Uuid::nil(), false).unwrap();
             }
         }
     }
@@ -142,7 +147,7 @@ mod tests {
         }
         let store = Definitions::files(root.path().to_str().unwrap());
         let old = definition("11", Some("old"));
-        store.put(&old).unwrap();
+        store.put(&old, &|| Ok(())).unwrap();
         let way = Extras::of(&definition("11", Some("new"))).after(old.pretty_json().as_bytes(), Extras::of(&old));
         let beside = root.path().join(format!("etc/libmdev/definitions/0000:86:00.0/{}", Uuid::nil()));
         fs::write(&beside, serde_json::to_vec(&way).unwrap()).unwrap();

@@ -110,9 +110,14 @@ impl DefinitionFiles {
         }
     }
 
-    pub(super) fn put(&self, new: &Definition) -> Result<()> {
+    pub(super) fn put(&self, new: &Definition, check: &dyn Fn() -> Result<()>) -> Result<()> {
         let _alone = lock_store(&self.run)?;
-        self.write(new)
+        check()?;
+        // A broken one is replaced.
+        match self.get(&new.parent, &new.uuid).ok().flatten() {
+            Some(old) => self.write(&Definition { autostart: old.autostart, ..new.clone() }),
+            None => self.write(new),
+        }
     }
 
     pub(super) fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
@@ -314,7 +319,7 @@ impl DefinitionFiles {
     }
 }
 
-/// A regular file of ours or of root's, whole. `None`: there is none.
+/// A regular file of ours or of root's that not everybody may write, whole. `None`: there is none.
 fn read_text(dir: &OwnedFd, name: &str) -> std::result::Result<Option<Vec<u8>>, (String, Errno)> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let failed = |errno| (describe(errno), errno);
@@ -331,6 +336,9 @@ fn read_text(dir: &OwnedFd, name: &str) -> std::result::Result<Option<Vec<u8>>, 
     let us = rustix::process::geteuid().as_raw();
     if us == 0 && stat.st_uid != 0 {
         return Err((format!("it belongs to user {}, who would have root write to devices", stat.st_uid), Errno::PERM));
+    }
+    if stat.st_mode & 0o002 != 0 {
+        return Err(("everybody may write it (chmod o-w)".to_owned(), Errno::PERM));
     }
     let mut text = Vec::new();
     std::fs::File::from(fd)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Definitions: devices that persist. mdevctl's own files, so that nobody has to choose between the two.
 //!
-//! `/etc/mdevctl.d/<parent>/<uuid>` is mdevctl's to the byte. What it has no word for (name, group, parameters) would be lost
+//! `/etc/mdevctl.d/<parent>/<uuid>` is mdevctl's to the byte. What it has no word for (name, group, parameters, owner) would be lost
 //! in its next `modify`, and a second file beside its own makes it grumble at every call; so those are in
 //! `/etc/libmdev/definitions/<parent>/<uuid>`, and count only as long as mdevctl's file is there and has the same type.
 
@@ -39,6 +39,8 @@ pub struct Definition {
     pub group: Option<u32>,
     /// Parameters.
     pub params: Option<String>,
+    /// Who defined it.
+    pub owner: Option<String>,
 }
 
 /// The definitions of one host.
@@ -54,6 +56,8 @@ pub enum Definitions {
 #[derive(Debug, Default)]
 pub struct MemoryDefinitions {
     all: Mutex<BTreeMap<(String, Uuid), Definition>>,
+    /// What the lock is to files: held by who looks before writing.
+    writing: Mutex<()>,
     changed: Bell,
 }
 
@@ -78,7 +82,7 @@ impl Definitions {
     pub fn memory(all: impl IntoIterator<Item = Definition>) -> Self {
         let keyed = |definition: Definition| ((definition.parent.clone(), definition.uuid), definition);
         let all = Mutex::new(all.into_iter().map(keyed).collect());
-        Definitions::Memory(MemoryDefinitions { all, changed: Bell::default() })
+        Definitions::Memory(MemoryDefinitions { all, ..MemoryDefinitions::default() })
     }
 
     /// All, by parent and UUID; what cannot be read is logged and left out.
@@ -113,12 +117,18 @@ impl Definitions {
         }
     }
 
-    /// Writes one, in the place of an older one of the same parent and UUID.
-    pub fn put(&self, definition: &Definition) -> Result<()> {
+    /// Writes one, in the place of an older one of the same parent and UUID, whose start it keeps. `check` has the last word
+    /// before anything is written, and what it has seen cannot change meanwhile.
+    pub fn put(&self, definition: &Definition, check: &dyn Fn() -> Result<()>) -> Result<()> {
         match self {
-            Definitions::Files(files) => files.put(definition),
+            Definitions::Files(files) => files.put(definition, check),
             Definitions::Memory(memory) => {
-                memory.map().insert((definition.parent.clone(), definition.uuid), definition.clone());
+                let _alone = memory.writing.lock().unwrap_or_else(PoisonError::into_inner);
+                check()?;
+                let mut all = memory.map();
+                let key = (definition.parent.clone(), definition.uuid);
+                let autostart = all.get(&key).map_or(definition.autostart, |old| old.autostart);
+                all.insert(key, Definition { autostart, ..definition.clone() });
                 memory.changed.ring();
                 Ok(())
             }
@@ -130,6 +140,7 @@ impl Definitions {
         match self {
             Definitions::Files(files) => files.set_autostart(parent, uuid, autostart),
             Definitions::Memory(memory) => {
+                let _alone = memory.writing.lock().unwrap_or_else(PoisonError::into_inner);
                 let set = |definition: &mut Definition| definition.autostart = autostart;
                 let found = memory.map().get_mut(&(parent.to_owned(), *uuid)).map(set).is_some();
                 memory.changed.ring();

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run --module "module platform_parents=32" guest/74-autostart.sh INSTALLED [RESULTS]
+#
+# Some five hundred definitions on 32 parents, as mdevctl writes them, started at once and by two processes: what can start
+# does, each failure is named, and nothing is started twice.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+STORE=/etc/mdevctl.d
+PARENTS=32
+EACH=16
+
+# define PARENT NUMBER TYPE START: the UUID tells parent and number
+define()
+{
+	local uuid
+	uuid=$(printf '%08x-0074-4000-8000-%012x' "$1" "$2")
+	mkdir -p "$STORE/mdev_lab.$1"
+	printf '{\n  "mdev_type": "%s",\n  "start": "%s",\n  "attrs": []\n}' "$3" "$4" >"$STORE/mdev_lab.$1/$uuid"
+	echo "$uuid"
+}
+
+running()
+{
+	ls "$MDEV_BUS" | sort
+}
+
+destroy_all()
+{
+	running | xargs -r nodedev -q destroy
+}
+
+t_install "$1"
+modprobe vfio_iommu_type1
+mkdir -p $STORE
+mount -t tmpfs tmpfs $STORE
+mkdir -p $STORE/scripts.d/callouts $STORE/scripts.d/notifiers
+t_ok "$PARENTS parents" test -e "/sys/bus/platform/devices/mdev_lab.$((PARENTS - 1))/mdev_supported_types"
+for ((p = 0; p < PARENTS; p++)); do
+	for ((n = 0; n < EACH; n++)); do define $p $n 12 auto; done
+done | sort >/run/good
+define 0 99 12 manual >/run/manual
+# A type that is not there, a file that is none, and a parent that is not there, which is no failure.
+bad=$(define 3 98 no-such-type auto)
+echo '{' >"$STORE/mdev_lab.4/00000004-0074-4000-8000-000000000097"
+absent=$(define 99 1 12 auto)
+
+start=$SECONDS
+strace -c -f -o /run/calls nodedev -q autostart >/run/out 2>&1
+t_eq 'not all could be started' 1 $?
+echo "# $((PARENTS * EACH)) devices on $PARENTS parents in $((SECONDS - start)) s under strace, $(awk '/total$/ { print $(NF - 1) == "total" ? $0 : $4 }' /run/calls) system calls"
+t_eq 'all that can run runs' "$(cat /run/good)" "$(running)"
+t_match 'what cannot is named, with its reason' "^error: $bad on mdev_lab.3 could not be started: .*no-such-type" "$(cat /run/out)"
+t_eq 'and nothing else' 1 "$(grep -c . /run/out)"
+t_not 'a parent that is not there is waited for' grep "$absent" /run/out
+t_match 'a file that cannot be used is logged' '00000004-0074-4000-8000-000000000097' "$(nodedev -v autostart 2>&1)"
+
+destroy_all
+t_eq 'none runs' '' "$(running)"
+nodedev autostart >/run/one 2>/run/one.err & one=$!
+nodedev autostart >/run/two 2>/run/two.err & two=$!
+wait $one; wait $two
+t_eq 'two at once: all that can run runs' "$(cat /run/good)" "$(running)"
+t_eq 'and both name what failed, alone' "$bad $bad" "$(grep -ho '[0-9a-f-]*-0074-[0-9a-f-]*' /run/one.err /run/two.err | paste -sd' ')"
+t_eq 'one parent' 0 "$(nodedev -q autostart mdev_lab.7 >/dev/null 2>&1; echo $?)"
+
+destroy_all
+nodedev -q autostart mdev_lab.7 >/dev/null
+t_eq 'of one parent, only what is defined on it' "$(grep ^00000007 /run/good)" "$(running)"
+
+# More than there is room for: sixteen run, and the others are named.
+for ((n = EACH; n < EACH + 12; n++)); do define 7 $n 12 auto; done >/run/more
+destroy_all
+nodedev -q autostart mdev_lab.7 >/dev/null 2>/run/err
+t_eq 'as many as there is room for' $EACH "$(running | wc -l)"
+t_eq 'each of the others is named' 12 "$(grep -c '^error: 00000007-0074-.* could not be started: .*no instances left' /run/err)"
+destroy_all
+t_eq 'nothing is left' '' "$(running)$(ls -A /run/libmdev/devices 2>/dev/null)"
+t_done
