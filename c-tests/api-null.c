@@ -143,7 +143,7 @@ static void sweep_conn(void)
 
 	EACH_UNKNOWN(flag, 0)
 		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
-	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE)
+	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE | MDEV_LIST_NO_TYPES)
 		REFUSED(mdev_conn_list(conn, &out.list, flag));
 	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS) {
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));

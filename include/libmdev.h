@@ -238,6 +238,11 @@ typedef enum mdev_list_flags {
 	 * Devices that are defined, but not started.
 	 */
 	MDEV_LIST_INACTIVE = 8,
+	/**
+	 * Parents come without their types, which are most of what a list costs: for who wants names and states.
+	 * mdev_device_list_types() of such a parent is -ENODATA; look it up by its name, or dump it.
+	 */
+	MDEV_LIST_NO_TYPES = 16,
 } mdev_list_flags;
 
 /**
@@ -1368,11 +1373,12 @@ int mdev_device_set_online(struct mdev_device *dev,
  *
  * @param parent a parent
  * @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
- * @return the number of types; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+ * @return the number of types; -ENODATA: this is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
  */
-int mdev_device_list_types(struct mdev_device *parent, const struct mdev_type *const **ret);
+int mdev_device_list_types(struct mdev_device *parent,
+			   const struct mdev_type *const **ret);
 
 /**
  * Finds a type of a parent by its id, or by its name, in which "_" may stand for a space.

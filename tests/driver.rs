@@ -32,6 +32,20 @@ fn available(conn: &Conn, type_id: &str) -> Option<u32> {
     parent.find_type(type_id).unwrap().available_instances
 }
 
+/// Each layout's parents, a card's with VFs among them.
+#[test]
+fn a_list_without_types() {
+    let (_dir, conn) = host();
+    let bare = conn.list(ListFlags::NO_TYPES).unwrap();
+    assert_eq!(names(&conn, ListFlags::empty()), bare.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>());
+    for node in bare {
+        let known = conn.lookup_by_name(node.name()).unwrap();
+        assert_eq!(node.types().unwrap_err().code, ErrorCode::NoData);
+        assert_eq!((node.layout(), node.parent_name()), (known.layout(), known.parent_name()));
+        assert_eq!(node.xml(XmlFlags::empty()).unwrap(), known.xml(XmlFlags::empty()).unwrap());
+    }
+}
+
 #[test]
 fn the_proposals_device_from_birth_to_death() {
     let (_dir, conn) = host();

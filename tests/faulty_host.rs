@@ -84,6 +84,23 @@ fn everything_sound_is_listed() {
     assert!(unknown.is_empty(), "links that lead nowhere are no nodes: {unknown:?}");
 }
 
+/// Whatever is wrong on a host: the same nodes, and the same dumps of them.
+#[test]
+fn a_list_without_types_has_the_same_nodes() {
+    let root = tempfile::tempdir().unwrap();
+    faults::host(root.path(), PARENTS, &[]).unwrap();
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let [whole, bare] = [ListFlags::empty(), ListFlags::NO_TYPES].map(|flags| conn.list(flags).unwrap());
+    let names = |nodes: &[Node]| nodes.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&whole), names(&bare));
+    for (whole, bare) in whole.iter().zip(&bare) {
+        assert_eq!(bare.types().unwrap_err().code, mdev::error::ErrorCode::NoData);
+        for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
+            assert_eq!(whole.xml(flags).unwrap(), bare.xml(flags).unwrap());
+        }
+    }
+}
+
 #[test]
 fn every_node_of_a_faulty_host_can_be_dumped() {
     let root = tempfile::tempdir().unwrap();

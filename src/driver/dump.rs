@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -18,7 +18,7 @@ use crate::model::name::parse_uuid;
 use crate::model::{Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
-use crate::sysfs::{Dir, EntryKind, Sysfs, basename, dirname, read_text, resolve};
+use crate::sysfs::{Dir, EntryKind, FileState, Sysfs, basename, dirname, read_text, resolve};
 use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
@@ -59,10 +59,11 @@ const DUMP_MAX: u64 = 64 * 1024 * 1024;
 const DEPTH: u32 = 3;
 
 /// What the XML of a parent says beyond the snapshot.
-pub(super) fn details(sysfs: &dyn Sysfs, parent: &Parent, above: &str) -> ParentDetails {
+pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> ParentDetails {
+    let sysfs = &*host.sysfs;
     let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
     if let Some(pci) = &parent.pci {
-        (details.vendor_name, details.product_name) = pci_names(sysfs, pci.vendor, pci.product);
+        (details.vendor_name, details.product_name) = host.pci_names.get(sysfs, pci.vendor, pci.product);
     }
     if let Ok(dir) = sysfs.open(&parent.syspath) {
         details.physical_function = link_name(&*dir, "physfn").and_then(|name| name.parse().ok());
@@ -90,6 +91,23 @@ fn group_members(sysfs: &dyn Sysfs, group: u32) -> Vec<PciAddress> {
         let _ = dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>()));
     }
     members
+}
+
+/// Names from pci.ids, a file of more than a megabyte, for whoever dumps one card after the other of the same kind.
+#[derive(Debug, Default)]
+pub(super) struct PciNames(Mutex<Option<(FileState, Names)>>);
+
+impl PciNames {
+    fn get(&self, sysfs: &dyn Sysfs, vendor: u16, product: u16) -> (Option<String>, Option<String>) {
+        let Some(state) = sysfs.pci_ids_state() else { return pci_names(sysfs, vendor, product) };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names of another state of the file are forgotten.
+        let (_, names) = match known.take().filter(|(of, _)| *of == state) {
+            Some(same) => known.insert(same),
+            None => known.insert((state, Names::new())),
+        };
+        names.entry((vendor, product)).or_insert_with(|| pci_names(sysfs, vendor, product)).clone()
+    }
 }
 
 /// Vendor and product from pci.ids, whose lines are `vvvv  Name` and, below, `<tab>dddd  Name`.
@@ -364,5 +382,28 @@ fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
         HostEntryKind::File(mode, content) => {
             SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_anew_when_the_file_is_another() {
+        let sysfs = crate::sysfs::linux::LinuxSysfs::new("/").unwrap();
+        let names = PciNames::default();
+        let read = names.get(&sysfs, 0x8086, 0x1237);
+        assert_eq!(read, pci_names(&sysfs, 0x8086, 0x1237));
+        let mut known = names.0.lock().unwrap();
+        // Debian's hwdata may be missing on the machine of this test.
+        let Some((_, kept)) = &mut *known else { return };
+        kept.insert((0x8086, 0x1237), (Some("kept".into()), None));
+        drop(known);
+        assert_eq!(names.get(&sysfs, 0x8086, 0x1237).0.as_deref(), Some("kept"));
+        if let Some((state, _)) = &mut *names.0.lock().unwrap() {
+            state.size += 1;
+        }
+        assert_eq!(names.get(&sysfs, 0x8086, 0x1237), read);
     }
 }

@@ -10,11 +10,12 @@ use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus;
 use crate::layout::types::Depth;
+use crate::model::Parent;
 use crate::model::name::parse_uuid;
 use crate::store::{Definitions, Runtime};
 use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
-use crate::sysfs::{Sysfs, is_exhausted};
+use crate::sysfs::{IoResult, Sysfs, is_exhausted};
 
 mod asked;
 mod attrs;
@@ -54,6 +55,8 @@ bitflags! {
         const ACTIVE = 4;
         /// What is only defined.
         const INACTIVE = 8;
+        /// Parents without their types.
+        const NO_TYPES = 16;
     }
 
     /// How to create.
@@ -124,6 +127,7 @@ struct Host {
     definitions: Arc<Definitions>,
     callouts: Callouts,
     owner: Mutex<Option<String>>,
+    pci_names: dump::PciNames,
 }
 
 /// Ends a request: whatever the door kept open for speed is given back, on every way out.
@@ -170,7 +174,16 @@ impl Conn {
 
     /// The same with call-outs.
     pub fn with((sysfs, runtime, definitions): Parts, callouts: Callouts) -> Conn {
-        Conn { host: Arc::new(Host { sysfs, runtime, definitions, callouts, owner: Mutex::new(None) }) }
+        Conn {
+            host: Arc::new(Host {
+                sysfs,
+                runtime,
+                definitions,
+                callouts,
+                owner: Mutex::new(None),
+                pci_names: dump::PciNames::default(),
+            }),
+        }
     }
 
     fn request(&self) -> Request<'_> {
@@ -189,13 +202,12 @@ impl Conn {
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
             for place in bus::places(&*self.host.sysfs)? {
-                match bus::read_parent_to(&*self.host.sysfs, &place, Some(Depth::Alike)) {
-                    Ok(mut parent) => {
-                        catalogue::complete(&self.host, &mut parent);
-                        if kinds.contains(ListFlags::DEVICES) {
+                match self.listed_parent(&place, flags) {
+                    Ok(parent) => {
+                        if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
                             known.add(&parent);
                         }
-                        nodes.push(Node::listed_parent(self.clone(), parent));
+                        nodes.push(Node::listed_parent(self.clone(), parent, flags));
                     }
                     Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
                     Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),
@@ -212,6 +224,15 @@ impl Conn {
             nodes.extend(running.chain(idle).map(|device| Node::device(self.clone(), device)));
         }
         Ok(nodes)
+    }
+
+    fn listed_parent(&self, place: &bus::Place, flags: ListFlags) -> IoResult<Parent> {
+        if flags.contains(ListFlags::NO_TYPES) {
+            return bus::read_bare_parent(&*self.host.sysfs, place);
+        }
+        let mut parent = bus::read_parent_to(&*self.host.sysfs, place, Some(Depth::Alike))?;
+        catalogue::complete(&self.host, &mut parent);
+        Ok(parent)
     }
 
     /// A device by its name, or a parent by its node name, address (in any case) or sysfs path.
@@ -235,10 +256,14 @@ impl Conn {
     }
 
     fn parent_at(&self, place: &bus::Place) -> Result<Node> {
+        Ok(Node::parent(self.clone(), self.whole_parent(place)?))
+    }
+
+    fn whole_parent(&self, place: &bus::Place) -> Result<Parent> {
         let mut parent = bus::read_parent(&*self.host.sysfs, place, true)
             .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
         catalogue::complete(&self.host, &mut parent);
-        Ok(Node::parent(self.clone(), parent))
+        Ok(parent)
     }
 
     /// A device by its UUID.

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::no_type;
-use super::{Conn, DestroyFlags, XmlFlags, asked, dump};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, dump};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout;
-use crate::layout::bus::node_above;
+use crate::layout::bus::{Place, node_above};
 use crate::layout::types::complete;
 use crate::model::{Device, LayoutKind, Parent, Type};
 use crate::xml;
@@ -23,25 +23,32 @@ pub struct Node {
 
 #[derive(Debug)]
 enum What {
-    /// `alike`: the types have been read as [`crate::layout::types::Depth::Alike`].
-    Parent {
-        parent: Box<Parent>,
-        above: String,
-        alike: bool,
-    },
+    Parent { parent: Box<Parent>, above: String, read: Read },
     Device(Box<Device>),
+}
+
+/// How far the types of a parent were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    /// All of them.
+    Whole,
+    /// As [`crate::layout::types::Depth::Alike`].
+    Alike,
+    /// None.
+    Nothing,
 }
 
 impl Node {
     pub(super) fn parent(conn: Conn, parent: Parent) -> Self {
         let above = node_above(&parent.syspath);
-        Node { conn, what: What::Parent { parent: Box::new(parent), above, alike: false } }
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, read: Read::Whole } }
     }
 
-    /// A parent whose types were read for a list.
-    pub(super) fn listed_parent(conn: Conn, parent: Parent) -> Self {
+    /// A parent whose types were read for a list, or not read at all.
+    pub(super) fn listed_parent(conn: Conn, parent: Parent, flags: ListFlags) -> Self {
         let above = node_above(&parent.syspath);
-        Node { conn, what: What::Parent { parent: Box::new(parent), above, alike: true } }
+        let read = if flags.contains(ListFlags::NO_TYPES) { Read::Nothing } else { Read::Alike };
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, read } }
     }
 
     pub(super) fn device(conn: Conn, device: Device) -> Self {
@@ -175,6 +182,10 @@ impl Node {
 
     /// The types of a parent.
     pub fn types(&self) -> Result<&[Type]> {
+        if let What::Parent { read: Read::Nothing, .. } = &self.what {
+            let message = "its types were not asked for when it was listed; look it up by its name";
+            return Err(Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name()));
+        }
         self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
     }
 
@@ -195,23 +206,30 @@ impl Node {
         let _request = self.conn.request();
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
         Ok(match &self.what {
-            What::Parent { parent, above, .. } if libvirt => {
-                xml::parent_libvirt(parent, &dump::details(&*self.conn.host.sysfs, parent, above))
-            }
-            What::Parent { parent, above, alike } => {
-                let details = dump::details(&*self.conn.host.sysfs, parent, above);
-                let mut parent = Cow::Borrowed(&**parent);
-                if *alike && parent.layout == LayoutKind::Mdev {
-                    // A parent that has gone is dumped as it was seen.
-                    if let Ok(dir) = self.conn.host.sysfs.open(&parent.syspath) {
-                        complete(&*dir, &mut parent.to_mut().types);
-                    }
-                }
-                xml::parent_rfc(&parent, &details)
+            What::Parent { parent, above, read } => {
+                let parent = self.for_dump(parent, *read, libvirt)?;
+                let details = dump::details(&self.conn.host, &parent, above);
+                if libvirt { xml::parent_libvirt(&parent, &details) } else { xml::parent_rfc(&parent, &details) }
             }
             What::Device(device) if libvirt => xml::device_libvirt(device),
             What::Device(device) => xml::device_rfc(device),
         })
+    }
+
+    fn for_dump<'p>(&self, parent: &'p Parent, read: Read, libvirt: bool) -> Result<Cow<'p, Parent>> {
+        if read == Read::Nothing {
+            let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
+            return self.conn.whole_parent(&place).map(Cow::Owned);
+        }
+        let mut parent = Cow::Borrowed(parent);
+        // libvirt's dialect has no place for the vendor's other files.
+        if read == Read::Alike && !libvirt && parent.layout == LayoutKind::Mdev {
+            // A parent that has gone is dumped as it was seen.
+            if let Ok(dir) = self.conn.host.sysfs.open(&parent.syspath) {
+                complete(&*dir, &mut parent.to_mut().types);
+            }
+        }
+        Ok(parent)
     }
 
     /// The error for what only a device can do that runs.

@@ -22,7 +22,7 @@ fn capabilities(node: &Node) -> impl Iterator<Item = &'static str> {
 }
 
 fn nodes(conn: &Conn, capability: Option<&str>) -> Result<Vec<Node>> {
-    let mut nodes = conn.list(ListFlags::empty())?;
+    let mut nodes = conn.list(ListFlags::NO_TYPES)?;
     nodes.retain(|node| capability.is_none_or(|wanted| capabilities(node).any(|has| has == wanted)));
     Ok(nodes)
 }

@@ -59,6 +59,9 @@ pub enum mdev_list_flags {
     MDEV_LIST_ACTIVE = 4,
     /// Devices that are defined, but not started.
     MDEV_LIST_INACTIVE = 8,
+    /// Parents come without their types, which are most of what a list costs: for who wants names and states.
+    /// mdev_device_list_types() of such a parent is -ENODATA; look it up by its name, or dump it.
+    MDEV_LIST_NO_TYPES = 16,
 }
 
 /// How mdev_conn_create_xml() and mdev_conn_create_group_xml() create.

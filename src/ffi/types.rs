@@ -159,7 +159,7 @@ impl Device {
 ///
 /// @param parent a parent
 /// @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
-/// @return the number of types; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+/// @return the number of types; -ENODATA: this is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
 #[unsafe(no_mangle)]

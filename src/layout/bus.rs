@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::functions::{driver_folder, is_function, is_physical_function};
 use super::types::Depth;
-use super::{Layout, LiveMarks, TYPES, detect, read_types};
+use super::{Layout, LiveMarks, TYPES, detect, has_types, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::{is_component, node_name};
 use crate::model::{Function, Parent, PciAddress, PciFacts, Type};
@@ -261,6 +261,12 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
 /// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.
 pub fn read_parent(sysfs: &dyn Sysfs, place: &Place, with_types: bool) -> IoResult<Parent> {
     read_parent_to(sysfs, place, with_types.then_some(Depth::Whole))
+}
+
+/// The parent without its types, for who would list it as one.
+pub fn read_bare_parent(sysfs: &dyn Sysfs, place: &Place) -> IoResult<Parent> {
+    has_types(&*sysfs.open(&place.syspath)?)?;
+    read_parent_to(sysfs, place, None)
 }
 
 /// The same, its types as thoroughly as wanted.

@@ -270,6 +270,14 @@ pub fn read_types(parent: &dyn Dir, depth: types::Depth) -> IoResult<(&'static d
     }
 }
 
+/// Fails where [`read_types`] would for want of a folder of types.
+pub fn has_types(parent: &dyn Dir) -> IoResult<()> {
+    match parent.open(TYPES) {
+        Err(Errno::NOENT) if parent.meta(functions::VFS).is_ok() => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
 /// Opens the folder of a type; one that does not exist is its own error.
 fn open_type(parent: &dyn Dir, id: &str) -> Result<Box<dyn Dir>> {
     parent.open(&format!("{TYPES}/{id}")).map_err(|errno| {

@@ -48,6 +48,17 @@ pub struct Meta {
     pub changed: u64,
 }
 
+/// What is another whenever a file was replaced or written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileState {
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last change, in seconds and nanoseconds.
+    pub changed: (i64, u64),
+}
+
 /// A host as seen through its sysfs.
 pub trait Sysfs: Send + Sync + Debug {
     /// Opens the directory at `path`, absolute in the host's own view (`/sys/class/mdev_bus`). Refuses `..` with EINVAL.
@@ -73,6 +84,11 @@ pub trait Sysfs: Send + Sync + Debug {
 
     /// The text of pci.ids, where the host has one.
     fn pci_ids(&self) -> Option<Vec<u8>>;
+
+    /// Which state of that file this is; `None`: not known, so what was read of it is not to be kept.
+    fn pci_ids_state(&self) -> Option<FileState> {
+        None
+    }
 
     /// Release of the kernel, where there is one.
     fn kernel(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::memory::read_parent;
 use super::{EventKind, Monitor};
-use crate::driver::{Host, Node};
+use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::layout::bus::{self, Place};
 use crate::layout::types::read_counts;
@@ -56,7 +56,7 @@ impl Monitor {
     }
 
     fn parent_told(&mut self, kind: EventKind, parent: Parent) {
-        let node = Node::listed_parent(self.conn.clone(), parent);
+        let node = Node::listed_parent(self.conn.clone(), parent, ListFlags::empty());
         self.tell(kind, Some(node));
     }
 

@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 
 use super::uevent::Events;
-use super::{Dir, Errno, Guard, IoResult, Sysfs, Watch, basename};
+use super::{Dir, Errno, FileState, Guard, IoResult, Sysfs, Watch, basename};
 
 mod dir;
 mod door;
@@ -68,6 +68,12 @@ impl Sysfs for LinuxSysfs {
 
     fn pci_ids(&self) -> Option<Vec<u8>> {
         PCI_IDS.iter().find_map(|path| std::fs::read(path).ok())
+    }
+
+    fn pci_ids_state(&self) -> Option<FileState> {
+        let stat = PCI_IDS.iter().find_map(|path| rustix::fs::stat(*path).ok())?;
+        let size = u64::try_from(stat.st_size).ok()?;
+        Some(FileState { ino: stat.st_ino, size, changed: (stat.st_ctime, stat.st_ctime_nsec) })
     }
 
     fn kernel(&self) -> Option<String> {
