@@ -153,11 +153,14 @@ static struct {
 	void *later[2];
 } log_source = { .name = "libmdev" };
 
+/*
+ * What is odd on a host may be so in every call: it is for those who look for it, log_filters="2:libmdev". libvirt counts
+ * from debug, 1, to error, 4. The reason of a call that failed is in the log anyway.
+ */
 static void log_line(int level, const char *message, void *data)
 {
-	/* libvirt counts upwards from debug, 1, to error, 4. */
 	(void)data;
-	lv.log_message(&log_source, 5 - level, "libmdev", 0, "libmdev", NULL, "%s", message);
+	lv.log_message(&log_source, level == MDEV_LOG_ERROR ? 3 : 2, "libmdev", 0, "libmdev", NULL, "%s", message);
 }
 
 void bridge_log(void)

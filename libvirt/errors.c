@@ -29,6 +29,8 @@ static int libvirt_code(int code)
 	case MDEV_ERROR_NO_ATTRIBUTE:
 		return VIR_ERR_CONFIG_UNSUPPORTED;
 	case MDEV_ERROR_EXISTS:
+	case MDEV_ERROR_WRONG_STATE:
+	case MDEV_ERROR_AMBIGUOUS:
 		return VIR_ERR_OPERATION_INVALID;
 	case MDEV_ERROR_IN_USE:
 		return VIR_ERR_RESOURCE_BUSY;
@@ -45,6 +47,7 @@ static int libvirt_code(int code)
 	case MDEV_ERROR_NO_INSTANCES:
 	case MDEV_ERROR_NOT_READY:
 	case MDEV_ERROR_STORE:
+	case MDEV_ERROR_CALLOUT:
 		return VIR_ERR_OPERATION_FAILED;
 	default:
 		return VIR_ERR_INTERNAL_ERROR;
@@ -71,9 +74,4 @@ void raise_mdev(const char *function, size_t line)
 
 	lv.report_error(VIR_FROM_NODEDEV, libvirt_code(mdev->error_get_code(err)), "libmdev", function, line, "%s",
 			message ? message : "libmdev gave no reason");
-}
-
-bool no_such_node(void)
-{
-	return mdev->error_get_code(mdev->last_error()) == MDEV_ERROR_NO_NODE;
 }

@@ -35,6 +35,7 @@ struct listener {
 struct watch {
 	struct host *host;
 	struct mdev_monitor *monitor;
+	struct known *known;
 	int id;
 };
 
@@ -133,62 +134,125 @@ static bool wants(const struct listener *listener, const char *name, int event)
 	return !listener->gone && listener->event == event && (!listener->name || !strcmp(listener->name, name));
 }
 
-/* Takes the next one that wants it after the one that had it, in the order of their ids. */
-static struct listener *next_listener(struct events *events, const char *name, int event, int after)
+/*
+ * Takes the next one that wants it after the one that had it, in the order of their ids. Who comes while an event is handed
+ * out does not get it: it happened before. Nor does anybody get what is left of a watch whose listeners have all gone: the
+ * loop may be in its midst when the next listener comes, who has a watch of its own.
+ */
+static struct listener *next_listener(struct watch *watch, const char *name, int event, int after, int *end)
 {
+	struct events *events = watch->host->events;
 	struct listener *l;
 
 	pthread_mutex_lock(&events->lock);
+	if (after < 0)
+		*end = events->next_id;
 	for (l = events->listeners; l && (l->id <= after || !wants(l, name, event)); l = l->next)
 		;
+	if (events->watch != watch || (l && l->id >= *end))
+		l = NULL;
 	if (l)
 		l->refs++;
 	pthread_mutex_unlock(&events->lock);
 	return l;
 }
 
-static void deliver(struct events *events, const char *name, int event, int lifecycle)
+static void deliver(struct watch *watch, const char *name, int event, int lifecycle)
 {
 	struct listener *l;
-	int after = -1;
+	int after = -1, end = 0;
 
-	while ((l = next_listener(events, name, event, after))) {
+	while ((l = next_listener(watch, name, event, after, &end))) {
 		after = l->id;
 		call(l, name, lifecycle);
 		listener_put(l);
 	}
 }
 
-static void deliver_event(struct host *host, const struct mdev_event *ev)
+/* lifecycle: of libvirt's events, or UPDATED. */
+#define UPDATED (-1)
+
+static void tell(struct watch *watch, const char *name, bool parent, int lifecycle)
+{
+	/* To libvirt's own driver a PCI function comes and goes with its slot; to be a parent or not is a change. */
+	if (watch->host->stock && parent && stock_bus(name))
+		lifecycle = UPDATED;
+	deliver(watch, name,
+		lifecycle == UPDATED ? VIR_NODE_DEVICE_EVENT_ID_UPDATE : VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, lifecycle);
+}
+
+static void tell_difference(struct watch *watch, const char *name, unsigned int before, unsigned int now)
+{
+	bool parent = (before | now) & KNOWN_PARENT;
+
+	if (before & KNOWN_ACTIVE & ~now)
+		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_DELETED);
+	if (before & KNOWN_DEFINED & ~now)
+		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_UNDEFINED);
+	if (now & KNOWN_DEFINED & ~before)
+		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_DEFINED);
+	if (now & KNOWN_ACTIVE & ~before)
+		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_CREATED);
+	/* What it has left may be another number now. */
+	if (parent && before & now & KNOWN_ACTIVE)
+		tell(watch, name, parent, UPDATED);
+}
+
+/* Events were lost, and libvirt has no word for that: what is there is compared with what was told. */
+static void catch_up(struct watch *watch)
+{
+	struct known *before = watch->known, *now, *node;
+
+	if (known_read(&now, watch->host) < 0)
+		return;
+	watch->known = now;
+	for (node = before; node; node = node->next)
+		tell_difference(watch, node->name, node->state, known_state(now, node->name));
+	for (node = now; node; node = node->next) {
+		if (!known_state(before, node->name))
+			tell_difference(watch, node->name, 0, node->state);
+	}
+	known_free(before);
+}
+
+static int lifecycle_of(enum mdev_event_type type, unsigned int *state)
+{
+	switch (type) {
+	case MDEV_EVENT_CREATED:
+		*state |= KNOWN_ACTIVE;
+		return VIR_NODE_DEVICE_EVENT_CREATED;
+	case MDEV_EVENT_DELETED:
+		*state &= ~(unsigned int)KNOWN_ACTIVE;
+		return VIR_NODE_DEVICE_EVENT_DELETED;
+	case MDEV_EVENT_DEFINED:
+		*state |= KNOWN_DEFINED;
+		return VIR_NODE_DEVICE_EVENT_DEFINED;
+	case MDEV_EVENT_UNDEFINED:
+		*state &= ~(unsigned int)KNOWN_DEFINED;
+		return VIR_NODE_DEVICE_EVENT_UNDEFINED;
+	default:
+		return UPDATED;
+	}
+}
+
+static void deliver_event(struct watch *watch, const struct mdev_event *ev)
 {
 	struct mdev_device *dev;
+	unsigned int state;
 	const char *name;
-	int lifecycle = -1;
+	bool parent;
+	int lifecycle;
 
+	if (mdev->event_get_type(ev) == MDEV_EVENT_OVERRUN)
+		catch_up(watch);
 	if (mdev->event_get_device(ev, &dev) < 0)
 		return;
-	switch (mdev->event_get_type(ev)) {
-	case MDEV_EVENT_CREATED:
-		lifecycle = VIR_NODE_DEVICE_EVENT_CREATED;
-		break;
-	case MDEV_EVENT_DELETED:
-		lifecycle = VIR_NODE_DEVICE_EVENT_DELETED;
-		break;
-	case MDEV_EVENT_DEFINED:
-		lifecycle = VIR_NODE_DEVICE_EVENT_DEFINED;
-		break;
-	case MDEV_EVENT_UNDEFINED:
-		lifecycle = VIR_NODE_DEVICE_EVENT_UNDEFINED;
-		break;
-	default:
-		break;
-	}
 	if (mdev->device_get_name(dev, &name) == 0) {
-		/* To libvirt's own driver a PCI function comes and goes with its slot; to be a parent or not is a change. */
-		if (lifecycle >= 0 && host->stock && stock_bus(name) && mdev->device_is_parent(dev) == 1)
-			lifecycle = -1;
-		deliver(host->events, name,
-			lifecycle < 0 ? VIR_NODE_DEVICE_EVENT_ID_UPDATE : VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, lifecycle);
+		parent = mdev->device_is_parent(dev) == 1;
+		state = known_state(watch->known, name) & ~(unsigned int)KNOWN_PARENT;
+		lifecycle = lifecycle_of(mdev->event_get_type(ev), &state);
+		known_set(&watch->known, name, state && parent ? state | KNOWN_PARENT : state);
+		tell(watch, name, parent, lifecycle);
 	}
 	mdev->device_unref(dev);
 }
@@ -204,7 +268,7 @@ static void readable(int id, int fd, int how, void *opaque)
 	(void)fd;
 	(void)how;
 	for (i = 0; i < EVENTS_AT_ONCE && mdev->monitor_receive(watch->monitor, &ev) > 0; i++) {
-		deliver_event(watch->host, ev);
+		deliver_event(watch, ev);
 		mdev->event_unref(ev);
 	}
 }
@@ -215,6 +279,7 @@ static void watch_free(void *opaque)
 {
 	struct watch *watch = opaque;
 
+	known_free(watch->known);
 	mdev->event_deregister(watch->monitor);
 	host_put(watch->host);
 	free(watch);
@@ -233,6 +298,11 @@ static struct watch *watch_new(struct host *host)
 	if (MDEV_DRIVER_HAS(mdev, monitor_set_buffer_size))
 		mdev->monitor_set_buffer_size(watch->monitor, BUFFER_BYTES);
 	watch->host = host_ref(host);
+	if (known_read(&watch->known, host) < 0) {
+		watch_free(watch);
+		fail_mdev();
+		return NULL;
+	}
 	fd = mdev->monitor_get_fd(watch->monitor);
 	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_free);
 	if (watch->id < 0) {

@@ -67,8 +67,6 @@ void raise_error(int code, const char *function, size_t line, const char *format
 /* The last error of libmdev in this thread, as libvirt's. */
 #define fail_mdev() raise_mdev(__func__, __LINE__)
 void raise_mdev(const char *function, size_t line);
-/* Whether libmdev's last call found no such node. */
-bool no_such_node(void);
 
 /* ---- host.c ---- */
 
@@ -128,10 +126,12 @@ const char *node_name(virNodeDevicePtr dev);
 #define COMPUTER "computer"
 char *computer_xml(struct host *host);
 
-/* ---- validate.c ---- */
+/* ---- xml.c ---- */
 
 /* Whether the XML wants a device of another kind than ours. */
 bool xml_is_for_stock(const char *xml);
+/* The name of the parent in it, to be freed; NULL when there is none. */
+char *xml_parent(const char *xml);
 /* By libvirt's own schema. A name, which that wants and a create has not, is put in. */
 int xml_validate(const char *xml);
 
@@ -142,6 +142,23 @@ void events_free(struct events *events);
 int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev, int event,
 		    virConnectNodeDeviceEventGenericCallback callback, void *opaque, virFreeCallback freecb);
 int events_deregister(struct host *host, virConnectPtr conn, int id);
+
+/* ---- known.c: the nodes that were told ---- */
+
+enum { KNOWN_ACTIVE = 1, KNOWN_DEFINED = 2, KNOWN_PARENT = 4 };
+
+struct known {
+	struct known *next;
+	unsigned int state;
+	char name[];
+};
+
+/* Lists them anew; those in old are freed by known_free(). */
+int known_read(struct known **ret, struct host *host);
+void known_free(struct known *list);
+/* What the last event of a node says of its state; 0: there is none. Not enough memory: it is not remembered. */
+void known_set(struct known **list, const char *name, unsigned int state);
+unsigned int known_state(const struct known *list, const char *name);
 
 /* ---- nodedev.c, overlay.c: the callbacks ---- */
 

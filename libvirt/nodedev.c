@@ -197,18 +197,22 @@ static char *get_parent(virNodeDevicePtr dev)
 	return ret;
 }
 
+/* Closes a node; what libmdev returned of it is the answer. */
+static int done(struct node *node, int rc)
+{
+	if (rc < 0)
+		fail_mdev();
+	node_put(node);
+	return rc < 0 ? -1 : rc;
+}
+
 static int num_of_caps(virNodeDevicePtr dev)
 {
 	struct node node;
-	int n;
 
 	if (node_open(&node, dev, ACL_NUM_OF_CAPS) < 0)
 		return -1;
-	n = node.dev ? mdev->num_of_caps(node.dev) : 1;
-	if (n < 0)
-		fail_mdev();
-	node_put(&node);
-	return n < 0 ? -1 : n;
+	return done(&node, node.dev ? mdev->num_of_caps(node.dev) : 1);
 }
 
 static int list_caps(virNodeDevicePtr dev, char **const names, int max)
@@ -218,52 +222,30 @@ static int list_caps(virNodeDevicePtr dev, char **const names, int max)
 
 	if (node_open(&node, dev, ACL_LIST_CAPS) < 0)
 		return -1;
-	if (node.dev) {
-		n = mdev->list_caps(node.dev, names, max);
-		if (n < 0)
-			fail_mdev();
-	} else if (max > 0) {
+	if (!node.dev && max > 0) {
 		names[0] = strdup("system");
-		n = names[0] ? 1 : -1;
+		n = names[0] ? 1 : 0;
 	}
-	node_put(&node);
-	return n < 0 ? -1 : n;
-}
-
-/* What is asked of a device and has no meaning for a parent: that one is there as long as its host is. */
-static bool is_device(const struct node *node)
-{
-	return node->dev && mdev->device_is_parent(node->dev) == 0;
+	return done(&node, node.dev ? mdev->list_caps(node.dev, names, max) : n);
 }
 
 static int is_active(virNodeDevicePtr dev)
 {
 	struct node node;
-	int rc;
 
 	if (node_open(&node, dev, ACL_IS_ACTIVE) < 0)
 		return -1;
-	rc = node.dev ? mdev->is_active(node.dev) : 1;
-	if (rc < 0)
-		fail_mdev();
-	node_put(&node);
-	return rc < 0 ? -1 : rc;
+	return done(&node, node.dev ? mdev->is_active(node.dev) : 1);
 }
 
 static int is_persistent(virNodeDevicePtr dev)
 {
 	struct node node;
-	int rc = 1;
 
+	NEED(is_persistent, -1);
 	if (node_open(&node, dev, ACL_IS_PERSISTENT) < 0)
 		return -1;
-	if (is_device(&node)) {
-		rc = MDEV_DRIVER_HAS(mdev, is_persistent) ? mdev->is_persistent(node.dev) : 0;
-		if (rc < 0)
-			fail_mdev();
-	}
-	node_put(&node);
-	return rc < 0 ? -1 : rc;
+	return done(&node, node.dev ? mdev->is_persistent(node.dev) : 1);
 }
 
 static int get_autostart(virNodeDevicePtr dev, int *autostart)
@@ -271,91 +253,100 @@ static int get_autostart(virNodeDevicePtr dev, int *autostart)
 	struct node node;
 	int rc = 0;
 
+	NEED(get_autostart, -1);
 	if (node_open(&node, dev, ACL_GET_AUTOSTART) < 0)
 		return -1;
 	*autostart = 1;
-	if (is_device(&node)) {
-		*autostart = 0;
-		/* A device that is not defined is not started. */
-		if (MDEV_DRIVER_HAS(mdev, get_autostart) && mdev->is_persistent(node.dev) == 1)
-			rc = mdev->get_autostart(node.dev, autostart);
-		if (rc < 0)
-			fail_mdev();
-	}
-	node_put(&node);
-	return rc < 0 ? -1 : 0;
+	if (node.dev)
+		rc = mdev->get_autostart(node.dev, autostart);
+	/* To libvirt it is no failure that a device has no definition. */
+	if (rc < 0 && mdev->error_get_code(mdev->last_error()) == MDEV_ERROR_WRONG_STATE)
+		rc = *autostart = 0;
+	return done(&node, rc);
 }
 
 /* ---- changes ---- */
 
-/* What create and define have in common. */
-static virNodeDevicePtr from_xml(virConnectPtr conn, enum acl call, const char *xml, unsigned int flags,
-				 int (*make)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret,
-					     unsigned int flags))
+static int may_make(virConnectPtr conn, enum acl call, const char *xml, unsigned int flags)
+{
+	/* libvirt's own name, for a policy, of what has none yet. */
+	if (no_flags(flags, VIR_NODE_DEVICE_CREATE_XML_VALIDATE) < 0 || acl_node(call, conn, "new device") < 0)
+		return -1;
+	return flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE ? xml_validate(xml) : 0;
+}
+
+static virNodeDevicePtr make(struct host *host, virConnectPtr conn, const char *xml,
+			     int (*how)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret,
+					unsigned int flags))
 {
 	virNodeDevicePtr ret = NULL;
 	struct mdev_device *made;
-	struct host *host;
 	const char *name;
 
-	/* libvirt's own name, for a policy, of what has none yet. */
-	if (no_flags(flags, VIR_NODE_DEVICE_CREATE_XML_VALIDATE) < 0 || acl_node(call, conn, "new device") < 0)
-		return NULL;
-	if (flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE && xml_validate(xml) < 0)
-		return NULL;
-	host = host_get(conn);
-	if (!host)
-		return NULL;
-	if (make(host->conn, xml, &made, 0) < 0) {
+	if (how(host->conn, xml, &made, 0) < 0) {
 		fail_mdev();
-	} else {
-		if (mdev->device_get_name(made, &name) < 0)
-			fail_mdev();
-		else
-			ret = bridge_node(conn, name);
-		mdev->device_unref(made);
+		return NULL;
 	}
-	host_put(host);
+	if (mdev->device_get_name(made, &name) < 0)
+		fail_mdev();
+	else
+		ret = bridge_node(conn, name);
+	mdev->device_unref(made);
 	return ret;
 }
 
 static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned int flags)
 {
-	return from_xml(conn, ACL_CREATE_XML, xml, flags, mdev->create_xml);
+	virNodeDevicePtr ret = NULL;
+	struct host *host;
+
+	if (may_make(conn, ACL_CREATE_XML, xml, flags) < 0)
+		return NULL;
+	host = host_get(conn);
+	if (host)
+		ret = make(host, conn, xml, mdev->create_xml);
+	host_put(host);
+	return ret;
+}
+
+/* libmdev defines devices under parents that will come; libvirt's callers count on being told that there is none. */
+static int has_parent(struct host *host, const char *xml)
+{
+	char *parent = xml_parent(xml);
+	int rc = 0;
+
+	if (parent && !node_exists(host, parent)) {
+		fail(VIR_ERR_CONFIG_UNSUPPORTED, "there is no parent device '%s' here; list the nodes with the capability "
+		     "mdev_types to see which there are", parent);
+		rc = -1;
+	}
+	free(parent);
+	return rc;
 }
 
 static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned int flags)
 {
+	virNodeDevicePtr ret = NULL;
+	struct host *host;
+
 	NEED(define_xml, NULL);
-	return from_xml(conn, ACL_DEFINE_XML, xml, flags, mdev->define_xml);
+	if (may_make(conn, ACL_DEFINE_XML, xml, flags) < 0)
+		return NULL;
+	host = host_get(conn);
+	if (host && has_parent(host, xml) == 0)
+		ret = make(host, conn, xml, mdev->define_xml);
+	host_put(host);
+	return ret;
 }
 
-/* Opens a node that must be a device; what says the rest of the sentence otherwise. */
-static int open_device(struct node *node, virNodeDevicePtr dev, enum acl call, const char *what)
+/* Of the computer nothing can be changed, and libmdev does not know it; it says itself what cannot be done to a parent. */
+static int open_to_change(struct node *node, virNodeDevicePtr dev, enum acl call)
 {
 	if (node_open(node, dev, call) < 0)
 		return -1;
-	if (is_device(node))
+	if (node->dev)
 		return 0;
-	fail(VIR_ERR_OPERATION_UNSUPPORTED, "%s is not a mediated device: it cannot be %s", node->name, what);
-	node_put(node);
-	return -1;
-}
-
-static int done(struct node *node, int rc)
-{
-	if (rc < 0)
-		fail_mdev();
-	node_put(node);
-	return rc < 0 ? -1 : 0;
-}
-
-/* libvirt has one code for whatever does not fit the state that a device is in. */
-static int in_state(struct node *node, bool active, const char *advice)
-{
-	if ((mdev->is_active(node->dev) == 1) == active)
-		return 0;
-	fail(VIR_ERR_OPERATION_INVALID, "%s is %s: %s", node->name, active ? "not active" : "active", advice);
+	fail(VIR_ERR_OPERATION_UNSUPPORTED, "%s is not a mediated device", node->name);
 	node_put(node);
 	return -1;
 }
@@ -364,8 +355,7 @@ static int destroy(virNodeDevicePtr dev)
 {
 	struct node node;
 
-	if (open_device(&node, dev, ACL_DESTROY, "destroyed") < 0 ||
-	    in_state(&node, true, "there is nothing to destroy; undefine forgets it") < 0)
+	if (open_to_change(&node, dev, ACL_DESTROY) < 0)
 		return -1;
 	return done(&node, mdev->destroy(node.dev, 0));
 }
@@ -375,13 +365,8 @@ static int undefine(virNodeDevicePtr dev, unsigned int flags)
 	struct node node;
 
 	NEED(undefine, -1);
-	if (no_flags(flags, 0) < 0 || open_device(&node, dev, ACL_UNDEFINE, "undefined") < 0)
+	if (no_flags(flags, 0) < 0 || open_to_change(&node, dev, ACL_UNDEFINE) < 0)
 		return -1;
-	if (mdev->is_persistent(node.dev) == 0) {
-		fail(VIR_ERR_OPERATION_INVALID, "%s is not defined: there is nothing to undefine", node.name);
-		node_put(&node);
-		return -1;
-	}
 	return done(&node, mdev->undefine(node.dev, 0));
 }
 
@@ -390,8 +375,7 @@ static int create(virNodeDevicePtr dev, unsigned int flags)
 	struct node node;
 
 	NEED(create, -1);
-	if (no_flags(flags, 0) < 0 || open_device(&node, dev, ACL_CREATE, "started") < 0 ||
-	    in_state(&node, false, "it need not be started") < 0)
+	if (no_flags(flags, 0) < 0 || open_to_change(&node, dev, ACL_CREATE) < 0)
 		return -1;
 	return done(&node, mdev->create(node.dev, 0));
 }
@@ -401,13 +385,8 @@ static int set_autostart(virNodeDevicePtr dev, int autostart)
 	struct node node;
 
 	NEED(set_autostart, -1);
-	if (open_device(&node, dev, ACL_SET_AUTOSTART, "started with its parent") < 0)
+	if (open_to_change(&node, dev, ACL_SET_AUTOSTART) < 0)
 		return -1;
-	if (mdev->is_persistent(node.dev) == 0) {
-		fail(VIR_ERR_OPERATION_INVALID, "%s is not defined: define it first, so that it can be started", node.name);
-		node_put(&node);
-		return -1;
-	}
 	return done(&node, mdev->set_autostart(node.dev, autostart));
 }
 

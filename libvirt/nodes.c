@@ -80,7 +80,7 @@ static unsigned int caps_of(struct mdev_device *dev)
 /* What libmdev need not even look at is left out there. */
 static unsigned int mdev_flags(unsigned int flags)
 {
-	unsigned int caps = flags & ALL_CAPS, ret = 0;
+	unsigned int caps = flags & ALL_CAPS, ret = MDEV_LIST_NO_TYPES;
 
 	if (!caps || caps & ~(unsigned int)VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV)
 		ret |= MDEV_LIST_PARENTS;
@@ -155,16 +155,27 @@ static int list_computer(virConnectPtr conn, enum acl call, unsigned int flags, 
 	return names_add(ret, COMPUTER);
 }
 
+/* Whatever has one of these, libvirt's own driver knows no more of it than we do. */
+static bool is_all_ours(unsigned int flags)
+{
+	unsigned int ours = VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV | VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV_TYPES;
+
+	return flags & ALL_CAPS && !(flags & ALL_CAPS & ~ours);
+}
+
 int nodes_list(struct host *host, virConnectPtr conn, enum acl call, unsigned int flags, struct names *ret)
 {
-	int rc;
+	int rc = 0;
 
 	if (flags & ~(ALL_CAPS | BOTH_STATES)) {
 		fail(VIR_ERR_INVALID_ARG, "unknown flags (0x%x) for a list of node devices",
 		     flags & ~(ALL_CAPS | BOTH_STATES));
 		return -1;
 	}
-	rc = host->stock ? list_stock(host, conn, flags, ret) : list_computer(conn, call, flags, ret);
+	if (!host->stock)
+		rc = list_computer(conn, call, flags, ret);
+	else if (!is_all_ours(flags))
+		rc = list_stock(host, conn, flags, ret);
 	if (rc == 0)
 		rc = list_ours(host, conn, call, flags, ret);
 	if (rc < 0)

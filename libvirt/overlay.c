@@ -80,6 +80,14 @@ static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 	return !dev && is_missed(conn, name) ? nodedev_driver.lookup_by_name(conn, name) : dev;
 }
 
+/* libvirt's own driver gives no reason. */
+static virNodeDevicePtr lookup_by_wwn(virConnectPtr conn, const char *wwnn, const char *wwpn, unsigned int flags)
+{
+	virNodeDevicePtr dev = stock.lookup_by_wwn(conn, wwnn, wwpn, flags);
+
+	return !dev && virGetLastErrorCode() == VIR_ERR_OK ? nodedev_driver.lookup_by_wwn(conn, wwnn, wwpn, flags) : dev;
+}
+
 static char *get_parent(virNodeDevicePtr dev)
 {
 	char *parent;
@@ -122,22 +130,42 @@ static int get_autostart(virNodeDevicePtr dev, int *autostart)
 
 static int destroy(virNodeDevicePtr dev)
 {
-	return OURS(dev) ? nodedev_driver.destroy(dev) : stock.destroy(dev);
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.destroy(dev);
+	rc = stock.destroy(dev);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.destroy(dev) : rc;
 }
 
 static int undefine(virNodeDevicePtr dev, unsigned int flags)
 {
-	return OURS(dev) ? nodedev_driver.undefine(dev, flags) : stock.undefine(dev, flags);
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.undefine(dev, flags);
+	rc = stock.undefine(dev, flags);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.undefine(dev, flags) : rc;
 }
 
 static int create(virNodeDevicePtr dev, unsigned int flags)
 {
-	return OURS(dev) ? nodedev_driver.create(dev, flags) : stock.create(dev, flags);
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.create(dev, flags);
+	rc = stock.create(dev, flags);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.create(dev, flags) : rc;
 }
 
 static int set_autostart(virNodeDevicePtr dev, int autostart)
 {
-	return OURS(dev) ? nodedev_driver.set_autostart(dev, autostart) : stock.set_autostart(dev, autostart);
+	int rc;
+
+	if (OURS(dev))
+		return nodedev_driver.set_autostart(dev, autostart);
+	rc = stock.set_autostart(dev, autostart);
+	return rc < 0 && MISSED(dev) ? nodedev_driver.set_autostart(dev, autostart) : rc;
 }
 
 static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned int flags)
@@ -298,6 +326,7 @@ static void put_over(struct lv_nodedev_driver *table)
 	table->event_register = nodedev_driver.event_register;
 	table->event_deregister = nodedev_driver.event_deregister;
 	table->lookup_by_name = lookup_by_name;
+	table->lookup_by_wwn = lookup_by_wwn;
 	table->get_xml = get_xml;
 	table->get_parent = get_parent;
 	table->num_of_caps = num_of_caps;
@@ -347,8 +376,9 @@ int overlay_load(bool fits)
 			     STOCK_NODEDEV, dlerror());
 		return 0;
 	}
+	/* Its number among the drivers that have a state. */
 	rc = load();
-	if (rc == 0 && fits)
+	if (rc >= 0 && fits)
 		overlay(library);
 	done = true;
 	return rc;

@@ -2,6 +2,8 @@
 /* XML that is looked at before libmdev reads it, with the library that libvirt itself reads XML with. */
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libxml/parser.h>
@@ -10,11 +12,17 @@
 
 #include "module.h"
 
-/* NULL when it is none: libmdev's reader then says why. */
+/* NULL when it is none, or has a DTD, whose entities could grow: libmdev's reader then says why. */
 static xmlDocPtr parse(const char *xml)
 {
-	return xmlReadMemory(xml, (int)strnlen(xml, 1 << 20), "node-device.xml", NULL,
-			     XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	xmlDocPtr doc = xmlReadMemory(xml, (int)strnlen(xml, 1 << 20), "node-device.xml", NULL,
+				      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+
+	if (doc && doc->intSubset) {
+		xmlFreeDoc(doc);
+		doc = NULL;
+	}
+	return doc;
 }
 
 static xmlNodePtr child(xmlNodePtr node, const char *name)
@@ -34,6 +42,18 @@ bool xml_is_for_stock(const char *xml)
 	bool ret = type && !xmlStrEqual(type, BAD_CAST "mdev");
 
 	xmlFree(type);
+	xmlFreeDoc(doc);
+	return ret;
+}
+
+char *xml_parent(const char *xml)
+{
+	xmlDocPtr doc = parse(xml);
+	xmlNodePtr parent = child(doc ? xmlDocGetRootElement(doc) : NULL, "parent");
+	xmlChar *text = parent ? xmlNodeGetContent(parent) : NULL;
+	char *ret = text ? strdup((const char *)text) : NULL;
+
+	xmlFree(text);
 	xmlFreeDoc(doc);
 	return ret;
 }

@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run guest/84-libvirt-clients.sh INSTALLED [RESULTS]
+#
+# Eight clients of one libvirtd for a minute, on a real kernel: the lists and the events are exactly right.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+# shellcheck source=libvirt.sh
+. "$GUEST/libvirt.sh"
+
+V_URI="nodedev:///system?socket=$V_SOCKET"
+
+t_install "$1"
+t_drivers
+t_udevd
+rm -rf /etc/mdevctl.d/*; mkdir -p /etc/mdevctl.d/scripts.d/{callouts,notifiers}
+v_config
+v_start
+# The first call opens the host.
+v nodedev-list >/dev/null
+before=$(ls "/proc/$V_PID/fd" | wc -l)
+t_program 'eight clients for a minute' clients.py "$V_URI" 8 60 'mtty_mtty|mtty|mtty-1' 'mdpy_mdpy|mdpy|mdpy-vga' \
+	'mbochs_mbochs|mbochs|mbochs-small'
+t_program 'every call, after that' calls.py "$V_URI" mtty_mtty mtty mtty-1
+t_ok 'the daemon has no more descriptors than before' t_until 20 sh -c "[ \$(ls /proc/$V_PID/fd | wc -l) -le $before ]"
+echo "# descriptors: $before before, $(ls "/proc/$V_PID/fd" | wc -l) after"
+grep VmRSS "/proc/$V_PID/status" | sed 's/^/# the daemon: /'
+v_ended 'the daemon ends well'
+t_done
