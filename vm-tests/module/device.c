@@ -219,21 +219,32 @@ static struct lab_device *alloc_device(struct lab_type *type, const guid_t *uuid
 	return ldev;
 }
 
-/* Adds the device and gives it its driver, which makes the VFIO device. */
 static int add_device(struct lab_device *ldev)
 {
 	struct device *dev = &ldev->mdev.dev;
 	int ret = dev_set_name(dev, "%pUl", &ldev->mdev.uuid);
 
-	if (!ret)
-		ret = device_add(dev);
-	if (ret)
-		return ret;
-	ret = device_driver_attach(&lab_mdev_driver.driver, dev);
-	if (!ret)
-		ret = sysfs_create_link(&dev->kobj, &ldev->type->kobj, type_link(ldev));
-	if (ret)
-		device_del(dev);
+	return ret ?: device_add(dev);
+}
+
+/* Gives the device its driver, which makes the VFIO device. */
+static int bind_device(struct lab_device *ldev)
+{
+	struct device *dev = &ldev->mdev.dev;
+	int ret = device_driver_attach(&lab_mdev_driver.driver, dev);
+
+	return ret ?: sysfs_create_link(&dev->kobj, &ldev->type->kobj, type_link(ldev));
+}
+
+/* Under lab_lock. */
+static int may_create(struct lab_type *type, const guid_t *uuid)
+{
+	int ret = type->parent->gone ? -ENODEV : lab_injected_failure();
+
+	if (!ret && lab_device_find(uuid))
+		ret = -EEXIST;
+	if (!ret && type->parent->free_memory < type->info.memory)
+		ret = -ENOSPC;
 	return ret;
 }
 
@@ -244,11 +255,7 @@ int lab_device_create(struct lab_type *type, const guid_t *uuid, u32 group)
 	int ret;
 
 	mutex_lock(&lab_lock);
-	ret = parent->gone ? -ENODEV : lab_injected_failure();
-	if (!ret && lab_device_find(uuid))
-		ret = -EEXIST;
-	if (!ret && parent->free_memory < type->info.memory)
-		ret = -ENOSPC;
+	ret = may_create(type, uuid);
 	if (ret)
 		goto out;
 	ret = -ENOMEM;
@@ -262,6 +269,13 @@ int lab_device_create(struct lab_type *type, const guid_t *uuid, u32 group)
 	}
 	parent->free_memory -= type->info.memory;
 	list_add_tail(&ldev->node, &parent->devices);
+	ret = bind_device(ldev);
+	/* Nobody else may destroy it then; and who is in one of its files may want the lock. */
+	ldev->dying = ret;
+	mutex_unlock(&lab_lock);
+	if (ret)
+		lab_device_destroy(ldev);
+	return ret;
 out:
 	mutex_unlock(&lab_lock);
 	return ret;
