@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
-use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::{Change, Definitions};
@@ -34,6 +34,8 @@ pub struct Folders {
     watched: HashMap<i32, Watched>,
     /// A file was written to in one go by an editor or by mdevctl: it counts when it is closed.
     waiting: VecDeque<Change>,
+    /// Not everything that is there is watched: it is to be tried again.
+    broken: bool,
 }
 
 impl Folders {
@@ -46,7 +48,7 @@ impl Folders {
             chain.push(format!("{above}/{name}"));
         }
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let mut folders = Folders { inotify, chain, watched: HashMap::new(), waiting: VecDeque::new() };
+        let mut folders = Folders { inotify, chain, watched: HashMap::new(), waiting: VecDeque::new(), broken: false };
         folders.descend(0)?;
         // What was there before is what the room above lists.
         folders.waiting.clear();
@@ -136,8 +138,10 @@ impl Folders {
 
     fn take(&mut self, number: i32, events: ReadFlags, name: String) -> IoResult<()> {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            // A folder may have gone and come again unseen: what is watched under its name is the old one.
+            self.start_again()?;
             self.waiting.push_back(Change::Lost);
-            return self.descend(0);
+            return Ok(());
         }
         let Some(watched) = self.watched.get(&number).cloned() else { return Ok(()) };
         let gone = events.contains(ReadFlags::IGNORED);
@@ -171,22 +175,32 @@ impl Folders {
 
     /// Something came into the folder of definitions, went from it, or it went itself.
     fn base_changed(&mut self, events: ReadFlags, name: String) {
-        let comes = events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-        if comes && events.contains(ReadFlags::ISDIR) {
+        if !events.contains(ReadFlags::ISDIR) {
+            return;
+        }
+        if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
             if self.parents().any(|known| *known == name) {
                 // Gone and here again, before the news of the first were read.
                 self.watched.retain(|_, watched| *watched != Watched::Parent(name.clone()));
             }
             self.watch_parent(&name);
+        } else if events.contains(ReadFlags::MOVED_FROM) {
+            // Under its new name it would be watched by the same number: this one must end first.
+            let named = |watched: &Watched| *watched == Watched::Parent(name.clone());
+            if let Some(number) = self.watched.iter().find(|(_, watched)| named(watched)).map(|(number, _)| *number) {
+                self.lose(number, name);
+            }
         }
     }
 
     /// A folder on the way came or went: everything below is another now.
     fn start_again(&mut self) -> IoResult<()> {
+        self.broken = true;
         for (number, _) in std::mem::take(&mut self.watched) {
             let _ = inotify::remove_watch(&self.inotify, number);
         }
         self.descend(0)?;
+        self.broken = false;
         self.waiting.clear();
         self.waiting.push_back(Change::Definitions);
         Ok(())
@@ -199,6 +213,9 @@ impl Definitions for Folders {
     }
 
     fn next(&mut self) -> IoResult<Option<Change>> {
+        if self.broken {
+            self.start_again()?;
+        }
         if self.waiting.is_empty() {
             self.fetch()?;
         }
@@ -223,7 +240,9 @@ fn is_exhausted(errno: Errno) -> bool {
 fn folders_in(path: &str) -> IoResult<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = Dir::new(openat(CWD, path, flags, Mode::empty())?)?;
-    let names = dir.flatten().filter(|entry| entry.file_type() == rustix::fs::FileType::Directory);
+    // Not every file system tells; what is no folder is not watched.
+    let maybe = |kind| matches!(kind, FileType::Directory | FileType::Unknown);
+    let names = dir.flatten().filter(|entry| maybe(entry.file_type()));
     let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
     Ok(names.filter(|name| name != "." && name != "..").collect())
 }
@@ -273,6 +292,58 @@ mod tests {
         assert_eq!(all(&mut folders), [file("p", "a")]);
         fs::remove_dir_all(path("etc")).unwrap();
         assert!(all(&mut folders).contains(&Change::Definitions));
+    }
+
+    /// As when a card has another address: the folder of its definitions is given the new name.
+    #[test]
+    fn a_folder_that_is_renamed_is_followed_under_its_new_name() {
+        let root = tempfile::tempdir().unwrap();
+        let base = root.path().join("d");
+        fs::create_dir_all(base.join("p")).unwrap();
+        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        fs::rename(base.join("p"), base.join("q")).unwrap();
+        assert_eq!(all(&mut folders), [of("p"), of("q")]);
+        fs::write(base.join("q/a"), "x").unwrap();
+        assert_eq!(all(&mut folders), [file("q", "a")]);
+        fs::rename(base.join("q"), root.path().join("out")).unwrap();
+        assert_eq!(all(&mut folders), [of("q")]);
+        fs::write(root.path().join("out/a"), "y").unwrap();
+        assert_eq!(all(&mut folders), []);
+    }
+
+    #[test]
+    fn after_an_overflow_what_came_again_meanwhile_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let base = root.path().join("d");
+        fs::create_dir_all(base.join("p")).unwrap();
+        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        let bound = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        // Equal events in a row are one.
+        for n in 0..bound.trim().parse::<usize>().unwrap() {
+            fs::write(base.join(if n % 2 == 0 { "p/a" } else { "p/b" }), "x").unwrap();
+        }
+        fs::remove_dir_all(base.join("p")).unwrap();
+        fs::create_dir(base.join("p")).unwrap();
+        assert!(all(&mut folders).contains(&Change::Lost));
+        fs::write(base.join("p/a"), "x").unwrap();
+        assert!(all(&mut folders).contains(&file("p", "a")));
+    }
+
+    /// When there was no watch to be had for a moment, all is watched again once there is.
+    #[test]
+    fn what_could_not_be_watched_is_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("d/p")).unwrap();
+        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        fs::rename(root.path().join("d"), root.path().join("e")).unwrap();
+        let at = std::mem::replace(&mut folders.chain[0], "/proc/none".to_owned());
+        assert_eq!(folders.next(), Err(Errno::NOENT));
+        assert_eq!(folders.next(), Err(Errno::NOENT));
+        folders.chain[0] = at;
+        fs::rename(root.path().join("e"), root.path().join("d")).unwrap();
+        assert!(all(&mut folders).contains(&Change::Definitions));
+        fs::write(root.path().join("d/p/a"), "x").unwrap();
+        assert_eq!(all(&mut folders), [file("p", "a")]);
     }
 
     #[test]
