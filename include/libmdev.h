@@ -1707,8 +1707,9 @@ int mdev_event_get_device(const struct mdev_event *ev,
  * Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the
  * listening; what happened before is not told.
  *
- * The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch(), and may give up
- * the last reference of the connection. It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
+ * The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch() (which hands later
+ * events to the other functions before they get the one under way), and may give up the last reference of the connection.
+ * It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
  *
  * @param conn a connection
  * @param callback the function; gets the connection, the event and data
@@ -1727,8 +1728,9 @@ int mdev_conn_event_register(struct mdev_conn *conn,
 			     unsigned int flags);
 
 /**
- * Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more, unless another
- * thread is inside of it right now.
+ * Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more by this thread. One
+ * that dispatches meanwhile may be in it, or just about to call it: where several do, data must live until free_data is
+ * called with it.
  *
  * @param conn a connection
  * @param id what mdev_conn_event_register() returned
@@ -1736,7 +1738,8 @@ int mdev_conn_event_register(struct mdev_conn *conn,
  *
  * Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventDeregisterAny.
  */
-int mdev_conn_event_deregister(struct mdev_conn *conn, int id);
+int mdev_conn_event_deregister(struct mdev_conn *conn,
+			       int id);
 
 /**
  * The descriptor to poll for POLLIN before mdev_conn_dispatch(), level-triggered. It belongs to the connection and stays the

@@ -326,6 +326,67 @@ fn vfs_come_and_go_with_their_devices() {
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
 }
 
+/// The kernel's answers of a moment are not the state of the host.
+#[test]
+fn a_vf_that_cannot_be_read_for_a_moment_is_neither_gone_nor_forgotten() {
+    let (host, conn) = host();
+    let mut told = all(&conn);
+    let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
+    let kind = vfs::creatable(&host, free)[0].to_string();
+    let read = format!("virtfn{free}/nvidia/current_vgpu_type");
+    host.fail_next(Op::Read, &read, Errno::IO, 1);
+    let mut monitor = conn.monitor().unwrap();
+    host.echo(&vfs::at(free, "current_vgpu_type"), &kind).unwrap();
+    let event = next(&mut monitor);
+    assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, vfs::vf(free).as_str()));
+    apply(&event, &mut told);
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    // Its parent is read anew when another VF goes: the last first, as the kernel takes them.
+    host.fail_next(Op::Read, &read, Errno::IO, 1);
+    host.unplug(&vfs::vf(7)).unwrap();
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    // What was written while it could not be read shows when its parent is looked at.
+    host.echo(&vfs::at(free, "current_vgpu_type"), "0").unwrap();
+    host.fail_next(Op::Read, &read, Errno::IO, 1);
+    assert!(monitor.receive().unwrap().is_none());
+    host.unplug(&vfs::vf(6)).unwrap();
+    while next(&mut monitor).node.unwrap().syspath() != vfs::vf(free) {}
+    told = all(&conn);
+    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+}
+
+/// Not to be able to look is no news of a device.
+#[test]
+fn without_descriptors_nothing_is_taken_to_be_gone() {
+    let (host, conn) = host();
+    let kind = vfs::creatable(&host, 5)[0].to_string();
+    let made = conn.create_xml(xml("pci_0000_41_00_0", &kind, "").as_bytes(), CreateFlags::empty()).unwrap();
+    let mut told = all(&conn);
+    for (op, path) in
+        [(Op::Open, vfs::PF), (Op::Read, "nvidia/current_vgpu_type"), (Op::Meta, "nvidia/current_vgpu_type")]
+    {
+        let mut monitor = conn.monitor().unwrap();
+        let other = (0..8).find(|n| vfs::vf(*n) != made.syspath() && !vfs::creatable(&host, *n).is_empty()).unwrap();
+        host.echo(&vfs::at(other, "current_vgpu_type"), &vfs::creatable(&host, other)[0].to_string()).unwrap();
+        host.fail_next(op, path, Errno::MFILE, 1);
+        let mut kinds = Vec::new();
+        loop {
+            match monitor.receive() {
+                Err(e) => assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{e}"),
+                Ok(Some(event)) => kinds.push(event.kind),
+                Ok(None) => break,
+            }
+        }
+        assert!(
+            !kinds.contains(&Deleted) && (kinds.contains(&Overrun) || kinds.contains(&Created)),
+            "{op:?}: {kinds:?}"
+        );
+        host.echo(&vfs::at(other, "current_vgpu_type"), "0").unwrap();
+        while next(&mut monitor).kind != Deleted {}
+        assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    }
+}
+
 #[test]
 fn one_event_looks_at_one_node() {
     let (host, conn) = host();

@@ -147,8 +147,9 @@ fn loan<K: Kind>(object: &Arc<Object<K>>) -> *mut K {
 /// Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the
 /// listening; what happened before is not told.
 ///
-/// The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch(), and may give up
-/// the last reference of the connection. It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
+/// The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch() (which hands later
+/// events to the other functions before they get the one under way), and may give up the last reference of the connection.
+/// It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
 ///
 /// @param conn a connection
 /// @param callback the function; gets the connection, the event and data
@@ -178,8 +179,9 @@ pub unsafe extern "C" fn mdev_conn_event_register(
     })
 }
 
-/// Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more, unless another
-/// thread is inside of it right now.
+/// Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more by this thread. One
+/// that dispatches meanwhile may be in it, or just about to call it: where several do, data must live until free_data is
+/// called with it.
 ///
 /// @param conn a connection
 /// @param id what mdev_conn_event_register() returned

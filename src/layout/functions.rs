@@ -90,6 +90,21 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
     Ok(found)
 }
 
+/// The VFs of an open PF that could take part: with one that cannot be read now, and without their types.
+pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
+    let mut found = Vec::new();
+    for n in 0..VFS_MAX {
+        let entry = format!("virtfn{n}");
+        let Ok(target) = parent.link(&entry) else { break };
+        match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
+            Ok(_) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id: None }),
+            Err(errno) if is_exhausted(errno) => return Err(errno),
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
 pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     let text = read_text(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))?;

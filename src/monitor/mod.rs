@@ -192,6 +192,11 @@ impl Source {
         self.kernel.follow(path)
     }
 
+    /// See [`Events::unfollow`].
+    pub fn unfollow(&mut self, path: &str) {
+        self.kernel.unfollow(path);
+    }
+
     /// See [`Events::newest`].
     pub fn newest(&self) -> u64 {
         self.kernel.newest()

@@ -113,8 +113,11 @@ pub trait Events: Send + Debug {
     fn next(&mut self) -> IoResult<Option<Signal>>;
 
     /// From now on tells when somebody on this host has written to the file at `path`, whether the write went well or not.
-    /// For what the kernel sends no event about. Again does no harm, and a file that goes is not followed any more.
+    /// For what the kernel sends no event about. Again follows the file that is there now.
     fn follow(&mut self, path: &str) -> IoResult<()>;
+
+    /// Ends that. The kernel does not say when a file of sysfs goes, and keeps what it needs to follow it.
+    fn unfollow(&mut self, path: &str);
 
     /// How many bytes of events may wait here. The kernel has bounds of its own.
     fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()>;

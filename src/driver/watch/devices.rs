@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::memory::{Coming, Known, Look};
+use super::memory::{Coming, Known, Look, followed};
 use super::{EventKind, Monitor};
 use crate::driver::spots;
 use crate::driver::{Host, Node};
@@ -82,7 +82,7 @@ impl Monitor {
     fn check(&mut self, path: &str, tell_anyway: bool) -> Result<()> {
         match self.memory.look(&self.conn.host, path)? {
             // The kernel will say so.
-            Look::Gone => Ok(()),
+            Look::Gone | Look::Unknown => Ok(()),
             Look::Ready(now) | Look::NotReady(now) => {
                 let before = self.memory.devices.get(path);
                 if tell_anyway || before.is_none_or(|before| before.device != now.device) {
@@ -137,6 +137,7 @@ impl Monitor {
             return Ok(());
         }
         let (now, ready) = match self.memory.look(&self.conn.host, vf)? {
+            Look::Unknown => return Ok(()),
             Look::Gone => (None, false),
             Look::NotReady(known) => (Some(known), false),
             Look::Ready(known) => (Some(known), true),
@@ -169,6 +170,8 @@ impl Monitor {
 
     /// A VF went, and its device with it.
     pub(super) fn function_gone(&mut self, vf: &str) {
+        self.source.unfollow(&followed(vf));
+        self.memory.vfs.remove(vf);
         self.memory.coming.remove(vf);
         if let Some(known) = self.memory.devices.remove(vf) {
             self.gone(known.device);

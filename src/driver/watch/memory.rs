@@ -13,13 +13,13 @@ use crate::driver::spots::{self, LazyFacts};
 use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
 use crate::layout::bus::{self, Place};
-use crate::layout::functions::current_file;
+use crate::layout::functions::{current, current_file, present};
 use crate::layout::types::Depth;
 use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
 use crate::store::Definition;
-use crate::sysfs::{Dir, basename, dirname, is_exhausted, resolve};
+use crate::sysfs::{Dir, Errno, basename, dirname, is_exhausted, resolve};
 
 /// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
 /// device had when the last user is gone, which may be after the kernel's event, and says nothing then.
@@ -93,9 +93,18 @@ pub(super) struct Memory {
     pub(super) definitions: BTreeMap<(String, Uuid), Definition>,
 }
 
+/// How the VFs of a parent have changed.
+#[derive(Debug, Default)]
+pub(super) struct Functions {
+    pub(super) new: Vec<String>,
+    pub(super) gone: Vec<String>,
+}
+
 /// What is to be seen of a device now.
 pub(super) enum Look {
     Gone,
+    /// It cannot be told: what is known stays.
+    Unknown,
     /// It is there, but not all that belongs to it.
     NotReady(Box<Known>),
     Ready(Box<Known>),
@@ -109,7 +118,7 @@ impl Memory {
         for place in bus::places(&*host.sysfs)? {
             if let Some(parent) = read_parent(host, &place)? {
                 known.add(&parent);
-                memory.add_parent(host, place, parent);
+                memory.add_parent(host, place, parent)?;
             }
         }
         let defined = host.definitions.all().into_iter();
@@ -128,16 +137,18 @@ impl Memory {
         Ok(memory)
     }
 
-    /// With its VFs. Gives back those that are new.
-    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Vec<String> {
+    /// With its VFs. What is still to be looked at on a parent that is known stays so.
+    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Result<Functions> {
         let path = place.syspath.clone();
-        let now = vfs_of(host, &parent);
-        let new: Vec<String> = now.iter().map(|(vf, _)| vf).filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
+        let now = vfs_of(host, &parent)?;
+        let new = now.keys().filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
+        let had = self.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf);
+        let gone = had.filter(|vf| !now.contains_key(*vf)).cloned().collect();
         self.vfs.retain(|_, vf| vf.parent != path);
         self.vfs.extend(now);
-        let looks = VecDeque::new();
-        self.parents.insert(path, KnownParent { place, parent, dirty: false, looks });
-        new
+        let (dirty, looks) = self.parents.remove(&path).map(|old| (old.dirty, old.looks)).unwrap_or_default();
+        self.parents.insert(path, KnownParent { place, parent, dirty, looks });
+        Ok(Functions { new, gone })
     }
 
     /// Something has happened on the parent of this device: its numbers have changed, or when it is gone, they do so now or
@@ -188,10 +199,15 @@ impl Memory {
     }
 
     fn look_at_function(&self, host: &Host, vf: &Vf) -> Result<Look> {
-        let Ok(dir) = host.sysfs.open(&vf.parent) else { return Ok(Look::Gone) };
-        let dir: Rc<dyn Dir> = Rc::from(dir);
+        let dir: Rc<dyn Dir> = match host.sysfs.open(&vf.parent) {
+            Ok(dir) => Rc::from(dir),
+            Err(errno) => return unseen(&vf.parent, errno),
+        };
         let layout = layout::of_kind(LayoutKind::VendorVfio);
-        let type_id = layout.type_of(&*dir, &vf.function.entry);
+        let type_id = match current(&*dir, &vf.function.entry) {
+            Ok(type_id) => type_id,
+            Err(errno) => return unseen(&vf.function.sysname, errno),
+        };
         let facts = LazyFacts::new(host);
         let function = Function { type_id, ..vf.function.clone() };
         let Some(spot) = spots::of_function(&dir, &function, &facts)? else { return Ok(Look::Gone) };
@@ -250,15 +266,34 @@ fn is_ready(layout: &dyn Layout, device: &Device) -> bool {
     typed && (device.iommu_group.is_some() || !layout.has_iommu_group())
 }
 
-/// The VFs of a parent by their paths.
-fn vfs_of(host: &Host, parent: &Parent) -> Vec<(String, Vf)> {
-    if parent.functions.is_empty() {
-        return Vec::new();
+/// What cannot be read is gone, or it is there and says nothing for now; not to be able to look is neither.
+fn unseen(what: &str, errno: Errno) -> Result<Look> {
+    match errno {
+        Errno::NOENT | Errno::NODEV | Errno::NOTDIR => Ok(Look::Gone),
+        errno if is_exhausted(errno) => Err(Error::io("look at", what, errno)),
+        errno => {
+            log::warn!("{what}: not known which device it is: {errno}");
+            Ok(Look::Unknown)
+        }
     }
-    let Ok(dir) = host.sysfs.open(&parent.syspath) else { return Vec::new() };
+}
+
+/// The VFs of a parent by their paths: also one that is left out of lists, since it may become readable.
+fn vfs_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Vf>> {
+    if parent.layout != LayoutKind::VendorVfio {
+        return Ok(HashMap::new());
+    }
+    let failed = |errno| Error::io("read the VFs of", &parent.syspath, errno);
+    let dir = match host.sysfs.open(&parent.syspath) {
+        Ok(dir) => dir,
+        Err(errno) if is_exhausted(errno) => return Err(failed(errno)),
+        // The kernel will say that it is gone.
+        Err(_) => return Ok(HashMap::new()),
+    };
     let path = |function: &Function| resolve(dir.path(), &dir.link(&function.entry).ok()?);
-    let vf = |function: &Function| Vf { parent: parent.syspath.clone(), function: function.clone() };
-    parent.functions.iter().filter_map(|function| Some((path(function)?, vf(function)))).collect()
+    let vf = |function| Vf { parent: parent.syspath.clone(), function };
+    let present = present(&*dir).map_err(failed)?.into_iter();
+    Ok(present.filter_map(|function| Some((path(&function)?, vf(function)))).collect())
 }
 
 /// The file to follow for a VF.
@@ -283,5 +318,28 @@ pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Option<Parent>> 
             log::info!("{}: left out, cannot be read: {errno}", place.syspath);
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Conn;
+    use crate::store::Runtime;
+    use crate::sysfs::sim::default_host;
+    use std::sync::Arc;
+
+    /// A driver gives back late what a device had, and says nothing then.
+    #[test]
+    fn a_parent_that_is_read_anew_is_still_to_be_looked_at() {
+        let conn = Conn::on(Arc::new(default_host()), Arc::new(Runtime::memory([])));
+        let mut memory = Memory::read(&conn.host).unwrap();
+        let path = memory.parents.keys().next().unwrap().clone();
+        memory.touch_parent_of(&format!("{path}/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"), true);
+        let known = &memory.parents[&path];
+        let (place, parent, looks) = (known.place.clone(), known.parent.clone(), known.looks.clone());
+        memory.add_parent(&conn.host, place, parent).unwrap();
+        let known = &memory.parents[&path];
+        assert!(known.dirty && looks.len() == LOOKS.len() && known.looks == looks);
     }
 }

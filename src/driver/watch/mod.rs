@@ -201,8 +201,10 @@ impl Monitor {
 
     fn read_host(&mut self) -> Result<()> {
         self.before = self.source.newest();
-        self.memory = Memory::read(&self.conn.host)?;
+        let old = std::mem::replace(&mut self.memory, Memory::read(&self.conn.host)?);
         self.during = self.source.newest();
+        let gone = old.vfs.into_keys().filter(|vf| !self.memory.vfs.contains_key(vf));
+        gone.for_each(|vf| self.source.unfollow(&memory::followed(&vf)));
         let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();
         self.follow(&vfs);
         Ok(())

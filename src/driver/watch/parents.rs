@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::memory::read_parent;
+use super::memory::{Vf, read_parent};
 use super::{EventKind, Monitor};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
@@ -25,7 +25,6 @@ impl Monitor {
         if let Some(vf) = self.memory.vfs.get(path) {
             let parent = vf.parent.clone();
             if matches!(event.action, Action::Remove | Action::Unbind) {
-                self.memory.vfs.remove(path);
                 self.function_gone(path);
             }
             return self.check_parent(&parent, false);
@@ -45,8 +44,8 @@ impl Monitor {
     fn parent_came(&mut self, place: Place) -> Result<()> {
         let Some(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
         self.parent_told(EventKind::Created, parent.clone());
-        let vfs = self.memory.add_parent(&self.conn.host, place, parent);
-        self.new_functions(&vfs)
+        let vfs = self.memory.add_parent(&self.conn.host, place, parent)?;
+        self.new_functions(&vfs.new)
     }
 
     /// They may be devices already.
@@ -64,7 +63,6 @@ impl Monitor {
         let Some(known) = self.memory.parents.remove(path) else { return Ok(()) };
         let vfs = self.memory.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf.clone());
         for vf in vfs.collect::<Vec<_>>() {
-            self.memory.vfs.remove(&vf);
             self.function_gone(&vf);
         }
         self.parent_told(EventKind::Deleted, known.parent);
@@ -81,19 +79,10 @@ impl Monitor {
         if tell_anyway || parent != known.parent {
             self.parent_told(EventKind::Updated, parent.clone());
         }
-        let vfs = self.memory.add_parent(&self.conn.host, place, parent);
-        let had: Vec<String> = self.memory.devices.keys().cloned().collect();
-        let lost = had.iter().filter(|device| self.is_lost_function(path, device)).cloned().collect::<Vec<_>>();
-        lost.iter().for_each(|vf| self.function_gone(vf));
-        self.new_functions(&vfs)
-    }
-
-    /// This device was a VF of the parent, which has no such VF any more.
-    fn is_lost_function(&self, parent: &str, device: &str) -> bool {
-        let Some(parent) = self.memory.parents.get(parent) else { return false };
-        let Some(known) = self.memory.devices.get(device) else { return false };
-        let is_function = crate::layout::of_kind(known.device.layout).is_function();
-        is_function && known.device.parent == parent.parent.name && !self.memory.vfs.contains_key(device)
+        let vfs = self.memory.add_parent(&self.conn.host, place, parent)?;
+        vfs.gone.iter().for_each(|vf| self.function_gone(vf));
+        self.new_functions(&vfs.new)?;
+        self.look_at_missed(path)
     }
 
     /// Those on which something has happened, and those whose time has come.
@@ -126,7 +115,26 @@ impl Monitor {
             let parent = known.parent.clone();
             self.parent_told(EventKind::Updated, parent);
         }
-        Ok(())
+        self.look_at_missed(path)
+    }
+
+    fn look_at_missed(&mut self, path: &str) -> Result<()> {
+        self.missed_functions(path).iter().try_for_each(|vf| self.look_at_function(vf))
+    }
+
+    /// VFs that are devices, or no longer, without a write that was seen: they could not be read when it happened.
+    fn missed_functions(&self, path: &str) -> Vec<String> {
+        let Some(known) = self.memory.parents.get(path) else { return Vec::new() };
+        let functions = &known.parent.functions;
+        let type_of = |vf: &Vf| functions.iter().find(|now| now.entry == vf.function.entry).map(|now| &now.type_id);
+        let told = |path: &String| self.memory.devices.contains_key(path) || self.memory.coming.contains_key(path);
+        let vfs = self.memory.vfs.iter().filter(|(_, vf)| !functions.is_empty() && vf.parent == path);
+        let mut missed: Vec<String> = vfs
+            .filter(|(vf, of)| type_of(of).is_some_and(|now| now.is_some() != told(vf)))
+            .map(|(vf, _)| vf.clone())
+            .collect();
+        missed.sort_unstable();
+        missed
     }
 }
 

@@ -16,6 +16,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketFlags, SocketType, bind,
     recvmsg, socket_with,
 };
+use rustix::process::Uid;
 
 use super::door::Door;
 use super::filter;
@@ -24,6 +25,9 @@ use crate::sysfs::{Errno, IoResult};
 
 /// The multicast group of the kernel itself; udev's own is 2.
 const KERNEL_GROUP: u32 = 1;
+
+/// Who a namespace of users does not know (the kernel's overflowuid).
+const UNKNOWN_USER: u32 = 65534;
 
 /// Room for the events of some thousand devices that come at once. Only what waits takes memory.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -85,6 +89,15 @@ impl UeventSocket {
 }
 
 impl Files {
+    fn end(&mut self, path: &str) {
+        let found = self.paths.iter().find(|(_, known)| *known == path).map(|(watch, _)| *watch);
+        if let Some(watch) = found {
+            self.paths.remove(&watch);
+            // It has ended already where the kernel did say that the file went.
+            let _ = inotify::remove_watch(&self.inotify, watch);
+        }
+    }
+
     fn next(&mut self) -> IoResult<Option<Signal>> {
         if self.waiting.is_empty() {
             self.fetch()?;
@@ -155,8 +168,17 @@ impl Events for UeventSocket {
         // A driver may refuse a write and change something all the same, which only the close tells then.
         let what = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CLOSE_WRITE;
         let watch = inotify::add_watch(&files.inotify, format!("/proc/self/fd/{}", file.as_raw_fd()), what)?;
-        files.paths.insert(watch, path.to_owned());
+        if files.paths.get(&watch).is_none_or(|known| known != path) {
+            files.end(path);
+            files.paths.insert(watch, path.to_owned());
+        }
         Ok(())
+    }
+
+    fn unfollow(&mut self, path: &str) {
+        if let Some(files) = &mut self.files {
+            files.end(path);
+        }
     }
 
     fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()> {
@@ -177,9 +199,11 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> IoResult<Option<usize>>
     let message = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::DONTWAIT)?;
     let address = message.address.and_then(|address| SocketAddrNetlink::try_from(address).ok());
     let by_kernel = address.is_some_and(|address| address.pid() == 0);
-    let by_root = control
-        .drain()
-        .any(|part| matches!(part, RecvAncillaryMessage::ScmCredentials(sender) if sender.uid.is_root()));
+    // To a user namespace that does not know the host's root it has another number. That does not weaken the address, which
+    // no program can have.
+    let is_root = |uid: Uid| uid.is_root() || uid.as_raw() == UNKNOWN_USER;
+    let by_root =
+        control.drain().any(|part| matches!(part, RecvAncillaryMessage::ScmCredentials(sender) if is_root(sender.uid)));
     let whole = !message.flags.contains(ReturnFlags::TRUNC);
     if by_kernel && by_root && whole {
         return Ok(Some(message.bytes));
@@ -243,7 +267,17 @@ mod tests {
         assert_eq!(written(&mut events), 0);
         std::fs::write(root.path().join("type"), "558\n").unwrap();
         assert!(written(&mut events) > 0);
-        std::fs::remove_file(root.path().join("type")).unwrap();
+        std::fs::rename(root.path().join("type"), root.path().join("old")).unwrap();
+        std::fs::write(root.path().join("type"), "0\n").unwrap();
+        events.follow("/type").unwrap();
+        events.follow("/type").unwrap();
+        std::fs::write(root.path().join("old"), "1\n").unwrap();
+        assert_eq!(written(&mut events), 0, "only the file that is there now is followed");
+        std::fs::write(root.path().join("type"), "558\n").unwrap();
+        assert!(written(&mut events) > 0);
+        events.unfollow("/type");
+        events.unfollow("/type");
+        std::fs::write(root.path().join("type"), "0\n").unwrap();
         assert_eq!(written(&mut events), 0);
     }
 }

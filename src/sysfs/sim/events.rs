@@ -122,6 +122,10 @@ impl Events for SimEvents {
         Ok(())
     }
 
+    fn unfollow(&mut self, path: &str) {
+        self.queue.lock().followed.remove(path);
+    }
+
     fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()> {
         self.queue.lock().room = bytes;
         Ok(())
