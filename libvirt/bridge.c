@@ -21,6 +21,7 @@ static const struct {
 	const char *call;
 	bool filters;
 } acl_calls[ACL_CALLS] = {
+	[ACL_OPEN] = { "virConnectOpen", false },
 	[ACL_NUM_OF_DEVICES] = { "virNodeNumOfDevices", true },
 	[ACL_LIST_DEVICES] = { "virNodeListDevices", true },
 	[ACL_LIST_ALL] = { "virConnectListAllNodeDevices", true },
@@ -89,6 +90,10 @@ static int load_libvirt(void)
 		     "this libvirt has no virRegisterConnectDriver or virGetNodeDevice: libmdev's driver is not loaded");
 		return -1;
 	}
+	if (!look_up(library, "virIdentityGetCurrent", &lv.identity))
+		return missing("virIdentityGetCurrent");
+	if (!look_up(library, "g_object_unref", &lv.unref))
+		return missing("g_object_unref");
 	return load_checks(library);
 }
 
@@ -113,13 +118,22 @@ static int load_mdev(void)
 	return 0;
 }
 
-int bridge_load(void)
+int bridge_find(void)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&loading);
 	if (!lv.register_connect_driver || !lv.ensure[ACL_CALLS - 1])
 		rc = load_libvirt();
+	pthread_mutex_unlock(&loading);
+	return rc;
+}
+
+int bridge_load(void)
+{
+	int rc = bridge_find();
+
+	pthread_mutex_lock(&loading);
 	if (rc == 0 && !mdev)
 		rc = load_mdev();
 	pthread_mutex_unlock(&loading);
@@ -129,6 +143,15 @@ int bridge_load(void)
 int bridge_register(struct lv_connect_driver *driver, bool set_shared)
 {
 	return lv.register_connect_driver(driver, set_shared);
+}
+
+bool bridge_serves(void)
+{
+	void *identity = lv.identity();
+
+	if (identity)
+		lv.unref(identity);
+	return identity;
 }
 
 /* Our picture of the object is checked on each that libvirt makes. */

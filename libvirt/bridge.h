@@ -14,6 +14,9 @@ struct libvirt {
 	virNodeDevicePtr (*get_node_device)(virConnectPtr conn, const char *name);
 	void (*report_error)(int domain, int code, const char *file, const char *function, size_t line,
 			     const char *format, ...);
+	/* Who the client is that this thread of a daemon's serves, for g_object_unref(); NULL in any other thread. */
+	void *(*identity)(void);
+	void (*unref)(void *object);
 	/* Without it libmdev's warnings are not in the log. */
 	void (*log_message)(void *source, int priority, const char *file, int line, const char *function,
 			    void *metadata, const char *format, ...);

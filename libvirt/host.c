@@ -110,6 +110,16 @@ void host_share(const struct lv_nodedev_driver *stock)
 	pthread_mutex_unlock(&lock);
 }
 
+bool host_is_shared(void)
+{
+	bool ret;
+
+	pthread_mutex_lock(&lock);
+	ret = shared_stock;
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
 struct host *host_get(virConnectPtr conn)
 {
 	struct host *host = NULL;

@@ -101,21 +101,44 @@ static char *mdev_uri(const char *uri)
 
 /* ---- the connection ---- */
 
+/*
+ * A client of a daemon's may name any URI, with any root, and the daemon would open it with its own rights: to read, write and
+ * run what the client has put there. It is for the client's own process.
+ */
+static int refuse_in_daemon(void)
+{
+	if (!bridge_serves() && !host_is_shared())
+		return 0;
+	fail(VIR_ERR_OPERATION_DENIED, "mdev:///embed is not opened in a daemon; use it without one, or the daemon's own "
+	     "nodedev:///system");
+	return -1;
+}
+
+static int open_host(virConnectPtr conn, const char *uri)
+{
+	char *target;
+	int rc;
+
+	if (refuse_in_daemon() < 0 || acl_conn(ACL_OPEN, conn) < 0)
+		return -1;
+	target = mdev_uri(uri);
+	if (!target)
+		fail(VIR_ERR_INVALID_ARG, "%s has no root parameter; use mdev:///embed?root=/", uri);
+	rc = target ? host_open(conn, target) : -1;
+	free(target);
+	return rc;
+}
+
 static int conn_open(virConnectPtr conn, virConnectAuthPtr auth, void *conf, unsigned int flags)
 {
-	char *uri = virConnectGetURI(conn), *target = NULL;
+	char *uri = virConnectGetURI(conn);
 	int rc = LV_OPEN_DECLINED;
 
 	(void)auth;
 	(void)conf;
 	(void)flags;
-	if (uri && !strncmp(uri, "mdev:///embed?", strlen("mdev:///embed?"))) {
-		target = mdev_uri(uri);
-		if (!target)
-			fail(VIR_ERR_INVALID_ARG, "%s has no root parameter; use mdev:///embed?root=/", uri);
-		rc = target && host_open(conn, target) == 0 ? LV_OPEN_SUCCESS : LV_OPEN_ERROR;
-	}
-	free(target);
+	if (uri && !strncmp(uri, "mdev:///embed?", strlen("mdev:///embed?")))
+		rc = open_host(conn, uri) == 0 ? LV_OPEN_SUCCESS : LV_OPEN_ERROR;
 	free(uri);
 	return rc;
 }
@@ -151,7 +174,8 @@ int mdevRegister(void)
 
 	pthread_mutex_lock(&lock);
 	if (!registered) {
-		if (bridge_load() < 0 || !fits() || bridge_register(&connect_driver, false) < 0)
+		if (bridge_find() < 0 || refuse_in_daemon() < 0 || bridge_load() < 0 || !fits() ||
+		    bridge_register(&connect_driver, false) < 0)
 			rc = -1;
 		else
 			registered = true;

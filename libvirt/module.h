@@ -22,6 +22,7 @@ extern const struct mdev_driver *mdev;
 
 /* The calls that libvirt's access control knows, in the order of the driver's table. */
 enum acl {
+	ACL_OPEN,
 	ACL_NUM_OF_DEVICES,
 	ACL_LIST_DEVICES,
 	ACL_LIST_ALL,
@@ -45,10 +46,14 @@ enum acl {
 	ACL_CALLS,
 };
 
-/* Finds all of it, once; -1 with the error raised. */
+/* Finds libvirt's functions, once; -1 with the error raised. */
+int bridge_find(void);
+/* The same, and loads libmdev. */
 int bridge_load(void);
 int bridge_register(struct lv_connect_driver *driver, bool set_shared);
 virNodeDevicePtr bridge_node(virConnectPtr conn, const char *name);
+/* Whether this thread serves a client of a daemon's. */
+bool bridge_serves(void);
 /* Has libmdev's warnings in libvirt's log. For a daemon: in a client's process they are the client's. */
 void bridge_log(void);
 
@@ -85,6 +90,7 @@ int host_open(virConnectPtr conn, const char *uri);
 void host_close(virConnectPtr conn);
 /* The daemon's: opened when the first call needs it, as a daemon forks after it has loaded its modules. */
 void host_share(const struct lv_nodedev_driver *stock);
+bool host_is_shared(void);
 struct host *host_get(virConnectPtr conn);
 struct host *host_ref(struct host *host);
 void host_put(struct host *host);
