@@ -14,6 +14,8 @@
 #define BUFFER_BYTES (16u << 20)
 /* So that other users of the loop get their turn. */
 #define EVENTS_AT_ONCE 256
+/* Milliseconds until what could not be listed after a loss is listed again. */
+#define RETRY 1000
 
 struct listener {
 	int id;
@@ -31,12 +33,18 @@ struct listener {
 	struct listener *next;
 };
 
-/* What the loop has: it gives it back when it does not look at the descriptor any more. */
+/* What the loop has: it gives it back when it looks neither at the descriptor nor at the time any more. */
 struct watch {
 	struct host *host;
 	struct mdev_monitor *monitor;
 	struct known *known;
 	int id;
+	int timer;
+	unsigned int refs;
+	/* Events were lost, and what is there could not be listed. */
+	bool behind;
+	/* What is there was listed, and some of what waits may be part of that. */
+	bool ahead;
 };
 
 struct events {
@@ -203,9 +211,13 @@ static void catch_up(struct watch *watch)
 {
 	struct known *before = watch->known, *now, *node;
 
-	if (known_read(&now, watch->host) < 0)
+	watch->behind = known_read(&now, watch->host) < 0;
+	if (watch->timer >= 0)
+		virEventUpdateTimeout(watch->timer, watch->behind ? RETRY : -1);
+	if (watch->behind)
 		return;
 	watch->known = now;
+	watch->ahead = true;
 	for (node = before; node; node = node->next)
 		tell_difference(watch, node->name, node->state, known_state(now, node->name));
 	for (node = now; node; node = node->next) {
@@ -238,7 +250,7 @@ static int lifecycle_of(enum mdev_event_type type, unsigned int *state)
 static void deliver_event(struct watch *watch, const struct mdev_event *ev)
 {
 	struct mdev_device *dev;
-	unsigned int state;
+	unsigned int before, state;
 	const char *name;
 	bool parent;
 	int lifecycle;
@@ -249,10 +261,11 @@ static void deliver_event(struct watch *watch, const struct mdev_event *ev)
 		return;
 	if (mdev->device_get_name(dev, &name) == 0) {
 		parent = mdev->device_is_parent(dev) == 1;
-		state = known_state(watch->known, name) & ~(unsigned int)KNOWN_PARENT;
+		before = state = known_state(watch->known, name) & ~(unsigned int)KNOWN_PARENT;
 		lifecycle = lifecycle_of(mdev->event_get_type(ev), &state);
 		known_set(&watch->known, name, state && parent ? state | KNOWN_PARENT : state);
-		tell(watch, name, parent, lifecycle);
+		if (!watch->ahead || lifecycle == UPDATED || state != before)
+			tell(watch, name, parent, lifecycle);
 	}
 	mdev->device_unref(dev);
 }
@@ -267,22 +280,48 @@ static void readable(int id, int fd, int how, void *opaque)
 	(void)id;
 	(void)fd;
 	(void)how;
+	if (watch->behind)
+		catch_up(watch);
 	for (i = 0; i < EVENTS_AT_ONCE && mdev->monitor_receive(watch->monitor, &ev) > 0; i++) {
 		deliver_event(watch, ev);
 		mdev->event_unref(ev);
 	}
+	if (i < EVENTS_AT_ONCE)
+		watch->ahead = false;
+}
+
+static void again(int timer, void *opaque)
+{
+	(void)timer;
+	catch_up(opaque);
 }
 
 /* ---- the watch ---- */
 
-static void watch_free(void *opaque)
+static void watch_put(void *opaque)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct watch *watch = opaque;
+	bool last;
 
+	pthread_mutex_lock(&lock);
+	last = --watch->refs == 0;
+	pthread_mutex_unlock(&lock);
+	if (!last)
+		return;
 	known_free(watch->known);
 	mdev->event_deregister(watch->monitor);
 	host_put(watch->host);
 	free(watch);
+}
+
+/* The loop gives back what it has when it comes to it. */
+static void watch_end(struct watch *watch, int id, int timer)
+{
+	if (id < 0 || virEventRemoveHandle(id) < 0)
+		watch_put(watch);
+	if (timer < 0 || virEventRemoveTimeout(timer) < 0)
+		watch_put(watch);
 }
 
 static struct watch *watch_new(struct host *host)
@@ -298,15 +337,18 @@ static struct watch *watch_new(struct host *host)
 	if (MDEV_DRIVER_HAS(mdev, monitor_set_buffer_size))
 		mdev->monitor_set_buffer_size(watch->monitor, BUFFER_BYTES);
 	watch->host = host_ref(host);
+	/* One for the descriptor, one for the time. */
+	watch->refs = 2;
 	if (known_read(&watch->known, host) < 0) {
-		watch_free(watch);
 		fail_mdev();
+		watch_end(watch, -1, -1);
 		return NULL;
 	}
 	fd = mdev->monitor_get_fd(watch->monitor);
-	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_free);
-	if (watch->id < 0) {
-		watch_free(watch);
+	watch->timer = virEventAddTimeout(-1, again, watch, watch_put);
+	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_put);
+	if (watch->timer < 0 || watch->id < 0) {
+		watch_end(watch, watch->id, watch->timer);
 		fail(VIR_ERR_INTERNAL_ERROR, "there is no event loop: call virEventRegisterDefaultImpl() first");
 		return NULL;
 	}
@@ -434,7 +476,7 @@ int events_deregister(struct host *host, virConnectPtr conn, int id)
 	struct listener *l = take_out(host->events, conn, id, &unused);
 
 	if (unused)
-		virEventRemoveHandle(unused->id);
+		watch_end(unused, unused->id, unused->timer);
 	if (!l) {
 		fail(VIR_ERR_INVALID_ARG, "this connection has no callback %d", id);
 		return -1;

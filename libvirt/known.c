@@ -52,7 +52,12 @@ int known_read(struct known **ret, struct host *host)
 			full = !add(ret, name, state_of(*dev));
 	}
 	mdev->device_list_free(list);
-	return 0;
+	if (!full)
+		return 0;
+	/* Half of them would make the rest look gone. */
+	known_free(*ret);
+	*ret = NULL;
+	return -1;
 }
 
 void known_free(struct known *list)

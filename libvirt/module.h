@@ -136,8 +136,8 @@ char *computer_xml(struct host *host);
 
 /* Whether the XML wants a device of another kind than ours. */
 bool xml_is_for_stock(const char *xml);
-/* The name of the parent in it, to be freed; NULL when there is none. */
-char *xml_parent(const char *xml);
+/* The text of an element right below the root, to be freed; NULL when there is none. */
+char *xml_text(const char *xml, const char *name);
 /* By libvirt's own schema. A name, which that wants and a create has not, is put in. */
 int xml_validate(const char *xml);
 
@@ -175,5 +175,7 @@ int overlay_load(bool fits);
 bool stock_tells(const char *name);
 /* Whether that driver has the nodes of such names: of a bus that may have parents of mediated devices. */
 bool stock_bus(const char *name);
+/* Whether it may have a node of this name: of that or of another bus. */
+bool stock_name(const char *name);
 
 #endif

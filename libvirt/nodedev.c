@@ -275,6 +275,21 @@ static int may_make(virConnectPtr conn, enum acl call, const char *xml, unsigned
 	return flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE ? xml_validate(xml) : 0;
 }
 
+/* libvirt's own nodes have the names that they always have; behind one of theirs ours could not be reached. */
+static int name_is_free(struct host *host, const char *xml)
+{
+	char *name = xml_text(xml, "name");
+	int rc = 0;
+
+	if (name && (!strcmp(name, COMPUTER) || (host->stock && stock_name(name)))) {
+		fail(VIR_ERR_CONFIG_UNSUPPORTED, "'%s' is a name as libvirt's own nodes have; choose another for this device, "
+		     "or none", name);
+		rc = -1;
+	}
+	free(name);
+	return rc;
+}
+
 static virNodeDevicePtr make(struct host *host, virConnectPtr conn, const char *xml,
 			     int (*how)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret,
 					unsigned int flags))
@@ -283,6 +298,8 @@ static virNodeDevicePtr make(struct host *host, virConnectPtr conn, const char *
 	struct mdev_device *made;
 	const char *name;
 
+	if (name_is_free(host, xml) < 0)
+		return NULL;
 	if (how(host->conn, xml, &made, 0) < 0) {
 		fail_mdev();
 		return NULL;
@@ -312,7 +329,7 @@ static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned
 /* libmdev defines devices under parents that will come; libvirt's callers count on being told that there is none. */
 static int has_parent(struct host *host, const char *xml)
 {
-	char *parent = xml_parent(xml);
+	char *parent = xml_text(xml, "parent");
 	int rc = 0;
 
 	if (parent && !node_exists(host, parent)) {

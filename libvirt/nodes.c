@@ -122,6 +122,20 @@ static int list_stock(struct host *host, virConnectPtr conn, unsigned int flags,
 	return rc;
 }
 
+/* A device of ours whose name is that of a node of libvirt's own: by that name nobody would get ours. */
+static bool is_behind_stock(struct host *host, virConnectPtr conn, struct mdev_device *dev, const char *name)
+{
+	virNodeDevicePtr other;
+
+	if (!host->stock || mdev->device_is_parent(dev) == 1 || !stock_name(name))
+		return false;
+	other = host->stock->lookup_by_name(conn, name);
+	if (other)
+		virNodeDeviceFree(other);
+	virResetLastError();
+	return other;
+}
+
 static int list_ours(struct host *host, virConnectPtr conn, enum acl call, unsigned int flags, struct names *ret)
 {
 	unsigned int caps = flags & ALL_CAPS;
@@ -136,7 +150,7 @@ static int list_ours(struct host *host, virConnectPtr conn, enum acl call, unsig
 	}
 	for (dev = list; *dev && rc == 0; dev++) {
 		if ((caps && !(caps & caps_of(*dev))) || mdev->device_get_name(*dev, &name) < 0 ||
-		    !acl_shows(call, conn, name))
+		    !acl_shows(call, conn, name) || is_behind_stock(host, conn, *dev, name))
 			continue;
 		if (!stock || !bsearch(&name, ret->list, stock, sizeof(*ret->list), compare))
 			rc = names_add(ret, name);

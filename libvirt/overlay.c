@@ -33,7 +33,7 @@ bool stock_bus(const char *name)
 }
 
 /* Its other names. Anything else may be a name that somebody gave to a mediated device. */
-static bool stock_name(const char *name)
+bool stock_name(const char *name)
 {
 	static const char *const starts[] = { "computer", "usb_", "net_", "scsi_", "block_", "drm_", "ccw_", "vdpa_", "fc_" };
 	size_t i;

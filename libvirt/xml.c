@@ -46,12 +46,25 @@ bool xml_is_for_stock(const char *xml)
 	return ret;
 }
 
-char *xml_parent(const char *xml)
+/* Without the white space around it, as libmdev reads it. */
+static char *trimmed(const char *text)
+{
+	static const char space[] = " \t\r\n";
+	size_t length;
+
+	text += strspn(text, space);
+	length = strlen(text);
+	while (length && strchr(space, text[length - 1]))
+		length--;
+	return strndup(text, length);
+}
+
+char *xml_text(const char *xml, const char *name)
 {
 	xmlDocPtr doc = parse(xml);
-	xmlNodePtr parent = child(doc ? xmlDocGetRootElement(doc) : NULL, "parent");
-	xmlChar *text = parent ? xmlNodeGetContent(parent) : NULL;
-	char *ret = text ? strdup((const char *)text) : NULL;
+	xmlNodePtr element = child(doc ? xmlDocGetRootElement(doc) : NULL, name);
+	xmlChar *text = element ? xmlNodeGetContent(element) : NULL;
+	char *ret = text ? trimmed((const char *)text) : NULL;
 
 	xmlFree(text);
 	xmlFreeDoc(doc);

@@ -15,15 +15,32 @@ NODE=mdev_${U//-/_}_mtty
 V_URI="nodedev:///system?socket=$V_SOCKET"
 Q_URI="qemu:///system?socket=$V_SOCKET"
 
+# As systemd does: a command with a "-" may fail.
+before_start()
+{
+	sed -n 's/^ExecStartPre=-//p' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf >/run/pre
+	sh /run/pre
+	cat "$(sed -n 's/^EnvironmentFile=-//p' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf)"
+}
+
 # The unit of the system is not there: what the tool writes is looked at, and done by hand.
 enable()
 {
+	local self module
+	self=$(command -v libmdev-libvirt)
+	module=$(sed -n 's/^module=//p' "$self")
 	t_ok 'enable' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt enable
-	t_eq 'the daemon is told where to look' "Environment=LIBVIRT_DRIVER_DIR=/run/libmdev-libvirt" \
-		"$(grep ^Env /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf)"
 	t_ok 'status says so' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt status
-	t_ok 'what it runs before the daemon runs' \
-		sh -c "$(sed -n 's/^ExecStartPre=//p' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf)"
+	t_eq 'nothing that fails before the daemon keeps it from starting' '' \
+		"$(grep '^Exec' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf | grep -v '^ExecStartPre=-')"
+	t_eq 'the daemon is told where to look' 'LIBVIRT_DRIVER_DIR=/run/libmdev-libvirt' "$(before_start)"
+	mv "$module" "$module.away"
+	t_eq 'without the module it looks where it always does' '' "$(before_start 2>/dev/null)"
+	mv "$module.away" "$module"
+	mv "$self" "$self.away"
+	t_eq 'without the tool, too' '' "$(before_start 2>/dev/null)"
+	mv "$self.away" "$self"
+	t_ok 'and with all of it again where it was told' before_start
 	t_ok 'the folder has every driver of libvirt' sh -c \
 		"for f in $DRIVERS/*.so; do [ -e /run/libmdev-libvirt/\${f##*/} ] || exit 1; done"
 	t_ok 'disable' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt disable
