@@ -3,10 +3,11 @@
  * mdevctl's call-outs, run in a process that is not the library's: what they
  * are asked, what their refusal does, how they are left out, and that neither
  * SIGCHLD nor any other child of the process is touched, whatever the process
- * does with either.
+ * does with either, and that who cannot be asked has not agreed.
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,6 +185,38 @@ static void descriptors(void)
 	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
 }
 
+/*
+ * Without descriptors to ask with, nothing is done that a script would have refused. How many it takes is nobody's business:
+ * with each number until it is asked, and refuses.
+ */
+static void few_descriptors(void)
+{
+	struct rlimit old, few = { 64, 64 };
+	int kept[64], n, i, spare, rc = 0;
+
+	script("exit 1");
+	if (!T_INT(getrlimit(RLIMIT_NOFILE, &old), 0))
+		return;
+	few.rlim_max = old.rlim_max;
+	T_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (spare = 0; spare < 32 && rc != -ECANCELED; spare++) {
+		for (n = 0; n < 64 && (kept[n] = dup(1)) >= 0; n++)
+			;
+		for (i = 0; i < spare && n > 0; i++)
+			close(kept[--n]);
+		rc = define(0);
+		while (n > 0)
+			close(kept[--n]);
+		if (!T_OK(rc < 0))
+			printf("# defined with %d descriptors\n", spare);
+		T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), -ENODEV);
+	}
+	T_INT(rc, -ECANCELED);
+	T_OK(spare > 3);
+	T_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
+	calls();
+}
+
 int main(void)
 {
 	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
@@ -201,6 +234,7 @@ int main(void)
 		a_refusal();
 		children_and_signals();
 		descriptors();
+		few_descriptors();
 		mdev_conn_unref(conn);
 	}
 	snprintf(command, sizeof(command), "rm -rf %s", root);

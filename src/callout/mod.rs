@@ -6,11 +6,14 @@
 //! For one action on one device, in this order:
 //!
 //! 1. `get capabilities` finds the script that speaks the newer protocol for this type and parent, if one does. It alone is
-//!    asked from then on, and only for what it supports.
+//!    asked from then on, and what it does not support ends the action.
 //! 2. `pre`, with the device's configuration on standard input. Otherwise the first script that does not answer 2 ("not my
 //!    type") decides. Whatever it answers but 0 ends the action before it has begun.
 //! 3. The action itself.
 //! 4. `post` with the outcome, and `notify` to every notifier, also after a `pre` that failed. Their answers do not matter.
+//!
+//! A file that the kernel does not take for a program is passed over. One that cannot be asked for any other reason, for want of
+//! memory or descriptors, might have refused: so the action ends there, too.
 //!
 //! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
 //!
@@ -33,8 +36,8 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorCode, Result, shown};
-use process::{End, Outcome};
+use crate::error::{Error, ErrorCode, Result, describe, shown};
+use process::{End, Fault, Outcome};
 pub use running::{Launch, Launcher, Report, set_launcher};
 
 /// A script that has said nothing for this long hangs.
@@ -148,11 +151,12 @@ impl Callouts {
         Callouts { folders: Vec::new(), limit: LIMIT }
     }
 
-    /// The scripts that are there now. `None` where there are none, and nobody needs to be told of anything.
-    pub fn find(&self) -> Option<Scripts> {
-        let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"]);
+    /// The scripts that are there now. `None` where there are none, and nobody needs to be told of anything. Fails when it
+    /// cannot be told whether there are any.
+    pub fn find(&self) -> Result<Option<Scripts>> {
+        let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
         let found = Scripts { callouts, notifiers, limit: self.limit };
-        (!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found)
+        Ok((!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found))
     }
 }
 
@@ -186,12 +190,13 @@ impl Scripts {
     }
 }
 
-/// What a script of the newer protocol says of itself. Words of a still newer one are no fault.
+/// What a script of the newer protocol says of itself: all of it, or it does not speak it. Words of a still newer one are no
+/// fault.
 #[derive(Debug, Clone, Deserialize)]
 struct Supports {
-    #[serde(default)]
+    #[serde(rename = "version")]
+    _version: u32,
     actions: Vec<String>,
-    #[serde(default)]
     events: Vec<String>,
 }
 
@@ -236,16 +241,22 @@ impl Asked<'_> {
         self.notify(state);
     }
 
-    fn versioned(&self) -> Option<&Versioned> {
-        let find = || {
-            self.scripts.callouts.iter().find_map(|path| {
-                let answer = self.run(path, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
-                let text = answer.out.trim_end_matches('\0');
-                let Capabilities { supports } = serde_json::from_str(text).ok().filter(|_| answer.is_answer())?;
-                Some(Versioned { path: path.clone(), supports })
-            })
-        };
-        self.versioned.get_or_init(find).as_ref()
+    fn versioned(&self) -> Result<Option<&Versioned>> {
+        if self.versioned.get().is_none() {
+            let _ = self.versioned.set(self.find_versioned()?);
+        }
+        Ok(self.versioned.get().and_then(Option::as_ref))
+    }
+
+    fn find_versioned(&self) -> Result<Option<Versioned>> {
+        for path in &self.scripts.callouts {
+            let answer = self.run(path, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
+            let Some(answer) = answer.filter(Outcome::is_answer) else { continue };
+            if let Ok(Capabilities { supports }) = serde_json::from_str(answer.out.trim_end_matches('\0')) {
+                return Ok(Some(Versioned { path: path.clone(), supports }));
+            }
+        }
+        Ok(None)
     }
 
     /// Fails when the script that is responsible, if one is, says no.
@@ -253,16 +264,12 @@ impl Asked<'_> {
         if self.scripts.callouts.is_empty() {
             return Ok(());
         }
-        if let Some(script) = self.versioned() {
-            if !script.supports(event, action) {
-                return Ok(());
-            }
-            let answer = self.run(&script.path, event, action, state, input);
-            return answer.map_or(Ok(()), |answer| judge(&script.path, &answer));
+        if let Some(script) = self.versioned()? {
+            return self.call_versioned(script, event, action, state, input);
         }
         let candidates = self.chosen.get().map_or(&self.scripts.callouts[..], std::slice::from_ref);
         for path in candidates {
-            let Some(answer) = self.run(path, event, action, state, input) else { continue };
+            let Some(answer) = self.run(path, event, action, state, input)? else { continue };
             match answer.end {
                 End::Code(NOT_MINE) => {}
                 // mdevctl asks the next one, too.
@@ -276,29 +283,57 @@ impl Asked<'_> {
         Ok(())
     }
 
+    /// As mdevctl has it: what the one script that is responsible cannot is not done.
+    fn call_versioned(
+        &self,
+        script: &Versioned,
+        event: Event,
+        action: Action,
+        state: State,
+        input: &str,
+    ) -> Result<()> {
+        let path = &script.path;
+        if !script.supports(event, action) {
+            // After the action, nobody is asked.
+            return match event {
+                Event::Pre => Err(failed(path, format!("it does not support {event} {action}"), Errno::CANCELED)),
+                _ => Ok(()),
+            };
+        }
+        let Some(answer) = self.run(path, event, action, state, input)? else {
+            return Err(failed(path, "it is no program any more".to_owned(), Errno::CANCELED));
+        };
+        if let End::Signal(_) = answer.end {
+            log::warn!("{}: {}", path.display(), answer.end);
+            return Ok(());
+        }
+        judge(path, &answer)
+    }
+
     fn notify(&self, state: State) {
         for path in &self.scripts.notifiers {
-            if let Some(answer) = self.run(path, Event::Notify, self.action, state, "") {
-                if answer.end != End::Code(0) {
-                    log::warn!("{}: {}", path.display(), answer.end);
-                }
+            match self.run(path, Event::Notify, self.action, state, "") {
+                Ok(Some(answer)) if answer.end != End::Code(0) => log::warn!("{}: {}", path.display(), answer.end),
+                Ok(_) => {}
+                Err(e) => log::warn!("{e}"),
             }
         }
     }
 
-    /// `None`: it could not be run, which is no answer.
-    fn run(&self, path: &Path, event: Event, action: Action, state: State, input: &str) -> Option<Outcome> {
+    /// `None`: it is no program, which is no answer.
+    fn run(&self, path: &Path, event: Event, action: Action, state: State, input: &str) -> Result<Option<Outcome>> {
         let Subject { type_id, uuid, parent, .. } = self.subject;
         let words = [event.to_string(), action.to_string(), state.to_string(), uuid.to_string()];
         let [event, action, state, uuid] = &words;
         let args: [&str; 12] = ["-t", type_id, "-e", event, "-a", action, "-s", state, "-u", uuid, "-p", parent];
         log::debug!("{}: {event} {action} for {uuid}", path.display());
         match process::run(path, &args, input.as_bytes(), self.scripts.limit) {
-            Ok(outcome) => Some(outcome),
-            Err(errno) => {
-                log::warn!("{}: left out, it cannot be run: {errno}", path.display());
-                None
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(Fault::NoProgram(errno)) => {
+                log::warn!("{}: left out, it cannot be run: {}", path.display(), describe(errno));
+                Ok(None)
             }
+            Err(Fault::Other(errno)) => Err(failed(path, format!("it could not be asked: {}", describe(errno)), errno)),
         }
     }
 }

@@ -50,6 +50,38 @@ impl fmt::Display for End {
     }
 }
 
+/// Why there is no outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The kernel does not take the file for a program.
+    NoProgram(Errno),
+    /// Anything else, as a lack of descriptors or of memory: it says nothing of the program, which might have had something
+    /// to say.
+    Other(Errno),
+}
+
+impl Fault {
+    /// What execve(2) has failed with.
+    pub(super) fn of_start(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::ISDIR
+            | Errno::LOOP
+            | Errno::ACCESS
+            | Errno::NOEXEC
+            | Errno::LIBBAD => Fault::NoProgram(errno),
+            _ => Fault::Other(errno),
+        }
+    }
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        Fault::Other(errno)
+    }
+}
+
 /// What a program has left.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -65,7 +97,7 @@ impl Outcome {
     }
 }
 
-pub(super) fn run(path: &Path, args: &[&str], input: &[u8], limit: Duration) -> Result<Outcome, Errno> {
+pub(super) fn run(path: &Path, args: &[&str], input: &[u8], limit: Duration) -> Result<Outcome, Fault> {
     let deadline = Instant::now() + limit;
     let word = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
     let mut argv = vec![word(path.as_os_str().as_bytes())?];
@@ -93,7 +125,7 @@ fn stdin(input: &[u8]) -> Result<File, Errno> {
 }
 
 /// Reads what the program prints until it ends, or ends it: `None`.
-fn attend(running: &mut Running, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Errno> {
+fn attend(running: &mut Running, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Fault> {
     loop {
         outputs.iter_mut().for_each(Output::drain);
         if let Some(end) = running.ended()? {

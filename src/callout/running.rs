@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open, waitpid};
 
-use super::process::End;
+use super::process::{End, Fault};
 
 /// A program about to be started.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    pub(super) fn run(self) -> Result<Running, Errno> {
+    pub(super) fn run(self) -> Result<Running, Fault> {
         match LAUNCHER.get() {
-            Some(launcher) => self.keep(*launcher),
+            Some(launcher) => Ok(self.keep(*launcher)?),
             None => self.spawn(),
         }
     }
@@ -79,7 +79,7 @@ impl Start<'_> {
         Ok(Running::Kept { keeper, report, reaped: false })
     }
 
-    fn spawn(mut self) -> Result<Running, Errno> {
+    fn spawn(mut self) -> Result<Running, Fault> {
         let text = |word: &CString| std::ffi::OsString::from(String::from_utf8_lossy(word.to_bytes()).into_owned());
         let mut words = self.argv.iter().map(text);
         let mut command = Command::new(words.next().ok_or(Errno::INVAL)?);
@@ -92,7 +92,7 @@ impl Start<'_> {
         self.input.rewind().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         let [out, err] = self.outputs;
         command.stdin(Stdio::from(self.input)).stdout(Stdio::from(out)).stderr(Stdio::from(err));
-        let child = command.spawn().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::NOEXEC))?;
+        let child = command.spawn().map_err(|e| Fault::of_start(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         Ok(Running::Child { pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(), child })
     }
@@ -109,7 +109,7 @@ impl Running {
     }
 
     /// `None` while it runs, which must have been asked of [`Running::wakes`] first where there is one.
-    pub(super) fn ended(&mut self) -> Result<Option<End>, Errno> {
+    pub(super) fn ended(&mut self) -> Result<Option<End>, Fault> {
         match self {
             Running::Kept { report, .. } => {
                 let mut wakes = [PollFd::new(report, rustix::event::PollFlags::IN)];
@@ -175,7 +175,7 @@ impl End {
 }
 
 /// The errno of a start that failed, or how the program has ended.
-fn read_report(report: BorrowedFd<'_>) -> Result<End, Errno> {
+fn read_report(report: BorrowedFd<'_>) -> Result<End, Fault> {
     let mut bytes = [0_u8; size_of::<Report>()];
     loop {
         match rustix::io::read(report, &mut bytes) {
@@ -183,12 +183,12 @@ fn read_report(report: BorrowedFd<'_>) -> Result<End, Errno> {
             // The keeper was killed.
             Ok(_) => return Ok(End::Unknown),
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         }
     }
     let [a, b, c, d, rest @ ..] = bytes;
     match (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest)) {
-        (0, errno) => Err(Errno::from_raw_os_error(errno.clamp(1, 4095))),
+        (0, errno) => Err(Fault::of_start(Errno::from_raw_os_error(errno.clamp(1, 4095)))),
         (_, status) => Ok(End::of(std::process::ExitStatus::from_raw(status))),
     }
 }

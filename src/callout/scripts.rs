@@ -7,73 +7,85 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
 use rustix::io::Errno;
 
-/// More than any host has; a folder of that many is not one of scripts.
-const SCRIPTS_MAX: usize = 256;
+use crate::error::{Error, ErrorCode, Result, describe};
 
-/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl asks them.
-pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> [Vec<PathBuf>; N] {
+/// More entries than any host has, the two that every folder has among them; a folder of that many is not one of scripts.
+const SCRIPTS_MAX: usize = 258;
+
+/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl asks them. A folder that is
+/// there and that cannot be read may have one that would refuse.
+pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Result<[Vec<PathBuf>; N]> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut found = kinds.map(|_| Vec::new());
     for folder in folders {
         let above = match open(folder, flags, Mode::empty()) {
             Ok(above) => above,
-            Err(errno) => {
-                warn_closed(folder, errno);
-                continue;
-            }
+            Err(errno) if is_absent(errno) => continue,
+            Err(errno) => return Err(closed(folder, errno)),
         };
         for (kind, found) in kinds.iter().zip(&mut found) {
-            match openat(&above, *kind, flags, Mode::empty()) {
-                Ok(dir) => found.extend(in_folder(&dir, &folder.join(kind))),
-                Err(errno) => warn_closed(&folder.join(kind), errno),
+            let folder = folder.join(kind);
+            match openat(&above, *kind, flags, Mode::empty()).and_then(|dir| in_folder(&dir, &folder)) {
+                Ok(scripts) => found.extend(scripts),
+                Err(errno) if is_absent(errno) => {}
+                Err(errno) => return Err(closed(&folder, errno)),
             }
         }
     }
-    found
+    Ok(found)
 }
 
-fn warn_closed(folder: &Path, errno: Errno) {
-    if errno != Errno::NOENT {
-        log::warn!("{}: its scripts are not run, it cannot be opened: {errno}", folder.display());
+fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR)
+}
+
+fn closed(folder: &Path, errno: Errno) -> Error {
+    let path = folder.display().to_string();
+    let message = format!("the scripts in {path} cannot be asked, so this was not done: {}", describe(errno));
+    Error::new(ErrorCode::Callout, errno, message).at(path)
+}
+
+fn in_folder(dir: &OwnedFd, folder: &Path) -> std::result::Result<Vec<PathBuf>, Errno> {
+    let mut scripts = Vec::new();
+    for entry in Dir::read_from(dir)?.take(SCRIPTS_MAX) {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let path = folder.join(name);
+        match fitness(dir, name)? {
+            Fitness::Fit => scripts.push(path),
+            Fitness::NoScript => {}
+            Fitness::Unfit(why) => log::warn!("{}: not run: {why}", path.display()),
+        }
     }
+    scripts.sort();
+    Ok(scripts)
 }
 
-fn in_folder(dir: &OwnedFd, folder: &Path) -> Vec<PathBuf> {
-    let names = Dir::read_from(dir).into_iter().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
-    let mut scripts: Vec<PathBuf> = names
-        .filter(|name| !matches!(&**name, "." | ".."))
-        .take(SCRIPTS_MAX)
-        .filter_map(|name| {
-            let path = folder.join(&name);
-            match is_fit(dir, &name) {
-                Ok(true) => Some(path),
-                Ok(false) => None,
-                Err(why) => {
-                    log::warn!("{}: not run: {why}", path.display());
-                    None
-                }
-            }
-        })
-        .collect();
-    scripts.sort();
-    scripts
+enum Fitness {
+    Fit,
+    /// A folder, or a file that nobody wants to run.
+    NoScript,
+    Unfit(String),
 }
 
 /// Fit to be run with the caller's rights. A link is followed: vendors' packages link their scripts here.
-fn is_fit(dir: &OwnedFd, name: &str) -> Result<bool, String> {
+fn fitness(dir: &OwnedFd, name: &str) -> std::result::Result<Fitness, Errno> {
     let stat = match statat(dir, name, AtFlags::empty()) {
         Ok(stat) => stat,
-        Err(errno) => return Err(crate::error::describe(errno)),
+        // A link that leads to nothing that this caller could run.
+        Err(errno) if is_absent(errno) || matches!(errno, Errno::LOOP | Errno::ACCESS) => {
+            return Ok(Fitness::Unfit(describe(errno)));
+        }
+        Err(errno) => return Err(errno),
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_mode & 0o111 == 0 {
-        return Ok(false);
+        return Ok(Fitness::NoScript);
     }
     if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(format!("it belongs to user {}, neither to root nor to the caller", stat.st_uid));
+        return Ok(Fitness::Unfit(format!("it belongs to user {}, neither to root nor to the caller", stat.st_uid)));
     }
     if stat.st_mode & 0o002 != 0 {
-        return Err("everybody may write it".to_owned());
+        return Ok(Fitness::Unfit("everybody may write it".to_owned()));
     }
-    Ok(true)
+    Ok(Fitness::Fit)
 }

@@ -80,7 +80,7 @@ impl Scene {
     fn around(&self, works: bool) -> Result<&'static str> {
         let fault = || Error::new(ErrorCode::Kernel, Errno::IO, "the command itself");
         self.callouts
-            .find()
+            .find()?
             .unwrap()
             .around(Action::Start, &self.subject, || if works { Ok("done") } else { Err(fault()) })
     }
@@ -125,6 +125,7 @@ fn a_refusal_ends_the_action_before_it_begins() {
         .callouts
         .find()
         .unwrap()
+        .unwrap()
         .around(Action::Define, &scene.subject, || -> Result<()> { panic!("not to be done") });
     let e = e.unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()));
@@ -133,17 +134,90 @@ fn a_refusal_ends_the_action_before_it_begins() {
     assert_eq!(scene.calls(), ["ap pre define none <config>", "n notify define none <>"]);
 }
 
+/// The body of a script of the newer protocol.
+fn newer(actions: &str, events: &str, body: &str) -> String {
+    let supports = format!(r#"{{"supports":{{"version":3,"actions":[{actions}],"events":[{events}]}}}}"#);
+    format!("[ $action = capabilities ] && {{ printf '%s\\0' '{supports}'; exit 0; }}\n{body}")
+}
+
 #[test]
 fn one_that_speaks_the_newer_protocol_is_asked_alone_and_for_what_it_can() {
     let scene = scene();
+    let new = "etc/mdevctl.d/scripts.d/callouts/new";
     scene.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
-    let supports = r#"{"supports":{"version":3,"actions":["start","modify","dance"],"events":["post","live","get"]}}"#;
-    scene.script(
-        "etc/mdevctl.d/scripts.d/callouts/new",
-        &format!("[ $action = capabilities ] && {{ printf '%s\\0' '{supports}'; exit 0; }}; exit 0"),
-    );
+    scene.script(new, &newer(r#""start","modify","dance""#, r#""pre","live","get""#, "exit 0"));
     assert_eq!(scene.around(true), Ok("done"));
-    assert_eq!(scene.calls(), ["new post start success <config>"]);
+    assert_eq!(scene.calls(), ["new pre start none <config>"], "it does not want to be told");
+    for (actions, events) in [(r#""start""#, r#""post""#), (r#""stop""#, r#""pre","post""#)] {
+        let path = scene.script(new, &newer(actions, events, "exit 0"));
+        let e = scene.around(true).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()), "{e}");
+        assert!(e.message.contains("does not support pre start") && e.path.as_deref() == path.to_str(), "{e}");
+        assert!(scene.calls().is_empty(), "{actions}");
+    }
+    // Its word counts, also the one that says "not my type" elsewhere; a signal says nothing, there as here.
+    for (body, passes) in [("exit 2", false), ("exit 1", false), ("kill -9 $$", true)] {
+        scene.script(new, &newer(r#""start""#, r#""pre""#, body));
+        assert_eq!(scene.around(true).is_ok(), passes, "{body}");
+        scene.calls();
+    }
+    // It was one when it was found.
+    let script = scene.script(new, "");
+    let lose = newer(r#""start""#, r#""pre""#, "").replace("exit 0", &format!("chmod -x {}; exit 0", script.display()));
+    scene.script(new, &lose);
+    assert_eq!(scene.around(true).unwrap_err().code, ErrorCode::Callout);
+}
+
+#[test]
+fn what_says_less_than_the_newer_protocol_wants_does_not_speak_it() {
+    let scene = scene();
+    for text in ["{}", r#"{"supports":null}"#, r#"{"supports":{"version":2,"actions":["start"]}}"#, "[1"] {
+        let body = format!("[ $action = capabilities ] && {{ echo '{text}'; exit 0; }}; exit 0");
+        scene.script("etc/mdevctl.d/scripts.d/callouts/odd", &body);
+        assert_eq!(scene.around(true), Ok("done"), "{text}");
+        assert_eq!(scene.calls(), ["odd pre start none <config>", "odd post start success <config>"], "{text}");
+    }
+}
+
+/// Whether there is a script, and what it would say, must be known.
+#[test]
+fn who_cannot_be_asked_has_not_agreed() {
+    let mut scene = scene();
+    let refused = |scene: &Scene, errno: Errno, what: &str| {
+        let e = scene.around(true).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::Callout, errno.raw_os_error()), "{what}: {e}");
+    };
+    // Links that lead to themselves: something is there, and cannot be opened, whoever asks.
+    for place in ["etc/mdevctl.d/scripts.d/notifiers", "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d"] {
+        let path = scene.root.path().join(place);
+        fs::remove_dir(&path).or_else(|_| fs::remove_dir_all(&path)).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        refused(&scene, Errno::LOOP, place);
+        fs::remove_file(&path).unwrap();
+    }
+    scene.script("usr/lib/mdevctl/scripts.d/callouts/s", PLAIN);
+    assert_eq!(scene.around(true), Ok("done"));
+    // No program has such an argument: the fault comes before the script is begun.
+    scene.subject.parent = "ma\0trix".into();
+    refused(&scene, Errno::INVAL, "before it is begun");
+    scene.subject.parent = "matrix".into();
+    // Its file is busy, which passes.
+    let path = scene.root.path().join("usr/lib/mdevctl/scripts.d/callouts/s");
+    let open = fs::OpenOptions::new().append(true).open(path).unwrap();
+    refused(&scene, Errno::TXTBSY, "while it is written");
+    drop(open);
+    assert_eq!(scene.around(true), Ok("done"));
+}
+
+#[test]
+fn a_lack_of_anything_is_not_taken_for_a_file_that_is_no_program() {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::IO, Errno::INVAL, Errno::PERM] {
+        assert_eq!(Fault::of_start(errno), Fault::Other(errno));
+        assert_eq!(Fault::from(errno), Fault::Other(errno));
+    }
+    // A system call of ours that fails so is another matter than execve.
+    assert_eq!(Fault::from(Errno::ACCESS), Fault::Other(Errno::ACCESS));
+    assert_eq!(Fault::of_start(Errno::ACCESS), Fault::NoProgram(Errno::ACCESS));
 }
 
 #[test]
@@ -232,10 +306,10 @@ fn without_scripts_there_is_nobody_to_ask() {
     // As Debian's mdevctl leaves it: folders, and nothing in them.
     let empty = scene();
     for callouts in [&Callouts::below(root.path().to_str().unwrap()), &Callouts::none(), &empty.callouts] {
-        assert!(callouts.find().is_none());
+        assert!(callouts.find().unwrap().is_none());
     }
     fs::write(empty.root.path().join("etc/mdevctl.d/scripts.d/callouts/README"), "no program").unwrap();
-    assert!(empty.callouts.find().is_none());
+    assert!(empty.callouts.find().unwrap().is_none());
     empty.script("etc/mdevctl.d/scripts.d/notifiers/n", "");
-    assert!(empty.callouts.find().is_some());
+    assert!(empty.callouts.find().unwrap().is_some());
 }

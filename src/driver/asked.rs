@@ -24,8 +24,8 @@ impl Ask {
 }
 
 /// Those who have a say: `None` when there is nobody, or the caller wants none.
-pub(super) fn scripts(host: &Host, ask: Ask) -> Option<Scripts> {
-    if ask == Ask::No { None } else { host.callouts.find() }
+pub(super) fn scripts(host: &Host, ask: Ask) -> Result<Option<Scripts>> {
+    if ask == Ask::No { Ok(None) } else { host.callouts.find() }
 }
 
 fn subject(def: &Definition) -> Subject {
@@ -40,7 +40,7 @@ pub(super) fn around<T>(
     def: &Definition,
     command: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    match scripts(host, ask) {
+    match scripts(host, ask)? {
         Some(scripts) => scripts.around(action, &subject(def), command),
         None => command(),
     }
@@ -85,7 +85,8 @@ pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
 /// Destroys between the call-outs of a stop. Of the device they hear what sysfs shows.
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, uuid, flags);
-    let Some(scripts) = scripts(host, Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS))) else { return command() };
+    let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
+    let Some(scripts) = scripts(host, ask)? else { return command() };
     // What is not there, or not the caller's to destroy, is told by the command itself.
     match devices::by_uuid(host, uuid) {
         Ok(Some(Device { parent_sysname: parent, type_id: Some(type_id), .. })) => {

@@ -171,7 +171,8 @@ fn create_asked<'a>(
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
     // Whoever starts it, it is for whom it was defined.
     let owner = defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
-    let Some(scripts) = asked::scripts(host, Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS))) else {
+    let ask = Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS));
+    let Some(scripts) = asked::scripts(host, ask).map_err(|e| (None, e))? else {
         return create_all(host, plans, fresh, owner);
     };
     let subjects = asked::subjects(plans, defined.is_some_and(|def| def.autostart));
