@@ -111,6 +111,12 @@ static void what_they_hear(void)
 	}
 	T_INT(undefine(0), 0);
 	T_STR(calls(), "pre undefine none,post undefine success,");
+	/* With its autostart it is one step still. */
+	T_INT(define(MDEV_DEFINE_AUTOSTART), 0);
+	T_STR(calls(), "pre define none,post define success,");
+	T_INT(define(MDEV_DEFINE_AUTOSTART | MDEV_DEFINE_NO_CALLOUTS), 0);
+	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
+	T_STR(calls(), "");
 }
 
 static void a_refusal(void)
@@ -127,7 +133,7 @@ static void a_refusal(void)
 	calls();
 	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
 	T_STR(calls(), "");
-	T_INT(define(2), -EINVAL);
+	T_INT(define(4), -EINVAL);
 }
 
 static void children_and_signals(void)

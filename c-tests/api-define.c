@@ -72,6 +72,12 @@ static void it_starts_and_stops(struct mdev_conn *conn, struct mdev_device *dev)
 	T_INT(mdev_device_destroy(running, 0), 0);
 	T_INT(mdev_device_start(running, 0), -ENOENT);
 	mdev_device_unref(running);
+	T_NEED(mdev_conn_define_xml(conn, define_xml, &running, MDEV_DEFINE_AUTOSTART) == 0);
+	T_INT(mdev_device_get_autostart(running, &start), 0);
+	T_INT(start, 1);
+	T_INT(mdev_device_undefine(running, MDEV_DEFINE_AUTOSTART), -EINVAL);
+	T_INT(mdev_device_undefine(running, 0), 0);
+	mdev_device_unref(running);
 }
 
 static void parents_persist_by_nature(struct mdev_conn *conn)

@@ -149,7 +149,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
 		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
 	}
-	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS)
+	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS | MDEV_DEFINE_AUTOSTART)
 		REFUSED(mdev_conn_define_xml(conn, xmls[0], &out.dev, flag));
 	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
 		REFUSED(mdev_conn_autostart(conn, NULL, flag));

@@ -9,31 +9,12 @@ use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node
 use mdev::error::ErrorCode;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{SimHost, default_host};
+use mdev::sysfs::sim::Op;
 
-const UUID: &str = "11111111-2222-4333-8444-555555555555";
-const IGD: &str = "0000:00:02.0";
+#[path = "support/definitions.rs"]
+mod support;
 
-/// The simulated kernel with definitions in files, or in memory.
-fn host(files: bool) -> (tempfile::TempDir, SimHost, Conn) {
-    let root = tempfile::tempdir().unwrap();
-    fs::create_dir(root.path().join("etc")).unwrap();
-    fs::create_dir(root.path().join("run")).unwrap();
-    let definitions = match files {
-        true => Definitions::files(root.path().to_str().unwrap()),
-        false => Definitions::memory([]),
-    };
-    let sim = default_host();
-    let conn = Conn::of((Arc::new(sim.clone()), Arc::new(Runtime::memory([])), Arc::new(definitions)));
-    (root, sim, conn)
-}
-
-fn xml(parent: &str, type_id: &str, uuid: &str, more: &str) -> String {
-    format!(
-        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/><uuid>{uuid}</uuid>{more}\
-         </capability></device>"
-    )
-}
+use support::{IGD, UUID, host, xml};
 
 fn names(conn: &Conn, flags: ListFlags) -> Vec<String> {
     conn.list(ListFlags::DEVICES | flags).unwrap().iter().map(|node| node.uuid().unwrap()).collect()
@@ -422,4 +403,73 @@ fn call_outs_are_asked_and_told() {
     conn.create_xml(other.as_bytes(), CreateFlags::NO_CALLOUTS).unwrap();
     conn.destroy_uuid(second, DestroyFlags::NO_CALLOUTS).unwrap();
     assert!(calls().is_empty());
+
+    // In one step, and also where nobody is asked.
+    write("exit 0");
+    conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+    assert_eq!(calls(), ["pre define none \"auto\"", "post define success \"auto\""]);
+    conn.define_xml(other.as_bytes(), DefineFlags::AUTOSTART | DefineFlags::NO_CALLOUTS).unwrap();
+    assert!(calls().is_empty());
+
+    // Whoever takes the autostart back meanwhile has taken it back.
+    let path = root.path().join("etc/mdevctl.d").join(IGD);
+    write(&format!("[ $4 = pre ] && sed -i s/auto/manual/ '{}'; exit 0", path.join(UUID).display()));
+    conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre modify none \"auto\"", "post modify success \"auto\""]);
+    assert_eq!(node.autostart(), Ok(false));
+    node.set_autostart(true).unwrap();
+    calls();
+
+    // Somebody else is quicker: that is no success, to nobody.
+    let gone = |uuid: &str| write(&format!("[ $4 = pre ] && rm '{}'; exit 0", path.join(uuid).display()));
+    gone(UUID);
+    assert_eq!(node.undefine(DefineFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
+    assert_eq!(calls(), ["pre undefine none \"auto\"", "post undefine failure \"auto\""]);
+    gone(second);
+    let node = conn.lookup_by_uuid(second).unwrap();
+    assert_eq!(node.set_autostart(false).unwrap_err().code, ErrorCode::WrongState);
+    assert_eq!(calls(), ["pre modify none \"manual\"", "post modify failure \"manual\""]);
+
+    // Where it cannot be told whether somebody is to be asked, only who asks nobody goes on.
+    fs::remove_dir_all(&scripts).unwrap();
+    symlink(&scripts, &scripts).unwrap();
+    let e = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::LOOP.raw_os_error()), "{e}");
+    assert_eq!(conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap_err().code, ErrorCode::Callout);
+    conn.create_xml(text.as_bytes(), CreateFlags::NO_CALLOUTS).unwrap();
+    assert_eq!(conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err().code, ErrorCode::Callout);
+    conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
+}
+
+#[test]
+fn defined_with_its_autostart_in_one_step() {
+    for files in [true, false] {
+        let (_root, _sim, conn) = host(files);
+        let text = xml(IGD, "i915-GVTg_V5_4", UUID, "");
+        let define = |flags| conn.define_xml(text.as_bytes(), flags).unwrap();
+        let node = define(DefineFlags::AUTOSTART);
+        assert_eq!(node.autostart(), Ok(true));
+        define(DefineFlags::empty());
+        assert_eq!(node.autostart(), Ok(true), "without, it stays as it was");
+        node.set_autostart(false).unwrap();
+        define(DefineFlags::empty());
+        assert_eq!(node.autostart(), Ok(false));
+        define(DefineFlags::AUTOSTART);
+        assert_eq!(node.autostart(), Ok(true), "an older one, too");
+        assert_eq!(node.undefine(DefineFlags::AUTOSTART).unwrap_err().code, ErrorCode::InvalidFlags);
+        assert_eq!(node.is_persistent(), Ok(true));
+    }
+}
+
+/// Who does not know the UUID could only define another one.
+#[test]
+fn what_is_defined_is_told_to_be() {
+    let (_root, sim, conn) = host(true);
+    let text = xml(IGD, "i915-GVTg_V5_4", UUID, "").replace(&format!("<uuid>{UUID}</uuid>"), "");
+    sim.set_hook(Some(Arc::new(|op, path: &str| {
+        (op == Op::Open && path.ends_with("/sys/bus/mdev/devices")).then_some(Errno::MFILE)
+    })));
+    let node = conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
+    sim.set_hook(None);
+    assert_eq!(names(&conn, ListFlags::INACTIVE), [node.uuid().unwrap()]);
 }

@@ -17,7 +17,8 @@ static void tell(const struct nodedev *nd, const char *name, const char *after)
 
 int cmd_define(struct nodedev *nd, struct args *args)
 {
-	unsigned int flags = given(args, OPT_NO_CALLOUTS) ? MDEV_DEFINE_NO_CALLOUTS : 0;
+	unsigned int flags = (given(args, OPT_NO_CALLOUTS) ? MDEV_DEFINE_NO_CALLOUTS : 0) |
+			     (given(args, OPT_AUTOSTART) ? MDEV_DEFINE_AUTOSTART : 0);
 	struct mdev_device *dev;
 	const char *uuid, *name;
 	char *xml;
@@ -32,11 +33,6 @@ int cmd_define(struct nodedev *nd, struct args *args)
 	free(xml);
 	if (rc < 0)
 		return complain_mdev(rc);
-	if (given(args, OPT_AUTOSTART)) {
-		rc = mdev_device_set_autostart(dev, 1);
-		if (rc < 0)
-			rc = complain_mdev(rc);
-	}
 	uuid = get(dev, mdev_device_get_uuid);
 	name = get(dev, mdev_device_get_name);
 	if (given(args, OPT_JSON)) {
@@ -49,7 +45,7 @@ int cmd_define(struct nodedev *nd, struct args *args)
 		printf(" defined, UUID %s\n", uuid ? uuid : "unknown");
 	}
 	mdev_device_unref(dev);
-	return rc;
+	return OK;
 }
 
 /* Does one thing to each device that is named; a failure does not keep the others from it. */

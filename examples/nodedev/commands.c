@@ -108,7 +108,8 @@ static const struct command commands[] = {
 	{ "set-autostart", BIT(OPT_DISABLE), 1, -1, cmd_set_autostart,
 	  "set-autostart NAME|UUID... [--disable]",
 	  "have devices started with their parents",
-	  "With --disable they are started by hand only.\n" },
+	  "With --disable they are started by hand only. mdevctl's scripts are always\n"
+	  "asked; 'define --autostart --no-callouts' does not run them.\n" },
 	{ "reset", 0, 1, 1, cmd_reset,
 	  "reset NAME|UUID",
 	  "reset a device",

@@ -23,13 +23,21 @@ impl Conn {
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
         let _request = self.request();
         let wanted = xml::parse_device(xml)?;
-        let (def, is_new) = definition(&self.host, wanted)?;
+        let autostart = flags.contains(DefineFlags::AUTOSTART);
+        let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };
         // Again under the lock: two may define at once.
         let check = || refuse_taken_name(&self.host, &def);
-        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&def, &check))?;
+        // The start of an older one is the store's to keep: another may be changing it.
+        let new = Definition { autostart, ..def.clone() };
+        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&new, &check))?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
-        let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(&def, device));
+        // It is done, and the UUID may be known to nobody else.
+        let running = devices::by_uuid(&self.host, &def.uuid).unwrap_or_else(|e| {
+            log::warn!("{}: whether it runs is not known: {e}", def.uuid);
+            None
+        });
+        let running = running.filter(|device| defined::is_of(&def, device));
         let device = running.unwrap_or_else(|| Parents::new(&self.host).device(&def));
         Ok(Node::device(self.clone(), device))
     }
@@ -112,12 +120,18 @@ impl Node {
     pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
         let host = &self.conn().host;
         let _request = self.conn().request();
-        let def = self.definition("undefined")?;
-        let remove = || host.definitions.remove(&def.parent, &def.uuid);
-        match asked::around(host, ask(flags), Action::Undefine, &def, remove)? {
-            true => Ok(()),
-            false => Err(self.transient("undefined")),
+        if flags.contains(DefineFlags::AUTOSTART) {
+            let message = "what is undefined has no autostart";
+            return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message).of(self.name()));
         }
+        let def = self.definition("undefined")?;
+        // The scripts hear of a success only where there is one.
+        asked::around(host, ask(flags), Action::Undefine, &def, || {
+            match host.definitions.remove(&def.parent, &def.uuid)? {
+                true => Ok(()),
+                false => Err(self.transient("undefined")),
+            }
+        })
     }
 
     /// Whether the device is started when its parent appears.
@@ -126,11 +140,12 @@ impl Node {
         let _request = self.conn().request();
         let def = self.definition("started by itself")?;
         let new = Definition { autostart, ..def };
-        let set = || host.definitions.set_autostart(&new.parent, &new.uuid, autostart);
-        match asked::around(host, Ask::Yes, Action::Modify, &new, set)? {
-            true => Ok(()),
-            false => Err(self.transient("started by itself")),
-        }
+        asked::around(host, Ask::Yes, Action::Modify, &new, || {
+            match host.definitions.set_autostart(&new.parent, &new.uuid, autostart)? {
+                true => Ok(()),
+                false => Err(self.transient("started by itself")),
+            }
+        })
     }
 
     /// What [`Node::set_autostart`] has set, as it is now. A parent is there whenever its hardware is.
@@ -184,7 +199,7 @@ fn create_flags(flags: StartFlags) -> CreateFlags {
 }
 
 /// What a request to define says, with everything resolved that can be; true when there is no definition of it yet.
-fn definition(host: &Host, wanted: DeviceDef) -> Result<(Definition, bool)> {
+fn definition(host: &Host, wanted: DeviceDef, autostart: bool) -> Result<(Definition, bool)> {
     let Some(parent) = &wanted.parent else {
         let message = "a device that persists needs a <parent>, which it finds again";
         return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
@@ -206,7 +221,7 @@ fn definition(host: &Host, wanted: DeviceDef) -> Result<(Definition, bool)> {
     let old = host.definitions.get(&parent, &uuid).ok().flatten();
     let is_new = old.is_none();
     let def = Definition {
-        autostart: old.as_ref().is_some_and(|old| old.autostart),
+        autostart: autostart || old.as_ref().is_some_and(|old| old.autostart),
         owner: host.owner().or_else(|| old.and_then(|old| old.owner)),
         parent,
         uuid,

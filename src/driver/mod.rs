@@ -93,6 +93,8 @@ bitflags! {
     pub struct DefineFlags: u32 {
         /// mdevctl's call-outs are not run.
         const NO_CALLOUTS = 1;
+        /// It is started when its parent appears; only to define.
+        const AUTOSTART = 2;
     }
 
     /// How to start what is defined.

@@ -10,7 +10,7 @@ use super::handle::hold;
 use super::strings::{bytes, optional_text, out};
 use crate::driver::{DefineFlags, StartFlags};
 
-/// How mdev_conn_define_xml() and mdev_device_undefine() work.
+/// How mdev_conn_define_xml() works, and with the first of them mdev_device_undefine().
 ///
 /// Since: 0.1.
 #[repr(C)]
@@ -18,6 +18,9 @@ use crate::driver::{DefineFlags, StartFlags};
 pub enum mdev_define_flags {
     /// Do not run mdevctl's call-out scripts.
     MDEV_DEFINE_NO_CALLOUTS = 1,
+    /// The device is started when its parent appears, as after mdev_device_set_autostart(), in one step and with one call-out.
+    /// Without, a new definition is not, and one that is changed stays as it was.
+    MDEV_DEFINE_AUTOSTART = 2,
 }
 
 /// How mdev_device_start() and mdev_conn_autostart() work.
@@ -84,7 +87,7 @@ pub unsafe extern "C" fn mdev_conn_autostart(conn: *mut mdev_conn, parent: *cons
 /// Forgets the definition of a device. A device that runs goes on until it is destroyed. The handle stays valid.
 ///
 /// @param dev a device
-/// @param flags of enum mdev_define_flags
+/// @param flags 0 or MDEV_DEFINE_NO_CALLOUTS
 /// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
 /// refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
 /// store locked; other errnos of the kernel.
@@ -121,7 +124,7 @@ pub unsafe extern "C" fn mdev_device_start(dev: *mut mdev_device, flags: c_uint)
     })
 }
 
-/// Whether a device is started when its parent appears.
+/// Whether a device is started when its parent appears. mdevctl's call-outs are always asked.
 ///
 /// @param dev a device that is defined
 /// @param autostart not 0: it is

@@ -115,7 +115,7 @@ impl DefinitionFiles {
         check()?;
         // A broken one is replaced.
         match self.get(&new.parent, &new.uuid).ok().flatten() {
-            Some(old) => self.write(&Definition { autostart: old.autostart, ..new.clone() }),
+            Some(old) => self.write(&Definition { autostart: old.autostart || new.autostart, ..new.clone() }),
             None => self.write(new),
         }
     }

@@ -117,8 +117,8 @@ impl Definitions {
         }
     }
 
-    /// Writes one, in the place of an older one of the same parent and UUID, whose start it keeps. `check` has the last word
-    /// before anything is written, and what it has seen cannot change meanwhile.
+    /// Writes one, in the place of an older one of the same parent and UUID; it starts by itself where either does. `check`
+    /// has the last word before anything is written, and what it has seen cannot change meanwhile.
     pub fn put(&self, definition: &Definition, check: &dyn Fn() -> Result<()>) -> Result<()> {
         match self {
             Definitions::Files(files) => files.put(definition, check),
@@ -127,7 +127,7 @@ impl Definitions {
                 check()?;
                 let mut all = memory.map();
                 let key = (definition.parent.clone(), definition.uuid);
-                let autostart = all.get(&key).map_or(definition.autostart, |old| old.autostart);
+                let autostart = definition.autostart || all.get(&key).is_some_and(|old| old.autostart);
                 all.insert(key, Definition { autostart, ..definition.clone() });
                 memory.changed.ring();
                 Ok(())
