@@ -1507,10 +1507,11 @@ int mdev_conn_define_xml(struct mdev_conn *conn,
 
 /**
  * Starts what is defined to start by itself and does not run yet. Each failure is logged, and the error names the first
- * eight; the others are started all the same.
+ * eight; the others are started all the same. A definition that cannot be used is a failure, too, for it might say so.
  *
  * @param conn a connection
- * @param parent a parent, named as for mdev_conn_lookup_by_name(), or one VF of it; NULL: every parent that is there
+ * @param parent a parent, named as for mdev_conn_lookup_by_name(); one VF of it: what is defined on that, and what is
+ * defined on its PF, which is no failure as long as other VFs are still to come; NULL: every parent that is there
  * @param flags of enum mdev_start_flags
  * @return how many were started; on failure of any, the errno of the first; -ENODEV: no such parent; -EINVAL: an argument is
  * bad.

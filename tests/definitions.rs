@@ -338,8 +338,9 @@ fn hostile_folders() {
 fn a_card_whose_functions_are_not_enabled_is_waited_for() {
     let (root, sim, conn) = host(true);
     let folder = root.path().join("etc/mdevctl.d/0000:c1:00.0");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join(UUID), r#"{"mdev_type":"1438","start":"auto"}"#).unwrap();
+    // Its types are not known before.
+    let text = xml("0000:c1:00.0", "1438", UUID, "");
+    assert!(!conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap().is_active());
     assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
     // Who names the card wants to know.
     let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();

@@ -103,8 +103,10 @@ static const struct command commands[] = {
 	{ "autostart", BIT(OPT_NO_CALLOUTS), 0, 1, cmd_autostart,
 	  "autostart [PARENT] [--no-callouts]",
 	  "start what is defined to start with its parent",
-	  "On PARENT, or on every parent that is there; for start-up scripts. Devices that\n"
-	  "run already are left alone, and every failure is named in the end.\n" },
+	  "On PARENT, or on every parent that is there; for start-up scripts. PARENT may\n"
+	  "be a VF: that is what is defined on it, and on its PF. Devices that run already\n"
+	  "are left alone, and every failure is named in the end, a definition that cannot\n"
+	  "be used among them.\n" },
 	{ "set-autostart", BIT(OPT_DISABLE), 1, -1, cmd_set_autostart,
 	  "set-autostart NAME|UUID... [--disable]",
 	  "have devices started with their parents",

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::plan::Plan;
-use super::{DestroyFlags, Host, destroy, devices};
+use super::{DestroyFlags, Host, defined, destroy, devices};
 use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::Result;
 use crate::model::Device;
@@ -49,7 +49,8 @@ pub(super) fn around<T>(
 /// The definition that would make what is planned.
 fn planned(plan: &Plan, autostart: bool) -> Definition {
     Definition {
-        parent: plan.place.sysname().to_owned(),
+        // As whoever defined it has named it, and as the scripts have heard then.
+        parent: plan.function.clone().unwrap_or_else(|| plan.place.sysname().to_owned()),
         uuid: plan.uuid,
         type_id: plan.type_id.clone(),
         autostart,
@@ -89,7 +90,12 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
     let Some(scripts) = scripts(host, ask)? else { return command() };
     // What is not there, or not the caller's to destroy, is told by the command itself.
     match devices::by_uuid(host, uuid) {
-        Ok(Some(Device { parent_sysname: parent, type_id: Some(type_id), .. })) => {
+        Ok(Some(device @ Device { type_id: Some(_), .. })) => {
+            let parent = match defined::of_device(host, &device) {
+                Ok(Some(def)) => def.parent,
+                _ => device.parent_sysname,
+            };
+            let type_id = device.type_id.unwrap_or_default();
             let def = Definition { parent, uuid: *uuid, type_id, ..Definition::default() };
             scripts.around(Action::Stop, &subject(&def), command)
         }

@@ -5,14 +5,14 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::asked::{self, Ask};
-use super::defined::{self, Parents};
+use super::defined::{self, Parents, Scope};
 use super::plan::find_type;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
 use crate::model::DeviceDef;
-use crate::store::Definition;
+use crate::store::{Broken, Definition};
 use crate::xml;
 
 /// As many as one sentence can hold.
@@ -42,37 +42,29 @@ impl Conn {
         Ok(Node::device(self.clone(), device))
     }
 
-    /// Starts everything that is defined to start by itself, on one parent or on all that are there. How many were started;
-    /// when some could not be, an error that names the first; each is logged.
+    /// Starts everything that is defined to start by itself, on one parent or on all that are there; with a VF, what is defined
+    /// on its PF as well. How many were started; when some could not be, an error that names the first; each is logged.
     pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
         let _request = self.request();
-        let only = match parent {
-            Some(parent) => {
-                let target = bus::find_target(&*self.host.sysfs, parent)?;
-                let vfs = defined::vfs(&self.host, &target.place);
-                Some((target, vfs))
-            }
-            None => None,
-        };
+        let scope = parent.map(|parent| Scope::of(&self.host, parent)).transpose()?;
+        let asked = |parent: &str| scope.as_ref().is_none_or(|scope| scope.has(parent));
+        let (defs, broken) = self.host.definitions.all_and_broken()?;
         let (mut started, mut failed) = (0, Vec::new());
-        for def in self.host.definitions.all().into_iter().filter(|def| def.autostart) {
-            if only.as_ref().is_some_and(|(target, vfs)| !defined::is_on(&def, target, vfs)) {
-                continue;
-            }
-            match self.start_unless_running(&def, flags) {
+        for def in defs.iter().filter(|def| def.autostart && asked(&def.parent)) {
+            match self.start_unless_running(def, flags) {
                 Ok(true) => started += 1,
                 Ok(false) => {}
-                Err(e) if e.code == ErrorCode::NoParent && only.is_none() => {
-                    log::info!("{}: not started, its parent {} is not there", def.uuid, def.parent);
+                Err(e) if self.waits(def, &e, scope.as_ref()) => {
+                    log::info!("{} on {} is not started yet: {e}", def.uuid, def.parent);
                 }
-                Err(e) if e.code == ErrorCode::NoType && only.is_none() && defined::waits(&self.host, &def) => {
-                    log::info!("{}: not started, the VFs of {} are not enabled", def.uuid, def.parent);
-                }
-                Err(e) => {
-                    log::error!("{} on {} could not be started: {e}", def.uuid, def.parent);
-                    failed.push((def, e));
-                }
+                Err(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
             }
+        }
+        // Whether these are meant to start cannot be told, so nobody may believe that all is well.
+        let is_meant = |parent: &str| asked(parent) && (scope.is_some() || !defined::is_absent(&self.host, parent));
+        for Broken { parent, uuid, error } in broken.iter().filter(|one| is_meant(&one.parent)) {
+            let what = uuid.map_or("what is defined".to_owned(), |uuid| uuid.to_string());
+            failed.push(failure(what, parent, error.clone()));
         }
         match failed.first() {
             None => Ok(started),
@@ -80,18 +72,33 @@ impl Conn {
         }
     }
 
-    /// False when it runs already.
+    /// It is nobody's fault that a device cannot be started before its hardware is there.
+    fn waits(&self, def: &Definition, e: &Error, scope: Option<&Scope>) -> bool {
+        match scope {
+            Some(scope) => scope.waits(def, e),
+            None => {
+                e.code == ErrorCode::NoParent
+                    || (e.code == ErrorCode::NoType && defined::waits(&self.host, &def.parent))
+            }
+        }
+    }
+
+    /// False when it runs already, or is not to be started any more.
     fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
         // Without it, this works as long as nobody else does the same.
         let turn = self.host.runtime.turn(&def.parent);
         let _turn = turn.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
-        if self.is_running(def)? {
+        // As it is now: those before it, with their call-outs, may have taken minutes.
+        let Some(def) = self.host.definitions.get(&def.parent, &def.uuid)?.filter(|def| def.autostart) else {
+            return Ok(false);
+        };
+        if self.is_running(&def)? {
             return Ok(false);
         }
-        match self.create_def(request(def), create_flags(flags), Some(def)) {
+        match self.create_def(request(&def), create_flags(flags), Some(&def)) {
             Ok(_) => Ok(true),
             // Somebody else was faster, and maybe took the last of it.
-            Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(def)? => {
+            Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
             Err(e) => Err(e),
@@ -180,9 +187,15 @@ impl Node {
     }
 }
 
+/// One that has failed, which is told at once: the others may take minutes.
+fn failure(what: String, parent: &str, e: Error) -> (String, Error) {
+    log::error!("{what} on {parent} could not be started: {e}");
+    (what, e)
+}
+
 /// Names the first few; of a whole card that has failed, the log names each.
-fn not_started(failed: &[(Definition, Error)], started: u32) -> String {
-    let named: Vec<String> = failed.iter().take(FAILURES_NAMED).map(|(def, e)| format!("{}: {e}", def.uuid)).collect();
+fn not_started(failed: &[(String, Error)], started: u32) -> String {
+    let named: Vec<String> = failed.iter().take(FAILURES_NAMED).map(|(what, e)| format!("{what}: {e}")).collect();
     let more = match failed.len().saturating_sub(FAILURES_NAMED) {
         0 => String::new(),
         more => format!("; and {more} more, which the log names"),
@@ -207,8 +220,13 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: bool) -> Result<(Defini
     let (parent, type_id) = match bus::find_target(&*host.sysfs, parent) {
         Ok(target) => {
             let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
-            let type_id = find_type(host, layout, &*dir, &target.place, &wanted.type_id)?;
-            (defined::sysname(&target), type_id)
+            let sysname = defined::sysname(&target);
+            let type_id = match find_type(host, layout, &*dir, &target.place, &wanted.type_id) {
+                // Which types it will have is not known, as with a parent that is not there.
+                Err(e) if e.code == ErrorCode::NoType && defined::waits(host, &sysname) => wanted.type_id.clone(),
+                found => found?,
+            };
+            (sysname, type_id)
         }
         Err(e) if e.code == ErrorCode::NoParent => {
             let absent = defined::sysname_of_absent(parent);

@@ -185,12 +185,41 @@ pub(super) fn sysname(target: &bus::Target) -> String {
     target.function.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
-/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF.
-pub(super) fn is_on(def: &Definition, target: &bus::Target, vfs: &[String]) -> bool {
-    match &target.function {
-        Some(vf) => def.parent == *vf,
-        None => def.parent == target.place.sysname() || vfs.contains(&def.parent),
+/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF with what any VF of its PF can be.
+pub(super) struct Scope {
+    target: bus::Target,
+    vfs: Vec<String>,
+    /// Its PF has VFs that cannot be a device yet.
+    grows: bool,
+}
+
+impl Scope {
+    pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
+        let target = bus::find_target(&*host.sysfs, parent)?;
+        let vfs = vfs(host, &target.place);
+        let grows = target.function.is_some() && lacks_functions(host, &target.place);
+        Ok(Scope { target, vfs, grows })
     }
+
+    /// Whether what is defined on `parent` belongs to it.
+    pub(super) fn has(&self, parent: &str) -> bool {
+        let is_own = match &self.target.function {
+            Some(vf) => parent == vf,
+            None => self.vfs.iter().any(|vf| vf == parent),
+        };
+        is_own || parent == self.target.place.sysname()
+    }
+
+    /// What is defined on the PF has found no room on the VFs that are there; whoever is told of the others asks again.
+    pub(super) fn waits(&self, def: &Definition, e: &Error) -> bool {
+        let is_full = matches!(e.code, ErrorCode::NoInstances | ErrorCode::NoType);
+        self.grows && is_full && def.parent == self.target.place.sysname()
+    }
+}
+
+fn lacks_functions(host: &Host, place: &bus::Place) -> bool {
+    let Ok(dir) = host.sysfs.open(&place.syspath) else { return false };
+    functions::are_missing(&*dir).unwrap_or(false)
 }
 
 /// Sysfs names of the VFs of a parent, where its devices are VFs.
@@ -202,11 +231,16 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Vec<String> {
     functions::functions(&*dir).unwrap_or_default().into_iter().map(|function| function.sysname).collect()
 }
 
-/// Its parent is there, but can have no device before its VFs are.
-pub(super) fn waits(host: &Host, def: &Definition) -> bool {
-    let Ok(target) = bus::find_target(&*host.sysfs, &def.parent) else { return false };
+/// The parent of that sysfs name is there, but can have no device before its VFs are.
+pub(super) fn waits(host: &Host, parent: &str) -> bool {
+    let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
     let is_function = open_parent(&*host.sysfs, &target.place.syspath).is_ok_and(|(layout, _)| layout.is_function());
     is_function && target.function.is_none() && vfs(host, &target.place).is_empty()
+}
+
+/// There is no such parent now.
+pub(super) fn is_absent(host: &Host, parent: &str) -> bool {
+    bus::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
 }
 
 #[cfg(test)]

@@ -105,6 +105,12 @@ pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
     Ok(found)
 }
 
+/// An open PF has VFs that take no part (yet).
+pub fn are_missing(parent: &dyn Dir) -> IoResult<bool> {
+    let enabled = (0..VFS_MAX).take_while(|n| parent.meta(&format!("virtfn{n}")).is_ok()).count();
+    Ok(functions(parent)?.len() < enabled)
+}
+
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
 pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     let text = read_text(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))?;

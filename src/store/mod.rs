@@ -13,5 +13,5 @@ mod memory;
 pub mod runtime;
 
 pub use bell::Ear;
-pub use definitions::{Definition, Definitions, MDEVCTL_FOLDER};
+pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER};
 pub use runtime::{Facts, Reservation, Runtime};

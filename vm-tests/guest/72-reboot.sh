@@ -18,6 +18,7 @@ ABSENT=a0000004-1111-4222-8333-444444444444
 VGPU=a0000005-1111-4222-8333-444444444444
 ONE_VF=a0000006-1111-4222-8333-444444444444
 MANUAL_VGPU=a0000007-1111-4222-8333-444444444444
+SECOND_VGPU=a0000008-1111-4222-8333-444444444444
 THEIR_RULE=/usr/lib/udev/rules.d/60-mdevctl.rules
 
 ours()
@@ -65,10 +66,11 @@ before()
 	t_ok 'on mdpy' define "$LATE" mdpy mdpy-xga 1
 	t_ok 'on a parent that is never there' define "$ABSENT" 0000:99:00.0 11 1
 	t_ok 'on a PF' define "$VGPU" "$PF" 1431 1
+	t_ok 'another one' define "$SECOND_VGPU" "$PF" 1431 1
 	t_ok 'on a VF' define "$ONE_VF" "$VF" 1431 1
 	t_ok 'on a PF, without autostart' define "$MANUAL_VGPU" "$PF" 1431 0
 	t_ok 'one of those without is started by hand' ours start "$MANUAL"
-	t_eq 'all that start by themselves' 5 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
+	t_eq 'all that start by themselves' 6 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
 	ours list | sed 's/ active / inactive /' | sort >"$RESULTS/defined"
 	echo "$VF" >"$RESULTS/vf"
 	mkdir -p /etc/libmdev
@@ -121,10 +123,10 @@ late_functions()
 {
 	find_gpu
 	echo 8 >"/sys/bus/pci/devices/$PF/lab_enable_vfs"
-	t_ok 'late VFs: one for the PF, and the one that was named' t_until 100 runs 01356
+	t_ok 'late VFs: two for the PF, and the one that was named' t_until 100 runs 013568
 	t_eq 'on that VF' "$(cat "$RESULTS/vf")" "$(ours xml "$ONE_VF" | sed -nE 's|.*<path>.*/([^/]+)</path>|\1|p')"
 	udevadm settle --timeout=60
-	t_eq 'and nothing else' 01356 "$(running)"
+	t_eq 'and nothing else' 013568 "$(running)"
 }
 
 # What udev would run for a parent.
@@ -146,22 +148,40 @@ beside_mdevctl()
 		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
 	rmmod mtty
 	modprobe mtty
-	t_ok 'and mdevctl starts what we have defined' t_until 60 runs 01356
+	t_ok 'and mdevctl starts what we have defined' t_until 60 runs 013568
 	rm "$THEIR_RULE"
 	udevadm control --reload
 }
 
+# What a service is wanted for when a VF becomes ready; no more than one is.
+wanted_for()
+{
+	rules_for "/sys/bus/pci/devices/$1" | sed -nE 's/.*SYSTEMD_WANTS=(.*)/\1/p'
+}
+
 with_systemd()
 {
-	local mtty=/sys/devices/virtual/mtty/mtty seen unit
+	local mtty=/sys/devices/virtual/mtty/mtty seen unit vf other
 	# Below whatever prefix it was installed.
 	unit=$(find /usr/lib/systemd/system /usr/local/lib/systemd/system -name libmdev-autostart.service 2>/dev/null | head -n 1)
 	mkdir -p /run/systemd/system
 	seen=$(rules_for $mtty)
 	t_match 'with systemd, a service is wanted' 'SYSTEMD_WANTS=libmdev-autostart@mtty.service' "$seen"
 	t_eq 'and nothing is run by udev' '' "$(grep 'run:.*nodedev' <<<"$seen")"
-	t_match 'for a VF, one for it and one for its PF' "SYSTEMD_WANTS=libmdev-autostart@$(cat "$RESULTS/vf").service libmdev-autostart@$PF.service" \
-		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
+	vf=$(cat "$RESULTS/vf")
+	other=$(basename "$(readlink "/sys/bus/pci/devices/$PF/virtfn0")")
+	t_eq 'for a VF, one of its own' "libmdev-autostart@$vf.service" "$(wanted_for "$vf")"
+	t_eq 'also where there are definitions on its PF alone' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
+	# Another rule's program has left its result behind.
+	mkdir -p /run/udev/rules.d
+	echo 'SUBSYSTEM=="pci", PROGRAM=="/bin/echo nowhere"' >/run/udev/rules.d/50-other.rules
+	udevadm control --reload
+	t_eq 'whatever other rules have run' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
+	mv "/etc/mdevctl.d/$PF" /run/
+	t_eq 'and none where nothing is defined' '' "$(wanted_for "$other")"
+	mv "/run/$PF" /etc/mdevctl.d/
+	rm /run/udev/rules.d/50-other.rules
+	udevadm control --reload
 	t_ok 'systemd takes the units' timeout 60 systemd-analyze verify --man=no \
 		"$unit" "${unit%.service}@mtty.service"
 	rm /etc/libmdev/autostart

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::extras::Extras;
-use super::{Definition, json};
+use super::{Broken, Definition, json};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
@@ -84,6 +84,39 @@ impl DefinitionFiles {
         });
         all.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
         all
+    }
+
+    pub(super) fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
+        let (mut all, mut broken) = (Vec::new(), Vec::new());
+        let base = match open(&*self.base, FOLDER, Mode::empty()) {
+            Ok(base) => base,
+            Err(Errno::NOENT) => return Ok((all, broken)),
+            Err(errno) => return Err(self.failed("open", &self.base, errno)),
+        };
+        for parent in names(&base, &self.base) {
+            if parent == SCRIPTS || parent.starts_with('.') {
+                continue;
+            }
+            let dir = match self.open_parent(&self.base, &parent) {
+                Ok(Some(dir)) => dir,
+                Ok(None) => continue,
+                // As in a list.
+                Err(e) if [Errno::NOTDIR, Errno::LOOP].iter().any(|errno| errno.raw_os_error() == e.errno) => continue,
+                Err(error) => {
+                    broken.push(Broken { parent, uuid: None, error });
+                    continue;
+                }
+            };
+            for uuid in self.uuids(&parent, &dir) {
+                match self.read(&parent, &dir, &uuid) {
+                    Ok(found) => all.extend(found),
+                    Err(error) => broken.push(Broken { parent: parent.clone(), uuid: Some(uuid), error }),
+                }
+            }
+        }
+        all.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
+        broken.sort_unstable_by(|a: &Broken, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
+        Ok((all, broken))
     }
 
     pub(super) fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::bell::{Bell, Ear};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 mod extras;
 mod files;
@@ -41,6 +41,17 @@ pub struct Definition {
     pub params: Option<String>,
     /// Who defined it.
     pub owner: Option<String>,
+}
+
+/// What may be a definition and cannot be used.
+#[derive(Debug)]
+pub struct Broken {
+    /// Sysfs name of the parent.
+    pub parent: String,
+    /// UUID; without, the folder of the parent cannot be opened.
+    pub uuid: Option<Uuid>,
+    /// What is wrong with it.
+    pub error: Error,
 }
 
 /// The definitions of one host.
@@ -90,6 +101,14 @@ impl Definitions {
         match self {
             Definitions::Files(files) => files.all(),
             Definitions::Memory(memory) => memory.map().values().cloned().collect(),
+        }
+    }
+
+    /// The same, with what cannot be used, for who must not pass over it. Fails when it cannot be told what there is.
+    pub fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
+        match self {
+            Definitions::Files(files) => files.all_and_broken(),
+            Definitions::Memory(_) => Ok((self.all(), Vec::new())),
         }
     }
 
