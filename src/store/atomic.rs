@@ -84,12 +84,15 @@ impl<'d> Unnamed<'d> {
         match self.name(&temporary) {
             Err(Errno::EXIST) => {
                 // Left by a process that was killed between the two calls.
-                unlinkat(self.dir, &temporary, AtFlags::empty())?;
+                unlinkat(self.dir, &*temporary, AtFlags::empty())?;
                 self.name(&temporary)?;
             }
             result => result?,
         }
-        renameat(self.dir, &temporary, self.dir, target)
+        renameat(self.dir, &*temporary, self.dir, target).inspect_err(|_| {
+            // A folder in the way, for one: whoever lists would find this file from now on.
+            let _ = unlinkat(self.dir, &*temporary, AtFlags::empty());
+        })
     }
 }
 
@@ -136,6 +139,10 @@ mod tests {
             assert_eq!((names(), fs::read(folder.path().join("x")).unwrap()), (vec!["x".into()], b"second".to_vec()));
             let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(folder.path().join("x")).unwrap());
             assert_eq!(mode & 0o777, 0o644);
+            // What cannot be replaced is no reason to leave anything behind.
+            fs::create_dir(folder.path().join("y")).unwrap();
+            assert_eq!(new(b"third").unwrap().replace("y"), Err(Errno::ISDIR));
+            assert_eq!(names(), ["x", "y"]);
         }
     }
 }
