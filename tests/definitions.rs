@@ -474,3 +474,44 @@ fn what_is_defined_is_told_to_be() {
     sim.set_hook(None);
     assert_eq!(names(&conn, ListFlags::INACTIVE), [node.uuid().unwrap()]);
 }
+
+/// What is there counts when it is written over, not when it was first looked at; and what is broken is there.
+#[test]
+fn a_definition_that_another_changes_meanwhile_is_the_one_that_is_changed() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    let (log, main) = (root.path().join("log"), root.path().join(format!("etc/mdevctl.d/{IGD}/{UUID}")));
+    let beside = root.path().join(format!("etc/libmdev/definitions/{IGD}/{UUID}"));
+    let write = |body: &str| {
+        let text = format!(
+            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\n[ $4 = pre ] || exit 0\necho $6 >>'{}'\n{body}\n",
+            log.display()
+        );
+        fs::write(scripts.join("s"), text).unwrap();
+        fs::set_permissions(scripts.join("s"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    write("exit 0");
+    conn.set_owner(Some("web")).unwrap();
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    conn.set_owner(None).unwrap();
+    write(&format!("sed -i s/web/batch/ '{}'", beside.display()));
+    assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, "")).owner(), Ok("batch"));
+    fs::write(&main, "").unwrap();
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    // Another user's, or one that everybody may write, is not ours to write over.
+    fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).unwrap();
+    let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, main.to_str()), "{e}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "define\nmodify\nmodify\n");
+    // Nothing is left of what could not be done.
+    fs::remove_file(&main).unwrap();
+    fs::create_dir(&main).unwrap();
+    let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Store, Errno::ISDIR.raw_os_error()), "{e}");
+    let names = fs::read_dir(main.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), [UUID]);
+}

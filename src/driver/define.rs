@@ -7,12 +7,13 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::find_type;
+use super::spots::with_room;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
 use crate::model::DeviceDef;
-use crate::store::{Broken, Definition};
+use crate::store::{Broken, Definition, Previous};
 use crate::xml;
 
 /// As many as one sentence can hold.
@@ -30,7 +31,8 @@ impl Conn {
         let check = || refuse_taken_name(&self.host, &def);
         // The start of an older one is the store's to keep: another may be changing it.
         let new = Definition { autostart, ..def.clone() };
-        asked::around(&self.host, ask(flags), action, &def, || self.host.definitions.put(&new, &check))?;
+        let put = || with_room(&self.host, || self.host.definitions.put(&new, &check));
+        let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
         let running = devices::by_uuid(&self.host, &def.uuid).unwrap_or_else(|e| {
@@ -48,7 +50,7 @@ impl Conn {
         let _request = self.request();
         let scope = parent.map(|parent| Scope::of(&self.host, parent)).transpose()?;
         let asked = |parent: &str| scope.as_ref().is_none_or(|scope| scope.has(parent));
-        let (defs, broken) = self.host.definitions.all_and_broken()?;
+        let (defs, broken) = with_room(&self.host, || self.host.definitions.all_and_broken())?;
         let (mut started, mut failed) = (0, Vec::new());
         for def in defs.iter().filter(|def| def.autostart && asked(&def.parent)) {
             match self.start_unless_running(def, flags) {
@@ -236,11 +238,11 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: bool) -> Result<(Defini
     };
     let uuid = wanted.uuid.unwrap_or_else(Uuid::new_v4);
     let name = wanted.name.filter(|name| devices::generated_uuid(name).is_none());
-    let old = host.definitions.get(&parent, &uuid).ok().flatten();
-    let is_new = old.is_none();
+    let old = with_room(host, || host.definitions.previous(&parent, &uuid))?;
+    let is_new = old == Previous::Nothing;
     let def = Definition {
-        autostart: autostart || old.as_ref().is_some_and(|old| old.autostart),
-        owner: host.owner().or_else(|| old.and_then(|old| old.owner)),
+        autostart: autostart || matches!(old, Previous::Definition(Definition { autostart: true, .. })),
+        owner: host.owner(),
         parent,
         uuid,
         type_id,
@@ -266,7 +268,7 @@ fn refuse_taken_name(host: &Host, new: &Definition) -> Result<()> {
     super::plan::refuse_node_name(host, name)?;
     let other =
         |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != new.parent || def.uuid != new.uuid);
-    let defined = host.definitions.all().into_iter().find(other).map(|def| def.uuid);
+    let defined = defined::all(host)?.into_iter().find(other).map(|def| def.uuid);
     let running =
         || devices::by_name(host, name).map(|device| device.map(|d| d.uuid).filter(|other| *other != new.uuid));
     match defined.map_or_else(running, |uuid| Ok(Some(uuid)))? {

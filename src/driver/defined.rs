@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::spots::with_room;
 use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::{self, Layout, bus, functions, open_parent};
@@ -115,22 +116,31 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
+/// Everything that is defined.
+pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
+    with_room(host, || host.definitions.all())
+}
+
+fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
+    with_room(host, || host.definitions.of_uuid(uuid))
+}
+
 /// The definition of a device, where it has one.
 pub(super) fn of_device(host: &Host, device: &Device) -> Result<Option<Definition>> {
-    Ok(host.definitions.of_uuid(&device.uuid)?.into_iter().find(|def| is_of(def, device)))
+    Ok(of_uuid(host, &device.uuid)?.into_iter().find(|def| is_of(def, device)))
 }
 
 /// Everything that is defined and does not run.
-pub(super) fn inactive(host: &Host, active: &[Device]) -> Vec<Device> {
+pub(super) fn inactive(host: &Host, active: &[Device]) -> Result<Vec<Device>> {
     let parents = Parents::new(host);
-    let defs = host.definitions.all();
+    let defs = all(host)?;
     let idle = defs.iter().filter(|def| !active.iter().any(|device| is_of(def, device)));
-    idle.map(|def| parents.device(def)).collect()
+    Ok(idle.map(|def| parents.device(def)).collect())
 }
 
 /// The one inactive device of a UUID.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
-    let defs = host.definitions.of_uuid(uuid)?;
+    let defs = of_uuid(host, uuid)?;
     match &defs[..] {
         [] => Ok(None),
         [def] => Ok(Some(Parents::new(host).device(def))),
@@ -149,10 +159,8 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
 /// The device that is defined under this name, running (by another's hand, maybe) or not.
 pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     let found = match devices::generated_uuid(name) {
-        Some(uuid) => {
-            host.definitions.of_uuid(&uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name)
-        }
-        None => host.definitions.all().into_iter().find(|def| def.name.as_deref() == Some(name)),
+        Some(uuid) => of_uuid(host, &uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name),
+        None => all(host)?.into_iter().find(|def| def.name.as_deref() == Some(name)),
     };
     let Some(def) = found else { return Ok(None) };
     let running = devices::by_uuid(host, &def.uuid)?.filter(|device| is_of(&def, device));

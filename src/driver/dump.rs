@@ -144,7 +144,7 @@ impl Conn {
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
             }
         }
-        for definition in self.host.definitions.all() {
+        for definition in super::defined::all(&self.host)? {
             let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }

@@ -219,7 +219,7 @@ impl Conn {
         if kinds.contains(ListFlags::DEVICES) {
             let running = devices::all(&self.host, &mut known)?;
             let idle = match states.contains(ListFlags::INACTIVE) {
-                true => defined::inactive(&self.host, &running),
+                true => defined::inactive(&self.host, &running)?,
                 false => Vec::new(),
             };
             let running = running.into_iter().filter(|_| active);

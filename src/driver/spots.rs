@@ -80,7 +80,7 @@ impl<'a> LazyFacts<'a> {
     }
 }
 
-/// Without descriptors the store can be read no more than the kernel: those that are kept open for speed are given back.
+/// The facts of all devices.
 pub(super) fn all_facts(host: &Host) -> Result<HashMap<Uuid, Facts>> {
     with_room(host, || host.runtime.all())
 }
@@ -96,7 +96,8 @@ pub(super) fn facts_of(host: &Host, uuid: &Uuid) -> Result<Option<Facts>> {
     }
 }
 
-fn with_room<T>(host: &Host, read: impl Fn() -> Result<T>) -> Result<T> {
+/// Without descriptors the store can be read no more than the kernel: those that are kept open for speed are given back.
+pub(super) fn with_room<T>(host: &Host, read: impl Fn() -> Result<T>) -> Result<T> {
     match read() {
         Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
             host.sysfs.settle();

@@ -41,9 +41,9 @@ pub enum mdev_start_flags {
 /// @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
 /// @param flags of enum mdev_define_flags
 /// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not
-/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the old definition as it was;
-/// -ECANCELED: a call-out of mdevctl's has refused; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process
-/// keeps the store locked; other errnos of the kernel.
+/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the message says whether the old
+/// definition is as it was; -ECANCELED: a call-out of mdevctl's has refused; -EACCES: no permission; -ETIMEDOUT: a call-out
+/// hangs, or another process keeps the store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
 #[unsafe(no_mangle)]

@@ -3,9 +3,11 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, linkat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod};
 use rustix::io::Errno;
 use uuid::Uuid;
+
+use super::calls::{linkat, openat, renameat, unlinkat};
 
 /// Readable by all, since an ordinary user may list devices; written by the owner.
 const MODE: Mode = Mode::from_raw_mode(0o644);

@@ -348,7 +348,7 @@ fn make_folder(path: &str) -> std::result::Result<(), Errno> {
 }
 
 /// This process or host has run out of something, which says nothing about the file.
-fn is_exhausted(errno: Errno) -> bool {
+pub(super) fn is_exhausted(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 

@@ -6,6 +6,7 @@
 
 mod atomic;
 mod bell;
+mod calls;
 mod catalogue;
 pub mod definitions;
 mod files;
@@ -13,5 +14,5 @@ mod memory;
 pub mod runtime;
 
 pub use bell::Ear;
-pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER};
+pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous};
 pub use runtime::{Facts, Reservation, Runtime};

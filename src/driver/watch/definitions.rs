@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{EventKind, Monitor};
 use crate::driver::defined;
+use crate::driver::spots::with_room;
 use crate::driver::{Host, Node};
 use crate::error::{Error, Result};
 use crate::model::Device;
 use crate::model::name::parse_uuid;
 use crate::monitor::{Definitions, Folders, MEMORY};
 use crate::store;
+use crate::sysfs::is_exhausted;
 
 /// Who tells of the definitions of a host.
 pub(super) fn source(host: &Host) -> Result<Box<dyn Definitions>> {
@@ -28,30 +31,38 @@ pub(super) fn source(host: &Host) -> Result<Box<dyn Definitions>> {
 }
 
 impl Monitor {
-    /// A file in the folder of a parent may be another now.
-    pub(super) fn look_at_definition(&mut self, parent: &str, file: &str) {
+    /// A file in the folder of a parent may be another now. An error for want of descriptors or memory alone: what could not
+    /// be looked at is not gone.
+    pub(super) fn look_at_definition(&mut self, parent: &str, file: &str) -> Result<()> {
         // Half-written files have names that are no UUID.
-        let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return };
-        let now = self.conn.host.definitions.get(parent, &uuid).unwrap_or_else(|e| {
-            // A list leaves it out as well.
-            log::warn!("{e}");
-            None
-        });
+        let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return Ok(()) };
+        let host = &self.conn.host;
+        let now = match with_room(host, || host.definitions.get(parent, &uuid)) {
+            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+                // A list leaves it out as well.
+                log::warn!("{e}");
+                None
+            }
+            found => found?,
+        };
         self.defined((parent.to_owned(), uuid), now);
+        Ok(())
     }
 
     /// Any file of one parent, or of all.
-    pub(super) fn look_at_definitions(&mut self, parent: Option<&str>) {
+    pub(super) fn look_at_definitions(&mut self, parent: Option<&str>) -> Result<()> {
+        let host = &self.conn.host;
         let now = match parent {
-            Some(parent) => self.conn.host.definitions.of_parent(parent),
-            None => self.conn.host.definitions.all(),
-        };
+            Some(parent) => with_room(host, || host.definitions.of_parent(parent)),
+            None => defined::all(host),
+        }?;
         let known = self.memory.definitions.keys().filter(|(of, _)| parent.is_none_or(|parent| parent == of)).cloned();
         let keys = now.iter().map(|def| (def.parent.clone(), def.uuid)).chain(known).collect::<BTreeSet<_>>();
         for key in keys {
             let def = now.iter().find(|def| (&def.parent, &def.uuid) == (&key.0, &key.1)).cloned();
             self.defined(key, def);
         }
+        Ok(())
     }
 
     /// What a definition is now.

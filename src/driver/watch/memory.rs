@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::driver::defined;
 use crate::driver::devices::{self, KnownParents};
 use crate::driver::spots::{self, LazyFacts};
 use crate::driver::{Host, catalogue};
@@ -121,7 +122,7 @@ impl Memory {
                 memory.add_parent(host, place, parent)?;
             }
         }
-        let defined = host.definitions.all().into_iter();
+        let defined = defined::all(host)?.into_iter();
         memory.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {

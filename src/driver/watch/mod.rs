@@ -163,18 +163,9 @@ impl Monitor {
                 _ => self.other_event(&event),
             },
             Change::Written(file) => self.look_at_function(memory::vf_of(&file)),
-            Change::Definition { parent, file } => {
-                self.look_at_definition(&parent, &file);
-                Ok(())
-            }
-            Change::DefinitionsOf(parent) => {
-                self.look_at_definitions(Some(&parent));
-                Ok(())
-            }
-            Change::Definitions => {
-                self.look_at_definitions(None);
-                Ok(())
-            }
+            Change::Definition { parent, file } => self.look_at_definition(&parent, &file),
+            Change::DefinitionsOf(parent) => self.look_at_definitions(Some(&parent)),
+            Change::Definitions => self.look_at_definitions(None),
             Change::Lost => {
                 self.lost = true;
                 Ok(())

@@ -60,6 +60,11 @@ impl Extras {
         Extras { before: Some(Box::new(Before { text: digest(text), extras: old })), ..self.clone() }
     }
 
+    /// Those that belong to this text, while mdevctl's file has it still and was about to change.
+    pub(super) fn not_yet(&self, text: &[u8]) -> Option<&Extras> {
+        self.before.as_ref().filter(|before| before.text == digest(text)).map(|before| &before.extras)
+    }
+
     /// Those of the definition whose text in mdevctl's file is this one, of this type. With another type in it they are
     /// about something else.
     pub(super) fn belonging_to(self, text: &[u8], type_id: &str) -> Option<Self> {

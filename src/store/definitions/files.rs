@@ -2,22 +2,20 @@
 //! The files of definitions. Everything is reached from descriptors of the folders, and no symbolic link is followed below
 //! them: a definition makes root write to devices.
 
-use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fstat, fsync, mkdirat, open, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::extras::Extras;
-use super::{Broken, Definition, json};
-use crate::error::{Error, ErrorCode, Result, describe, shown};
+use super::file::{self, Useless};
+use super::{Broken, Definition, Previous, json};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
-use crate::store::files::lock_store;
-
-/// The AP matrix needs some hundred attributes; nothing needs this much.
-const TEXT_MAX: u64 = 1024 * 1024;
+use crate::store::calls::{fsync, list, mkdirat, open, openat, unlinkat};
+use crate::store::files::{is_exhausted, lock_store};
 
 /// The folder of definitions below a root.
 pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
@@ -58,32 +56,37 @@ impl DefinitionFiles {
         self.base.strip_suffix(MDEVCTL_FOLDER).unwrap_or_default()
     }
 
-    pub(super) fn of_parent(&self, parent: &str) -> Vec<Definition> {
-        // A folder that is none of a parent, or that is gone, has none.
-        let Ok(Some(dir)) = self.open_parent(&self.base, parent) else { return Vec::new() };
-        let mut found = Vec::new();
-        for uuid in self.uuids(parent, &dir) {
-            match self.read(parent, &dir, &uuid) {
-                Ok(one) => found.extend(one),
-                Err(e) => log::warn!("{e}: left out"),
-            }
-        }
+    pub(super) fn of_parent(&self, parent: &str) -> Result<Vec<Definition>> {
+        let mut found = match self.open_parent(&self.base, parent) {
+            Ok(Some(dir)) => self.whole(parent, &dir)?,
+            Err(e) if is_room_missing(&e) => return Err(e),
+            // A folder that is none of a parent, or that is gone, has none.
+            _ => Vec::new(),
+        };
         found.sort_unstable_by_key(|def: &Definition| def.uuid);
-        found
+        Ok(found)
     }
 
-    pub(super) fn all(&self) -> Vec<Definition> {
+    pub(super) fn all(&self) -> Result<Vec<Definition>> {
         let mut all = Vec::new();
         self.each_parent(&mut |parent, dir| {
-            for uuid in self.uuids(parent, dir) {
-                match self.read(parent, dir, &uuid) {
-                    Ok(found) => all.extend(found),
-                    Err(e) => log::warn!("{e}: left out"),
-                }
-            }
-        });
+            all.extend(self.whole(parent, dir)?);
+            Ok(())
+        })?;
         all.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
-        all
+        Ok(all)
+    }
+
+    /// What is whole in the folder of a parent.
+    fn whole(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Definition>> {
+        let mut found = Vec::new();
+        for uuid in self.uuids(parent, dir)? {
+            match self.read(parent, dir, &uuid) {
+                Ok(one) => found.extend(one.map(|one| one.definition)),
+                Err(e) => left_out(e)?,
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
@@ -93,23 +96,22 @@ impl DefinitionFiles {
             Err(Errno::NOENT) => return Ok((all, broken)),
             Err(errno) => return Err(self.failed("open", &self.base, errno)),
         };
-        for parent in names(&base, &self.base) {
-            if parent == SCRIPTS || parent.starts_with('.') {
-                continue;
-            }
+        for parent in self.names(&base, &self.base)?.into_iter().filter(|name| is_parent(name)) {
             let dir = match self.open_parent(&self.base, &parent) {
                 Ok(Some(dir)) => dir,
                 Ok(None) => continue,
                 // As in a list.
-                Err(e) if [Errno::NOTDIR, Errno::LOOP].iter().any(|errno| errno.raw_os_error() == e.errno) => continue,
+                Err(e) if [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(&e)) => continue,
+                Err(e) if is_room_missing(&e) => return Err(e),
                 Err(error) => {
                     broken.push(Broken { parent, uuid: None, error });
                     continue;
                 }
             };
-            for uuid in self.uuids(&parent, &dir) {
+            for uuid in self.uuids(&parent, &dir)? {
                 match self.read(&parent, &dir, &uuid) {
-                    Ok(found) => all.extend(found),
+                    Ok(found) => all.extend(found.map(|one| one.definition)),
+                    Err(e) if is_room_missing(&e) => return Err(e),
                     Err(error) => broken.push(Broken { parent: parent.clone(), uuid: Some(uuid), error }),
                 }
             }
@@ -121,50 +123,75 @@ impl DefinitionFiles {
 
     pub(super) fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
         let (mut found, mut broken) = (Vec::new(), None);
-        self.each_parent(&mut |parent, dir| match self.read(parent, dir, uuid) {
-            Ok(one) => found.extend(one),
-            Err(e) => broken = Some(e),
-        });
+        self.each_parent(&mut |parent, dir| {
+            match self.read(parent, dir, uuid) {
+                Ok(one) => found.extend(one.map(|one| one.definition)),
+                Err(e) if is_room_missing(&e) => return Err(e),
+                Err(e) => broken = Some(e),
+            }
+            Ok(())
+        })?;
         found.sort_unstable_by(|a: &Definition, b| a.parent.cmp(&b.parent));
         match broken {
-            Some(e) if found.is_empty() => Err(e),
-            Some(e) => {
-                log::warn!("{e}: left out");
-                Ok(found)
-            }
-            None => Ok(found),
+            Some(e) if found.is_empty() => return Err(e),
+            Some(e) => left_out(e)?,
+            None => {}
         }
+        Ok(found)
     }
 
     pub(super) fn get(&self, parent: &str, uuid: &Uuid) -> Result<Option<Definition>> {
         match self.open_parent(&self.base, parent)? {
-            Some(dir) => self.read(parent, &dir, uuid),
+            Some(dir) => Ok(self.read(parent, &dir, uuid)?.map(|found| found.definition)),
             None => Ok(None),
         }
     }
 
-    pub(super) fn put(&self, new: &Definition, check: &dyn Fn() -> Result<()>) -> Result<()> {
+    pub(super) fn previous(&self, parent: &str, uuid: &Uuid) -> Result<Previous> {
+        Ok(match self.old(parent, uuid)? {
+            Old::Nothing => Previous::Nothing,
+            Old::Broken(..) => Previous::Broken,
+            Old::Found(found) => Previous::Definition(found.definition),
+        })
+    }
+
+    pub(super) fn put(&self, new: &Definition, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
         let _alone = lock_store(&self.run)?;
         check()?;
-        // A broken one is replaced.
-        match self.get(&new.parent, &new.uuid).ok().flatten() {
-            Some(old) => self.write(&Definition { autostart: old.autostart || new.autostart, ..new.clone() }),
-            None => self.write(new),
-        }
+        let old = self.old(&new.parent, &new.uuid)?;
+        let new = match &old {
+            Old::Nothing => new.clone(),
+            Old::Broken(why, _) => {
+                log::warn!("{}: {why}; it is replaced", self.path(&new.parent, &new.uuid));
+                new.clone()
+            }
+            Old::Found(old) => new.in_place_of(&old.definition),
+        };
+        self.write(&new, old)?;
+        Ok(new)
     }
 
     pub(super) fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
         let _alone = lock_store(&self.run)?;
-        let Some(found) = self.get(parent, uuid)? else { return Ok(false) };
-        if found.autostart != autostart {
-            self.write(&Definition { autostart, ..found })?;
+        let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
+        let Some(found) = self.read(parent, &dir, uuid)? else { return Ok(false) };
+        if found.definition.autostart == autostart {
+            return Ok(true);
         }
+        // What a killed writer has left beside tells by the text whose turn it is, and the text changes now.
+        if let Some(own) = found.beside.as_ref().and_then(|beside| beside.not_yet(&found.text)) {
+            self.write_extras(&found.definition, own)?;
+        }
+        let new = Definition { autostart, ..found.definition };
+        self.write_file(&self.base, &new, json::update(Some(&found.text), &new).as_bytes())?;
         Ok(true)
     }
 
     pub(super) fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
         let _alone = lock_store(&self.run)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
+        // Before anything is removed: there may be no descriptor for it later.
+        let beside = self.open_extras(parent)?;
         sweep(&dir);
         // First what counts: without it, the rest counts for nothing.
         match unlinkat(&dir, uuid.to_string(), AtFlags::empty()) {
@@ -172,9 +199,11 @@ impl DefinitionFiles {
             Err(Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(self.failed("remove", &self.path(parent, uuid), errno)),
         }
-        self.sync(&dir, parent)?;
-        self.remove_extras(parent, uuid);
-        Ok(true)
+        let kept = self.sync(&dir, &format!("{}/{parent}", self.base));
+        if let Some(Err(e)) = beside.map(|beside| self.unlink_extras(&beside, parent, uuid)) {
+            log::warn!("{e}; a later definition of this UUID and type may find it");
+        }
+        kept.map(|()| true)
     }
 
     fn path(&self, parent: &str, uuid: &Uuid) -> String {
@@ -182,48 +211,75 @@ impl DefinitionFiles {
     }
 
     fn failed(&self, action: &str, path: &str, errno: Errno) -> Error {
-        let plain = Error::io(action, path, errno);
         let hint = match errno {
             Errno::NOSPC | Errno::DQUOT => "; the definition is as it was, make room and try again",
             _ => "",
         };
-        let code = if plain.code == ErrorCode::AccessDenied { plain.code } else { ErrorCode::Store };
-        Error { code, message: format!("{}{hint}", plain.message), ..plain }
+        store_error(action, path, errno, hint)
+    }
+
+    /// A file that is there and of no use.
+    fn useless(&self, path: &str, useless: &Useless) -> Error {
+        let (why, errno) = match useless {
+            // Of the file this says nothing.
+            Useless::Unread(errno) => return self.failed("read", path, *errno),
+            Useless::Content(why, _) => (why, Errno::BADMSG),
+            Useless::Stray(why, errno) => (why, *errno),
+            Useless::Foreign(why) => (why, Errno::PERM),
+        };
+        Error::new(ErrorCode::Store, errno, format!("cannot use the definition {path}: {why}; mend or remove it"))
+            .at(path)
     }
 
     /// Every folder of a parent.
-    fn each_parent(&self, visit: &mut dyn FnMut(&str, &OwnedFd)) {
+    fn each_parent(&self, visit: &mut dyn FnMut(&str, &OwnedFd) -> Result<()>) -> Result<()> {
         let base = match open(&*self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
             // Nothing was ever defined on this host.
-            Err(Errno::NOENT) => return,
-            Err(errno) => {
-                log::warn!("{}: cannot be opened: {errno}; no definition is known", self.base);
-                return;
-            }
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return left_out(self.failed("open", &self.base, errno)),
         };
-        for parent in names(&base, &self.base) {
-            if parent == SCRIPTS || parent.starts_with('.') {
+        for parent in self.names(&base, &self.base)? {
+            if !is_parent(&parent) {
                 continue;
             }
             match openat(&base, &*parent, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(dir) => visit(&parent, &dir),
+                Ok(dir) => visit(&parent, &dir)?,
                 // A stray file, or a link: not a parent's folder.
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {
                     log::debug!("{}/{parent}: left out, not a folder", self.base);
                 }
-                Err(errno) => log::warn!("{}/{parent}: left out, cannot be opened: {errno}", self.base),
+                Err(errno) => left_out(self.failed("open", &format!("{}/{parent}", self.base), errno))?,
             }
         }
+        Ok(())
     }
 
-    fn uuids(&self, parent: &str, dir: &OwnedFd) -> Vec<Uuid> {
+    fn names(&self, dir: &OwnedFd, path: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let failed = |errno| left_out(self.failed("list", path, errno));
+        match list(dir) {
+            Ok(entries) => {
+                for entry in entries {
+                    match entry.as_ref().map(|entry| entry.file_name().to_str()) {
+                        Ok(Ok(name)) if name != "." && name != ".." => names.push(name.to_owned()),
+                        Ok(_) => {}
+                        Err(errno) => failed(*errno)?,
+                    }
+                }
+            }
+            Err(errno) => failed(errno)?,
+        }
+        Ok(names)
+    }
+
+    fn uuids(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Uuid>> {
         let own = |name: &String| parse_uuid(name).filter(|uuid| uuid.to_string() == *name);
-        names(dir, &format!("{}/{parent}", self.base)).iter().filter_map(own).collect()
+        Ok(self.names(dir, &format!("{}/{parent}", self.base))?.iter().filter_map(own).collect())
     }
 
     fn open_parent(&self, base: &str, parent: &str) -> Result<Option<OwnedFd>> {
-        if !is_component(parent) || parent == SCRIPTS || parent.starts_with('.') {
+        if !is_parent(parent) {
             return Err(Error::invalid(format!("'{}' is not the sysfs name of a parent", shown(parent))));
         }
         let opened = open(base, FOLDER, Mode::empty())
@@ -235,71 +291,107 @@ impl DefinitionFiles {
         }
     }
 
-    fn read(&self, parent: &str, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Definition>> {
-        let broken = |why: &str, errno| {
-            let path = self.path(parent, uuid);
-            let message = format!("cannot use the definition {path}: {why}; mend or remove it");
-            Error::new(ErrorCode::Store, errno, message).at(path)
-        };
-        let text = match read_text(dir, &uuid.to_string()) {
-            Ok(None) => return Ok(None),
-            Ok(Some(text)) => text,
-            Err((why, errno)) => return Err(broken(&why, errno)),
-        };
-        let json::Text { type_id, autostart, attributes } =
-            json::parse(&text).map_err(|why| broken(&why, Errno::BADMSG))?;
-        let parent = parent.to_owned();
-        let mut found = Definition { parent, uuid: *uuid, type_id, autostart, attributes, ..Definition::default() };
-        let extras = self.read_extras(&found.parent, uuid);
-        if let Some(extras) = extras.and_then(|extras| extras.belonging_to(&text, &found.type_id)) {
-            extras.lend(&mut found);
+    /// Where the files of extras of a parent are, and can be.
+    fn open_extras(&self, parent: &str) -> Result<Option<OwnedFd>> {
+        match self.open_parent(&self.extras, parent) {
+            Err(e) if [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(&e)) => {
+                log::warn!("{e}");
+                Ok(None)
+            }
+            opened => opened,
         }
-        Ok(Some(found))
     }
 
-    /// What cannot be read of these is as if it were not there: the device can be started all the same.
-    fn read_extras(&self, parent: &str, uuid: &Uuid) -> Option<Extras> {
-        let dir = self.open_parent(&self.extras, parent).ok()??;
-        let failed = |why: &str| log::warn!("{}/{parent}/{uuid}: cannot be used: {why}", self.extras);
-        match read_text(&dir, &uuid.to_string()) {
-            Ok(text) => serde_json::from_slice(&text?).map_err(|e| failed(&e.to_string())).ok(),
-            Err((why, _)) => {
-                failed(&why);
-                None
+    fn read(&self, parent: &str, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Found>> {
+        match file::definition(dir, parent, uuid) {
+            Ok(Some((definition, text))) => self.complete(definition, text).map(Some),
+            Ok(None) => Ok(None),
+            Err(useless) => Err(self.useless(&self.path(parent, uuid), &useless)),
+        }
+    }
+
+    fn complete(&self, mut definition: Definition, text: Vec<u8>) -> Result<Found> {
+        let beside = self.read_extras(&definition.parent, &definition.uuid)?;
+        let own = beside.clone().and_then(|beside| beside.belonging_to(&text, &definition.type_id));
+        if let Some(own) = own {
+            own.lend(&mut definition);
+        }
+        Ok(Found { definition, text, beside })
+    }
+
+    /// What says nothing here is as if it were not there: the device can be started all the same. What could not be read may
+    /// say to whom it belongs.
+    fn read_extras(&self, parent: &str, uuid: &Uuid) -> Result<Option<Extras>> {
+        let Some(dir) = self.open_extras(parent)? else { return Ok(None) };
+        let path = format!("{}/{parent}/{uuid}", self.extras);
+        let useless = match file::text(&dir, &uuid.to_string()) {
+            Ok(None) => return Ok(None),
+            Ok(Some(text)) => match serde_json::from_slice(&text) {
+                Ok(extras) => return Ok(Some(extras)),
+                Err(e) => Useless::Content(e.to_string(), text),
+            },
+            Err(useless) => useless,
+        };
+        let e = self.useless(&path, &useless);
+        match useless {
+            Useless::Content(..) | Useless::Stray(..) => {
+                log::warn!("{e}");
+                Ok(None)
             }
+            Useless::Foreign(_) | Useless::Unread(_) => Err(e),
+        }
+    }
+
+    /// What is there before something new is written.
+    fn old(&self, parent: &str, uuid: &Uuid) -> Result<Old> {
+        let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(Old::Nothing) };
+        match file::definition(&dir, parent, uuid) {
+            Ok(None) => Ok(Old::Nothing),
+            Ok(Some((definition, text))) => Ok(Old::Found(Box::new(self.complete(definition, text)?))),
+            Err(Useless::Content(why, text)) => Ok(Old::Broken(why, Some(text))),
+            Err(Useless::Stray(why, _)) => Ok(Old::Broken(why, None)),
+            Err(useless) => Err(self.useless(&self.path(parent, uuid), &useless)),
         }
     }
 
     /// Whoever is killed or has no room on the way leaves the old definition or the new one.
-    fn write(&self, new: &Definition) -> Result<()> {
-        let old = self.open_parent(&self.base, &new.parent)?;
-        let old = old.and_then(|dir| read_text(&dir, &new.uuid.to_string()).ok().flatten());
-        let text = json::update(old.as_deref(), new);
+    fn write(&self, new: &Definition, old: Old) -> Result<()> {
         let extras = Extras::of(new);
-        // A broken file says nothing that could be kept.
-        let old = old.and_then(|old| Some((Definition::from_json(&new.parent, new.uuid, &old)?, old)));
-        let Some((definition, old)) = old else {
-            // First what says nothing by itself: whoever sees the new definition sees all of it.
-            self.write_extras(new, &extras)?;
-            return self.write_file(&self.base, new, text.as_bytes());
+        let old = match old {
+            Old::Found(old) => old,
+            Old::Nothing => return self.write_new(new, &extras, &json::update(None, new)),
+            // Keys that are not ours may be whole in a file that is not.
+            Old::Broken(_, text) => return self.write_new(new, &extras, &json::update(text.as_deref(), new)),
         };
-        if old == text.as_bytes() {
+        let text = json::update(Some(&old.text), new);
+        if old.text == text.as_bytes() {
             return self.write_extras(new, &extras);
         }
-        let beside = self.read_extras(&new.parent, &new.uuid);
-        if beside.as_ref().map_or(extras.is_empty(), |beside| *beside == extras) {
+        if old.beside.as_ref().map_or(extras.is_empty(), |beside| *beside == extras) {
             return self.write_file(&self.base, new, text.as_bytes());
         }
-        let before = beside.and_then(|beside| beside.belonging_to(&old, &definition.type_id)).unwrap_or_default();
-        self.write_extras(new, &extras.after(&old, before))?;
+        let before = old.beside.and_then(|beside| beside.belonging_to(&old.text, &old.definition.type_id));
+        self.write_extras(new, &extras.after(&old.text, before.unwrap_or_default()))?;
         self.write_file(&self.base, new, text.as_bytes())?;
-        self.write_extras(new, &extras)
+        // Nobody will be misled by what is there: it says to which text it belongs.
+        if let Err(e) = self.write_extras(new, &extras) {
+            log::warn!("{e}; the new definition counts all the same");
+        }
+        Ok(())
+    }
+
+    fn write_new(&self, new: &Definition, extras: &Extras, text: &str) -> Result<()> {
+        // First what says nothing by itself: whoever sees the new definition sees all of it.
+        self.write_extras(new, extras)?;
+        self.write_file(&self.base, new, text.as_bytes())
     }
 
     fn write_extras(&self, new: &Definition, extras: &Extras) -> Result<()> {
         if extras.is_empty() && !extras.is_on_the_way() {
-            self.remove_extras(&new.parent, &new.uuid);
-            return Ok(());
+            return match self.open_extras(&new.parent)? {
+                Some(dir) => self.unlink_extras(&dir, &new.parent, &new.uuid),
+                None => Ok(()),
+            };
         }
         let text = serde_json::to_string_pretty(extras).unwrap_or_default();
         self.write_file(&self.extras, new, text.as_bytes())
@@ -307,8 +399,8 @@ impl DefinitionFiles {
 
     /// Whole or not at all, also over a loss of power.
     fn write_file(&self, base: &str, new: &Definition, text: &[u8]) -> Result<()> {
-        let path = format!("{base}/{}/{}", new.parent, new.uuid);
-        let failed = |errno| self.failed("write", &path, errno);
+        let folder = format!("{base}/{}", new.parent);
+        let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
         let dir = self.make_parent(base, &new.parent)?;
         sweep(&dir);
         let file = Unnamed::new(&dir, text).map_err(failed)?;
@@ -318,19 +410,21 @@ impl DefinitionFiles {
             Err(Errno::EXIST) => file.replace(&name).map_err(failed)?,
             result => result.map_err(failed)?,
         }
-        self.sync(&dir, &new.parent)
+        self.sync(&dir, &folder)
     }
 
-    fn sync(&self, dir: impl AsFd, parent: &str) -> Result<()> {
-        fsync(dir).map_err(|errno| self.failed("write", &format!("{}/{parent}", self.base), errno))
+    /// After it was done.
+    fn sync(&self, dir: impl AsFd, path: &str) -> Result<()> {
+        let hint = "; what was done may not outlast a loss of power";
+        fsync(dir).map_err(|errno| store_error("write", path, errno, hint))
     }
 
     fn make_parent(&self, base: &str, parent: &str) -> Result<OwnedFd> {
         if let Some(dir) = self.open_parent(base, parent)? {
             return Ok(dir);
         }
-        let above = base.rfind('/').map_or("", |end| &base[..end]);
-        for path in [above, base, &format!("{base}/{parent}")] {
+        let folder = format!("{base}/{parent}");
+        for path in [above(base), base, &folder] {
             let mode = Mode::from_raw_mode(0o755);
             match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -340,53 +434,72 @@ impl DefinitionFiles {
         let kept = open(base, FOLDER, Mode::empty()).and_then(fsync);
         kept.map_err(|errno| self.failed("write", base, errno))?;
         let made = self.open_parent(base, parent)?;
-        made.ok_or_else(|| self.failed("open", &format!("{base}/{parent}"), Errno::NOENT))
+        made.ok_or_else(|| self.failed("open", &folder, Errno::NOENT))
     }
 
-    fn remove_extras(&self, parent: &str, uuid: &Uuid) {
-        if let Ok(Some(dir)) = self.open_parent(&self.extras, parent) {
-            sweep(&dir);
-            // Without mdevctl's file, or with another type in it, they count for nothing.
-            let _ = unlinkat(&dir, uuid.to_string(), AtFlags::empty());
+    fn unlink_extras(&self, dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<()> {
+        sweep(dir);
+        match unlinkat(dir, uuid.to_string(), AtFlags::empty()) {
+            Ok(()) => self.sync(dir, &format!("{}/{parent}", self.extras)),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed("remove", &format!("{}/{parent}/{uuid}", self.extras), errno)),
         }
     }
 }
 
-/// A regular file of ours or of root's that not everybody may write, whole. `None`: there is none.
-fn read_text(dir: &OwnedFd, name: &str) -> std::result::Result<Option<Vec<u8>>, (String, Errno)> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let failed = |errno| (describe(errno), errno);
-    let fd = match openat(dir, name, flags, Mode::empty()) {
-        Ok(fd) => fd,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(("it is a symbolic link".to_owned(), Errno::LOOP)),
-        Err(errno) => return Err(failed(errno)),
-    };
-    let stat = fstat(&fd).map_err(failed)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(("it is not a regular file".to_owned(), Errno::INVAL));
+/// A definition, and what its two files say.
+struct Found {
+    definition: Definition,
+    text: Vec<u8>,
+    /// Whatever it belongs to.
+    beside: Option<Extras>,
+}
+
+/// What something new is written over.
+enum Old {
+    Nothing,
+    /// Why, and its text where that was read.
+    Broken(String, Option<Vec<u8>>),
+    Found(Box<Found>),
+}
+
+/// This may be the sysfs name of a parent.
+fn is_parent(name: &str) -> bool {
+    is_component(name) && name != SCRIPTS && !name.starts_with('.')
+}
+
+fn store_error(action: &str, path: &str, errno: Errno, hint: &str) -> Error {
+    let plain = Error::io(action, path, errno);
+    let code = if plain.code == ErrorCode::AccessDenied { plain.code } else { ErrorCode::Store };
+    Error { code, message: format!("{}{hint}", plain.message), ..plain }
+}
+
+fn errno_of(e: &Error) -> Errno {
+    Errno::from_raw_os_error(e.errno)
+}
+
+/// Says nothing about any definition.
+fn is_room_missing(e: &Error) -> bool {
+    is_exhausted(errno_of(e))
+}
+
+/// One that is broken hides no other. For want of descriptors or memory none is left out: it would seem to be gone.
+fn left_out(e: Error) -> Result<()> {
+    if is_room_missing(&e) {
+        return Err(e);
     }
-    let us = rustix::process::geteuid().as_raw();
-    if us == 0 && stat.st_uid != 0 {
-        return Err((format!("it belongs to user {}, who would have root write to devices", stat.st_uid), Errno::PERM));
-    }
-    if stat.st_mode & 0o002 != 0 {
-        return Err(("everybody may write it (chmod o-w)".to_owned(), Errno::PERM));
-    }
-    let mut text = Vec::new();
-    std::fs::File::from(fd)
-        .take(TEXT_MAX + 1)
-        .read_to_end(&mut text)
-        .map_err(|e| failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-    if text.len() as u64 > TEXT_MAX {
-        return Err((format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
-    }
-    Ok(Some(text))
+    log::warn!("{e}: left out");
+    Ok(())
+}
+
+/// The folder that a folder is in.
+fn above(path: &str) -> &str {
+    path.rfind('/').filter(|end| *end > 0).map_or("/", |end| &path[..end])
 }
 
 /// Under the lock: what killed writers have left. mdevctl would warn of each at every call.
 fn sweep(dir: &OwnedFd) {
-    let Ok(entries) = Dir::read_from(dir) else { return };
+    let Ok(entries) = list(dir) else { return };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().to_str() else { continue };
         let own = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new").or(name.strip_suffix(".part")));
@@ -394,21 +507,4 @@ fn sweep(dir: &OwnedFd) {
             let _ = unlinkat(dir, name, AtFlags::empty());
         }
     }
-}
-
-fn names(dir: &OwnedFd, path: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    match Dir::read_from(dir) {
-        Ok(entries) => {
-            for entry in entries.flatten() {
-                if let Ok(name) = entry.file_name().to_str() {
-                    if name != "." && name != ".." {
-                        names.push(name.to_owned());
-                    }
-                }
-            }
-        }
-        Err(errno) => log::warn!("{path}: cannot be listed: {errno}"),
-    }
-    names
 }

@@ -15,8 +15,11 @@ use super::bell::{Bell, Ear};
 use crate::error::{Error, Result};
 
 mod extras;
+mod file;
 mod files;
 mod json;
+#[cfg(test)]
+mod tests;
 
 pub use files::{DefinitionFiles, MDEVCTL_FOLDER};
 
@@ -52,6 +55,17 @@ pub struct Broken {
     pub uuid: Option<Uuid>,
     /// What is wrong with it.
     pub error: Error,
+}
+
+/// What a definition takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Previous {
+    /// There is none.
+    Nothing,
+    /// Something that is no definition.
+    Broken,
+    /// This one.
+    Definition(Definition),
 }
 
 /// The definitions of one host.
@@ -96,11 +110,12 @@ impl Definitions {
         Definitions::Memory(MemoryDefinitions { all, ..MemoryDefinitions::default() })
     }
 
-    /// All, by parent and UUID; what cannot be read is logged and left out.
-    pub fn all(&self) -> Vec<Definition> {
+    /// All, by parent and UUID; what is broken is logged and left out. An error for want of descriptors or memory alone, which
+    /// is no definition's fault.
+    pub fn all(&self) -> Result<Vec<Definition>> {
         match self {
             Definitions::Files(files) => files.all(),
-            Definitions::Memory(memory) => memory.map().values().cloned().collect(),
+            Definitions::Memory(memory) => Ok(memory.map().values().cloned().collect()),
         }
     }
 
@@ -108,15 +123,17 @@ impl Definitions {
     pub fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
         match self {
             Definitions::Files(files) => files.all_and_broken(),
-            Definitions::Memory(_) => Ok((self.all(), Vec::new())),
+            Definitions::Memory(_) => Ok((self.all()?, Vec::new())),
         }
     }
 
-    /// Those of one parent, by UUID; what cannot be read is logged and left out.
-    pub fn of_parent(&self, parent: &str) -> Vec<Definition> {
+    /// Those of one parent, by UUID, as [`Definitions::all`] has them.
+    pub fn of_parent(&self, parent: &str) -> Result<Vec<Definition>> {
         match self {
             Definitions::Files(files) => files.of_parent(parent),
-            Definitions::Memory(memory) => memory.map().values().filter(|one| one.parent == parent).cloned().collect(),
+            Definitions::Memory(memory) => {
+                Ok(memory.map().values().filter(|one| one.parent == parent).cloned().collect())
+            }
         }
     }
 
@@ -136,9 +153,18 @@ impl Definitions {
         }
     }
 
-    /// Writes one, in the place of an older one of the same parent and UUID; it starts by itself where either does. `check`
-    /// has the last word before anything is written, and what it has seen cannot change meanwhile.
-    pub fn put(&self, definition: &Definition, check: &dyn Fn() -> Result<()>) -> Result<()> {
+    /// What [`Definitions::put`] would replace.
+    pub fn previous(&self, parent: &str, uuid: &Uuid) -> Result<Previous> {
+        match self {
+            Definitions::Files(files) => files.previous(parent, uuid),
+            Definitions::Memory(_) => Ok(self.get(parent, uuid)?.map_or(Previous::Nothing, Previous::Definition)),
+        }
+    }
+
+    /// Writes one, in the place of an older one of the same parent and UUID: it starts by itself where either does, and has
+    /// the owner of the older one when it has none. `check` has the last word before anything is written, and what it has
+    /// seen cannot change meanwhile. Gives back what was written.
+    pub fn put(&self, definition: &Definition, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
         match self {
             Definitions::Files(files) => files.put(definition, check),
             Definitions::Memory(memory) => {
@@ -146,10 +172,10 @@ impl Definitions {
                 check()?;
                 let mut all = memory.map();
                 let key = (definition.parent.clone(), definition.uuid);
-                let autostart = definition.autostart || all.get(&key).is_some_and(|old| old.autostart);
-                all.insert(key, Definition { autostart, ..definition.clone() });
+                let new = all.get(&key).map_or_else(|| definition.clone(), |old| definition.in_place_of(old));
+                all.insert(key, new.clone());
                 memory.changed.ring();
-                Ok(())
+                Ok(new)
             }
         }
     }
@@ -182,6 +208,12 @@ impl Definitions {
 }
 
 impl Definition {
+    /// With what it takes over from an older one.
+    fn in_place_of(&self, old: &Definition) -> Definition {
+        let owner = self.owner.clone().or_else(|| old.owner.clone());
+        Definition { autostart: self.autostart || old.autostart, owner, ..self.clone() }
+    }
+
     /// The definition on one line, as mdevctl's call-outs read it.
     pub fn compact_json(&self) -> String {
         json::compact(self)

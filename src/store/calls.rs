@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The system calls that definitions and what is remembered are read and written with. In the tests of this crate each of
+//! them can be made to fail, which no disk does when it should.
+
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::Dir;
+use rustix::io::Errno;
+
+#[cfg(not(test))]
+pub(super) use rustix::fs::{fsync, linkat, mkdirat, open, openat, renameat, unlinkat};
+
+#[cfg(test)]
+pub(super) use watched::{fsync, linkat, mkdirat, open, openat, renameat, unlinkat};
+
+#[cfg(test)]
+pub(super) use watched::watched;
+
+/// Up to so many bytes of a file.
+pub(super) fn read(file: OwnedFd, max: u64) -> Result<Vec<u8>, Errno> {
+    #[cfg(test)]
+    watched::before("read", "")?;
+    let mut text = Vec::new();
+    let read = std::fs::File::from(file).take(max).read_to_end(&mut text);
+    read.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    Ok(text)
+}
+
+/// The entries of a folder.
+pub(super) fn list(dir: impl AsFd) -> Result<Dir, Errno> {
+    #[cfg(test)]
+    watched::before("list", &watched::path_of(&dir))?;
+    Dir::read_from(dir)
+}
+
+#[cfg(test)]
+mod watched {
+    use std::cell::RefCell;
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+    use rustix::fs::{self, AtFlags, Mode, OFlags};
+    use rustix::io::Errno;
+    use rustix::path::Arg;
+
+    /// Hears the name of each call and what it is about, and may answer in the place of the kernel.
+    type Hook = Box<dyn FnMut(&str, &str) -> Result<(), Errno>>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Runs something with every call of this thread's shown to `hook` first.
+    pub(in crate::store) fn watched<T>(
+        hook: impl FnMut(&str, &str) -> Result<(), Errno> + 'static,
+        run: impl FnOnce() -> T,
+    ) -> T {
+        HOOK.set(Some(Box::new(hook)));
+        let result = run();
+        HOOK.set(None);
+        result
+    }
+
+    pub(super) fn before(call: &str, path: &str) -> Result<(), Errno> {
+        HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(call, path)))
+    }
+
+    pub(super) fn path_of(fd: impl AsFd) -> String {
+        let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+        std::fs::read_link(link).map_or(String::new(), |path| path.to_string_lossy().into_owned())
+    }
+
+    pub(in crate::store) fn open(path: impl Arg + AsRef<str>, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        before("open", path.as_ref())?;
+        fs::open(path, flags, mode)
+    }
+
+    pub(in crate::store) fn openat(
+        dir: impl AsFd,
+        name: impl Arg + AsRef<str>,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd, Errno> {
+        before("openat", &format!("{}/{}", path_of(&dir), name.as_ref()))?;
+        fs::openat(dir, name, flags, mode)
+    }
+
+    pub(in crate::store) fn mkdirat(dir: impl AsFd, path: impl Arg + AsRef<str>, mode: Mode) -> Result<(), Errno> {
+        before("mkdirat", path.as_ref())?;
+        fs::mkdirat(dir, path, mode)
+    }
+
+    pub(in crate::store) fn unlinkat(dir: impl AsFd, name: impl Arg + AsRef<str>, flags: AtFlags) -> Result<(), Errno> {
+        before("unlinkat", &format!("{}/{}", path_of(&dir), name.as_ref()))?;
+        fs::unlinkat(dir, name, flags)
+    }
+
+    pub(in crate::store) fn linkat(
+        from: impl AsFd,
+        old: impl Arg,
+        dir: impl AsFd,
+        name: impl Arg + AsRef<str>,
+        flags: AtFlags,
+    ) -> Result<(), Errno> {
+        before("linkat", &format!("{}/{}", path_of(&dir), name.as_ref()))?;
+        fs::linkat(from, old, dir, name, flags)
+    }
+
+    pub(in crate::store) fn renameat(
+        from: impl AsFd,
+        old: impl Arg,
+        dir: impl AsFd,
+        name: impl Arg + AsRef<str>,
+    ) -> Result<(), Errno> {
+        before("renameat", &format!("{}/{}", path_of(&dir), name.as_ref()))?;
+        fs::renameat(from, old, dir, name)
+    }
+
+    pub(in crate::store) fn fsync(fd: impl AsFd) -> Result<(), Errno> {
+        // The power does not fail while tests run, and disks are slow.
+        before("fsync", &path_of(&fd))
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! One file of a definition, read with suspicion: it makes root write to devices.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::{Definition, json};
+use crate::store::calls::{openat, read};
+
+/// The AP matrix needs some hundred attributes; nothing needs this much.
+const TEXT_MAX: u64 = 1024 * 1024;
+
+/// Why a file is of no use.
+#[derive(Debug)]
+pub(super) enum Useless {
+    /// What this text says is no definition; it may be half of one.
+    Content(String, Vec<u8>),
+    /// No text that anybody would have written here: a link, a pipe, a flood.
+    Stray(String, Errno),
+    /// One that others may have written.
+    Foreign(String),
+    /// It may be as good as any, but could not be read.
+    Unread(Errno),
+}
+
+/// A regular file of ours or of root's that not everybody may write, whole. `None`: there is none.
+pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Useless> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let irregular = || Useless::Stray("it is not a regular file".to_owned(), Errno::INVAL);
+    let fd = match openat(dir, name, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP) => return Err(Useless::Stray("it is a symbolic link".to_owned(), Errno::LOOP)),
+        // A socket.
+        Err(Errno::NXIO) => return Err(irregular()),
+        Err(errno) => return Err(Useless::Unread(errno)),
+    };
+    let stat = fstat(&fd).map_err(Useless::Unread)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(irregular());
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if us == 0 && stat.st_uid != 0 {
+        let why = format!("it belongs to user {}, who would have root write to devices", stat.st_uid);
+        return Err(Useless::Foreign(why));
+    }
+    if stat.st_mode & 0o002 != 0 {
+        return Err(Useless::Foreign("everybody may write it (chmod o-w)".to_owned()));
+    }
+    let text = read(fd, TEXT_MAX + 1).map_err(Useless::Unread)?;
+    if text.len() as u64 > TEXT_MAX {
+        return Err(Useless::Stray(format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
+    }
+    Ok(Some(text))
+}
+
+/// What mdevctl's file says, with its text.
+pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<(Definition, Vec<u8>)>, Useless> {
+    let Some(text) = text(dir, &uuid.to_string())? else { return Ok(None) };
+    match json::parse(&text) {
+        Ok(json::Text { type_id, autostart, attributes }) => {
+            let parent = parent.to_owned();
+            let found = Definition { parent, uuid: *uuid, type_id, autostart, attributes, ..Definition::default() };
+            Ok(Some((found, text)))
+        }
+        Err(why) => Err(Useless::Content(why, text)),
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions on disks that fail, in every system call and in every way that matters.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::*;
+use crate::error::ErrorCode;
+use crate::store::calls::watched;
+
+const PARENT: &str = "0000:86:00.0";
+const MAIN: &str = "etc/mdevctl.d/0000:86:00.0";
+const BESIDE: &str = "etc/libmdev/definitions/0000:86:00.0";
+
+/// A store below a folder of its own.
+struct Disk {
+    root: tempfile::TempDir,
+    store: Definitions,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        fs::create_dir(root.path().join("run")).unwrap();
+        let store = Definitions::files(root.path().to_str().unwrap());
+        Disk { root, store }
+    }
+
+    fn with(definition: &Definition) -> Self {
+        let disk = Disk::new();
+        disk.put(definition).unwrap();
+        disk.store.set_autostart(PARENT, &Uuid::nil(), definition.autostart).unwrap();
+        disk
+    }
+
+    fn put(&self, definition: &Definition) -> Result<Definition> {
+        self.store.put(definition, &|| Ok(()))
+    }
+
+    fn now(&self) -> Option<Definition> {
+        self.store.get(PARENT, &Uuid::nil()).unwrap()
+    }
+
+    fn path(&self, folder: &str) -> PathBuf {
+        self.root.path().join(folder).join(Uuid::nil().to_string())
+    }
+}
+
+fn definition(type_id: &str, name: Option<&str>) -> Definition {
+    let (name, owner) = (name.map(str::to_owned), name.map(|_| "web".to_owned()));
+    Definition { parent: PARENT.into(), type_id: type_id.into(), autostart: true, name, owner, ..Definition::default() }
+}
+
+/// Lets the call with this number fail, and tells which it was.
+fn failing<T>(number: usize, errno: Errno, run: impl FnOnce() -> T) -> (T, Option<(String, String)>) {
+    let hit = Rc::new(RefCell::new(None));
+    let (tell, mut count) = (Rc::clone(&hit), 0);
+    let hook = move |call: &str, path: &str| {
+        count += 1;
+        if count - 1 != number {
+            return Ok(());
+        }
+        *tell.borrow_mut() = Some((call.to_owned(), path.to_owned()));
+        Err(errno)
+    };
+    let result = watched(hook, run);
+    let hit = hit.borrow_mut().take();
+    (result, hit)
+}
+
+/// What is done to a definition, and what it is to be then.
+type Change = fn(&Disk) -> Result<bool>;
+
+fn changes() -> Vec<(Definition, Change, Option<Definition>)> {
+    let old = || definition("11", Some("old"));
+    let bare = |type_id| definition(type_id, None);
+    let owned = |name: Option<&str>| Definition { name: name.map(str::to_owned), ..old() };
+    let manual = Definition { autostart: false, ..old() };
+    vec![
+        (old(), |disk| disk.put(&definition("12", Some("new"))).map(|_| true), Some(definition("12", Some("new")))),
+        (old(), |disk| disk.put(&definition("11", Some("new"))).map(|_| true), Some(definition("11", Some("new")))),
+        (old(), |disk| disk.put(&definition("11", None)).map(|_| true), Some(owned(None))),
+        (owned(None), |disk| disk.put(&definition("12", None)).map(|_| true), {
+            Some(Definition { type_id: "12".into(), ..owned(None) })
+        }),
+        (Definition { owner: None, ..old() }, |disk| disk.put(&definition("11", None)).map(|_| true), Some(bare("11"))),
+        (Definition { owner: None, ..old() }, |disk| disk.put(&definition("12", None)).map(|_| true), Some(bare("12"))),
+        (
+            bare("11"),
+            |disk| disk.put(&definition("12", Some("new"))).map(|_| true),
+            Some(definition("12", Some("new"))),
+        ),
+        (old(), |disk| disk.store.set_autostart(PARENT, &Uuid::nil(), false), Some(manual)),
+        (old(), |disk| disk.store.remove(PARENT, &Uuid::nil()), None),
+    ]
+}
+
+/// Whatever fails, and why: what is there then is the old definition or the new one, success means the new one, and an
+/// error does not say what is not so.
+#[test]
+fn a_change_that_fails_anywhere_is_done_or_not() {
+    for errno in [Errno::MFILE, Errno::NOMEM, Errno::IO, Errno::ACCESS, Errno::NOSPC] {
+        for (case, (old, change, new)) in changes().into_iter().enumerate() {
+            for number in 0.. {
+                let disk = Disk::with(&old);
+                let (result, hit) = failing(number, errno, || change(&disk));
+                let Some((call, path)) = hit else {
+                    assert_eq!((result, disk.now()), (Ok(true), new));
+                    assert!(number > 5, "{number} calls only");
+                    break;
+                };
+                let (what, now) = (format!("case {case}: {errno:?} of {call} {path}: {result:?}"), disk.now());
+                match result {
+                    Ok(done) => assert_eq!((done, &now), (true, &new), "{what}"),
+                    Err(e) => {
+                        assert_eq!(e.errno, errno.raw_os_error(), "{what}");
+                        assert!(!e.message.contains("mend or remove"), "{what}");
+                        // Done all the same, when all that failed was to make it last.
+                        let is_late = call == "fsync" && now == new;
+                        assert!(now.as_ref() == Some(&old) || is_late, "{what}: {now:?}");
+                        assert!(now.as_ref() == Some(&old) || !e.message.contains("as it was"), "{what}");
+                    }
+                }
+                // The next one has no trouble with what is left.
+                if now.is_some() {
+                    assert!(disk.put(&definition("13", Some("next"))).is_ok(), "{what}");
+                    assert_eq!(disk.now().map(|now| (now.type_id, now.name)), Some(("13".into(), Some("next".into()))));
+                }
+            }
+        }
+    }
+}
+
+/// For want of descriptors or memory nothing seems to be gone; a disk that fails for one definition hides no other.
+#[test]
+fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
+    let old = definition("11", Some("old"));
+    let disk = Disk::with(&old);
+    let other = Definition { parent: "0000:87:00.0".into(), ..definition("12", None) };
+    disk.put(&other).unwrap();
+    let is_room = |errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM);
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO] {
+        let reads: [&dyn Fn() -> Result<Vec<Definition>>; 4] =
+            [&|| disk.store.all(), &|| disk.store.of_parent(PARENT), &|| disk.store.of_uuid(&Uuid::nil()), &|| {
+                disk.store.get(PARENT, &Uuid::nil()).map(|one| one.into_iter().collect())
+            }];
+        for (case, read) in reads.into_iter().enumerate() {
+            for number in 0.. {
+                let (result, hit) = failing(number, errno, read);
+                let Some(hit) = hit else { break };
+                let what = format!("case {case}: {errno:?} of {hit:?}");
+                match result {
+                    Ok(all) => assert!(!is_room(errno) && case < 3 && all.len() < 2, "{what}: {all:?}"),
+                    Err(e) => {
+                        assert_eq!(e.errno, errno.raw_os_error(), "{what}");
+                        assert!(is_room(errno) || case >= 2, "{what}");
+                        assert!(!e.message.contains("mend or remove"), "{what}: {e}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(disk.store.all(), Ok(vec![old, other]));
+}
+
+/// Only what is not there is new, and only what says nothing is written over.
+#[test]
+fn what_is_replaced() {
+    let new = definition("12", None);
+    for text in ["", "{", r#"{"x":1,"start":"auto"}"#] {
+        let disk = Disk::with(&definition("11", Some("old")));
+        fs::write(disk.path(MAIN), text).unwrap();
+        assert_eq!(disk.store.previous(PARENT, &Uuid::nil()), Ok(Previous::Broken), "{text}");
+        let manual = Definition { autostart: false, ..new.clone() };
+        assert_eq!((disk.put(&manual), disk.now()), (Ok(manual.clone()), Some(manual)), "{text}");
+        // A key that is nobody's we know of stays.
+        assert_eq!(fs::read_to_string(disk.path(MAIN)).unwrap().contains("\"x\": 1"), text.contains('x'));
+    }
+    let disk = Disk::with(&definition("11", Some("old")));
+    for folder in [BESIDE, MAIN] {
+        let path = disk.path(folder);
+        let text = fs::read(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        for e in [disk.store.previous(PARENT, &Uuid::nil()).map(drop), disk.put(&new).map(drop)] {
+            let e = e.unwrap_err();
+            assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, path.to_str()), "{e}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_eq!(disk.now(), Some(definition("11", Some("old"))));
+}
+
+#[test]
+fn an_owner_is_taken_over_until_there_is_another() {
+    for disk in [Disk::new(), Disk { store: Definitions::memory([]), ..Disk::new() }] {
+        let nobodys = Definition { owner: None, ..definition("11", Some("a")) };
+        assert_eq!(disk.put(&nobodys), Ok(nobodys.clone()));
+        for (owner, expected) in [(Some("web"), "web"), (None, "web"), (Some("batch"), "batch"), (None, "batch")] {
+            let written = disk.put(&Definition { owner: owner.map(str::to_owned), ..nobodys.clone() }).unwrap();
+            assert_eq!(written.owner.as_deref(), Some(expected));
+            assert_eq!(disk.now(), Some(written));
+        }
+    }
+}
+
+/// Every call of something that goes well.
+fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let tell = Rc::clone(&log);
+    let hook = move |call: &str, path: &str| {
+        tell.borrow_mut().push((call.to_owned(), path.to_owned()));
+        Ok(())
+    };
+    watched(hook, run).unwrap();
+    log.take()
+}
+
+/// After a loss of power a file comes back.
+#[test]
+fn every_folder_that_is_changed_is_made_to_last() {
+    let disk = Disk::with(&definition("11", Some("a")));
+    let log = calls(|| disk.store.remove(PARENT, &Uuid::nil()).map(drop));
+    let synced: Vec<_> = log.iter().filter(|(call, _)| call == "fsync").map(|(_, path)| &**path).collect();
+    assert_eq!(synced, [MAIN, BESIDE].map(|folder| disk.root.path().join(folder).to_str().unwrap().to_owned()));
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions in a process that has no descriptors left, or almost none: what is defined is never told not to be, and
+//! nothing of it is lost. Each test is run in a process of its own.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
+use std::sync::Arc;
+
+use mdev::driver::{Conn, DefineFlags, DestroyFlags, EventKind, ListFlags, Node, StartFlags};
+use mdev::error::Error;
+use mdev::store::{Definitions, Runtime};
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::default_host;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+#[path = "support/scenes.rs"]
+mod scenes;
+#[path = "support/tree.rs"]
+mod tree;
+
+const UUID: &str = "11111111-2222-4333-8444-555555555555";
+const IGD: &str = "0000:00:02.0";
+
+/// More than any of this needs.
+const ENOUGH: usize = 24;
+
+/// Runs the named test of this program again, alone in a process. True in that process.
+fn alone(name: &str) -> bool {
+    const ALONE: &str = "MDEV_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        let limits = Rlimit { current: Some(96), ..getrlimit(Resource::Nofile) };
+        setrlimit(Resource::Nofile, limits).unwrap();
+        return true;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let output = again.args([name, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+    false
+}
+
+/// Takes every descriptor but so many.
+fn leave(free: usize) -> Vec<OwnedFd> {
+    let null = File::open("/dev/null").unwrap();
+    let mut taken: Vec<OwnedFd> = std::iter::from_fn(|| null.as_fd().try_clone_to_owned().ok()).collect();
+    assert!(taken.len() > free);
+    taken.truncate(taken.len() - free);
+    taken
+}
+
+/// What it gives with so many descriptors.
+fn with<T>(free: usize, run: impl FnOnce() -> Result<T, Error>) -> Option<T> {
+    let taken = leave(free);
+    let result = run();
+    drop(taken);
+    match result {
+        Ok(value) => Some(value),
+        Err(e) => {
+            assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{free} free: {e}");
+            assert!(!e.message.contains("mend or remove"), "{e}");
+            assert!(free < ENOUGH, "{e}");
+            None
+        }
+    }
+}
+
+fn host() -> (tempfile::TempDir, Conn) {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    fs::create_dir(root.path().join("run")).unwrap();
+    let definitions = Definitions::files(root.path().to_str().unwrap());
+    let conn = Conn::of((Arc::new(default_host()), Arc::new(Runtime::memory([])), Arc::new(definitions)));
+    (root, conn)
+}
+
+fn define(conn: &Conn, type_id: &str) -> Result<Node, Error> {
+    let xml = format!(
+        "<device><name>kept</name><parent>{IGD}</parent><capability type='mdev'><type id='{type_id}'/>\
+         <uuid>{UUID}</uuid></capability></device>"
+    );
+    conn.define_xml(xml.as_bytes(), DefineFlags::empty())
+}
+
+#[test]
+fn what_is_defined_stays_so() {
+    if !alone("what_is_defined_stays_so") {
+        return;
+    }
+    let (root, conn) = host();
+    conn.set_owner(Some("web")).unwrap();
+    let node = define(&conn, "i915-GVTg_V5_4").unwrap();
+    node.set_autostart(true).unwrap();
+    conn.set_owner(None).unwrap();
+    let beside = root.path().join(format!("etc/libmdev/definitions/{IGD}/{UUID}"));
+    let extras = || fs::read_to_string(&beside).unwrap();
+    let before = extras();
+    let mut refused = 0;
+    for free in 0..=ENOUGH {
+        let uuids = with(free, || conn.list(ListFlags::DEVICES | ListFlags::INACTIVE))
+            .map(|nodes| nodes.iter().map(|node| node.uuid().unwrap()).collect::<Vec<_>>());
+        refused += u32::from(uuids.is_none());
+        assert!(uuids.is_none_or(|uuids| uuids == [UUID]), "{free}");
+        assert_ne!(with(free, || node.is_persistent()), Some(false), "{free}");
+        assert_ne!(with(free, || node.autostart()), Some(false), "{free}");
+        assert!(with(free, || conn.lookup_by_name("kept")).is_none_or(|node| node.owner() == Ok("web")), "{free}");
+        with(free, || conn.lookup_by_uuid(UUID));
+        for autostart in [false, true] {
+            with(free, || node.set_autostart(autostart));
+            assert_eq!(extras(), before, "{free}");
+        }
+        node.set_autostart(true).unwrap();
+        for start in [
+            |_: &Conn, node: &Node| node.start(StartFlags::empty()).map(|()| 1),
+            |conn: &Conn, _: &Node| conn.autostart(None, StartFlags::empty()),
+        ] {
+            let started = with(free, || start(&conn, &node));
+            if started.is_some() || conn.lookup_by_uuid(UUID).unwrap().is_active() {
+                assert!(started.is_none_or(|count| count == 1), "{free}");
+                let running = conn.lookup_by_uuid(UUID).unwrap();
+                assert_eq!((running.owner(), running.name()), (Ok("web"), "kept"), "{free}");
+                running.destroy(DestroyFlags::empty()).unwrap();
+            }
+        }
+        for type_id in ["i915-GVTg_V5_8", "i915-GVTg_V5_4"] {
+            with(free, || define(&conn, type_id));
+            let now = conn.lookup_by_uuid(UUID).unwrap();
+            assert_eq!((now.owner(), now.name(), now.autostart()), (Ok("web"), "kept", Ok(true)), "{free}");
+        }
+        define(&conn, "i915-GVTg_V5_4").unwrap();
+    }
+    assert!(refused > 1, "of {refused} lists");
+    for free in 0..=ENOUGH {
+        if with(free, || node.undefine(DefineFlags::empty())).is_some() {
+            assert!(!beside.exists());
+            return;
+        }
+        assert_eq!(extras(), before, "{free}");
+    }
+}
+
+/// Descriptors that wait to be closed are given back first.
+#[test]
+fn what_is_kept_open_for_speed_makes_room() {
+    if !alone("what_is_kept_open_for_speed_makes_room") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    scenes::scale(root.path(), 6, 3, 2).unwrap();
+    let folder = root.path().join("etc/mdevctl.d/0000:11:00.0");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(root.path().join("run")).unwrap();
+    fs::write(folder.join(UUID), r#"{"mdev_type":"nvidia-11","start":"auto"}"#).unwrap();
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    for free in 0..40 {
+        let taken = leave(free);
+        let nodes = conn.list(ListFlags::ACTIVE | ListFlags::INACTIVE);
+        let node = conn.lookup_by_uuid(UUID);
+        drop(taken);
+        assert!(nodes.is_ok() && node.is_ok() || free < 8, "{free} free: {nodes:?} {node:?}");
+        // With fewer that may be too much to ask, but what is told is so.
+        assert!(nodes.as_ref().is_ok_and(|nodes| nodes.len() == 9) || nodes.is_err(), "{free} free: {nodes:?}");
+        for node in nodes.unwrap_or_default().iter().chain(&node).filter(|node| node.uuid().as_deref() == Ok(UUID)) {
+            assert_eq!(node.parent_name(), "pci_0000_11_00_0", "{free} free");
+        }
+    }
+}
+
+/// Who follows a host hears that something may have been missed, and never that a definition is gone which is not.
+#[test]
+fn a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone() {
+    if !alone("a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone") {
+        return;
+    }
+    let (root, conn) = host();
+    define(&conn, "i915-GVTg_V5_4").unwrap();
+    let file = root.path().join(format!("etc/mdevctl.d/{IGD}/{UUID}"));
+    let folder = root.path().join("etc/mdevctl.d");
+    let mut refused = 0;
+    for free in 0..=ENOUGH {
+        for all in [false, true] {
+            let mut monitor = conn.monitor().unwrap();
+            if all {
+                // The whole folder is another, with the same in it.
+                fs::rename(&folder, root.path().join("etc/aside")).unwrap();
+                fs::rename(root.path().join("etc/aside"), &folder).unwrap();
+            } else {
+                fs::write(&file, r#"{"mdev_type":"i915-GVTg_V5_8","start":"manual"}"#).unwrap();
+            }
+            let taken = leave(free);
+            let mut kinds = Vec::new();
+            loop {
+                match monitor.receive() {
+                    Ok(Some(event)) => kinds.push(event.kind),
+                    Ok(None) => break,
+                    Err(e) => {
+                        assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{free} free: {e}");
+                        refused += 1;
+                        break;
+                    }
+                }
+            }
+            drop(taken);
+            while let Some(event) = monitor.receive().unwrap() {
+                kinds.push(event.kind);
+            }
+            assert!(!kinds.contains(&EventKind::Undefined), "{free} free: {kinds:?}");
+            assert!(all || kinds.contains(&EventKind::Updated) || kinds.contains(&EventKind::Overrun), "{kinds:?}");
+            fs::write(&file, r#"{"mdev_type":"i915-GVTg_V5_4","start":"manual"}"#).unwrap();
+        }
+    }
+    assert!(refused > 1, "{refused}");
+}
