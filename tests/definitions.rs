@@ -515,3 +515,24 @@ fn a_definition_that_another_changes_meanwhile_is_the_one_that_is_changed() {
     let names = fs::read_dir(main.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), [UUID]);
 }
+
+/// A parent that cannot be looked at for want of descriptors is not one that is not there.
+#[test]
+fn a_parent_is_not_forgotten_for_want_of_room() {
+    let mut refused = 0;
+    for op in [Op::Open, Op::List] {
+        for nth in 1..30 {
+            let (_root, sim, conn) = host(false);
+            define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+            sim.fail_next(op, "", Errno::MFILE, nth);
+            match conn.lookup_by_uuid(UUID) {
+                Ok(node) => assert_eq!(node.parent_name(), "pci_0000_00_02_0", "{op:?} {nth}"),
+                Err(e) => {
+                    assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{op:?} {nth}: {e}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
+}

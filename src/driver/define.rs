@@ -12,7 +12,7 @@ use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
-use crate::model::DeviceDef;
+use crate::model::{Device, DeviceDef};
 use crate::store::{Broken, Definition, Previous};
 use crate::xml;
 
@@ -35,13 +35,17 @@ impl Conn {
         let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
-        let running = devices::by_uuid(&self.host, &def.uuid).unwrap_or_else(|e| {
+        let device = self.device_of(&def).unwrap_or_else(|e| {
             log::warn!("{}: whether it runs is not known: {e}", def.uuid);
-            None
+            defined::on_parent(&def, None)
         });
-        let running = running.filter(|device| defined::is_of(&def, device));
-        let device = running.unwrap_or_else(|| Parents::new(&self.host).device(&def));
         Ok(Node::device(self.clone(), device))
+    }
+
+    /// The device of a definition, running or not.
+    fn device_of(&self, def: &Definition) -> Result<Device> {
+        let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(def, device));
+        running.map_or_else(|| Parents::new(&self.host).device(def), Ok)
     }
 
     /// Starts everything that is defined to start by itself, on one parent or on all that are there; with a VF, what is defined

@@ -13,7 +13,7 @@ use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
 use crate::model::{Device, LayoutKind, Parent, PciAddress};
 use crate::store::Definition;
-use crate::sysfs::{Dir, basename};
+use crate::sysfs::{Dir, basename, is_exhausted};
 
 /// What libvirt calls the parent of a device whose parent is not there.
 const NO_PARENT: &str = "computer";
@@ -36,21 +36,28 @@ impl<'a> Parents<'a> {
         Parents { host, places: OnceCell::new() }
     }
 
-    /// By sysfs name, of a parent or of a VF of one.
-    fn find(&self, sysname: &str) -> Option<Present> {
+    /// By sysfs name, of a parent or of a VF of one. An error for want of descriptors or memory alone.
+    fn find(&self, sysname: &str) -> Result<Option<Present>> {
         let sysfs = &*self.host.sysfs;
-        // A host without parents may have definitions for all that.
-        let places = self.places.get_or_init(|| bus::places(sysfs).unwrap_or_default());
-        let place = match places.iter().find(|place| place.sysname() == sysname) {
-            Some(place) => place.clone(),
-            None => bus::find_target(sysfs, sysname).ok()?.place,
+        let places = match self.places.get() {
+            Some(places) => places,
+            None => {
+                // A host without parents may have definitions for all that.
+                let places = unless_exhausted(bus::places(sysfs))?.unwrap_or_default();
+                self.places.get_or_init(|| places)
+            }
         };
-        let (layout, dir) = open_parent(sysfs, &place.syspath).ok()?;
-        Some(Present { place, layout, dir })
+        let place = match places.iter().find(|place| place.sysname() == sysname) {
+            Some(place) => Some(place.clone()),
+            None => unless_exhausted(bus::find_target(sysfs, sysname))?.map(|target| target.place),
+        };
+        let Some(place) = place else { return Ok(None) };
+        let opened = unless_exhausted(open_parent(sysfs, &place.syspath))?;
+        Ok(opened.map(|(layout, dir)| Present { place, layout, dir }))
     }
 
     /// The device that a definition would make.
-    pub(super) fn device(&self, def: &Definition) -> Device {
+    pub(super) fn device(&self, def: &Definition) -> Result<Device> {
         let above = |present: Present| Above {
             name: present.place.name(),
             layout: present.layout.kind(),
@@ -58,7 +65,15 @@ impl<'a> Parents<'a> {
             device_api: present.layout.device_api(&*self.host.sysfs, &present.place.syspath, &def.type_id),
             is_function: present.layout.is_function(),
         };
-        idle(def, self.find(&def.parent).map(above))
+        Ok(idle(def, self.find(&def.parent)?.map(above)))
+    }
+}
+
+/// What cannot be had is not there, but what cannot be looked at may well be.
+fn unless_exhausted<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
+        found => Ok(found.ok()),
     }
 }
 
@@ -135,7 +150,7 @@ pub(super) fn inactive(host: &Host, active: &[Device]) -> Result<Vec<Device>> {
     let parents = Parents::new(host);
     let defs = all(host)?;
     let idle = defs.iter().filter(|def| !active.iter().any(|device| is_of(def, device)));
-    Ok(idle.map(|def| parents.device(def)).collect())
+    idle.map(|def| parents.device(def)).collect()
 }
 
 /// The one inactive device of a UUID.
@@ -143,7 +158,7 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     let defs = of_uuid(host, uuid)?;
     match &defs[..] {
         [] => Ok(None),
-        [def] => Ok(Some(Parents::new(host).device(def))),
+        [def] => Parents::new(host).device(def).map(Some),
         many => {
             let names: Vec<String> = many.iter().map(|def| device_name(&def.uuid, &def.parent)).collect();
             let message = format!(
@@ -164,7 +179,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     };
     let Some(def) = found else { return Ok(None) };
     let running = devices::by_uuid(host, &def.uuid)?.filter(|device| is_of(&def, device));
-    Ok(Some(running.unwrap_or_else(|| Parents::new(host).device(&def))))
+    running.map_or_else(|| Parents::new(host).device(&def), Ok).map(Some)
 }
 
 /// The sysfs name of a parent that is not there, from what a user calls it. A name that tells nothing is refused: its
