@@ -3,6 +3,7 @@
 //! them: a definition makes root write to devices.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat};
 use rustix::io::Errno;
@@ -22,6 +23,10 @@ pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
 
 /// mdevctl keeps its call-outs among the parents.
 const SCRIPTS: &str = "scripts.d";
+
+/// mdevctl writes in place: what is half-written now is whole after one of these pauses. What is broken stays so.
+const PAUSES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(2);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -345,12 +350,19 @@ impl DefinitionFiles {
     /// What is there before something new is written.
     fn old(&self, parent: &str, uuid: &Uuid) -> Result<Old> {
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(Old::Nothing) };
-        match file::definition(&dir, parent, uuid) {
-            Ok(None) => Ok(Old::Nothing),
-            Ok(Some((definition, text))) => Ok(Old::Found(Box::new(self.complete(definition, text)?))),
-            Err(Useless::Content(why, text)) => Ok(Old::Broken(why, Some(text))),
-            Err(Useless::Stray(why, _)) => Ok(Old::Broken(why, None)),
-            Err(useless) => Err(self.useless(&self.path(parent, uuid), &useless)),
+        let mut pauses = 0;
+        loop {
+            match file::definition(&dir, parent, uuid) {
+                Ok(None) => return Ok(Old::Nothing),
+                Ok(Some((definition, text))) => return Ok(Old::Found(Box::new(self.complete(definition, text)?))),
+                Err(Useless::Content(..)) if pauses < PAUSES => {
+                    pauses += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(Useless::Content(why, text)) => return Ok(Old::Broken(why, Some(text))),
+                Err(Useless::Stray(why, _)) => return Ok(Old::Broken(why, None)),
+                Err(useless) => return Err(self.useless(&self.path(parent, uuid), &useless)),
+            }
         }
     }
 

@@ -62,7 +62,7 @@ pub struct Broken {
 pub enum Previous {
     /// There is none.
     Nothing,
-    /// Something that is no definition.
+    /// Something that is no definition, and no half-written one either.
     Broken,
     /// This one.
     Definition(Definition),
@@ -153,7 +153,7 @@ impl Definitions {
         }
     }
 
-    /// What [`Definitions::put`] would replace.
+    /// What [`Definitions::put`] would replace. mdevctl writes in place, so what is broken is looked at for some milliseconds.
     pub fn previous(&self, parent: &str, uuid: &Uuid) -> Result<Previous> {
         match self {
             Definitions::Files(files) => files.previous(parent, uuid),

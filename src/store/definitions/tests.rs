@@ -167,6 +167,33 @@ fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
     assert_eq!(disk.store.all(), Ok(vec![old, other]));
 }
 
+/// mdevctl empties its file and then writes it.
+#[test]
+fn what_is_half_written_is_waited_for() {
+    let old = definition("11", Some("old"));
+    let disk = Disk::with(&old);
+    let (file, whole) = (disk.path(MAIN), fs::read(disk.path(MAIN)).unwrap());
+    let meanwhile = || {
+        let (file, whole, mut looks) = (file.clone(), whole.clone(), 0);
+        fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        move |call: &str, path: &str| {
+            if call == "openat" && path.ends_with(&format!("{MAIN}/{}", Uuid::nil())) {
+                looks += 1;
+                if looks == 3 {
+                    fs::write(&file, &whole).unwrap();
+                }
+            }
+            Ok(())
+        }
+    };
+    let previous = watched(meanwhile(), || disk.store.previous(PARENT, &Uuid::nil()));
+    assert_eq!(previous, Ok(Previous::Definition(old.clone())));
+    let new = Definition { autostart: false, owner: None, ..definition("12", Some("new")) };
+    let written = watched(meanwhile(), || disk.put(&new));
+    let expected = definition("12", Some("new"));
+    assert_eq!((written, disk.now()), (Ok(expected.clone()), Some(expected)));
+}
+
 /// Only what is not there is new, and only what says nothing is written over.
 #[test]
 fn what_is_replaced() {
