@@ -439,12 +439,14 @@ impl DefinitionFiles {
         for path in [above(base), base, &folder] {
             let mode = Mode::from_raw_mode(0o755);
             match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => {
+                    let kept = open(above(path), FOLDER, Mode::empty()).and_then(fsync);
+                    kept.map_err(|errno| self.failed("write", above(path), errno))?;
+                }
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.failed("make", path, errno)),
             }
         }
-        let kept = open(base, FOLDER, Mode::empty()).and_then(fsync);
-        kept.map_err(|errno| self.failed("write", base, errno))?;
         let made = self.open_parent(base, parent)?;
         made.ok_or_else(|| self.failed("open", &folder, Errno::NOENT))
     }

@@ -247,10 +247,17 @@ fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
     log.take()
 }
 
-/// After a loss of power a file comes back.
+/// After a loss of power, a folder that was not written down is gone with all that is in it, and a file comes back.
 #[test]
 fn every_folder_that_is_changed_is_made_to_last() {
-    let disk = Disk::with(&definition("11", Some("a")));
+    let disk = Disk::new();
+    let log = calls(|| disk.put(&definition("11", Some("a"))).map(drop));
+    let made = log.iter().enumerate().filter(|(_, (call, path))| call == "mkdirat" && !path.ends_with("/etc"));
+    let made: Vec<_> = made.map(|(at, (_, path))| (at, path.rsplit_once('/').unwrap().0)).collect();
+    assert_eq!(made.len(), 5, "{log:?}");
+    for (at, above) in made {
+        assert!(log[at..].iter().any(|(call, path)| call == "fsync" && path == above), "{above}: {log:?}");
+    }
     let log = calls(|| disk.store.remove(PARENT, &Uuid::nil()).map(drop));
     let synced: Vec<_> = log.iter().filter(|(call, _)| call == "fsync").map(|(_, path)| &**path).collect();
     assert_eq!(synced, [MAIN, BESIDE].map(|folder| disk.root.path().join(folder).to_str().unwrap().to_owned()));
