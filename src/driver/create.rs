@@ -330,7 +330,7 @@ impl<'a> Making<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
-        known.add_place(&plan.place);
+        known.add_place(&plan.place)?;
         let spot = match (&self.bus, plan.layout.is_function()) {
             (Some(bus), false) => spots::on_bus(bus, &plan.uuid),
             _ => spots::find(self.host, &plan.uuid)?,

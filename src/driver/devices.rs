@@ -38,11 +38,11 @@ impl<'a> KnownParents<'a> {
     }
 
     /// The parent at a place that is known already.
-    pub(super) fn add_place(&mut self, place: &Place) {
+    pub(super) fn add_place(&mut self, place: &Place) -> Result<()> {
         if !self.parents.contains_key(&place.syspath) {
-            let read = read_parent(self.sysfs, place, false).ok().map(Rc::new);
-            self.parents.insert(place.syspath.clone(), read);
+            self.insert(&place.syspath, read_parent(self.sysfs, place, false))?;
         }
+        Ok(())
     }
 
     /// `None` for one that cannot be read; an error only when this process has run out of something.
@@ -50,7 +50,11 @@ impl<'a> KnownParents<'a> {
         if let Some(known) = self.parents.get(syspath) {
             return Ok(known.clone());
         }
-        let read = match self.read(syspath) {
+        self.insert(syspath, self.read(syspath))
+    }
+
+    fn insert(&mut self, syspath: &str, read: IoResult<Parent>) -> Result<Option<Rc<Parent>>> {
+        let read = match read {
             Ok(parent) => Some(Rc::new(parent)),
             Err(errno) if is_exhausted(errno) => return Err(Error::io("read", syspath, errno)),
             Err(_) => None,
@@ -148,10 +152,17 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         facts.function.is_some() == layout.is_function() && layout.mark(dir, entry).is_ok_and(|mark| facts.are_of(mark))
     };
     let facts = facts.filter(ours);
-    let shown = layout.type_of(dir, entry);
-    if shown.is_none() && (layout.is_function() || dir.open(entry).is_err()) {
-        log::warn!("{}: left out, it has gone meanwhile or its link leads nowhere", spot.syspath);
-        return Ok(None);
+    let exhausted = |errno| Error::io("read", &spot.syspath, errno);
+    let shown = layout.type_of(dir, entry).map_err(exhausted)?;
+    if shown.is_none() {
+        match dir.open(entry) {
+            Ok(_) if !layout.is_function() => {}
+            Err(errno) if is_exhausted(errno) => return Err(exhausted(errno)),
+            _ => {
+                log::warn!("{}: left out, it has gone meanwhile or its link leads nowhere", spot.syspath);
+                return Ok(None);
+            }
+        }
     }
     if shown.is_none() && layout.has_iommu_group() {
         log::warn!("{}: not ready yet, or broken: nothing there tells its type", spot.syspath);

@@ -2,11 +2,10 @@
 //! `general`: the layout of the reply to the founding proposal. The type counts `available_instances`, the device removes
 //! itself through `destroy`.
 
-use super::bus::link_name;
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_group, check_instances, no_params,
-    open_type, write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_group, check_instances,
+    linked_type, no_params, open_type, write_remove,
 };
 use crate::error::Result;
 use crate::model::{LayoutKind, Type};
@@ -43,8 +42,8 @@ impl Layout for General {
         write_remove(parent, &format!("{}/destroy", device.uuid), b"1", device.uuid)
     }
 
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
-        link_name(dir, &format!("{entry}/type"))
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+        linked_type(dir, &format!("{entry}/type"))
     }
 
     fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `mdev`: the layout that was merged in Linux 4.10. See drivers/vfio/mdev/mdev_sysfs.c.
 
-use super::bus::link_name;
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances, no_group, no_params,
-    open_type, write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances, linked_type, no_group,
+    no_params, open_type, write_remove,
 };
 use crate::error::Result;
 use crate::model::{LayoutKind, Type};
@@ -37,8 +36,8 @@ impl Layout for Merged {
         write_remove(parent, &format!("{}/remove", device.uuid), b"1", device.uuid)
     }
 
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
-        link_name(dir, &format!("{entry}/mdev_type"))
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+        linked_type(dir, &format!("{entry}/mdev_type"))
     }
 
     fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {

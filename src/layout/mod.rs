@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::{Function, LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, read_text};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text};
 
 pub mod bus;
 pub mod types;
@@ -87,8 +87,9 @@ pub trait Layout: Sync {
     /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open.
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()>;
 
-    /// The type of the device that `dir` has under the name `entry`.
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String>;
+    /// The type of the device that `dir` has under the name `entry`. Fails only when this process has run out of
+    /// something: what has no type may be gone, and nobody shall be told so for want of a descriptor.
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>>;
 
     /// The device is there, ready or not.
     fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
@@ -372,6 +373,20 @@ fn lock(kind: &dyn Dir, gone: impl FnOnce() -> Error) -> Result<Box<dyn Guard>> 
         Errno::NOENT | Errno::NODEV => gone(),
         other => Error::io("lock", kind.path(), other),
     })
+}
+
+/// The type of a device on the mdev bus, by the link that leads to it.
+fn linked_type(dir: &dyn Dir, link: &str) -> IoResult<Option<String>> {
+    known(dir.link(link)).map(|target| target.map(|target| basename(&target).to_owned()))
+}
+
+/// What is not there, or cannot be read, is unknown; but not for want of descriptors or memory.
+fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(errno) if is_exhausted(errno) => Err(errno),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The write that removes a device. A device that is gone already is [`ErrorCode::NoNode`].

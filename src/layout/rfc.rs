@@ -2,11 +2,10 @@
 //! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
-use super::bus::link_name;
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, check_group, check_instances, gone, lock, no_params,
-    open_type, write_create, write_remove,
+    CreateRequest, Layout, Marks, Prepared, RemoveRequest, check_group, check_instances, gone, linked_type, lock,
+    no_params, open_type, write_create, write_remove,
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Type};
@@ -42,8 +41,8 @@ impl Layout for Rfc {
         write_remove(parent, "mdev_destroy", device.uuid.to_string().as_bytes(), device.uuid)
     }
 
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
-        link_name(dir, &format!("{entry}/mdev_type"))
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+        linked_type(dir, &format!("{entry}/mdev_type"))
     }
 
     fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {

@@ -5,7 +5,9 @@
 //! clearing are done under a lock on the PF's folder.
 
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current};
-use super::{CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, lock, no_group, no_params};
+use super::{
+    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, known, lock, no_group, no_params,
+};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
 use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, read_text};
@@ -70,8 +72,8 @@ impl Layout for Vendor {
         Ok(())
     }
 
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> Option<String> {
-        current(dir, entry).ok().flatten()
+    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+        known(current(dir, entry)).map(Option::flatten)
     }
 
     fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
