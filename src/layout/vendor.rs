@@ -40,16 +40,25 @@ impl Layout for Vendor {
 
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let others_wait = lock(parent, || gone(parent))?;
-        let candidates = read(parent)?;
-        let chosen = choose(parent, request, &candidates)?.function.clone();
-        let files = format!("{}/{FOLDER}", chosen.entry);
-        let dir = parent.open(&files).map_err(|errno| io("open", parent, &files, errno))?;
-        // Before anything is remembered of the device: whoever gives the VF to somebody else takes this mark away.
-        let mark = dir.stamp(CURRENT).map_err(|errno| {
-            log::warn!("{}/{CURRENT}: cannot be marked, so that its reuse may go unseen: {errno}", dir.path());
-        });
-        let (entry, sysname) = (chosen.entry, chosen.sysname);
-        Ok(Box::new(Chosen { dir, entry, sysname, mark: mark.ok(), request: *request, _others_wait: others_wait }))
+        let mut candidates = read(parent)?;
+        loop {
+            let chosen = choose(parent, request, &candidates)?.function.clone();
+            let files = format!("{}/{FOLDER}", chosen.entry);
+            let dir = parent.open(&files).map_err(|errno| io("open", parent, &files, errno))?;
+            // Before anything is remembered of the device: whoever gives the VF to somebody else takes this mark away.
+            let mark = dir.stamp(CURRENT).map_err(|errno| {
+                log::warn!("{}/{CURRENT}: cannot be marked, so that its reuse may go unseen: {errno}", dir.path());
+            });
+            // The mark hides who was faster without our lock.
+            let now = current(parent, &chosen.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
+            if now.is_none() {
+                let (entry, sysname, mark) = (chosen.entry, chosen.sysname, mark.ok());
+                let request = *request;
+                return Ok(Box::new(Chosen { dir, entry, sysname, mark, request, _others_wait: others_wait }));
+            }
+            let taken = candidates.iter_mut().filter(|candidate| candidate.function.entry == chosen.entry);
+            taken.for_each(|candidate| candidate.function.type_id.clone_from(&now));
+        }
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
@@ -220,6 +229,7 @@ impl Prepared for Chosen<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
+        self.still_free()?;
         match self.request.params {
             Some(params) => {
                 let set = self.dir.write(PARAMS, params.as_bytes());
@@ -234,6 +244,21 @@ impl Prepared for Chosen<'_> {
 }
 
 impl Chosen<'_> {
+    /// Not all who set VFs wait for our lock, and something was remembered since the VF was looked at. Whoever came has the
+    /// VF and what its parameters are; and who came and went, or was refused, has taken the mark by which the device
+    /// would be known.
+    fn still_free(&self) -> Result<()> {
+        let dir = &*self.dir;
+        let text = read_text(dir, CURRENT).map_err(|errno| io("read", dir, CURRENT, errno))?;
+        let now = mark(dir).map_err(|errno| io("look at", dir, CURRENT, errno))?;
+        if text.trim() == "0" && self.mark.is_none_or(|mark| mark == now) {
+            return Ok(());
+        }
+        let message = format!("somebody else wrote to VF {} while it was about to be used", self.sysname);
+        let path = format!("{}/{CURRENT}", dir.path());
+        Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(path))
+    }
+
     fn give_type(&self) -> Result<()> {
         let (dir, id) = (&*self.dir, self.request.type_id);
         if let Err(errno) = dir.write(CURRENT, id.as_bytes()) {
@@ -265,14 +290,17 @@ impl Chosen<'_> {
         Some(super::creatable::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
     }
 
-    /// The VF is free again, unless somebody else has it meanwhile.
+    /// The VF is free again, unless somebody else has it meanwhile: what has another type than ours is not ours.
     fn give_back(&self) {
         let dir = &*self.dir;
-        let holds = read_text(dir, CURRENT).is_ok_and(|text| text.trim() != "0");
-        if holds && self.mark.is_some() && mark(dir).ok() == self.mark {
-            if let Err(errno) = free(dir) {
-                log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
+        match read_text(dir, CURRENT).as_deref().map(str::trim) {
+            Ok("0") | Err(_) => {}
+            Ok(id) if id == self.request.type_id && self.mark.is_some() && mark(dir).ok() == self.mark => {
+                if let Err(errno) = free(dir) {
+                    log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
+                }
             }
+            Ok(_) => return,
         }
         clear_params(dir);
     }

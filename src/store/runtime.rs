@@ -233,8 +233,11 @@ pub(super) fn settle(
     alive: &dyn Fn(&Facts) -> Option<u64>,
 ) -> Result<()> {
     for (i, new) in facts.iter().enumerate() {
-        // Facts written for a UUID that a stranger's device has would become that device's.
-        if alive(new).is_some() || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid) {
+        // Facts written for a UUID that a stranger's device has would become that device's. A VF is its creator's until the
+        // device is made, and the kernel knows no UUID of it.
+        if (new.function.is_none() && alive(new).is_some())
+            || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid)
+        {
             return Err(taken(&new.uuid));
         }
         let Some(name) = new.name.as_deref() else { continue };

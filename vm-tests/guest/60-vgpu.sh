@@ -107,7 +107,7 @@ sequence()
 	xml seq 1434 '<params>frame_rate_limiter=0</params>'
 	t_ok 'a vGPU with parameters' traced nodedev create "$XML/seq"
 	t_eq 'is created in this order, the choice and the writes below one lock' \
-		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|write vgpu_params "frame_rate_limiter=0"|write current_vgpu_type "1434"|read current_vgpu_type "1434\n"|unlock' \
+		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0"|write current_vgpu_type "1434"|read current_vgpu_type "1434\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_eq 'the driver has them' 'frame_rate_limiter=0 1434' \
 		"$(cd "$(vf seq)/nvidia" && cat vgpu_params current_vgpu_type | paste -sd' ')"
