@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimHost, default_host};
@@ -38,6 +38,11 @@ impl Lab {
         let runtime = Arc::new(Runtime::memory([]));
         let conn = Conn::on(Arc::new(host.clone()), Arc::clone(&runtime));
         Lab { host, runtime, conn }
+    }
+
+    /// Another user of this library on the same host.
+    fn other(&self) -> Conn {
+        Conn::on(Arc::new(self.host.clone()), Arc::clone(&self.runtime))
     }
 
     /// A file of the first VF.
@@ -88,6 +93,11 @@ fn nth_after_stamp(op: Op, nth: usize) -> impl Fn(Op, &str) -> bool + Send + Syn
         }
         this == op && stamped.load(Ordering::Relaxed) && count.fetch_add(1, Ordering::Relaxed) + 1 == nth
     }
+}
+
+fn is_gone<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) {
+    let e = result.expect_err(what);
+    assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{what}: {e}");
 }
 
 /// From the moment that the VF was seen to be free until its type is written.
@@ -161,6 +171,178 @@ fn what_a_refused_create_finds_is_left_alone() {
     lab.host.set_hook(None);
     assert_eq!(e.errno, Errno::RANGE.raw_os_error(), "{e}");
     assert_eq!((lab.current().as_str(), lab.file("vgpu_params").as_str()), ("1438", "theirs=1"));
+}
+
+/// The UUID of what a shell made of the first VF.
+fn stranger(lab: &Lab) -> String {
+    lab.echo("1441");
+    let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
+    let found = devices.iter().find(|node| node.syspath() == vfs::vf(0)).unwrap();
+    found.uuid().unwrap()
+}
+
+/// A destroy by the UUID of a stranger's device looks at every card. Meanwhile the VF is given to another.
+#[test]
+fn a_destroy_of_a_strangers_device_hits_no_other() {
+    let lab = Lab::new();
+    lab.host.enable_vfs().unwrap();
+    let uuid = stranger(&lab);
+    for vf in ["virtfn0", "virtfn3"] {
+        let (host, other) = (lab.host.clone(), lab.other());
+        let file = format!("0000:c1:00.0/{vf}/nvidia/current_vgpu_type");
+        lab.before(
+            move |op, path| op == Op::Read && path.ends_with(&file),
+            move || {
+                host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
+                create(&other, FIRST, "1441", THEIRS, "").unwrap();
+            },
+        );
+        is_gone(lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()), vf);
+        lab.host.set_hook(None);
+        assert_eq!(lab.current(), "1441", "{vf}");
+        lab.conn.destroy_uuid(THEIRS, DestroyFlags::empty()).unwrap();
+        lab.echo("1441");
+    }
+}
+
+/// Not even when nothing that the kernel shows tells the two apart.
+#[test]
+fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
+    let lab = Lab::new();
+    let uuid = stranger(&lab);
+    let (host, other) = (lab.host.clone(), lab.other());
+    lab.before(
+        |op, _| op == Op::Lock,
+        move || {
+            host.open(&vfs::vf(0)).unwrap().write("nvidia/current_vgpu_type", b"0").unwrap();
+            host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
+            create(&other, FIRST, "1441", THEIRS, "").unwrap();
+        },
+    );
+    is_gone(lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()), "destroy");
+    lab.host.set_hook(None);
+    assert_eq!(lab.current(), "1441");
+    assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
+}
+
+/// What is remembered is compared with what was seen before it was read, on every card.
+#[test]
+fn a_list_knows_what_is_made_while_it_looks() {
+    let lab = Lab::new();
+    lab.host.enable_vfs().unwrap();
+    create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+    let other = lab.other();
+    lab.before(
+        |op, path| op == Op::Read && path.ends_with("0000:c1:00.0/virtfn0/nvidia/current_vgpu_type"),
+        move || drop(create(&other, "0000:c1:00.0", "1441", THEIRS, "").unwrap()),
+    );
+    let listed = lab.conn.list(ListFlags::DEVICES).unwrap();
+    lab.host.set_hook(None);
+    let on = |parent: &str| {
+        let nodes = listed.iter().filter(|node| node.parent_name() == parent);
+        nodes.map(|node| node.uuid().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((on(PF), on("pci_0000_c1_00_0")), (vec![OURS.to_owned()], vec![THEIRS.to_owned()]));
+}
+
+/// Everything that a handle of a device that was this VF can be used for.
+fn leaves_the_next_one_alone(lab: &Lab, stale: &Node, what: &str) {
+    let before = (lab.current(), lab.file("vgpu_params"), lab.file("warm_update"));
+    is_gone(stale.set_attr("warm_update", "1"), what);
+    is_gone(stale.set_attr("vgpu_params", "evil=1"), what);
+    is_gone(stale.attr("vgpu_params"), what);
+    is_gone(stale.attrs(), what);
+    is_gone(stale.attr_access("vgpu_params"), what);
+    is_gone(stale.destroy(DestroyFlags::empty()), what);
+    assert_eq!((lab.current(), lab.file("vgpu_params"), lab.file("warm_update")), before, "{what}");
+}
+
+/// The last event about a device.
+fn last(monitor: &mut Monitor) -> (EventKind, Node) {
+    let mut found = None;
+    while let Some(event) = monitor.receive().unwrap() {
+        found = event.node.filter(|node| !node.is_parent()).map(|node| (event.kind, node)).or(found);
+    }
+    found.expect("something was told")
+}
+
+#[test]
+fn a_stale_handle_reaches_nobody() {
+    for theirs in ["1441", "1438"] {
+        let lab = Lab::new();
+        let mut monitor = lab.conn.monitor().unwrap();
+        let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+        ours.set_attr("vgpu_params", "a=1").unwrap();
+        assert_eq!(ours.attr("vgpu_params").unwrap(), "a=1");
+        assert_eq!(last(&mut monitor).0, EventKind::Created);
+        lab.echo("0");
+        let (kind, deleted) = last(&mut monitor);
+        assert_eq!(kind, EventKind::Deleted);
+        leaves_the_next_one_alone(&lab, &ours, "cleared");
+        let next = create(&lab.conn, FIRST, theirs, THEIRS, "<params>theirs=1</params>").unwrap();
+        leaves_the_next_one_alone(&lab, &ours, "given to another");
+        next.set_attr("warm_update", "1").unwrap();
+        assert_eq!(next.attr("vgpu_params").unwrap(), "theirs=1");
+        // The same UUID on the same VF is another device all the same.
+        next.destroy(DestroyFlags::empty()).unwrap();
+        create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+        is_gone(ours.set_attr("vgpu_params", "evil=1"), "made again");
+        // Nor does the one that comes with the event of its end.
+        is_gone(deleted.set_attr("vgpu_params", "evil=1"), "deleted");
+    }
+}
+
+#[test]
+fn a_stale_handle_of_a_strangers_device_reaches_nobody() {
+    let lab = Lab::new();
+    let uuid = stranger(&lab);
+    let node = lab.conn.lookup_by_uuid(&uuid).unwrap();
+    node.set_attr("vgpu_params", "a=1").unwrap();
+    assert_eq!(node.attr("vgpu_params").unwrap(), "a=1");
+    lab.echo("0");
+    create(&lab.conn, FIRST, "1441", THEIRS, "<params>theirs=1</params>").unwrap();
+    leaves_the_next_one_alone(&lab, &node, "given to another");
+}
+
+/// The VF changes hands while a write waits for its turn.
+#[test]
+fn a_write_looks_again_when_it_has_its_turn() {
+    let lab = Lab::new();
+    let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+    let (host, other) = (lab.host.clone(), lab.other());
+    lab.before(
+        |op, _| op == Op::Lock,
+        move || {
+            host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
+            create(&other, FIRST, "1441", THEIRS, "").unwrap();
+        },
+    );
+    is_gone(ours.set_attr("vgpu_params", "evil=1"), "set_attr");
+    lab.host.set_hook(None);
+    assert_eq!(lab.file("vgpu_params"), "");
+}
+
+/// The attributes of a request are written when others can take the lock again.
+#[test]
+fn the_attributes_of_a_create_reach_nobody_else() {
+    let lab = Lab::new();
+    let host = lab.host.clone();
+    let made = AtomicBool::new(false);
+    lab.before(
+        move |op, path| {
+            if op == Op::Write && path.ends_with(CURRENT) {
+                made.store(true, Ordering::Relaxed);
+            }
+            op == Op::Open && path.ends_with("/virtfn0/nvidia") && made.load(Ordering::Relaxed)
+        },
+        move || {
+            host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
+            host.echo(&at(0, "current_vgpu_type"), "1438").unwrap();
+        },
+    );
+    is_gone(create(&lab.conn, FIRST, "1441", OURS, "<attr name='placement_id' value='3'/>"), "create");
+    lab.host.set_hook(None);
+    assert_eq!((lab.current().as_str(), lab.file("placement_id").as_str()), ("1438", "0"));
 }
 
 /// Out of descriptors at any step: a list that succeeds has every device, and its type where there is one.

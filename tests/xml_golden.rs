@@ -117,6 +117,7 @@ fn device() -> Device {
         params: None,
         owner: None,
         attributes: Vec::new(),
+        mark: None,
         active: true,
     }
 }

@@ -123,6 +123,7 @@ fn device() -> impl Strategy<Value = Device> {
                 params,
                 owner,
                 attributes,
+                mark: None,
                 active,
             }
         },

@@ -3,11 +3,12 @@
 
 use rustix::io::Errno;
 
+use super::tenant::Tenant;
 use super::{AttrAccess, Host, Node};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{self, ORDERS};
 use crate::model::name::is_component;
-use crate::sysfs::{Dir, EntryKind, read_text};
+use crate::sysfs::{Dir, EntryKind, Guard, read_text};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -18,7 +19,11 @@ impl Node {
         let _request = self.conn().request();
         let dir = self.open_attributes()?;
         regular(&*dir, name).map_err(|e| e.of(self.name()))?;
-        read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))
+        let text =
+            read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))?;
+        // What is still there was there when its file was read.
+        self.check_tenant()?;
+        Ok(text)
     }
 
     /// The attributes that the device or parent has now and that can be read or written, by name.
@@ -33,6 +38,7 @@ impl Node {
             }
         });
         listed.map_err(|errno| Error::io("list", dir.path(), errno).of(self.name()))?;
+        self.check_tenant()?;
         names.sort_unstable();
         Ok(names)
     }
@@ -41,7 +47,9 @@ impl Node {
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
         let _request = self.conn().request();
         let dir = self.open_attributes()?;
-        regular(&*dir, name).map(|mode| self.access(name, mode)).map_err(|e| e.of(self.name()))
+        let access = regular(&*dir, name).map(|mode| self.access(name, mode)).map_err(|e| e.of(self.name()))?;
+        self.check_tenant()?;
+        Ok(access)
     }
 
     /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
@@ -59,6 +67,7 @@ impl Node {
             return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
         }
         let dir = self.open_attributes()?;
+        let _kept = self.keep_tenant()?;
         write(&*dir, name, value).map_err(|e| e.of(self.name()))
     }
 
@@ -84,6 +93,22 @@ impl Node {
         open(&self.conn().host, &path).map_err(|e| e.of(self.name()))
     }
 
+    /// Fails when another device has the place of this one.
+    fn check_tenant(&self) -> Result<()> {
+        match self.as_device().and_then(Tenant::of) {
+            Some(tenant) => tenant.check(&self.conn().host).map_err(|e| e.of(self.name())),
+            None => Ok(()),
+        }
+    }
+
+    /// The same; and none comes to have it while what is given back lives.
+    fn keep_tenant(&self) -> Result<Option<Box<dyn Guard>>> {
+        match self.as_device().and_then(Tenant::of) {
+            Some(tenant) => tenant.keep(&self.conn().host).map_err(|e| e.of(self.name())),
+            None => Ok(None),
+        }
+    }
+
     fn order(&self, file: &str, value: &str) -> Result<()> {
         let _request = self.conn().request();
         if self.is_parent() {
@@ -98,16 +123,23 @@ impl Node {
             }
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
+        let _kept = self.keep_tenant()?;
         dir.write(file, value.as_bytes()).map_err(|errno| attribute_error("write", &*dir, file, errno).of(self.name()))
     }
 }
 
-/// Writes the attributes of a create request in their order.
-pub(super) fn apply(host: &Host, device: &str, attributes: &[(String, String)]) -> Result<()> {
+/// Writes the attributes of a create request in their order, as long as the device is the one that was made.
+pub(super) fn apply(
+    host: &Host,
+    device: &str,
+    tenant: Option<&Tenant<'_>>,
+    attributes: &[(String, String)],
+) -> Result<()> {
     if attributes.is_empty() {
         return Ok(());
     }
     let dir = open(host, device)?;
+    let _kept = tenant.map(|tenant| tenant.keep(host)).transpose()?;
     attributes.iter().try_for_each(|(name, value)| write(&*dir, name, value))
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::plan::{Plan, plan};
+use super::tenant::Tenant;
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Prepared;
@@ -289,12 +290,14 @@ impl<'a> Making<'a> {
         };
         let mut entry = plan.uuid.to_string();
         let mut vf = None;
+        let mut mark = None;
         if let Some(function) = ready.function() {
             let facts = plan.facts(self.owner.clone(), Some(function));
             let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
             self.reserved.push(reserved);
             function.entry.clone_into(&mut entry);
             vf = Some(function.sysname.to_owned());
+            mark = function.mark;
         }
         match ready.commit().map_err(named) {
             Ok(()) => {}
@@ -307,7 +310,9 @@ impl<'a> Making<'a> {
         let finish = || {
             ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
             let attributes = plan.layout.attributes().map_or(entry.clone(), |folder| format!("{entry}/{folder}"));
-            attrs::apply(self.host, &format!("{}/{attributes}", plan.place.syspath), &plan.def.attributes)
+            let path = format!("{}/{attributes}", plan.place.syspath);
+            let tenant = vf.as_deref().map(|vf| Tenant { uuid: &plan.uuid, vf, type_id: &plan.type_id, mark });
+            attrs::apply(self.host, &path, tenant.as_ref(), &plan.def.attributes)
         };
         finish().inspect_err(|_| undo(self.host, plan)).map_err(named)?;
         Ok(None)

@@ -121,6 +121,7 @@ fn idle(def: &Definition, above: Option<Above>) -> Device {
         params: def.params.clone(),
         owner: def.owner.clone(),
         attributes: def.attributes.clone(),
+        mark: None,
         active: false,
     }
 }

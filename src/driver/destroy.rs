@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::devices::no_device;
 use super::spots::{self, Spot};
-use super::{DestroyFlags, Host, ready};
+use super::{DestroyFlags, Host, ready, tenant};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::link_name;
 use crate::layout::{Layout, RemoveRequest};
@@ -18,7 +18,7 @@ pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<(
     let spot = spots::find(host, uuid)?.ok_or_else(|| gone(host, uuid))?;
     let (layout, parent) = spot.open_parent(host)?;
     // Of a VF, the mark by which it was recognised: it may be another device by now.
-    let seen = spot.seen.as_ref().and_then(|seen| seen.mark);
+    let seen = spot.seen.as_ref().map(|seen| seen.mark);
     let mark = seen.or_else(|| layout.mark(&*spot.dir, &spot.entry).ok());
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, uuid, mark)?;
@@ -95,7 +95,11 @@ fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark:
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
-    let removed = remove_patiently(host, layout, parent, &request);
+    let is_it = || match &spot.seen {
+        Some(seen) => tenant::is_device(host, uuid, basename(&spot.syspath), seen),
+        None => Ok(true),
+    };
+    let removed = remove_patiently(host, layout, parent, &request, &is_it);
     // The node must be free again before anyone looks whether the device is gone for good.
     drop(held);
     removed?;
@@ -134,13 +138,19 @@ fn refuse_users(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid) -> Result<
 }
 
 /// A device whose making has not ended answers EAGAIN: the next uevent may be the end of it.
-fn remove_patiently(host: &Host, layout: &dyn Layout, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
-    let mut result = layout.remove(parent, device);
+fn remove_patiently(
+    host: &Host,
+    layout: &dyn Layout,
+    parent: &dyn Dir,
+    device: &RemoveRequest<'_>,
+    is_it: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
+    let mut result = layout.remove(parent, device, is_it);
     if !is_again(&result) {
         return result;
     }
     ready::wait_until(host, std::time::Duration::from_secs(5), || {
-        result = layout.remove(parent, device);
+        result = layout.remove(parent, device, is_it);
         !is_again(&result)
     })?;
     result

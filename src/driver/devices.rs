@@ -148,17 +148,22 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         return Ok(None);
     };
     let layout = layout::of_kind(parent.layout);
-    let ours = |facts: &&Facts| {
-        facts.function.is_some() == layout.is_function() && layout.mark(dir, entry).is_ok_and(|mark| facts.are_of(mark))
+    let ours = |facts: &&Facts| match &spot.seen {
+        // Not what it is now: that may be another device, of another UUID.
+        Some(seen) => spots::is_about(facts, basename(&spot.syspath), seen),
+        None => facts.function.is_none() && layout.mark(dir, entry).is_ok_and(|mark| facts.are_of(mark)),
     };
     let facts = facts.filter(ours);
     let exhausted = |errno| Error::io("read", &spot.syspath, errno);
-    let shown = layout.type_of(dir, entry).map_err(exhausted)?;
+    let shown = match &spot.seen {
+        Some(seen) => Some(seen.type_id.clone()),
+        None => layout.type_of(dir, entry).map_err(exhausted)?,
+    };
     if shown.is_none() {
         match dir.open(entry) {
-            Ok(_) if !layout.is_function() => {}
+            Ok(_) => {}
             Err(errno) if is_exhausted(errno) => return Err(exhausted(errno)),
-            _ => {
+            Err(_) => {
                 log::warn!("{}: left out, it has gone meanwhile or its link leads nowhere", spot.syspath);
                 return Ok(None);
             }
@@ -193,6 +198,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         params,
         owner: facts.and_then(|facts| facts.owner.clone()),
         attributes: facts.map(|facts| facts.attributes.clone()).unwrap_or_default(),
+        mark: facts.filter(|facts| facts.function.is_some()).and_then(|facts| facts.mark),
         active: true,
         syspath: spot.syspath.clone(),
     }))

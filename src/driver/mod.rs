@@ -31,6 +31,7 @@ mod plan;
 mod qemu;
 mod ready;
 mod spots;
+mod tenant;
 mod uri;
 mod wait;
 mod watch;

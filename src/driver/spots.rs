@@ -57,10 +57,11 @@ impl Spot {
 /// What a VF was when it was found to be a device.
 pub(super) struct Seen {
     pub(super) type_id: String,
-    pub(super) mark: Option<u64>,
+    pub(super) mark: u64,
 }
 
-/// Facts of all devices, read when first asked for.
+/// Facts of all devices, read when first asked for: after the VFs that they are to be compared with, since a creator first
+/// remembers what it makes.
 pub(super) struct LazyFacts<'a> {
     host: &'a Host,
     all: OnceCell<HashMap<Uuid, Facts>>,
@@ -119,6 +120,7 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
             Vec::new()
         }
     };
+    let mut tenants = Vec::new();
     for place in bus::physical_functions(&*host.sysfs)? {
         let dir: Rc<dyn Dir> = match host.sysfs.open(&place.syspath) {
             Ok(dir) => Rc::from(dir),
@@ -130,20 +132,53 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
         };
         let read = |errno| Error::io("read the VFs of", &place.syspath, errno);
         let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir).map_err(read), Ok)?;
-        for function in &own {
-            spots.extend(of_function(&dir, function, facts)?);
+        for function in own {
+            let seen = see_listed(&dir, &function)?;
+            tenants.extend(seen.map(|seen| (Rc::clone(&dir), function, seen)));
         }
+    }
+    for (dir, function, seen) in tenants {
+        spots.extend(identified(&dir, &function, seen, facts)?);
     }
     Ok(spots)
 }
 
-/// The device that a VF of the open PF is, when it has a type.
+/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now.
 pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
-    let Some(type_id) = &function.type_id else { return Ok(None) };
-    let (uuid, mark) = identify(dir, function, type_id, facts.all()?.values());
-    let seen = Seen { type_id: type_id.clone(), mark };
+    match see_listed(dir, function)? {
+        Some(seen) => identified(dir, function, seen, facts),
+        None => Ok(None),
+    }
+}
+
+/// What a VF that had a type when it was listed is now.
+fn see_listed(dir: &Rc<dyn Dir>, function: &Function) -> Result<Option<Seen>> {
+    if function.type_id.is_none() {
+        return Ok(None);
+    }
+    match see(&**dir, &function.entry) {
+        Err(errno) if is_exhausted(errno) => {
+            Err(Error::io("look at", &format!("{}/{}", dir.path(), function.entry), errno))
+        }
+        Err(errno) => {
+            log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry);
+            Ok(None)
+        }
+        Ok(seen) => Ok(seen),
+    }
+}
+
+fn identified(dir: &Rc<dyn Dir>, function: &Function, seen: Seen, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
+    let uuid = identify(&function.sysname, &seen, facts.all()?.values());
     let spot = spot_of(dir, &function.entry, uuid, seen);
     Ok(spot.inspect_err(|errno| log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry)).ok())
+}
+
+/// What the VF under this name is now, when it is anything. The mark comes first: who takes the VF over sets it before the
+/// type, so that a type that belongs to another has another mark as well when it is looked at again.
+fn see(dir: &dyn Dir, entry: &str) -> IoResult<Option<Seen>> {
+    let mark = vendor().mark(dir, entry)?;
+    Ok(current(dir, entry)?.map(|type_id| Seen { type_id, mark }))
 }
 
 fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
@@ -193,16 +228,21 @@ fn on_function(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
     let failed = |errno| Error::io("look for the device on", &format!("{PCI}/{vf}"), errno);
     let Some(mark) = mark_of(host, facts).map_err(failed)?.filter(|mark| facts.are_of(*mark)) else { return Ok(None) };
     let find = || {
-        let pci = host.sysfs.open(PCI)?;
-        let own = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
-        let parent = resolve(&own, &pci.link(&format!("{vf}/physfn"))?).ok_or(Errno::NOENT)?;
-        let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&parent)?);
+        let dir: Rc<dyn Dir> = Rc::from(open_pf(host, vf)?);
         let entry = functions(&*dir)?.into_iter().find(|function| function.sysname == vf).ok_or(Errno::IO)?.entry;
         Ok((dir, entry))
     };
     let (dir, entry) = find().map_err(failed)?;
-    let seen = Seen { type_id: facts.type_id.clone(), mark: Some(mark) };
+    let seen = Seen { type_id: facts.type_id.clone(), mark };
     spot_of(&dir, &entry, facts.uuid, seen).map(Some).map_err(failed)
+}
+
+/// The PF that a VF is one of.
+pub(super) fn open_pf(host: &Host, vf: &str) -> IoResult<Box<dyn Dir>> {
+    let pci = host.sysfs.open(PCI)?;
+    let own = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
+    let parent = resolve(&own, &pci.link(&format!("{vf}/physfn"))?).ok_or(Errno::NOENT)?;
+    host.sysfs.open(&parent)
 }
 
 /// `dir` is the PF.
@@ -212,22 +252,15 @@ fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<S
     Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, layout: Some(vendor()), seen: Some(seen) })
 }
 
-/// The UUID of the device that a VF is, and the VF's mark where it had to be looked at.
-fn identify<'f>(
-    dir: &Rc<dyn Dir>,
-    function: &Function,
-    type_id: &str,
-    mut facts: impl Iterator<Item = &'f Facts>,
-) -> (Uuid, Option<u64>) {
-    let mark = OnceCell::new();
-    let look = || *mark.get_or_init(|| vendor().mark(&**dir, &function.entry).ok());
-    let ours = |facts: &&Facts| {
-        facts.function.as_deref() == Some(&function.sysname)
-            && facts.type_id == type_id
-            && look().is_some_and(|mark| facts.are_of(mark))
-    };
-    let uuid = facts.find(ours).map_or_else(|| stranger_uuid(&function.sysname, type_id), |facts| facts.uuid);
-    (uuid, mark.get().copied().flatten())
+/// The UUID of the device that a VF is.
+pub(super) fn identify<'f>(vf: &str, seen: &Seen, mut facts: impl Iterator<Item = &'f Facts>) -> Uuid {
+    let ours = facts.find(|facts| is_about(facts, vf, seen));
+    ours.map_or_else(|| stranger_uuid(vf, &seen.type_id), |facts| facts.uuid)
+}
+
+/// These facts are about what the VF is.
+pub(super) fn is_about(facts: &Facts, vf: &str, seen: &Seen) -> bool {
+    facts.function.as_deref() == Some(vf) && facts.type_id == seen.type_id && facts.are_of(seen.mark)
 }
 
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
@@ -245,14 +278,15 @@ pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
             Err(e) => Err(Errno::from_raw_os_error(e.errno)),
         };
     };
-    let look = || {
-        let pci = host.sysfs.open(PCI)?;
-        match current(&*pci, vf)? {
-            Some(type_id) if type_id == facts.type_id => vendor().mark(&*pci, vf),
-            _ => Err(Errno::NODEV),
-        }
-    };
-    there(look())
+    there(see_vf(host, vf).and_then(|seen| match seen {
+        Some(seen) if seen.type_id == facts.type_id => Ok(seen.mark),
+        _ => Err(Errno::NODEV),
+    }))
+}
+
+/// What a VF is now, by its address.
+pub(super) fn see_vf(host: &Host, vf: &str) -> IoResult<Option<Seen>> {
+    see(&*host.sysfs.open(PCI)?, vf)
 }
 
 /// The same for whoever decides what to forget: what cannot be told is taken to be there.
@@ -268,7 +302,7 @@ pub(super) fn bus_mark(bus: &dyn Dir, uuid: &Uuid) -> Option<u64> {
     bus.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
 }
 
-fn vendor() -> &'static dyn Layout {
+pub(super) fn vendor() -> &'static dyn Layout {
     layout::of_kind(LayoutKind::VendorVfio)
 }
 

@@ -38,7 +38,7 @@ impl Layout for General {
         Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
         write_remove(parent, &format!("{}/destroy", device.uuid), b"1", device.uuid)
     }
 

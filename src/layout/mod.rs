@@ -84,8 +84,16 @@ pub trait Layout: Sync {
     /// where it would get in the way. Writes nothing.
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
-    /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open.
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()>;
+    /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open. Where a place is used
+    /// again, `is_it` is asked whether this is the device still, when no other creator can get in the way any more.
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()>;
+
+    /// Where a place is used again: no creator that uses this library gives one of this parent's to another device while
+    /// the guard lives.
+    fn keep_places(&self, parent: &dyn Dir) -> Result<Option<Box<dyn Guard>>> {
+        let _ = parent;
+        Ok(None)
+    }
 
     /// The type of the device that `dir` has under the name `entry`. Fails only when this process has run out of
     /// something: what has no type may be gone, and nobody shall be told so for want of a descriptor.

@@ -37,7 +37,7 @@ impl Layout for Rfc {
         Ok(Box::new(Locked { kind, request: *request, has_params, _others_wait: lock }))
     }
 
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
         write_remove(parent, "mdev_destroy", device.uuid.to_string().as_bytes(), device.uuid)
     }
 

@@ -61,7 +61,7 @@ impl Layout for Vendor {
         }
     }
 
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>) -> Result<()> {
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
         let _others_wait = lock(parent, || gone(parent))?;
         let files = format!("{}/{FOLDER}", device.entry);
         let dir = parent.open(&files).map_err(|errno| match errno {
@@ -70,7 +70,7 @@ impl Layout for Vendor {
         })?;
         let now = current(parent, device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
         let mark = mark(&*dir).map_err(|errno| io("look at", &*dir, CURRENT, errno))?;
-        if now.is_none() || now.as_deref() != device.type_id || device.mark.is_some_and(|seen| seen != mark) {
+        if now.is_none() || now.as_deref() != device.type_id || device.mark != Some(mark) || !is_it()? {
             return Err(lost(parent, device));
         }
         free(&*dir).map_err(|errno| match errno {
@@ -79,6 +79,10 @@ impl Layout for Vendor {
         })?;
         clear_params(&*dir);
         Ok(())
+    }
+
+    fn keep_places(&self, parent: &dyn Dir) -> Result<Option<Box<dyn Guard>>> {
+        lock(parent, || gone(parent)).map(Some)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
@@ -151,7 +155,7 @@ fn gone(parent: &dyn Dir) -> Error {
 
 fn lost(parent: &dyn Dir, device: &RemoveRequest<'_>) -> Error {
     let message = format!(
-        "device {} has gone meanwhile: its VF {} was cleared, or given to somebody else",
+        "device {} has gone meanwhile: its VF {} was cleared or given to another, or somebody else wrote to it",
         device.uuid, device.entry
     );
     Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(format!("{}/{}", parent.path(), device.entry))

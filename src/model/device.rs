@@ -40,6 +40,8 @@ pub struct Device {
     pub owner: Option<String>,
     /// Attributes written at create, in order; a name may stand twice (AP needs it).
     pub attributes: Vec<(String, String)>,
+    /// Of a VF, which is used again under the same path: what its creator set to tell this device from the next one there.
+    pub mark: Option<u64>,
     /// It exists in the kernel.
     pub active: bool,
 }

@@ -250,6 +250,7 @@ impl Memory {
             params: None,
             owner: None,
             attributes: Vec::new(),
+            mark: None,
             active: false,
         })
     }
