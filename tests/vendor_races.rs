@@ -345,6 +345,33 @@ fn the_attributes_of_a_create_reach_nobody_else() {
     assert_eq!((lab.current().as_str(), lab.file("placement_id").as_str()), ("1438", "0"));
 }
 
+/// A write that the driver refuses leaves the device as it was, but takes away what it is known by.
+#[test]
+fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
+    let lab = Lab::new();
+    create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+    lab.host.set_in_use(FIRST, true).unwrap();
+    assert_eq!(lab.host.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::BUSY));
+    lab.host.set_in_use(FIRST, false).unwrap();
+    let said = || {
+        let e = lab.conn.destroy_uuid(OURS, DestroyFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{e}");
+        assert_eq!(lab.conn.lookup_by_uuid(OURS).unwrap_err(), e);
+        e.message
+    };
+    let of_vf = |node: &Node| node.syspath() == vfs::vf(0);
+    let listed = || lab.conn.list(ListFlags::DEVICES).unwrap().into_iter().find(of_vf).unwrap().uuid().unwrap();
+    let text = said();
+    assert!(text.contains("somebody else wrote to") && text.contains(&listed()), "{text}");
+    assert!(!text.contains("cleared"), "{text}");
+    // Another type, then nothing.
+    lab.echo("0");
+    assert!(said().ends_with("was cleared"), "{}", said());
+    lab.echo("1438");
+    let text = said();
+    assert!(text.contains("was cleared") && text.contains(&listed()), "{text}");
+}
+
 /// Out of descriptors at any step: a list that succeeds has every device, and its type where there is one.
 #[test]
 fn want_of_descriptors_hides_no_device() {

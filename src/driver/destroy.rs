@@ -15,7 +15,7 @@ use crate::store::Facts;
 use crate::sysfs::{Dir, Guard, basename};
 
 pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
-    let spot = spots::find(host, uuid)?.ok_or_else(|| gone(host, uuid))?;
+    let spot = spots::find(host, uuid)?.ok_or_else(|| tenant::lost(host, uuid))?;
     let (layout, parent) = spot.open_parent(host)?;
     // Of a VF, the mark by which it was recognised: it may be another device by now.
     let seen = spot.seen.as_ref().map(|seen| seen.mark);
@@ -44,15 +44,6 @@ fn forget_if_gone(host: &Host, uuid: &Uuid, mark: Option<u64>) {
     if !host.runtime.get(uuid).is_ok_and(|facts| facts.is_some_and(there)) {
         host.runtime.forget(uuid, mark);
     }
-}
-
-/// There is no such device; what is remembered may tell what became of it.
-fn gone(host: &Host, uuid: &Uuid) -> Error {
-    let Ok(Some(Facts { function: Some(vf), .. })) = host.runtime.get(uuid) else { return no_device(uuid) };
-    let message = format!(
-        "device {uuid} is gone: its VF {vf} was cleared, and if it has a device now, that is another; list the devices"
-    );
-    Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
 /// The parent's node name, for the sentence of an error.

@@ -277,7 +277,7 @@ impl Conn {
             Some(device) => Some(device),
             None => defined::by_uuid(&self.host, &uuid)?,
         };
-        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| devices::no_device(&uuid))
+        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| tenant::lost(&self.host, &uuid))
     }
 
     fn uuid(&self, text: &str) -> Result<uuid::Uuid> {

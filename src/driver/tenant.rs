@@ -5,11 +5,13 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Host;
+use super::devices::no_device;
 use super::spots::{self, Seen};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, describe};
 use crate::layout::functions::stranger_uuid;
 use crate::layout::of_kind;
 use crate::model::Device;
+use crate::store::Facts;
 use crate::sysfs::{Guard, basename};
 
 /// A device that is a VF.
@@ -77,4 +79,29 @@ pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Resu
     // A stranger's, as long as it is nobody's.
     Ok(stranger_uuid(vf, &seen.type_id) == *uuid
         && spots::identify(vf, seen, spots::all_facts(host)?.values()) == *uuid)
+}
+
+/// There is no such device. Of one that was a VF, what is remembered and what the VF is now tell what became of it.
+pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
+    let Ok(Some(Facts { function: Some(vf), type_id, .. })) = host.runtime.get(uuid) else { return no_device(uuid) };
+    let message = match spots::see_vf(host, &vf) {
+        Ok(Some(seen)) => {
+            let now = match spots::all_facts(host) {
+                Ok(facts) => spots::identify(&vf, &seen, facts.values()),
+                Err(e) => return e,
+            };
+            if seen.type_id == type_id && now == stranger_uuid(&vf, &type_id) {
+                // Cleared and set again; or refused, and the type has stayed.
+                format!(
+                    "device {uuid} cannot be told from another any more: somebody else wrote to the type of its VF {vf}, \
+                     which is listed as {now} now"
+                )
+            } else {
+                format!("device {uuid} is gone: its VF {vf} was cleared, and is device {now} now")
+            }
+        }
+        Ok(None) => format!("device {uuid} is gone: its VF {vf} was cleared"),
+        Err(errno) => format!("device {uuid} is gone, or cannot be reached: its VF {vf}: {}", describe(errno)),
+    };
+    Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }

@@ -282,18 +282,19 @@ reused()
 # A VF changes hands behind the back of its creator, by every way that a script has, and by the library itself.
 hands()
 {
-	local kind
+	local kind same='cannot be told from another any more: somebody else wrote to the type of its VF 0000:41:00.1'
 	for kind in 1434 1433; do
 		host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 		echo 0 >"$PF/virtfn0/nvidia/current_vgpu_type"
 		echo $kind >"$PF/virtfn0/nvidia/current_vgpu_type"
-		reused "reused by a shell, for $kind" ${U}2 $kind 'is gone: its VF 0000:41:00.1 was cleared'
+		reused "reused by a shell, for $kind" ${U}2 $kind \
+			"$([ $kind = 1434 ] && echo "$same" || echo 'is gone: its VF 0000:41:00.1 was cleared, and is device')"
 	done
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	# The first attempt is refused, and frees the VF.
 	echo 1434 2>/dev/null >"$PF/virtfn0/nvidia/current_vgpu_type"
 	echo 1434 >"$PF/virtfn0/nvidia/current_vgpu_type"
-	reused 'reused by a shell that was refused first' ${U}2 1434 'is gone: its VF 0000:41:00.1 was cleared'
+	reused 'reused by a shell that was refused first' ${U}2 1434 "$same"
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	host-linked $SYSTEM destroy ${U}2 >/dev/null 2>&1
 	host-linked $SYSTEM create "$NODE" 1434 ${U}3 >/dev/null
@@ -302,7 +303,7 @@ hands()
 	echo 0 >"$PF/lab_enable_vfs"
 	echo 8 >"$PF/lab_enable_vfs"
 	echo 1434 >"$PF/virtfn0/nvidia/current_vgpu_type"
-	reused 'reused after the VFs came anew' ${U}2 1434 'is gone: its VF 0000:41:00.1 was cleared'
+	reused 'reused after the VFs came anew' ${U}2 1434 "$same"
 	# What is remembered of it lasts until its UUID is used again.
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	host-linked $SYSTEM destroy ${U}2 >/dev/null 2>&1
