@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
 use mdev::error::ErrorCode;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
@@ -267,8 +267,19 @@ fn a_parent_that_is_not_there_is_waited_for() {
     let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
     assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
     assert_eq!(node.start(StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
-    let e = conn.define_xml(xml("some_card", "11", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
-    assert_eq!(e.code, ErrorCode::NoParent, "{e}");
+    // What is printed of it defines the same again.
+    for parent in ["pci_0000_99_00_0", "css_0_0_0099"] {
+        let node = define(&conn, &xml(parent, "4711", UUID, ""));
+        let printed = node.xml(XmlFlags::empty()).unwrap();
+        let again = define(&conn, &printed);
+        assert_eq!((again.name(), again.xml(XmlFlags::empty()).unwrap()), (node.name(), printed));
+        assert_eq!(conn.list(ListFlags::INACTIVE | ListFlags::DEVICES).unwrap().len(), 1);
+        node.undefine(DefineFlags::empty()).unwrap();
+    }
+    for unknown in ["some_card", "computer"] {
+        let e = conn.define_xml(xml(unknown, "11", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
+        assert_eq!(e.code, ErrorCode::NoParent, "{e}");
+    }
     let e = conn.define_xml(xml("0000:86:00.0", "4711", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoType, "{e}");
 }

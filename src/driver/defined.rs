@@ -11,12 +11,9 @@ use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
-use crate::model::{Device, LayoutKind, Parent, PciAddress};
+use crate::model::{Device, LayoutKind, NO_PARENT, Parent, PciAddress};
 use crate::store::Definition;
 use crate::sysfs::{Dir, basename, is_exhausted};
-
-/// What libvirt calls the parent of a device whose parent is not there.
-const NO_PARENT: &str = "computer";
 
 /// The parents of definitions, looked for once in a request.
 pub(super) struct Parents<'a> {
@@ -201,6 +198,8 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     let twice = last.split_at_checked(last.len() / 2).filter(|(a, b)| b.strip_prefix('_') == Some(a));
     let plain = twice.map_or(last, |(half, _)| half);
     let known = is_component(plain) && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b':');
+    // A dump for libvirt says so of a parent that is not there, and so not which it is.
+    let known = known && plain != NO_PARENT;
     (known && !plain.starts_with('.') && plain.parse::<PciAddress>().is_err()).then(|| plain.to_owned())
 }
 

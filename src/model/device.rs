@@ -5,6 +5,9 @@ use uuid::Uuid;
 
 use super::parent::LayoutKind;
 
+/// What a device that is defined on a parent that is not there has for one: libvirt's root of all nodes.
+pub const NO_PARENT: &str = "computer";
+
 /// A mediated device at one moment, with what the kernel shows and what was remembered about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {

@@ -10,5 +10,5 @@ pub mod parent;
 
 pub use address::PciAddress;
 pub use definition::DeviceDef;
-pub use device::Device;
+pub use device::{Device, NO_PARENT};
 pub use parent::{Function, LayoutKind, Parent, ParentDetails, PciFacts, Type};

@@ -10,7 +10,7 @@
 use super::kind::ParentKind;
 use super::writer::{Writer, id16};
 use crate::model::name::sanitize;
-use crate::model::{Device, LayoutKind, Parent, ParentDetails, PciFacts};
+use crate::model::{Device, LayoutKind, NO_PARENT, Parent, ParentDetails, PciFacts};
 
 /// A parent with all its types.
 pub fn parent_rfc(p: &Parent, d: &ParentDetails) -> String {
@@ -64,11 +64,12 @@ pub fn device_rfc(d: &Device) -> String {
     let mut w = Writer::default();
     w.open("device", &[]);
     w.leaf("name", &[], &d.name);
-    if d.layout == LayoutKind::VendorVfio {
+    if d.layout == LayoutKind::VendorVfio && d.active {
         // There is no other word for which VF it is.
         w.leaf("path", &[], &d.syspath);
     }
-    w.leaf("parent", &[], &d.parent);
+    // So that what is printed of a definition defines it again, also while its parent is not there.
+    w.leaf("parent", &[], if d.parent == NO_PARENT { &d.parent_sysname } else { &d.parent });
     w.open("capability", &[("type", &"mdev")]);
     if let Some(id) = &d.type_id {
         w.empty("type", &[("id", id)]);
