@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, Result, describe};
@@ -18,14 +18,15 @@ pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Resul
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut found = kinds.map(|_| Vec::new());
     for folder in folders {
-        let above = match open(folder, flags, Mode::empty()) {
-            Ok(above) => above,
+        let above = match open(folder, flags, Mode::empty()).and_then(|above| own(above, folder)) {
+            Ok(Some(above)) => above,
+            Ok(None) => continue,
             Err(errno) if is_absent(errno) => continue,
             Err(errno) => return Err(closed(folder, errno)),
         };
         for (kind, found) in kinds.iter().zip(&mut found) {
             let folder = folder.join(kind);
-            match openat(&above, *kind, flags, Mode::empty()).and_then(|dir| in_folder(&dir, &folder)) {
+            match openat(&above, *kind, flags, Mode::empty()).and_then(|dir| in_folder(dir, &folder)) {
                 Ok(scripts) => found.extend(scripts),
                 Err(errno) if is_absent(errno) => {}
                 Err(errno) => return Err(closed(&folder, errno)),
@@ -45,13 +46,23 @@ fn closed(folder: &Path, errno: Errno) -> Error {
     Error::new(ErrorCode::Callout, errno, message).at(path)
 }
 
-fn in_folder(dir: &OwnedFd, folder: &Path) -> std::result::Result<Vec<PathBuf>, Errno> {
+/// `None` when a stranger could put another script into the folder after it was looked at.
+fn own(dir: OwnedFd, folder: &Path) -> std::result::Result<Option<OwnedFd>, Errno> {
+    let why = strangers(&fstat(&dir)?);
+    if let Some(why) = &why {
+        log::warn!("{}: its scripts are not run: {why}", folder.display());
+    }
+    Ok(why.is_none().then_some(dir))
+}
+
+fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<PathBuf>, Errno> {
     let mut scripts = Vec::new();
-    for entry in Dir::read_from(dir)?.take(SCRIPTS_MAX) {
+    let Some(dir) = own(dir, folder)? else { return Ok(scripts) };
+    for entry in Dir::read_from(&dir)?.take(SCRIPTS_MAX) {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
         let path = folder.join(name);
-        match fitness(dir, name)? {
+        match fitness(&dir, name)? {
             Fitness::Fit => scripts.push(path),
             Fitness::NoScript => {}
             Fitness::Unfit(why) => log::warn!("{}: not run: {why}", path.display()),
@@ -81,11 +92,13 @@ fn fitness(dir: &OwnedFd, name: &str) -> std::result::Result<Fitness, Errno> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_mode & 0o111 == 0 {
         return Ok(Fitness::NoScript);
     }
+    Ok(strangers(&stat).map_or(Fitness::Fit, Fitness::Unfit))
+}
+
+/// Why somebody else than root and the caller decides what is in it.
+fn strangers(stat: &Stat) -> Option<String> {
     if stat.st_uid != 0 && stat.st_uid != rustix::process::geteuid().as_raw() {
-        return Ok(Fitness::Unfit(format!("it belongs to user {}, neither to root nor to the caller", stat.st_uid)));
+        return Some(format!("it belongs to user {}, neither to root nor to the caller", stat.st_uid));
     }
-    if stat.st_mode & 0o002 != 0 {
-        return Ok(Fitness::Unfit("everybody may write it".to_owned()));
-    }
-    Ok(Fitness::Fit)
+    (stat.st_mode & 0o002 != 0).then(|| "everybody may write it".to_owned())
 }

@@ -245,6 +245,22 @@ fn what_cannot_or_must_not_run_is_left_out() {
     );
 }
 
+/// Who may change the folder may put another script there once it was looked at.
+#[test]
+fn a_folder_of_strangers_is_left_out() {
+    for open_to_all in ["etc/mdevctl.d/scripts.d", "etc/mdevctl.d/scripts.d/callouts"] {
+        let scene = scene();
+        scene.script("etc/mdevctl.d/scripts.d/callouts/a", "exit 1");
+        let set = |mode| {
+            fs::set_permissions(scene.root.path().join(open_to_all), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(0o777);
+        assert!(scene.callouts.find().unwrap().is_none(), "{open_to_all}");
+        set(0o775);
+        assert!(scene.around(true).is_err(), "{open_to_all}");
+    }
+}
+
 #[test]
 fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short() {
     let mut scene = scene();
