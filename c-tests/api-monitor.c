@@ -6,6 +6,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -335,6 +336,59 @@ static void this_host(void)
 	mdev_conn_unref(conn);
 }
 
+/* The child's exit code: what is wrong there. */
+static int child(void)
+{
+	struct mdev_device *dev = NULL, **list = NULL;
+	struct mdev_monitor *mon = NULL;
+	struct mdev_conn *conn = NULL;
+	struct mdev_event *ev = NULL;
+	int before;
+
+	alarm(60);
+	if (mdev_conn_open(&conn, HOST_URI, 0) || mdev_monitor_new(&mon, conn, 0))
+		return 1;
+	before = mdev_conn_list(conn, &list, MDEV_LIST_DEVICES);
+	mdev_device_list_free(list);
+	if (mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) || mdev_monitor_receive(mon, &ev) != 1)
+		return 2;
+	mdev_event_unref(ev);
+	mdev_device_unref(dev);
+	mdev_monitor_unref(mon);
+	mdev_conn_unref(conn);
+	return before == 1 ? 0 : 3;
+}
+
+/* The host that a child opens is its own, and the parent's listeners hear nothing of it. */
+static void a_child_has_a_host_of_its_own(struct mdev_conn *conn)
+{
+	struct mdev_device *dev = NULL;
+	struct mdev_monitor *mon = NULL;
+	struct mdev_event *ev = NULL;
+	char name[256];
+	int status = -1;
+	pid_t pid;
+
+	T_INT(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0), 0);
+	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		snprintf(name, sizeof(name), "exit %d", child());
+		/* Not _exit(): valgrind would take what the parent had open here for lost. */
+		execl("/bin/sh", "sh", "-c", name, (char *)NULL);
+		_exit(127);
+	}
+	T_OK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	T_INT(WEXITSTATUS(status), 0);
+	T_INT(mdev_monitor_receive(mon, &ev), 0);
+	T_OK(!readable(mdev_monitor_get_fd(mon)));
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	T_INT(next_change(mon, name, sizeof(name)), MDEV_EVENT_DELETED);
+	mdev_device_unref(dev);
+	mdev_monitor_unref(mon);
+}
+
 int main(void)
 {
 	struct mdev_conn *conn = host_open();
@@ -347,6 +401,7 @@ int main(void)
 	callbacks_may_do_anything();
 	threads_share_a_monitor(conn);
 	this_host();
+	a_child_has_a_host_of_its_own(conn);
 	T_OK(mdev_conn_unref(conn) == NULL);
 	return t_done();
 }

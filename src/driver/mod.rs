@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a user can do: discover, dump, create, destroy, attach, wait. The only room that knows all the others.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bitflags::bitflags;
 use rustix::io::Errno;
@@ -145,8 +145,9 @@ impl Drop for Request<'_> {
 /// A kernel, and what is remembered and defined beside it.
 type Parts = (Arc<dyn Sysfs>, Arc<Runtime>, Arc<Definitions>);
 
-/// `test:///default`: one for the whole process, like a real host.
-static DEFAULT_HOST: OnceLock<Parts> = OnceLock::new();
+/// `test:///default`: one for the whole process, like a real host, with the number of that process. A child of a fork gets
+/// its own: the parent's is a copy there, which some other thread may have locked for ever.
+static DEFAULT_HOST: Mutex<Option<(u32, Parts)>> = Mutex::new(None);
 
 impl Conn {
     /// Opens the host that `uri` names; none is this one.
@@ -159,7 +160,7 @@ impl Conn {
                 let parts = (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)));
                 return Ok(Conn::with(parts, Callouts::below(&root)));
             }
-            uri::Target::Default => DEFAULT_HOST.get_or_init(default_host).clone(),
+            uri::Target::Default => default_parts(),
             uri::Target::Dump { path } => dump::replay(&path)?,
         };
         Ok(Conn::of(parts))
@@ -313,8 +314,18 @@ impl Host {
     }
 }
 
-fn default_host() -> Parts {
-    (Arc::new(sim::default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])))
+fn default_parts() -> Parts {
+    let lock = || DEFAULT_HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    let ours = |made: &Option<(u32, Parts)>| made.clone().filter(|(of, _)| *of == process).map(|(_, parts)| parts);
+    // Made outside of the lock, which is held for so short that a fork does not find it taken.
+    let known = ours(&lock());
+    known.unwrap_or_else(|| {
+        let new: Parts =
+            (Arc::new(sim::default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
+        let mut made = lock();
+        ours(&made).unwrap_or_else(|| made.insert((process, new)).1.clone())
+    })
 }
 
 /// The version of this library.

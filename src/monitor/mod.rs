@@ -118,11 +118,14 @@ impl Source {
     /// The next change, without waiting. `None` as well when the alarm went.
     pub fn fetch(&mut self) -> Result<Option<Change>> {
         let failed = |errno| Error::io("receive", "events", errno);
+        let mut asked = false;
         loop {
             let Some(number) = self.ready.last() else {
-                if !self.ask().map_err(failed)? {
+                // Once: a source that says it has something and has not must not keep the caller here.
+                if asked || !self.ask().map_err(failed)? {
                     return Ok(None);
                 }
+                asked = true;
                 continue;
             };
             let change = match *number {
@@ -215,5 +218,34 @@ impl From<Signal> for Change {
             Signal::Written { path } => Change::Written(path),
             Signal::Lost => Change::Lost,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysfs::sim::default_host;
+    use rustix::event::{EventfdFlags, eventfd};
+
+    /// As after a fork, when the other process has the same descriptor.
+    #[derive(Debug)]
+    struct Crying(OwnedFd);
+
+    impl Definitions for Crying {
+        fn fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+
+        fn next(&mut self) -> IoResult<Option<Change>> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_readable_and_has_nothing_keeps_nobody() {
+        let fd = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        let mut source = Source::new(&default_host(), Box::new(Crying(fd))).unwrap();
+        assert_eq!(source.fetch(), Ok(None));
+        source.discard().unwrap();
     }
 }

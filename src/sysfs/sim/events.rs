@@ -63,7 +63,11 @@ impl Queue {
 
     fn pop(&self) -> Option<Signal> {
         let mut state = self.lock();
-        let signal = state.waiting.pop_front()?;
+        let Some(signal) = state.waiting.pop_front() else {
+            // After a fork the child rings here as well, about a host of its own.
+            let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
+            return None;
+        };
         state.bytes -= size(&signal).min(state.bytes);
         if state.waiting.is_empty() {
             state.full = false;
