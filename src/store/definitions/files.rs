@@ -2,6 +2,7 @@
 //! The files of definitions. Everything is reached from descriptors of the folders, and no symbolic link is followed below
 //! them: a definition makes root write to devices.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -74,10 +75,13 @@ impl DefinitionFiles {
 
     pub(super) fn all(&self) -> Result<Vec<Definition>> {
         let mut all = Vec::new();
-        self.each_parent(&mut |parent, dir| {
-            all.extend(self.whole(parent, dir)?);
-            Ok(())
-        })?;
+        self.each_parent(
+            &mut |parent, dir| {
+                all.extend(self.whole(parent, dir)?);
+                Ok(())
+            },
+            &mut left_out,
+        )?;
         all.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
         Ok(all)
     }
@@ -127,17 +131,29 @@ impl DefinitionFiles {
     }
 
     pub(super) fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
-        let (mut found, mut broken) = (Vec::new(), None);
-        self.each_parent(&mut |parent, dir| {
-            match self.read(parent, dir, uuid) {
-                Ok(one) => found.extend(one.map(|one| one.definition)),
-                Err(e) if is_room_missing(&e) => return Err(e),
-                Err(e) => broken = Some(e),
+        let (mut found, broken) = (Vec::new(), Cell::new(None));
+        // What cannot be looked into may have it.
+        let mut unknown = |e: Error| {
+            if is_room_missing(&e) {
+                return Err(e);
             }
+            broken.set(Some(e));
             Ok(())
-        })?;
+        };
+        let visit = &mut |parent: &str, dir: &OwnedFd| match self.read(parent, dir, uuid) {
+            Ok(one) => {
+                found.extend(one.map(|one| one.definition));
+                Ok(())
+            }
+            Err(e) if is_room_missing(&e) => Err(e),
+            Err(e) => {
+                broken.set(Some(e));
+                Ok(())
+            }
+        };
+        self.each_parent(visit, &mut unknown)?;
         found.sort_unstable_by(|a: &Definition, b| a.parent.cmp(&b.parent));
-        match broken {
+        match broken.into_inner() {
             Some(e) if found.is_empty() => return Err(e),
             Some(e) => left_out(e)?,
             None => {}
@@ -237,12 +253,17 @@ impl DefinitionFiles {
     }
 
     /// Every folder of a parent.
-    fn each_parent(&self, visit: &mut dyn FnMut(&str, &OwnedFd) -> Result<()>) -> Result<()> {
+    /// `closed`: a folder that is there and cannot be opened.
+    fn each_parent(
+        &self,
+        visit: &mut dyn FnMut(&str, &OwnedFd) -> Result<()>,
+        closed: &mut dyn FnMut(Error) -> Result<()>,
+    ) -> Result<()> {
         let base = match open(&*self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
             // Nothing was ever defined on this host.
             Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => return left_out(self.failed("open", &self.base, errno)),
+            Err(errno) => return closed(self.failed("open", &self.base, errno)),
         };
         for parent in self.names(&base, &self.base)? {
             if !is_parent(&parent) {
@@ -254,7 +275,7 @@ impl DefinitionFiles {
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {
                     log::debug!("{}/{parent}: left out, not a folder", self.base);
                 }
-                Err(errno) => left_out(self.failed("open", &format!("{}/{parent}", self.base), errno))?,
+                Err(errno) => closed(self.failed("open", &format!("{}/{parent}", self.base), errno))?,
             }
         }
         Ok(())

@@ -262,3 +262,23 @@ fn every_folder_that_is_changed_is_made_to_last() {
     let synced: Vec<_> = log.iter().filter(|(call, _)| call == "fsync").map(|(_, path)| &**path).collect();
     assert_eq!(synced, [MAIN, BESIDE].map(|folder| disk.root.path().join(folder).to_str().unwrap().to_owned()));
 }
+
+/// A folder that the caller may not look into may have the definition: a list goes on without, who asks for one is told.
+#[test]
+fn what_is_closed_is_not_taken_for_empty() {
+    let disk = Disk::with(&definition("11", None));
+    for closed in ["etc/mdevctl.d", PARENT] {
+        let ask = |errno| {
+            let hook = move |call: &str, path: &str| {
+                if call.starts_with("open") && path.ends_with(closed) { Err(errno) } else { Ok(()) }
+            };
+            watched(hook, || (disk.store.of_uuid(&Uuid::nil()), disk.store.all()))
+        };
+        let (one, all) = ask(Errno::ACCESS);
+        let e = one.unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::AccessDenied, Errno::ACCESS.raw_os_error()), "{closed}: {e}");
+        assert_eq!(all, Ok(Vec::new()), "{closed}");
+        let (one, all) = ask(Errno::NOENT);
+        assert_eq!((one, all), (Ok(Vec::new()), Ok(Vec::new())), "{closed}");
+    }
+}
