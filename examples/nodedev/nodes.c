@@ -39,10 +39,10 @@ int lookup(struct nodedev *nd, const char *what, struct mdev_device **ret)
 
 	if (need_conn(nd) != OK)
 		return FAILED;
+	rc = looks_like_uuid(what) ? mdev_conn_lookup_by_uuid(nd->conn, what, ret) : -ENODEV;
 	/* Nothing keeps a device from having a name that looks like a UUID. */
-	if (looks_like_uuid(what) && mdev_conn_lookup_by_uuid(nd->conn, what, ret) >= 0)
-		return OK;
-	rc = mdev_conn_lookup_by_name(nd->conn, what, ret);
+	if (rc == -ENODEV)
+		rc = mdev_conn_lookup_by_name(nd->conn, what, ret);
 	return rc < 0 ? complain_mdev(rc) : OK;
 }
 

@@ -41,6 +41,14 @@ out_has '00000000-0000-4000-8000-000000000001' 'one is'
 err_has '00000000-0000-4000-8000-000000000002 on 0000:41:00.0 could not be started'
 err_has '00000000-0000-4000-8000-000000000003 on 0000:41:00.0 could not be started'
 
+for parent in 0000:00:02.0 0000:86:00.0; do
+	type=$([ $parent = 0000:86:00.0 ] && echo 11 || echo i915-GVTg_V5_4)
+	echo "<device><parent>$parent</parent><capability type='mdev'><type id='$type'/><uuid>$given</uuid></capability></device>" >on-$parent.xml
+done
+nodedev "define on-0000:00:02.0.xml; define on-0000:86:00.0.xml; info $given"
+rc_is 1 'a UUID that is defined twice tells nobody'
+err_has 'defined under 2 parents; look one of'
+
 nodedev 'start my-vgpu'
 rc_is 1 'a device that is not defined is not started'
 
