@@ -958,11 +958,15 @@ int mdev_conn_lookup_by_name(struct mdev_conn *conn, const char *name, struct md
  * @param conn a connection
  * @param uuid 36 characters, in any case
  * @param ret where the node goes, owned by the caller: mdev_device_unref()
- * @return 0; -ENODEV: there is none; -EINVAL: an argument is bad, or not a UUID; errnos of the kernel.
+ * @return 0; -ENODEV: there is none; -ENOTUNIQ: it is defined under several parents and runs on none, look one up by its name;
+ * -EBADMSG and others: its definition cannot be used, or -EACCES: whether there is one cannot be told; -EINVAL: an argument is
+ * bad, or not a UUID; errnos of the kernel.
  *
  * Thread-safe. Since: 0.1. Follows: virDomainLookupByUUIDString; /sys/bus/mdev/devices.
  */
-int mdev_conn_lookup_by_uuid(struct mdev_conn *conn, const char *uuid, struct mdev_device **ret);
+int mdev_conn_lookup_by_uuid(struct mdev_conn *conn,
+			     const char *uuid,
+			     struct mdev_device **ret);
 
 /**
  * Creates a mediated device. When this returns it is ready to be used: its folder is there and, where the layout has them,

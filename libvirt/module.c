@@ -79,6 +79,20 @@ static char *parameter(const char *uri, const char *name)
 	return NULL;
 }
 
+/* A word that is mistyped must not lead to another host than was meant. */
+static int check_parameters(const char *uri)
+{
+	const char *at;
+
+	for (at = strchr(uri, '?'); at; at = strpbrk(at + 1, "&;#")) {
+		if (*at == '#' || (strncmp(at + 1, "root=", 5) && strncmp(at + 1, "host=", 5))) {
+			fail(VIR_ERR_INVALID_ARG, "%s: only root= and host= are known after the '?'", uri);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 /* ?host= names another host of libmdev's: a simulated one. Otherwise it is the machine below ?root=. */
 static char *mdev_uri(const char *uri)
 {
@@ -119,7 +133,7 @@ static int open_host(virConnectPtr conn, const char *uri)
 	char *target;
 	int rc;
 
-	if (refuse_in_daemon() < 0 || acl_conn(ACL_OPEN, conn) < 0)
+	if (refuse_in_daemon() < 0 || acl_conn(ACL_OPEN, conn) < 0 || check_parameters(uri) < 0)
 		return -1;
 	target = mdev_uri(uri);
 	if (!target)
