@@ -479,6 +479,26 @@ impl Chance {
 
 /// Whatever happens in whatever order, and when this process runs out of descriptors at any moment: in the end the events
 /// add up to what a list says.
+/// The first definition in a folder that is there already: its file is linked to its place, not renamed.
+#[test]
+fn a_definition_of_another_program_of_ours_is_seen_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["sys", "run", "etc/mdevctl.d/0000:99:00.0"] {
+        std::fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let conn = || Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let (watched, other) = (conn(), conn());
+    let mut monitor = watched.monitor().unwrap();
+    for n in 0..3 {
+        let uuid = format!("0000000{n}-0000-4000-8000-000000000000");
+        let xml = xml("0000:99:00.0", "11", &format!("<uuid>{uuid}</uuid>"));
+        let node = other.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap();
+        assert_eq!(short(&next(&mut monitor)), (Defined, node.name().to_owned()));
+        node.undefine(DefineFlags::empty()).unwrap();
+        assert_eq!(short(&next(&mut monitor)), (Undefined, node.name().to_owned()));
+    }
+}
+
 #[test]
 fn events_add_up_to_the_list() {
     for seed in 0..40 {

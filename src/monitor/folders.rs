@@ -115,6 +115,17 @@ impl Folders {
         }
     }
 
+    fn drain(&mut self) -> IoResult<()> {
+        let mut buffer = [0_u8; 8192];
+        loop {
+            match rustix::io::read(&self.inotify, &mut buffer) {
+                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
     fn fetch(&mut self) -> IoResult<()> {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 8192];
         let mut seen = Vec::new();
@@ -151,7 +162,13 @@ impl Folders {
         match watched {
             Watched::Parent(parent) if gone || events.contains(ReadFlags::MOVE_SELF) => self.lose(number, parent),
             Watched::Parent(parent) if !name.is_empty() => {
-                self.waiting.push_back(Change::Definition { parent, file: name });
+                if !events.contains(ReadFlags::CREATE) || self.is_whole(&parent, &name) {
+                    let change = Change::Definition { parent, file: name };
+                    // Who comes, is written and closed is looked at once.
+                    if self.waiting.back() != Some(&change) {
+                        self.waiting.push_back(change);
+                    }
+                }
             }
             Watched::Above(level) if level == self.last() && !gone => self.base_changed(events, name),
             Watched::Above(level) => {
@@ -163,6 +180,13 @@ impl Folders {
             Watched::Parent(_) => {}
         }
         Ok(())
+    }
+
+    /// A file that has just come was given its name when it was written, as libmdev does; who writes in place begins with
+    /// an empty one, and closes it.
+    fn is_whole(&self, parent: &str, file: &str) -> bool {
+        let path = format!("{}/{parent}/{file}", self.chain[self.last()]);
+        rustix::fs::lstat(&*path).is_ok_and(|stat| stat.st_size > 0)
     }
 
     /// The folder of a parent went, or was moved away.
@@ -199,7 +223,12 @@ impl Folders {
         for (number, _) in std::mem::take(&mut self.watched) {
             let _ = inotify::remove_watch(&self.inotify, number);
         }
-        self.descend(0)?;
+        let watched = self.descend(0);
+        // What is still told is of watches that have ended; unread it would keep the descriptor readable until the next try.
+        if watched.is_err() {
+            self.drain()?;
+        }
+        watched?;
         self.broken = false;
         self.waiting.clear();
         self.waiting.push_back(Change::Definitions);
@@ -212,9 +241,17 @@ impl Definitions for Folders {
         self.inotify.as_fd()
     }
 
+    fn is_behind(&self) -> bool {
+        self.broken
+    }
+
     fn next(&mut self) -> IoResult<Option<Change>> {
+        // It was an error once. Devices are told meanwhile.
         if self.broken {
-            self.start_again()?;
+            if let Err(errno) = self.start_again() {
+                log::debug!("{}: changes are still not seen: {errno}", self.chain[self.last()]);
+                return Ok(None);
+            }
         }
         if self.waiting.is_empty() {
             self.fetch()?;
@@ -228,9 +265,14 @@ fn folder_events() -> WatchFlags {
     WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::MOVE_SELF
 }
 
-/// mdevctl writes in place, which is over when it closes the file; libmdev renames a whole file to its place.
+/// mdevctl writes in place, which is over when it closes the file; libmdev links or renames a whole file to its place.
 fn file_events() -> WatchFlags {
-    WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::MOVE_SELF
+    WatchFlags::CREATE
+        | WatchFlags::CLOSE_WRITE
+        | WatchFlags::MOVED_TO
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::DELETE
+        | WatchFlags::MOVE_SELF
 }
 
 fn is_exhausted(errno: Errno) -> bool {
@@ -250,6 +292,7 @@ fn folders_in(path: &str) -> IoResult<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::fs;
 
     fn all(folders: &mut Folders) -> Vec<Change> {
@@ -279,7 +322,17 @@ mod tests {
         assert_eq!(all(&mut folders), [of("q")]);
         fs::write(path("etc/mdevctl.d/q/.tmp"), "x").unwrap();
         fs::rename(path("etc/mdevctl.d/q/.tmp"), path("etc/mdevctl.d/q/b")).unwrap();
-        assert_eq!(all(&mut folders), [file("q", ".tmp"), file("q", ".tmp"), file("q", "b")]);
+        assert_eq!(all(&mut folders), [file("q", ".tmp"), file("q", "b")]);
+        // A file that was written before it was given its name, and one that is still to be written.
+        fs::hard_link(path("etc/mdevctl.d/q/b"), path("etc/mdevctl.d/q/c")).unwrap();
+        assert_eq!(all(&mut folders), [file("q", "c")]);
+        let begun = fs::File::create(path("etc/mdevctl.d/q/d")).unwrap();
+        assert_eq!(all(&mut folders), []);
+        drop(begun);
+        assert_eq!(all(&mut folders), [file("q", "d")]);
+        fs::remove_file(path("etc/mdevctl.d/q/c")).unwrap();
+        fs::remove_file(path("etc/mdevctl.d/q/d")).unwrap();
+        assert_eq!(all(&mut folders), [file("q", "c"), file("q", "d")]);
         fs::remove_dir_all(path("etc/mdevctl.d/q")).unwrap();
         assert_eq!(all(&mut folders), [file("q", "b"), of("q")]);
         fs::rename(path("etc"), path("gone")).unwrap();
@@ -337,8 +390,12 @@ mod tests {
         let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
         fs::rename(root.path().join("d"), root.path().join("e")).unwrap();
         let at = std::mem::replace(&mut folders.chain[0], "/proc/none".to_owned());
-        assert_eq!(folders.next(), Err(Errno::NOENT));
-        assert_eq!(folders.next(), Err(Errno::NOENT));
+        for seen in [Err(Errno::NOENT), Ok(None)] {
+            assert_eq!(folders.next(), seen);
+            assert!(folders.is_behind());
+            let mut fds = [PollFd::new(&folders.inotify, PollFlags::IN)];
+            assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0), "it would be tried without a pause");
+        }
         folders.chain[0] = at;
         fs::rename(root.path().join("e"), root.path().join("d")).unwrap();
         assert!(all(&mut folders).contains(&Change::Definitions));

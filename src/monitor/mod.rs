@@ -54,6 +54,11 @@ pub trait Definitions: Send + std::fmt::Debug {
 
     /// The next change, without waiting.
     fn next(&mut self) -> IoResult<Option<Change>>;
+
+    /// It must be asked though its descriptor does not say so.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// What the definitions of the simulated host are called in an error.
@@ -128,15 +133,17 @@ impl Source {
                 asked = true;
                 continue;
             };
-            let change = match *number {
-                KERNEL => self.kernel.next().map_err(failed)?.map(Change::from),
-                DEFINITIONS => self.definitions.next().map_err(failed)?,
-                _ => None,
+            let next = match *number {
+                KERNEL => self.kernel.next().map(|signal| signal.map(Change::from)),
+                DEFINITIONS => self.definitions.next(),
+                _ => Ok(None),
             };
-            if change.is_some() {
+            if let Ok(change @ Some(_)) = next {
                 return Ok(change);
             }
+            // One that fails does not keep the others from being heard.
             self.ready.pop();
+            next.map_err(failed)?;
         }
     }
 
@@ -152,6 +159,9 @@ impl Source {
         let has = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = sources.iter().zip(&fds).filter(|(_, fd)| has(fd)).map(|((number, _), _)| *number);
         self.ready = ready.collect();
+        if self.definitions.is_behind() && !self.ready.contains(&DEFINITIONS) {
+            self.ready.insert(0, DEFINITIONS);
+        }
         Ok(!self.ready.is_empty())
     }
 

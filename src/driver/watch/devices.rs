@@ -106,6 +106,11 @@ impl Monitor {
                 coming.gone = true;
                 return Ok(());
             }
+            // The next write to it is looked at, or the next look at its parent.
+            Look::Unknown if age >= NEVER => {
+                self.memory.coming.remove(path);
+                return Ok(());
+            }
             _ => {
                 coming.next = now + coming.pause;
                 coming.pause = (coming.pause * 2).min(PAUSE);

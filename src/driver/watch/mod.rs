@@ -193,6 +193,12 @@ impl Monitor {
     fn read_host(&mut self) -> Result<()> {
         self.before = self.source.newest();
         let old = std::mem::replace(&mut self.memory, Memory::read(&self.conn.host)?);
+        // What became of a VF before it was followed was seen by nobody.
+        if self.memory.vfs.keys().any(|vf| !old.vfs.contains_key(vf)) {
+            let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();
+            self.follow(&vfs);
+            self.memory = Memory::read(&self.conn.host)?;
+        }
         self.during = self.source.newest();
         let gone = old.vfs.into_keys().filter(|vf| !self.memory.vfs.contains_key(vf));
         gone.for_each(|vf| self.source.unfollow(&memory::followed(&vf)));
