@@ -39,8 +39,10 @@ struct watch {
 	struct mdev_monitor *monitor;
 	struct known *known;
 	int id;
-	int timer;
 	unsigned int refs;
+	/* Under watch_lock: the loop's timer, -1 when there is none, and that nobody listens any more. */
+	int timer;
+	bool ended;
 	/* Events were lost, and what is there could not be listed. */
 	bool behind;
 	/* What is there was listed, and some of what waits may be part of that. */
@@ -206,16 +208,33 @@ static void tell_difference(struct watch *watch, const char *name, unsigned int 
 		tell(watch, name, parent, UPDATED);
 }
 
+static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void again(int timer, void *opaque);
+static void watch_put(void *opaque);
+
+/* A timer of its own: as long as there is anything else to do, libvirt's loop does not come to giving one back. */
+static void watch_later(struct watch *watch)
+{
+	pthread_mutex_lock(&watch_lock);
+	if (!watch->ended && watch->timer < 0) {
+		watch->timer = virEventAddTimeout(RETRY, again, watch, watch_put);
+		if (watch->timer >= 0)
+			watch->refs++;
+	}
+	pthread_mutex_unlock(&watch_lock);
+}
+
 /* Events were lost, and libvirt has no word for that: what is there is compared with what was told. */
 static void catch_up(struct watch *watch)
 {
 	struct known *before = watch->known, *now, *node;
 
 	watch->behind = known_read(&now, watch->host) < 0;
-	if (watch->timer >= 0)
-		virEventUpdateTimeout(watch->timer, watch->behind ? RETRY : -1);
-	if (watch->behind)
+	if (watch->behind) {
+		watch_later(watch);
 		return;
+	}
 	watch->known = now;
 	watch->ahead = true;
 	for (node = before; node; node = node->next)
@@ -292,21 +311,27 @@ static void readable(int id, int fd, int how, void *opaque)
 
 static void again(int timer, void *opaque)
 {
-	(void)timer;
-	catch_up(opaque);
+	struct watch *watch = opaque;
+
+	pthread_mutex_lock(&watch_lock);
+	if (watch->timer == timer)
+		watch->timer = -1;
+	pthread_mutex_unlock(&watch_lock);
+	virEventRemoveTimeout(timer);
+	if (watch->behind)
+		catch_up(watch);
 }
 
 /* ---- the watch ---- */
 
 static void watch_put(void *opaque)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct watch *watch = opaque;
 	bool last;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&watch_lock);
 	last = --watch->refs == 0;
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&watch_lock);
 	if (!last)
 		return;
 	known_free(watch->known);
@@ -316,12 +341,18 @@ static void watch_put(void *opaque)
 }
 
 /* The loop gives back what it has when it comes to it. */
-static void watch_end(struct watch *watch, int id, int timer)
+static void watch_end(struct watch *watch)
 {
-	if (id < 0 || virEventRemoveHandle(id) < 0)
-		watch_put(watch);
-	if (timer < 0 || virEventRemoveTimeout(timer) < 0)
-		watch_put(watch);
+	int timer;
+
+	pthread_mutex_lock(&watch_lock);
+	watch->ended = true;
+	timer = watch->timer;
+	watch->timer = -1;
+	pthread_mutex_unlock(&watch_lock);
+	if (timer >= 0)
+		virEventRemoveTimeout(timer);
+	virEventRemoveHandle(watch->id);
 }
 
 static struct watch *watch_new(struct host *host)
@@ -337,18 +368,17 @@ static struct watch *watch_new(struct host *host)
 	if (MDEV_DRIVER_HAS(mdev, monitor_set_buffer_size))
 		mdev->monitor_set_buffer_size(watch->monitor, BUFFER_BYTES);
 	watch->host = host_ref(host);
-	/* One for the descriptor, one for the time. */
-	watch->refs = 2;
+	watch->timer = -1;
+	watch->refs = 1;
 	if (known_read(&watch->known, host) < 0) {
 		fail_mdev();
-		watch_end(watch, -1, -1);
+		watch_put(watch);
 		return NULL;
 	}
 	fd = mdev->monitor_get_fd(watch->monitor);
-	watch->timer = virEventAddTimeout(-1, again, watch, watch_put);
 	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_put);
-	if (watch->timer < 0 || watch->id < 0) {
-		watch_end(watch, watch->id, watch->timer);
+	if (watch->id < 0) {
+		watch_put(watch);
 		fail(VIR_ERR_INTERNAL_ERROR, "there is no event loop: call virEventRegisterDefaultImpl() first");
 		return NULL;
 	}
@@ -476,7 +506,7 @@ int events_deregister(struct host *host, virConnectPtr conn, int id)
 	struct listener *l = take_out(host->events, conn, id, &unused);
 
 	if (unused)
-		watch_end(unused, unused->id, unused->timer);
+		watch_end(unused);
 	if (!l) {
 		fail(VIR_ERR_INVALID_ARG, "this connection has no callback %d", id);
 		return -1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The nodes whose coming was told: for the day when events are lost. */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,20 +28,31 @@ static struct known *add(struct known **list, const char *name, unsigned int sta
 	return node;
 }
 
+static bool is_exhausted(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}
+
+/* 0 when it cannot be told for want of something. */
 static unsigned int state_of(struct mdev_device *dev)
 {
-	unsigned int state = mdev->is_active(dev) == 1 ? KNOWN_ACTIVE : 0;
+	int persistent;
 
 	if (mdev->device_is_parent(dev) == 1)
-		return state | KNOWN_PARENT;
-	if (MDEV_DRIVER_HAS(mdev, is_persistent) && mdev->is_persistent(dev) == 1)
-		state |= KNOWN_DEFINED;
-	return state;
+		return KNOWN_ACTIVE | KNOWN_PARENT;
+	/* What does not run is listed for its definition. */
+	if (mdev->is_active(dev) != 1)
+		return KNOWN_DEFINED;
+	persistent = MDEV_DRIVER_HAS(mdev, is_persistent) ? mdev->is_persistent(dev) : 0;
+	if (is_exhausted(persistent))
+		return 0;
+	return persistent > 0 ? KNOWN_ACTIVE | KNOWN_DEFINED : KNOWN_ACTIVE;
 }
 
 int known_read(struct known **ret, struct host *host)
 {
 	struct mdev_device **list, **dev;
+	unsigned int state;
 	const char *name;
 	bool full = false;
 
@@ -48,8 +60,10 @@ int known_read(struct known **ret, struct host *host)
 		return -1;
 	*ret = NULL;
 	for (dev = list; *dev && !full; dev++) {
-		if (mdev->device_get_name(*dev, &name) == 0)
-			full = !add(ret, name, state_of(*dev));
+		if (mdev->device_get_name(*dev, &name) < 0)
+			continue;
+		state = state_of(*dev);
+		full = !state || !add(ret, name, state);
 	}
 	mdev->device_list_free(list);
 	if (!full)

@@ -326,13 +326,26 @@ static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned
 	return ret;
 }
 
+/* A VF is no node of libmdev's, but may be a parent. Whatever else cannot be looked up, libmdev says why when it defines. */
+static bool is_absent(struct host *host, const char *name)
+{
+	struct mdev_device *dev;
+	bool absent;
+
+	if (mdev->lookup_by_name(host->conn, name, &dev) < 0)
+		return mdev->error_get_code(mdev->last_error()) == MDEV_ERROR_NO_NODE;
+	absent = mdev->device_is_parent(dev) != 1;
+	mdev->device_unref(dev);
+	return absent;
+}
+
 /* libmdev defines devices under parents that will come; libvirt's callers count on being told that there is none. */
 static int has_parent(struct host *host, const char *xml)
 {
 	char *parent = xml_text(xml, "parent");
 	int rc = 0;
 
-	if (parent && !node_exists(host, parent)) {
+	if (parent && is_absent(host, parent)) {
 		fail(VIR_ERR_CONFIG_UNSUPPORTED, "there is no parent device '%s' here; list the nodes with the capability "
 		     "mdev_types to see which there are", parent);
 		rc = -1;
