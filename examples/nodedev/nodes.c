@@ -41,7 +41,7 @@ int lookup(struct nodedev *nd, const char *what, struct mdev_device **ret)
 		return FAILED;
 	rc = looks_like_uuid(what) ? mdev_conn_lookup_by_uuid(nd->conn, what, ret) : -ENODEV;
 	/* Nothing keeps a device from having a name that looks like a UUID. */
-	if (rc == -ENODEV)
+	if (rc == -ENODEV || rc == -EINVAL)
 		rc = mdev_conn_lookup_by_name(nd->conn, what, ret);
 	return rc < 0 ? complain_mdev(rc) : OK;
 }

@@ -139,7 +139,8 @@ pub(super) fn apply(
         return Ok(());
     }
     let dir = open(host, device)?;
-    let _kept = tenant.map(|tenant| tenant.keep(host)).transpose()?;
+    // Without the PF's lock: who could not have it would not be able to take the device back either.
+    tenant.map(|tenant| tenant.check(host)).transpose()?;
     attributes.iter().try_for_each(|(name, value)| write(&*dir, name, value))
 }
 

@@ -140,7 +140,11 @@ fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
 
 /// The definition of a device, where it has one.
 pub(super) fn of_device(host: &Host, device: &Device) -> Result<Option<Definition>> {
-    Ok(of_uuid(host, &device.uuid)?.into_iter().find(|def| is_of(def, device)))
+    let get = |parent: &str| with_room(host, || host.definitions.get(parent, &device.uuid));
+    match get(&device.parent_sysname)? {
+        None if device.active && layout::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
+        found => Ok(found),
+    }
 }
 
 /// Everything that is defined and does not run.
@@ -219,7 +223,7 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
         let target = bus::find_target(&*host.sysfs, parent)?;
-        let vfs = vfs(host, &target.place);
+        let vfs = vfs(host, &target.place)?;
         let grows = target.function.is_some() && lacks_functions(host, &target.place);
         Ok(Scope { target, vfs, grows })
     }
@@ -246,19 +250,23 @@ fn lacks_functions(host: &Host, place: &bus::Place) -> bool {
 }
 
 /// Sysfs names of the VFs of a parent, where its devices are VFs.
-pub(super) fn vfs(host: &Host, place: &bus::Place) -> Vec<String> {
-    let Ok((layout, dir)) = open_parent(&*host.sysfs, &place.syspath) else { return Vec::new() };
+pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
+    let Some((layout, dir)) = unless_exhausted(open_parent(&*host.sysfs, &place.syspath))? else {
+        return Ok(Vec::new());
+    };
     if !layout.is_function() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    functions::functions(&*dir).unwrap_or_default().into_iter().map(|function| function.sysname).collect()
+    let found = functions::functions(&*dir).map_err(|errno| Error::io("read the VFs of", &place.syspath, errno));
+    let found = unless_exhausted(found)?.unwrap_or_default();
+    Ok(found.into_iter().map(|function| function.sysname).collect())
 }
 
 /// The parent of that sysfs name is there, but can have no device before its VFs are.
 pub(super) fn waits(host: &Host, parent: &str) -> bool {
     let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
     let is_function = open_parent(&*host.sysfs, &target.place.syspath).is_ok_and(|(layout, _)| layout.is_function());
-    is_function && target.function.is_none() && vfs(host, &target.place).is_empty()
+    is_function && target.function.is_none() && vfs(host, &target.place).is_ok_and(|vfs| vfs.is_empty())
 }
 
 /// There is no such parent now.

@@ -234,7 +234,12 @@ pub fn pci_address(text: &str) -> Option<PciAddress> {
 
 /// The short way for the most common kind of name. `None`: no such PCI device.
 fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
-    let dir = sysfs.open(PCI).ok()?;
+    let dir = match sysfs.open(PCI) {
+        Ok(dir) => dir,
+        // That does not make it absent.
+        Err(errno) if is_exhausted(errno) => return Some(Err(Error::io("open", PCI, errno))),
+        Err(_) => return None,
+    };
     let sysname = address.to_string();
     let place = |sysname: &str| {
         let syspath = resolve(dir.path(), &dir.link(sysname).ok()?)?;
