@@ -206,12 +206,12 @@ fn the_proposals_sequence_and_nothing_else() {
         .map(|entry| (entry.op, entry.path.rsplit('/').next().unwrap(), entry.value.as_deref()))
         .filter(|(_, file, _)| *file != "requires_group" && *file != "device_api")
         .collect();
-    let create = format!("{UUID}:1");
+    let create = format!("{UUID}:1\n");
     assert_eq!(
         sequence,
         [
             (Op::Read, "max_instances", None),
-            (Op::Write, "params", Some(&b"mine=1"[..])),
+            (Op::Write, "params", Some(&b"mine=1\n"[..])),
             (Op::Write, "create", Some(create.as_bytes())),
             (Op::Write, "params", Some(&b"\n"[..])),
         ]

@@ -86,7 +86,7 @@ fn the_order_is_params_type_and_a_look_back() {
         })
         .collect();
     let expected =
-        ["Lock 0000:41:00.0 ", "Stamp current_vgpu_type ", "Write vgpu_params a=1", "Write current_vgpu_type 1441"];
+        ["Lock 0000:41:00.0 ", "Stamp current_vgpu_type ", "Write vgpu_params a=1\n", "Write current_vgpu_type 1441\n"];
     assert_eq!(steps, expected);
     let written = log.iter().rposition(|e| e.op == Op::Write).unwrap();
     assert!(log[written + 1..].iter().any(|e| e.op == Op::Read && e.path.ends_with("current_vgpu_type")));

@@ -8,7 +8,7 @@ use super::{AttrAccess, Host, Node};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{self, ORDERS};
 use crate::model::name::is_component;
-use crate::sysfs::{Dir, EntryKind, Guard, read_text};
+use crate::sysfs::{Dir, EntryKind, Guard, read_text, write_line};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -124,7 +124,7 @@ impl Node {
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
         let _kept = self.keep_tenant()?;
-        dir.write(file, value.as_bytes()).map_err(|errno| attribute_error("write", &*dir, file, errno).of(self.name()))
+        write_line(&*dir, file, value).map_err(|errno| attribute_error("write", &*dir, file, errno).of(self.name()))
     }
 }
 
@@ -168,9 +168,7 @@ fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
         let message = format!("attribute '{name}' is read-only");
         return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(format!("{}/{name}", dir.path())));
     }
-    // A write of nothing never reaches a driver; an empty line does.
-    let bytes = if value.is_empty() { b"\n" } else { value.as_bytes() };
-    dir.write(name, bytes).map_err(|errno| attribute_error("write", dir, name, errno))
+    write_line(dir, name, value).map_err(|errno| attribute_error("write", dir, name, errno))
 }
 
 /// The permission bits of a regular file of this very folder.

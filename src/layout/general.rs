@@ -39,7 +39,7 @@ impl Layout for General {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, &format!("{}/destroy", device.uuid), b"1", device.uuid)
+        write_remove(parent, &format!("{}/destroy", device.uuid), "1", device.uuid)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::{Function, LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line};
 
 pub mod bus;
 pub mod types;
@@ -355,7 +355,7 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
         Some(group) => format!("{}:{group}", request.uuid),
         None => request.uuid.to_string(),
     };
-    kind.write("create", text.as_bytes()).map_err(|errno| {
+    write_line(kind, "create", &text).map_err(|errno| {
         let path = format!("{}/create", kind.path());
         let code = match errno {
             Errno::EXIST => ErrorCode::Exists,
@@ -398,8 +398,8 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
 }
 
 /// The write that removes a device. A device that is gone already is [`ErrorCode::NoNode`].
-fn write_remove(dir: &dyn Dir, name: &str, value: &[u8], uuid: &Uuid) -> Result<()> {
-    dir.write(name, value).map_err(|errno| {
+fn write_remove(dir: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Result<()> {
+    write_line(dir, name, value).map_err(|errno| {
         let path = format!("{}/{name}", dir.path());
         match errno {
             Errno::NOENT | Errno::NODEV => {

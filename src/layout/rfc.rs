@@ -9,10 +9,10 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, write_line};
 
-/// A write of no bytes never reaches the driver; `echo ""` is this.
-const CLEAR: &[u8] = b"\n";
+/// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
+const CLEAR: &str = "";
 
 #[derive(Debug)]
 pub(super) struct Rfc;
@@ -38,7 +38,7 @@ impl Layout for Rfc {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, "mdev_destroy", device.uuid.to_string().as_bytes(), device.uuid)
+        write_remove(parent, "mdev_destroy", &device.uuid.to_string(), device.uuid)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
@@ -72,7 +72,7 @@ impl Prepared for Locked<'_> {
             return write_create(&*self.kind, &self.request);
         }
         // Without parameters of our own, those of a creator that was killed half-way must not become ours.
-        let params = self.request.params.map_or(CLEAR, str::as_bytes);
+        let params = self.request.params.unwrap_or(CLEAR);
         let set = write_params(&*self.kind, params);
         let result = set.and_then(|()| write_create(&*self.kind, &self.request));
         if self.request.params.is_some() {
@@ -104,8 +104,8 @@ fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     Ok(has_params)
 }
 
-fn write_params(kind: &dyn Dir, value: &[u8]) -> Result<()> {
-    kind.write("params", value).map_err(|errno| {
+fn write_params(kind: &dyn Dir, value: &str) -> Result<()> {
+    write_line(kind, "params", value).map_err(|errno| {
         let action = if value == CLEAR { "clear" } else { "write" };
         Error::io(action, &format!("{}/params", kind.path()), errno)
     })

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, read_text};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, read_text, write_line};
 
 /// What a guest sees, and how QEMU attaches it.
 pub(super) const DEVICE_API: &str = "vfio-pci";
@@ -18,8 +18,8 @@ pub(super) const DEVICE_API: &str = "vfio-pci";
 /// Vendor parameters of a VF; they stay when the VF is cleared.
 const PARAMS: &str = "vgpu_params";
 
-/// A write of no bytes never reaches the driver.
-const NO_PARAMS: &[u8] = b"\n";
+/// Clears the parameters: written as one newline.
+const NO_PARAMS: &str = "";
 
 #[derive(Debug)]
 pub(super) struct Vendor;
@@ -236,7 +236,7 @@ impl Prepared for Chosen<'_> {
         self.still_free()?;
         match self.request.params {
             Some(params) => {
-                let set = self.dir.write(PARAMS, params.as_bytes());
+                let set = write_line(&*self.dir, PARAMS, params);
                 set.map_err(|errno| io("write", &*self.dir, PARAMS, errno))
                     .inspect_err(|_| clear_params(&*self.dir))?;
             }
@@ -265,7 +265,7 @@ impl Chosen<'_> {
 
     fn give_type(&self) -> Result<()> {
         let (dir, id) = (&*self.dir, self.request.type_id);
-        if let Err(errno) = dir.write(CURRENT, id.as_bytes()) {
+        if let Err(errno) = write_line(dir, CURRENT, id) {
             let (code, errno, why) = match self.still_lists() {
                 // Its numbers are of one VF; the card may have been full all the same, or somebody without our lock faster.
                 Some(false) => (ErrorCode::NoInstances, Errno::NOSPC, format!(" ({})", describe(errno))),
@@ -316,7 +316,7 @@ fn mark(dir: &dyn Dir) -> IoResult<u64> {
 }
 
 fn free(dir: &dyn Dir) -> IoResult<()> {
-    dir.write(CURRENT, b"0")?;
+    write_line(dir, CURRENT, "0")?;
     match read_text(dir, CURRENT)?.trim() {
         "0" => Ok(()),
         _ => Err(Errno::BUSY),
@@ -328,7 +328,7 @@ fn clear_params(dir: &dyn Dir) {
     if !read_text(dir, PARAMS).is_ok_and(|text| !text.trim().is_empty()) {
         return;
     }
-    if let Err(errno) = dir.write(PARAMS, NO_PARAMS) {
+    if let Err(errno) = write_line(dir, PARAMS, NO_PARAMS) {
         log::warn!("{}/{PARAMS}: cannot be cleared: {errno}; the next device of this VF may inherit them", dir.path());
     }
 }

@@ -151,6 +151,21 @@ pub fn is_exhausted(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
+/// The errnos that mean "this object does not exist". Every other errno says nothing about the object, so a caller must
+/// report it and must not treat the object as absent.
+pub fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
+}
+
+/// Writes a text in a single write that ends with a newline, as `echo` writes it: some drivers drop the last byte of what
+/// they are given. A text that ends with a newline already gets no second one.
+pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
+    if text.ends_with('\n') {
+        return dir.write(name, text.as_bytes());
+    }
+    dir.write(name, format!("{text}\n").as_bytes())
+}
+
 /// Joins a relative link target to the directory that holds the link, without asking the kernel: `..` removes a component.
 /// `None` when it climbs above the root.
 pub fn resolve(dir: &str, target: &str) -> Option<String> {

@@ -46,21 +46,21 @@ sequence_rfc()
 	xml seed "pci_${RFC//[:.]/_}" 11 "<group>1</group><params>'frame_rate_limiter=0'</params><uuid>${A}1</uuid>"
 	t_ok 'rfc: create' traced /run/log nodedev create "$XML/seed"
 	t_eq 'rfc: the sequence, and nothing else' \
-		'read max_instances|write params "frame_rate_limiter=0"|write create "UUID:1"|write params "\n"' \
+		'read max_instances|write params "frame_rate_limiter=0\n"|write create "UUID:1\n"|write params "\n"' \
 		"$(accesses /run/log "${A}1" | paste -sd'|')"
 	t_eq 'rfc: parameters are clear' '' "$(cat "$P/lab_params")"
 	t_eq 'rfc: the device got them' 'frame_rate_limiter=0 1' "$(cat "$P/${A}1/params" "$P/${A}1/group" | paste -sd' ')"
 	t_match 'rfc: it dumps back' '<group>1</group>.*<params>frame_rate_limiter=0</params>' "$(nodedev dumpxml seed | tr -d '\n')"
 	t_match 'rfc: info' "vfio-pci,sysfsdev=$MDEV_BUS/${A}1" "$(nodedev info seed)"
 	t_ok 'rfc: destroy' traced /run/log nodedev destroy seed
-	t_eq 'rfc: through mdev_destroy' 'write mdev_destroy "UUID"' "$(accesses /run/log "${A}1" | paste -sd'|')"
+	t_eq 'rfc: through mdev_destroy' 'write mdev_destroy "UUID\n"' "$(accesses /run/log "${A}1" | paste -sd'|')"
 	t_not 'rfc: gone' test -e "$MDEV_BUS/${A}1"
 	t_eq 'rfc: nothing is remembered' '' "$(ls /run/libmdev/devices)"
 	# What a creator left that was killed half-way.
 	echo stale=1 >"$T/11/params"
 	xml plain "$RFC" 11 "<uuid>${A}2</uuid>"
 	t_ok 'rfc: create without parameters' traced /run/log nodedev create "$XML/plain"
-	t_eq 'rfc: clears what a killed creator left' 'read max_instances|write params "\n"|write create "UUID"' \
+	t_eq 'rfc: clears what a killed creator left' 'read max_instances|write params "\n"|write create "UUID\n"' \
 		"$(accesses /run/log "${A}2" | paste -sd'|')"
 	t_eq 'rfc: and has none' '' "$(cat "$P/${A}2/params")"
 	t_ok 'rfc: destroy by UUID' nodedev destroy "${A}2"
@@ -72,7 +72,7 @@ sequence_general()
 	local name="pci_${GENERAL//[:.]/_}"
 	xml reply "$name" queue-1 "<uuid>${A}3</uuid>"
 	t_ok 'general: create' traced /run/log nodedev create "$XML/reply"
-	t_eq 'general: the sequence' 'read available_instances|write create "UUID"' "$(accesses /run/log "${A}3" | paste -sd'|')"
+	t_eq 'general: the sequence' 'read available_instances|write create "UUID\n"' "$(accesses /run/log "${A}3" | paste -sd'|')"
 	t_ok 'general: offline' nodedev offline reply
 	t_eq 'general: it is' 0 "$(cat "$MDEV_BUS/${A}3/online")"
 	t_ok 'general: online' nodedev online reply
@@ -83,7 +83,7 @@ sequence_general()
 	t_not 'general: no attribute leaves its folder' nodedev attr get reply ../uevent
 	t_not 'general: none removes the device' nodedev attr set reply destroy 1
 	t_ok 'general: destroy' traced /run/log nodedev destroy reply
-	t_eq "general: through the device's own file" 'write destroy "1"' "$(accesses /run/log "${A}3" | paste -sd'|')"
+	t_eq "general: through the device's own file" 'write destroy "1\n"' "$(accesses /run/log "${A}3" | paste -sd'|')"
 	t_not 'general: gone' test -e "$MDEV_BUS/${A}3"
 	xml grouped "$name" queue-4 '<group>3</group>'
 	t_ok 'general: a group where one is wanted' nodedev create "$XML/grouped"
