@@ -76,6 +76,7 @@ static void it_starts_and_stops(struct mdev_conn *conn, struct mdev_device *dev)
 	T_INT(mdev_device_get_autostart(running, &start), 0);
 	T_INT(start, 1);
 	T_INT(mdev_device_undefine(running, MDEV_DEFINE_AUTOSTART), -EINVAL);
+	T_INT(mdev_device_undefine(running, MDEV_DEFINE_IGNORE_UNKNOWN), -EINVAL);
 	T_INT(mdev_device_undefine(running, 0), 0);
 	mdev_device_unref(running);
 }

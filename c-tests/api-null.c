@@ -145,11 +145,11 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE | MDEV_LIST_NO_TYPES)
 		REFUSED(mdev_conn_list(conn, &out.list, flag));
-	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS) {
+	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS | MDEV_CREATE_IGNORE_UNKNOWN) {
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
 		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
 	}
-	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS | MDEV_DEFINE_AUTOSTART)
+	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS | MDEV_DEFINE_AUTOSTART | MDEV_DEFINE_IGNORE_UNKNOWN)
 		REFUSED(mdev_conn_define_xml(conn, xmls[0], &out.dev, flag));
 	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
 		REFUSED(mdev_conn_autostart(conn, NULL, flag));

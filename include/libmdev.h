@@ -263,6 +263,11 @@ typedef enum mdev_create_flags {
 	 * Do not run mdevctl's call-out scripts.
 	 */
 	MDEV_CREATE_NO_CALLOUTS = 4,
+	/**
+	 * Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
+	 * them with -EINVAL.
+	 */
+	MDEV_CREATE_IGNORE_UNKNOWN = 8,
 } mdev_create_flags;
 
 /**
@@ -282,7 +287,7 @@ typedef enum mdev_destroy_flags {
 } mdev_destroy_flags;
 
 /**
- * How mdev_conn_define_xml() works, and with the first of them mdev_device_undefine().
+ * How mdev_conn_define_xml() works; mdev_device_undefine() takes only MDEV_DEFINE_NO_CALLOUTS.
  *
  * Since: 0.1.
  */
@@ -296,6 +301,11 @@ typedef enum mdev_define_flags {
 	 * Without, a new definition is not, and one that is changed stays as it was.
 	 */
 	MDEV_DEFINE_AUTOSTART = 2,
+	/**
+	 * Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
+	 * them with -EINVAL.
+	 */
+	MDEV_DEFINE_IGNORE_UNKNOWN = 4,
 } mdev_define_flags;
 
 /**
@@ -1494,7 +1504,8 @@ int mdev_type_requires_group(const struct mdev_type *type);
  * UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
  *
  * @param conn a connection
- * @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made
+ * @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made; a start element
+ * of type auto or manual sets autostart (manual with MDEV_DEFINE_AUTOSTART is -EINVAL)
  * @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
  * @param flags of enum mdev_define_flags
  * @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not

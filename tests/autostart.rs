@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mdev::driver::{Conn, DefineFlags, DestroyFlags, Node, StartFlags};
 use mdev::error::ErrorCode;
-use mdev::store::{Definition, Definitions, Runtime};
+use mdev::store::{Definition, Definitions, Runtime, Start};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
@@ -95,7 +95,7 @@ fn what_starts_by_itself_is_what_is_defined_then() {
             definitions.remove(IGD, &gone).unwrap();
             definitions.set_autostart(IGD, &manual, false).unwrap();
             let new = definitions.get(IGD, &changed).unwrap().unwrap();
-            definitions.put(&Definition { type_id: "i915-GVTg_V5_8".into(), ..new }, &|| Ok(())).unwrap();
+            definitions.put(&Definition { type_id: "i915-GVTg_V5_8".into(), ..new }, Start::Set, &|| Ok(())).unwrap();
         }
         None
     })));

@@ -270,10 +270,12 @@ fn a_parent_that_is_not_there_is_waited_for() {
     // What is printed of it defines the same again.
     for parent in ["pci_0000_99_00_0", "css_0_0_0099"] {
         let node = define(&conn, &xml(parent, "4711", UUID, ""));
-        let printed = node.xml(XmlFlags::empty()).unwrap();
-        let again = define(&conn, &printed);
-        assert_eq!((again.name(), again.xml(XmlFlags::empty()).unwrap()), (node.name(), printed));
-        assert_eq!(conn.list(ListFlags::INACTIVE | ListFlags::DEVICES).unwrap().len(), 1);
+        for dialect in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
+            let printed = node.xml(dialect).unwrap();
+            let again = define(&conn, &printed);
+            assert_eq!((again.name(), again.xml(dialect).unwrap()), (node.name(), printed));
+            assert_eq!(conn.list(ListFlags::INACTIVE | ListFlags::DEVICES).unwrap().len(), 1);
+        }
         node.undefine(DefineFlags::empty()).unwrap();
     }
     for unknown in ["some_card", "computer"] {
@@ -282,6 +284,21 @@ fn a_parent_that_is_not_there_is_waited_for() {
     }
     let e = conn.define_xml(xml("0000:86:00.0", "4711", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoType, "{e}");
+}
+
+#[test]
+fn start_element_sets_autostart() {
+    for files in [true, false] {
+        let (_root, _sim, conn) = host(files);
+        let text = |start: &str| xml(IGD, "i915-GVTg_V5_4", UUID, &format!("<start type='{start}'/>"));
+        assert_eq!(define(&conn, &text("auto")).autostart(), Ok(true));
+        assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).autostart(), Ok(true), "left as it was");
+        assert_eq!(define(&conn, &text("manual")).autostart(), Ok(false));
+        let e = conn.define_xml(text("manual").as_bytes(), DefineFlags::AUTOSTART).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::InvalidFlags, libc::EINVAL), "{e}");
+        let created = conn.create_xml(text("auto").as_bytes(), CreateFlags::empty()).unwrap();
+        assert_eq!((created.is_active(), created.autostart()), (true, Ok(false)), "no effect on create");
+    }
 }
 
 #[test]

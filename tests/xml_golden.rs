@@ -175,6 +175,7 @@ fn the_proposals_device_word_for_word() {
     let def = xml::parse_device(golden("seed_device.xml").as_bytes()).unwrap();
     let expected = DeviceDef {
         numa_node: None,
+        autostart: None,
         name: Some("my-vgpu".to_owned()),
         parent: Some("pci_0000_86_00_0".to_owned()),
         type_id: "11".to_owned(),
@@ -286,6 +287,7 @@ fn every_dump_of_a_device_asks_for_it_again() {
         let def = xml::parse_device(xml::device_rfc(&device).as_bytes()).unwrap();
         let expected = DeviceDef {
             numa_node: None,
+            autostart: None,
             name: Some(device.name.clone()),
             parent: Some(device.parent.clone()),
             type_id: device.type_id.clone().unwrap(),

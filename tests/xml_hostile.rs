@@ -2,7 +2,7 @@
 //! XML from strangers: each fault has its own error, with its place; nothing grows with what is refused.
 
 use mdev::error::{Error, ErrorCode};
-use mdev::xml::{parse_device, parse_host};
+use mdev::xml::{Unknown, parse_device, parse_device_with, parse_host};
 
 const CONTENT: ErrorCode = ErrorCode::XmlContent;
 const LIMIT: ErrorCode = ErrorCode::XmlLimit;
@@ -219,6 +219,48 @@ fn what_is_optional_is_optional() {
         let text = device("<type id='1'/>").replace("<parent>", &format!("<name>{name}</name><parent>"));
         assert_eq!(parse_device(text.as_bytes()).unwrap().name, None);
     }
+}
+
+#[test]
+fn start_is_auto_or_manual() {
+    for (start, expected) in [("<start type='auto'/>", Some(true)), ("<start type='manual'/>", Some(false)), ("", None)]
+    {
+        let text = device(&format!("<type id='1'/>{start}"));
+        assert_eq!(parse_device(text.as_bytes()).unwrap().autostart, expected);
+    }
+    refused(device("<start type='always'/>"), CONTENT, (1, INSIDE), "'always'; 'auto' or 'manual'");
+    refused(device("<start/>"), CONTENT, (1, INSIDE), "no attribute 'type'");
+    refused(device("<start type='auto'/><start type='auto'/>"), CONTENT, (1, INSIDE + 20), "a second <start>");
+}
+
+#[test]
+fn unknown_elements_are_skipped_only_when_asked() {
+    let new = "<new a='1'>text<deep><type id='2'/></deep></new>";
+    let known = "<type id='1' new='1'>text<new/></type><uuid new='1'>c60cc60c-c60c-c60c-c60c-c60cc60cc60c</uuid>\
+                 <attr name='a' value='b' new='c'/>";
+    let text = format!(
+        "<device new='1'>{new}<parent>p</parent><capability type='mdev' new='1'>{known}{new}</capability>{new}</device>"
+    );
+    let plain = "<device><parent>p</parent><capability type='mdev'><type id='1'/>\
+                 <uuid>c60cc60c-c60c-c60c-c60c-c60cc60cc60c</uuid><attr name='a' value='b'/></capability></device>";
+    assert_eq!(parse_device_with(text.as_bytes(), Unknown::Ignore), parse_device(plain.as_bytes()));
+    assert_eq!(parse_device(text.as_bytes()).unwrap_err().code, CONTENT);
+    for bad in ["<type id='a/b'/>", "<type id='1'/><type id='1'/>", "<type/>", "<group>0</group><type id='1'/>"] {
+        assert!(parse_device_with(device(bad).as_bytes(), Unknown::Ignore).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn parent_addr_names_a_parent_that_is_absent() {
+    let parse = |parent: &str, addr: &str| {
+        let text = format!(
+            "<device><parent>{parent}</parent><capability type='mdev'><type id='1'/><parent_addr>{addr}</parent_addr></capability></device>"
+        );
+        parse_device(text.as_bytes()).unwrap().parent
+    };
+    assert_eq!(parse("computer", "0000:86:00.0").as_deref(), Some("0000:86:00.0"));
+    assert_eq!(parse("pci_0000_87_00_0", "0000:86:00.0").as_deref(), Some("pci_0000_87_00_0"));
+    assert_eq!(parse("computer", "../x").as_deref(), Some("computer"));
 }
 
 /// A host on one line.

@@ -202,6 +202,7 @@ proptest! {
     fn a_device_comes_back(device in device()) {
         let expected = DeviceDef {
             numa_node: None,
+            autostart: None,
             name: Some(device.name.clone()),
             parent: Some(device.parent.clone()),
             type_id: device.type_id.clone().unwrap_or_default(),

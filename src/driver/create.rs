@@ -10,7 +10,7 @@ use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::plan::{Plan, plan};
 use super::tenant::Tenant;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
@@ -29,7 +29,7 @@ impl Conn {
     /// Creates a device from XML and returns it when it can be used.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         let _request = self.request();
-        self.create_def(xml::parse_device(xml)?, flags, None)
+        self.create_def(parse(xml, flags)?, flags, None)
     }
 
     /// The same from what XML says, or what is `defined`.
@@ -64,7 +64,7 @@ impl Conn {
         let numbered = |i: usize| move |e: Error| e.of(&format!("device {} of {}", i + 1, xmls.len()));
         let mut defs = Vec::with_capacity(xmls.len());
         for (i, xml) in xmls.iter().enumerate() {
-            defs.push(xml::parse_device(xml).map_err(numbered(i))?);
+            defs.push(parse(xml, flags).map_err(numbered(i))?);
         }
         let mut group = common_group(&defs)?;
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
@@ -134,6 +134,10 @@ impl Conn {
         let device = devices::at(&self.host, &spot, &mut known)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
+}
+
+fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
+    xml::parse_device_with(xml, unknown(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 
 /// The one group that the requests name; two different ones cannot be one guest's.

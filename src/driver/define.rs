@@ -8,12 +8,12 @@ use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::find_type;
 use super::spots::with_room;
-use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices};
+use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices, unknown};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
 use crate::model::{Device, DeviceDef};
-use crate::store::{Broken, Definition, Previous};
+use crate::store::{Broken, Definition, Previous, Start};
 use crate::xml;
 
 /// As many as one sentence can hold.
@@ -23,15 +23,16 @@ impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
         let _request = self.request();
-        let wanted = xml::parse_device(xml)?;
-        let autostart = flags.contains(DefineFlags::AUTOSTART);
+        let wanted = xml::parse_device_with(xml, unknown(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
+        let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };
         // Again under the lock: two may define at once.
         let check = || refuse_taken_name(&self.host, &def);
-        // The start of an older one is the store's to keep: another may be changing it.
-        let new = Definition { autostart, ..def.clone() };
-        let put = || with_room(&self.host, || self.host.definitions.put(&new, &check));
+        // Without a request the store keeps the autostart of the older one under its lock: another may be changing it.
+        let start = if autostart.is_some() { Start::Set } else { Start::Keep };
+        let new = Definition { autostart: autostart.unwrap_or(false), ..def.clone() };
+        let put = || with_room(&self.host, || self.host.definitions.put(&new, start, &check));
         let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
@@ -133,8 +134,8 @@ impl Node {
     pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
         let host = &self.conn().host;
         let _request = self.conn().request();
-        if flags.contains(DefineFlags::AUTOSTART) {
-            let message = "what is undefined has no autostart";
+        if flags.intersects(DefineFlags::AUTOSTART | DefineFlags::IGNORE_UNKNOWN) {
+            let message = "only MDEV_DEFINE_NO_CALLOUTS applies to undefine; drop the other flags";
             return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message).of(self.name()));
         }
         let def = self.definition("undefined")?;
@@ -217,8 +218,19 @@ fn create_flags(flags: StartFlags) -> CreateFlags {
     if flags.contains(StartFlags::NO_CALLOUTS) { CreateFlags::NO_CALLOUTS } else { CreateFlags::empty() }
 }
 
+/// The autostart that the XML or the flags ask for; `None` where neither does.
+fn requested_autostart(wanted: &DeviceDef, flags: DefineFlags) -> Result<Option<bool>> {
+    match (wanted.autostart, flags.contains(DefineFlags::AUTOSTART)) {
+        (Some(false), true) => {
+            let message = "the XML has <start type='manual'/>, but the flags ask for autostart; drop one of the two";
+            Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message))
+        }
+        (given, by_flag) => Ok(given.or(by_flag.then_some(true))),
+    }
+}
+
 /// What a request to define says, with everything resolved that can be; true when there is no definition of it yet.
-fn definition(host: &Host, wanted: DeviceDef, autostart: bool) -> Result<(Definition, bool)> {
+fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result<(Definition, bool)> {
     let Some(parent) = &wanted.parent else {
         let message = "a device that persists needs a <parent>, which it finds again";
         return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
@@ -245,7 +257,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: bool) -> Result<(Defini
     let old = with_room(host, || host.definitions.previous(&parent, &uuid))?;
     let is_new = old == Previous::Nothing;
     let def = Definition {
-        autostart: autostart || matches!(old, Previous::Definition(Definition { autostart: true, .. })),
+        autostart: autostart.unwrap_or(matches!(old, Previous::Definition(Definition { autostart: true, .. }))),
         owner: host.owner(),
         parent,
         uuid,
@@ -294,6 +306,7 @@ fn request(def: &Definition) -> DeviceDef {
         group: def.group,
         params: def.params.clone(),
         numa_node: None,
+        autostart: None,
         attributes: def.attributes.clone(),
     }
 }

@@ -16,6 +16,7 @@ use crate::store::{Definitions, Runtime};
 use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
 use crate::sysfs::{IoResult, Sysfs, is_exhausted};
+use crate::xml::Unknown;
 
 mod asked;
 mod attrs;
@@ -69,6 +70,8 @@ bitflags! {
         const PACK = 2;
         /// mdevctl's call-outs are not run.
         const NO_CALLOUTS = 4;
+        /// XML elements that this version does not know are skipped.
+        const IGNORE_UNKNOWN = 8;
     }
 
     /// How to destroy.
@@ -96,6 +99,8 @@ bitflags! {
         const NO_CALLOUTS = 1;
         /// It is started when its parent appears; only to define.
         const AUTOSTART = 2;
+        /// XML elements that this version does not know are skipped; only to define.
+        const IGNORE_UNKNOWN = 4;
     }
 
     /// How to start what is defined.
@@ -312,6 +317,11 @@ impl Host {
     fn owner(&self) -> Option<String> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// How XML is read with and without the flag to ignore what is unknown.
+fn unknown(ignore: bool) -> Unknown {
+    if ignore { Unknown::Ignore } else { Unknown::Refuse }
 }
 
 fn default_parts() -> Parts {

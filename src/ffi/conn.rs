@@ -76,6 +76,9 @@ pub enum mdev_create_flags {
     MDEV_CREATE_PACK = 2,
     /// Do not run mdevctl's call-out scripts.
     MDEV_CREATE_NO_CALLOUTS = 4,
+    /// Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
+    /// them with -EINVAL.
+    MDEV_CREATE_IGNORE_UNKNOWN = 8,
 }
 
 /// What mdev_conn_destroy_uuid() and mdev_device_destroy() insist on.

@@ -10,7 +10,7 @@ use super::handle::hold;
 use super::strings::{bytes, optional_text, out};
 use crate::driver::{DefineFlags, StartFlags};
 
-/// How mdev_conn_define_xml() works, and with the first of them mdev_device_undefine().
+/// How mdev_conn_define_xml() works; mdev_device_undefine() takes only MDEV_DEFINE_NO_CALLOUTS.
 ///
 /// Since: 0.1.
 #[repr(C)]
@@ -21,6 +21,9 @@ pub enum mdev_define_flags {
     /// The device is started when its parent appears, as after mdev_device_set_autostart(), in one step and with one call-out.
     /// Without, a new definition is not, and one that is changed stays as it was.
     MDEV_DEFINE_AUTOSTART = 2,
+    /// Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
+    /// them with -EINVAL.
+    MDEV_DEFINE_IGNORE_UNKNOWN = 4,
 }
 
 /// How mdev_device_start() and mdev_conn_autostart() work.
@@ -37,7 +40,8 @@ pub enum mdev_start_flags {
 /// UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
 ///
 /// @param conn a connection
-/// @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made
+/// @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made; a start element
+/// of type auto or manual sets autostart (manual with MDEV_DEFINE_AUTOSTART is -EINVAL)
 /// @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
 /// @param flags of enum mdev_define_flags
 /// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not

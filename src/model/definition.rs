@@ -20,6 +20,8 @@ pub struct DeviceDef {
     pub params: Option<String>,
     /// `<numa node='...'/>`: where the parent should be, when none is named and there is a choice.
     pub numa_node: Option<i32>,
+    /// `<start type='auto|manual'/>`: whether a definition starts when its parent appears.
+    pub autostart: Option<bool>,
     /// `<attr name='' value=''/>`, in order, repeated names allowed.
     pub attributes: Vec<(String, String)>,
 }

@@ -14,5 +14,5 @@ mod memory;
 pub mod runtime;
 
 pub use bell::Ear;
-pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous};
+pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start};
 pub use runtime::{Facts, Reservation, Runtime};

@@ -2,9 +2,11 @@
 //! The `<device>` of a create request. One parser takes the union of both dialects, elements in any order.
 //!
 //! Whatever is asked for is either done or refused: an element that is not known, and one that is given twice, is an error.
-//! Elements that only report something are read over, so that every dump of a device, ours or libvirt's, asks for the
-//! same device again: `<path>`, `<devnode>` and `<driver>` beside the capability, `<iommuGroup>`, `<parent_addr>` and
-//! `<owner>` inside it (the owner of a new device is the one whom the connection names).
+//! [`Unknown::Ignore`] skips unknown elements and XML attributes instead, as libvirt's own parser does. Elements that only
+//! report something are skipped, so that every dump of a device, ours or libvirt's, asks for the same device again: `<path>`,
+//! `<devnode>` and `<driver>` beside the capability, `<iommuGroup>` and `<owner>` inside it (the owner of a new device is the
+//! one that the connection names). `<parent_addr>` is used only where `<parent>` is `computer`: a dump for libvirt of a
+//! definition whose parent is absent has no other name for that parent.
 //!
 //! | element | accepted |
 //! |---|---|
@@ -15,6 +17,7 @@
 //! | `group` | a decimal number from 1 to 4294967295; 0 is no group's number |
 //! | `numa` | `node` is a decimal number: a wish for where the parent should be, when `parent` is left out |
 //! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
+//! | `start` | `type` is `auto` or `manual`: whether a definition starts when its parent appears; no effect on create |
 //! | `attr` | `name` is a file of the device (the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
 //!
 //! White space around `name`, `parent`, `uuid` and `group` does not count.
@@ -22,8 +25,8 @@
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::DeviceDef;
 use crate::model::name::{is_component, parse_uuid};
+use crate::model::{DeviceDef, NO_PARENT};
 
 /// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
 const LIMITS: Limits = Limits { bytes: 1024 * 1024, depth: 32 };
@@ -37,20 +40,40 @@ const MAX_VALUE: usize = 4095;
 /// libvirt's name for a device that has none.
 const NO_NAME: &str = "new device";
 
-/// Reads a device definition in either dialect.
+/// What happens to elements and XML attributes that this version does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are errors.
+    Refuse,
+    /// They are skipped, with everything inside them.
+    Ignore,
+}
+
+/// Reads a device definition in either dialect; refuses what it does not know.
 pub fn parse_device(text: &[u8]) -> Result<DeviceDef> {
+    parse_device_with(text, Unknown::Refuse)
+}
+
+/// Reads a device definition in either dialect.
+pub fn parse_device_with(text: &[u8], unknown: Unknown) -> Result<DeviceDef> {
     let mut reader = Reader::new(text, LIMITS)?;
     let root = reader.root("device")?;
-    reader.only(&root, &[])?;
-    let mut parser = Parser { reader, def: DeviceDef::default() };
+    let mut parser = Parser { reader, unknown, def: DeviceDef::default(), parent_addr: None };
+    parser.only(&root, &[])?;
     parser.device(&root)?;
     parser.reader.finish()?;
+    if parser.def.parent.as_deref() == Some(NO_PARENT) && parser.parent_addr.is_some() {
+        parser.def.parent = parser.parent_addr;
+    }
     Ok(parser.def)
 }
 
 struct Parser<'a> {
     reader: Reader<'a>,
+    unknown: Unknown,
     def: DeviceDef,
+    /// Only where it is the name of one device.
+    parent_addr: Option<String>,
 }
 
 impl<'a> Parser<'a> {
@@ -63,7 +86,10 @@ impl<'a> Parser<'a> {
                     continue;
                 }
                 "name" | "parent" | "capability" => self.once(&mut seen, &tag, root)?,
-                _ => return Err(self.unknown(&tag, root)),
+                _ => {
+                    self.unknown(&tag, root)?;
+                    continue;
+                }
             }
             match tag.name {
                 "name" => self.name(&tag)?,
@@ -78,7 +104,7 @@ impl<'a> Parser<'a> {
     }
 
     fn capability(&mut self, capability: &Tag<'a>) -> Result<()> {
-        self.reader.only(capability, &["type"])?;
+        self.only(capability, &["type"])?;
         let kind = self.required(capability, "type")?;
         if kind != "mdev" {
             let sentence = format!("a capability of type {} cannot be created; only 'mdev' can", shown(&kind));
@@ -87,7 +113,7 @@ impl<'a> Parser<'a> {
         let mut seen = Vec::new();
         while let Some(tag) = self.reader.child()? {
             match tag.name {
-                "iommuGroup" | "parent_addr" | "owner" => {
+                "iommuGroup" | "owner" => {
                     self.reader.skip()?;
                     continue;
                 }
@@ -95,12 +121,19 @@ impl<'a> Parser<'a> {
                     self.attr(&tag)?;
                     continue;
                 }
-                "type" | "uuid" | "group" | "params" | "numa" => self.once(&mut seen, &tag, capability)?,
-                _ => return Err(self.unknown(&tag, capability)),
+                "type" | "uuid" | "parent_addr" | "start" | "group" | "params" | "numa" => {
+                    self.once(&mut seen, &tag, capability)?;
+                }
+                _ => {
+                    self.unknown(&tag, capability)?;
+                    continue;
+                }
             }
             match tag.name {
                 "type" => self.type_id(&tag)?,
                 "uuid" => self.uuid(&tag)?,
+                "parent_addr" => self.parent_addr(&tag)?,
+                "start" => self.start(&tag)?,
                 "group" => self.group(&tag)?,
                 "numa" => self.numa(&tag)?,
                 _ => self.params(&tag)?,
@@ -121,9 +154,29 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn unknown(&self, tag: &Tag<'a>, parent: &Tag<'a>) -> Error {
+    fn unknown(&mut self, tag: &Tag<'a>, parent: &Tag<'a>) -> Result<()> {
+        if self.unknown == Unknown::Ignore {
+            return self.reader.skip();
+        }
         let name = shown(tag.name);
-        self.reader.wrong(tag.at, format!("unknown element {name} inside <{}> of a device to create", parent.name))
+        let sentence = format!("unknown element {name} inside <{}> of a device to create", parent.name);
+        Err(self.reader.wrong(tag.at, sentence))
+    }
+
+    /// Refuses XML attributes that are not in `known`.
+    fn only(&self, tag: &Tag<'a>, known: &[&str]) -> Result<()> {
+        match self.unknown {
+            Unknown::Refuse => self.reader.only(tag, known),
+            Unknown::Ignore => Ok(()),
+        }
+    }
+
+    /// Reads to the end of an element that has no content in this version.
+    fn nothing(&mut self, tag: &Tag<'a>) -> Result<()> {
+        match self.unknown {
+            Unknown::Refuse => self.reader.nothing(tag),
+            Unknown::Ignore => self.reader.skip(),
+        }
     }
 
     fn required(&self, tag: &Tag<'a>, name: &str) -> Result<String> {
@@ -133,7 +186,7 @@ impl<'a> Parser<'a> {
 
     /// The text of a simple element, without the white space around it.
     fn trimmed(&mut self, tag: &Tag<'a>) -> Result<String> {
-        self.reader.only(tag, &[])?;
+        self.only(tag, &[])?;
         Ok(self.reader.content(tag)?.trim_matches(is_space).to_owned())
     }
 
@@ -169,10 +222,31 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    fn parent_addr(&mut self, tag: &Tag<'a>) -> Result<()> {
+        let address = self.trimmed(tag)?;
+        self.parent_addr = Some(address).filter(|address| is_plain_component(address));
+        Ok(())
+    }
+
+    fn start(&mut self, tag: &Tag<'a>) -> Result<()> {
+        self.only(tag, &["type"])?;
+        let start = self.required(tag, "type")?;
+        self.nothing(tag)?;
+        self.def.autostart = match start.as_str() {
+            "auto" => Some(true),
+            "manual" => Some(false),
+            other => {
+                let sentence = format!("<start> has type {}; 'auto' or 'manual' was expected", shown(other));
+                return Err(self.reader.wrong(tag.at, sentence));
+            }
+        };
+        Ok(())
+    }
+
     fn type_id(&mut self, tag: &Tag<'a>) -> Result<()> {
-        self.reader.only(tag, &["id"])?;
+        self.only(tag, &["id"])?;
         let id = self.required(tag, "id")?;
-        self.reader.nothing(tag)?;
+        self.nothing(tag)?;
         if !is_plain_component(&id) {
             return Err(self.bad_name(tag, "type", &id, "a type id"));
         }
@@ -222,9 +296,9 @@ impl<'a> Parser<'a> {
     }
 
     fn numa(&mut self, tag: &Tag<'a>) -> Result<()> {
-        self.reader.only(tag, &["node"])?;
+        self.only(tag, &["node"])?;
         let text = self.required(tag, "node")?;
-        self.reader.nothing(tag)?;
+        self.nothing(tag)?;
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<i32>() {
             Ok(node) if digits => {
@@ -238,7 +312,7 @@ impl<'a> Parser<'a> {
     }
 
     fn params(&mut self, tag: &Tag<'a>) -> Result<()> {
-        self.reader.only(tag, &[])?;
+        self.only(tag, &[])?;
         let text = self.reader.content(tag)?;
         let params = without_quotes(&text);
         if params.contains('\n') {
@@ -252,9 +326,9 @@ impl<'a> Parser<'a> {
     }
 
     fn attr(&mut self, tag: &Tag<'a>) -> Result<()> {
-        self.reader.only(tag, &["name", "value"])?;
+        self.only(tag, &["name", "value"])?;
         let (name, value) = (self.required(tag, "name")?, self.required(tag, "value")?);
-        self.reader.nothing(tag)?;
+        self.nothing(tag)?;
         if !is_plain_component(&name) {
             return Err(self.bad_name(tag, "attr", &name, "the name of an attribute"));
         }

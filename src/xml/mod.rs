@@ -30,7 +30,7 @@ mod reader;
 mod rfc;
 mod writer;
 
-pub use definition::parse_device;
+pub use definition::{Unknown, parse_device, parse_device_with};
 pub use host::{parse_host, write_host};
 pub use hostdev::hostdev;
 pub use libvirt::{device_libvirt, parent_libvirt};

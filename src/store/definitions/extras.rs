@@ -85,7 +85,7 @@ impl Extras {
 mod tests {
     use std::fs;
 
-    use super::super::Definitions;
+    use super::super::{Definitions, Start};
     use super::*;
 
     fn definition(type_id: &str, name: Option<&str>) -> Definition {
@@ -124,10 +124,10 @@ mod tests {
         let read = || store.get("0000:86:00.0", &Uuid::nil()).unwrap().unwrap();
         for (old, new) in [("11", "12"), ("12", "12"), ("12", "11")] {
             for name in [Some("a"), Some("b"), None] {
-                store.put(&definition(old, name), &|| Ok(())).unwrap();
+                store.put(&definition(old, name), Start::Set, &|| Ok(())).unwrap();
                 fs::write(path("mdevctl.d", &format!(".{uuid}.new")), "half").unwrap();
                 fs::write(path("mdevctl.d", &format!(".{uuid}.part")), "half").unwrap();
-                store.put(&definition(new, Some("c")), &|| Ok(())).unwrap();
+                store.put(&definition(new, Some("c")), Start::Set, &|| Ok(())).unwrap();
                 assert_eq!(read(), definition(new, Some("c")));
                 let beside = fs::read_to_string(path("libmdev/definitions", &uuid)).unwrap();
                 assert!(!beside.contains("before"), "{beside}");
@@ -136,7 +136,7 @@ mod tests {
                 let names: Vec<_> =
                     fs::read_dir(path("mdevctl.d", "")).unwrap().map(|e| e.unwrap().file_name()).collect();
                 assert_eq!(names, [&*uuid]);
-                store.put(&definition(new, None), &|| Ok(())).unwrap();
+                store.put(&definition(new, None), Start::Set, &|| Ok(())).unwrap();
                 assert!(!path("libmdev/definitions", &uuid).exists());
                 // A later definition would keep it.
                 store.set_autostart("0000:86:00.0", &Uuid::nil(), false).unwrap();
@@ -152,7 +152,7 @@ mod tests {
         }
         let store = Definitions::files(root.path().to_str().unwrap());
         let old = definition("11", Some("old"));
-        store.put(&old, &|| Ok(())).unwrap();
+        store.put(&old, Start::Set, &|| Ok(())).unwrap();
         let way = Extras::of(&definition("11", Some("new"))).after(old.pretty_json().as_bytes(), Extras::of(&old));
         let beside = root.path().join(format!("etc/libmdev/definitions/0000:86:00.0/{}", Uuid::nil()));
         fs::write(&beside, serde_json::to_vec(&way).unwrap()).unwrap();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::extras::Extras;
 use super::file::{self, Useless};
-use super::{Broken, Definition, Previous, json};
+use super::{Broken, Definition, Previous, Start, json};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
@@ -176,7 +176,7 @@ impl DefinitionFiles {
         })
     }
 
-    pub(super) fn put(&self, new: &Definition, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
+    pub(super) fn put(&self, new: &Definition, start: Start, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
         let _alone = lock_store(&self.run)?;
         check()?;
         let old = self.old(&new.parent, &new.uuid)?;
@@ -186,7 +186,7 @@ impl DefinitionFiles {
                 log::warn!("{}: {why}; it is replaced", self.path(&new.parent, &new.uuid));
                 new.clone()
             }
-            Old::Found(old) => new.in_place_of(&old.definition),
+            Old::Found(old) => new.in_place_of(&old.definition, start),
         };
         self.write(&new, old)?;
         Ok(new)

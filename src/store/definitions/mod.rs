@@ -68,6 +68,15 @@ pub enum Previous {
     Definition(Definition),
 }
 
+/// Which autostart a definition has that replaces another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// That of the older one.
+    Keep,
+    /// Its own.
+    Set,
+}
+
 /// The definitions of one host.
 #[derive(Debug)]
 pub enum Definitions {
@@ -161,18 +170,18 @@ impl Definitions {
         }
     }
 
-    /// Writes one, in the place of an older one of the same parent and UUID: it starts by itself where either does, and has
-    /// the owner of the older one when it has none. `check` has the last word before anything is written, and what it has
-    /// seen cannot change meanwhile. Gives back what was written.
-    pub fn put(&self, definition: &Definition, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
+    /// Writes a definition and returns what was written. It replaces an older one of the same parent and UUID, whose owner it
+    /// takes over when it has none, and whose autostart it takes over with [`Start::Keep`]. `check` runs last before anything
+    /// is written, under the lock of the store, so that what it has seen still holds.
+    pub fn put(&self, definition: &Definition, start: Start, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
         match self {
-            Definitions::Files(files) => files.put(definition, check),
+            Definitions::Files(files) => files.put(definition, start, check),
             Definitions::Memory(memory) => {
                 let _alone = memory.writing.lock().unwrap_or_else(PoisonError::into_inner);
                 check()?;
                 let mut all = memory.map();
                 let key = (definition.parent.clone(), definition.uuid);
-                let new = all.get(&key).map_or_else(|| definition.clone(), |old| definition.in_place_of(old));
+                let new = all.get(&key).map_or_else(|| definition.clone(), |old| definition.in_place_of(old, start));
                 all.insert(key, new.clone());
                 memory.changed.ring();
                 Ok(new)
@@ -209,9 +218,10 @@ impl Definitions {
 
 impl Definition {
     /// With what it takes over from an older one.
-    fn in_place_of(&self, old: &Definition) -> Definition {
+    fn in_place_of(&self, old: &Definition, start: Start) -> Definition {
         let owner = self.owner.clone().or_else(|| old.owner.clone());
-        Definition { autostart: self.autostart || old.autostart, owner, ..self.clone() }
+        let autostart = if start == Start::Keep { old.autostart } else { self.autostart };
+        Definition { autostart, owner, ..self.clone() }
     }
 
     /// The definition on one line, as mdevctl's call-outs read it.

@@ -38,7 +38,7 @@ impl Disk {
     }
 
     fn put(&self, definition: &Definition) -> Result<Definition> {
-        self.store.put(definition, &|| Ok(()))
+        self.store.put(definition, Start::Keep, &|| Ok(()))
     }
 
     fn now(&self) -> Option<Definition> {
