@@ -18,7 +18,7 @@ use crate::model::name::parse_uuid;
 use crate::model::{Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
-use crate::sysfs::{Dir, EntryKind, FileState, Sysfs, basename, dirname, read_text, resolve};
+use crate::sysfs::{Dir, EntryKind, FileState, LOCKED_FILES, Sysfs, basename, dirname, read_text, resolve};
 use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
@@ -33,7 +33,7 @@ const DEFINITIONS: &str = "/etc/mdevctl.d";
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
-/// What is read of a parent's own folder. Others stay unread: some PCI attributes take seconds or wake the device.
+/// What a dump has of a parent's own folder. Others are left out: some PCI attributes take seconds or wake the device.
 const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
@@ -42,7 +42,7 @@ const PARENT_FILES: [&str; 15] = [
     "modalias",
     "numa_node",
     "revision",
-    "sriov_numvfs",
+    NUMBER_OF_VFS,
     "sriov_totalvfs",
     "subsystem_device",
     "subsystem_vendor",
@@ -51,6 +51,9 @@ const PARENT_FILES: [&str; 15] = [
     "vendor",
     "chpids",
 ];
+
+/// Its content is the number of `virtfnN` links: a read would wait for the lock of the PF.
+const NUMBER_OF_VFS: &str = "sriov_numvfs";
 
 /// The largest file that is replayed.
 const DUMP_MAX: u64 = 64 * 1024 * 1024;
@@ -73,14 +76,18 @@ pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Paren
             details.channel_device = read_text(&*dir, "dev_busid").ok();
         }
         if details.max_virtual_functions.is_some() {
-            let vfs = (0_u32..).map_while(|n| link_name(&*dir, &format!("virtfn{n}")));
-            details.virtual_functions = vfs.filter_map(|name| name.parse().ok()).collect();
+            details.virtual_functions = vf_links(&*dir).filter_map(|name| name.parse().ok()).collect();
         }
     }
     if let Some(group) = parent.iommu_group {
         details.iommu_group_members = group_members(sysfs, group);
     }
     details
+}
+
+/// Sysfs names of the VFs of an open PF.
+fn vf_links(dir: &dyn Dir) -> impl Iterator<Item = String> + '_ {
+    (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")))
 }
 
 /// In the kernel's order, as libvirt prints them.
@@ -293,8 +300,10 @@ impl<'a> Taken<'a> {
 
     fn attribute(&mut self, dir: &dyn Dir, name: &str) {
         let Ok(meta) = dir.meta(name) else { return };
-        // What takes orders is not read; a reader without the right to would only record its own weakness.
-        let content = if meta.mode & 0o444 == 0 {
+        // A file without read permission is a command file. A file that takes the device's lock is in the replay, and empty.
+        let content = if name == NUMBER_OF_VFS {
+            Ok(format!("{}\n", vf_links(dir).count()).into_bytes())
+        } else if meta.mode & 0o444 == 0 || LOCKED_FILES.contains(&name) {
             Ok(Vec::new())
         } else {
             let mut buf = Vec::new();

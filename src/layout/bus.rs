@@ -281,19 +281,17 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
         Some(depth) => read_types(&*dir, depth)?,
         None => (detect(&LiveMarks::new(&*dir)), Vec::new(), Vec::new()),
     };
-    let uevent = read_text(&*dir, "uevent").unwrap_or_default();
-    let driver = uevent_value(&uevent, "DRIVER").map(str::to_owned);
     Ok(Parent {
         name: place.name(),
         sysname: place.sysname().to_owned(),
         syspath: place.syspath.clone(),
         subsystem: place.subsystem.clone(),
         layout: layout.kind(),
-        driver: driver.or_else(|| link_name(&*dir, "driver")),
+        driver: link_name(&*dir, "driver"),
         numa_node: numa_node(&*dir),
         iommu_group: link_name(&*dir, "iommu_group").and_then(|group| group.parse().ok()),
         physical_function: link_name(&*dir, "physfn").map(|sysname| node_name("pci", &sysname)),
-        pci: pci_facts(&*dir, place, &uevent),
+        pci: pci_facts(&*dir, place)?,
         types,
         functions,
     })
@@ -309,30 +307,20 @@ pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
     read_text(dir, "numa_node").ok()?.trim().parse().ok().filter(|node| *node >= 0)
 }
 
-/// The uevent file has most of it in one read; the single files are asked when it has not.
-fn pci_facts(dir: &dyn Dir, place: &Place, uevent: &str) -> Option<PciFacts> {
-    if place.subsystem != "pci" {
-        return None;
-    }
-    let address = place.sysname().parse().ok()?;
-    let from_uevent = || {
-        let (vendor, product) = uevent_value(uevent, "PCI_ID")?.split_once(':')?;
-        Some((hex(vendor)?, hex(product)?, hex(uevent_value(uevent, "PCI_CLASS")?)?))
+/// The identity of a PCI parent; `None` for a parent of another bus and where one of the files holds no number. The
+/// `uevent` file has all of it in one read, but a read of that one may wait for the device's lock: see [`LOCKED_FILES`].
+///
+/// [`LOCKED_FILES`]: crate::sysfs::LOCKED_FILES
+fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {
+    let Some(address) = place.sysname().parse().ok().filter(|_| place.subsystem == "pci") else { return Ok(None) };
+    let number = |name: &str| match read_text(dir, name) {
+        Ok(text) => Ok(u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()),
+        Err(errno) if is_exhausted(errno) => Err(errno),
+        Err(_) => Ok(None),
     };
-    let from_files = || {
-        let number = |name: &str| hex(read_text(dir, name).ok()?.trim().trim_start_matches("0x"));
-        Some((number("vendor")?, number("device")?, number("class")?))
-    };
-    let (vendor, product, class) = from_uevent().or_else(from_files)?;
-    Some(PciFacts { address, vendor: vendor as u16, product: product as u16, class })
-}
-
-fn hex(text: &str) -> Option<u32> {
-    u32::from_str_radix(text, 16).ok()
-}
-
-fn uevent_value<'a>(uevent: &'a str, key: &str) -> Option<&'a str> {
-    uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    let (vendor, product, class) = (number("vendor")?, number("device")?, number("class")?);
+    let (Some(vendor), Some(product), Some(class)) = (vendor, product, class) else { return Ok(None) };
+    Ok(Some(PciFacts { address, vendor: vendor as u16, product: product as u16, class }))
 }
 
 /// Node name of the device above a parent; `computer` where there is none that libvirt would show.
@@ -362,11 +350,5 @@ mod tests {
         assert_eq!(node_above("/sys/devices/pci0000:80/0000:80:01.0/0000:86:00.0"), "pci_0000_80_01_0");
         assert_eq!(node_above("/sys/devices/pci0000:00/0000:00:02.0"), "computer");
         assert_eq!(node_above("/sys/devices/virtual/mtty/mtty"), "computer");
-    }
-
-    #[test]
-    fn uevent_values_are_whole_keys() {
-        assert_eq!(uevent_value("DRIVER=i915\nPCI_ID=8086:3E92\n", "PCI_ID"), Some("8086:3E92"));
-        assert_eq!(uevent_value("PCI_ID_X=1", "PCI_ID"), None);
     }
 }

@@ -21,6 +21,11 @@ pub type IoResult<T> = Result<T, Errno>;
 /// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
 pub const READ_MAX: usize = 64 * 1024;
 
+/// Files of every device that the library never reads on its own: the kernel takes the device's lock to print them. A probe,
+/// an unbind and a removal of the device hold that lock, so that a reader would wait as long as they do, without end while a
+/// guest keeps the device busy. `docs/sysfs-files.md` says what is read instead.
+pub const LOCKED_FILES: [&str; 4] = ["driver_override", "sriov_numvfs", "sriov_vf_total_msix", "uevent"];
+
 /// Kind of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
