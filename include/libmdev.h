@@ -14,6 +14,8 @@
  *   freed with free(), an array of nodes with mdev_device_list_free(). Arrays end with NULL.
  * - Strings are UTF-8.
  * - The library starts no thread, prints nothing, and touches no signal, folder, umask or environment of its process.
+ * - When memory runs out inside the library, the process ends (abort), as Rust programs do. Files, lists and XML have bounds,
+ *   so that no text from outside can use up the memory of a process that has some megabytes left.
  */
 
 /* Generated from src/ffi: do not edit. */
@@ -889,7 +891,9 @@ void mdev_set_log_handler(void (*handler)(int level, const char *message, void *
  *
  * @param ret where the connection goes, owned by the caller: mdev_conn_unref()
  * @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
- * "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml()
+ * "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
+ * /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
+ * of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags.
  * @param flags 0
  * @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ENOENT, -EACCES and other errnos of the kernel: the
  * place that the URI names cannot be opened.

@@ -112,7 +112,9 @@ fn unknown_flags(bits: u32, function: &str) -> Error {
 ///
 /// @param ret where the connection goes, owned by the caller: mdev_conn_unref()
 /// @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
-/// "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml()
+/// "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
+/// /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
+/// of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags.
 /// @param flags 0
 /// @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ENOENT, -EACCES and other errnos of the kernel: the
 /// place that the URI names cannot be opened.

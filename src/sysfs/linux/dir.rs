@@ -49,6 +49,23 @@ impl LinuxDir {
     fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
         self.door.open_at(self.fd()?, &self.path, name, flags)
     }
+
+    /// Calls `act` with the directory that holds the last component of `name`, and that component. Calls that take a path
+    /// (fstatat, readlinkat, utimensat) would follow a link on the way out of the root.
+    fn at_last<T>(&self, name: &str, act: impl FnOnce(&OwnedFd, &str) -> IoResult<T>) -> IoResult<T> {
+        if !is_relative(name) {
+            return Err(Errno::INVAL);
+        }
+        match name.rsplit_once('/') {
+            Some((way, last)) if self.door.is_confined() => {
+                let dir = self.open_at(way, OFlags::PATH | OFlags::DIRECTORY)?;
+                let result = act(&dir, last);
+                self.door.spent.push(dir);
+                result
+            }
+            _ => act(self.fd()?, name),
+        }
+    }
 }
 
 impl Drop for LinuxDir {
@@ -119,37 +136,30 @@ impl Dir for LinuxDir {
     }
 
     fn link(&self, name: &str) -> IoResult<String> {
-        if !is_relative(name) {
-            return Err(Errno::INVAL);
-        }
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 1024];
-        let (target, rest) = rustix::fs::readlinkat_raw(self.fd()?, name, &mut buffer[..])?;
-        if rest.is_empty() {
-            // Longer than any of sysfs: let the growing form deal with it.
-            let target = readlinkat(self.fd()?, name, Vec::new())?;
-            return target.into_string().map_err(|_| Errno::ILSEQ);
-        }
-        std::str::from_utf8(target).map(str::to_owned).map_err(|_| Errno::ILSEQ)
+        self.at_last(name, |dir, name| {
+            let mut buffer = [MaybeUninit::<u8>::uninit(); 1024];
+            let (target, rest) = rustix::fs::readlinkat_raw(dir, name, &mut buffer[..])?;
+            if rest.is_empty() {
+                // Longer than any link of sysfs: the other call makes room.
+                let target = readlinkat(dir, name, Vec::new())?;
+                return target.into_string().map_err(|_| Errno::ILSEQ);
+            }
+            std::str::from_utf8(target).map(str::to_owned).map_err(|_| Errno::ILSEQ)
+        })
     }
 
     fn meta(&self, name: &str) -> IoResult<Meta> {
-        if !is_relative(name) {
-            return Err(Errno::INVAL);
-        }
-        let stat = statat(self.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = self.at_last(name, |dir, name| statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
         let kind = kind(FileType::from_raw_mode(stat.st_mode));
         let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
         Ok(Meta { kind, mode: stat.st_mode & 0o7777, ino: stat.st_ino, changed })
     }
 
     fn stamp(&self, name: &str) -> IoResult<u64> {
-        if !is_relative(name) {
-            return Err(Errno::INVAL);
-        }
         // The exact time: what the kernel would take for "now" stands still for milliseconds.
         let now = clock_gettime(ClockId::Realtime);
         let times = Timestamps { last_access: now, last_modification: now };
-        retry(|| utimensat(self.fd()?, name, &times, AtFlags::SYMLINK_NOFOLLOW))?;
+        self.at_last(name, |dir, name| retry(|| utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)))?;
         Ok(self.meta(name)?.changed)
     }
 

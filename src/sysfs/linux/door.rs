@@ -1,19 +1,35 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Opens files and folders of a host, and never one that is not below its root.
+//! Opens files and directories of a host, and never one that is not below its root.
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 
 use super::retry;
 use super::spent::Spent;
-use crate::sysfs::{Errno, IoResult, is_relative};
+use crate::sysfs::{Errno, IoResult, is_exhausted, is_relative};
 
-/// What all open folders of a host share.
+/// As many symbolic links in one path as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// How an intermediate directory is opened.
+const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How a path is kept below the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Confinement {
+    /// The root is `/`: no path can leave it.
+    None,
+    /// The kernel resolves links below the root: openat2(2).
+    Kernel,
+    /// The kernel has no openat2 (before Linux 5.6), or a seccomp filter forbids it: links are resolved here.
+    Walk,
+}
+
+/// What all open directories of a host share.
 #[derive(Debug)]
 pub(super) struct Door {
     root: OwnedFd,
-    /// Below another root links must not lead out of it; below `/` there is no "out".
-    confined: bool,
+    confinement: Confinement,
     pub(super) spent: Spent,
 }
 
@@ -21,43 +37,130 @@ impl Door {
     pub(super) fn new(root: &str) -> IoResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(root, flags, Mode::empty())?;
-        Ok(Door { root: fd, confined: !root.trim_end_matches('/').is_empty(), spent: Spent::default() })
+        let confinement = match root.trim_end_matches('/') {
+            "" => Confinement::None,
+            _ => probe(&fd)?,
+        };
+        Ok(Door { root: fd, confinement, spent: Spent::default() })
     }
 
-    /// What is at `path`, absolute in the host's own view.
+    /// A host whose paths are resolved in user space, for tests on kernels that have openat2.
+    #[cfg(test)]
+    pub(super) fn walking(root: &str) -> IoResult<Self> {
+        Ok(Door { confinement: Confinement::Walk, ..Door::new(root)? })
+    }
+
+    /// A path must not be resolved by a call that follows links out of the root.
+    pub(super) fn is_confined(&self) -> bool {
+        self.confinement != Confinement::None
+    }
+
+    /// Opens `path`, absolute in the host's own view.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
         let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
         let flags = flags | OFlags::CLOEXEC;
-        self.spent.with_room(|| self.resolve(&self.root, relative, flags, ResolveFlags::IN_ROOT))
+        self.spent.with_room(|| match self.confinement {
+            Confinement::None => plain(&self.root, relative, flags),
+            Confinement::Kernel => by_kernel(&self.root, relative, flags, ResolveFlags::IN_ROOT),
+            Confinement::Walk => walk(&self.root, relative, flags),
+        })
     }
 
-    /// What is at `name` below `dir`, which is the open folder at `path`.
+    /// Opens `name` below `dir`, which is the open directory at `path`.
     pub(super) fn open_at(&self, dir: &OwnedFd, path: &str, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
         if !is_relative(name) {
             return Err(Errno::INVAL);
         }
         let flags = flags | OFlags::CLOEXEC;
-        // The cheapest for the kernel to check; few names have links on their way.
-        match self.spent.with_room(|| self.resolve(dir, name, flags, ResolveFlags::NO_SYMLINKS)) {
-            // Only from the root it is known whether a link leads out of that.
-            Err(Errno::LOOP) if self.confined => self.open(&format!("{path}/{name}"), flags),
-            result => result,
+        match self.confinement {
+            Confinement::None => self.spent.with_room(|| plain(dir, name, flags)),
+            // The cheapest check for the kernel; few names have links on their way.
+            Confinement::Kernel => {
+                match self.spent.with_room(|| by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS)) {
+                    // Only from the root it is known whether a link leads out of that.
+                    Err(Errno::LOOP) => self.open(&format!("{path}/{name}"), flags),
+                    result => result,
+                }
+            }
+            Confinement::Walk => self.open(&format!("{path}/{name}"), flags),
         }
     }
+}
 
-    fn resolve(&self, dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) -> IoResult<OwnedFd> {
-        let plain = || retry(|| openat(dir, name, flags, Mode::empty()));
-        if !self.confined {
-            return plain();
+/// Asks the kernel once. `.` is open already, so that no permission of a file can be the reason of a failure: from then on
+/// EPERM is the answer for a file (immutable, fs-verity) and is returned.
+fn probe(root: &OwnedFd) -> IoResult<Confinement> {
+    match by_kernel(root, ".", ON_THE_WAY, ResolveFlags::IN_ROOT) {
+        Ok(_) => Ok(Confinement::Kernel),
+        Err(errno) if is_exhausted(errno) => Err(errno),
+        Err(errno) => {
+            log::debug!("openat2 does not work here ({errno}): links below the root are resolved in user space");
+            Ok(Confinement::Walk)
         }
-        loop {
-            match openat2(dir, name, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS) {
-                // The kernel could not rule out that a rename raced with us.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                // Linux before 5.6, or a seccomp filter from that time.
-                Err(Errno::NOSYS | Errno::PERM) => return plain(),
-                result => return result,
+    }
+}
+
+fn plain(dir: &OwnedFd, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
+    retry(|| openat(dir, name, flags, Mode::empty()))
+}
+
+fn by_kernel(dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) -> IoResult<OwnedFd> {
+    loop {
+        match openat2(dir, name, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS) {
+            // EAGAIN: the kernel could not rule out a race with a rename.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// What RESOLVE_IN_ROOT does, one component at a time: no call here can follow a link, `..` goes back to a directory that
+/// was opened on the way, and an absolute link begins at the root again.
+fn walk(root: &OwnedFd, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
+    let mut opened: Vec<OwnedFd> = Vec::new();
+    let mut rest: Vec<String> = Vec::new();
+    push_components(&mut rest, path);
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            opened.pop();
+            continue;
+        }
+        let here = opened.last().unwrap_or(root);
+        let is_last = rest.is_empty();
+        if !(is_last && flags.contains(OFlags::NOFOLLOW)) {
+            if let Some(target) = link_target(here, &name)? {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(Errno::LOOP);
+                }
+                if target.starts_with('/') {
+                    opened.clear();
+                }
+                push_components(&mut rest, &target);
+                continue;
             }
         }
+        if is_last {
+            return plain(here, &name, flags | OFlags::NOFOLLOW);
+        }
+        let next = plain(here, &name, ON_THE_WAY)?;
+        opened.push(next);
+    }
+    // The last component was a link to `/`, `.` or `..`.
+    plain(opened.last().unwrap_or(root), ".", flags)
+}
+
+/// In reverse, so that the next one is the last of the list.
+fn push_components(rest: &mut Vec<String>, path: &str) {
+    rest.extend(path.split('/').rev().filter(|name| !matches!(*name, "" | ".")).map(str::to_owned));
+}
+
+/// The target of a symbolic link; `None` for everything else.
+fn link_target(dir: &OwnedFd, name: &str) -> IoResult<Option<String>> {
+    match readlinkat(dir, name, Vec::new()) {
+        Ok(target) => target.into_string().map(Some).map_err(|_| Errno::ILSEQ),
+        Err(Errno::INVAL) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }

@@ -152,38 +152,62 @@ mod tests {
         assert_eq!(dir.stamp("../11").unwrap_err(), Errno::INVAL);
     }
 
-    #[test]
-    fn neither_dots_nor_links_leave_the_root() {
-        let (root, sysfs) = host();
-        symlink("/etc", root.path().join("sys/class/c/out")).unwrap();
-        symlink("/etc/passwd", root.path().join("sys/class/c/file")).unwrap();
-        let dir = sysfs.open("/sys/class/c").unwrap();
-        assert_eq!(sysfs.open("/sys/../etc").unwrap_err(), Errno::INVAL);
-        assert_eq!(sysfs.open("/sys/class/c/out").unwrap_err(), Errno::NOENT);
-        assert_eq!(dir.open("../c").unwrap_err(), Errno::INVAL);
-        assert_eq!(read_text(&*dir, "file").unwrap_err(), Errno::LOOP);
+    /// The same host twice: links are resolved by the kernel, and in user space.
+    fn both_ways(root: &std::path::Path) -> [LinuxSysfs; 2] {
+        let root = root.to_str().unwrap();
+        [Door::new(root), Door::walking(root)].map(|door| LinuxSysfs { door: Arc::new(door.unwrap()) })
     }
 
-    /// The folder is open already, and what it holds leads out of the root.
     #[test]
-    fn no_link_below_an_open_folder_leaves_the_root() {
-        let (root, sysfs) = host();
+    fn neither_dots_nor_links_leave_the_root() {
+        let (root, _) = host();
+        symlink("/etc", root.path().join("sys/class/c/out")).unwrap();
+        symlink("/etc/passwd", root.path().join("sys/class/c/file")).unwrap();
+        for sysfs in both_ways(root.path()) {
+            let dir = sysfs.open("/sys/class/c").unwrap();
+            assert_eq!(sysfs.open("/sys/../etc").unwrap_err(), Errno::INVAL);
+            assert_eq!(sysfs.open("/sys/class/c/out").unwrap_err(), Errno::NOENT);
+            assert_eq!(dir.open("../c").unwrap_err(), Errno::INVAL);
+            assert_eq!(read_text(&*dir, "file").unwrap_err(), Errno::LOOP);
+        }
+    }
+
+    /// The directory is open already, and what it contains leads out of the root.
+    #[test]
+    fn no_link_below_an_open_directory_leaves_the_root() {
+        let (root, _) = host();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("create"), "secret").unwrap();
+        symlink("create", outside.path().join("link")).unwrap();
         let class = root.path().join("sys/class/c");
         symlink(outside.path(), class.join("absolute")).unwrap();
         symlink(format!("../../..{}", "/..".repeat(20) + outside.path().to_str().unwrap()), class.join("climbing"))
             .unwrap();
         symlink("../../class/c/11", class.join("within")).unwrap();
-        let dir = sysfs.open("/sys/class/c").unwrap();
-        for out in ["absolute", "climbing"] {
-            assert_eq!(dir.open(out).unwrap_err(), Errno::NOENT, "{out}");
-            assert_eq!(read_text(&*dir, &format!("{out}/create")).unwrap_err(), Errno::NOENT, "{out}");
-            assert_eq!(dir.write(&format!("{out}/create"), b"x").unwrap_err(), Errno::NOENT, "{out}");
+        symlink("/sys/class/c/within/..", class.join("twice")).unwrap();
+        symlink("/", class.join("top")).unwrap();
+        symlink("round", class.join("round")).unwrap();
+        let before = fs::metadata(outside.path().join("create")).unwrap().modified().unwrap();
+        for sysfs in both_ways(root.path()) {
+            let dir = sysfs.open("/sys/class/c").unwrap();
+            for out in ["absolute", "climbing"] {
+                assert_eq!(dir.open(out).unwrap_err(), Errno::NOENT, "{out}");
+                let create = format!("{out}/create");
+                assert_eq!(read_text(&*dir, &create).unwrap_err(), Errno::NOENT, "{out}");
+                assert_eq!(dir.write(&create, b"x").unwrap_err(), Errno::NOENT, "{out}");
+                assert_eq!(dir.meta(&create).unwrap_err(), Errno::NOENT, "{out}");
+                assert_eq!(dir.stamp(&create).unwrap_err(), Errno::NOENT, "{out}");
+                assert_eq!(dir.link(&format!("{out}/link")).unwrap_err(), Errno::NOENT, "{out}");
+            }
+            assert_eq!(read_text(&*dir, "within/name").unwrap(), "GRID");
+            assert_eq!(dir.meta("within/name").unwrap().kind, EntryKind::File);
+            assert_eq!(read_text(&*dir.open("within").unwrap(), "name").unwrap(), "GRID");
+            assert_eq!(read_text(&*dir.open("twice").unwrap(), "11/name").unwrap(), "GRID");
+            assert_eq!(read_text(&*dir.open("top").unwrap(), "sys/class/c/11/name").unwrap(), "GRID");
+            assert_eq!(dir.open("round").unwrap_err(), Errno::LOOP);
         }
         assert_eq!(fs::read(outside.path().join("create")).unwrap(), b"secret");
-        assert_eq!(read_text(&*dir, "within/name").unwrap(), "GRID");
-        assert_eq!(read_text(&*dir.open("within").unwrap(), "name").unwrap(), "GRID");
+        assert_eq!(fs::metadata(outside.path().join("create")).unwrap().modified().unwrap(), before);
     }
 
     #[test]
