@@ -435,7 +435,8 @@ typedef void (*mdev_free_callback)(void *data);
 
 /**
  * A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
- * sense, then everything else. A member has the rules of the exported function that it names. Members are only appended;
+ * sense, then everything else. One callback of libvirt's is left out, nodeDeviceLookupSCSIHostByWWN, which follows
+ * nodeDeviceLookupByName there: no mediated device is a SCSI host. A member has the rules of the exported function that it names. Members are only appended;
  * what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
  *
  * Since: 0.1. Follows: libvirt's src/driver-nodedev.h.

@@ -119,6 +119,13 @@ impl Error {
         Error::new(code, errno, format!("cannot {action} {path}: {}{hint}", describe(errno))).at(path)
     }
 
+    /// Puts `; hint` after the sentence: the cause, or what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: &str) -> Self {
+        self.message = format!("{}; {hint}", self.message);
+        self
+    }
+
     /// Puts `prefix: ` before the sentence, to name the object on whose behalf the failing step was done.
     #[must_use]
     pub fn of(mut self, prefix: &str) -> Self {

@@ -4,8 +4,8 @@
 
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_group, check_instances,
-    linked_type, no_params, open_type, write_remove,
+    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_group,
+    check_instances, linked_type, no_params, open_type, write_remove,
 };
 use crate::error::Result;
 use crate::model::{LayoutKind, Type};
@@ -19,12 +19,9 @@ impl Layout for General {
         LayoutKind::General
     }
 
-    /// The merged kernel gives every type a `device_api`, and it came with that kernel; a single type that lost its own
-    /// to a fault must not turn the whole parent into something else.
     fn detect(&self, parent: &dyn Marks) -> bool {
-        // In this order, since on nearly every host the second answer is no, and each costs a listing.
-        parent.parent_has(TYPES)
-            && !parent.any_type_has("device_api")
+        !parent.parent_has(MDEV_DESTROY)
+            && parent.parent_has(TYPES)
             && parent.any_type_has(LayoutKind::General.instances_attr())
     }
 

@@ -3,8 +3,8 @@
 
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances, linked_type, no_group,
-    no_params, open_type, write_remove,
+    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances,
+    linked_type, no_group, no_params, open_type, write_remove,
 };
 use crate::error::Result;
 use crate::model::{LayoutKind, Type};
@@ -18,8 +18,10 @@ impl Layout for Merged {
         LayoutKind::Mdev
     }
 
+    /// The merged kernel gives every type a `device_api`, and no other layout has one. A single type that lost its own to a
+    /// fault must not turn the whole parent into something else.
     fn detect(&self, parent: &dyn Marks) -> bool {
-        parent.parent_has(TYPES)
+        !parent.parent_has(MDEV_DESTROY) && parent.parent_has(TYPES) && parent.any_type_has("device_api")
     }
 
     fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {

@@ -194,8 +194,12 @@ impl Prepared for SingleWrite<'_> {
     }
 }
 
-/// Every layout, the most particular first.
-static LAYOUTS: [&dyn Layout; 4] = [&rfc::Rfc, &general::General, &merged::Merged, &vendor::Vendor];
+/// Every layout, in the order of detection. The layout of nearly every host comes first, since each look at the types costs
+/// a listing.
+static LAYOUTS: [&dyn Layout; 4] = [&merged::Merged, &general::General, &rfc::Rfc, &vendor::Vendor];
+
+/// The parent's file that removes devices, of the founding proposal alone.
+const MDEV_DESTROY: &str = "mdev_destroy";
 
 /// What tells the layouts apart.
 pub trait Marks {
@@ -331,12 +335,18 @@ fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if request.group.is_none() {
         return Ok(());
     }
-    let wanted = match read_text(kind, "requires_group") {
-        Ok(text) => text.trim() != "0",
-        Err(Errno::NOENT) => false,
-        Err(errno) => return Err(Error::io("read", &format!("{}/requires_group", kind.path()), errno)),
-    };
+    let wanted =
+        requires_group(kind).map_err(|errno| Error::io("read", &format!("{}/requires_group", kind.path()), errno))?;
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
+}
+
+/// The type has a `requires_group` that does not read 0; one that reads 0 is as if it were absent.
+fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
+    match read_text(kind, types::REQUIRES_GROUP) {
+        Ok(text) => Ok(types::is_group_required(&text)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn no_group(id: &str) -> Error {
@@ -357,13 +367,16 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     };
     write_line(kind, "create", &text).map_err(|errno| {
         let path = format!("{}/create", kind.path());
-        let code = match errno {
-            Errno::EXIST => ErrorCode::Exists,
-            Errno::NOSPC | Errno::USERS => ErrorCode::NoInstances,
-            _ => return Error::io("write", &path, errno),
-        };
         let plain = Error::io("write", &path, errno);
-        Error { code, ..plain }
+        match errno {
+            Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
+            Errno::NOSPC | Errno::USERS => Error { code: ErrorCode::NoInstances, ..plain },
+            Errno::INVAL if request.group.is_none() && requires_group(kind).unwrap_or(false) => plain.hint(
+                "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
+                 allocates it",
+            ),
+            _ => plain,
+        }
     })
 }
 
@@ -397,13 +410,20 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     }
 }
 
-/// The write that removes a device. A device that is gone already is [`ErrorCode::NoNode`].
-fn write_remove(dir: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Result<()> {
-    write_line(dir, name, value).map_err(|errno| {
-        let path = format!("{}/{name}", dir.path());
+/// The write that removes a device of `parent`. A device that no longer exists is [`ErrorCode::NoNode`]; a device that exists
+/// without the file that removes it is [`ErrorCode::NoAttribute`].
+fn write_remove(parent: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Result<()> {
+    write_line(parent, name, value).map_err(|errno| {
+        let path = format!("{}/{name}", parent.path());
         match errno {
+            Errno::NOENT if parent.meta(&uuid.to_string()).is_ok() => {
+                let message = format!(
+                    "device {uuid} cannot be removed: its driver provides no {path}; unbind or unload the driver"
+                );
+                Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(path)
+            }
             Errno::NOENT | Errno::NODEV => {
-                Error::new(ErrorCode::NoNode, Errno::NODEV, format!("device {uuid} has gone meanwhile")).at(path)
+                Error::new(ErrorCode::NoNode, Errno::NODEV, format!("device {uuid} no longer exists")).at(path)
             }
             Errno::BUSY => Error { code: ErrorCode::InUse, ..Error::io("write", &path, errno) },
             other => Error::io("write", &path, other),

@@ -4,8 +4,8 @@
 
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, Marks, Prepared, RemoveRequest, check_group, check_instances, gone, linked_type, lock,
-    no_params, open_type, write_create, write_remove,
+    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances, gone,
+    linked_type, lock, no_params, open_type, write_create, write_remove,
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Type};
@@ -22,8 +22,10 @@ impl Layout for Rfc {
         LayoutKind::Rfc
     }
 
+    /// Also by its types, so that a driver that lacks `mdev_destroy` is not taken for another layout's.
     fn detect(&self, parent: &dyn Marks) -> bool {
-        parent.parent_has("mdev_destroy")
+        parent.parent_has(MDEV_DESTROY)
+            || (parent.parent_has(TYPES) && parent.any_type_has(LayoutKind::Rfc.instances_attr()))
     }
 
     fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
@@ -38,7 +40,7 @@ impl Layout for Rfc {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, "mdev_destroy", &device.uuid.to_string(), device.uuid)
+        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device.uuid)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -13,7 +13,15 @@ use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 const WRITE_ONLY: [&str; 2] = ["create", "params"];
 
 /// The proposal's own class attributes come first in a dump, in its order.
-const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", "requires_group"];
+const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
+
+/// A file of a type whose devices have to be created in a group.
+pub(super) const REQUIRES_GROUP: &str = "requires_group";
+
+/// By the text of that file. 0 is as if the file were absent.
+pub(super) fn is_group_required(text: &str) -> bool {
+    text.trim() != "0"
+}
 
 /// Files that every type of the merged kernel has or may have.
 const MERGED_FILES: [&str; 4] = ["name", "device_api", "available_instances", "description"];
@@ -198,7 +206,7 @@ fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut
         }
         "device_api" => kind.device_api = Some(text.clone()),
         "description" => kind.description = Some(text.clone()),
-        "requires_group" => kind.requires_group = text.trim() != "0",
+        REQUIRES_GROUP => kind.requires_group = is_group_required(&text),
         _ => {}
     }
     kind.attributes.push((name, text));
@@ -233,10 +241,15 @@ pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> 
     Ok(())
 }
 
-/// A count as drivers print it; some print -1 or fractions when they are confused, and then the count is not known.
+/// A count as drivers print it, `u32::MAX` for every larger one. Some drivers print -1 or fractions in a faulty state, and
+/// then the count is not known.
 pub fn parse_count(text: &str) -> Option<u32> {
     let digits = text.trim();
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) { None } else { digits.parse().ok() }
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Digits fail to parse only where there are too many of them.
+    Some(digits.parse().unwrap_or(u32::MAX))
 }
 
 fn dump_rank(name: &str) -> usize {
@@ -274,7 +287,10 @@ mod tests {
     #[test]
     fn a_count_is_digits_only() {
         assert_eq!(parse_count("16\n"), Some(16));
-        for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32", "99999999999"] {
+        for large in ["4294967296", "99999999999999999999999"] {
+            assert_eq!(parse_count(large), Some(u32::MAX), "{large}");
+        }
+        for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32"] {
             assert_eq!(parse_count(bad), None, "{bad}");
         }
     }
