@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
@@ -14,7 +14,7 @@ use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 #[allow(dead_code, reason = "this program uses a part of it")]
 mod hosts;
 
-use hosts::{ACCEL, FIRST, I915, M60, read, ty};
+use hosts::{ACCEL, FIRST, I915, M60, create as write_create, exists, read, ty, write};
 
 const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
 
@@ -156,4 +156,57 @@ fn params_with_a_newline_or_a_nul_are_refused_before_any_write() {
         assert_eq!(e.errno, Errno::INVAL.raw_os_error(), "{params:?}: {e}");
     }
     assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write));
+}
+
+#[test]
+fn group_file_of_the_driver_beats_the_record() {
+    let lab = Lab::new();
+    let node = lab.create("0000:87:00.0", "queue-4", &with_uuid("<group>5</group>")).unwrap();
+    assert_eq!(node.group(), Ok(5));
+    let shown = || {
+        let node = lab.conn.lookup_by_uuid(UUID).unwrap();
+        let listed = lab.conn.list(ListFlags::DEVICES).unwrap();
+        let listed = listed.iter().find(|node| node.uuid().unwrap() == UUID).unwrap();
+        assert_eq!(node.group().ok(), listed.group().ok());
+        (node.group().ok(), node.xml(XmlFlags::empty()).unwrap())
+    };
+    for (text, group) in [("7", Some(7)), ("", None), ("5", Some(5))] {
+        write(&lab.sim, &format!("{ACCEL}/{UUID}/group"), format!("{text}\n")).unwrap();
+        let (now, xml) = shown();
+        assert_eq!(now, group);
+        assert_eq!(xml.contains("<group>"), group.is_some(), "{xml}");
+        assert!(group.is_none_or(|group| xml.contains(&format!("<group>{group}</group>"))), "{xml}");
+    }
+}
+
+#[test]
+fn group_given_as_an_attribute_is_shown() {
+    let lab = Lab::new();
+    let node = lab.create("0000:87:00.0", "queue-4", "<attr name='group' value='5'/>").unwrap();
+    assert_eq!(node.group(), Ok(5));
+    assert!(node.xml(XmlFlags::empty()).unwrap().contains("<group>5</group>"));
+}
+
+/// A device that another program made, on a driver that has no link to its type.
+#[test]
+fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
+    let lab = Lab::new();
+    write_create(&lab.sim, M60, "11", &format!("{UUID}:1")).unwrap();
+    lab.sim.unplug(&format!("{M60}/{UUID}/mdev_type")).unwrap();
+    let node = lab.conn.lookup_by_uuid(UUID).unwrap();
+    assert_eq!(node.type_id().unwrap_err().code, ErrorCode::NoData);
+    for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
+        let xml = node.xml(flags).unwrap();
+        assert!(!xml.contains("<type id="), "{xml}");
+        // The dump does not say what to create, and the error names what is missing.
+        let e = lab.conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err();
+        assert!(e.code == ErrorCode::XmlContent && e.message.contains("<type id="), "{e}");
+        let whole = xml.replace("<uuid>", "<type id='11'/><uuid>");
+        lab.destroy(UUID).unwrap();
+        let again = lab.conn.create_xml(whole.as_bytes(), CreateFlags::empty()).unwrap();
+        assert_eq!(again.uuid().unwrap(), UUID);
+        lab.sim.unplug(&format!("{M60}/{UUID}/mdev_type")).unwrap();
+    }
+    assert!(exists(&lab.sim, &format!("{M60}/{UUID}")));
+    assert!(lab.runtime.all().is_ok());
 }

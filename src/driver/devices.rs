@@ -15,7 +15,7 @@ use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, is_exhausted, read_text};
+use crate::sysfs::{IoResult, Sysfs, basename, is_exhausted, read_text};
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
@@ -173,10 +173,13 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         log::warn!("{}: not ready yet, or broken: nothing there tells its type", spot.syspath);
     }
     let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
-    let (group, params) = match facts {
-        Some(facts) => (facts.group, facts.params.clone()),
-        None if layout.shows_creation() => shown_creation(dir, entry),
-        None => (None, None),
+    let shown_file =
+        |file| if layout.shows_creation() { read_text(dir, &format!("{entry}/{file}")).ok() } else { None };
+    let recorded_group = facts.and_then(|facts| facts.group);
+    let group = shown_file("group").map_or(recorded_group, |text| group_in_file(&text, recorded_group));
+    let params = match facts {
+        Some(facts) => facts.params.clone(),
+        None => shown_file("params").filter(|params| !params.is_empty()),
     };
     let physical_function = match layout.is_function() {
         true => Some(parent.name.clone()),
@@ -204,11 +207,13 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     }))
 }
 
-/// Group and parameters of a device that somebody else made, where the vendor shows them.
-fn shown_creation(bus: &dyn Dir, name: &str) -> (Option<u32>, Option<String>) {
-    let read = |file: &str| read_text(bus, &format!("{name}/{file}")).ok();
-    let group = read("group").and_then(|text| text.trim().parse().ok()).filter(|group| *group != 0);
-    (group, read("params").filter(|params| !params.is_empty()))
+/// The group of a device whose driver shows a `group` file. The file is right and the record is not, since the file can be
+/// written after the device was made. Empty or 0: no group. The record counts only where the file holds no number.
+fn group_in_file(text: &str, recorded: Option<u32>) -> Option<u32> {
+    match text.trim() {
+        "" => None,
+        text => text.parse().map_or(recorded, |group| Some(group).filter(|group| *group != 0)),
+    }
 }
 
 #[cfg(test)]

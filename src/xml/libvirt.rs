@@ -9,7 +9,7 @@
 //!   (on a subchannel `vfio-ccw`, on the AP matrix `vfio-ap`), so that is what is printed.
 //! * `<availableInstances>` is required: a type whose number is not known is left out as well.
 //! * With no type left the `mdev_types` capability is left out, as libvirt does.
-//! * A device whose type is not known yet has an empty type id; libvirt would not show it at all.
+//! * A device whose type is not known has no `<type>`; libvirt would not show the device at all.
 //! * An inactive device has IOMMU group 0, as libvirt prints it. An active one without a group has no `<iommuGroup>`, since 0 is
 //!   the number of a real group.
 //! * `<iommuGroup>` of a PCI parent needs a member: it is left out where the members are not known.
@@ -149,7 +149,9 @@ pub fn device_libvirt(d: &Device) -> String {
     w.leaf("parent", &[], &d.parent);
     driver(&mut w, d.driver.as_deref().filter(|_| d.active));
     w.open("capability", &[("type", &"mdev")]);
-    w.empty("type", &[("id", &d.type_id.as_deref().unwrap_or(""))]);
+    if let Some(id) = &d.type_id {
+        w.empty("type", &[("id", id)]);
+    }
     w.leaf("uuid", &[], d.uuid.hyphenated());
     w.leaf("parent_addr", &[], &d.parent_sysname);
     if let Some(number) = d.iommu_group.or(if d.active { None } else { Some(0) }) {
