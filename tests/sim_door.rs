@@ -239,6 +239,17 @@ mod injected {
     }
 
     #[test]
+    fn a_write_may_take_effect_and_fail() {
+        let host = default_host();
+        host.fail_after_write("/create", Errno::INTR, 2);
+        assert_eq!(create(&host, M60, "11", &uuid(1)), Ok(()));
+        assert_eq!(create(&host, M60, "11", &uuid(1)), Err(Errno::EXIST));
+        assert_eq!(create(&host, M60, "11", &uuid(2)), Err(Errno::INTR));
+        assert!(exists(&host, &format!("{M60}/{}", uuid(2))));
+        assert_eq!(create(&host, M60, "11", &uuid(3)), Ok(()));
+    }
+
+    #[test]
     fn a_hook_may_change_the_host() {
         let host = default_host();
         let (changed, dir) = (host.clone(), host.open(M60).unwrap());

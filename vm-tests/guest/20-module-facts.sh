@@ -14,7 +14,8 @@ GENERAL=$(grep -l 0x0005 /sys/bus/pci/devices/*/device | head -n 1 | xargs dirna
 T=$RFC/mdev_supported_types
 G=$GENERAL/mdev_supported_types
 A=c60cc60c-0000-4222-8333-44444444444
-FAIL=/sys/module/mdev_lab/parameters/fail_create
+PARAMETERS=/sys/module/mdev_lab/parameters
+FAIL=$PARAMETERS/fail_create
 
 # put FILE TEXT: writes the text and prints what came of it, a length or an errno
 put()
@@ -78,6 +79,32 @@ rfc_injected()
 	t_eq 'the first create is well' 36 "$(put "$T/12/create" "${A}3")"
 	t_eq 'the second fails as ordered' EIO "$(put "$T/12/create" "${A}4")"
 	t_eq 'the third is well' 36 "$(put "$T/12/create" "${A}4")"
+}
+
+# Of both layouts.
+after_create()
+{
+	echo 5 >"${PARAMETERS}/fail_after_create_errno"
+	t_eq 'rfc: a create makes its device and fails' EIO "$(put "$T/12/create" "${A}8")"
+	t_ok 'rfc: the device is there' test -d "$RFC/${A}8/mdev_type"
+	echo 4 >"${PARAMETERS}/fail_after_create_errno"
+	t_eq 'general: a create makes its device and is interrupted' EINTR "$(put "$G/queue-1/create" "${A}9")"
+	t_ok 'general: the device is there' test -d "$GENERAL/${A}9/type"
+	echo 0 >"${PARAMETERS}/fail_after_create_errno"
+	t_eq 'rfc: it can be removed' 36 "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_eq 'general: it can be removed' 1 "$(put "$GENERAL/${A}9/destroy" 1)"
+}
+
+delays()
+{
+	echo 300 >"$PARAMETERS/create_delay_ms"
+	t_ok 'rfc: a create that blocks' t_took 300 sh -c "echo ${A}8 >$T/12/create"
+	t_ok 'general: a create that blocks' t_took 300 sh -c "echo ${A}9 >$G/queue-1/create"
+	echo 0 >"$PARAMETERS/create_delay_ms"
+	echo 300 >"$PARAMETERS/remove_delay_ms"
+	t_ok 'rfc: a remove that blocks' t_took 300 sh -c "echo ${A}8 >$RFC/mdev_destroy"
+	t_ok 'general: a remove that blocks' t_took 300 sh -c "echo 1 >$GENERAL/${A}9/destroy"
+	echo 0 >"$PARAMETERS/remove_delay_ms"
 }
 
 rfc_destroy()
@@ -162,13 +189,36 @@ unbind()
 	t_eq 'with everything free' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 
+# While a driver lets go of a device, its uevent file blocks who reads it.
+held()
+{
+	local driver=mdev_lab reader
+	t_hold_unbind 60000 "$driver" "${RFC##*/}"
+	t_eq 'a driver holds a device that is unbound from it' 0 $?
+	cat "$RFC/uevent" >/dev/null &
+	reader=$!
+	t_ok 'who reads its uevent waits' t_until 20 t_in_state_d "$reader"
+	t_ok 'its types can be read' test "$(cat "$T/12/name")" = 'GRID M60-0Q'
+	t_not 'it has no link to its driver' test -e "$RFC/driver"
+	t_ok 'the reader still waits' t_in_state_d "$reader"
+	t_release_unbind
+	t_eq 'it is unbound' 0 $?
+	wait "$reader"
+	t_eq 'and read' 0 $?
+	t_not 'it has no types' test -e "$T"
+	t_ok 'it is bound again' sh -c "echo ${RFC##*/} >/sys/bus/pci/drivers/$driver/bind"
+}
+
 drawings
 rfc_create
 rfc_refusals
 rfc_injected
 rfc_destroy
+after_create
+delays
 rfc_full
 general
 in_use
 unbind
+held
 t_done

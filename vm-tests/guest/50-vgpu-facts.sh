@@ -95,6 +95,35 @@ injected()
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
 }
 
+# Faults and delays of the module that all layouts have.
+ordered()
+{
+	local file=${N[5]}/current_vgpu_type vf reader
+	echo 5 >"$PARAMETERS/fail_after_create_errno"
+	t_eq 'a type is set and the write fails' EIO "$(put "$file" 1432)"
+	t_eq 'the VF has it' 1432 "$(cat "$file")"
+	echo 0 >"$PARAMETERS/fail_after_create_errno"
+	echo 300 >"$PARAMETERS/remove_delay_ms"
+	t_ok 'a 0 that blocks' t_took 300 sh -c "echo 0 >$file"
+	echo 0 >"$PARAMETERS/remove_delay_ms"
+	echo 300 >"$PARAMETERS/create_delay_ms"
+	t_ok 'a type that blocks' t_took 300 sh -c "echo 1432 >$file"
+	echo 0 >"$PARAMETERS/create_delay_ms"
+	echo 0 >"$file"
+	vf=$(readlink -f "$OTHER/virtfn7")
+	t_hold_unbind 60000 nvidia "${vf##*/}"
+	t_eq 'the driver holds a VF that is unbound' 0 $?
+	cat "$vf/uevent" >/dev/null &
+	reader=$!
+	t_ok 'who reads its uevent waits' t_until 20 t_in_state_d "$reader"
+	t_eq 'its type can be read' 0 "$(cat "$vf/nvidia/current_vgpu_type")"
+	t_release_unbind
+	t_eq 'it is unbound' 0 $?
+	wait "$reader"
+	t_eq 'and read' 0 $?
+	t_ok 'it is bound again' sh -c "echo ${vf##*/} >/sys/bus/pci/drivers/nvidia/bind"
+}
+
 # mtime FILE: when it was last changed, with all digits
 mtime()
 {
@@ -204,6 +233,7 @@ t_recorded "$GUEST/vendor-facts.tsv"
 formats
 instances
 injected
+ordered
 in_use
 # It drops the caches: what comes before is faster.
 times

@@ -20,6 +20,11 @@
 #   t_uevents                     start listening to the kernel's uevents
 #   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
 #   t_until SECONDS COMMAND...    repeat the command until it succeeds; for what sends no event
+#   t_took MS COMMAND...          the command succeeds and takes at least this time
+#   t_hold_unbind MS DRIVER BDF   start to unbind a device of the test module, whose driver then holds device_lock() of it for
+#                                 that time; returns when it does. Not in a subshell: it sets t_unbind_pid
+#   t_release_unbind              end that time, and wait until the device is unbound
+#   t_in_state_d PID              the process waits and no signal ends that
 #   t_uuid                        print a random UUID
 #   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
 #   t_qemu_end NAME               end it and wait until it is gone
@@ -195,6 +200,32 @@ t_until()
 		read -r -t 0.05 -u "$idle" || true
 	done
 	exec {idle}>&-
+}
+
+t_took()
+{
+	local ms=$1 since=${EPOCHREALTIME/[.,]/}
+	shift
+	"$@" && [ $((${EPOCHREALTIME/[.,]/} - since)) -ge $((ms * 1000)) ]
+}
+
+t_in_state_d()
+{
+	grep -q '^State:.D' "/proc/$1/status"
+}
+
+t_hold_unbind()
+{
+	echo "$1" >/sys/module/mdev_lab/parameters/unbind_hold_ms
+	bash -c 'echo "$2" >"/sys/bus/pci/drivers/$1/unbind"' - "$2" "$3" >/dev/null 2>&1 &
+	t_unbind_pid=$!
+	t_until 20 t_in_state_d "$t_unbind_pid"
+}
+
+t_release_unbind()
+{
+	echo 0 >/sys/module/mdev_lab/parameters/unbind_hold_ms
+	wait "$t_unbind_pid"
 }
 
 t_uuid()

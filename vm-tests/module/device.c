@@ -65,6 +65,7 @@ static ssize_t destroy_store(struct device *dev, struct device_attribute *attr, 
 		return -EINVAL;
 	if (!yes)
 		return count;
+	lab_delay_remove();
 	/* Of several writers one goes on; the others let go of this file, for which it waits. */
 	mutex_lock(&lab_lock);
 	ret = lab_device_claim(ldev);
@@ -275,7 +276,7 @@ int lab_device_create(struct lab_type *type, const guid_t *uuid, u32 group)
 	mutex_unlock(&lab_lock);
 	if (ret)
 		lab_device_destroy(ldev);
-	return ret;
+	return ret ?: lab_failure_after_create();
 out:
 	mutex_unlock(&lab_lock);
 	return ret;

@@ -4,7 +4,8 @@
  * the tests of libmdev: the two for mediated devices that were proposed in 2016
  * and never merged, and that of virtual GPUs which are VFs, see vgpu.h.
  *
- * main.c    module parameters; which devices become parents
+ * main.c    which devices become parents
+ * faults.c  faults and delays that a test orders
  * parent.c  a parent: mdev_destroy, mdev_supported_types, capacity
  * type.c    a type: create, counts, class attributes, params
  * device.c  a mediated device on the kernel's mdev bus, and its attributes
@@ -89,8 +90,12 @@ static inline struct lab_device *to_lab(struct device *dev)
 	return container_of(to_mdev_device(dev), struct lab_device, mdev);
 }
 
-/* main.c: the errno to fail with, or 0 */
+/* faults.c: what fails returns a negative errno, or 0 */
 int lab_injected_failure(void);
+int lab_failure_after_create(void);
+void lab_delay_create(void);
+void lab_delay_remove(void);
+void lab_hold_unbind(void);
 
 /* parent.c */
 struct lab_parent *lab_parent_add(struct device *dev, enum lab_layout layout);

@@ -32,22 +32,6 @@ unsigned int lab_types = 3;
 module_param_named(types, lab_types, uint, 0444);
 MODULE_PARM_DESC(types, "types of a parent; those after the third are like the third");
 
-static int fail_create_nth;
-module_param(fail_create_nth, int, 0644);
-MODULE_PARM_DESC(fail_create_nth, "the n-th create from now on fails; counts down, 0 is none");
-
-static int fail_create_errno = EIO;
-module_param(fail_create_errno, int, 0644);
-MODULE_PARM_DESC(fail_create_errno, "with this errno");
-
-/* Under lab_lock. */
-int lab_injected_failure(void)
-{
-	if (fail_create_nth <= 0 || --fail_create_nth > 0)
-		return 0;
-	return -fail_create_errno;
-}
-
 static int lab_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct lab_parent *parent = lab_parent_add(&pdev->dev, id->driver_data);
@@ -60,6 +44,7 @@ static int lab_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void lab_pci_remove(struct pci_dev *pdev)
 {
+	lab_hold_unbind();
 	lab_parent_remove(pci_get_drvdata(pdev));
 }
 

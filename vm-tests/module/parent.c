@@ -30,6 +30,7 @@ static ssize_t mdev_destroy_store(struct device *dev, struct device_attribute *a
 	ret = guid_parse(text, &uuid);
 	if (ret)
 		return ret;
+	lab_delay_remove();
 	mutex_lock(&lab_lock);
 	ldev = lab_device_find(&uuid);
 	ret = ldev && ldev->parent == find_parent(dev) ? lab_device_claim(ldev) : -ENODEV;

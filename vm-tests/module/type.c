@@ -105,6 +105,7 @@ static ssize_t create_store(struct lab_type *type, const char *buf, size_t count
 		return ret;
 	if (group && type->info.requires_group != 1)
 		return -EINVAL;
+	lab_delay_create();
 	ret = lab_device_create(type, &uuid, group);
 	return ret ? ret : count;
 }

@@ -175,6 +175,7 @@ static int vgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void vgpu_remove(struct pci_dev *pdev)
 {
+	lab_hold_unbind();
 	if (pdev->is_virtfn)
 		remove_vf(pdev);
 	else

@@ -97,7 +97,7 @@ static int set_type(struct vgpu_vf *vf, const char *buf)
 	if (had || !has_room(vf->pf, type))
 		return -vgpu_full_errno;
 	vf->type = type;
-	return 0;
+	return lab_failure_after_create();
 }
 
 static int emit_type(char *buf, int at, const struct vgpu_type *type)
@@ -162,8 +162,13 @@ static ssize_t current_vgpu_type_show(struct device *dev, struct device_attribut
 
 static ssize_t current_vgpu_type_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
 {
+	unsigned int id;
 	int ret;
 
+	if (!parse_number(buf, &id) && id)
+		lab_delay_create();
+	else
+		lab_delay_remove();
 	mutex_lock(&vgpu_lock);
 	ret = set_type(to_vgpu_vf(dev), buf);
 	mutex_unlock(&vgpu_lock);

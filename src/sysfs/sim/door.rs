@@ -104,7 +104,8 @@ impl Dir for SimDir {
             return Err(Errno::INVAL);
         }
         self.enter(Op::Write, name, Some(value))?;
-        self.host.with(|kernel| kernel.write(self.ino, name, value))
+        self.host.with(|kernel| kernel.write(self.ino, name, value))?;
+        self.host.shared.inject.after(Op::Write, || format!("{}/{name}", self.path))
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {

@@ -46,8 +46,16 @@ pub struct LogEntry {
 /// Called before every operation; an errno fails it there and then. May itself use the host.
 pub type Hook = dyn Fn(Op, &str) -> Option<Errno> + Send + Sync;
 
+/// When a fault strikes: instead of the operation, or once it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Before,
+    After,
+}
+
 struct Fault {
     op: Op,
+    moment: Moment,
     suffix: String,
     errno: Errno,
     /// Matches still to come, the one that fails included.
@@ -86,7 +94,7 @@ impl Inject {
             if let Some(log) = &mut state.log {
                 log.push(LogEntry { op, path: path.clone(), value: value.map(<[u8]>::to_vec) });
             }
-            (state.hook.clone(), state.fault(op, &path))
+            (state.hook.clone(), state.fault(op, Moment::Before, &path))
         };
         match hook.and_then(|hook| hook(op, &path)).or(fault) {
             Some(errno) => Err(errno),
@@ -94,8 +102,16 @@ impl Inject {
         }
     }
 
-    pub(super) fn fail_next(&self, op: Op, suffix: &str, errno: Errno, nth: u32) {
-        let fault = Fault { op, suffix: suffix.to_owned(), errno, left: nth.max(1) };
+    /// To be called after an operation that succeeded, with no lock held.
+    pub(super) fn after(&self, op: Op, path: impl FnOnce() -> String) -> IoResult<()> {
+        if !self.active.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.lock().fault(op, Moment::After, &path()).map_or(Ok(()), Err)
+    }
+
+    pub(super) fn fail_next(&self, op: Op, moment: Moment, suffix: &str, errno: Errno, nth: u32) {
+        let fault = Fault { op, moment, suffix: suffix.to_owned(), errno, left: nth.max(1) };
         self.change(|state| state.faults.push(fault));
     }
 
@@ -127,8 +143,9 @@ impl Inject {
 
 impl State {
     /// Counts every fault that matches; the first that is due is used up.
-    fn fault(&mut self, op: Op, path: &str) -> Option<Errno> {
-        for fault in self.faults.iter_mut().filter(|f| f.op == op && path.ends_with(&f.suffix)) {
+    fn fault(&mut self, op: Op, moment: Moment, path: &str) -> Option<Errno> {
+        let matches = |f: &&mut Fault| f.op == op && f.moment == moment && path.ends_with(&f.suffix);
+        for fault in self.faults.iter_mut().filter(matches) {
             fault.left -= 1;
         }
         let due = self.faults.iter().position(|fault| fault.left == 0)?;
@@ -143,7 +160,7 @@ mod tests {
     #[test]
     fn the_nth_match_fails_once() {
         let inject = Inject::default();
-        inject.fail_next(Op::Write, "/create", Errno::IO, 2);
+        inject.fail_next(Op::Write, Moment::Before, "/create", Errno::IO, 2);
         let write = |path: &str| inject.before(Op::Write, || path.to_owned(), Some(b"x"));
         assert_eq!((write("/a/create"), write("/a/params")), (Ok(()), Ok(())));
         assert_eq!((write("/b/create"), write("/b/create")), (Err(Errno::IO), Ok(())));

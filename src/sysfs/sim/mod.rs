@@ -51,7 +51,7 @@ mod vendor;
 pub use default::default_host;
 pub use inject::{Hook, LogEntry, Op};
 
-use inject::Inject;
+use inject::{Inject, Moment};
 use kernel::{Device, Kernel};
 use tree::{Kind, ROOT, Tree};
 
@@ -217,7 +217,13 @@ impl SimHost {
 
     /// The `nth` operation of this kind from now on (1 is the next one) whose path ends in `path_suffix` fails, once.
     pub fn fail_next(&self, op: Op, path_suffix: &str, errno: Errno, nth: u32) {
-        self.shared.inject.fail_next(op, path_suffix, errno, nth);
+        self.shared.inject.fail_next(op, Moment::Before, path_suffix, errno, nth);
+    }
+
+    /// The `nth` successful write from now on whose path ends in `path_suffix` takes effect and returns `errno`, once: a
+    /// driver that makes the device and fails.
+    pub fn fail_after_write(&self, path_suffix: &str, errno: Errno, nth: u32) {
+        self.shared.inject.fail_next(Op::Write, Moment::After, path_suffix, errno, nth);
     }
 
     /// Sets or takes away what is called before every operation.

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Faults and delays that a test orders, for all layouts: parameters that can be
+ * written at any time in /sys/module/mdev_lab/parameters.
+ */
+#include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/wait.h>
+
+#include "lab.h"
+
+static int fail_create_nth;
+module_param(fail_create_nth, int, 0644);
+MODULE_PARM_DESC(fail_create_nth, "the n-th create of a mediated device from now on fails; counts down, 0 is none");
+
+static int fail_create_errno = EIO;
+module_param(fail_create_errno, int, 0644);
+MODULE_PARM_DESC(fail_create_errno, "with this errno");
+
+static int fail_after_create_errno;
+module_param(fail_after_create_errno, int, 0644);
+MODULE_PARM_DESC(fail_after_create_errno, "every create makes its device and fails with this errno; 0 is none");
+
+static unsigned int create_delay_ms;
+module_param(create_delay_ms, uint, 0644);
+MODULE_PARM_DESC(create_delay_ms, "a create blocks for this time before it does anything");
+
+static unsigned int remove_delay_ms;
+module_param(remove_delay_ms, uint, 0644);
+MODULE_PARM_DESC(remove_delay_ms, "a write that removes a device blocks for this time before it does anything");
+
+static DECLARE_WAIT_QUEUE_HEAD(unbind_wait);
+static unsigned int unbind_hold_ms;
+
+static int unbind_hold_set(const char *value, const struct kernel_param *param)
+{
+	int ret = param_set_uint(value, param);
+
+	wake_up_all(&unbind_wait);
+	return ret;
+}
+
+static const struct kernel_param_ops unbind_hold_ops = { .set = unbind_hold_set, .get = param_get_uint };
+module_param_cb(unbind_hold_ms, &unbind_hold_ops, &unbind_hold_ms, 0644);
+MODULE_PARM_DESC(unbind_hold_ms, "an unbind keeps the lock of the device and its files for this time; writing 0 ends it");
+
+/* Under lab_lock. */
+int lab_injected_failure(void)
+{
+	if (fail_create_nth <= 0 || --fail_create_nth > 0)
+		return 0;
+	return -fail_create_errno;
+}
+
+int lab_failure_after_create(void)
+{
+	return -READ_ONCE(fail_after_create_errno);
+}
+
+/* As most drivers wait for their hardware: a signal does not end it. */
+void lab_delay_create(void)
+{
+	msleep(READ_ONCE(create_delay_ms));
+}
+
+void lab_delay_remove(void)
+{
+	msleep(READ_ONCE(remove_delay_ms));
+}
+
+/* The driver core holds device_lock() of the device that is being unbound. */
+void lab_hold_unbind(void)
+{
+	wait_event_timeout(unbind_wait, !READ_ONCE(unbind_hold_ms), msecs_to_jiffies(READ_ONCE(unbind_hold_ms)));
+}
