@@ -119,9 +119,13 @@ fn paths_lead_nowhere() {
     for name in ["../x", "a/b", "..", "/", "a\nb"] {
         let text = format!("<device><name>{name}</name></device>");
         refused(text, CONTENT, (1, 9), "which is not a device name");
-        let attr = format!("<attr name='{}' value='1'/>", name.replace('\n', "&#10;"));
+    }
+    for name in ["../x", "..", "/", "", "a//b", "/a", "a/", "a/../b", "a/.", "a&#10;b", "a/b&#9;"] {
+        let attr = format!("<attr name='{name}' value='1'/>");
         refused(device(&attr), CONTENT, (1, INSIDE), "which is not the name of an attribute");
     }
+    let nested = device("<type id='1'/><attr name='nvidia/vgpu_params' value='1'/>");
+    assert_eq!(parse_device(nested.as_bytes()).unwrap().attributes, [("nvidia/vgpu_params".into(), "1".into())]);
     for parent in [
         "../x",
         "a/b",

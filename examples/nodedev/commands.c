@@ -129,7 +129,8 @@ static const struct command commands[] = {
 	  "    attr get NAME|UUID ATTRIBUTE\n"
 	  "    attr set NAME|UUID ATTRIBUTE VALUE",
 	  "list, read or write attributes of a device",
-	  "An attribute is a file in the device's sysfs folder; it is read when you ask.\n" },
+	  "An attribute is a file in the device's sysfs folder, or in a folder there\n"
+	  "(nvidia/vgpu_params); it is read when you ask.\n" },
 	{ "wait", BIT(OPT_TIMEOUT), 1, 1, cmd_wait,
 	  "wait PARENT [--timeout SECONDS]",
 	  "wait until a parent can create devices",

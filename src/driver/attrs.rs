@@ -5,40 +5,35 @@ use rustix::io::Errno;
 
 use super::tenant::Tenant;
 use super::{AttrAccess, Host, Node};
-use crate::error::{Error, ErrorCode, Result, shown};
-use crate::layout::{self, ORDERS};
-use crate::model::name::is_component;
-use crate::sysfs::{Dir, EntryKind, Guard, read_text, write_line};
+use crate::error::{Error, ErrorCode, Result, describe, shown};
+use crate::layout::{self, Layout, ORDERS};
+use crate::model::name::is_attribute;
+use crate::sysfs::{Dir, EntryKind, Guard, IoResult, basename, is_absent, is_exhausted, read_text, write_line};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
+
+/// The kernel's own folder in every device: power management, nothing of the vendor's.
+const POWER: &str = "power";
 
 impl Node {
     /// Reads an attribute of the device or parent now.
     pub fn attr(&self, name: &str) -> Result<String> {
         let _request = self.conn().request();
-        let dir = self.open_attributes()?;
-        regular(&*dir, name).map_err(|e| e.of(self.name()))?;
-        let text =
-            read_text(&*dir, name).map_err(|errno| attribute_error("read", &*dir, name, errno).of(self.name()))?;
+        let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
         // What is still there was there when its file was read.
         self.check_tenant()?;
         Ok(text)
     }
 
-    /// The attributes that the device or parent has now and that can be read or written, by name.
+    /// The attributes that the device or parent has now and that can be read or written, by name. Those of a device include the
+    /// files of the folders in its own: vendors have theirs there (`nvidia/vgpu_params`).
     pub fn attrs(&self) -> Result<Vec<String>> {
         let _request = self.conn().request();
-        let dir = self.open_attributes()?;
-        let mut names = Vec::new();
-        let listed = dir.list(&mut |name, kind| {
-            let usable = |mode| self.access(name, mode) != AttrAccess::empty();
-            if kind == EntryKind::File && dir.meta(name).is_ok_and(|meta| usable(meta.mode)) {
-                names.push(name.to_owned());
-            }
-        });
-        listed.map_err(|errno| Error::io("list", dir.path(), errno).of(self.name()))?;
+        let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
         self.check_tenant()?;
+        let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
+        let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -46,17 +41,16 @@ impl Node {
     /// What can be done with an attribute.
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
         let _request = self.conn().request();
-        let dir = self.open_attributes()?;
-        let access = regular(&*dir, name).map(|mode| self.access(name, mode)).map_err(|e| e.of(self.name()))?;
+        let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
         self.check_tenant()?;
-        Ok(access)
+        Ok(self.access(name, mode))
     }
 
     /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
     fn access(&self, name: &str, mode: u32) -> AttrAccess {
         let mut access = AttrAccess::empty();
         access.set(AttrAccess::READ, mode & 0o444 != 0);
-        access.set(AttrAccess::WRITE, mode & 0o222 != 0 && !self.is_parent() && !ORDERS.contains(&name));
+        access.set(AttrAccess::WRITE, mode & 0o222 != 0 && !self.is_parent() && !is_order(name));
         access
     }
 
@@ -66,9 +60,10 @@ impl Node {
         if self.is_parent() {
             return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
         }
-        let dir = self.open_attributes()?;
+        check(name, value).map_err(|e| e.of(self.name()))?;
+        let attributes = self.open_attributes()?;
         let _kept = self.keep_tenant()?;
-        write(&*dir, name, value).map_err(|e| e.of(self.name()))
+        attributes.write(name, value).map_err(|e| e.of(self.name()))
     }
 
     /// Resets the device, where its layout has a reset.
@@ -81,16 +76,12 @@ impl Node {
         self.order("online", if online { "1" } else { "0" })
     }
 
-    /// The folder with the attributes.
-    fn open_attributes(&self) -> Result<Box<dyn Dir>> {
+    fn open_attributes(&self) -> Result<Attributes> {
         if self.syspath().is_empty() {
             return Err(self.not_running());
         }
-        let path = match self.as_device().and_then(|device| layout::of_kind(device.layout).attributes()) {
-            Some(folder) => format!("{}/{folder}", self.syspath()),
-            None => self.syspath().to_owned(),
-        };
-        open(&self.conn().host, &path).map_err(|e| e.of(self.name()))
+        let layout = self.as_device().map(|device| layout::of_kind(device.layout));
+        Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))
     }
 
     /// Fails when another device has the place of this one.
@@ -114,7 +105,7 @@ impl Node {
         if self.is_parent() {
             return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
         }
-        let dir = self.open_attributes()?;
+        let dir = self.open_attributes()?.dir;
         match dir.meta(file) {
             Ok(meta) if meta.kind == EntryKind::File => {}
             Ok(_) | Err(Errno::NOENT) => {
@@ -128,9 +119,47 @@ impl Node {
     }
 }
 
+/// Refuses attributes that no device can take. Called before a device is made or defined.
+pub(super) fn check_all(attributes: &[(String, String)]) -> Result<()> {
+    attributes.iter().try_for_each(|(name, value)| check(name, value))
+}
+
+fn check(name: &str, value: &str) -> Result<()> {
+    check_name(name)?;
+    if is_order(name) {
+        let message = format!(
+            "'{}' is not written as an attribute, since it makes and removes devices and may hang while one is in use; create or destroy the device instead",
+            shown(name)
+        );
+        return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
+    }
+    if value.len() > VALUE_MAX || value.contains('\0') {
+        let message = format!("the value of '{}' has a NUL or more than {VALUE_MAX} bytes", shown(name));
+        return Err(Error::invalid(message));
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if is_attribute(name) {
+        return Ok(());
+    }
+    let message = format!(
+        "'{}' is not the name of an attribute: a file of the device, or components joined by '/', none of them empty, '.' or '..'",
+        shown(name)
+    );
+    Err(Error::invalid(message))
+}
+
+/// Files that make and remove devices are refused in whatever folder of the device they are.
+fn is_order(name: &str) -> bool {
+    ORDERS.contains(&basename(name))
+}
+
 /// Writes the attributes of a create request in their order, as long as the device is the one that was made.
 pub(super) fn apply(
     host: &Host,
+    layout: &dyn Layout,
     device: &str,
     tenant: Option<&Tenant<'_>>,
     attributes: &[(String, String)],
@@ -138,56 +167,121 @@ pub(super) fn apply(
     if attributes.is_empty() {
         return Ok(());
     }
-    let dir = open(host, device)?;
+    let dir = Attributes::open(host, Some(layout), device)?;
     // Without the PF's lock: who could not have it would not be able to take the device back either.
     tenant.map(|tenant| tenant.check(host)).transpose()?;
-    attributes.iter().try_for_each(|(name, value)| write(&*dir, name, value))
+    attributes.iter().try_for_each(|(name, value)| dir.write(name, value))
 }
 
-fn open(host: &Host, path: &str) -> Result<Box<dyn Dir>> {
-    host.sysfs.open(path).map_err(|errno| match errno {
-        Errno::NOENT | Errno::NODEV => {
-            Error::new(ErrorCode::NoNode, Errno::NODEV, "the device has gone meanwhile").at(path)
-        }
-        other => Error::io("open", path, other),
-    })
+/// The attributes of a node: the files of one folder, and of the folders in it.
+struct Attributes {
+    dir: Box<dyn Dir>,
+    /// Its name, where it is not the device's own folder. Names may begin with it: `nvidia/vgpu_params` is the same file as
+    /// `vgpu_params` there, and the one that a definition of an mdev has.
+    folder: Option<&'static str>,
 }
 
-fn write(dir: &dyn Dir, name: &str, value: &str) -> Result<()> {
-    if ORDERS.contains(&name) {
-        let message = format!(
-            "'{name}' is not written as an attribute, since it makes and removes devices and may hang while one is in use; create or destroy the device instead"
-        );
-        return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
+impl Attributes {
+    /// Of the device at `path`; `layout` is `None` for a parent.
+    fn open(host: &Host, layout: Option<&dyn Layout>, path: &str) -> Result<Self> {
+        let folder = layout.and_then(Layout::attributes);
+        let path = folder.map_or_else(|| path.to_owned(), |folder| format!("{path}/{folder}"));
+        let dir = host.sysfs.open(&path).map_err(|errno| match errno {
+            Errno::NOENT | Errno::NODEV => {
+                Error::new(ErrorCode::NoNode, Errno::NODEV, "the device no longer exists").at(&path)
+            }
+            other => Error::io("open", &path, other),
+        })?;
+        Ok(Attributes { dir, folder })
     }
-    if value.len() > VALUE_MAX || value.contains('\0') {
-        return Err(Error::invalid(format!("the value of '{}' has a NUL or more than {VALUE_MAX} bytes", shown(name))));
+
+    /// The name relative to the folder.
+    fn local<'n>(&self, name: &'n str) -> &'n str {
+        self.folder.and_then(|folder| name.strip_prefix(folder)?.strip_prefix('/')).unwrap_or(name)
     }
-    let mode = regular(dir, name)?;
-    if mode & 0o222 == 0 {
-        let message = format!("attribute '{name}' is read-only");
-        return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(format!("{}/{name}", dir.path())));
+
+    /// Regular files with their modes; with `nested` those of the folders in it as well.
+    fn list(&self, nested: bool) -> Result<Vec<(String, u32)>> {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        list_folder(&*self.dir, "", &mut files, &mut folders)
+            .map_err(|errno| Error::io("list", self.dir.path(), errno))?;
+        if !nested {
+            return Ok(files);
+        }
+        for folder in folders.iter().filter(|folder| *folder != POWER) {
+            let opened = self.dir.open(folder);
+            match opened.and_then(|dir| list_folder(&*dir, &format!("{folder}/"), &mut files, &mut Vec::new())) {
+                Err(errno) if is_exhausted(errno) => return Err(Error::io("list", &self.path_of(folder), errno)),
+                Err(errno) if !is_absent(errno) => {
+                    log::warn!("{}: left out, cannot be listed: {}", self.path_of(folder), describe(errno));
+                }
+                _ => {}
+            }
+        }
+        Ok(files)
     }
-    write_line(dir, name, value).map_err(|errno| attribute_error("write", dir, name, errno))
+
+    fn read(&self, name: &str) -> Result<String> {
+        self.mode(name)?;
+        let name = self.local(name);
+        read_text(&*self.dir, name).map_err(|errno| attribute_error("read", &*self.dir, name, errno))
+    }
+
+    fn write(&self, name: &str, value: &str) -> Result<()> {
+        check(name, value)?;
+        let mode = self.mode(name)?;
+        let name = self.local(name);
+        if mode & 0o222 == 0 {
+            let message = format!("attribute '{name}' is read-only");
+            return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
+        }
+        write_line(&*self.dir, name, value).map_err(|errno| attribute_error("write", &*self.dir, name, errno))
+    }
+
+    /// The permission bits of a regular file. No link is followed on the way to it: that may lead to another device.
+    fn mode(&self, name: &str) -> Result<u32> {
+        check_name(name)?;
+        let name = self.local(name);
+        let folders = name.match_indices('/').map(|(end, _)| (&name[..end], EntryKind::Dir));
+        let mut mode = 0;
+        for (path, expected) in folders.chain([(name, EntryKind::File)]) {
+            match self.dir.meta(path) {
+                Ok(meta) if meta.kind == expected => mode = meta.mode,
+                Ok(_) => {
+                    let message = format!("'{name}' is not an attribute: '{path}' is a link or another kind of entry");
+                    return Err(Error::new(ErrorCode::NoAttribute, Errno::INVAL, message).at(self.path_of(path)));
+                }
+                Err(Errno::NOENT) => {
+                    let message = format!("there is no attribute '{name}' in {}", self.dir.path());
+                    return Err(Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(self.path_of(name)));
+                }
+                Err(errno) => return Err(Error::io("look at", &self.path_of(path), errno)),
+            }
+        }
+        Ok(mode)
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        format!("{}/{name}", self.dir.path())
+    }
 }
 
-/// The permission bits of a regular file of this very folder.
-fn regular(dir: &dyn Dir, name: &str) -> Result<u32> {
-    if !is_component(name) {
-        return Err(Error::invalid(format!("'{}' is not the name of an attribute", shown(name))));
-    }
-    let path = || format!("{}/{name}", dir.path());
-    match dir.meta(name) {
-        Ok(meta) if meta.kind == EntryKind::File => Ok(meta.mode),
-        Ok(_) => {
-            Err(Error::new(ErrorCode::NoAttribute, Errno::INVAL, format!("'{name}' is not an attribute")).at(path()))
+/// Adds the files of a folder under `prefix` and their modes to `files`, and the names of its own folders to `folders`.
+fn list_folder(dir: &dyn Dir, prefix: &str, files: &mut Vec<(String, u32)>, folders: &mut Vec<String>) -> IoResult<()> {
+    let mut names = Vec::new();
+    dir.list(&mut |name, kind| match kind {
+        EntryKind::File => names.push(name.to_owned()),
+        EntryKind::Dir => folders.push(name.to_owned()),
+        _ => {}
+    })?;
+    for name in names {
+        match dir.meta(&name) {
+            Ok(meta) => files.push((format!("{prefix}{name}"), meta.mode)),
+            Err(errno) if is_absent(errno) => {}
+            Err(errno) => return Err(errno),
         }
-        Err(Errno::NOENT) => {
-            let message = format!("there is no attribute '{name}' in {}", dir.path());
-            Err(Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(path()))
-        }
-        Err(errno) => Err(Error::io("look at", &path(), errno)),
     }
+    Ok(())
 }
 
 fn attribute_error(action: &str, dir: &dyn Dir, name: &str, errno: Errno) -> Error {

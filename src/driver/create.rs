@@ -313,10 +313,9 @@ impl<'a> Making<'a> {
         }
         let finish = || {
             ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
-            let attributes = plan.layout.attributes().map_or(entry.clone(), |folder| format!("{entry}/{folder}"));
-            let path = format!("{}/{attributes}", plan.place.syspath);
+            let path = format!("{}/{entry}", plan.place.syspath);
             let tenant = vf.as_deref().map(|vf| Tenant { uuid: &plan.uuid, vf, type_id: &plan.type_id, mark });
-            attrs::apply(self.host, &path, tenant.as_ref(), &plan.def.attributes)
+            attrs::apply(self.host, plan.layout, &path, tenant.as_ref(), &plan.def.attributes)
         };
         finish().inspect_err(|_| undo(self.host, plan)).map_err(named)?;
         Ok(None)

@@ -8,7 +8,7 @@ use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::find_type;
 use super::spots::with_room;
-use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, devices, unknown};
+use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::{bus, open_parent};
@@ -252,6 +252,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
         }
         Err(e) => return Err(e),
     };
+    attrs::check_all(&wanted.attributes)?;
     let uuid = wanted.uuid.unwrap_or_else(Uuid::new_v4);
     let name = wanted.name.filter(|name| devices::generated_uuid(name).is_none());
     let old = with_room(host, || host.definitions.previous(&parent, &uuid))?;

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, catalogue, devices};
+use super::{CreateFlags, Host, attrs, catalogue, devices};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
@@ -69,6 +69,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
     if let Some(name) = &def.name {
         refuse_node_name(host, name)?;
     }
+    attrs::check_all(&def.attributes)?;
     let (target, chosen) = match &def.parent {
         Some(parent) => (bus::find_target(&*host.sysfs, parent)?, None),
         None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,

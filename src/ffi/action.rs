@@ -132,8 +132,9 @@ pub unsafe extern "C" fn mdev_device_get_hostdev_xml(dev: *mut mdev_device, ret:
     unsafe { make_text(dev, ret, Node::hostdev_xml) }
 }
 
-/// Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here. Files
-/// that make or remove devices are not written as attributes.
+/// Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here, and those
+/// of the folders in that of a device (`nvidia/vgpu_params`), but not of power. Links are not followed. Files that make or remove
+/// devices are not written as attributes.
 ///
 /// @param dev a node
 /// @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller
@@ -158,7 +159,7 @@ pub unsafe extern "C" fn mdev_device_list_attrs(dev: *mut mdev_device, ret: *mut
 /// it does it.
 ///
 /// @param dev a node
-/// @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
+/// @param name of a file of the node's sysfs folder, or its path below that folder: mdev_device_list_attrs()
 /// @param ret where the bits of enum mdev_attr_access go
 /// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EINVAL: an argument is bad; other errnos of
 /// the kernel.
@@ -181,7 +182,7 @@ pub unsafe extern "C" fn mdev_device_get_attr_access(
 /// Reads an attribute of a node, now: the snapshot has none.
 ///
 /// @param dev a node
-/// @param name of a file of the node's sysfs folder: mdev_device_list_attrs()
+/// @param name of a file of the node's sysfs folder, or its path below that folder: mdev_device_list_attrs()
 /// @param ret where the text goes, without the newline at its end; the caller frees it with free()
 /// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
 /// bad; other errnos of the kernel or the vendor's driver.
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn mdev_device_get_attr(
 /// Writes an attribute of a mediated device, in a single write.
 ///
 /// @param dev a mediated device
-/// @param name of a file of the device's sysfs folder
+/// @param name of a file of the device's sysfs folder, or its path below that folder: mdev_device_list_attrs()
 /// @param value what is written
 /// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
 /// bad; other errnos of the kernel or the vendor's driver.

@@ -6,6 +6,9 @@ use uuid::Uuid;
 /// The longest name of one directory entry.
 const NAME_MAX: usize = 255;
 
+/// The longest name of an attribute: far more than any driver's, far less than a path may have.
+const ATTRIBUTE_MAX: usize = 1023;
+
 /// Every byte that is not an ASCII letter or digit becomes `_`, as libvirt does it.
 pub fn sanitize(text: &str) -> String {
     text.bytes().map(|b| if b.is_ascii_alphanumeric() { b as char } else { '_' }).collect()
@@ -31,6 +34,12 @@ pub fn is_component(text: &str) -> bool {
         && text != "."
         && text != ".."
         && !text.bytes().any(|b| b == b'/' || b == 0 || b == b'\n')
+}
+
+/// True when `text` can be the name of an attribute: a file in the folder of a device, or below it with the components joined
+/// by `/` (`nvidia/vgpu_params`). No component leads out of that folder.
+pub fn is_attribute(text: &str) -> bool {
+    text.len() <= ATTRIBUTE_MAX && text.split('/').all(is_component)
 }
 
 /// A UUID with its four dashes, or 32 hexadecimal digits; nothing that the kernel would cut or refuse.
@@ -61,6 +70,29 @@ mod tests {
         }
         assert!(is_component("i915-GVTg_V5_4"));
         assert!(is_component("..."));
+    }
+
+    #[test]
+    fn an_attribute_never_leaves_its_device() {
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            "../a",
+            "a/..",
+            "a/./b",
+            "a/b\0",
+            "a\n/b",
+            &"x/".repeat(600),
+            &"x".repeat(256),
+        ] {
+            assert!(!is_attribute(bad), "{bad:?}");
+        }
+        for good in ["assign_adapter", "nvidia/vgpu_params", "a/b/c", ".../..a"] {
+            assert!(is_attribute(good), "{good}");
+        }
     }
 
     #[test]

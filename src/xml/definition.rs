@@ -18,14 +18,14 @@
 //! | `numa` | `node` is a decimal number: a wish for where the parent should be, when `parent` is left out |
 //! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
 //! | `start` | `type` is `auto` or `manual`: whether a definition starts when its parent appears; no effect on create |
-//! | `attr` | `name` is a file of the device (the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
+//! | `attr` | `name` is a file of the device, or of a folder in it (`nvidia/vgpu_params`; each component by the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
 //!
 //! White space around `name`, `parent`, `uuid` and `group` does not count.
 
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::name::{is_component, parse_uuid};
+use crate::model::name::{is_attribute, is_component, parse_uuid};
 use crate::model::{DeviceDef, NO_PARENT};
 
 /// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
@@ -329,8 +329,13 @@ impl<'a> Parser<'a> {
         self.only(tag, &["name", "value"])?;
         let (name, value) = (self.required(tag, "name")?, self.required(tag, "value")?);
         self.nothing(tag)?;
-        if !is_plain_component(&name) {
-            return Err(self.bad_name(tag, "attr", &name, "the name of an attribute"));
+        if !is_attribute(&name) || name.chars().any(char::is_control) {
+            let sentence = format!(
+                "<attr> gives {}, which is not the name of an attribute: a file of the device, or several components joined by \
+                 '/', each of 1 to 255 bytes, no control characters, not '.' or '..'",
+                shown(&name)
+            );
+            return Err(self.reader.wrong(tag.at, sentence));
         }
         if value.is_empty() {
             let sentence = format!("<attr> {} has an empty value, which cannot be written to a device", shown(&name));
