@@ -90,8 +90,15 @@ struct finding {
 	int line;
 };
 
-/* The last one: those before it are of choices that were tried. */
-static void note(void *data, xmlErrorPtr error)
+/* The argument of a callback for errors is const since libxml2 2.12. */
+#if LIBXML_VERSION >= 21200
+typedef const xmlError *xml_error;
+#else
+typedef xmlErrorPtr xml_error;
+#endif
+
+/* Keeps the last error only: the validator reports the alternatives that it tried before. */
+static void note(void *data, xml_error error)
 {
 	struct finding *finding = data;
 
