@@ -13,8 +13,9 @@
 //! * An inactive device has IOMMU group 0, as libvirt prints it. An active one without a group has no `<iommuGroup>`, since 0 is
 //!   the number of a real group.
 //! * `<iommuGroup>` of a PCI parent needs a member: it is left out where the members are not known.
-//! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. Those have
-//!   `mdev_types` at the top, as libvirt prints it for mtty; its own schema does not provide for that.
+//! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. They have
+//!   the `mdev_types` of their types inside another `mdev_types`, as libvirt prints it for mtty and OpenStack Nova reads it. The
+//!   outer one is printed without types, too. Libvirt's own schema has no place for either.
 
 use super::kind::{ParentKind, Subchannel};
 use super::writer::{Writer, id16};
@@ -50,7 +51,10 @@ pub fn parent_libvirt(p: &Parent, d: &ParentDetails) -> String {
             w.open("capability", &[("type", &"ap_matrix")]);
             types(&mut w, p, kind);
         }
-        ParentKind::Other => types(&mut w, p, kind),
+        ParentKind::Other => {
+            w.open("capability", &[("type", &"mdev_types")]);
+            types(&mut w, p, kind);
+        }
     }
     w.finish()
 }

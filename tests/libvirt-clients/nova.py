@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: nova.py URI PARENT ADDRESS TYPE
 
-What OpenStack Nova's libvirt driver does with mediated devices, call by call and element by element, written from how it
-behaves: it lists names by capability, looks each up, reads elements of its XML, defines a device, starts it and has it
-started with its parent; and branches on a few error codes.
+What OpenStack Nova's libvirt driver does with mediated devices, call by call and element by element, in its order: it lists
+names by capability, looks each up, and reads children of the XML and nothing below them; creates a device, defines it while
+it runs, has it started with its parent; starts what is inactive when it begins; and branches on a few error codes.
 """
 
 import sys
@@ -16,6 +16,8 @@ import libvirt
 import tap
 
 uri, parent, address, type_id = sys.argv[1:5]
+# libvirt's own driver lists parents on these buses, and Nova raises for each.
+LISTED_BY_LIBVIRT = ("css_", "ap_")
 
 
 def error_code(call):
@@ -36,52 +38,108 @@ def names(cap):
         raise
 
 
-def capable():
-    """The parents and what each of their types has."""
+def children(element, kind):
+    """The capabilities of this kind right below an element."""
+    return [c for c in element if c.tag == "capability" and c.get("type") == kind]
+
+
+def is_virtual(name):
+    """An operator configures a parent without a PCI address by its name; libvirt knows mtty alone."""
+    return name.startswith("mtty_")
+
+
+def types_of(name):
+    """A parent that is not virtual must have a PCI capability, or Nova raises AttributeError for the whole host."""
+    root = ET.fromstring(conn.nodeDeviceLookupByName(name).XMLDesc(0))
+    above = children(root, "mdev_types" if is_virtual(name) else "pci")
+    if not above:
+        raise AttributeError(name)
+    if not is_virtual(name):
+        int([c for c in above[-1] if c.tag == "vendor"][0].get("id"), 16)
     found = {}
-    for name in names("mdev_types"):
-        root = ET.fromstring(conn.nodeDeviceLookupByName(name).XMLDesc(0))
-        for kind in root.iterfind(".//capability[@type='mdev_types']/type"):
-            found.setdefault(root.findtext("name"), {})[kind.get("id")] = {
-                "name": kind.findtext("name"),
-                "deviceAPI": kind.findtext("deviceAPI"),
-                "availableInstances": int(kind.findtext("availableInstances")),
+    for cap in children(above[-1], "mdev_types"):
+        for kind in (c for c in cap if c.tag == "type"):
+            values = {c.tag: int(c.text) if c.tag == "availableInstances" else c.text for c in kind}
+            found[kind.get("id")] = {
+                "availableInstances": values["availableInstances"],
+                "name": values.get("name"),
+                "deviceAPI": values["deviceAPI"],
             }
     return found
 
 
+def capable():
+    """The parents that have types, and what each of these has; and the parents that Nova raises for."""
+    found, raised = {}, []
+    for name in names("mdev_types"):
+        try:
+            types = types_of(name)
+        except AttributeError:
+            raised.append(name)
+            continue
+        if types:
+            found[name] = types
+    return found, raised
+
+
+def information(name):
+    """Of a device; a guest's XML has only the UUID, so the name may be without an address."""
+    try:
+        dev = conn.nodeDeviceLookupByName(name)
+    except libvirt.libvirtError as e:
+        if e.get_error_code() != libvirt.VIR_ERR_NO_NODE_DEVICE:
+            raise
+        matching = [n for n in names("mdev") if n.startswith(name)]
+        if len(matching) != 1:
+            raise
+        dev = conn.nodeDeviceLookupByName(matching[0])
+    root = ET.fromstring(dev.XMLDesc(0))
+    cap = children(root, "mdev")[-1]
+    last = lambda element, tag: [c for c in element if c.tag == tag][-1]
+    return {
+        "dev_id": last(root, "name").text,
+        "uuid": last(cap, "uuid").text,
+        "parent": last(root, "parent").text,
+        "type": last(cap, "type").get("id"),
+        "iommu_group": int(last(cap, "iommuGroup").get("number")),
+    }
+
+
 def devices():
-    found = {}
-    for name in names("mdev"):
-        root = ET.fromstring(conn.nodeDeviceLookupByName(name).XMLDesc(0))
-        cap = root.find("capability[@type='mdev']")
-        # Before libvirt told the UUID, Nova took it out of the name; it still can.
-        from_name = name[len("mdev_"):].replace("_", "-")[:36]
-        found[cap.findtext("uuid") or from_name] = {
-            "dev_id": root.findtext("name"),
-            "parent": root.findtext("parent"),
-            "type": cap.find("type").get("id"),
-            "iommu_group": int(cap.find("iommuGroup").get("number")),
-            "from_name": from_name,
-        }
-    return found
+    return {info["uuid"]: info for info in map(information, names("mdev"))}
 
 
-def create(parent, type_id, uuid):
+def request(parent, type_id, uuid):
     root = ET.Element("device")
     ET.SubElement(root, "parent").text = parent
     cap = ET.SubElement(root, "capability", type="mdev")
     ET.SubElement(cap, "type", id=type_id)
     ET.SubElement(cap, "uuid").text = uuid
-    dev = conn.nodeDeviceDefineXML(ET.tostring(root, encoding="unicode"), flags=0)
-    dev.create()
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def create(parent, type_id, uuid):
+    xml = request(parent, type_id, uuid)
+    conn.nodeDeviceCreateXML(xml, flags=0)
+    dev = conn.nodeDeviceDefineXML(xml, flags=0)
     dev.setAutostart(True)
     return dev
 
 
+def start_inactive():
+    """When the compute service starts."""
+    flags = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE
+    inactive = conn.listAllDevices(flags)
+    for dev in inactive:
+        dev.create()
+    return [dev.name() for dev in inactive]
+
+
 tap.event_loop()
 conn = libvirt.open(uri)
-before = capable()
+before, raised = capable()
+tap.eq("Nova raises for no parent but those that libvirt itself lists", [], [n for n in raised if not n.startswith(LISTED_BY_LIBVIRT)])
 tap.ok(type_id in before.get(parent, {}), "the parent and its type are found", before)
 kind = before[parent][type_id]
 tap.eq("the type speaks an interface", "vfio-pci", kind["deviceAPI"])
@@ -90,12 +148,13 @@ tap.ok(kind["availableInstances"] > 0, "and has room", kind)
 mdev = str(uuid.uuid4())
 dev = create(parent, type_id, mdev)
 mine = devices().get(mdev)
+wanted = {"dev_id": tap.node_name(mdev, address), "uuid": mdev, "parent": parent, "type": type_id}
 tap.ok(mine, "the device that was created is among those that are listed", devices())
-tap.eq("it is what was asked for", (tap.node_name(mdev, address), parent, type_id, mdev),
-       (mine["dev_id"], mine["parent"], mine["type"], mine["from_name"]))
-tap.ok(mine["iommu_group"] >= 0, "its IOMMU group is told", mine)
+tap.eq("it is what was asked for", wanted, {key: mine[key] for key in wanted})
+tap.ok(mine["iommu_group"] >= 0, "its IOMMU group is printed", mine)
+tap.eq("its name without the address of the parent finds it", mine, information("mdev_" + mdev.replace("-", "_")))
 tap.eq("it is active, persists and is started with its parent", (1, 1, 1), (dev.isActive(), dev.isPersistent(), dev.autostart()))
-tap.ok(capable()[parent][type_id]["availableInstances"] < kind["availableInstances"], "there is less room now", capable()[parent])
+tap.ok(capable()[0][parent][type_id]["availableInstances"] < kind["availableInstances"], "there is less room now", capable())
 
 gone = tap.node_name(uuid.uuid4(), address)
 tap.eq("a device that is no more: NO_NODE_DEVICE", libvirt.VIR_ERR_NO_NODE_DEVICE,
@@ -105,9 +164,12 @@ tap.eq("a parent that is not there: CONFIG_UNSUPPORTED", libvirt.VIR_ERR_CONFIG_
 
 dev.destroy()
 tap.ok(mdev not in devices(), "what is destroyed is not listed among the devices", devices())
+tap.eq("what is inactive is started when Nova starts", [mine["dev_id"]], start_inactive())
+tap.eq("and is listed again, the same", {**mine, "iommu_group": 0}, {**devices()[mdev], "iommu_group": 0})
+dev.destroy()
 dev.undefine()
 tap.eq("and is as if it had never been", libvirt.VIR_ERR_NO_NODE_DEVICE, error_code(lambda: conn.nodeDeviceLookupByName(mine["dev_id"])))
-tap.eq("the room is there again", before[parent], capable()[parent])
+tap.eq("the room is there again", before[parent], capable()[0][parent])
 
 if uri.startswith("qemu"):
     # Unplugging from a guest what it does not have is libvirt's own answer, and must not become ours.

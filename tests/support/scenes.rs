@@ -110,13 +110,25 @@ fn plain_functions(tree: &mut Tree) -> io::Result<()> {
 
     let unlisted = Pci { driver: Some("vfio-pci"), ..Pci::new("0000:a0:00.0", 0x10de, 0xfffe, 0x0302ff) };
     let unlisted = tree.pci(&unlisted)?;
+    tree.file(&format!("{unlisted}/vpd"), 0o600, vital_product_data())?;
     tree.parent(&unlisted, &grid()[..1])?;
 
     let empty = tree.pci(&Pci::new("0000:b0:00.0", 0x10de, 0x13f2, 0x030000))?;
     tree.parent(&empty, &[])
 }
 
-/// s390's two kinds of parent, and two without any bus.
+/// A name and a part number, with the checksum that makes the sum of all bytes up to it 0.
+fn vital_product_data() -> Vec<u8> {
+    let mut bytes = vec![0x82, 4, 0];
+    bytes.extend(b"card");
+    bytes.extend([0x90, 10, 0]);
+    bytes.extend(b"PN\x03123RV\x01");
+    let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    bytes.extend([sum.wrapping_neg(), 0x78]);
+    bytes
+}
+
+/// s390's two kinds of parent, and three without any bus, one of them without types.
 fn other_buses(tree: &mut Tree) -> io::Result<()> {
     let ccw = TypeSpec::new("vfio_ccw-io", "I/O subchannel (Non-QDIO)", "vfio-ccw", 1);
     let subchannel = tree.css("0.0.0052", Some("0.0.1234"))?;
@@ -137,6 +149,8 @@ fn other_buses(tree: &mut Tree) -> io::Result<()> {
     let mtty = tree.virtual_device("mtty")?;
     tree.parent(&mtty, &[TypeSpec::new("mtty-1", "Single port serial", "vfio-pci", 24)])?;
     tree.mdev(&mtty, "mtty-1", &uuid(0x77))?;
+    let idle = tree.class_device("mtty", "idle")?;
+    tree.parent(&idle, &[])?;
     let mdpy = tree.virtual_device("mdpy")?;
     tree.parent(&mdpy, &[TypeSpec::new("mdpy-vga", "vga", "vfio-pci", 4)])?;
     tree.mdev(&mdpy, "mdpy-vga", &uuid(0x4d))?;

@@ -280,9 +280,14 @@ impl Tree {
 
     /// A parent without a bus, such as the kernel's sample drivers have: its subsystem is a class of the same name.
     pub fn virtual_device(&self, name: &str) -> io::Result<String> {
-        let path = format!("/sys/devices/virtual/{name}/{name}");
-        self.link(&format!("/sys/class/{name}/{name}"), &path)?;
-        self.link(&format!("{path}/subsystem"), &format!("/sys/class/{name}"))?;
+        self.class_device(name, name)
+    }
+
+    /// A device of a class without a bus.
+    pub fn class_device(&self, class: &str, name: &str) -> io::Result<String> {
+        let path = format!("/sys/devices/virtual/{class}/{name}");
+        self.link(&format!("/sys/class/{class}/{name}"), &path)?;
+        self.link(&format!("{path}/subsystem"), &format!("/sys/class/{class}"))?;
         self.file(&format!("{path}/uevent"), 0o644, "")?;
         Ok(path)
     }
