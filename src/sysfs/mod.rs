@@ -60,8 +60,8 @@ pub struct FileState {
     pub ino: u64,
     /// Size in bytes.
     pub size: u64,
-    /// Time of the last change, in seconds and nanoseconds.
-    pub changed: (i64, u64),
+    /// Time of the last change of content or attributes, in nanoseconds.
+    pub changed: u64,
 }
 
 /// A host as seen through its sysfs.

@@ -151,7 +151,7 @@ impl Dir for LinuxDir {
     fn meta(&self, name: &str) -> IoResult<Meta> {
         let stat = self.at_last(name, |dir, name| statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
         let kind = kind(FileType::from_raw_mode(stat.st_mode));
-        let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64);
+        let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
         Ok(Meta { kind, mode: stat.st_mode & 0o7777, ino: stat.st_ino, changed })
     }
 
@@ -189,8 +189,10 @@ impl LinuxDir {
     }
 }
 
-fn nanoseconds(seconds: i64, rest: i64) -> u64 {
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest) as u64
+/// A time of `stat` as one number. The two fields have another integer type on each architecture.
+pub(super) fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
+    let seconds = seconds.try_into().unwrap_or_default();
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.try_into().unwrap_or_default()) as u64
 }
 
 fn kind(file_type: FileType) -> EntryKind {

@@ -20,7 +20,7 @@ mod watch;
 pub use filter::{Instruction as FilterInstruction, program as event_filter, set_filter_attacher};
 pub use spent::set_range_closer;
 
-use dir::LinuxDir;
+use dir::{LinuxDir, nanoseconds};
 use door::Door;
 
 /// Where distributions put the list of PCI vendors and products.
@@ -73,7 +73,7 @@ impl Sysfs for LinuxSysfs {
     fn pci_ids_state(&self) -> Option<FileState> {
         let stat = PCI_IDS.iter().find_map(|path| rustix::fs::stat(*path).ok())?;
         let size = u64::try_from(stat.st_size).ok()?;
-        Some(FileState { ino: stat.st_ino, size, changed: (stat.st_ctime, stat.st_ctime_nsec) })
+        Some(FileState { ino: stat.st_ino, size, changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec) })
     }
 
     fn kernel(&self) -> Option<String> {
