@@ -9,6 +9,18 @@ VM_TESTS=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 CACHE=${MDEV_VM_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/libmdev-vm}
 ME=${0##*/}
 
+# The series of Debian's kernels that the VM boots. A script with an option --kernel sets it for the scripts that it runs.
+export MDEV_VM_KERNEL=${MDEV_VM_KERNEL:-6.1}
+
+# set_kernel SERIES
+set_kernel()
+{
+	case $1 in
+	6.1 | 6.12) MDEV_VM_KERNEL=$1 ;;
+	*) die "the lab has the kernels 6.1 and 6.12, not \"$1\"" ;;
+	esac
+}
+
 # Progress is for people: it goes to standard error, and only when that is a terminal or the caller asked for it.
 VERBOSE=${MDEV_VM_VERBOSE:-0}
 if [ -t 2 ]; then
@@ -38,6 +50,6 @@ lab_dir()
 {
 	local dir
 
-	dir=$(readlink -f -- "$CACHE/current" 2>/dev/null) || return 1
+	dir=$(readlink -f -- "$CACHE/current-$MDEV_VM_KERNEL" 2>/dev/null) || return 1
 	[ -e "$dir/complete" ] && printf '%s\n' "$dir"
 }

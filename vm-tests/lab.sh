@@ -1,14 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# usage: lab.sh [--update] [--print] [--verbose]
+# usage: lab.sh [--kernel SERIES] [--update] [--print] [--verbose]
 #
-# Prepares the VM lab: a Debian 12 kernel with the mdev drivers that are
-# samples of that kernel (mtty, mdpy, mbochs), ready to be booted by "run".
+# Prepares the VM lab: a Debian kernel with the mdev drivers that are samples
+# of that kernel (mtty, mdpy, mbochs), ready to be booted by "run".
 #
-#   --update   look for a newer kernel, even when one is prepared already
-#   --print    print the folder of the prepared kernel, and on a second line
-#              its initramfs
-#   --verbose  say what is done, also without a terminal
+#   --kernel SERIES  6.1 (default) or 6.12. Debian builds 6.12 without iommufd;
+#                    here its VFIO modules are built again, with iommufd and
+#                    /dev/vfio/devices/vfioN.
+#   --update         look for a newer kernel, even when one is prepared already
+#   --print          print the folder of the prepared kernel, and on a second
+#                    line its initramfs
+#   --verbose        say what is done, also without a terminal
+#
+# Exits with 77 when Debian's package lists on this machine have no kernel of
+# that series.
 #
 # Everything is kept in $MDEV_VM_CACHE (default: $XDG_CACHE_HOME/libmdev-vm,
 # ~/.cache/libmdev-vm), one folder for each kernel version. The kernel is
@@ -19,7 +25,7 @@
 # shellcheck source=common.sh
 . "$(dirname -- "$0")/common.sh"
 
-PACKAGES=(qemu-system-x86 busybox-static cpio kmod udev mdevctl xz-utils gcc gcc-12 libc6-dev make perl-base util-linux
+PACKAGES=(qemu-system-x86 busybox-static cpio kmod udev mdevctl xz-utils zstd gcc gcc-12 libc6-dev make perl-base util-linux
 	libelf1)
 APT=(apt-get -qq -o DPkg::Lock::Timeout=300 -o APT::Sandbox::User=root)
 
@@ -62,13 +68,14 @@ install_packages()
 	as_root "${cmd[@]}" >&2 || die "apt-get could not install: ${want[*]}"
 }
 
-# Prints the name and version of the newest 6.1 kernel package, "linux-image-6.1.0-N-amd64 VERSION".
+# Prints the release and the version of the newest kernel package of the series, "6.1.0-N-amd64 VERSION".
 newest_kernel()
 {
-	apt-cache search --names-only '^linux-image-6\.1\.0-[0-9]+-amd64$' | cut -d' ' -f1 | sort -V | tail -n 1 |
-		while read -r image; do
-			printf '%s %s\n' "$image" "$(apt-cache policy "$image" | sed -n 's/^ *Candidate: //p')"
-		done
+	local image series=${MDEV_VM_KERNEL//./\\.}
+	image=$(apt-cache search --names-only "^linux-image-$series\\.[0-9]+(-[0-9]+|\\+deb[0-9]+)-amd64\$" | cut -d' ' -f1 |
+		sort -V | tail -n 1)
+	[ -n "$image" ] || return 0
+	printf '%s %s\n' "${image#linux-image-}" "$(apt-cache policy "$image" | sed -n 's/^ *Candidate: //p')"
 }
 
 download()
@@ -80,11 +87,14 @@ download()
 
 fetch_debs()
 {
-	local where=$1 kver=$2 version=$3
-	local -a names=("linux-image-$kver=$version" "linux-headers-$kver=$version"
-		"linux-headers-${kver%-amd64}-common=$version" "linux-kbuild-6.1=$version" "linux-source-6.1=$version")
+	local where=$1 kver=$2 version=$3 package
+	local -a names=("linux-image-$kver=$version" "linux-headers-$kver=$version" "linux-source-$MDEV_VM_KERNEL=$version")
 
-	say "downloading kernel $kver ($version), its headers and source: about 220 MB"
+	# The headers' other half and the build tools have other names in each series.
+	for package in $(apt-cache depends "linux-headers-$kver=$version" | sed -nE 's/^ *Depends: (linux-(headers|kbuild)-.*)/\1/p'); do
+		names+=("$package=$version")
+	done
+	say "downloading kernel $kver ($version), its headers and source: about 250 MB"
 	download "$where" "${names[@]}" || die "apt-get could not download ${names[*]}"
 }
 
@@ -104,17 +114,18 @@ unpack_kernel()
 	# The makefile of the headers names the folder where the package would be installed.
 	sed -i "s,include .*/usr/src/,include \$(dir \$(abspath \$(lastword \$(MAKEFILE_LIST))))../," \
 		"$dir/usr/src/linux-headers-$kver/Makefile"
-	mkdir "$dir/samples"
-	# tar has what it wants long before the end of the archive and must not read on: dpkg-deb then dies of SIGPIPE.
+	# With the kernel's types beside the headers, the build would need pahole to describe each module.
+	rm -f -- "$dir/usr/src/linux-headers-$kver/vmlinux"
+	mkdir "$dir/source"
+	# tar reads the archive once and stops early when it has the samples alone; dpkg-deb then dies of SIGPIPE.
 	(set +o pipefail
 	dpkg-deb --fsys-tarfile "$dir"/debs/linux-source-*.deb 2>/dev/null | tar -x -O --wildcards './usr/src/*.tar.xz' |
-		xz -dc -T0 | tar -x -C "$dir/samples" --strip-components=3 --wildcards \
-		'*/samples/vfio-mdev/mtty.c' '*/samples/vfio-mdev/mdpy.c' '*/samples/vfio-mdev/mdpy-defs.h' \
-		'*/samples/vfio-mdev/mbochs.c')
+		xz -dc -T0 | tar -x -C "$dir/source" --strip-components=1 --wildcards \
+		'*/samples/vfio-mdev' '*/drivers/vfio' '*/drivers/iommu/*.h' '*/drivers/iommu/iommufd' \
+		'*/lib/interval_tree.c')
 }
 
-# A bzImage carries the kernel as an xz file; its header says where (Documentation/x86/boot.rst, payload_offset).
-# QEMU enters an uncompressed kernel directly (PVH), which saves its decompression under emulation.
+# A bzImage carries the kernel compressed; its header says where (Documentation/x86/boot.rst, payload_offset). enters an uncompressed kernel directly (PVH), which saves its decompression under emulation.
 extract_vmlinux()
 {
 	local image=$1 out=$2
@@ -122,8 +133,15 @@ extract_vmlinux()
 	sects=$(od -An -tu1 -j $((0x1f1)) -N1 "$image")
 	offset=$(od -An -tu4 -j $((0x248)) -N4 "$image")
 	length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
-	tail -c +$(((sects + 1) * 512 + offset + 1)) "$image" | head -c "$((length))" |
-		xz -dc --single-stream >"$out" || true
+	dd if="$image" of="$out.packed" bs=1M iflag=skip_bytes,count_bytes status=none \
+		skip=$(((sects + 1) * 512 + offset)) count="$((length))"
+	# The last four bytes are the unpacked size, which is no part of the stream: both programs complain of it.
+	case $(od -An -tx1 -N4 "$out.packed" | tr -d ' ') in
+	fd377a58) xz -dc --single-stream <"$out.packed" >"$out" || true ;;
+	28b52ffd) zstd -dcq <"$out.packed" >"$out" 2>/dev/null || true ;;
+	*) : >"$out" ;;
+	esac
+	rm -- "$out.packed"
 	# Without an ELF file here, the compressed image boots as well, a few seconds slower.
 	if [ "$(head -c 4 "$out" | tail -c 3)" != ELF ]; then
 		say "no ELF kernel found in $image; the VMs boot the compressed one"
@@ -131,15 +149,32 @@ extract_vmlinux()
 	fi
 }
 
-build_samples()
+# The sample drivers, and VFIO with iommufd where Debian's configuration of the kernel leaves that out. VFIO's structures
+# depend on it, so all that use them are built, the samples included.
+build_drivers()
 {
-	local dir=$1 kver=$2
+	local dir=$1 kver=$2 source=$1/source extra=$1/lib/modules/$2/extra
+	local -a config=(CONFIG_SAMPLE_VFIO_MDEV_{MTTY,MDPY,MBOCHS}"=m")
+
+	printf 'obj-m := samples/vfio-mdev/\n' >"$source/Kbuild"
+	if [ -e "$source/drivers/vfio/device_cdev.c" ] && ! grep -q '^CONFIG_IOMMUFD=' "$dir/boot/config-$kver"; then
+		printf 'obj-m += drivers/iommu/iommufd/ drivers/vfio/\n%s\n' \
+			'subdir-ccflags-y := -DCONFIG_IOMMUFD_MODULE=1 -DCONFIG_VFIO_DEVICE_CDEV=1' >>"$source/Kbuild"
+		config+=(CONFIG_IOMMUFD=m CONFIG_VFIO_DEVICE_CDEV=y)
+		# A part of the kernel's library that only iommufd uses: it becomes a part of that module, and exports nothing.
+		printf '%s\n' '#define CONFIG_INTERVAL_TREE_SPAN_ITER 1' '#include <linux/export.h>' '#undef EXPORT_SYMBOL_GPL' \
+			'#define EXPORT_SYMBOL_GPL(name)' '#include "../../../lib/interval_tree.c"' \
+			>"$source/drivers/iommu/iommufd/interval_tree.c"
+		printf 'iommufd-y += interval_tree.o\n' >>"$source/drivers/iommu/iommufd/Makefile"
+		rm -rf -- "$dir/lib/modules/$kver/kernel/drivers/vfio"
+	fi
 	say "building the sample drivers"
-	printf 'obj-m := mtty.o mdpy.o mbochs.o\n' >"$dir/samples/Kbuild"
-	make -s -C "$dir/usr/src/linux-headers-$kver" M="$dir/samples" modules >"$dir/samples/log" 2>&1 ||
-		die "the sample drivers do not build: $(tail -n 5 "$dir/samples/log")"
-	mkdir -p "$dir/lib/modules/$kver/extra"
-	cp -- "$dir"/samples/*.ko "$dir/lib/modules/$kver/extra/"
+	make -s -j "$(nproc)" -C "$dir/usr/src/linux-headers-$kver" M="$source" "${config[@]}" modules >"$source/log" 2>&1 ||
+		die "the drivers do not build: $(tail -n 5 "$source/log")"
+	mkdir -p "$extra"
+	find "$source" -name '*.ko' -exec cp -t "$extra" {} +
+	# What a module of ours needs to find the symbols of these.
+	cp -- "$source/Module.symvers" "$dir/"
 	depmod -b "$dir" -F "$dir/usr/src/linux-headers-$kver/Module.symvers" "$kver" 2>/dev/null ||
 		depmod -b "$dir" "$kver"
 }
@@ -158,7 +193,10 @@ build_initrd()
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$tree/modules/files"
 	while read -r mod; do
 		cp -- "$mod" "$tree/modules/"
-		printf '%s\n' "${mod##*/}"
+		mod=${mod##*/}
+		# busybox inserts only unpacked modules.
+		[ "$mod" = "${mod%.xz}" ] || xz -d "$tree/modules/$mod"
+		printf '%s\n' "${mod%.xz}"
 	done <"$tree/modules/files" >"$tree/modules/order"
 	rm -- "$tree/modules/files"
 	(cd -- "$tree" && find . | cpio -o -H newc -R 0:0 2>/dev/null) >"$tree.cpio"
@@ -175,10 +213,13 @@ prepare_kernel()
 		as_root "${APT[@]}" update >&2
 		newest=$(newest_kernel)
 	fi
-	[ -n "$newest" ] || die "no linux-image-6.1.0-N-amd64 in the package lists: the lab needs Debian 12"
+	if [ -z "$newest" ]; then
+		printf '%s: no linux-image-%s for amd64 in the package lists: %s\n' "$ME" "$MDEV_VM_KERNEL" \
+			'the lab needs Debian 12, and for 6.12 also its bookworm-security or bookworm-backports' >&2
+		exit 77
+	fi
 	version=${newest#* }
 	kver=${newest%% *}
-	kver=${kver#linux-image-}
 	dir=$CACHE/$kver-$version
 	if [ ! -e "$dir/complete" ]; then
 		rm -rf -- "$dir"
@@ -186,12 +227,12 @@ prepare_kernel()
 		fetch_debs "$dir/debs" "$kver" "$version"
 		unpack_kernel "$dir" "$kver"
 		extract_vmlinux "$dir/boot/vmlinuz-$kver" "$dir/vmlinux"
-		build_samples "$dir" "$kver"
+		build_drivers "$dir" "$kver"
 		rm -rf -- "$dir/debs"
 		printf '%s\n' "$kver" >"$dir/release"
 		touch "$dir/complete"
 	fi
-	ln -sfn -- "$dir" "$CACHE/current"
+	ln -sfn -- "$dir" "$CACHE/current-$MDEV_VM_KERNEL"
 }
 
 # The initramfs holds our own init: it is named by what is in it, so that an edit gives a new one.
@@ -210,6 +251,11 @@ UPDATE=0
 PRINT=0
 while [ $# -gt 0 ]; do
 	case $1 in
+	--kernel)
+		[ $# -ge 2 ] || die "--kernel needs a value; see $ME --help"
+		set_kernel "$2"
+		shift
+		;;
 	--update) UPDATE=1 ;;
 	--print) PRINT=1 ;;
 	--verbose) VERBOSE=1 ;;
