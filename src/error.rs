@@ -111,12 +111,12 @@ impl Error {
             Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorCode::AccessDenied,
             _ => ErrorCode::Kernel,
         };
-        let hint = match errno {
-            Errno::ACCESS | Errno::PERM => "; run as root or with CAP_DAC_OVERRIDE",
-            Errno::ROFS => "; sysfs is mounted read-only here",
-            _ => "",
-        };
-        Error::new(code, errno, format!("cannot {action} {path}: {}{hint}", describe(errno))).at(path)
+        let plain = Error::new(code, errno, format!("cannot {action} {path}: {}", describe(errno))).at(path);
+        match errno {
+            Errno::ACCESS | Errno::PERM => plain.hint(denied_hint(overrides_permissions())),
+            Errno::ROFS => plain.hint(&format!("the file system that has {path} is mounted read-only")),
+            _ => plain,
+        }
     }
 
     /// Puts `; hint` after the sentence: the cause, or what to do next.
@@ -134,7 +134,22 @@ impl Error {
     }
 }
 
-/// A stranger's text for a sentence: control characters escaped, and no longer than a sentence can bear.
+/// This process may open what its user has no permission for.
+fn overrides_permissions() -> bool {
+    let effective = || Some(rustix::thread::capabilities(None).ok()?.effective);
+    rustix::process::geteuid().is_root()
+        || effective().is_some_and(|set| set.contains(rustix::thread::CapabilitySet::DAC_OVERRIDE))
+}
+
+/// What to do about EACCES and EPERM of a call that opens or looks at a file.
+fn denied_hint(privileged: bool) -> &'static str {
+    match privileged {
+        true => "the mode of the file or a security module denies it even to root",
+        false => "run as root or with CAP_DAC_OVERRIDE",
+    }
+}
+
+/// Untrusted text for a sentence: control characters escaped, and cut to a length that a sentence can have.
 pub fn shown(text: &str) -> String {
     const MAX: usize = 120;
     let mut shown: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
@@ -171,7 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_do() {
-        assert!(Error::io("write", "/sys/x", Errno::ACCESS).message.contains("run as root"));
+    fn denied_access_names_root_only_to_other_users() {
+        assert!(denied_hint(false).contains("run as root"));
+        assert!(!denied_hint(true).contains("run as root"));
+        let e = Error::io("write", "/sys/x", Errno::ACCESS);
+        assert!(e.message.ends_with(denied_hint(overrides_permissions())), "{e}");
+    }
+
+    #[test]
+    fn read_only_file_system_is_named_by_the_path() {
+        for path in ["/sys/x", "/run/libmdev/lock", "/etc/mdevctl.d"] {
+            let e = Error::io("write", path, Errno::ROFS);
+            assert_eq!(e.code, ErrorCode::AccessDenied);
+            assert!(e.message.contains(&format!("the file system that has {path} is mounted read-only")), "{e}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! that it returns.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
 use mdev::error::{Error, ErrorCode};
@@ -13,6 +14,9 @@ use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 #[path = "support/hosts.rs"]
 #[allow(dead_code, reason = "this program uses a part of it")]
 mod hosts;
+#[path = "support/vfs.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod vfs;
 
 use hosts::{ACCEL, FIRST, I915, M60, create as write_create, exists, read, ty, write};
 
@@ -45,6 +49,19 @@ impl Lab {
 
     fn destroy(&self, uuid: &str) -> Result<(), Error> {
         self.conn.destroy_uuid(uuid, DestroyFlags::empty())
+    }
+
+    /// Calls `answer` before each operation, but not before those that `answer` itself does on the host.
+    fn driver(&self, answer: impl Fn(&SimHost, Op, &str) -> Option<Errno> + Send + Sync + 'static) {
+        let (sim, busy) = (self.sim.clone(), AtomicBool::new(false));
+        self.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+            if busy.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            let answered = answer(&sim, op, path);
+            busy.store(false, Ordering::Relaxed);
+            answered
+        })));
     }
 
     fn is_listed(&self, uuid: &str) -> bool {
@@ -209,4 +226,197 @@ fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
     }
     assert!(exists(&lab.sim, &format!("{M60}/{UUID}")));
     assert!(lab.runtime.all().is_ok());
+}
+
+const LIMITER: &str = "<params>frame_rate_limiter=60</params>";
+
+/// The state of the first VF: its type and its parameters.
+fn first_vf(lab: &Lab) -> [String; 2] {
+    ["current_vgpu_type", "vgpu_params"].map(|file| read(&lab.sim, &vfs::at(0, file)).unwrap())
+}
+
+#[test]
+fn params_that_the_driver_cuts_fail_the_create() {
+    for kept in ["frame_rate_limiter=6\n", "\n"] {
+        let lab = Lab::new();
+        lab.driver(move |sim, op, path| {
+            let params = vfs::at(0, "vgpu_params");
+            if op == Op::Read && path.ends_with("/vgpu_params") && read(sim, &params).unwrap().ends_with("=60") {
+                write(sim, &params, kept).unwrap();
+            }
+            None
+        });
+        let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::BadData, Errno::IO.raw_os_error()), "{e}");
+        assert!(e.message.contains("vgpu_params") && e.message.contains("frame_rate_limiter=60"), "{e}");
+        assert_eq!(first_vf(&lab), ["0", ""]);
+        assert!(lab.runtime.all().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn params_refused_before_the_type_are_written_after_it() {
+    let lab = Lab::new();
+    lab.driver(|sim, op, path| {
+        let free = || read(sim, &vfs::at(0, "current_vgpu_type")).unwrap() == "0";
+        (op == Op::Write && path.ends_with("/vgpu_params") && free()).then_some(Errno::NXIO)
+    });
+    let node = lab.create("0000:41:00.0", "1441", LIMITER).unwrap();
+    assert_eq!(first_vf(&lab), ["1441", "frame_rate_limiter=60"]);
+    assert_eq!(node.params(), Ok("frame_rate_limiter=60"));
+
+    // A driver that never takes them.
+    let lab = Lab::new();
+    lab.driver(|_, op, path| (op == Op::Write && path.ends_with("/vgpu_params")).then_some(Errno::NXIO));
+    let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
+    assert_eq!(e.errno, Errno::NXIO.raw_os_error(), "{e}");
+    assert_eq!(first_vf(&lab), ["0", ""]);
+}
+
+#[test]
+fn params_that_are_too_long_for_the_driver_say_so() {
+    let lab = Lab::new();
+    lab.sim.fail_next(Op::Write, "/vgpu_params", Errno::TOOBIG, 1);
+    let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
+    assert_eq!(e.errno, Errno::TOOBIG.raw_os_error(), "{e}");
+    assert!(e.message.contains("longer than the driver accepts"), "{e}");
+    assert_eq!(first_vf(&lab), ["0", ""]);
+}
+
+#[test]
+fn attribute_that_the_driver_cuts_fails_the_write() {
+    let lab = Lab::new();
+    let node = lab.create("0000:41:00.0", "1441", "").unwrap();
+    node.set_attr("vgpu_params", "disable_vnc=1").unwrap();
+    lab.driver(|sim, op, path| {
+        let params = vfs::at(0, "vgpu_params");
+        if op == Op::Read && path.ends_with("/vgpu_params") && read(sim, &params).unwrap().ends_with("=60") {
+            write(sim, &params, "frame_rate_limiter=6\n").unwrap();
+        }
+        None
+    });
+    let e = node.set_attr("vgpu_params", "frame_rate_limiter=60").unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::BadData, Errno::IO.raw_os_error()), "{e}");
+    // Written in another form, which the driver shows as a number of its own.
+    let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
+    queue.set_attr("weight", "007").unwrap();
+    assert_eq!(queue.attr("weight").unwrap(), "7");
+}
+
+#[test]
+fn eperm_of_the_driver_is_not_a_lack_of_privileges() {
+    let lab = Lab::new();
+    let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
+    let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
+    let refused = |result: Result<(), Error>| {
+        let e = result.unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::Kernel, Errno::PERM.raw_os_error()), "{e}");
+        assert!(e.message.contains("the driver refuses it") && !e.message.contains("root"), "{e}");
+    };
+    let fail = |file: &str| lab.sim.fail_next(Op::Write, file, Errno::PERM, 1);
+    fail("/weight");
+    refused(queue.set_attr("weight", "1"));
+    fail("/online");
+    refused(queue.set_online(false));
+    fail("/destroy");
+    refused(queue.destroy(DestroyFlags::empty()));
+    fail("/vgpu_params");
+    refused(vf.set_attr("vgpu_params", "a=1"));
+    fail("/current_vgpu_type");
+    refused(vf.destroy(DestroyFlags::empty()));
+    assert_eq!(first_vf(&lab), ["1441", ""]);
+    fail("/create");
+    refused(lab.create("0000:86:00.0", "12", "").map(drop));
+}
+
+#[test]
+fn file_that_cannot_be_opened_is_an_access_error() {
+    let lab = Lab::new();
+    let file = format!("{}/create", ty(M60, "12"));
+    lab.sim.unplug(&file).unwrap();
+    lab.sim.plug([hosts::file(&file, 0o444, "")]).unwrap();
+    let e = lab.create("0000:86:00.0", "12", "").unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::AccessDenied, Errno::ACCESS.raw_os_error()), "{e}");
+}
+
+#[test]
+fn enospc_with_instances_left_says_that_the_count_is_of_one_type() {
+    let lab = Lab::new();
+    for (parent, type_id, attr) in
+        [("0000:86:00.0", "12", "max_instances"), ("0000:87:00.0", "queue-1", "available_instances")]
+    {
+        lab.sim.fail_next(Op::Write, "/create", Errno::NOSPC, 1);
+        let e = lab.create(parent, type_id, "").unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{e}");
+        assert!(e.message.contains(&format!("{attr} of type {type_id} is 16")), "{e}");
+    }
+}
+
+#[test]
+fn vf_without_an_iommu_group_is_refused_before_any_write() {
+    let lab = Lab::new();
+    (0..8).for_each(|n| lab.sim.unplug(&format!("{}/iommu_group", vfs::vf(n))).unwrap());
+    for parent in ["0000:41:00.0", "0000:41:00.6"] {
+        lab.sim.start_log();
+        let e = lab.create(parent, "1441", LIMITER).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NotSupported, Errno::OPNOTSUPP.raw_os_error()), "{e}");
+        assert!(e.message.contains("IOMMU"), "{e}");
+        assert!(lab.sim.take_log().iter().all(|entry| !matches!(entry.op, Op::Write | Op::Stamp)));
+    }
+    let xml = request("0000:41:00.0", "1441", "");
+    let e = lab.conn.create_group_xml(&[xml.as_bytes(), xml.as_bytes()], CreateFlags::empty()).unwrap_err();
+    assert!(e.message.contains("IOMMU"), "{e}");
+}
+
+/// Drivers answer 0 to a free VF, and a refused write to a VF with a type, in different ways.
+#[test]
+fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
+    for (errno, frees) in [(Errno::PERM, true), (Errno::PERM, false), (Errno::BUSY, true), (Errno::BUSY, false)] {
+        let lab = Lab::new();
+        let node = lab.create("0000:41:00.0", "1441", "").unwrap();
+        lab.driver(move |sim, op, path| {
+            if op != Op::Write || !path.ends_with("/current_vgpu_type") {
+                return None;
+            }
+            if frees {
+                vfs::set(sim, 0, "0").unwrap();
+            }
+            Some(errno)
+        });
+        let result = node.destroy(DestroyFlags::empty());
+        assert_eq!(result.is_ok(), frees, "{errno:?}: {result:?}");
+        assert_eq!(first_vf(&lab)[0], if frees { "0" } else { "1441" });
+        assert_eq!(lab.is_listed(&node.uuid().unwrap()), !frees);
+        assert_eq!(lab.runtime.all().unwrap().len(), usize::from(!frees));
+    }
+}
+
+/// A driver that refuses the type leaves the VF free; the error is the driver's, or says that the card is full.
+#[test]
+fn refused_type_leaves_a_free_vf_and_no_record() {
+    for (errno, list, code) in [
+        (Errno::IO, None, ErrorCode::Kernel),
+        (Errno::INVAL, None, ErrorCode::Kernel),
+        (Errno::IO, Some("ID    : vGPU Name\n"), ErrorCode::NoInstances),
+        (Errno::NODEV, Some(""), ErrorCode::NoInstances),
+    ] {
+        let lab = Lab::new();
+        lab.driver(move |sim, op, path| {
+            if op != Op::Write || !path.ends_with("/current_vgpu_type") {
+                return None;
+            }
+            if let Some(list) = list {
+                for n in 0..8 {
+                    let file = vfs::at(n, "creatable_vgpu_types");
+                    sim.unplug(&file).unwrap();
+                    sim.plug([hosts::file(&file, 0o444, list)]).unwrap();
+                }
+            }
+            Some(errno)
+        });
+        let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
+        assert_eq!(e.code, code, "{errno:?}: {e}");
+        assert_eq!(first_vf(&lab), ["0", ""]);
+        assert!(lab.runtime.all().unwrap().is_empty());
+    }
 }

@@ -115,7 +115,7 @@ impl Node {
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
         let _kept = self.keep_tenant()?;
-        write_line(&*dir, file, value).map_err(|errno| attribute_error("write", &*dir, file, errno).of(self.name()))
+        write_line(&*dir, file, value).map_err(|errno| layout::write_error(&*dir, file, errno).of(self.name()))
     }
 }
 
@@ -235,7 +235,7 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        write_line(&*self.dir, name, value).map_err(|errno| attribute_error("write", &*self.dir, name, errno))
+        layout::write_whole(&*self.dir, name, value)
     }
 
     /// The permission bits of a regular file. No link is followed on the way to it: that may lead to another device.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorCode, Result, shown};
+use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
 use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line};
 
@@ -366,11 +366,12 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
         None => request.uuid.to_string(),
     };
     write_line(kind, "create", &text).map_err(|errno| {
-        let path = format!("{}/create", kind.path());
-        let plain = Error::io("write", &path, errno);
+        let plain = write_error(kind, "create", errno);
         match errno {
             Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
-            Errno::NOSPC | Errno::USERS => Error { code: ErrorCode::NoInstances, ..plain },
+            Errno::NOSPC | Errno::USERS => {
+                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(kind, request.type_id))
+            }
             Errno::INVAL if request.group.is_none() && requires_group(kind).unwrap_or(false) => plain.hint(
                 "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
                  allocates it",
@@ -378,6 +379,69 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
             _ => plain,
         }
     })
+}
+
+/// Why a driver has no room for a device of this type.
+fn why_full(kind: &dyn Dir, id: &str) -> String {
+    let counts = [LayoutKind::Rfc, LayoutKind::Mdev].map(LayoutKind::instances_attr);
+    let left = counts.into_iter().find_map(|attr| Some((attr, types::parse_count(&read_text(kind, attr).ok()?)?)));
+    match left {
+        Some((attr, left)) if left > 0 => format!(
+            "{attr} of type {id} is {left}, but the driver has no room: the count is of this type alone, and devices of \
+             other types use the same resources; destroy one or use another parent"
+        ),
+        _ => "destroy a device or use another parent".to_owned(),
+    }
+}
+
+/// The error of a write to a driver's file. EACCES and EPERM of a file that could be opened for writing are the driver's own,
+/// so that more privileges do not help.
+pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
+    let path = format!("{}/{name}", dir.path());
+    match errno {
+        Errno::ACCESS | Errno::PERM if dir.is_writable(name) => {
+            let message = format!(
+                "cannot write {path}: {}; the driver refuses it, most often because a guest uses the device",
+                describe(errno)
+            );
+            Error::new(ErrorCode::Kernel, errno, message).at(path)
+        }
+        Errno::TOOBIG => {
+            Error::io("write", &path, errno).hint("the text is longer than the driver accepts; shorten it")
+        }
+        _ => Error::io("write", &path, errno),
+    }
+}
+
+/// Writes a text, reads it back where the file can be read, and fails where the driver has kept only the beginning of it.
+pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
+    write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
+    if !dir.meta(name).is_ok_and(|meta| meta.mode & 0o444 != 0) {
+        return Ok(());
+    }
+    match read_text(dir, name) {
+        Ok(kept) if !kept.is_empty() && is_cut(text, &kept) => Err(cut_error(dir, name, text, &kept)),
+        // A file that shows nothing, or something else, takes the text as an order.
+        _ => Ok(()),
+    }
+}
+
+/// A driver kept the beginning of a text alone. A number without its unit or its fraction is the same number.
+fn is_cut(text: &str, kept: &str) -> bool {
+    let (text, kept) = (text.trim(), kept.trim());
+    let Some(lost) = text.strip_prefix(kept).filter(|lost| !lost.is_empty()) else { return false };
+    let is_number = !kept.is_empty() && kept.bytes().all(|byte| byte.is_ascii_digit());
+    !is_number || lost.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn cut_error(dir: &dyn Dir, name: &str, text: &str, kept: &str) -> Error {
+    let path = format!("{}/{name}", dir.path());
+    let message = format!(
+        "{path} holds '{}' after '{}' was written: the driver has dropped the end; write a shorter text",
+        shown(kept),
+        shown(text)
+    );
+    Error::new(ErrorCode::BadData, Errno::IO, message).at(path)
 }
 
 /// Keeps every other creator away from the folder of a type or parent, in every process of the host.
@@ -426,7 +490,37 @@ fn write_remove(parent: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Resul
                 Error::new(ErrorCode::NoNode, Errno::NODEV, format!("device {uuid} no longer exists")).at(path)
             }
             Errno::BUSY => Error { code: ErrorCode::InUse, ..Error::io("write", &path, errno) },
-            other => Error::io("write", &path, other),
+            other => write_error(parent, name, other),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_without_its_end_is_cut_and_number_without_its_unit_is_not() {
+        for (text, kept) in [
+            ("frame_rate_limiter=60", "frame_rate_limiter=6"),
+            ("frame_rate_limiter=60", ""),
+            ("60", "6"),
+            ("0x10", "0x1"),
+            ("disable_vnc=1,x=2", "disable_vnc=1"),
+        ] {
+            assert!(is_cut(text, kept), "{text} {kept}");
+        }
+        for (text, kept) in [
+            ("60", "60"),
+            ("60 ", "60"),
+            ("60%", "60"),
+            ("1.5", "1"),
+            ("0x10", "16"),
+            ("on", "1"),
+            ("+5", "5"),
+            (" ", ""),
+        ] {
+            assert!(!is_cut(text, kept), "{text} {kept}");
+        }
+    }
 }

@@ -5,11 +5,11 @@
 use super::types::read_one;
 use super::{
     CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances, gone,
-    linked_type, lock, no_params, open_type, write_create, write_remove,
+    linked_type, lock, no_params, open_type, write_create, write_remove, write_whole,
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, write_line};
+use crate::sysfs::{Dir, Errno, Guard, IoResult};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
@@ -107,8 +107,5 @@ fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
 }
 
 fn write_params(kind: &dyn Dir, value: &str) -> Result<()> {
-    write_line(kind, "params", value).map_err(|errno| {
-        let action = if value == CLEAR { "clear" } else { "write" };
-        Error::io(action, &format!("{}/params", kind.path()), errno)
-    })
+    write_whole(kind, "params", value)
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
-//! the VF's `current_vgpu_type`, and takes it back for a 0. A write that the driver refuses leaves 0 behind, whatever the VF
-//! had before, so that nothing is ever written to a VF that is not free or not the one that is meant: choosing, writing and
-//! clearing are done under a lock on the PF's folder.
+//! the VF's `current_vgpu_type`, and removes it for a 0. Drivers differ in what a refused write leaves: the type that the VF
+//! had, or 0. So only a free VF is given a type and only the VF that is meant is cleared, and each write is followed by a read:
+//! choosing, writing and clearing are done under a lock of the PF.
 
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current};
 use super::{
-    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, known, lock, no_group, no_params,
+    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, cut_error, is_cut, known, lock,
+    no_group, no_params, write_error,
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, read_text, write_line};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_absent, read_text, write_line};
 
 /// What a guest sees, and how QEMU attaches it.
 pub(super) const DEVICE_API: &str = "vfio-pci";
@@ -18,8 +19,8 @@ pub(super) const DEVICE_API: &str = "vfio-pci";
 /// Vendor parameters of a VF; they stay when the VF is cleared.
 const PARAMS: &str = "vgpu_params";
 
-/// Clears the parameters: written as one newline.
-const NO_PARAMS: &str = "";
+/// What clears the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
+const NO_PARAMS: [&str; 2] = ["", " "];
 
 #[derive(Debug)]
 pub(super) struct Vendor;
@@ -75,7 +76,7 @@ impl Layout for Vendor {
         }
         free(&*dir).map_err(|errno| match errno {
             Errno::BUSY => Error { code: ErrorCode::InUse, ..io("write", &*dir, CURRENT, errno) },
-            other => io("write", &*dir, CURRENT, other),
+            other => write_error(&*dir, CURRENT, other),
         })?;
         clear_params(&*dir);
         Ok(())
@@ -186,7 +187,21 @@ fn choose<'c>(parent: &dyn Dir, request: &CreateRequest<'_>, candidates: &'c [Ca
     if request.params.is_some() && parent.meta(&format!("{}/{FOLDER}/{PARAMS}", chosen.function.entry)).is_err() {
         return Err(no_params(request.type_id));
     }
-    Ok(chosen)
+    let vf = &chosen.function;
+    match parent.meta(&format!("{}/iommu_group", vf.entry)) {
+        Ok(_) => Ok(chosen),
+        Err(errno) if is_absent(errno) => Err(no_iommu_group(parent, &vf.sysname)),
+        Err(errno) => Err(io("look at", parent, &format!("{}/iommu_group", vf.entry), errno)),
+    }
+}
+
+/// Checked before anything is written: a VF without a group never becomes usable.
+fn no_iommu_group(parent: &dyn Dir, vf: &str) -> Error {
+    let message = format!(
+        "VF {vf} has no IOMMU group, so that no guest can use it: the IOMMU is off; enable it in the firmware and on the \
+         kernel's command line (intel_iommu=on, amd_iommu=on), and reboot"
+    );
+    Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).at(parent.path())
 }
 
 /// Why no VF is left.
@@ -234,20 +249,30 @@ impl Prepared for Chosen<'_> {
 
     fn commit(self: Box<Self>) -> Result<()> {
         self.still_free()?;
-        match self.request.params {
-            Some(params) => {
-                let set = write_line(&*self.dir, PARAMS, params);
-                set.map_err(|errno| io("write", &*self.dir, PARAMS, errno))
-                    .inspect_err(|_| clear_params(&*self.dir))?;
-            }
-            // Those of a device that was here before must not become ours.
-            None => clear_params(&*self.dir),
-        }
-        self.give_type().inspect_err(|_| self.give_back())
+        self.make().inspect_err(|_| self.give_back())
     }
 }
 
 impl Chosen<'_> {
+    fn make(&self) -> Result<()> {
+        let Some(params) = self.request.params else {
+            // Those of a device that was here before must not become ours.
+            clear_params(&*self.dir);
+            return self.give_type();
+        };
+        // Some drivers take parameters before the VF has its type, others not until then.
+        let early = write_params(&*self.dir, params)?;
+        self.give_type()?;
+        match early {
+            Kept::All => return Ok(()),
+            Kept::Not(_) => {}
+        }
+        match write_params(&*self.dir, params)? {
+            Kept::All => Ok(()),
+            Kept::Not(error) => Err(error),
+        }
+    }
+
     /// Not all who set VFs wait for our lock, and something was remembered since the VF was looked at. Whoever came has the
     /// VF and what its parameters are; and who came and went, or was refused, has taken the mark by which the device
     /// would be known.
@@ -270,7 +295,7 @@ impl Chosen<'_> {
                 // Its numbers are of one VF; the card may have been full all the same, or somebody without our lock faster.
                 Some(false) => (ErrorCode::NoInstances, Errno::NOSPC, format!(" ({})", describe(errno))),
                 _ if errno == Errno::NOSPC => (ErrorCode::NoInstances, errno, String::new()),
-                _ => return Err(io("write", dir, CURRENT, errno)),
+                _ => return Err(write_error(dir, CURRENT, errno)),
             };
             let message = format!("VF {} has no room for type {id} any more{why}", self.sysname);
             return Err(Error::new(code, errno, message).at(format!("{}/{CURRENT}", dir.path())));
@@ -315,20 +340,50 @@ fn mark(dir: &dyn Dir) -> IoResult<u64> {
     dir.meta(CURRENT).map(|meta| meta.changed)
 }
 
+/// The VF is free afterwards, whatever the driver answers to the write.
 fn free(dir: &dyn Dir) -> IoResult<()> {
-    write_line(dir, CURRENT, "0")?;
-    match read_text(dir, CURRENT)?.trim() {
-        "0" => Ok(()),
-        _ => Err(Errno::BUSY),
+    let written = write_line(dir, CURRENT, "0");
+    match read_text(dir, CURRENT).as_deref().map(str::trim) {
+        Ok("0") => Ok(()),
+        Ok(_) => Err(written.err().unwrap_or(Errno::BUSY)),
+        Err(errno) => Err(written.err().unwrap_or(*errno)),
+    }
+}
+
+/// What a driver did with parameters.
+enum Kept {
+    /// It has them, as far as it shows.
+    All,
+    /// It has dropped them, or their end, or takes none at this moment: why.
+    Not(Error),
+}
+
+fn write_params(dir: &dyn Dir, params: &str) -> Result<Kept> {
+    match write_line(dir, PARAMS, params) {
+        Ok(()) => {}
+        Err(errno @ Errno::NXIO) => return Ok(Kept::Not(write_error(dir, PARAMS, errno))),
+        Err(errno) => return Err(write_error(dir, PARAMS, errno)),
+    }
+    match read_text(dir, PARAMS) {
+        Ok(kept) if is_cut(params, &kept) => Ok(Kept::Not(cut_error(dir, PARAMS, params, &kept))),
+        Err(errno @ Errno::NXIO) => Ok(Kept::Not(io("read", dir, PARAMS, errno))),
+        // What cannot be read cannot be compared.
+        _ => Ok(Kept::All),
     }
 }
 
 /// Parameters outlive their device, and would be the next one's.
 fn clear_params(dir: &dyn Dir) {
-    if !read_text(dir, PARAMS).is_ok_and(|text| !text.trim().is_empty()) {
-        return;
+    let are_set = || read_text(dir, PARAMS).is_ok_and(|text| !text.trim().is_empty());
+    let mut failed = None;
+    for clear in NO_PARAMS {
+        if !are_set() {
+            return;
+        }
+        failed = write_line(dir, PARAMS, clear).err().or(failed);
     }
-    if let Err(errno) = write_line(dir, PARAMS, NO_PARAMS) {
-        log::warn!("{}/{PARAMS}: cannot be cleared: {errno}; the next device of this VF may inherit them", dir.path());
+    if are_set() {
+        let why = failed.map_or_else(|| "the driver keeps them".to_owned(), describe);
+        log::warn!("{}/{PARAMS}: cannot be cleared: {why}; the next device of this VF may inherit them", dir.path());
     }
 }

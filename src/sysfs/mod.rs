@@ -121,6 +121,10 @@ pub trait Dir: Send + Debug {
     /// value never reaches a driver, so it is refused with EINVAL.
     fn write(&self, name: &str, value: &[u8]) -> IoResult<()>;
 
+    /// This process may open the file for writing. Nothing is written: EACCES or EPERM of a write to such a file is the
+    /// driver's answer.
+    fn is_writable(&self, name: &str) -> bool;
+
     /// Visits every entry but `.` and `..`, in the kernel's order. Names that are not UTF-8 are logged and left out.
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()>;
 

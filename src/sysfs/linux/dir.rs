@@ -112,6 +112,10 @@ impl Dir for LinuxDir {
         }
     }
 
+    fn is_writable(&self, name: &str) -> bool {
+        self.open_file(name, OFlags::WRONLY).map(|fd| self.door.spent.push(fd)).is_ok()
+    }
+
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
         if self.listed.replace(true) {
             // A listing continues where the last one on this descriptor ended.

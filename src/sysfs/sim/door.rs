@@ -108,6 +108,10 @@ impl Dir for SimDir {
         self.host.shared.inject.after(Op::Write, || format!("{}/{name}", self.path))
     }
 
+    fn is_writable(&self, name: &str) -> bool {
+        self.meta(name).is_ok_and(|meta| meta.kind == EntryKind::File && meta.mode & 0o222 != 0)
+    }
+
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
         self.host.before(Op::List, || self.path.clone())?;
         // Visited without the lock: the visitor may use the host itself.
