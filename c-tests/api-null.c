@@ -244,7 +244,7 @@ static void sweep_device_args(void)
 
 static void sweep_types(void)
 {
-	int i;
+	int i, bound = -1;
 
 	EACH_WRONG(TYPE) {
 		T_OK(mdev_type_get_id(h) == NULL);
@@ -254,11 +254,15 @@ static void sweep_types(void)
 		T_OK(mdev_type_get_attr(h, "heads") == NULL);
 		REFUSED(mdev_type_list_attrs(h, &out.words));
 		REFUSED(mdev_type_get_available_instances(h, &out.number));
+		REFUSED(mdev_type_get_capacity(h, &out.number, &bound));
 		T_INT(mdev_type_requires_group(h), -EINVAL);
 	}
 	T_OK(mdev_type_get_attr(type, NULL) == NULL);
 	REFUSED(mdev_type_list_attrs(type, NULL));
 	REFUSED(mdev_type_get_available_instances(type, NULL));
+	REFUSED(mdev_type_get_capacity(type, NULL, &bound));
+	REFUSED(mdev_type_get_capacity(type, &out.number, NULL));
+	T_INT(bound, -1);
 }
 
 static void never(struct mdev_conn *c, struct mdev_event *ev, void *data)

@@ -797,6 +797,10 @@ typedef struct mdev_driver {
 	 * mdev_conn_dispatch(). Since 0.1.
 	 */
 	int (*conn_dispatch)(struct mdev_conn *conn);
+	/**
+	 * mdev_type_get_capacity(). Since 0.1.
+	 */
+	int (*type_get_capacity)(const struct mdev_type *type, unsigned int *ret, int *is_upper_bound);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1485,7 +1489,7 @@ int mdev_type_list_attrs(const struct mdev_type *type,
 
 /**
  * How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
- * that creating one device takes instances from several types.
+ * that creating one device takes instances from several types. mdev_type_get_capacity() returns how exact the number is.
  *
  * @param type a type
  * @param ret where the number goes
@@ -1493,7 +1497,24 @@ int mdev_type_list_attrs(const struct mdev_type *type,
  *
  * Thread-safe. Since: 0.1. Follows: the type's available_instances file; the founding proposal's max_instances.
  */
-int mdev_type_get_available_instances(const struct mdev_type *type, unsigned int *ret);
+int mdev_type_get_available_instances(const struct mdev_type *type,
+				      unsigned int *ret);
+
+/**
+ * How many devices of a type could still be created when the snapshot was made, and how exact that number is. Where the
+ * devices are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of
+ * which 1 fits. The number is an upper bound then, and a create may fail with -ENOSPC earlier.
+ *
+ * @param type a type
+ * @param ret where the number goes, the one of mdev_type_get_available_instances()
+ * @param is_upper_bound where 1 goes if fewer may fit, 0 if the driver gave the number itself
+ * @return 0; -ENODATA: the number is not known; -EINVAL: an argument is bad. Nothing is written on failure.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_type_get_capacity(const struct mdev_type *type,
+			   unsigned int *ret,
+			   int *is_upper_bound);
 
 /**
  * Whether devices of a type have to be created in one group when one guest gets several of them.

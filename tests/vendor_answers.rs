@@ -368,6 +368,16 @@ fn vf_without_an_iommu_group_is_refused_before_any_write() {
     assert!(e.message.contains("IOMMU"), "{e}");
 }
 
+#[test]
+fn capacity_is_an_upper_bound_where_several_vfs_share_a_card() {
+    let lab = Lab::new();
+    let capacity = |parent: &str, id: &str| lab.conn.lookup_by_name(parent).unwrap().find_type(id).unwrap().capacity();
+    assert_eq!(capacity("0000:41:00.0", "1443"), Some((8, true)));
+    assert_eq!(capacity("0000:86:00.0", "11"), Some((16, false)));
+    lab.create("0000:41:00.0", "1443", "").unwrap();
+    assert_eq!(capacity("0000:41:00.0", "1443"), Some((0, false)));
+}
+
 /// Drivers answer 0 to a free VF, and a refused write to a VF with a type, in different ways.
 #[test]
 fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {

@@ -65,11 +65,28 @@ static char *type_summary(const struct mdev_type *type)
 	const char *name = mdev_type_get_name(type);
 	struct buf b = { 0 };
 	unsigned int n;
+	int bound;
 
 	buf_puts(&b, name ? name : "");
-	if (mdev_type_get_available_instances(type, &n) >= 0)
-		buf_printf(&b, "%s%u available", name ? ", " : "", n);
+	if (mdev_type_get_capacity(type, &n, &bound) >= 0)
+		buf_printf(&b, "%s%s%u available", name ? ", " : "", bound ? "up to " : "", n);
 	return b.s;
+}
+
+/* "16", or "up to 8" where the VFs of a card count each for itself. */
+static void table_capacity(struct table *t, const struct mdev_type *type)
+{
+	struct buf b = { 0 };
+	unsigned int n = 0;
+	int bound = 0, rc = mdev_type_get_capacity(type, &n, &bound);
+
+	if (rc < 0 || !bound) {
+		table_number(t, rc, n);
+		return;
+	}
+	buf_printf(&b, "up to %u", n);
+	table_cell(t, b.s);
+	free(b.s);
 }
 
 /* ---- list ---- */
@@ -77,8 +94,7 @@ static char *type_summary(const struct mdev_type *type)
 static void add_type_rows(struct table *t, struct mdev_device *parent)
 {
 	const struct mdev_type *const *type;
-	unsigned int available = 0;
-	int i, rc, n = types_of(parent, &type);
+	int i, n = types_of(parent, &type);
 
 	for (i = 0; i < n; i++) {
 		table_cell(t, mdev_type_get_name(type[i]));
@@ -86,8 +102,7 @@ static void add_type_rows(struct table *t, struct mdev_device *parent)
 		table_cell(t, get(parent, mdev_device_get_layout));
 		table_cell(t, name_of(parent));
 		table_cell(t, mdev_type_get_id(type[i]));
-		rc = mdev_type_get_available_instances(type[i], &available);
-		table_number(t, rc, available);
+		table_capacity(t, type[i]);
 	}
 }
 
@@ -302,16 +317,12 @@ int cmd_list(struct nodedev *nd, struct args *args)
 
 static void add_type(struct table *t, const char *parent, const struct mdev_type *type)
 {
-	unsigned int n = 0;
-	int rc;
-
 	if (parent)
 		table_cell(t, parent);
 	table_cell(t, mdev_type_get_id(type));
 	table_cell(t, mdev_type_get_name(type));
 	table_cell(t, mdev_type_get_device_api(type));
-	rc = mdev_type_get_available_instances(type, &n);
-	table_number(t, rc, n);
+	table_capacity(t, type);
 }
 
 static int all_types(struct nodedev *nd, bool as_json)

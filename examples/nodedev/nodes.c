@@ -72,13 +72,16 @@ static void json_attr(const char *name, const char *value, void *data)
 static void json_type(struct json *j, const struct mdev_type *type)
 {
 	unsigned int n;
+	int bound;
 
 	json_open(j, NULL, '{');
 	json_string(j, "id", mdev_type_get_id(type));
 	json_string(j, "name", mdev_type_get_name(type));
 	json_string(j, "deviceAPI", mdev_type_get_device_api(type));
-	if (mdev_type_get_available_instances(type, &n) >= 0)
+	if (mdev_type_get_capacity(type, &n, &bound) >= 0) {
 		json_number(j, "availableInstances", n);
+		json_bool(j, "availableInstancesIsUpperBound", bound);
+	}
 	json_bool(j, "requiresGroup", mdev_type_requires_group(type) == 1);
 	json_string(j, "description", mdev_type_get_description(type));
 	json_open(j, "attributes", '{');

@@ -41,6 +41,7 @@ json_is '.[] | select(.name == "pci_0000_86_00_0").types[0] |
 	.attributes.fb_length == "512M" and .attributes.resolution == "2560x1600" and .attributes.heads == "2"'
 nodedev types --json
 json_is '[.[] | select(.parent == "pci_0000_86_00_0").types[].id] == ["11", "12", "13"]'
+json_is '[.[] | .parent as $p | .types[] | select(.availableInstancesIsUpperBound) | $p] | unique == ["pci_0000_41_00_0"]'
 nodedev list --devices --json
 json_is 'all(.kind == "device" and .active and (.uuid | length == 36))'
 

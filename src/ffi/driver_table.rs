@@ -274,6 +274,9 @@ pub struct mdev_driver {
     pub conn_get_fd: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> c_int>,
     /// mdev_conn_dispatch(). Since 0.1.
     pub conn_dispatch: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> c_int>,
+    /// mdev_type_get_capacity(). Since 0.1.
+    pub type_get_capacity:
+        Option<unsafe extern "C" fn(r#type: *const mdev_type, ret: *mut c_uint, is_upper_bound: *mut c_int) -> c_int>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -366,6 +369,7 @@ static DRIVER: mdev_driver = mdev_driver {
     conn_get_fd: Some(mdev_conn_get_fd),
     conn_dispatch: Some(mdev_conn_dispatch),
     conn_autostart: Some(mdev_conn_autostart),
+    type_get_capacity: Some(mdev_type_get_capacity),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

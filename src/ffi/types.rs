@@ -306,7 +306,7 @@ pub unsafe extern "C" fn mdev_type_list_attrs(r#type: *const mdev_type, ret: *mu
 }
 
 /// How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
-/// that creating one device takes instances from several types.
+/// that creating one device takes instances from several types. mdev_type_get_capacity() returns how exact the number is.
 ///
 /// @param type a type
 /// @param ret where the number goes
@@ -319,12 +319,41 @@ pub unsafe extern "C" fn mdev_type_get_available_instances(r#type: *const mdev_t
         // SAFETY: the C contract for type and ret.
         let (kind, ret) = unsafe { (borrow(r#type)?, out(ret)?) };
         let model = kind.body.model();
-        ret.set(model.available_instances.ok_or_else(|| {
-            let what = format!("type {}: the number of available instances is not known", model.id);
-            Error::new(ErrorCode::NoData, Errno::NODATA, what)
-        })?);
+        ret.set(model.available_instances.ok_or_else(|| unknown_count(model))?);
         Ok(0)
     })
+}
+
+/// How many devices of a type could still be created when the snapshot was made, and how exact that number is. Where the
+/// devices are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of
+/// which 1 fits. The number is an upper bound then, and a create may fail with -ENOSPC earlier.
+///
+/// @param type a type
+/// @param ret where the number goes, the one of mdev_type_get_available_instances()
+/// @param is_upper_bound where 1 goes if fewer may fit, 0 if the driver gave the number itself
+/// @return 0; -ENODATA: the number is not known; -EINVAL: an argument is bad. Nothing is written on failure.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_type_get_capacity(
+    r#type: *const mdev_type,
+    ret: *mut c_uint,
+    is_upper_bound: *mut c_int,
+) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the C contract for type, ret and is_upper_bound.
+        let (kind, ret, bound) = unsafe { (borrow(r#type)?, out(ret)?, out(is_upper_bound)?) };
+        let model = kind.body.model();
+        let (count, is_bound) = model.capacity().ok_or_else(|| unknown_count(model))?;
+        ret.set(count);
+        bound.set(c_int::from(is_bound));
+        Ok(0)
+    })
+}
+
+fn unknown_count(model: &Type) -> Error {
+    let what = format!("type {}: the number of available instances is not known", model.id);
+    Error::new(ErrorCode::NoData, Errno::NODATA, what)
 }
 
 /// Whether devices of a type have to be created in one group when one guest gets several of them.

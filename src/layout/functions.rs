@@ -187,6 +187,7 @@ pub(super) fn bare_type(id: &str) -> Type {
         id: id.to_owned(),
         device_api: Some(super::vendor::DEVICE_API.to_owned()),
         available_instances: Some(0),
+        counts_places: true,
         has_params: true,
         ..Type::default()
     }

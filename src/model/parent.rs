@@ -51,6 +51,8 @@ pub struct Type {
     pub description: Option<String>,
     /// How many can still be created; unknown where the file cannot be read or understood.
     pub available_instances: Option<u32>,
+    /// `available_instances` counts places (VFs) that share the card, each as if it were alone, so that fewer may fit.
+    pub counts_places: bool,
     /// The type has a `requires_group` file that does not read 0.
     pub requires_group: bool,
     /// The type takes a parameter string before create.
@@ -66,6 +68,11 @@ impl Type {
             return self.name.as_deref();
         }
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How many can still be created, and whether that is an upper bound. One place that offers the type is one device.
+    pub fn capacity(&self) -> Option<(u32, bool)> {
+        self.available_instances.map(|count| (count, self.counts_places && count > 1))
     }
 
     /// The id or the name; stacks write names with `_` where the vendor has a space.
