@@ -153,6 +153,8 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_define_xml(conn, xmls[0], &out.dev, flag));
 	EACH_UNKNOWN(flag, MDEV_START_NO_CALLOUTS)
 		REFUSED(mdev_conn_autostart(conn, NULL, flag));
+	EACH_UNKNOWN(flag, MDEV_QEMU_IOMMUFD)
+		REFUSED(mdev_device_get_qemu_args(dev, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
 }
@@ -181,6 +183,7 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_get_numa_node(h, &out.sign));
 		REFUSED(mdev_device_get_physical_function(h, &out.word));
 		REFUSED(mdev_device_get_qemu_device(h, &out.text));
+		REFUSED(mdev_device_get_qemu_args(h, &out.text, 0));
 		REFUSED(mdev_device_get_qmp_device_add(h, "hostdev0", &out.text));
 		REFUSED(mdev_device_get_hostdev_xml(h, &out.text));
 		REFUSED(mdev_device_list_attrs(h, &out.texts));
@@ -223,6 +226,7 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_get_numa_node(dev, NULL));
 	REFUSED(mdev_device_get_physical_function(dev, NULL));
 	REFUSED(mdev_device_get_qemu_device(dev, NULL));
+	REFUSED(mdev_device_get_qemu_args(dev, NULL, 0));
 	REFUSED(mdev_device_get_qmp_device_add(dev, "hostdev0", NULL));
 	REFUSED(mdev_device_get_hostdev_xml(dev, NULL));
 	REFUSED(mdev_device_list_attrs(dev, NULL));
@@ -238,6 +242,8 @@ static void sweep_device_args(void)
 
 	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT)
 		REFUSED(mdev_device_get_xml(dev, &out.text, flag));
+	EACH_UNKNOWN(flag, MDEV_QEMU_IOMMUFD)
+		REFUSED(mdev_device_get_qemu_args(dev, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_device_destroy(dev, flag));
 }

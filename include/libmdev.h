@@ -335,6 +335,18 @@ typedef enum mdev_xml_flags {
 } mdev_xml_flags;
 
 /**
+ * How mdev_device_get_qemu_args() attaches a device.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_qemu_flags {
+	/**
+	 * Through IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
+	 */
+	MDEV_QEMU_IOMMUFD = 1,
+} mdev_qemu_flags;
+
+/**
  * What can be done with an attribute of a node: mdev_device_get_attr_access().
  *
  * Since: 0.1.
@@ -801,6 +813,10 @@ typedef struct mdev_driver {
 	 * mdev_type_get_capacity(). Since 0.1.
 	 */
 	int (*type_get_capacity)(const struct mdev_type *type, unsigned int *ret, int *is_upper_bound);
+	/**
+	 * mdev_device_get_qemu_args(). Since 0.1.
+	 */
+	int (*device_get_qemu_args)(struct mdev_device *dev, char **ret, unsigned int flags);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1278,6 +1294,7 @@ int mdev_device_get_xml(struct mdev_device *dev, char **ret, unsigned int flags)
 
 /**
  * What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+ * That is not all for every driver: NVIDIA's plugin needs QEMU's -uuid, too. mdev_device_get_qemu_args() returns all.
  *
  * @param dev a mediated device
  * @param ret where the text goes; the caller frees it with free()
@@ -1287,6 +1304,26 @@ int mdev_device_get_xml(struct mdev_device *dev, char **ret, unsigned int flags)
  */
 int mdev_device_get_qemu_device(struct mdev_device *dev,
 				char **ret);
+
+/**
+ * Every argument that QEMU needs for a mediated device, as one line for a shell:
+ * "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+ *
+ * A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the machine. It is the
+ * device's own UUID; use the machine's own in its place where there is one. With MDEV_QEMU_IOMMUFD, and on a kernel without
+ * VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The arguments
+ * of several devices can be put on one command line.
+ *
+ * @param dev a mediated device
+ * @param ret where the text goes; the caller frees it with free()
+ * @param flags of enum mdev_qemu_flags
+ * @return 0; -ENODATA: this is a parent; -ENODEV: the device does not run; -EINVAL: an argument is bad.
+ *
+ * Thread-safe. Since: 0.1. Follows: qemu's hw/vfio and backends/iommufd.c.
+ */
+int mdev_device_get_qemu_args(struct mdev_device *dev,
+			      char **ret,
+			      unsigned int flags);
 
 /**
  * The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, QemuFlags, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
@@ -429,4 +429,36 @@ fn refused_type_leaves_a_free_vf_and_no_record() {
         assert_eq!(first_vf(&lab), ["0", ""]);
         assert!(lab.runtime.all().unwrap().is_empty());
     }
+}
+
+#[test]
+fn qemu_args_have_the_uuid_that_nvidia_needs_and_iommufd_when_asked() {
+    let lab = Lab::new();
+    let vgpu = lab.create("0000:41:00.0", "1441", &with_uuid("")).unwrap();
+    assert_eq!(vgpu.qemu_args(QemuFlags::empty()).unwrap(), format!("-device vfio-pci,host=0000:41:00.4 -uuid {UUID}"));
+    assert_eq!(
+        vgpu.qemu_args(QemuFlags::IOMMUFD).unwrap(),
+        format!(
+            "-object iommufd,id=iommufd-{UUID} -device vfio-pci,host=0000:41:00.4,iommufd=iommufd-{UUID} -uuid {UUID}"
+        )
+    );
+    let grid = lab.create("0000:86:00.0", "12", "").unwrap();
+    assert!(grid.qemu_args(QemuFlags::empty()).unwrap().ends_with(&format!(" -uuid {}", grid.uuid().unwrap())));
+    let intel = lab.conn.lookup_by_uuid(FIRST).unwrap();
+    let args = format!("-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/{FIRST}");
+    assert_eq!(intel.qemu_args(QemuFlags::empty()).unwrap(), args);
+    let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap();
+    assert_eq!(parent.qemu_args(QemuFlags::empty()).unwrap_err().code, ErrorCode::NoData);
+}
+
+#[test]
+fn device_without_a_vfio_group_gets_an_iommufd_object() {
+    let lab = Lab::new();
+    let path = format!("{I915}/{FIRST}");
+    lab.sim.unplug(&format!("{path}/iommu_group")).unwrap();
+    if !exists(&lab.sim, &format!("{path}/vfio-dev")) {
+        lab.sim.plug([SimEntry::Dir { path: format!("{path}/vfio-dev/vfio0") }]).unwrap();
+    }
+    let args = lab.conn.lookup_by_uuid(FIRST).unwrap().qemu_args(QemuFlags::empty()).unwrap();
+    assert!(args.starts_with("-object iommufd,id=iommufd-") && args.contains(",iommufd=iommufd-"), "{args}");
 }

@@ -118,6 +118,15 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// How [`Node::qemu_args`] attaches a device.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct QemuFlags: u32 {
+        /// Through IOMMUFD and the device's own node instead of its VFIO group.
+        const IOMMUFD = 1;
+    }
+}
+
 /// The longest owner that is recorded.
 const OWNER_MAX: usize = 255;
 

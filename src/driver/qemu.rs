@@ -4,14 +4,17 @@
 use rustix::io::Errno;
 use serde_json::json;
 
-use super::Node;
+use super::{Node, QemuFlags};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::{Device, LayoutKind};
-use crate::sysfs::basename;
+use crate::sysfs::{basename, dirname, read_text};
 use crate::xml;
 
 /// QEMU's own limit for ids is not written down; libvirt's aliases stay far below this.
 const ID_MAX: usize = 127;
+
+/// PCI vendor whose host driver has a plugin that fails to start without a UUID of the machine.
+const NEEDS_UUID: &str = "0x10de";
 
 /// QEMU's driver and the property that finds the device.
 fn attachment(device: &Device) -> (&str, &'static str, String) {
@@ -39,6 +42,38 @@ impl Node {
     pub fn qemu_device(&self) -> Result<String> {
         let (driver, property, value) = attachment(self.attachable()?);
         Ok(format!("{driver},{property}={value}"))
+    }
+
+    /// Every argument that QEMU needs for the device, separated by spaces; no argument has a space itself. What several
+    /// devices get can be put on one command line.
+    pub fn qemu_args(&self, flags: QemuFlags) -> Result<String> {
+        let _request = self.conn().request();
+        let device = self.attachable()?;
+        if !device.active {
+            return Err(self.not_running());
+        }
+        let mut args = format!("-device {}", self.qemu_device()?);
+        // A kernel without VFIO groups offers nothing else.
+        if flags.contains(QemuFlags::IOMMUFD) || device.iommu_group.is_none() && self.has_own_node(device) {
+            let id = format!("iommufd-{}", device.uuid);
+            args = format!("-object iommufd,id={id} {args},iommufd={id}");
+        }
+        if self.is_nvidia(device) {
+            args = format!("{args} -uuid {}", device.uuid);
+        }
+        Ok(args)
+    }
+
+    /// The device has a node below `/dev/vfio/devices`.
+    fn has_own_node(&self, device: &Device) -> bool {
+        self.conn().host.sysfs.open(&format!("{}/vfio-dev", device.syspath)).is_ok()
+    }
+
+    /// A VF has the file itself, a device on the mdev bus the one of its parent.
+    fn is_nvidia(&self, device: &Device) -> bool {
+        let vendor = |path: &str| read_text(&*self.conn().host.sysfs.open(path).ok()?, "vendor").ok();
+        let vendor = vendor(&device.syspath).or_else(|| vendor(dirname(&device.syspath)));
+        vendor.is_some_and(|vendor| vendor.trim() == NEEDS_UUID)
     }
 
     /// The whole QMP command that plugs the device into a running guest.

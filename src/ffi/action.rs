@@ -8,7 +8,7 @@ use super::device::mdev_device;
 use super::guard;
 use super::handle::{count, hold};
 use super::strings::{malloced, malloced_names, optional_text, out, text};
-use crate::driver::{DestroyFlags, Node, XmlFlags};
+use crate::driver::{DestroyFlags, Node, QemuFlags, XmlFlags};
 use crate::error::Result;
 
 /// Which XML mdev_device_get_xml() prints.
@@ -19,6 +19,16 @@ use crate::error::Result;
 pub enum mdev_xml_flags {
     /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
     MDEV_XML_LIBVIRT = 1,
+}
+
+/// How mdev_device_get_qemu_args() attaches a device.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_qemu_flags {
+    /// Through IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
+    MDEV_QEMU_IOMMUFD = 1,
 }
 
 /// What can be done with an attribute of a node: mdev_device_get_attr_access().
@@ -89,6 +99,7 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
 }
 
 /// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+/// That is not all for every driver: NVIDIA's plugin needs QEMU's -uuid, too. mdev_device_get_qemu_args() returns all.
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
@@ -99,6 +110,35 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
 pub unsafe extern "C" fn mdev_device_get_qemu_device(dev: *mut mdev_device, ret: *mut *mut c_char) -> c_int {
     // SAFETY: the C contract for dev and ret.
     unsafe { make_text(dev, ret, Node::qemu_device) }
+}
+
+/// Every argument that QEMU needs for a mediated device, as one line for a shell:
+/// "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+///
+/// A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the machine. It is the
+/// device's own UUID; use the machine's own in its place where there is one. With MDEV_QEMU_IOMMUFD, and on a kernel without
+/// VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The arguments
+/// of several devices can be put on one command line.
+///
+/// @param dev a mediated device
+/// @param ret where the text goes; the caller frees it with free()
+/// @param flags of enum mdev_qemu_flags
+/// @return 0; -ENODATA: this is a parent; -ENODEV: the device does not run; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio and backends/iommufd.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_qemu_args(
+    dev: *mut mdev_device,
+    ret: *mut *mut c_char,
+    flags: c_uint,
+) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe {
+        make_text(dev, ret, |node| {
+            let flags: QemuFlags = self::flags(flags, "mdev_device_get_qemu_args")?;
+            node.qemu_args(flags)
+        })
+    }
 }
 
 /// The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON.

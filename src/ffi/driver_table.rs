@@ -277,6 +277,9 @@ pub struct mdev_driver {
     /// mdev_type_get_capacity(). Since 0.1.
     pub type_get_capacity:
         Option<unsafe extern "C" fn(r#type: *const mdev_type, ret: *mut c_uint, is_upper_bound: *mut c_int) -> c_int>,
+    /// mdev_device_get_qemu_args(). Since 0.1.
+    pub device_get_qemu_args:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -370,6 +373,7 @@ static DRIVER: mdev_driver = mdev_driver {
     conn_dispatch: Some(mdev_conn_dispatch),
     conn_autostart: Some(mdev_conn_autostart),
     type_get_capacity: Some(mdev_type_get_capacity),
+    device_get_qemu_args: Some(mdev_device_get_qemu_args),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

@@ -296,7 +296,7 @@ fn the_members_of_the_table_stay_where_they_are() {
         monitor_get_fd monitor_receive event_get_type event_get_device event_unref device_get_params
         device_list_attrs device_get_attr_access type_list_attrs
         monitor_ref monitor_set_buffer_size event_ref conn_event_register conn_event_deregister conn_get_fd
-        conn_dispatch type_get_capacity
+        conn_dispatch type_get_capacity device_get_qemu_args
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();
