@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How the cdylib is linked. meson.build says the same for the library that is installed.
+//! How the cdylib is linked. It has no soname: its file has one name only, so a program that links it must look for that
+//! one. The library that is installed has soname libmdev.so.0, see meson.build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libmdev.so.0");
     // Thread-locals of Rust have destructors; without this they would point into nothing after dlclose().
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
 }

@@ -35,12 +35,3 @@ fn the_newest_symbol_version_is_not_newer() {
     assert!(!versions.is_empty());
     assert!(versions.iter().all(|v| v[..] <= number(VERSION)[..2]), "{versions:?} against {VERSION}");
 }
-
-#[test]
-fn the_soname_is_the_same_in_both_builds() {
-    let soname = between(&read("build.rs"), "-soname,", "\"").expect("a soname in build.rs").to_owned();
-    assert_eq!(
-        soname,
-        format!("libmdev.so.{}", between(&read("meson.build"), "soversion: '", "'").expect("soversion"))
-    );
-}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The shared library that cargo builds works as it lies in the target folder: a C program that links it runs, and a C
+//! program that loads it by its path runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of `libmdev.so`: cargo builds it there, before this test.
+fn folder() -> PathBuf {
+    let exe = std::env::current_exe().expect("the path of this test");
+    exe.parent().expect("its folder").to_owned()
+}
+
+/// Runs a command that must succeed; returns its standard output.
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{err}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Compiles an example with the system's C compiler, which the linking of this test needs as well.
+fn compile(example: &str, libs: &[&str], out: &Path) -> PathBuf {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = out.join(example);
+    run(Command::new("cc")
+        .arg("-I")
+        .arg(top.join("include"))
+        .arg(top.join("examples").join(example).with_extension("c"))
+        .arg("-L")
+        .arg(folder())
+        .args(libs)
+        .arg("-o")
+        .arg(&program));
+    program
+}
+
+#[test]
+fn a_program_linked_to_cargos_library_runs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let program = compile("list", &["-lmdev"], dir.path());
+    let listed = run(Command::new(program).arg("test:///default").env("LD_LIBRARY_PATH", folder()));
+    assert!(listed.contains("pci_0000_86_00_0"), "{listed}");
+}
+
+#[test]
+fn a_program_that_loads_cargos_library_by_path_runs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let program = compile("plugin", &["-ldl"], dir.path());
+    let said = run(Command::new(program).arg(folder().join("libmdev.so")));
+    assert!(said.contains("pci_0000_86_00_0"), "{said}");
+}
