@@ -67,9 +67,10 @@ fn launch(launch: &Launch<'_>) -> Result<Pid, Errno> {
             keep(&prepared);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut());
-        match c_int::try_from(pid).ok().and_then(Pid::from_raw) {
-            Some(pid) if pid.as_raw_pid() > 0 => Ok(pid),
-            _ => Err(Errno::from_raw_os_error(errno)),
+        // Pid::from_raw panics at a negative number where debug assertions are on.
+        match c_int::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
+            Some(pid) => Ok(pid),
+            None => Err(Errno::from_raw_os_error(errno)),
         }
     }
 }
