@@ -121,7 +121,7 @@ unpack_kernel()
 	(set +o pipefail
 	dpkg-deb --fsys-tarfile "$dir"/debs/linux-source-*.deb 2>/dev/null | tar -x -O --wildcards './usr/src/*.tar.xz' |
 		xz -dc -T0 | tar -x -C "$dir/source" --strip-components=1 --wildcards \
-		'*/samples/vfio-mdev' '*/drivers/vfio' '*/drivers/iommu/*.h' '*/drivers/iommu/iommufd' \
+		'*/samples/vfio-mdev' '*/drivers/vfio' '*/drivers/iommu/iommu*' \
 		'*/lib/interval_tree.c')
 }
 
