@@ -278,7 +278,7 @@ static void deliver_event(struct watch *watch, const struct mdev_event *ev)
 		catch_up(watch);
 	if (mdev->event_get_device(ev, &dev) < 0)
 		return;
-	if (mdev->device_get_name(dev, &name) == 0) {
+	if (node_is_shown(watch->host, dev) && mdev->device_get_name(dev, &name) == 0) {
 		parent = mdev->device_is_parent(dev) == 1;
 		before = state = known_state(watch->known, name) & ~(unsigned int)KNOWN_PARENT;
 		lifecycle = lifecycle_of(mdev->event_get_type(ev), &state);

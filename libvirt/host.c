@@ -21,7 +21,7 @@ static struct opened *opened;
 static struct host *shared;
 static const struct lv_nodedev_driver *shared_stock;
 
-static struct host *host_new(const char *uri)
+static struct host *host_new(const char *uri, const struct settings *settings)
 {
 	struct host *host = calloc(1, sizeof(*host));
 
@@ -33,6 +33,7 @@ static struct host *host_new(const char *uri)
 		return NULL;
 	}
 	host->refs = 1;
+	host->settings = *settings;
 	if (mdev->open(&host->conn, uri, 0) < 0) {
 		fail_mdev();
 		events_free(host->events);
@@ -66,7 +67,7 @@ void host_put(struct host *host)
 	free(host);
 }
 
-int host_open(virConnectPtr conn, const char *uri)
+int host_open(virConnectPtr conn, const char *uri, const struct settings *settings)
 {
 	struct opened *entry = calloc(1, sizeof(*entry));
 
@@ -75,7 +76,7 @@ int host_open(virConnectPtr conn, const char *uri)
 		return -1;
 	}
 	entry->conn = conn;
-	entry->host = host_new(uri);
+	entry->host = host_new(uri, settings);
 	if (!entry->host) {
 		free(entry);
 		return -1;
@@ -120,6 +121,20 @@ bool host_is_shared(void)
 	return ret;
 }
 
+/* The daemon's, under the lock. */
+static struct host *host_new_shared(void)
+{
+	struct settings settings;
+	struct host *host;
+
+	if (settings_read(&settings) < 0)
+		return NULL;
+	host = host_new(getenv(OTHER_HOST), &settings);
+	if (host)
+		host->stock = shared_stock;
+	return host;
+}
+
 struct host *host_get(virConnectPtr conn)
 {
 	struct host *host = NULL;
@@ -131,11 +146,8 @@ struct host *host_get(virConnectPtr conn)
 	if (entry) {
 		host = entry->host;
 	} else if (shared_stock) {
-		if (!shared) {
-			shared = host_new(getenv(OTHER_HOST));
-			if (shared)
-				shared->stock = shared_stock;
-		}
+		if (!shared)
+			shared = host_new_shared();
 		host = shared;
 	} else {
 		fail(VIR_ERR_INVALID_CONN, "this connection is none of libmdev's");

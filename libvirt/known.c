@@ -60,7 +60,7 @@ int known_read(struct known **ret, struct host *host)
 		return -1;
 	*ret = NULL;
 	for (dev = list; *dev && !full; dev++) {
-		if (mdev->device_get_name(*dev, &name) < 0)
+		if (!node_is_shown(host, *dev) || mdev->device_get_name(*dev, &name) < 0)
 			continue;
 		state = state_of(*dev);
 		full = !state || !add(ret, name, state);

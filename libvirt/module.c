@@ -79,16 +79,31 @@ static char *parameter(const char *uri, const char *name)
 	return NULL;
 }
 
-/* A word that is mistyped must not lead to another host than was meant. */
-static int check_parameters(const char *uri)
+static bool read_setting(struct settings *settings, const char *parameter)
+{
+	char *name = strndup(parameter, strcspn(parameter, "&;#")), *value = name ? strchr(name, '=') : NULL;
+	bool ret = false;
+
+	if (value) {
+		*value = '\0';
+		ret = settings_set(settings, name, value + 1);
+	}
+	free(name);
+	return ret;
+}
+
+/* A mistyped parameter must not lead to another host, or to other nodes. */
+static int read_parameters(const char *uri, struct settings *ret)
 {
 	const char *at;
 
+	memset(ret, 0, sizeof(*ret));
 	for (at = strchr(uri, '?'); at; at = strpbrk(at + 1, "&;#")) {
-		if (*at == '#' || (strncmp(at + 1, "root=", 5) && strncmp(at + 1, "host=", 5))) {
-			fail(VIR_ERR_INVALID_ARG, "%s: only root= and host= are known after the '?'", uri);
-			return -1;
-		}
+		if (*at != '#' && (!strncmp(at + 1, "root=", 5) || !strncmp(at + 1, "host=", 5) || read_setting(ret, at + 1)))
+			continue;
+		fail(VIR_ERR_INVALID_ARG, "%s: unknown parameter; root=, host=, vendor_vfio=0|1 and other_buses=0|1 are supported",
+		     uri);
+		return -1;
 	}
 	return 0;
 }
@@ -130,15 +145,16 @@ static int refuse_in_daemon(void)
 
 static int open_host(virConnectPtr conn, const char *uri)
 {
+	struct settings settings;
 	char *target;
 	int rc;
 
-	if (refuse_in_daemon() < 0 || acl_conn(ACL_OPEN, conn) < 0 || check_parameters(uri) < 0)
+	if (refuse_in_daemon() < 0 || acl_conn(ACL_OPEN, conn) < 0 || read_parameters(uri, &settings) < 0)
 		return -1;
 	target = mdev_uri(uri);
 	if (!target)
 		fail(VIR_ERR_INVALID_ARG, "%s has no root parameter; use mdev:///embed?root=/", uri);
-	rc = target ? host_open(conn, target) : -1;
+	rc = target ? host_open(conn, target, &settings) : -1;
 	free(target);
 	return rc;
 }

@@ -77,16 +77,23 @@ void raise_mdev(const char *function, size_t line);
 
 struct events;
 
+/* Which nodes are shown that are not by default: see shown.c. */
+struct settings {
+	bool vendor_vfio;
+	bool other_buses;
+};
+
 /* A host of libmdev's, and who listens to it: one for each connection, or one for the whole daemon. */
 struct host {
 	struct mdev_conn *conn;
 	struct events *events;
 	/* Several nodes of libvirt's own lie beneath: see overlay.c. */
 	const struct lv_nodedev_driver *stock;
+	struct settings settings;
 	int refs;
 };
 
-int host_open(virConnectPtr conn, const char *uri);
+int host_open(virConnectPtr conn, const char *uri, const struct settings *settings);
 void host_close(virConnectPtr conn);
 /* The daemon's: opened when the first call needs it, as a daemon forks after it has loaded its modules. */
 void host_share(const struct lv_nodedev_driver *stock);
@@ -122,10 +129,22 @@ int node_find(struct node *node, virConnectPtr conn, const char *name);
 /* The same, and the call may be made. */
 int node_open(struct node *node, virNodeDevicePtr dev, enum acl call);
 void node_put(struct node *node);
-/* Whether node_find() would find it; raises nothing. */
+/* Whether node_find() finds it; raises nothing. */
 bool node_exists(struct host *host, const char *name);
 virConnectPtr node_conn(virNodeDevicePtr dev);
 const char *node_name(virNodeDevicePtr dev);
+
+/* ---- shown.c: the nodes that clients get ---- */
+
+/* Of a daemon: the module's configuration file. Without the file, the defaults. */
+int settings_read(struct settings *ret);
+/* False: no such name, or a value other than 0 and 1. */
+bool settings_set(struct settings *settings, const char *name, const char *value);
+bool node_is_shown(struct host *host, struct mdev_device *dev);
+/* Raises an error that says why a node is not shown, and what shows it. */
+void fail_not_shown(struct host *host, int code, struct mdev_device *dev, const char *name);
+/* Whether a device may be created under the parent that XML names; must_exist: and the parent is there. */
+int check_parent(struct host *host, const char *xml, bool must_exist);
 
 /* ---- computer.c: the root of the tree ---- */
 
@@ -136,6 +155,8 @@ char *computer_xml(struct host *host);
 
 /* Whether the XML wants a device of another kind than ours. */
 bool xml_is_for_stock(const char *xml);
+/* Whether it wants one of ours. What libmdev will not even read wants neither. */
+bool xml_is_for_mdev(const char *xml);
 /* The text of an element right below the root, to be freed; NULL when there is none. */
 char *xml_text(const char *xml, const char *name);
 /* By libvirt's own schema. A name, which that wants and a create has not, is put in. */

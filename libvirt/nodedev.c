@@ -162,7 +162,8 @@ static char *get_xml(virNodeDevicePtr dev, unsigned int flags)
 
 /*
  * A client draws the tree from here, and leaves out what hangs on nodes that are not in the list: above our parents are
- * bridges, which libvirt's own driver lists and we do not. The XML has the device that is really above.
+ * bridges, which libvirt's own driver lists and we do not, and a device may be of a parent that is not shown. The XML has the
+ * device that is really above.
  */
 static const char *parent_in_list(struct node *node)
 {
@@ -170,10 +171,9 @@ static const char *parent_in_list(struct node *node)
 
 	if (mdev->get_parent(node->dev, &parent) < 0)
 		return NULL;
-	if (!node->host->stock && strcmp(parent, COMPUTER) && mdev->device_is_parent(node->dev) == 1 &&
-	    !node_exists(node->host, parent))
-		return COMPUTER;
-	return parent;
+	if (node->host->stock && mdev->device_is_parent(node->dev) == 1)
+		return parent;
+	return node_exists(node->host, parent) ? parent : COMPUTER;
 }
 
 static char *get_parent(virNodeDevicePtr dev)
@@ -320,38 +320,10 @@ static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned
 	if (may_make(conn, ACL_CREATE_XML, xml, flags) < 0)
 		return NULL;
 	host = host_get(conn);
-	if (host)
+	if (host && check_parent(host, xml, false) == 0)
 		ret = make(host, conn, xml, mdev->create_xml);
 	host_put(host);
 	return ret;
-}
-
-/* A VF is no node of libmdev's, but may be a parent. Whatever else cannot be looked up, libmdev says why when it defines. */
-static bool is_absent(struct host *host, const char *name)
-{
-	struct mdev_device *dev;
-	bool absent;
-
-	if (mdev->lookup_by_name(host->conn, name, &dev) < 0)
-		return mdev->error_get_code(mdev->last_error()) == MDEV_ERROR_NO_NODE;
-	absent = mdev->device_is_parent(dev) != 1;
-	mdev->device_unref(dev);
-	return absent;
-}
-
-/* libmdev defines devices under parents that will come; libvirt's callers count on being told that there is none. */
-static int has_parent(struct host *host, const char *xml)
-{
-	char *parent = xml_text(xml, "parent");
-	int rc = 0;
-
-	if (parent && is_absent(host, parent)) {
-		fail(VIR_ERR_CONFIG_UNSUPPORTED, "there is no parent device '%s' here; list the nodes with the capability "
-		     "mdev_types to see which there are", parent);
-		rc = -1;
-	}
-	free(parent);
-	return rc;
 }
 
 static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned int flags)
@@ -363,7 +335,8 @@ static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned
 	if (may_make(conn, ACL_DEFINE_XML, xml, flags) < 0)
 		return NULL;
 	host = host_get(conn);
-	if (host && has_parent(host, xml) == 0)
+	/* libmdev defines devices under parents that are not there yet; to libvirt's clients that is an error. */
+	if (host && check_parent(host, xml, true) == 0)
 		ret = make(host, conn, xml, mdev->define_xml);
 	host_put(host);
 	return ret;

@@ -149,7 +149,7 @@ static int list_ours(struct host *host, virConnectPtr conn, enum acl call, unsig
 		return -1;
 	}
 	for (dev = list; *dev && rc == 0; dev++) {
-		if ((caps && !(caps & caps_of(*dev))) || mdev->device_get_name(*dev, &name) < 0 ||
+		if ((caps && !(caps & caps_of(*dev))) || !node_is_shown(host, *dev) || mdev->device_get_name(*dev, &name) < 0 ||
 		    !acl_shows(call, conn, name) || is_behind_stock(host, conn, *dev, name))
 			continue;
 		if (!stock || !bsearch(&name, ret->list, stock, sizeof(*ret->list), compare))
@@ -213,13 +213,15 @@ const char *node_name(virNodeDevicePtr dev)
 bool node_exists(struct host *host, const char *name)
 {
 	struct mdev_device *dev;
+	bool shown;
 
 	if (!host->stock && !strcmp(name, COMPUTER))
 		return true;
 	if (mdev->lookup_by_name(host->conn, name, &dev) < 0)
 		return false;
+	shown = node_is_shown(host, dev);
 	mdev->device_unref(dev);
-	return true;
+	return shown;
 }
 
 int node_find(struct node *node, virConnectPtr conn, const char *name)
@@ -236,6 +238,11 @@ int node_find(struct node *node, virConnectPtr conn, const char *name)
 	if (mdev->lookup_by_name(node->host->conn, name, &node->dev) < 0 ||
 	    mdev->device_get_name(node->dev, &node->name) < 0) {
 		fail_mdev();
+		node_put(node);
+		return -1;
+	}
+	if (!node_is_shown(node->host, node->dev)) {
+		fail_not_shown(node->host, VIR_ERR_NO_NODE_DEVICE, node->dev, node->name);
 		node_put(node);
 		return -1;
 	}

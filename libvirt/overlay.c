@@ -77,7 +77,10 @@ static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 	if (is_ours(conn, name))
 		return nodedev_driver.lookup_by_name(conn, name);
 	dev = stock.lookup_by_name(conn, name);
-	return !dev && is_missed(conn, name) ? nodedev_driver.lookup_by_name(conn, name) : dev;
+	/* Of a name that libvirt's own nodes do not have, we say why it is not there. */
+	if (!dev && virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && (!stock_name(name) || is_known(conn, name)))
+		return nodedev_driver.lookup_by_name(conn, name);
+	return dev;
 }
 
 /* libvirt's own driver gives no reason. */
@@ -191,15 +194,12 @@ static bool has_types(virNodeDevicePtr dev)
 
 	if (!stock_bus(node_name(dev)))
 		return false;
-	node.host = host_get(node_conn(dev));
-	if (!node.host)
+	if (node_find(&node, node_conn(dev), node_name(dev)) < 0) {
+		virResetLastError();
 		return false;
-	ret = mdev->lookup_by_name(node.host->conn, node_name(dev), &node.dev) == 0;
-	if (ret) {
-		ret = mdev->list_types(node.dev, &types) > 0;
-		mdev->device_unref(node.dev);
 	}
-	host_put(node.host);
+	ret = mdev->list_types(node.dev, &types) > 0;
+	node_put(&node);
 	return ret;
 }
 

@@ -34,15 +34,34 @@ static xmlNodePtr child(xmlNodePtr node, const char *name)
 	return node;
 }
 
-bool xml_is_for_stock(const char *xml)
+/* The type of the capability of a <device>, to be freed with xmlFree(). */
+static xmlChar *capability_type(const char *xml)
 {
 	xmlDocPtr doc = parse(xml);
-	xmlNodePtr capability = child(doc ? xmlDocGetRootElement(doc) : NULL, "capability");
+	xmlNodePtr root = doc ? xmlDocGetRootElement(doc) : NULL;
+	bool is_device = root && xmlStrEqual(root->name, BAD_CAST "device");
+	xmlNodePtr capability = is_device ? child(root, "capability") : NULL;
 	xmlChar *type = capability ? xmlGetNoNsProp(capability, BAD_CAST "type") : NULL;
+
+	xmlFreeDoc(doc);
+	return type;
+}
+
+bool xml_is_for_stock(const char *xml)
+{
+	xmlChar *type = capability_type(xml);
 	bool ret = type && !xmlStrEqual(type, BAD_CAST "mdev");
 
 	xmlFree(type);
-	xmlFreeDoc(doc);
+	return ret;
+}
+
+bool xml_is_for_mdev(const char *xml)
+{
+	xmlChar *type = capability_type(xml);
+	bool ret = xmlStrEqual(type, BAD_CAST "mdev");
+
+	xmlFree(type);
 	return ret;
 }
 

@@ -95,13 +95,14 @@ def information(name):
         dev = conn.nodeDeviceLookupByName(matching[0])
     root = ET.fromstring(dev.XMLDesc(0))
     cap = children(root, "mdev")[-1]
-    last = lambda element, tag: [c for c in element if c.tag == tag][-1]
+    last = lambda element, tag: ([c for c in element if c.tag == tag] or [ET.Element(tag)])[-1]
+    group = last(cap, "iommuGroup").get("number")
     return {
         "dev_id": last(root, "name").text,
         "uuid": last(cap, "uuid").text,
         "parent": last(root, "parent").text,
         "type": last(cap, "type").get("id"),
-        "iommu_group": int(last(cap, "iommuGroup").get("number")),
+        "iommu_group": None if group is None else int(group),
     }
 
 

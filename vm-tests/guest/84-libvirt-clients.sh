@@ -16,6 +16,8 @@ t_drivers
 t_udevd
 rm -rf /etc/mdevctl.d/*; mkdir -p /etc/mdevctl.d/scripts.d/{callouts,notifiers}
 v_config
+mkdir -p /etc/libmdev
+echo 'other_buses = 1' >/etc/libmdev/libvirt.conf
 v_start
 # The first call opens the host.
 v nodedev-list >/dev/null
