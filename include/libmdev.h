@@ -116,7 +116,7 @@ typedef enum mdev_error_code {
 	 */
 	MDEV_ERROR_INVALID_URI = 5,
 	/**
-	 * The text is not well-formed XML.
+	 * The text is not well-formed XML, or its root element is not the one expected.
 	 */
 	MDEV_ERROR_XML_SYNTAX = 6,
 	/**

@@ -156,7 +156,8 @@ int xml_validate(const char *xml)
 	xmlDocPtr doc = parse(xml);
 	int rc = 0;
 
-	if (doc) {
+	/* Any other root element is an error that libmdev reports, as libvirt does before it validates. */
+	if (doc && xmlStrEqual(xmlDocGetRootElement(doc)->name, BAD_CAST "device")) {
 		add_name(doc);
 		pthread_mutex_lock(&lock);
 		rc = validate(doc);

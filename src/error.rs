@@ -17,7 +17,7 @@ pub enum ErrorCode {
     InvalidFlags = 4,
     /// A connection URI that names no host.
     InvalidUri = 5,
-    /// The text is not well-formed XML.
+    /// The text is not well-formed XML, or its root element is not the one expected.
     XmlSyntax = 6,
     /// The XML is well-formed, but an element or a value in it is wrong or missing.
     XmlContent = 7,

@@ -199,7 +199,7 @@ fn nothing_is_dropped_in_silence() {
     refused(device("<group x='1'>1</group>"), CONTENT, (1, INSIDE), "unknown attribute 'x'");
     refused("<device/>", CONTENT, (1, 1), "no <capability type='mdev'>");
     refused("<device x='1'/>", CONTENT, (1, 1), "unknown attribute 'x'");
-    refused("<domain/>", CONTENT, (1, 1), "root element is <domain>; <device> was expected");
+    refused("<domain/>", SYNTAX, (1, 1), "root element is <domain>; <device> was expected");
     refused("<device>\n <uuid/></device>", CONTENT, (2, 2), "unknown element 'uuid' inside <device>");
     refused("<device><name>a</name><name>a</name></device>", CONTENT, (1, 23), "a second <name>");
     refused("<device><capability/></device>", CONTENT, (1, 9), "no attribute 'type'");
@@ -322,7 +322,7 @@ fn hosts_from_strangers() {
     host_refused(&format!("<dir path='/{}'/>", vec!["x".repeat(255); 20].join("/")), LIMIT, 1, "a path of 5120 bytes");
     check(&parse_host(b"<host/>").unwrap_err(), CONTENT, (1, 1), "no attribute 'version'");
     check(&parse_host(b"<host version='2'/>").unwrap_err(), CONTENT, (1, 1), "only version 1");
-    check(&parse_host(b"<device/>").unwrap_err(), CONTENT, (1, 1), "<host> was expected");
+    check(&parse_host(b"<device/>").unwrap_err(), SYNTAX, (1, 1), "<host> was expected");
     check(&parse_host(b"<!DOCTYPE host><host/>").unwrap_err(), SYNTAX, (1, 1), "DOCTYPE");
 }
 

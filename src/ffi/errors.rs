@@ -34,7 +34,7 @@ pub enum mdev_error_code {
     MDEV_ERROR_INVALID_FLAGS = 4,
     /// A connection URI that names no host.
     MDEV_ERROR_INVALID_URI = 5,
-    /// The text is not well-formed XML.
+    /// The text is not well-formed XML, or its root element is not the one expected.
     MDEV_ERROR_XML_SYNTAX = 6,
     /// The XML is well-formed, but an element or a value in it is wrong or missing.
     MDEV_ERROR_XML_CONTENT = 7,

@@ -105,14 +105,14 @@ impl<'a> Reader<'a> {
         Err(self.fail(ErrorCode::XmlSyntax, at, sentence))
     }
 
-    /// The start tag of the root element, which must be `<name>`.
+    /// The start tag of the root element, which must be `<name>`: any other is [`ErrorCode::XmlSyntax`], as in libvirt.
     pub(super) fn root(&mut self, name: &str) -> Result<Tag<'a>> {
         loop {
             match self.next()? {
                 Token::Open(tag) if tag.name == name => return Ok(tag),
                 Token::Open(tag) => {
                     let sentence = format!("the root element is <{}>; <{name}> was expected", plain(tag.name));
-                    return Err(self.wrong(tag.at, sentence));
+                    return self.syntax(tag.at, sentence);
                 }
                 Token::Text(_) => {}
                 Token::Close | Token::End => return self.syntax(self.at, format!("no <{name}> element was found")),

@@ -164,6 +164,7 @@ def refusals():
     for what, call in ("create", create), ("define", define):
         tap.refused(f"{what}: no XML", libvirt.VIR_ERR_XML_ERROR, lambda: call("<device"), "line 1")
         tap.refused(f"{what}: no entities", libvirt.VIR_ERR_XML_ERROR, lambda: call(laughs), "DOCTYPE")
+        tap.refused(f"{what}: another root element", libvirt.VIR_ERR_XML_ERROR, lambda: call("<domain/>"), "<domain>", "<device>")
         tap.refused(f"{what}: no capability", libvirt.VIR_ERR_CONFIG_UNSUPPORTED, lambda: call("<device/>"), "capability")
         tap.refused(f"{what}: unknown parent", libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
                     lambda: call(tap.device_xml("pci_ffff_ff_1f_7", type_id)), "pci_ffff_ff_1f_7")
