@@ -80,6 +80,18 @@ need_packages()
 		die "cannot install ${missing[*]}" "Try yourself, as root: apt-get install ${missing[*]}"
 }
 
+# need_tools PROGRAM=PACKAGE...: installs the Debian packages of the programs that are not there, as need_packages does. Where
+# all are there, the machine need not be a Debian.
+need_tools()
+{
+	local pair missing=()
+
+	for pair in "$@"; do
+		command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+	done
+	[ ${#missing[@]} -eq 0 ] || need_packages "${missing[@]}"
+}
+
 # need_rust VERSION: cargo is there, and as new as VERSION.
 need_rust()
 {
