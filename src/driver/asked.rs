@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! mdevctl's call-outs around what is done to a device: asked before, told after.
 
-use uuid::Uuid;
-
+use super::devices::KnownParents;
 use super::plan::Plan;
+use super::spots::Spot;
 use super::{DestroyFlags, Host, defined, destroy, devices};
 use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::Result;
@@ -83,20 +83,20 @@ pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
     asked.into_iter().for_each(|asked| asked.tell(success));
 }
 
-/// Destroys between the call-outs of a stop. Of the device they hear what sysfs shows.
-pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
-    let command = || destroy::destroy(host, uuid, flags);
+/// Destroys the device that was found, between the call-outs of a stop, which get what sysfs shows of it.
+pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
+    let command = || destroy::destroy(host, spot, flags);
     let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
-    // What is not there, or not the caller's to destroy, is told by the command itself.
-    match devices::by_uuid(host, uuid) {
+    // The command itself reports a device that is gone, or is not the caller's to destroy.
+    match devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)) {
         Ok(Some(device @ Device { type_id: Some(_), .. })) => {
             let parent = match defined::of_device(host, &device) {
                 Ok(Some(def)) => def.parent,
                 _ => device.parent_sysname,
             };
             let type_id = device.type_id.unwrap_or_default();
-            let def = Definition { parent, uuid: *uuid, type_id, ..Definition::default() };
+            let def = Definition { parent, uuid: spot.uuid, type_id, ..Definition::default() };
             scripts.around(Action::Stop, &subject(&def), command)
         }
         _ => command(),

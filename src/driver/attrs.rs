@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use super::tenant::Tenant;
+use super::identity::Identity;
 use super::{AttrAccess, Host, Node};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::layout::{self, Layout, ORDERS};
@@ -22,7 +22,7 @@ impl Node {
         let _request = self.conn().request();
         let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
         // What is still there was there when its file was read.
-        self.check_tenant()?;
+        self.check_identity()?;
         Ok(text)
     }
 
@@ -31,7 +31,7 @@ impl Node {
     pub fn attrs(&self) -> Result<Vec<String>> {
         let _request = self.conn().request();
         let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
-        self.check_tenant()?;
+        self.check_identity()?;
         let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
         let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
         names.sort_unstable();
@@ -42,7 +42,7 @@ impl Node {
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
         let _request = self.conn().request();
         let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
-        self.check_tenant()?;
+        self.check_identity()?;
         Ok(self.access(name, mode))
     }
 
@@ -62,7 +62,7 @@ impl Node {
         }
         check(name, value).map_err(|e| e.of(self.name()))?;
         let attributes = self.open_attributes()?;
-        let _kept = self.keep_tenant()?;
+        let _held = self.hold_identity()?;
         attributes.write(name, value).map_err(|e| e.of(self.name()))
     }
 
@@ -81,21 +81,23 @@ impl Node {
             return Err(self.not_running());
         }
         let layout = self.as_device().map(|device| layout::of_kind(device.layout));
-        Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))
+        let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
+        self.check_identity()?;
+        Ok(attributes)
     }
 
-    /// Fails when another device has the place of this one.
-    fn check_tenant(&self) -> Result<()> {
-        match self.as_device().and_then(Tenant::of) {
-            Some(tenant) => tenant.check(&self.conn().host).map_err(|e| e.of(self.name())),
+    /// Fails if the device of this handle no longer exists, whatever has its path now.
+    fn check_identity(&self) -> Result<()> {
+        match self.as_device().map(Identity::of) {
+            Some(identity) => identity.check(&self.conn().host).map_err(|e| e.of(self.name())),
             None => Ok(()),
         }
     }
 
-    /// The same; and none comes to have it while what is given back lives.
-    fn keep_tenant(&self) -> Result<Option<Box<dyn Guard>>> {
-        match self.as_device().and_then(Tenant::of) {
-            Some(tenant) => tenant.keep(&self.conn().host).map_err(|e| e.of(self.name())),
+    /// The same; while the guard lives, a VF stays the device that it is.
+    fn hold_identity(&self) -> Result<Option<Box<dyn Guard>>> {
+        match self.as_device().map(Identity::of) {
+            Some(identity) => identity.hold(&self.conn().host).map_err(|e| e.of(self.name())),
             None => Ok(None),
         }
     }
@@ -114,7 +116,7 @@ impl Node {
             }
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
-        let _kept = self.keep_tenant()?;
+        let _held = self.hold_identity()?;
         write_line(&*dir, file, value).map_err(|errno| layout::write_error(&*dir, file, errno).of(self.name()))
     }
 }
@@ -161,15 +163,15 @@ pub(super) fn apply(
     host: &Host,
     layout: &dyn Layout,
     device: &str,
-    tenant: Option<&Tenant<'_>>,
+    identity: &Identity<'_>,
     attributes: &[(String, String)],
 ) -> Result<()> {
     if attributes.is_empty() {
         return Ok(());
     }
     let dir = Attributes::open(host, Some(layout), device)?;
-    // Without the PF's lock: who could not have it would not be able to take the device back either.
-    tenant.map(|tenant| tenant.check(host)).transpose()?;
+    // Without the PF's lock: a caller that cannot have it could not take the device back either.
+    identity.check(host)?;
     attributes.iter().try_for_each(|(name, value)| dir.write(name, value))
 }
 

@@ -8,15 +8,16 @@ use uuid::Uuid;
 
 use super::asked::{self, Ask};
 use super::devices::KnownParents;
+use super::identity::{Identity, VfDevice};
 use super::plan::{Plan, plan};
-use super::tenant::Tenant;
+use super::spots::Spot;
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::taken;
 use crate::store::{Definition, Facts, Reservation};
-use crate::sysfs::Dir;
+use crate::sysfs::{Dir, basename};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -118,13 +119,16 @@ impl Conn {
                 None => return Ok(None),
             }
         }
-        if device.parent != plan.place.name() || device.type_id.as_deref() != Some(&plan.type_id) {
+        let other_vf = plan.function.as_deref().filter(|vf| *vf != basename(&device.syspath));
+        if device.parent != plan.place.name() || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some()
+        {
+            let place = plan.place.name();
             let message = format!(
-                "device {} exists on parent {} with type {}, not on {} with type {}",
+                "device {} exists at {} with type {}, not on {} with type {}",
                 plan.uuid,
-                device.parent,
+                device.syspath,
                 device.type_id.as_deref().unwrap_or("(unknown)"),
-                plan.place.name(),
+                other_vf.unwrap_or(&place),
                 plan.type_id
             );
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
@@ -207,14 +211,14 @@ fn create_all<'a>(
     };
     let mut making = Making::new(host, owner).map_err(|e| (None, e))?;
     making.reserve_on_bus(plans, fresh).map_err(|e| (plans.first(), e))?;
-    for (i, plan) in plans.iter().enumerate() {
+    for plan in plans {
         if let Err(e) = making.make(plan, prepared.take()) {
-            take_back(host, &plans[..i]);
+            making.take_back();
             return Err((Some(plan), e));
         }
     }
     let devices = making.finish(plans).map_err(|e| {
-        take_back(host, plans);
+        making.take_back();
         (None, e)
     })?;
     for plan in plans {
@@ -232,12 +236,22 @@ struct Making<'a> {
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
+    /// The devices that were made, in order.
+    made: Vec<Made>,
+}
+
+/// A device that was made, and its identity as [`Identity`] has it.
+struct Made {
+    uuid: Uuid,
+    parent: String,
+    vf: Option<String>,
+    mark: Option<u64>,
 }
 
 impl<'a> Making<'a> {
     fn new(host: &'a Host, owner: Option<String>) -> Result<Self> {
         let bus = spots::open_devices(host)?;
-        Ok(Making { host, owner, bus, reserved: Vec::new(), groups: Vec::new() })
+        Ok(Making { host, owner, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
     }
 
     /// Everything that the devices on the mdev bus need. A VF is reserved when it has been chosen.
@@ -311,26 +325,43 @@ impl<'a> Making<'a> {
                 return if e.code == ErrorCode::NoInstances { Ok(Some((e, vf))) } else { Err(e) };
             }
         }
-        let finish = || {
-            ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
-            let path = format!("{}/{entry}", plan.place.syspath);
-            let tenant = vf.as_deref().map(|vf| Tenant { uuid: &plan.uuid, vf, type_id: &plan.type_id, mark });
-            attrs::apply(self.host, plan.layout, &path, tenant.as_ref(), &plan.def.attributes)
-        };
-        finish().inspect_err(|_| undo(self.host, plan)).map_err(named)?;
+        self.made.push(Made { uuid: plan.uuid, parent: plan.place.name(), vf, mark });
+        self.make_usable(plan, &entry).map_err(named)?;
         Ok(None)
+    }
+
+    /// Waits for the device that was made last, and writes its attributes.
+    fn make_usable(&mut self, plan: &Plan, entry: &str) -> Result<()> {
+        // At once, so that a later device of this UUID is not taken for this one. A driver may make the device after the write.
+        self.mark_last()?;
+        ready::wait_ready(self.host, plan.layout, &*plan.dir, entry)?;
+        self.mark_last()?;
+        let Some(made) = self.made.last() else { return Ok(()) };
+        let path = format!("{}/{entry}", plan.place.syspath);
+        let vf = made.vf.as_deref().map(|sysname| VfDevice { sysname, type_id: &plan.type_id });
+        let identity = Identity { uuid: &made.uuid, vf, mark: made.mark };
+        attrs::apply(self.host, plan.layout, &path, &identity, &plan.def.attributes)
+    }
+
+    /// Sets the mark of the device that was made last, if it has none and is on the mdev bus.
+    fn mark_last(&mut self) -> Result<()> {
+        if self.bus.is_none() {
+            self.bus = spots::open_devices(self.host)?;
+        }
+        let Some(made) = self.made.last_mut() else { return Ok(()) };
+        if made.vf.is_none() && made.mark.is_none() {
+            made.mark = self.bus.as_ref().and_then(|bus| spots::bus_mark(&**bus, &made.uuid));
+        }
+        Ok(())
     }
 
     /// The devices as they are now; from here on others see their facts as settled.
     fn finish(&mut self, plans: &[Plan]) -> Result<Vec<Device>> {
-        if self.bus.is_none() {
-            self.bus = spots::open_devices(self.host)?;
-        }
         let mut known = KnownParents::new(&*self.host.sysfs);
         let made = plans.iter().map(|plan| self.find_made(plan, &mut known));
         let devices = made.collect::<Result<Vec<Device>>>()?;
         let mut reserved = std::mem::take(&mut self.reserved);
-        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.alive(facts)));
+        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.made_mark(&facts.uuid)));
         // Kept until the caller has taken back what was made: by them a VF is known.
         self.reserved = reserved;
         confirmed?;
@@ -343,14 +374,44 @@ impl<'a> Making<'a> {
             (Some(bus), false) => spots::on_bus(bus, &plan.uuid),
             _ => spots::find(self.host, &plan.uuid)?,
         };
-        let device = match spot {
+        let device = match spot.filter(|spot| self.has_made(spot)) {
             Some(spot) => devices::at(self.host, &spot, known)?,
             None => None,
         };
         device.ok_or_else(|| {
-            let message = format!("device {} was destroyed by somebody else as soon as it was made", plan.uuid);
+            let message = format!("device {} was destroyed by another program as soon as it was made", plan.uuid);
             Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
         })
+    }
+
+    fn made_mark(&self, uuid: &Uuid) -> Option<u64> {
+        self.made.iter().find(|made| made.uuid == *uuid).and_then(|made| made.mark)
+    }
+
+    /// This is the very device that was made, not a later one of its UUID.
+    fn has_made(&self, spot: &Spot) -> bool {
+        let made = self.made.iter().find(|made| made.uuid == spot.uuid);
+        made.is_some_and(|made| made.mark.is_none_or(|mark| mark == spot.mark()))
+    }
+
+    /// Removes what was made, in reverse.
+    fn take_back(&self) {
+        for made in self.made.iter().rev() {
+            let found = match spots::find(self.host, &made.uuid) {
+                // The kernel reported success and made no device, or another program destroyed it.
+                Ok(found) => match found.filter(|spot| self.has_made(spot)) {
+                    Some(spot) => destroy::destroy(self.host, &spot, DestroyFlags::empty()),
+                    None => continue,
+                },
+                Err(e) => Err(e),
+            };
+            match found {
+                Err(e) if e.code != ErrorCode::NoNode => {
+                    log::error!("{}: could not take back device {}: {e}", made.parent, made.uuid);
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -362,19 +423,4 @@ fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {
     // Any number stands for the one that will be found.
     let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
     plan.layout.check(&*plan.dir, &plan.request(group, &[])).map_err(|e| e.of(&plan.place.name()))
-}
-
-/// In reverse, as whoever made them one by one would.
-fn take_back(host: &Host, made: &[Plan]) {
-    made.iter().rev().for_each(|plan| undo(host, plan));
-}
-
-/// Takes a device back that the caller never saw.
-fn undo(host: &Host, plan: &Plan) {
-    match destroy::destroy(host, &plan.uuid, DestroyFlags::empty()) {
-        Ok(()) => {}
-        // The kernel said yes and made none.
-        Err(e) if e.code == ErrorCode::NoNode => {}
-        Err(e) => log::error!("{}: could not take back device {}: {e}", plan.place.name(), plan.uuid),
-    }
 }

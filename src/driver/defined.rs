@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::with_room;
+use super::spots::{self, Spot, with_room};
 use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::{self, Layout, bus, functions, open_parent};
@@ -127,6 +127,13 @@ fn idle(def: &Definition, above: Option<Above>) -> Device {
 pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
     // A definition on a VF names the VF.
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
+}
+
+/// What runs now of the definition that an inactive device was read from.
+pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
+    let defined_on = |name: &str| device.parent_sysname == name;
+    let found = spots::find(host, &device.uuid)?;
+    Ok(found.filter(|spot| defined_on(basename(&spot.parent)) || defined_on(basename(&spot.syspath))))
 }
 
 /// Everything that is defined.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::devices::no_device;
 use super::spots::{self, Spot};
-use super::{DestroyFlags, Host, ready, tenant};
+use super::{DestroyFlags, Host, identity, ready};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::bus::link_name;
 use crate::layout::{Layout, RemoveRequest};
@@ -14,16 +14,15 @@ use crate::model::name::node_name;
 use crate::store::Facts;
 use crate::sysfs::{Dir, Guard, basename};
 
-pub(super) fn destroy(host: &Host, uuid: &Uuid, flags: DestroyFlags) -> Result<()> {
-    let spot = spots::find(host, uuid)?.ok_or_else(|| tenant::lost(host, uuid))?;
+/// Destroys the device that was found, and no other that has its UUID or its VF by now.
+pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
+    let uuid = &spot.uuid;
     let (layout, parent) = spot.open_parent(host)?;
-    // Of a VF, the mark by which it was recognised: it may be another device by now.
-    let seen = spot.seen.as_ref().map(|seen| seen.mark);
-    let mark = seen.or_else(|| layout.mark(&*spot.dir, &spot.entry).ok());
+    let mark = Some(spot.mark());
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, uuid, mark)?;
     }
-    let result = remove(host, layout, &*parent, &spot, mark);
+    let result = remove(host, layout, &*parent, spot, mark);
     match result {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
@@ -81,13 +80,13 @@ fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark:
     // What is held, and was found to be the caller's own, must still be this device: its UUID may have been given to another
     // in the meantime, with another group. From here on nobody can do that while the group is held.
     if link_name(&*spot.dir, &group_link) != group || layout.mark(&*spot.dir, &spot.entry).ok() != mark {
-        let message = format!("device {uuid} has gone meanwhile");
+        let message = format!("device {uuid} no longer exists");
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
     let is_it = || match &spot.seen {
-        Some(seen) => tenant::is_device(host, uuid, basename(&spot.syspath), seen),
+        Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
         None => Ok(true),
     };
     let removed = remove_patiently(host, layout, parent, &request, &is_it);

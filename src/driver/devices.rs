@@ -151,7 +151,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     let ours = |facts: &&Facts| match &spot.seen {
         // Not what it is now: that may be another device, of another UUID.
         Some(seen) => spots::is_about(facts, basename(&spot.syspath), seen),
-        None => facts.function.is_none() && layout.mark(dir, entry).is_ok_and(|mark| facts.are_of(mark)),
+        None => facts.function.is_none() && facts.are_of(spot.mark()),
     };
     let facts = facts.filter(ours);
     let exhausted = |errno| Error::io("read", &spot.syspath, errno);
@@ -201,7 +201,10 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         params,
         owner: facts.and_then(|facts| facts.owner.clone()),
         attributes: facts.map(|facts| facts.attributes.clone()).unwrap_or_default(),
-        mark: facts.filter(|facts| facts.function.is_some()).and_then(|facts| facts.mark),
+        mark: match &spot.seen {
+            Some(_) => facts.and_then(|facts| facts.mark),
+            None => Some(spot.mark()),
+        },
         active: true,
         syspath: spot.syspath.clone(),
     }))

@@ -27,12 +27,12 @@ mod defined;
 mod destroy;
 mod devices;
 mod dump;
+mod identity;
 mod node;
 mod plan;
 mod qemu;
 mod ready;
 mod spots;
-mod tenant;
 mod uri;
 mod wait;
 mod watch;
@@ -292,7 +292,7 @@ impl Conn {
             Some(device) => Some(device),
             None => defined::by_uuid(&self.host, &uuid)?,
         };
-        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| tenant::lost(&self.host, &uuid))
+        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| identity::lost(&self.host, &uuid))
     }
 
     fn uuid(&self, text: &str) -> Result<uuid::Uuid> {
@@ -318,7 +318,8 @@ impl Conn {
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let _request = self.request();
         let uuid = self.uuid(uuid)?;
-        asked::destroy(&self.host, &uuid, flags)
+        let spot = spots::find(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
+        asked::destroy(&self.host, &spot, flags)
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::no_type;
-use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, dump};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout;
 use crate::layout::bus::{Place, node_above};
@@ -238,18 +238,19 @@ impl Node {
         Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
     }
 
-    /// Destroys the device.
+    /// Destroys the device. A handle of a running device destroys that very one; a handle of a definition destroys what runs
+    /// of it now. Another device of the same UUID is never reached.
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
         let _request = self.conn.request();
-        match self.as_device() {
-            Some(device) => match asked::destroy(&self.conn.host, &device.uuid, flags) {
-                Err(e) if e.code == ErrorCode::NoNode && !device.active => Err(self.not_running()),
-                result => result,
-            },
-            None => {
-                let message = "a parent is not destroyed; only the devices on it are";
-                Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()))
-            }
-        }
+        let Some(device) = self.as_device() else {
+            let message = "a parent is not destroyed; only the devices on it are";
+            return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
+        };
+        let host = &self.conn.host;
+        let spot = match device.active {
+            true => identity::locate(host, device)?,
+            false => defined::running(host, device)?.ok_or_else(|| self.not_running())?,
+        };
+        asked::destroy(host, &spot, flags)
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Spot {
     pub(super) dir: Rc<dyn Dir>,
     /// Its name there, which is the one that it has below its parent as well.
     pub(super) entry: String,
+    /// On the mdev bus: the inode number of its link.
+    ino: u64,
     /// Its layout, where that is known without a look at the parent.
     layout: Option<&'static dyn Layout>,
     /// Of a VF: what it was when it was found to be this device.
@@ -42,6 +44,11 @@ pub(super) struct Spot {
 }
 
 impl Spot {
+    /// What told this device from every other when it was found.
+    pub(super) fn mark(&self) -> u64 {
+        self.seen.as_ref().map_or(self.ino, |seen| seen.mark)
+    }
+
     /// Layout and open folder of the device's parent.
     pub(super) fn open_parent(&self, host: &Host) -> Result<(&'static dyn Layout, Box<dyn Dir>)> {
         match self.layout {
@@ -216,9 +223,12 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
 
 /// The device of this UUID on the open mdev bus.
 pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> Option<Spot> {
-    let syspath = resolve(bus.path(), &bus.link(&uuid.to_string()).ok()?)?;
+    // The mark comes first: the path of a later device of this UUID then has a mark that is no longer valid.
+    let ino = bus_mark(&**bus, uuid)?;
+    let entry = uuid.to_string();
+    let syspath = resolve(bus.path(), &bus.link(&entry).ok()?)?;
     let parent = dirname(&syspath).to_owned();
-    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry: uuid.to_string(), layout: None, seen: None })
+    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry, ino, layout: None, seen: None })
 }
 
 /// The device that these facts are about, when they are about a VF and it is still that device. Not to be able to tell is
@@ -249,7 +259,7 @@ pub(super) fn open_pf(host: &Host, vf: &str) -> IoResult<Box<dyn Dir>> {
 fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<Spot> {
     let syspath = resolve(dir.path(), &dir.link(entry)?).ok_or(Errno::NOENT)?;
     let (parent, entry) = (dir.path().to_owned(), entry.to_owned());
-    Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, layout: Some(vendor()), seen: Some(seen) })
+    Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, ino: 0, layout: Some(vendor()), seen: Some(seen) })
 }
 
 /// The UUID of the device that a VF is.

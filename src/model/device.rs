@@ -43,7 +43,8 @@ pub struct Device {
     pub owner: Option<String>,
     /// Attributes written at create, in order; a name may stand twice (AP needs it).
     pub attributes: Vec<(String, String)>,
-    /// Of a VF, which is used again under the same path: what its creator set to tell this device from the next one there.
+    /// What differs between this device and any other of its UUID or its VF: on the mdev bus, the inode number of its link;
+    /// of a VF, the mark that its creator set. `None` while it does not run, and for a VF that another program set.
     pub mark: Option<u64>,
     /// It exists in the kernel.
     pub active: bool,

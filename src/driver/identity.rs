@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Which device a handle is of. Neither its UUID nor its path says so: the next device of the UUID, or of the VF, has the same.
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::Host;
+use super::devices::no_device;
+use super::spots::{self, Seen, Spot};
+use crate::error::{Error, ErrorCode, Result, describe};
+use crate::layout::functions::stranger_uuid;
+use crate::layout::of_kind;
+use crate::model::Device;
+use crate::store::Facts;
+use crate::sysfs::{Guard, basename, is_absent};
+
+/// The identity of a running device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity<'a> {
+    pub(super) uuid: &'a Uuid,
+    pub(super) vf: Option<VfDevice<'a>>,
+    /// On the mdev bus: the inode number of the device's link, which sysfs never uses twice; `None` if the device was gone
+    /// when it was read. Of a VF: the mark that its creator set; `None` for a device of another program, since the time of a
+    /// file in sysfs that no program has set is that of its inode in memory.
+    pub(super) mark: Option<u64>,
+}
+
+/// What a VF is as a device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VfDevice<'a> {
+    /// Sysfs name of the VF.
+    pub(super) sysname: &'a str,
+    pub(super) type_id: &'a str,
+}
+
+impl Identity<'_> {
+    /// The identity that a running device had when it was read.
+    pub(super) fn of(device: &Device) -> Identity<'_> {
+        let type_id = device.type_id.as_deref().unwrap_or_default();
+        let is_vf = of_kind(device.layout).is_function();
+        let vf = is_vf.then(|| VfDevice { sysname: basename(&device.syspath), type_id });
+        Identity { uuid: &device.uuid, vf, mark: device.mark }
+    }
+
+    /// Fails with ENODEV if the device no longer exists, whatever has its UUID or its VF now.
+    pub(super) fn check(&self, host: &Host) -> Result<()> {
+        let same = match &self.vf {
+            Some(vf) => self.is_on_vf(host, vf)?,
+            None => {
+                let bus = spots::open_devices(host)?;
+                self.mark.is_some() && bus.and_then(|bus| spots::bus_mark(&*bus, self.uuid)) == self.mark
+            }
+        };
+        if same { Ok(()) } else { Err(self.gone()) }
+    }
+
+    fn is_on_vf(&self, host: &Host, vf: &VfDevice<'_>) -> Result<bool> {
+        let seen = match spots::see_vf(host, vf.sysname) {
+            Ok(seen) => seen,
+            Err(errno) if is_absent(errno) => None,
+            Err(errno) => return Err(Error::io("look at the VF", vf.sysname, errno)),
+        };
+        let Some(seen) = seen.filter(|seen| seen.type_id == vf.type_id) else { return Ok(false) };
+        match self.mark {
+            Some(mark) => Ok(mark == seen.mark),
+            None => is_device(host, self.uuid, vf.sysname, &seen),
+        }
+    }
+
+    /// Checks the same. While the guard lives, no creator that uses this library makes the VF another device. A device on
+    /// the mdev bus needs no guard: an open folder of it is never that of another one.
+    pub(super) fn hold(&self, host: &Host) -> Result<Option<Box<dyn Guard>>> {
+        let held = match &self.vf {
+            Some(vf) => {
+                let pf = spots::open_pf(host, vf.sysname).map_err(|errno| match errno {
+                    errno if is_absent(errno) => self.gone(),
+                    other => Error::io("find the PF of", vf.sysname, other),
+                })?;
+                spots::vendor().keep_places(&*pf)?
+            }
+            None => None,
+        };
+        self.check(host)?;
+        Ok(held)
+    }
+
+    fn is_at(&self, spot: &Spot) -> bool {
+        match (&self.vf, &spot.seen) {
+            (Some(vf), Some(seen)) => {
+                vf.sysname == basename(&spot.syspath)
+                    && vf.type_id == seen.type_id
+                    && self.mark.is_none_or(|mark| mark == seen.mark)
+            }
+            (None, None) => self.mark == Some(spot.mark()),
+            _ => false,
+        }
+    }
+
+    fn gone(&self) -> Error {
+        let message = match &self.vf {
+            Some(vf) => format!(
+                "device {} no longer exists: its VF {} was cleared, made another device, or written to by another \
+                 program; look the device up again",
+                self.uuid, vf.sysname
+            ),
+            None => format!(
+                "device {} no longer exists: it was destroyed, and a device that has its UUID now is another one; look \
+                 the device up again",
+                self.uuid
+            ),
+        };
+        Error::new(ErrorCode::NoNode, Errno::NODEV, message)
+    }
+}
+
+/// The place of the device that a handle of a running device is of. Fails with ENODEV if it no longer exists.
+pub(super) fn locate(host: &Host, device: &Device) -> Result<Spot> {
+    let found = spots::find(host, &device.uuid)?.ok_or_else(|| lost(host, &device.uuid))?;
+    let identity = Identity::of(device);
+    if identity.is_at(&found) { Ok(found) } else { Err(identity.gone()) }
+}
+
+/// By what is remembered now, the VF is the device of this UUID.
+pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Result<bool> {
+    if spots::facts_of(host, uuid)?.is_some_and(|facts| spots::is_about(&facts, vf, seen)) {
+        return Ok(true);
+    }
+    // A stranger's, as long as it is nobody's.
+    Ok(stranger_uuid(vf, &seen.type_id) == *uuid
+        && spots::identify(vf, seen, spots::all_facts(host)?.values()) == *uuid)
+}
+
+/// The error for a UUID without a device; for a device that was a VF, it says what the VF is now.
+pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
+    let Ok(Some(Facts { function: Some(vf), type_id, .. })) = host.runtime.get(uuid) else { return no_device(uuid) };
+    let message = match spots::see_vf(host, &vf) {
+        Ok(Some(seen)) => {
+            let now = match spots::all_facts(host) {
+                Ok(facts) => spots::identify(&vf, &seen, facts.values()),
+                Err(e) => return e,
+            };
+            if seen.type_id == type_id && now == stranger_uuid(&vf, &type_id) {
+                // Cleared and set again; or refused, and the type has stayed.
+                format!(
+                    "device {uuid} cannot be told from another any more: somebody else wrote to the type of its VF {vf}, \
+                     which is listed as {now} now"
+                )
+            } else {
+                format!("device {uuid} is gone: its VF {vf} was cleared, and is device {now} now")
+            }
+        }
+        Ok(None) => format!("device {uuid} is gone: its VF {vf} was cleared"),
+        Err(errno) => format!("device {uuid} is gone, or cannot be reached: its VF {vf}: {}", describe(errno)),
+    };
+    Error::new(ErrorCode::NoNode, Errno::NODEV, message)
+}
