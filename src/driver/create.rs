@@ -11,17 +11,20 @@ use super::devices::KnownParents;
 use super::identity::{Identity, VfDevice};
 use super::plan::{Plan, plan};
 use super::spots::Spot;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
+use super::{Conn, CreateFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::taken;
 use crate::store::{Definition, Facts, Reservation};
-use crate::sysfs::{Dir, basename};
+use crate::sysfs::{Dir, IoResult, basename};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
 const PARENTS_TRIED: u32 = 64;
+
+/// How often a create is repeated that a signal interrupted.
+const INTERRUPTS_MAX: u32 = 64;
 
 /// More vGPUs than any guest takes.
 pub const GROUP_MAX: usize = 64;
@@ -213,14 +216,13 @@ fn create_all<'a>(
     making.reserve_on_bus(plans, fresh).map_err(|e| (plans.first(), e))?;
     for plan in plans {
         if let Err(e) = making.make(plan, prepared.take()) {
-            making.take_back();
-            return Err((Some(plan), e));
+            return Err((Some(plan), making.take_back(e)));
         }
     }
-    let devices = making.finish(plans).map_err(|e| {
-        making.take_back();
-        (None, e)
-    })?;
+    let devices = match making.finish(plans) {
+        Ok(devices) => devices,
+        Err(e) => return Err((None, making.take_back(e))),
+    };
     for plan in plans {
         log::info!("{}: created device {} of type {}", plan.place.name(), plan.uuid, plan.type_id);
     }
@@ -237,15 +239,28 @@ struct Making<'a> {
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
     /// The devices that were made, in order.
-    made: Vec<Made>,
+    made: Vec<Made<'a>>,
 }
 
 /// A device that was made, and its identity as [`Identity`] has it.
-struct Made {
-    uuid: Uuid,
-    parent: String,
+struct Made<'a> {
+    plan: &'a Plan,
+    /// Its name below its parent.
+    entry: String,
     vf: Option<String>,
     mark: Option<u64>,
+}
+
+/// What became of one attempt to make a device.
+enum Attempt {
+    Made,
+    /// The driver has no room for it on this VF.
+    Refused {
+        error: Error,
+        vf: String,
+    },
+    /// A signal interrupted the driver, and the device is not there.
+    Interrupted(Error),
 }
 
 impl<'a> Making<'a> {
@@ -276,70 +291,99 @@ impl<'a> Making<'a> {
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
     /// the next one is tried.
-    fn make(&mut self, plan: &Plan, prepared: Option<Box<dyn Prepared + '_>>) -> Result<()> {
+    fn make(&mut self, plan: &'a Plan, mut prepared: Option<Box<dyn Prepared + '_>>) -> Result<()> {
         let group = self.groups.iter().find(|(uuid, _)| *uuid == plan.uuid).and_then(|(_, group)| *group);
         let mut tried = Vec::new();
-        let Some((failed, vf)) = self.try_make(plan, prepared, group, &tried)? else { return Ok(()) };
-        let (mut last, mut refused) = (failed, vf);
+        let mut last = None;
+        let mut interrupted = 0;
         loop {
-            tried.push(refused);
-            match self.try_make(plan, None, group, &tried) {
-                Ok(None) => return Ok(()),
-                Ok(Some((failed, vf))) => (last, refused) = (failed, vf),
-                // No other VF is left: what the driver said to the last one says more.
-                Err(e) if e.code == ErrorCode::NoInstances => return Err(last),
+            match self.try_make(plan, prepared.take(), group, &tried) {
+                Ok(Attempt::Made) => return Ok(()),
+                Ok(Attempt::Refused { error, vf }) => {
+                    tried.push(vf);
+                    last = Some(error);
+                }
+                Ok(Attempt::Interrupted(e)) if interrupted == INTERRUPTS_MAX => return Err(e),
+                Ok(Attempt::Interrupted(_)) => interrupted += 1,
+                // No other VF is left: the driver's answer for the last one says more.
+                Err(e) if e.code == ErrorCode::NoInstances => return Err(last.unwrap_or(e)),
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// `Some`: the driver refused this VF for want of room.
     fn try_make(
         &mut self,
-        plan: &Plan,
+        plan: &'a Plan,
         prepared: Option<Box<dyn Prepared + '_>>,
         group: Option<u32>,
         tried: &[String],
-    ) -> Result<Option<(Error, String)>> {
+    ) -> Result<Attempt> {
         let named = |e: Error| e.of(&plan.place.name());
         let ready = match prepared {
             Some(ready) => ready,
             None => prepare(plan, group, tried)?,
         };
-        let mut entry = plan.uuid.to_string();
-        let mut vf = None;
-        let mut mark = None;
+        let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None };
         if let Some(function) = ready.function() {
             let facts = plan.facts(self.owner.clone(), Some(function));
             let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
             self.reserved.push(reserved);
-            function.entry.clone_into(&mut entry);
-            vf = Some(function.sysname.to_owned());
-            mark = function.mark;
+            function.entry.clone_into(&mut made.entry);
+            made.vf = Some(function.sysname.to_owned());
+            made.mark = function.mark;
         }
-        match ready.commit().map_err(named) {
-            Ok(()) => {}
-            Err(e) => {
-                let Some(vf) = vf else { return Err(e) };
-                self.reserved.pop();
-                return if e.code == ErrorCode::NoInstances { Ok(Some((e, vf))) } else { Err(e) };
+        let Err(e) = ready.commit().map_err(named) else {
+            self.made.push(made);
+            return self.make_usable(plan).map_err(named).map(|()| Attempt::Made);
+        };
+        let is_interrupted = e.errno == Errno::INTR.raw_os_error();
+        match self.made_in_spite_of(&made, &e) {
+            // The driver was interrupted when its work was done, or the interrupted write was repeated on the way.
+            true if is_interrupted || e.code == ErrorCode::Exists => {
+                self.made.push(made);
+                self.make_usable(plan).map_err(named).map(|()| Attempt::Made)
+            }
+            // The caller takes it back, with the others.
+            true => {
+                self.made.push(made);
+                Err(e)
+            }
+            false => {
+                let vf = made.vf;
+                if vf.is_some() {
+                    self.reserved.pop();
+                }
+                match vf {
+                    _ if is_interrupted => Ok(Attempt::Interrupted(e)),
+                    Some(vf) if e.code == ErrorCode::NoInstances => Ok(Attempt::Refused { error: e, vf }),
+                    _ => Err(e),
+                }
             }
         }
-        self.made.push(Made { uuid: plan.uuid, parent: plan.place.name(), vf, mark });
-        self.make_usable(plan, &entry).map_err(named)?;
-        Ok(None)
+    }
+
+    /// The driver returned an error and made the device all the same. A UUID that the caller gave may be another creator's
+    /// device: then the driver returns EEXIST, or that it is full. No other creator can have a random UUID.
+    fn made_in_spite_of(&mut self, made: &Made<'_>, error: &Error) -> bool {
+        let others = made.vf.is_none()
+            && made.plan.def.uuid.is_some()
+            && matches!(error.code, ErrorCode::Exists | ErrorCode::NoInstances);
+        // What cannot be looked at may be there; the attempt to remove it finds out.
+        !others && self.locate(made).map_or(true, |spot| spot.is_some())
     }
 
     /// Waits for the device that was made last, and writes its attributes.
-    fn make_usable(&mut self, plan: &Plan, entry: &str) -> Result<()> {
+    fn make_usable(&mut self, plan: &Plan) -> Result<()> {
         // At once, so that a later device of this UUID is not taken for this one. A driver may make the device after the write.
         self.mark_last()?;
-        ready::wait_ready(self.host, plan.layout, &*plan.dir, entry)?;
+        let Some(entry) = self.made.last().map(|made| made.entry.clone()) else { return Ok(()) };
+        ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
         self.mark_last()?;
         let Some(made) = self.made.last() else { return Ok(()) };
         let path = format!("{}/{entry}", plan.place.syspath);
         let vf = made.vf.as_deref().map(|sysname| VfDevice { sysname, type_id: &plan.type_id });
-        let identity = Identity { uuid: &made.uuid, vf, mark: made.mark };
+        let identity = Identity { uuid: &plan.uuid, vf, mark: made.mark };
         attrs::apply(self.host, plan.layout, &path, &identity, &plan.def.attributes)
     }
 
@@ -350,7 +394,7 @@ impl<'a> Making<'a> {
         }
         let Some(made) = self.made.last_mut() else { return Ok(()) };
         if made.vf.is_none() && made.mark.is_none() {
-            made.mark = self.bus.as_ref().and_then(|bus| spots::bus_mark(&**bus, &made.uuid));
+            made.mark = self.bus.as_ref().and_then(|bus| spots::bus_mark(&**bus, &made.plan.uuid));
         }
         Ok(())
     }
@@ -385,33 +429,52 @@ impl<'a> Making<'a> {
     }
 
     fn made_mark(&self, uuid: &Uuid) -> Option<u64> {
-        self.made.iter().find(|made| made.uuid == *uuid).and_then(|made| made.mark)
+        self.made.iter().find(|made| made.plan.uuid == *uuid).and_then(|made| made.mark)
     }
 
     /// This is the very device that was made, not a later one of its UUID.
     fn has_made(&self, spot: &Spot) -> bool {
-        let made = self.made.iter().find(|made| made.uuid == spot.uuid);
+        let made = self.made.iter().find(|made| made.plan.uuid == spot.uuid);
         made.is_some_and(|made| made.mark.is_none_or(|mark| mark == spot.mark()))
     }
 
-    /// Removes what was made, in reverse.
-    fn take_back(&self) {
-        for made in self.made.iter().rev() {
-            let found = match spots::find(self.host, &made.uuid) {
+    /// Where a device is that this creator has made, without a look at the records.
+    fn locate(&mut self, made: &Made<'_>) -> IoResult<Option<Spot>> {
+        let (uuid, parent) = (made.plan.uuid, &made.plan.place.syspath);
+        if made.vf.is_some() {
+            return spots::made_on_vf(self.host, parent, &made.entry, uuid, &made.plan.type_id, made.mark);
+        }
+        if self.bus.is_none() {
+            self.bus = spots::open_devices(self.host).map_err(|e| Errno::from_raw_os_error(e.errno))?;
+        }
+        let own = |spot: &Spot| spot.parent == *parent && made.mark.is_none_or(|mark| mark == spot.mark());
+        Ok(self.bus.as_ref().and_then(|bus| spots::on_bus(bus, &uuid)).filter(own))
+    }
+
+    /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, and the error
+    /// that comes back names it.
+    fn take_back(&mut self, mut error: Error) -> Error {
+        while let Some(made) = self.made.pop() {
+            let uuid = made.plan.uuid;
+            let located = self.locate(&made).map_err(|errno| Error::io("look for", &made.plan.place.syspath, errno));
+            let (mark, removed) = match located {
                 // The kernel reported success and made no device, or another program destroyed it.
-                Ok(found) => match found.filter(|spot| self.has_made(spot)) {
-                    Some(spot) => destroy::destroy(self.host, &spot, DestroyFlags::empty()),
-                    None => continue,
-                },
-                Err(e) => Err(e),
+                Ok(None) => continue,
+                Ok(Some(spot)) => (Some(spot.mark()), destroy::take_back(self.host, &spot)),
+                Err(e) => (made.mark, Err(e)),
             };
-            match found {
-                Err(e) if e.code != ErrorCode::NoNode => {
-                    log::error!("{}: could not take back device {}: {e}", made.parent, made.uuid);
-                }
-                _ => {}
+            let Err(why) = removed else { continue };
+            if why.code == ErrorCode::NoNode {
+                continue;
+            }
+            self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, mark));
+            error = error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
+            // Nothing may be made in its place.
+            if error.code == ErrorCode::NoInstances {
+                error.code = ErrorCode::NotReady;
             }
         }
+        error
     }
 }
 

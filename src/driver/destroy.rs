@@ -22,7 +22,11 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, uuid, mark)?;
     }
-    let result = remove(host, layout, &*parent, spot, mark);
+    let is_it = || match &spot.seen {
+        Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
+        None => Ok(true),
+    };
+    let result = remove(host, layout, &*parent, spot, &is_it);
     match result {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
@@ -34,6 +38,13 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     host.runtime.forget(uuid, mark);
     log::info!("{}: destroyed device {uuid}", basename(&spot.parent));
     Ok(())
+}
+
+/// Removes a device that this process has just made. Nothing is asked of the records, which may be unreadable: the device is
+/// known by its mark.
+pub(super) fn take_back(host: &Host, spot: &Spot) -> Result<()> {
+    let (layout, parent) = spot.open_parent(host)?;
+    remove(host, layout, &*parent, spot, &|| Ok(true))
 }
 
 /// Whoever removed a device, its facts are of no use any more; but without them a VF that is still there would be a
@@ -66,8 +77,15 @@ fn check_owner(host: &Host, uuid: &Uuid, mark: Option<u64>) -> Result<()> {
     }
 }
 
-fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark: Option<u64>) -> Result<()> {
-    let uuid = &spot.uuid;
+/// `is_it` is asked last whether the device is still the one that was found.
+fn remove(
+    host: &Host,
+    layout: &dyn Layout,
+    parent: &dyn Dir,
+    spot: &Spot,
+    is_it: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
+    let (uuid, mark) = (&spot.uuid, Some(spot.mark()));
     let group_link = format!("{}/iommu_group", spot.entry);
     let group = link_name(&*spot.dir, &group_link);
     let held = match group.as_ref().and_then(|group| group.parse().ok()) {
@@ -85,11 +103,7 @@ fn remove(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot, mark:
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
-    let is_it = || match &spot.seen {
-        Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
-        None => Ok(true),
-    };
-    let removed = remove_patiently(host, layout, parent, &request, &is_it);
+    let removed = remove_patiently(host, layout, parent, &request, is_it);
     // The node must be free again before anyone looks whether the device is gone for good.
     drop(held);
     removed?;

@@ -52,6 +52,7 @@ impl Plan {
             attributes: self.def.attributes.clone(),
             function: function.map(|function| function.sysname.to_owned()),
             mark: function.and_then(|function| function.mark),
+            type_hidden: !self.layout.shows_type(),
         }
     }
 

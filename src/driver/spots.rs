@@ -262,6 +262,21 @@ fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<S
     Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, ino: 0, layout: Some(vendor()), seen: Some(seen) })
 }
 
+/// The device that a VF of the PF at `parent` has become, as its creator knows it: by the type that it wrote and by the mark
+/// that it set before, where the driver's file takes one.
+pub(super) fn made_on_vf(
+    host: &Host,
+    parent: &str,
+    entry: &str,
+    uuid: Uuid,
+    type_id: &str,
+    mark: Option<u64>,
+) -> IoResult<Option<Spot>> {
+    let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(parent)?);
+    let own = |seen: &Seen| seen.type_id == type_id && mark.is_none_or(|mark| mark == seen.mark);
+    see(&*dir, entry)?.filter(own).map(|seen| spot_of(&dir, entry, uuid, seen)).transpose()
+}
+
 /// The UUID of the device that a VF is.
 pub(super) fn identify<'f>(vf: &str, seen: &Seen, mut facts: impl Iterator<Item = &'f Facts>) -> Uuid {
     let ours = facts.find(|facts| is_about(facts, vf, seen));

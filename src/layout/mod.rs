@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line};
+use crate::sysfs::{
+    Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line, write_line_once,
+};
 
 pub mod bus;
 pub mod types;
@@ -151,6 +153,11 @@ pub trait Layout: Sync {
     /// `device_api` of a type.
     fn device_api(&self, sysfs: &dyn Sysfs, parent: &str, id: &str) -> Option<String> {
         read_text(&*sysfs.open(&format!("{parent}/{TYPES}/{id}")).ok()?, "device_api").ok()
+    }
+
+    /// Every device shows its type. Where a driver may not, the type is recorded.
+    fn shows_type(&self) -> bool {
+        true
     }
 
     /// Files of a device that say what group and parameters it was made with, where the vendor shows them.
@@ -365,7 +372,7 @@ fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
         Some(group) => format!("{}:{group}", request.uuid),
         None => request.uuid.to_string(),
     };
-    write_line(kind, "create", &text).map_err(|errno| {
+    write_line_once(kind, "create", &text).map_err(|errno| {
         let plain = write_error(kind, "create", errno);
         match errno {
             Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
@@ -477,7 +484,15 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
 /// The write that removes a device of `parent`. A device that no longer exists is [`ErrorCode::NoNode`]; a device that exists
 /// without the file that removes it is [`ErrorCode::NoAttribute`].
 fn write_remove(parent: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Result<()> {
-    write_line(parent, name, value).map_err(|errno| {
+    let mut written = write_line_once(parent, name, value);
+    if written == Err(Errno::INTR) {
+        // The first write may have removed the device.
+        written = match write_line(parent, name, value) {
+            Err(Errno::NOENT | Errno::NODEV) if parent.meta(&uuid.to_string()).is_err() => Ok(()),
+            again => again,
+        };
+    }
+    written.map_err(|errno| {
         let path = format!("{}/{name}", parent.path());
         match errno {
             Errno::NOENT if parent.meta(&uuid.to_string()).is_ok() => {

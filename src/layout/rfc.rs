@@ -55,6 +55,11 @@ impl Layout for Rfc {
         false
     }
 
+    /// The proposal has no link from a device to its type.
+    fn shows_type(&self) -> bool {
+        false
+    }
+
     fn shows_creation(&self) -> bool {
         true
     }

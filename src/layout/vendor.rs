@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_absent, read_text, write_line};
+use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_absent, read_text, write_line, write_line_once};
 
 /// What a guest sees, and how QEMU attaches it.
 pub(super) const DEVICE_API: &str = "vfio-pci";
@@ -290,7 +290,11 @@ impl Chosen<'_> {
 
     fn give_type(&self) -> Result<()> {
         let (dir, id) = (&*self.dir, self.request.type_id);
-        if let Err(errno) = write_line(dir, CURRENT, id) {
+        if let Err(errno) = write_line_once(dir, CURRENT, id) {
+            // A driver may give the type and return an error. The VF does not list the type that it has.
+            if read_text(dir, CURRENT).is_ok_and(|text| text.trim() == id) {
+                return Err(write_error(dir, CURRENT, errno));
+            }
             let (code, errno, why) = match self.still_lists() {
                 // Its numbers are of one VF; the card may have been full all the same, or somebody without our lock faster.
                 Some(false) => (ErrorCode::NoInstances, Errno::NOSPC, format!(" ({})", describe(errno))),

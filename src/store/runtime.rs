@@ -49,6 +49,9 @@ pub struct Facts {
     /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u64>,
+    /// The kernel may not show the type of the device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub type_hidden: bool,
 }
 
 impl Facts {
@@ -60,6 +63,7 @@ impl Facts {
             || self.owner.is_some()
             || !self.attributes.is_empty()
             || self.function.is_some()
+            || self.type_hidden
     }
 
     /// These facts are about the device with this mark, not about a former one of the same UUID.
@@ -211,6 +215,25 @@ impl Reservation<'_> {
         }
         self.confirmed = true;
         Ok(())
+    }
+}
+
+impl Reservation<'_> {
+    /// The device of this UUID is there although its creation has failed: its record stays, with the mark of the device.
+    pub fn keep(&mut self, uuid: &Uuid, mark: Option<u64>) {
+        let Some(index) = self.facts.iter().position(|facts| facts.uuid == *uuid) else { return };
+        let kept = Facts { mark, ..self.facts.remove(index) };
+        let written = match self.store {
+            _ if !kept.worth_keeping() => Ok(()),
+            Runtime::Files(store) => store.replace(&kept),
+            Runtime::Memory(store) => {
+                store.replace(&kept);
+                Ok(())
+            }
+        };
+        if let Err(e) = written {
+            log::warn!("{e}");
+        }
     }
 }
 

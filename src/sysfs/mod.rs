@@ -118,7 +118,8 @@ pub trait Dir: Send + Debug {
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
 
     /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
-    /// value never reaches a driver, so it is refused with EINVAL.
+    /// value never reaches a driver, so it is refused with EINVAL. EINTR comes back, too: a driver that was interrupted may
+    /// have done its work.
     fn write(&self, name: &str, value: &[u8]) -> IoResult<()>;
 
     /// This process may open the file for writing. Nothing is written: EACCES or EPERM of a write to such a file is the
@@ -167,8 +168,19 @@ pub fn is_absent(errno: Errno) -> bool {
 }
 
 /// Writes a text in a single write that ends with a newline, as `echo` writes it: some drivers drop the last byte of what
-/// they are given. A text that ends with a newline already gets no second one.
+/// they are given. A text that ends with a newline already gets no second one. Repeated where a signal interrupted the driver:
+/// for writes that may be done twice.
 pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
+    loop {
+        match write_line_once(dir, name, text) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Writes the same once. After EINTR the caller has to look whether the driver has done what it was asked to.
+pub fn write_line_once(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     if text.ends_with('\n') {
         return dir.write(name, text.as_bytes());
     }

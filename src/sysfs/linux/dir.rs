@@ -103,7 +103,7 @@ impl Dir for LinuxDir {
             return Err(Errno::INVAL);
         }
         let fd = self.open_file(name, OFlags::WRONLY)?;
-        let result = retry(|| rustix::io::write(&fd, value));
+        let result = rustix::io::write(&fd, value);
         self.door.spent.push(fd);
         match result {
             Ok(written) if written == value.len() => Ok(()),
