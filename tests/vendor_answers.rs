@@ -638,3 +638,24 @@ fn unreadable_records_do_not_leave_a_vf_with_its_type() {
     let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
     assert_eq!(first_vf(&lab), ["0", ""], "{e}");
 }
+
+#[test]
+fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
+    let lab = Lab::new();
+    let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
+    let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
+    lab.sim.set_in_use(&queue.uuid().unwrap(), true).unwrap();
+    lab.sim.set_in_use("0000:41:00.4", true).unwrap();
+    let in_use = |result: Result<(), Error>| {
+        let e = result.unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+    };
+    let fail = |file: &str, errno| lab.sim.fail_next(Op::Write, file, errno, 1);
+    fail("/vgpu_params", Errno::PERM);
+    in_use(vf.set_attr("vgpu_params", "a=1"));
+    fail("/online", Errno::PERM);
+    in_use(queue.set_online(false));
+    // Any other errno is the driver's own.
+    fail("/vgpu_params", Errno::INVAL);
+    assert_eq!(vf.set_attr("vgpu_params", "a=1").unwrap_err().errno, Errno::INVAL.raw_os_error());
+}

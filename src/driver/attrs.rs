@@ -4,11 +4,13 @@
 use rustix::io::Errno;
 
 use super::identity::Identity;
-use super::{AttrAccess, Host, Node};
+use super::{AttrAccess, Host, Node, destroy};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::layout::{self, Layout, ORDERS};
 use crate::model::name::is_attribute;
-use crate::sysfs::{Dir, EntryKind, Guard, IoResult, basename, is_absent, is_exhausted, read_text, write_line};
+use crate::sysfs::{
+    Dir, EntryKind, Guard, IoResult, basename, dirname, is_absent, is_exhausted, read_text, write_line,
+};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -63,7 +65,16 @@ impl Node {
         check(name, value).map_err(|e| e.of(self.name()))?;
         let attributes = self.open_attributes()?;
         let _held = self.hold_identity()?;
-        attributes.write(name, value).map_err(|e| e.of(self.name()))
+        attributes.write(name, value).map_err(|e| self.explain_refusal(e).of(self.name()))
+    }
+
+    fn explain_refusal(&self, refused: Error) -> Error {
+        let Some(device) = self.as_device() else { return refused };
+        let (host, path) = (&self.conn().host, &device.syspath);
+        match host.sysfs.open(dirname(path)) {
+            Ok(dir) => destroy::explain_refusal(host, &*dir, basename(path), &device.uuid, refused),
+            Err(_) => refused,
+        }
     }
 
     /// Resets the device, where its layout has a reset.
@@ -117,7 +128,8 @@ impl Node {
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
         let _held = self.hold_identity()?;
-        write_line(&*dir, file, value).map_err(|errno| layout::write_error(&*dir, file, errno).of(self.name()))
+        write_line(&*dir, file, value)
+            .map_err(|errno| self.explain_refusal(layout::write_error(&*dir, file, errno)).of(self.name()))
     }
 }
 

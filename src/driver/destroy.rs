@@ -106,7 +106,7 @@ fn remove(
     let removed = remove_patiently(host, layout, parent, &request, is_it);
     // The node must be free again before anyone looks whether the device is gone for good.
     drop(held);
-    removed?;
+    removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
     ready::wait_gone(host, layout, parent, spot)
 }
 
@@ -139,6 +139,19 @@ fn refuse_users(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid) -> Result<
     let path = format!("/dev/vfio/{node}");
     let message = format!("device {uuid} is in use (process {pid} has {path} open); stop the guest that has it first");
     Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path))
+}
+
+/// The error for what a driver has refused with EPERM: that the device is in use, if a user of it is found; else `refused`.
+pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid, refused: Error) -> Error {
+    if refused.code != ErrorCode::Kernel || refused.errno != Errno::PERM.raw_os_error() {
+        return refused;
+    }
+    let group = link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok());
+    let held = group.map_or(Ok(None), |group| hold(host, uuid, group));
+    match held.map(drop).and_then(|()| refuse_users(host, dir, entry, uuid)) {
+        Err(e) if e.code == ErrorCode::InUse => e,
+        _ => refused,
+    }
 }
 
 /// A device whose making has not ended answers EAGAIN: the next uevent may be the end of it.
