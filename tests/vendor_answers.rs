@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, QemuFlags, XmlFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, QemuFlags, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
@@ -658,4 +658,29 @@ fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
     // Any other errno is the driver's own.
     fail("/vgpu_params", Errno::INVAL);
     assert_eq!(vf.set_attr("vgpu_params", "a=1").unwrap_err().errno, Errno::INVAL.raw_os_error());
+}
+
+#[test]
+fn allocated_group_is_one_that_no_driver_shows_and_no_definition_has() {
+    let lab = Lab::new();
+    let allocate = || {
+        let xml = request("0000:86:00.0", "11", "");
+        let mut made = lab.conn.create_group_xml(&[xml.as_bytes()], CreateFlags::empty()).unwrap();
+        let node = made.remove(0);
+        let group = node.group().unwrap();
+        node.destroy(DestroyFlags::empty()).unwrap();
+        group
+    };
+    assert_eq!(allocate(), 1);
+    // Made by another program.
+    write_create(&lab.sim, M60, "11", &format!("{UUID}:1")).unwrap();
+    assert_eq!(allocate(), 2);
+    // Defined, and not started.
+    let xml = request("0000:86:00.0", "11", "<group>2</group>");
+    lab.conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap();
+    assert_eq!(allocate(), 3);
+    // Changed after the create.
+    let node = lab.create("0000:87:00.0", "queue-4", "<group>4</group>").unwrap();
+    write(&lab.sim, &format!("{}/group", node.syspath()), "3\n").unwrap();
+    assert_eq!(allocate(), 5);
 }

@@ -15,7 +15,7 @@ use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent};
 use crate::store::Facts;
-use crate::sysfs::{IoResult, Sysfs, basename, is_exhausted, read_text};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, is_exhausted, read_text};
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
@@ -208,6 +208,25 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         active: true,
         syspath: spot.syspath.clone(),
     }))
+}
+
+/// The groups that drivers show, whoever made the devices.
+pub(super) fn shown_groups(bus: &dyn Dir) -> Result<Vec<u32>> {
+    let mut names = Vec::new();
+    bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;
+    let mut groups = Vec::new();
+    for name in names {
+        let file = format!("{name}/group");
+        match read_text(bus, &file) {
+            Ok(text) => groups.extend(group_in_file(&text, None)),
+            Err(errno) if is_exhausted(errno) => {
+                return Err(Error::io("read", &format!("{}/{file}", bus.path()), errno));
+            }
+            // Most drivers have no such file.
+            Err(_) => {}
+        }
+    }
+    Ok(groups)
 }
 
 /// The group of a device whose driver shows a `group` file. The file is right and the record is not, since the file can be

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::atomic::Unnamed;
 use super::catalogue::Catalogue;
-use super::runtime::{Facts, settle, taken};
+use super::runtime::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::lock::{Lock, try_lock};
 
@@ -137,13 +137,13 @@ impl FileStore {
     pub(super) fn reserve(
         &self,
         facts: &mut [Facts],
-        fresh: &[Uuid],
+        new_group: NewGroup<'_>,
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let _alone = self.lock()?;
         let living = self.sweep(&dir, alive);
-        settle(facts, fresh, &living, alive)?;
+        settle(facts, new_group, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
         for new in &kept {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::catalogue::Catalogue;
-use super::runtime::{Facts, settle};
+use super::runtime::{Facts, NewGroup, settle};
 use crate::error::Result;
 
 /// A map, in which those whose device is being made are told apart.
@@ -74,13 +74,13 @@ impl MemoryStore {
     pub(super) fn reserve(
         &self,
         facts: &mut [Facts],
-        fresh: &[Uuid],
+        new_group: NewGroup<'_>,
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<()> {
         let mut map = self.map();
         map.retain(|_, old| old.being_made || alive(&old.facts).is_some_and(|mark| old.facts.are_of(mark)));
         let living: Vec<Facts> = map.values().map(|entry| entry.facts.clone()).collect();
-        settle(facts, fresh, &living, alive)?;
+        settle(facts, new_group, &living, alive)?;
         for new in facts.iter().filter(|new| new.worth_keeping()) {
             map.insert(new.uuid, Entry { facts: new.clone(), being_made: true });
         }

@@ -72,6 +72,21 @@ impl Facts {
     }
 }
 
+/// Devices that are to share one group number, which no device has.
+#[derive(Debug, Clone, Copy)]
+pub struct NewGroup<'a> {
+    /// The devices; none: no group is needed.
+    pub members: &'a [Uuid],
+    /// Numbers in use that no record has: shown by a driver, or defined.
+    pub in_use: &'a [u32],
+}
+
+impl<'a, const N: usize> From<&'a [Uuid; N]> for NewGroup<'a> {
+    fn from(members: &'a [Uuid; N]) -> Self {
+        NewGroup { members, in_use: &[] }
+    }
+}
+
 /// The store of one connection.
 #[derive(Debug)]
 pub enum Runtime {
@@ -167,15 +182,16 @@ impl Runtime {
         }
     }
 
-    /// Takes names and groups for devices about to be made. Those in `fresh` share one group number that nobody uses.
+    /// Takes names and groups for devices about to be made.
     /// Facts of devices that are gone (`alive` gives the mark of those that are not) are forgotten on the way.
-    pub fn reserve(
+    pub fn reserve<'g>(
         &self,
         mut facts: Vec<Facts>,
-        fresh: &[Uuid],
+        new_group: impl Into<NewGroup<'g>>,
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Reservation<'_>> {
-        if fresh.is_empty() && !facts.iter().any(Facts::worth_keeping) {
+        let group = new_group.into();
+        if group.members.is_empty() && !facts.iter().any(Facts::worth_keeping) {
             if let Runtime::Files(store) = self {
                 // A killed creator of the same UUID must not lend its name or owner to the new device.
                 facts.iter().for_each(|new| store.forget_abandoned(&new.uuid));
@@ -183,9 +199,9 @@ impl Runtime {
             return Ok(Reservation { store: self, facts, _locks: Vec::new(), confirmed: false });
         }
         let locks = match self {
-            Runtime::Files(store) => store.reserve(&mut facts, fresh, alive)?,
+            Runtime::Files(store) => store.reserve(&mut facts, group, alive)?,
             Runtime::Memory(store) => {
-                store.reserve(&mut facts, fresh, alive)?;
+                store.reserve(&mut facts, group, alive)?;
                 Vec::new()
             }
         };
@@ -251,7 +267,7 @@ impl Drop for Reservation<'_> {
 /// Refuses names that are taken, and finds a group number, given all facts of living devices.
 pub(super) fn settle(
     facts: &mut [Facts],
-    fresh: &[Uuid],
+    new_group: NewGroup<'_>,
     living: &[Facts],
     alive: &dyn Fn(&Facts) -> Option<u64>,
 ) -> Result<()> {
@@ -270,9 +286,9 @@ pub(super) fn settle(
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message));
         }
     }
-    if !fresh.is_empty() {
-        let group = free_group(living)?;
-        facts.iter_mut().filter(|new| fresh.contains(&new.uuid)).for_each(|new| new.group = Some(group));
+    if !new_group.members.is_empty() {
+        let group = free_group(living, new_group.in_use)?;
+        facts.iter_mut().filter(|new| new_group.members.contains(&new.uuid)).for_each(|new| new.group = Some(group));
     }
     Ok(())
 }
@@ -284,8 +300,8 @@ pub fn taken(uuid: &Uuid) -> Error {
 }
 
 /// The lowest number from 1 on that no living device has.
-fn free_group(living: &[Facts]) -> Result<u32> {
-    let mut taken: Vec<u32> = living.iter().filter_map(|facts| facts.group).collect();
+fn free_group(living: &[Facts], in_use: &[u32]) -> Result<u32> {
+    let mut taken: Vec<u32> = living.iter().filter_map(|facts| facts.group).chain(in_use.iter().copied()).collect();
     taken.sort_unstable();
     taken.dedup();
     let mut next = 1_u32;
