@@ -12,7 +12,7 @@
  */
 #include "host.h"
 
-enum kind { CONN, DEVICE, TYPE, MONITOR, EVENT, ERROR, ZEROES, WORDS, ODD, KINDS };
+enum kind { CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, ERROR, ZEROES, WORDS, ODD, KINDS };
 
 static void *handles[KINDS];
 static union {
@@ -36,6 +36,7 @@ static struct {
 	const struct mdev_type *type, *const *types;
 	struct mdev_monitor *mon;
 	struct mdev_event *event;
+	struct mdev_finding **findings;
 	char *text, **texts;
 	const char *word, *const *words;
 	unsigned int number;
@@ -120,6 +121,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_wait_parent(h, RFC_PARENT, 0, &out.dev));
 		REFUSED(mdev_conn_define_xml(h, xmls[0], &out.dev, 0));
 		REFUSED(mdev_conn_autostart(h, NULL, 0));
+		REFUSED(mdev_conn_list_problems(h, &out.findings, 0));
 	}
 
 	REFUSED(mdev_conn_dump_xml(conn, NULL, 0));
@@ -155,6 +157,8 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_autostart(conn, NULL, flag));
 	EACH_UNKNOWN(flag, MDEV_QEMU_IOMMUFD)
 		REFUSED(mdev_device_get_qemu_args(dev, &out.text, flag));
+	EACH_UNKNOWN(flag, 0)
+		REFUSED(mdev_conn_list_problems(conn, &out.findings, flag));
 	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
 }
@@ -332,6 +336,14 @@ static void sweep_errors(void)
 		T_OK(mdev_error_get_message(h) == NULL);
 		T_OK(mdev_error_get_path(h) == NULL);
 	}
+	EACH_WRONG(FINDING) {
+		T_INT(mdev_finding_get_severity(h), -EINVAL);
+		T_INT(mdev_finding_get_code(h), -EINVAL);
+		T_OK(mdev_finding_get_object(h) == NULL);
+		T_OK(mdev_finding_get_message(h) == NULL);
+		T_OK(mdev_finding_get_next_step(h) == NULL);
+	}
+	mdev_finding_list_free(NULL);
 	mdev_set_log_handler(NULL, NULL, 0);
 	mdev_set_log_handler(NULL, &zeroes, -1);
 	T_OK(mdev_version() != NULL);

@@ -270,6 +270,21 @@ static void definition_through_the_table(struct mdev_conn *conn)
 	drv->device_unref(dev);
 }
 
+/* The simulated host has no problem; what a finding says is api-problems.c's. */
+static void problems_through_the_table(struct mdev_conn *conn)
+{
+	struct mdev_finding **list = NULL;
+
+	T_INT(CALL(conn_list_problems, conn, &list, 0), 0);
+	T_OK(list && !list[0]);
+	CALL(finding_list_free, list);
+	T_INT(CALL(finding_get_severity, NULL), -EINVAL);
+	T_INT(CALL(finding_get_code, NULL), -EINVAL);
+	T_OK(CALL(finding_get_object, NULL) == NULL);
+	T_OK(CALL(finding_get_message, NULL) == NULL);
+	T_OK(CALL(finding_get_next_step, NULL) == NULL);
+}
+
 static void group_through_the_table(struct mdev_conn *conn)
 {
 	static const char one[] = "<device><parent>" RFC_PARENT "</parent><capability type='mdev'><type id='11'/></capability>"
@@ -449,6 +464,7 @@ int main(int argc, char **argv)
 		parent_through_the_table(conn);
 		device_through_the_table(conn);
 		group_through_the_table(conn);
+	problems_through_the_table(conn);
 		events_through_the_table(conn);
 		definition_through_the_table(conn);
 		errors_through_the_table(conn);

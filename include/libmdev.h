@@ -218,6 +218,26 @@ typedef enum mdev_error_code {
 } mdev_error_code;
 
 /**
+ * How much a finding matters.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_severity {
+	/**
+	 * Something that needs no action.
+	 */
+	MDEV_SEVERITY_NOTE = 1,
+	/**
+	 * Something is missing in a list, or shown with less than it has.
+	 */
+	MDEV_SEVERITY_WARNING = 2,
+	/**
+	 * Something has to be repaired before it can be used.
+	 */
+	MDEV_SEVERITY_ERROR = 3,
+} mdev_severity;
+
+/**
  * Which nodes mdev_conn_list() returns. A node is listed when it is of a kind asked for, where neither kind means both,
  * and in a state asked for, where neither state means active. Parents are always active.
  *
@@ -416,6 +436,13 @@ typedef struct mdev_error mdev_error;
  * Since: 0.1.
  */
 typedef struct mdev_event mdev_event;
+
+/**
+ * One thing that is wrong on a host: what a list leaves out, or shows with less than it has, and why.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_finding mdev_finding;
 
 /**
  * A source of events for a program that polls: one descriptor, no thread. It remembers the nodes of its host.
@@ -817,6 +844,34 @@ typedef struct mdev_driver {
 	 * mdev_device_get_qemu_args(). Since 0.1.
 	 */
 	int (*device_get_qemu_args)(struct mdev_device *dev, char **ret, unsigned int flags);
+	/**
+	 * mdev_conn_list_problems(). Since 0.1.
+	 */
+	int (*conn_list_problems)(struct mdev_conn *conn, struct mdev_finding ***ret, unsigned int flags);
+	/**
+	 * mdev_finding_get_severity(). Since 0.1.
+	 */
+	int (*finding_get_severity)(const struct mdev_finding *finding);
+	/**
+	 * mdev_finding_get_code(). Since 0.1.
+	 */
+	int (*finding_get_code)(const struct mdev_finding *finding);
+	/**
+	 * mdev_finding_get_object(). Since 0.1.
+	 */
+	const char *(*finding_get_object)(const struct mdev_finding *finding);
+	/**
+	 * mdev_finding_get_message(). Since 0.1.
+	 */
+	const char *(*finding_get_message)(const struct mdev_finding *finding);
+	/**
+	 * mdev_finding_get_next_step(). Since 0.1.
+	 */
+	const char *(*finding_get_next_step)(const struct mdev_finding *finding);
+	/**
+	 * mdev_finding_list_free(). Since 0.1.
+	 */
+	void (*finding_list_free)(struct mdev_finding **list);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1787,6 +1842,82 @@ enum mdev_event_type mdev_event_get_type(const struct mdev_event *ev);
  */
 int mdev_event_get_device(const struct mdev_event *ev,
 			  struct mdev_device **ret);
+
+/**
+ * Reads the whole host and returns everything that a list leaves out, or shows with less than it has: parents and types that
+ * cannot be read, links that lead nowhere, devices without a type, definitions that are broken. mdev_conn_list() goes on
+ * without these and only logs them.
+ *
+ * @param conn a connection
+ * @param ret where the array goes, NULL-terminated, owned by the caller: mdev_finding_list_free()
+ * @param flags 0
+ * @return how many there are, 0 when nothing is wrong; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other errnos
+ * of the kernel: the host cannot be read.
+ *
+ * Thread-safe. Since: 0.1. Modelled on: systemctl list-units --failed.
+ */
+int mdev_conn_list_problems(struct mdev_conn *conn,
+			    struct mdev_finding ***ret,
+			    unsigned int flags);
+
+/**
+ * How much a finding matters.
+ *
+ * @param finding a finding
+ * @return of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_finding_get_severity(const struct mdev_finding *finding);
+
+/**
+ * The kind of a finding's cause.
+ *
+ * @param finding a finding
+ * @return of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_finding_get_code(const struct mdev_finding *finding);
+
+/**
+ * The object that is concerned.
+ *
+ * @param finding a finding
+ * @return a path or the name of a node, which lives as long as the finding; NULL: finding is NULL or not a finding.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_finding_get_object(const struct mdev_finding *finding);
+
+/**
+ * What is wrong.
+ *
+ * @param finding a finding
+ * @return one English sentence, which lives as long as the finding; NULL: finding is NULL or not a finding.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_finding_get_message(const struct mdev_finding *finding);
+
+/**
+ * What to do about a finding.
+ *
+ * @param finding a finding
+ * @return a text, which lives as long as the finding; NULL where no next step is known, or finding is NULL or not a finding.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_finding_get_next_step(const struct mdev_finding *finding);
+
+/**
+ * Frees findings and their array.
+ *
+ * @param list an array of mdev_conn_list_problems(), or NULL
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+void mdev_finding_list_free(struct mdev_finding **list);
 
 /**
  * Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the

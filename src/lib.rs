@@ -10,6 +10,7 @@
 //! | room | what is inside |
 //! |---|---|
 //! | [`error`] | the one error type: code, errno, sentence, path |
+//! | [`finding`] | what a request left out of its result, and why |
 //! | [`lock`] | flock(2) with a bound on the wait |
 //! | [`model`] | plain data: node names, addresses, parents, types, devices; no I/O |
 //! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
@@ -34,6 +35,7 @@ pub mod callout;
 pub mod driver;
 pub mod error;
 pub mod ffi;
+pub mod finding;
 pub mod layout;
 pub mod lock;
 pub mod model;

@@ -57,7 +57,7 @@ fn with<T>(free: usize, run: impl FnOnce() -> Result<T, Error>) -> Option<T> {
         Ok(value) => Some(value),
         Err(e) => {
             assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{free} free: {e}");
-            assert!(!e.message.contains("mend or remove"), "{e}");
+            assert!(!e.message.contains("fix or remove"), "{e}");
             assert!(free < ENOUGH, "{e}");
             None
         }

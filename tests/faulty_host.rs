@@ -127,6 +127,43 @@ fn a_single_fault_leaves_all_others_alone() {
     }
 }
 
+/// Faults that cost nothing that a list or a dump has: a name or a number of the vendor, or a stray file.
+const HARMLESS: [&str; 9] = [
+    "name-not-utf8",
+    "name-is-directory",
+    "type-is-file",
+    "device-type-dangles",
+    "pci-ids-garbage",
+    "pci-class-empty",
+    "numa-garbage",
+    "config-empty",
+    "uevent-empty",
+];
+
+/// What a list leaves out is reported as data: at least one finding names the place of each fault, and none a sound parent.
+#[test]
+fn list_problems_names_every_fault() {
+    let problems = |names: &[&str], parents: usize| {
+        let root = tempfile::tempdir().unwrap();
+        faults::host(root.path(), parents, names).unwrap();
+        let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+        conn.list_problems().unwrap()
+    };
+    let mut silent = Vec::new();
+    for fault in FAULTS {
+        let found = problems(&[fault.name], 3);
+        let of_sound = found.iter().find(|one| [0, 2].iter().any(|index| one.object.contains(&address(*index))));
+        assert_eq!(of_sound, None, "{}", fault.name);
+        let objects = [address(1), "0000:ff:1f".to_owned(), "dead".to_owned(), "babe".to_owned(), "stray".to_owned()];
+        if !HARMLESS.contains(&fault.name)
+            && !found.iter().any(|one| objects.iter().any(|object| one.object.contains(object)))
+        {
+            silent.push((fault.name, found));
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
 /// What only one type of a parent shows is in its dump as well, whether it was listed or looked up.
 #[test]
 fn a_file_of_one_type_alone_is_dumped() {

@@ -5,8 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which their items stand in the header.
-const SOURCES: [&str; 11] =
-    ["version", "errors", "log", "conn", "device", "action", "types", "define", "monitor", "subscribe", "driver_table"];
+const SOURCES: [&str; 12] = [
+    "version",
+    "errors",
+    "log",
+    "conn",
+    "device",
+    "action",
+    "types",
+    "define",
+    "monitor",
+    "finding",
+    "subscribe",
+    "driver_table",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

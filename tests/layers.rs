@@ -5,20 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("error", &[]),
+    // What a request leaves out: every part that leaves something out reports it.
+    ("finding", &["error"]),
     // flock(2) with a bound: for the door's directories and for the store.
     ("lock", &["error"]),
     ("model", &["error"]),
-    ("sysfs", &["error", "lock"]),
+    ("sysfs", &["error", "finding", "lock"]),
     ("xml", &["model", "error"]),
-    ("layout", &["sysfs", "model", "error"]),
-    ("store", &["model", "error", "lock"]),
+    ("layout", &["sysfs", "model", "error", "finding"]),
+    ("store", &["model", "error", "finding", "lock"]),
     ("monitor", &["sysfs", "store", "model", "error"]),
     // Programs of others: nothing else starts one.
     ("callout", &["error"]),
-    ("driver", &["callout", "error", "lock", "model", "sysfs", "xml", "layout", "store", "monitor"]),
-    ("ffi", &["driver", "model", "error"]),
+    ("driver", &["callout", "error", "finding", "lock", "model", "sysfs", "xml", "layout", "store", "monitor"]),
+    ("ffi", &["driver", "model", "error", "finding"]),
 ];
 
 fn sources(below: &Path, found: &mut Vec<PathBuf>) {

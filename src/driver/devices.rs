@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Host;
 use super::spots::{self, LazyFacts, Spot};
 use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report};
 use crate::layout::bus::{Place, link_name, read_parent};
 use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
@@ -144,7 +145,7 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
 pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     let (dir, entry) = (&*spot.dir, spot.entry.as_str());
     let Some(parent) = known.at(&spot.parent)? else {
-        log::warn!("{}: left out, its parent cannot be read", spot.syspath);
+        report(Finding::new(ErrorCode::NoParent, &spot.syspath, "left out, its parent cannot be read"));
         return Ok(None);
     };
     let layout = layout::of_kind(parent.layout);
@@ -164,13 +165,15 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
             Ok(_) => {}
             Err(errno) if is_exhausted(errno) => return Err(exhausted(errno)),
             Err(_) => {
-                log::warn!("{}: left out, it has gone meanwhile or its link leads nowhere", spot.syspath);
+                let what = "left out, it no longer exists or its link leads nowhere";
+                report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
                 return Ok(None);
             }
         }
     }
     if shown.is_none() && layout.has_iommu_group() {
-        log::warn!("{}: not ready yet, or broken: nothing there tells its type", spot.syspath);
+        let what = "its type is unknown: it has no type link; it is not ready yet, or broken";
+        report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
     }
     let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
     let shown_file =
@@ -185,6 +188,11 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         true => Some(parent.name.clone()),
         false => parent.physical_function.clone(),
     };
+    let iommu_group = link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok());
+    if iommu_group.is_none() && type_id.is_some() && layout.has_iommu_group() {
+        let what = "it has no IOMMU group, so no guest can use it";
+        report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
+    }
     Ok(Some(Device {
         name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(&spot.uuid, &parent.sysname)),
         uuid: spot.uuid,
@@ -193,7 +201,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         layout: parent.layout,
         device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &parent.syspath, id)),
         type_id,
-        iommu_group: link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok()),
+        iommu_group,
         numa_node: parent.numa_node,
         physical_function,
         driver: link_name(dir, &format!("{entry}/driver")),

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{Finding, report};
 use crate::layout::bus;
 use crate::layout::types::Depth;
 use crate::model::Parent;
@@ -30,6 +31,7 @@ mod dump;
 mod identity;
 mod node;
 mod plan;
+mod problems;
 mod qemu;
 mod ready;
 mod spots;
@@ -208,9 +210,13 @@ impl Conn {
         Request(&self.host)
     }
 
-    /// The nodes of this host, parents first.
+    /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
     pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
         let _request = self.request();
+        self.list_to(flags, Depth::Alike)
+    }
+
+    fn list_to(&self, flags: ListFlags, depth: Depth) -> Result<Vec<Node>> {
         let both = ListFlags::PARENTS | ListFlags::DEVICES;
         let kinds = if flags.intersects(both) { flags & both } else { both };
         let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
@@ -220,7 +226,7 @@ impl Conn {
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
             for place in bus::places(&*self.host.sysfs)? {
-                match self.listed_parent(&place, flags) {
+                match self.listed_parent(&place, flags, depth) {
                     Ok(parent) => {
                         if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
                             known.add(&parent);
@@ -228,7 +234,9 @@ impl Conn {
                         nodes.push(Node::listed_parent(self.clone(), parent, flags));
                     }
                     Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
-                    Err(errno) => log::warn!("{}: left out, cannot be read: {errno}", place.syspath),
+                    Err(errno) => {
+                        report(Finding::io(&place.syspath, "left out, it cannot be read", errno));
+                    }
                 }
             }
         }
@@ -244,11 +252,11 @@ impl Conn {
         Ok(nodes)
     }
 
-    fn listed_parent(&self, place: &bus::Place, flags: ListFlags) -> IoResult<Parent> {
+    fn listed_parent(&self, place: &bus::Place, flags: ListFlags, depth: Depth) -> IoResult<Parent> {
         if flags.contains(ListFlags::NO_TYPES) {
             return bus::read_bare_parent(&*self.host.sysfs, place);
         }
-        let mut parent = bus::read_parent_to(&*self.host.sysfs, place, Some(Depth::Alike))?;
+        let mut parent = bus::read_parent_to(&*self.host.sysfs, place, Some(depth))?;
         catalogue::complete(&self.host, &mut parent);
         Ok(parent)
     }

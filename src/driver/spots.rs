@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::Host;
 use super::devices::KnownParents;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report};
 use crate::layout::functions::{current, functions, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
@@ -123,7 +124,7 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
         Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
         // It must not hide the parents, nor the devices elsewhere.
         Err(e) => {
-            log::warn!("{e}; its devices are left out");
+            report(Finding::from(&e));
             Vec::new()
         }
     };
@@ -133,7 +134,7 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
             Ok(dir) => Rc::from(dir),
             Err(errno) if is_exhausted(errno) => return Err(Error::io("open", &place.syspath, errno)),
             Err(errno) => {
-                log::warn!("{}: its devices are left out, it cannot be opened: {errno}", place.syspath);
+                report(Finding::io(&place.syspath, "its devices are left out, it cannot be opened", errno));
                 continue;
             }
         };
@@ -168,7 +169,7 @@ fn see_listed(dir: &Rc<dyn Dir>, function: &Function) -> Result<Option<Seen>> {
             Err(Error::io("look at", &format!("{}/{}", dir.path(), function.entry), errno))
         }
         Err(errno) => {
-            log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry);
+            report(vf_left_out(&**dir, function, errno));
             Ok(None)
         }
         Ok(seen) => Ok(seen),
@@ -178,7 +179,11 @@ fn see_listed(dir: &Rc<dyn Dir>, function: &Function) -> Result<Option<Seen>> {
 fn identified(dir: &Rc<dyn Dir>, function: &Function, seen: Seen, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
     let uuid = identify(&function.sysname, &seen, facts.all()?.values());
     let spot = spot_of(dir, &function.entry, uuid, seen);
-    Ok(spot.inspect_err(|errno| log::warn!("{}/{}: left out: {errno}", dir.path(), function.entry)).ok())
+    Ok(spot.map_err(|errno| report(vf_left_out(&**dir, function, errno))).ok())
+}
+
+fn vf_left_out(pf: &dyn Dir, function: &Function, errno: Errno) -> Finding {
+    Finding::io(format!("{}/{}", pf.path(), function.entry), "left out", errno)
 }
 
 /// What the VF under this name is now, when it is anything. The mark comes first: who takes the VF over sets it before the
@@ -192,11 +197,16 @@ fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
     let mut uuids = Vec::new();
     let listed = bus.list(&mut |name, _| match parse_uuid(name) {
         Some(uuid) => uuids.push(uuid),
-        None => log::warn!("{DEVICES}/{name}: left out, its name is not a UUID"),
+        None => {
+            let entry = format!("{DEVICES}/{name}");
+            report(Finding::new(ErrorCode::BadData, entry, "left out, its name is not a UUID"));
+        }
     });
     match listed {
         Err(errno) if is_exhausted(errno) => return Err(Error::io("list", DEVICES, errno)),
-        Err(errno) => log::warn!("{DEVICES}: cannot be listed to its end: {errno}"),
+        Err(errno) => {
+            report(Finding::io(DEVICES, "it cannot be listed to its end", errno));
+        }
         Ok(()) => {}
     }
     Ok(uuids.iter().filter_map(|uuid| on_bus(bus, uuid)).collect())

@@ -7,8 +7,8 @@ use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use super::guard;
-use super::handle::{Object, add_ref, borrow, count, drop_ref, give};
-use super::strings::{Lazy, Out, free, malloced_list, out};
+use super::handle::{Object, add_ref, borrow, count, drop_ref, free_list, give};
+use super::strings::{Lazy, Out, malloced_list, out};
 use super::types::TypeList;
 use crate::driver::Node;
 use crate::error::Result;
@@ -129,20 +129,8 @@ pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_d
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
-    if list.is_null() {
-        return;
-    }
-    guard::quiet((), || {
-        let mut place = list;
-        // SAFETY: the C contract for an array of ours: nodes up to a NULL, and nobody uses it after this call.
-        unsafe {
-            while !place.read().is_null() {
-                drop_ref(place.read());
-                place = place.add(1);
-            }
-            free(list);
-        }
-    });
+    // SAFETY: the C contract for an array of ours, which is not used after this call.
+    guard::quiet((), || unsafe { free_list(list) });
 }
 
 /// The name of a node: pci_0000_86_00_0, or mdev_UUID_PARENT, or what the creator chose.

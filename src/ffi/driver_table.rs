@@ -11,6 +11,7 @@ use super::conn::*;
 use super::define::*;
 use super::device::*;
 use super::errors::*;
+use super::finding::*;
 use super::guard;
 use super::log::mdev_set_log_handler;
 use super::monitor::*;
@@ -280,6 +281,21 @@ pub struct mdev_driver {
     /// mdev_device_get_qemu_args(). Since 0.1.
     pub device_get_qemu_args:
         Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
+    /// mdev_conn_list_problems(). Since 0.1.
+    pub conn_list_problems:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, ret: *mut *mut *mut mdev_finding, flags: c_uint) -> c_int>,
+    /// mdev_finding_get_severity(). Since 0.1.
+    pub finding_get_severity: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> c_int>,
+    /// mdev_finding_get_code(). Since 0.1.
+    pub finding_get_code: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> c_int>,
+    /// mdev_finding_get_object(). Since 0.1.
+    pub finding_get_object: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> *const c_char>,
+    /// mdev_finding_get_message(). Since 0.1.
+    pub finding_get_message: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> *const c_char>,
+    /// mdev_finding_get_next_step(). Since 0.1.
+    pub finding_get_next_step: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> *const c_char>,
+    /// mdev_finding_list_free(). Since 0.1.
+    pub finding_list_free: Option<unsafe extern "C" fn(list: *mut *mut mdev_finding)>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -374,6 +390,13 @@ static DRIVER: mdev_driver = mdev_driver {
     conn_autostart: Some(mdev_conn_autostart),
     type_get_capacity: Some(mdev_type_get_capacity),
     device_get_qemu_args: Some(mdev_device_get_qemu_args),
+    conn_list_problems: Some(mdev_conn_list_problems),
+    finding_get_severity: Some(mdev_finding_get_severity),
+    finding_get_code: Some(mdev_finding_get_code),
+    finding_get_object: Some(mdev_finding_get_object),
+    finding_get_message: Some(mdev_finding_get_message),
+    finding_get_next_step: Some(mdev_finding_get_next_step),
+    finding_list_free: Some(mdev_finding_list_free),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

@@ -22,6 +22,7 @@ const DEVICE: u64 = u64::from_le_bytes(*b"mdevNODE");
 const TYPE: u64 = u64::from_le_bytes(*b"mdevTYPE");
 const MONITOR: u64 = u64::from_le_bytes(*b"mdevMONI");
 const EVENT: u64 = u64::from_le_bytes(*b"mdevEVNT");
+const FINDING: u64 = u64::from_le_bytes(*b"mdevFIND");
 const ERROR: u64 = u64::from_le_bytes(*b"mdevERRO");
 const DEAD: u64 = u64::from_le_bytes(*b"mdevDEAD");
 
@@ -99,6 +100,7 @@ fn name_of(magic: u64) -> &'static str {
         TYPE => super::types::mdev_type::NAME,
         MONITOR => super::monitor::mdev_monitor::NAME,
         EVENT => super::monitor::mdev_event::NAME,
+        FINDING => super::finding::mdev_finding::NAME,
         ERROR => super::errors::mdev_error::NAME,
         DEAD => "a handle whose last reference is gone",
         _ => "no handle of this library",
@@ -156,6 +158,25 @@ pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
     }
 }
 
+/// Gives up one reference of each object of an array, and frees the array. NULL is left alone.
+///
+/// # Safety
+/// NULL, or an array of [`super::strings::malloced_list`] with handles that end with a NULL, which is not used after this call.
+pub(super) unsafe fn free_list<K: Counted>(list: *mut *mut K) {
+    if list.is_null() {
+        return;
+    }
+    let mut place = list;
+    // SAFETY: the same contract; the array ends at its NULL, and each element is a handle whose reference is given up.
+    unsafe {
+        while !place.read().is_null() {
+            drop_ref(place.read());
+            place = place.add(1);
+        }
+        super::strings::free(list);
+    }
+}
+
 /// A count for C.
 pub(super) fn count(n: usize) -> Result<c_int> {
     c_int::try_from(n).map_err(|_| {
@@ -199,7 +220,14 @@ impl Kind for super::errors::mdev_error {
     const NAME: &'static str = "an error";
 }
 
+impl Kind for super::finding::mdev_finding {
+    type Body = super::finding::Body;
+    const MAGIC: u64 = FINDING;
+    const NAME: &'static str = "a finding";
+}
+
 impl Counted for super::conn::mdev_conn {}
+impl Counted for super::finding::mdev_finding {}
 impl Counted for super::device::mdev_device {}
 impl Counted for super::monitor::mdev_monitor {}
 impl Counted for super::monitor::mdev_event {}

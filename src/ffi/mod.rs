@@ -30,6 +30,7 @@ pub mod define;
 mod device;
 pub mod driver_table;
 pub mod errors;
+pub mod finding;
 pub mod log;
 pub mod monitor;
 pub mod subscribe;

@@ -7,6 +7,7 @@ use super::functions::{driver_folder, is_function, is_physical_function};
 use super::types::Depth;
 use super::{Layout, LiveMarks, TYPES, detect, has_types, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{Finding, report};
 use crate::model::name::{is_component, node_name};
 use crate::model::{Function, Parent, PciAddress, PciFacts, Type};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
@@ -76,7 +77,10 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result
             Ok(target) => {
                 found.insert(syspath, basename(&target).to_owned());
             }
-            Err(errno) => log::warn!("{}/{name}: left out, its subsystem cannot be read: {errno}", dir.path()),
+            Err(errno) => {
+                let link = format!("{}/{name}", dir.path());
+                report(Finding::io(link, "left out, its subsystem cannot be read", errno));
+            }
         }
     })
 }
@@ -139,7 +143,7 @@ fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) ->
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) if is_exhausted(errno) => return Err(Error::io("open", path, errno)),
         Err(errno) => {
-            log::warn!("{path}: cannot be opened: {errno}; its devices are not listed");
+            report(Finding::io(path, "its devices are not listed, it cannot be opened", errno));
             return Ok(());
         }
     };
@@ -147,7 +151,7 @@ fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) ->
         Ok(()) => Ok(()),
         Err(errno) if is_exhausted(errno) => Err(Error::io("list", path, errno)),
         Err(errno) => {
-            log::warn!("{path}: cannot be listed to its end: {errno}");
+            report(Finding::io(path, "it cannot be listed to its end", errno));
             Ok(())
         }
     }
@@ -156,7 +160,8 @@ fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) ->
 fn follow(dir: &dyn Dir, name: &str) -> Option<String> {
     let target = dir.link(name).ok().and_then(|target| resolve(dir.path(), &target));
     if target.is_none() {
-        log::warn!("{}/{name}: left out, not a link that leads anywhere", dir.path());
+        let link = format!("{}/{name}", dir.path());
+        report(Finding::new(ErrorCode::BadData, link, "left out, not a link to an existing directory"));
     }
     target
 }

@@ -5,6 +5,8 @@ use uuid::{Uuid, uuid};
 
 use super::creatable::{self, Creatable};
 use super::types::compare_ids;
+use crate::error::ErrorCode;
+use crate::finding::{Finding, report};
 use crate::model::{Function, Type};
 use crate::sysfs::{Dir, Errno, IoResult, basename, is_exhausted, read_text};
 
@@ -84,7 +86,10 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
             // Bound to another driver: it is not one of ours.
             Err(Errno::NOENT) => {}
             Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(errno) => log::warn!("{}/{entry}/{FOLDER}/{CURRENT}: the VF is left out: {errno}", parent.path()),
+            Err(errno) => {
+                let file = format!("{}/{entry}/{FOLDER}/{CURRENT}", parent.path());
+                report(Finding::io(file, "the VF is left out", errno));
+            }
         }
     }
     Ok(found)
@@ -131,7 +136,8 @@ pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
             Ok(text) => parse(parent, &file, &text),
             Err(errno) if is_exhausted(errno) => return Err(errno),
             Err(errno) => {
-                log::warn!("{}/{file}: nothing can be created on the VF: {errno}", parent.path());
+                let file = format!("{}/{file}", parent.path());
+                report(Finding::io(file, "nothing can be created on the VF", errno));
                 Vec::new()
             }
         };
@@ -143,7 +149,8 @@ pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
 fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
     let (types, bad) = creatable::parse(text);
     for (line, why) in bad {
-        log::warn!("{}/{file}: line {line} is left out: {why}", parent.path());
+        let file = format!("{}/{file}", parent.path());
+        report(Finding::new(ErrorCode::BadData, file, format_args!("line {line} is left out: {why}")));
     }
     types
 }

@@ -6,6 +6,8 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::{LAYOUTS, Layout, Marks, TYPES};
+use crate::error::ErrorCode;
+use crate::finding::{Finding, report};
 use crate::model::{LayoutKind, Type};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 
@@ -63,6 +65,10 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
         None => super::detect(&Seen { parent, types: &types }),
     };
     for kind in &mut types {
+        if layout.kind() == LayoutKind::Mdev && kind.device_api.as_deref().is_none_or(str::is_empty) {
+            let file = format!("{}/{}/device_api", dir.path(), kind.id);
+            report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
+        }
         kind.available_instances = available(kind, layout.kind().instances_attr(), dir.path());
     }
     Ok((layout, types))
@@ -92,8 +98,9 @@ impl Room {
     fn leave_out(&mut self, what: std::fmt::Arguments<'_>, errno: Errno) {
         if is_exhausted(errno) {
             self.exhausted = Some(errno);
+            return;
         }
-        log::warn!("{what}: left out: {errno}");
+        report(Finding::io(what.to_string(), "left out", errno));
     }
 }
 
@@ -215,7 +222,8 @@ fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut
 fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
     let count = kind.attribute(attr).and_then(parse_count);
     if count.is_none() {
-        log::warn!("{types}/{}/{attr}: no number can be had from it; the number of instances is not known", kind.id);
+        let file = format!("{types}/{}/{attr}", kind.id);
+        report(Finding::new(ErrorCode::BadData, file, "missing or not a number; the available instances are unknown"));
     }
     count
 }

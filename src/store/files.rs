@@ -14,6 +14,7 @@ use super::atomic::Unnamed;
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report};
 use crate::lock::{Lock, try_lock};
 
 /// No file of ours is this large: a stranger's is not read to its end.
@@ -62,7 +63,7 @@ impl FileStore {
                 }
                 Ok(None) => {}
                 Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
-                Err(e) => log::warn!("{e}"),
+                Err(e) => report(Finding::from(&e)),
             }
         }
         Ok(all)

@@ -14,6 +14,7 @@ use super::extras::Extras;
 use super::file::{self, Useless};
 use super::{Broken, Definition, Previous, Start, json};
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
 use crate::store::calls::{fsync, list, mkdirat, open, openat, unlinkat};
@@ -248,8 +249,7 @@ impl DefinitionFiles {
             Useless::Stray(why, errno) => (why, *errno),
             Useless::Foreign(why) => (why, Errno::PERM),
         };
-        Error::new(ErrorCode::Store, errno, format!("cannot use the definition {path}: {why}; mend or remove it"))
-            .at(path)
+        Error::new(ErrorCode::Store, errno, format!("invalid definition {path}: {why}{FIX}")).at(path)
     }
 
     /// Every folder of a parent.
@@ -513,6 +513,9 @@ fn errno_of(e: &Error) -> Errno {
     Errno::from_raw_os_error(e.errno)
 }
 
+/// The next step for a definition that cannot be used.
+const FIX: &str = "; fix or remove the file";
+
 /// Says nothing about any definition.
 fn is_room_missing(e: &Error) -> bool {
     is_exhausted(errno_of(e))
@@ -523,7 +526,11 @@ fn left_out(e: Error) -> Result<()> {
     if is_room_missing(&e) {
         return Err(e);
     }
-    log::warn!("{e}: left out");
+    let mut finding = Finding::from(&e).serious();
+    if let Some(what) = e.message.strip_suffix(FIX) {
+        finding = Finding { message: what.to_owned(), ..finding }.next(FIX.trim_start_matches("; "));
+    }
+    report(finding);
     Ok(())
 }
 

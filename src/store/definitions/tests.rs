@@ -118,7 +118,7 @@ fn a_change_that_fails_anywhere_is_done_or_not() {
                     Ok(done) => assert_eq!((done, &now), (true, &new), "{what}"),
                     Err(e) => {
                         assert_eq!(e.errno, errno.raw_os_error(), "{what}");
-                        assert!(!e.message.contains("mend or remove"), "{what}");
+                        assert!(!e.message.contains("fix or remove"), "{what}");
                         // Done all the same, when all that failed was to make it last.
                         let is_late = call == "fsync" && now == new;
                         assert!(now.as_ref() == Some(&old) || is_late, "{what}: {now:?}");
@@ -158,7 +158,7 @@ fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
                     Err(e) => {
                         assert_eq!(e.errno, errno.raw_os_error(), "{what}");
                         assert!(is_room(errno) || case >= 2, "{what}");
-                        assert!(!e.message.contains("mend or remove"), "{what}: {e}");
+                        assert!(!e.message.contains("fix or remove"), "{what}: {e}");
                     }
                 }
             }

@@ -12,6 +12,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::door::Door;
 use super::{reopen, retry};
+use crate::error::ErrorCode;
+use crate::finding::{Finding, report};
 use crate::lock::Lock;
 use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, READ_MAX, is_relative};
 
@@ -129,7 +131,8 @@ impl Dir for LinuxDir {
                 other => other?,
             };
             let Ok(name) = entry.file_name().to_str() else {
-                log::warn!("{}: left out an entry whose name is not UTF-8: {:?}", self.path, entry.file_name());
+                let what = format!("left out an entry whose name is not UTF-8: {:?}", entry.file_name());
+                report(Finding::new(ErrorCode::BadData, &self.path, what));
                 continue;
             };
             if name != "." && name != ".." {

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a list leaves out, as data: a link that leads nowhere and a definition that is broken. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define UUID "c60cc60c-0000-4222-8333-444444444442"
+
+static char root[] = "/tmp/api-problems.XXXXXX";
+
+static const char *below(const char *path)
+{
+	static char full[256];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	return full;
+}
+
+static void make_host(void)
+{
+	static const char *const folders[] = { "sys", "sys/class", "sys/class/mdev_bus", "etc", "etc/mdevctl.d",
+					       "etc/mdevctl.d/mtty" };
+	FILE *file;
+	size_t i;
+
+	T_NEED(mkdtemp(root) != NULL);
+	for (i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		T_NEED(mkdir(below(folders[i]), 0755) == 0);
+	T_NEED(symlink("../../devices/gone", below("sys/class/mdev_bus/gone")) == 0);
+	file = fopen(below("etc/mdevctl.d/mtty/" UUID), "w");
+	T_NEED(file && fputs("{ \"mdev_type\": 5 }\n", file) >= 0 && fclose(file) == 0);
+}
+
+static struct mdev_finding *find(struct mdev_finding **list, const char *object)
+{
+	for (; *list; list++)
+		if (strstr(mdev_finding_get_object(*list), object))
+			return *list;
+	return NULL;
+}
+
+static void sound_host_has_none(void)
+{
+	struct mdev_finding **list = NULL;
+	struct mdev_conn *conn = host_open();
+
+	T_INT(mdev_conn_list_problems(conn, &list, 0), 0);
+	T_OK(list && !list[0]);
+	mdev_finding_list_free(list);
+	T_INT(mdev_conn_list_problems(conn, &list, 1), -EINVAL);
+	T_INT(mdev_conn_list_problems(conn, NULL, 0), -EINVAL);
+	T_INT(mdev_conn_list_problems(NULL, &list, 0), -EINVAL);
+	mdev_conn_unref(conn);
+}
+
+int main(void)
+{
+	struct mdev_finding **list = NULL, *link, *definition;
+	struct mdev_device **nodes = NULL;
+	struct mdev_conn *conn = NULL;
+	char text[512];
+
+	sound_host_has_none();
+	make_host();
+	snprintf(text, sizeof(text), "mdev:///system?root=%s", root);
+	T_NEED(mdev_conn_open(&conn, text, 0) == 0);
+	T_INT(mdev_conn_list(conn, &nodes, MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE), 0);
+	mdev_device_list_free(nodes);
+
+	T_INT(mdev_conn_list_problems(conn, &list, 0), 2);
+	T_NEED(list && list[0] && list[1] && !list[2]);
+	link = find(list, "/sys/class/mdev_bus/gone");
+	definition = find(list, "/etc/mdevctl.d/mtty/" UUID);
+	T_NEED(link && definition);
+	T_INT(mdev_finding_get_severity(link), MDEV_SEVERITY_WARNING);
+	T_HAS(mdev_finding_get_message(link), "left out");
+	T_INT(mdev_finding_get_severity(definition), MDEV_SEVERITY_ERROR);
+	T_INT(mdev_finding_get_code(definition), MDEV_ERROR_STORE);
+	T_HAS(mdev_finding_get_message(definition), UUID);
+	T_HAS(mdev_finding_get_next_step(definition), "fix or remove");
+	T_OK(mdev_finding_get_next_step(link) == NULL);
+	mdev_finding_list_free(list);
+
+	mdev_conn_unref(conn);
+	snprintf(text, sizeof(text), "rm -rf '%s'", root);
+	T_INT(system(text), 0);
+	return t_done();
+}

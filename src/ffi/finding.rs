@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_finding`: what is wrong on a host, as data.
+
+use std::ffi::{CString, c_char, c_int, c_uint};
+use std::ptr;
+
+use super::conn::{mdev_conn, no_flags};
+use super::errors::mdev_error_code;
+use super::guard;
+use super::handle::{borrow, count, export, free_list, hold};
+use super::strings::{malloced_list, out, terminated};
+use crate::finding::{Finding, Severity};
+
+/// One thing that is wrong on a host: what a list leaves out, or shows with less than it has, and why.
+///
+/// Since: 0.1.
+pub struct mdev_finding {
+    _opaque: [u8; 0],
+}
+
+/// How much a finding matters.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum mdev_severity {
+    /// Something that needs no action.
+    MDEV_SEVERITY_NOTE = 1,
+    /// Something is missing in a list, or shown with less than it has.
+    MDEV_SEVERITY_WARNING = 2,
+    /// Something has to be repaired before it can be used.
+    MDEV_SEVERITY_ERROR = 3,
+}
+
+use mdev_severity::*;
+
+/// A finding with its texts as C wants them.
+pub(super) struct Body {
+    severity: mdev_severity,
+    code: mdev_error_code,
+    object: CString,
+    message: CString,
+    next_step: Option<CString>,
+}
+
+impl From<Finding> for Body {
+    fn from(finding: Finding) -> Self {
+        Body {
+            severity: match finding.severity {
+                Severity::Note => MDEV_SEVERITY_NOTE,
+                Severity::Warning => MDEV_SEVERITY_WARNING,
+                Severity::Error => MDEV_SEVERITY_ERROR,
+            },
+            code: finding.code.into(),
+            object: terminated(&finding.object),
+            message: terminated(&finding.message),
+            next_step: finding.next_step.as_deref().map(terminated),
+        }
+    }
+}
+
+/// Reads the whole host and returns everything that a list leaves out, or shows with less than it has: parents and types that
+/// cannot be read, links that lead nowhere, devices without a type, definitions that are broken. mdev_conn_list() goes on
+/// without these and only logs them.
+///
+/// @param conn a connection
+/// @param ret where the array goes, NULL-terminated, owned by the caller: mdev_finding_list_free()
+/// @param flags 0
+/// @return how many there are, 0 when nothing is wrong; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other errnos
+/// of the kernel: the host cannot be read.
+///
+/// Thread-safe. Since: 0.1. Modelled on: systemctl list-units --failed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_list_problems(
+    conn: *mut mdev_conn,
+    ret: *mut *mut *mut mdev_finding,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and ret.
+        let (conn, ret) = unsafe { (hold(conn)?, out(ret)?) };
+        no_flags(flags, "mdev_conn_list_problems")?;
+        let found = conn.body.list_problems()?;
+        let n = count(found.len())?;
+        ret.set(malloced_list(found.into_iter().map(|finding| export::<mdev_finding>(finding.into())))?);
+        Ok(n)
+    })
+}
+
+/// How much a finding matters.
+///
+/// @param finding a finding
+/// @return of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_get_severity(finding: *const mdev_finding) -> c_int {
+    // SAFETY: the C contract for finding.
+    guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.severity as c_int))
+}
+
+/// The kind of a finding's cause.
+///
+/// @param finding a finding
+/// @return of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_get_code(finding: *const mdev_finding) -> c_int {
+    // SAFETY: the C contract for finding.
+    guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.code as c_int))
+}
+
+/// The object that is concerned.
+///
+/// @param finding a finding
+/// @return a path or the name of a node, which lives as long as the finding; NULL: finding is NULL or not a finding.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -> *const c_char {
+    // SAFETY: the C contract for finding.
+    guard::quiet(ptr::null(), || unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.object.as_ptr()))
+}
+
+/// What is wrong.
+///
+/// @param finding a finding
+/// @return one English sentence, which lives as long as the finding; NULL: finding is NULL or not a finding.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) -> *const c_char {
+    guard::quiet(ptr::null(), || {
+        // SAFETY: the C contract for finding.
+        unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.message.as_ptr())
+    })
+}
+
+/// What to do about a finding.
+///
+/// @param finding a finding
+/// @return a text, which lives as long as the finding; NULL where no next step is known, or finding is NULL or not a finding.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding) -> *const c_char {
+    guard::quiet(ptr::null(), || {
+        // SAFETY: the C contract for finding.
+        let step = unsafe { borrow(finding) }.ok().and_then(|finding| finding.body.next_step.as_deref());
+        step.map_or(ptr::null(), |step| step.as_ptr())
+    })
+}
+
+/// Frees findings and their array.
+///
+/// @param list an array of mdev_conn_list_problems(), or NULL
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_finding_list_free(list: *mut *mut mdev_finding) {
+    // SAFETY: the C contract for an array of ours, which is not used after this call.
+    guard::quiet((), || unsafe { free_list(list) });
+}

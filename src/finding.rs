@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What a request left out of its result, and why.
+//!
+//! One bad item must not hide the others, so a list goes on without it. It must not stay hidden itself either: every place
+//! that leaves something out calls [`report`], which writes it to the log, and [`collect`] returns the same as data.
+
+use std::cell::RefCell;
+
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorCode, describe};
+
+/// How much a finding matters. `enum mdev_severity` in C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Severity {
+    /// Something that needs no action.
+    Note = 1,
+    /// Something is missing in a result, or shown with less than it has.
+    Warning = 2,
+    /// Something has to be repaired before it can be used.
+    Error = 3,
+}
+
+/// One thing that is wrong on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The stable code of the cause.
+    pub code: ErrorCode,
+    /// Path or node name of the object that is concerned.
+    pub object: String,
+    /// One sentence: the object, and what is wrong with it.
+    pub message: String,
+    /// What to do about it, where that is known.
+    pub next_step: Option<String>,
+}
+
+impl Finding {
+    /// A warning about an object: "{object}: {what}".
+    pub fn new(code: ErrorCode, object: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        let object = object.into();
+        let message = format!("{object}: {what}");
+        Finding { severity: Severity::Warning, code, object, message, next_step: None }
+    }
+
+    /// A warning about an object that a system call failed on: "{object}: {what}: {reason}".
+    pub fn io(object: impl Into<String>, what: &str, errno: Errno) -> Self {
+        Finding::new(ErrorCode::Kernel, object, format_args!("{what}: {}", describe(errno)))
+    }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn next(self, step: impl Into<String>) -> Self {
+        Finding { next_step: Some(step.into()), ..self }
+    }
+
+    /// The same, as an error: the object cannot be used before it is repaired.
+    #[must_use]
+    pub fn serious(self) -> Self {
+        Finding { severity: Severity::Error, ..self }
+    }
+}
+
+impl From<&Error> for Finding {
+    fn from(e: &Error) -> Self {
+        let (object, message) = (e.path.clone().unwrap_or_default(), e.message.clone());
+        Finding { severity: Severity::Warning, code: e.code, object, message, next_step: None }
+    }
+}
+
+thread_local! {
+    /// The findings of the request that this thread collects for; `None` outside of [`collect`].
+    static COLLECTED: RefCell<Option<Vec<Finding>>> = const { RefCell::new(None) };
+}
+
+/// Reports what is left out, or shown with less than it has.
+pub fn report(finding: Finding) {
+    match &finding.next_step {
+        Some(step) => log::warn!("{}; {step}", finding.message),
+        None => log::warn!("{}", finding.message),
+    }
+    COLLECTED.with_borrow_mut(|collected| {
+        if let Some(all) = collected {
+            if !all.contains(&finding) {
+                all.push(finding);
+            }
+        }
+    });
+}
+
+/// Runs a request and returns with its result everything that it reported. A request is one thread's, so nothing of another
+/// request is among it.
+pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
+    /// Ends the collecting on every way out, a panic included.
+    struct Scope(Option<Vec<Finding>>);
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            COLLECTED.set(self.0.take());
+        }
+    }
+    let outer = Scope(COLLECTED.replace(Some(Vec::new())));
+    let result = request();
+    let found = COLLECTED.take().unwrap_or_default();
+    drop(outer);
+    (result, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collect_returns_what_was_reported_inside_and_once() {
+        let one = || Finding::new(ErrorCode::BadData, "/sys/x", "not a number").next("look at the driver");
+        report(one());
+        let ((), found) = collect(|| {
+            report(one());
+            report(one());
+        });
+        assert_eq!(found, [one()]);
+        assert_eq!(found[0].message, "/sys/x: not a number");
+        assert_eq!(collect(|| ()).1, []);
+    }
+
+    #[test]
+    fn a_collect_inside_another_keeps_them_apart() {
+        let of = |object: &str| Finding::new(ErrorCode::Kernel, object, "bad");
+        let (inner, outer) = collect(|| {
+            report(of("a"));
+            let ((), inner) = collect(|| report(of("b")));
+            report(of("c"));
+            inner
+        });
+        assert_eq!((inner, outer), (vec![of("b")], vec![of("a"), of("c")]));
+    }
+}
