@@ -118,6 +118,52 @@ static void bad_requests(struct mdev_conn *conn)
 	T_INT(mdev_conn_autostart(conn, "pci_0000_99_00_0", 0), -ENODEV);
 }
 
+/* What a handle cannot do to a device that is not its own. */
+static void it_reaches_nothing(struct mdev_device *dev, int code)
+{
+	char *text = NULL;
+
+	T_INT(mdev_device_destroy(dev, 0), -ENODEV);
+	T_INT(mdev_error_get_code(mdev_last_error()), code);
+	T_INT(mdev_device_set_attr(dev, "uevent", "add"), -ENODEV);
+	T_INT(mdev_device_get_attr(dev, "uevent", &text), -ENODEV);
+	T_INT(mdev_device_reset(dev), -ENODEV);
+	T_INT(mdev_device_set_online(dev, 0), -ENODEV);
+}
+
+static void a_uuid_on_two_parents(struct mdev_conn *conn)
+{
+	struct mdev_device *here = NULL, *there = NULL, *running = NULL, *next = NULL;
+	const char *type = NULL;
+	int start = -1;
+
+	T_NEED(mdev_conn_define_xml(conn, UUID_XML(RFC_PARENT, "11", UUID), &here, 0) == 0);
+	T_NEED(mdev_conn_define_xml(conn, UUID_XML("pci_0000_00_02_0", "i915-GVTg_V5_4", UUID), &there, 0) == 0);
+	T_INT(mdev_device_start(there, 0), 0);
+	T_NEED(mdev_conn_lookup_by_uuid(conn, UUID, &running) == 0);
+	it_reaches_nothing(here, MDEV_ERROR_WRONG_STATE);
+	T_INT(mdev_device_start(here, 0), -EEXIST);
+	T_INT(mdev_device_set_autostart(here, 1), 0);
+	T_INT(mdev_device_get_autostart(running, &start), 0);
+	T_INT(start, 0);
+	T_INT(mdev_device_undefine(here, 0), 0);
+	T_INT(mdev_device_is_persistent(running), 1);
+	T_INT(mdev_device_is_active(running), 1);
+	T_INT(mdev_device_destroy(there, 0), 0);
+	it_reaches_nothing(running, MDEV_ERROR_NO_NODE);
+	T_NEED(mdev_conn_create_xml(conn, UUID_XML(RFC_PARENT, "11", UUID), &next, 0) == 0);
+	it_reaches_nothing(running, MDEV_ERROR_NO_NODE);
+	it_reaches_nothing(there, MDEV_ERROR_WRONG_STATE);
+	T_INT(mdev_device_get_type_id(next, &type), 0);
+	T_STR(type, "11");
+	T_INT(mdev_device_destroy(next, 0), 0);
+	T_INT(mdev_device_undefine(there, 0), 0);
+	mdev_device_unref(here);
+	mdev_device_unref(there);
+	mdev_device_unref(running);
+	mdev_device_unref(next);
+}
+
 int main(void)
 {
 	struct mdev_conn *conn = NULL;
@@ -129,6 +175,7 @@ int main(void)
 	it_starts_and_stops(conn, dev);
 	parents_persist_by_nature(conn);
 	bad_requests(conn);
+	a_uuid_on_two_parents(conn);
 	mdev_device_unref(dev);
 	mdev_conn_unref(conn);
 	return t_done();
