@@ -360,7 +360,11 @@ static struct watch *watch_new(struct host *host)
 	struct watch *watch = calloc(1, sizeof(*watch));
 	int fd;
 
-	if (!watch || mdev->event_register(&watch->monitor, host->conn, 0) < 0) {
+	if (!watch) {
+		fail(VIR_ERR_NO_MEMORY, "no memory for a monitor");
+		return NULL;
+	}
+	if (mdev->event_register(&watch->monitor, host->conn, 0) < 0) {
 		free(watch);
 		fail_mdev();
 		return NULL;

@@ -105,6 +105,8 @@ static int list_all(virConnectPtr conn, virNodeDevicePtr **ret, unsigned int fla
 		return n;
 	}
 	list = calloc(names.count + 1, sizeof(*list));
+	if (!list)
+		fail(VIR_ERR_NO_MEMORY, "no memory for %zu node devices", names.count);
 	for (i = 0; list && i < names.count; i++) {
 		list[i] = bridge_node(conn, names.list[i]);
 		if (!list[i])
@@ -114,8 +116,8 @@ static int list_all(virConnectPtr conn, virNodeDevicePtr **ret, unsigned int fla
 		n = (int)i;
 		*ret = list;
 	} else {
+		/* The error is that of the node. */
 		free_nodes(list);
-		fail(VIR_ERR_NO_MEMORY, "no memory for %zu node devices", names.count);
 	}
 	names_clear(&names);
 	return n;
