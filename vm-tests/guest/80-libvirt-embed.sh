@@ -109,7 +109,7 @@ t_program 'mbochs: every call' calls.py "$EMBED" mbochs_mbochs mbochs mbochs-sma
 t_program 'rfc: every call' calls.py "$EMBED" "$(node "$RFC")" "$RFC" 11
 t_program 'general: every call' calls.py "$EMBED" "$(node "$GENERAL")" "$GENERAL" queue-1
 t_program 'vendor-vfio: every call' calls.py "$EMBED" "$(node $PF)" $PF 1434
-t_program "Nova's calls" nova.py "$EMBED" "$(node "$RFC")" "$RFC" 11
+t_program "Nova's calls" nova.py "${EMBED%%&*}" "$(node "$RFC")" "$RFC" 11
 t_program "the known defects of libvirt's own driver" defects.py "$EMBED" "$(node "$RFC")|$RFC|11" 'mdpy_mdpy|mdpy|mdpy-xga'
 events
 ordinary_user
