@@ -218,7 +218,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     }))
 }
 
-/// The groups that drivers show, whoever made the devices.
+/// The groups that drivers show, also of devices that other programs made.
 pub(super) fn shown_groups(bus: &dyn Dir) -> Result<Vec<u32>> {
     let mut names = Vec::new();
     bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;

@@ -272,7 +272,7 @@ fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<S
     Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, ino: 0, layout: Some(vendor()), seen: Some(seen) })
 }
 
-/// The device that a VF of the PF at `parent` has become, as its creator knows it: by the type that it wrote and by the mark
+/// The device that a VF of the PF at `parent` has become, found by what its creator did: the type that it wrote, and the mark
 /// that it set before, where the driver's file takes one.
 pub(super) fn made_on_vf(
     host: &Host,
