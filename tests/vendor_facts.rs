@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated VFs answer as those of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` is taken
-//! again in memory, on a card made of nothing but what that record says was there at first.
+//! The simulated VFs answer as those of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` and
+//! `vendor-facts-upstream.tsv` is taken again in memory, on a card made of nothing but what that record says was there at
+//! first, and the name of the VFs' driver.
 
 #[path = "support/facts.rs"]
 mod facts;
@@ -11,7 +12,21 @@ use facts::{Step, steps, unescape};
 use mdev::sysfs::sim::{SimEntry, SimHost};
 use mdev::sysfs::{IoResult, Sysfs, basename, read_text};
 
-const FACTS: &str = include_str!("../vm-tests/guest/vendor-facts.tsv");
+/// What a driver answers.
+struct Record {
+    driver: &'static str,
+    facts: &'static str,
+    at_least: usize,
+}
+
+const NVIDIA: Record =
+    Record { driver: "nvidia", facts: include_str!("../vm-tests/guest/vendor-facts.tsv"), at_least: 150 };
+
+const UPSTREAM: Record = Record {
+    driver: "nvidia-vgpu-vfio",
+    facts: include_str!("../vm-tests/guest/vendor-facts-upstream.tsv"),
+    at_least: 60,
+};
 
 /// VFs of the card.
 const VFS: u32 = 8;
@@ -31,7 +46,7 @@ fn behind(address: &str, more: u32) -> String {
 }
 
 /// What was there before the first write: a card, and one VF of it to which all others are equal.
-fn card(steps: &[Step], address: &str) -> Vec<SimEntry> {
+fn card(steps: &[Step], address: &str, driver: &str) -> Vec<SimEntry> {
     let first: Vec<&Step> = steps.iter().take_while(|step| step.action != "write").collect();
     let link_of = |name: &str| first.iter().find(|step| step.action == "link" && step.path.ends_with(name)).unwrap();
     let link = |path: String, target: &str| SimEntry::Link { path, target: target.to_owned() };
@@ -46,6 +61,7 @@ fn card(steps: &[Step], address: &str) -> Vec<SimEntry> {
         let vf = behind(address, offset + number);
         entries.push(link(format!("{dir}/virtfn{number}"), &format!("../{vf}")));
         entries.push(link(format!("/sys/devices/{vf}/physfn"), &format!("../{address}")));
+        entries.push(link(format!("/sys/devices/{vf}/driver"), &format!("../../bus/pci/drivers/{driver}")));
         for step in first.iter().filter(|step| step.action == "read" && step.path.contains("/virtfn0/")) {
             let name = basename(&step.path);
             let mode = if name == "creatable_vgpu_types" { 0o444 } else { 0o644 };
@@ -69,22 +85,29 @@ fn devices(host: &SimHost, pf: &str) -> IoResult<BTreeSet<String>> {
     Ok(found)
 }
 
-fn take_all(more: &[&str], between: impl Fn(SimHost) -> SimHost) {
-    let steps = steps(FACTS);
-    assert!(steps.len() > 150, "only {} steps", steps.len());
+fn take_all(record: &Record, more: &[&str], between: impl Fn(SimHost) -> SimHost) {
+    let steps = steps(record.facts);
+    assert!(steps.len() > record.at_least, "only {} steps", steps.len());
     let pf = pf(&steps);
     let cards = [basename(&pf)].into_iter().chain(more.iter().copied());
-    let host = SimHost::new(cards.flat_map(|address| card(&steps, address))).unwrap();
+    let host = SimHost::new(cards.flat_map(|address| card(&steps, address, record.driver))).unwrap();
     facts::take_all(&steps, host, |host| devices(host, &pf), between);
 }
 
 #[test]
 fn the_simulated_vfs_answer_as_those_of_the_module() {
-    take_all(&[], |host| host);
+    take_all(&NVIDIA, &[], |host| host);
+}
+
+#[test]
+fn those_of_the_upstream_driver_answer_as_those_of_the_module() {
+    take_all(&UPSTREAM, &[], |host| host);
 }
 
 /// Beside a card of the same model, from which a replay learns what was on no list.
 #[test]
-fn and_go_on_so_when_they_are_dumped_and_replayed_after_every_step() {
-    take_all(&["0000:c1:00.0"], |host| SimHost::new(host.entries()).unwrap());
+fn they_answer_so_when_they_are_dumped_and_replayed_after_every_step() {
+    for record in [&NVIDIA, &UPSTREAM] {
+        take_all(record, &["0000:c1:00.0"], |host| SimHost::new(host.entries()).unwrap());
+    }
 }

@@ -164,12 +164,12 @@ fn what_a_refused_create_finds_is_left_alone() {
         // Without O_TRUNC, so that our mark stays.
         let dir = host.open(&vfs::vf(0)).unwrap();
         dir.write("nvidia/current_vgpu_type", b"1438").unwrap();
-        dir.write("nvidia/vgpu_params", b"theirs=1").unwrap();
-        Some(Errno::RANGE)
+        dir.write("nvidia/vgpu_params", b"theirs=1\n").unwrap();
+        Some(Errno::PERM)
     })));
     let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
     lab.host.set_hook(None);
-    assert_eq!(e.errno, Errno::RANGE.raw_os_error(), "{e}");
+    assert_eq!((e.code, e.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{e}");
     assert_eq!((lab.current().as_str(), lab.file("vgpu_params").as_str()), ("1438", "theirs=1"));
 }
 
@@ -351,7 +351,7 @@ fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
     let lab = Lab::new();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     lab.host.set_in_use(FIRST, true).unwrap();
-    assert_eq!(lab.host.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::BUSY));
+    assert_eq!(lab.host.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::PERM));
     lab.host.set_in_use(FIRST, false).unwrap();
     let said = || {
         let e = lab.conn.destroy_uuid(OURS, DestroyFlags::empty()).unwrap_err();

@@ -90,6 +90,9 @@ fn errno_name(errno: Errno) -> &'static str {
         Errno::NOENT => "ENOENT",
         Errno::ACCESS => "EACCES",
         Errno::IO => "EIO",
+        Errno::PERM => "EPERM",
+        Errno::RANGE => "ERANGE",
+        Errno::TOOBIG => "E2BIG",
         other => panic!("no step is answered with {other}"),
     }
 }

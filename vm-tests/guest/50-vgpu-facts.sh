@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh [--record]
 #
-# What the test module serves on a PF and its VFs, by plain sysfs: the vendor-vfio layout as hosts in the field show it. The
-# steps of vendor-facts.tsv are for the simulated kernel (src/sysfs/sim), too; --record prints them as they are answered.
+# What the test module serves on a PF and its VFs, by plain sysfs: the vendor-vfio layout as NVIDIA's vGPU host driver serves
+# it. The steps of vendor-facts.tsv are for the simulated kernel (src/sysfs/sim), too; --record prints them as they are
+# answered.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -58,6 +59,12 @@ formats()
 	t_eq 'name first' 'NVIDIA H200X-4C  1431' "$(head -n 1 "$file")"
 	echo 0 >"$PARAMETERS/vgpu_format"
 	t_eq 'six types' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
+	echo 1436 >"${N[0]}/current_vgpu_type"
+	t_eq 'nothing left: the header alone' 'ID    : vGPU Name' "$(cat "${N[1]}/creatable_vgpu_types")"
+	echo 1 >"$PARAMETERS/vgpu_format"
+	t_eq 'nothing left without a header' '' "$(cat "${N[1]}/creatable_vgpu_types")"
+	echo 0 >"$PARAMETERS/vgpu_format"
+	echo 0 >"${N[0]}/current_vgpu_type"
 }
 
 instances()
@@ -93,6 +100,24 @@ injected()
 	t_eq 'a write that lies' 4 "$(put "$file" 1432)"
 	t_eq 'there is nothing' 0 "$(cat "$file")"
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
+}
+
+# Of drivers that keep the parameters in the device.
+params_need_type()
+{
+	local vf=${N[5]}
+	echo 1 >"$PARAMETERS/vgpu_params_need_type"
+	t_eq 'no parameters of a free VF' ENXIO "$(t_try read "$vf/vgpu_params")"
+	t_eq 'none can be set' ENXIO "$(put "$vf/vgpu_params" 'a=1\n')"
+	echo 1433 >"$vf/current_vgpu_type"
+	t_eq 'those of a new device are empty' '' "$(cat "$vf/vgpu_params")"
+	t_eq 'they can be set' 4 "$(put "$vf/vgpu_params" 'a=1\n')"
+	t_eq 'and read' a=1 "$(cat "$vf/vgpu_params")"
+	echo 0 >"$vf/current_vgpu_type"
+	echo 1433 >"$vf/current_vgpu_type"
+	t_eq 'they go with the device' '' "$(cat "$vf/vgpu_params")"
+	echo 0 >"$vf/current_vgpu_type"
+	echo 0 >"$PARAMETERS/vgpu_params_need_type"
 }
 
 # Faults and delays of the module that all layouts have.
@@ -173,11 +198,15 @@ in_use()
 	echo 1433 >"$vf/current_vgpu_type"
 	t_ok 'QEMU takes a VF with one' t_qemu lab -device "vfio-pci,host=$bdf"
 	t_match 'its guest has it' '1b36:0010' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
-	for out in 0 1433 1431 x 7; do
-		t_eq "'$out' is EBUSY meanwhile" EBUSY "$(put "$vf/current_vgpu_type" "$out")"
+	for out in 0 1433 1431 7; do
+		t_eq "'$out' is EPERM while QEMU has it" EPERM "$(put "$vf/current_vgpu_type" "$out")"
 	done
+	t_eq 'what is no number is EINVAL' EINVAL "$(put "$vf/current_vgpu_type" x)"
 	t_eq 'and nothing has changed' 1433 "$(cat "$vf/current_vgpu_type")"
-	t_not 'nobody else opens its group' sh -c "exec 3<>/dev/vfio/$(basename "$(readlink "$PF/virtfn1/iommu_group")")"
+	t_eq 'parameters are EPERM' EPERM "$(put "$vf/vgpu_params" 'a=1\n')"
+	t_eq 'too many are E2BIG' E2BIG "$(put "$vf/vgpu_params" "repeat:1025:a")"
+	t_eq 'and there are none' '' "$(cat "$vf/vgpu_params")"
+	t_not 'its group cannot be opened twice' sh -c "exec 3<>/dev/vfio/$(basename "$(readlink "$PF/virtfn1/iommu_group")")"
 	t_ok 'QEMU ends' t_qemu_end lab
 	t_eq 'then it is freed' 1 "$(put "$vf/current_vgpu_type" 0)"
 	echo 1433 >"$vf/current_vgpu_type"
@@ -233,6 +262,7 @@ t_recorded "$GUEST/vendor-facts.tsv"
 formats
 instances
 injected
+params_need_type
 ordered
 in_use
 # It drops the caches: what comes before is faster.

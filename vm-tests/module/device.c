@@ -175,8 +175,52 @@ static const struct attribute_group rfc_group = { .attrs = rfc_device_attrs, .is
 static const struct attribute_group general_group = {
 	.attrs = general_device_attrs, .is_visible = device_attr_visible
 };
-const struct attribute_group *lab_rfc_device_groups[] = { &rfc_group, NULL };
-const struct attribute_group *lab_general_device_groups[] = { &general_group, NULL };
+
+/* NVIDIA's files of a mediated device, for the parents of the rfc layout. */
+static ssize_t vgpu_params_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	ssize_t len;
+
+	mutex_lock(&lab_lock);
+	len = sysfs_emit(buf, "%s\n", to_lab(dev)->vgpu_params);
+	mutex_unlock(&lab_lock);
+	return len;
+}
+
+static ssize_t vgpu_params_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
+{
+	struct lab_device *ldev = to_lab(dev);
+	ssize_t ret = -EPERM;
+
+	if (count > sizeof(ldev->vgpu_params))
+		return -E2BIG;
+	mutex_lock(&lab_lock);
+	if (!ldev->open && !ldev->busy)
+		ret = lab_keep_params(ldev->vgpu_params, buf, count);
+	mutex_unlock(&lab_lock);
+	return ret;
+}
+static DEVICE_ATTR_RW(vgpu_params);
+
+static ssize_t vm_name_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", READ_ONCE(to_lab(dev)->open) ? "lab" : "");
+}
+static DEVICE_ATTR_RO(vm_name);
+
+/* As the kernel's sample drivers have it, for the parents of the general layout. */
+static ssize_t sample_mdev_dev_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "This is MDEV %s\n", dev_name(dev));
+}
+static DEVICE_ATTR_RO(sample_mdev_dev);
+
+static struct attribute *nvidia_attrs[] = { &dev_attr_vgpu_params.attr, &dev_attr_vm_name.attr, NULL };
+static struct attribute *vendor_attrs[] = { &dev_attr_sample_mdev_dev.attr, NULL };
+static const struct attribute_group nvidia_group = { .name = "nvidia", .attrs = nvidia_attrs };
+static const struct attribute_group vendor_group = { .name = "vendor", .attrs = vendor_attrs };
+const struct attribute_group *lab_rfc_device_groups[] = { &rfc_group, &nvidia_group, NULL };
+const struct attribute_group *lab_general_device_groups[] = { &general_group, &vendor_group, NULL };
 
 static const char *type_link(struct lab_device *ldev)
 {

@@ -24,6 +24,7 @@
 
 #define LAB_MEMORY	8192	/* megabytes of a parent, shared by its types */
 #define LAB_PARAMS	4096	/* a sysfs write has at most one page */
+#define LAB_VGPU_PARAMS	1024	/* of NVIDIA's vgpu_params, the last byte of a write included */
 
 enum lab_layout { LAB_RFC, LAB_GENERAL };
 
@@ -66,6 +67,7 @@ struct lab_device {
 	struct lab_parent *parent;
 	struct lab_type *type;
 	char *params;
+	char vgpu_params[LAB_VGPU_PARAMS];
 	u32 group;
 	bool online;
 	unsigned int resets;
@@ -84,6 +86,15 @@ extern struct mutex lab_lock;
 extern struct list_head lab_parents;
 extern struct mdev_driver lab_mdev_driver;
 extern unsigned int lab_types;
+
+/*
+ * As NVIDIA's driver keeps vgpu_params: whatever the last byte of a write is, it
+ * is not kept, and the write returns that it was taken.
+ */
+static inline ssize_t lab_keep_params(char *params, const char *buf, size_t count)
+{
+	return snprintf(params, count, "%s", buf);
+}
 
 static inline struct lab_device *to_lab(struct device *dev)
 {

@@ -7,6 +7,7 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <linux/vfio.h>
 
 #include "lab.h"
@@ -57,7 +58,10 @@ static int lab_vfio_init(struct vfio_device *vdev)
 
 static void lab_vfio_release(struct vfio_device *vdev)
 {
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+	/* The VFIO core of later kernels frees it. */
 	vfio_free_device(vdev);
+#endif
 }
 
 static int lab_vfio_open(struct vfio_device *vdev)
@@ -236,6 +240,12 @@ static const struct vfio_device_ops lab_vfio_ops = {
 	.read = lab_vfio_read,
 	.write = lab_vfio_write,
 	.ioctl = lab_vfio_ioctl,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	.bind_iommufd = vfio_iommufd_emulated_bind,
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
+#endif
 };
 
 int lab_vfio_probe(struct mdev_device *mdev)

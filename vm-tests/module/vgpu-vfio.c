@@ -8,12 +8,19 @@
  */
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/version.h>
 
 #include "vgpu.h"
 
 static char *vgpu = "1b36:0010";
 module_param(vgpu, charp, 0444);
 MODULE_PARM_DESC(vgpu, "vendor:device of the PFs, and their VFs, that serve the vendor-vfio layout");
+
+static bool upstream;
+module_param_named(vgpu_upstream, upstream, bool, 0444);
+MODULE_PARM_DESC(vgpu_upstream, "answer as the driver that was proposed for the kernel in 2025, not as NVIDIA's");
+
+const struct vgpu_personality *vgpu_personality = &vgpu_nvidia;
 
 static struct pci_driver vgpu_driver;
 
@@ -22,7 +29,7 @@ static int open_device(struct vfio_device *vdev)
 	struct vgpu_vf *vf = container_of(vdev, struct vgpu_vf, core.vdev);
 	int ret = -ENODEV;
 
-	/* Before the device is enabled, so that nobody takes its type away meanwhile. */
+	/* Before the device is enabled, so that its type cannot be taken away in between. */
 	mutex_lock(&vgpu_lock);
 	if (vf->type) {
 		vf->open = true;
@@ -65,6 +72,12 @@ static const struct vfio_device_ops vgpu_vfio_ops = {
 	.mmap = vfio_pci_core_mmap,
 	.request = vfio_pci_core_request,
 	.match = vfio_pci_core_match,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	.bind_iommufd = vfio_iommufd_physical_bind,
+	.unbind_iommufd = vfio_iommufd_physical_unbind,
+	.attach_ioas = vfio_iommufd_physical_attach_ioas,
+	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+#endif
 };
 
 /*
@@ -169,7 +182,7 @@ static void remove_vf(struct pci_dev *pdev)
 static int vgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	if (pdev->is_virtfn)
-		return probe_vf(pdev);
+		return vgpu_personality->vf_driver ? -ENODEV : probe_vf(pdev);
 	return pdev->is_physfn ? probe_pf(pdev) : -ENODEV;
 }
 
@@ -188,8 +201,8 @@ static int vgpu_sriov_configure(struct pci_dev *pdev, int number)
 	return -EINVAL;
 }
 
+/* Its name is the personality's. */
 static struct pci_driver vgpu_driver = {
-	.name = "nvidia",
 	.probe = vgpu_probe,
 	.remove = vgpu_remove,
 	.sriov_configure = vgpu_sriov_configure,
@@ -197,20 +210,52 @@ static struct pci_driver vgpu_driver = {
 	.driver_managed_dma = true,
 };
 
-int lab_vgpu_init(void)
+static int vf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	return pdev->is_virtfn ? probe_vf(pdev) : -ENODEV;
+}
+
+/* Of the VFs alone, where they have a driver of their own. */
+static struct pci_driver vgpu_vf_driver = {
+	.probe = vf_probe,
+	.remove = vgpu_remove,
+	.driver_managed_dma = true,
+};
+
+static int register_driver(struct pci_driver *driver, const char *name)
 {
 	unsigned int vendor, device;
-	int ret = pci_register_driver(&vgpu_driver);
+	int ret;
 
+	driver->name = name;
+	ret = pci_register_driver(driver);
 	if (ret || sscanf(vgpu, "%x:%x", &vendor, &device) != 2)
 		return ret;
-	ret = pci_add_dynid(&vgpu_driver, vendor, device, PCI_ANY_ID, PCI_ANY_ID, 0, 0, 0);
+	ret = pci_add_dynid(driver, vendor, device, PCI_ANY_ID, PCI_ANY_ID, 0, 0, 0);
+	if (ret)
+		pci_unregister_driver(driver);
+	return ret;
+}
+
+int lab_vgpu_init(void)
+{
+	int ret;
+
+	if (upstream)
+		vgpu_personality = &vgpu_upstream;
+	ret = register_driver(&vgpu_driver, vgpu_personality->pf_driver);
+	if (ret || !vgpu_personality->vf_driver)
+		return ret;
+	ret = register_driver(&vgpu_vf_driver, vgpu_personality->vf_driver);
 	if (ret)
 		pci_unregister_driver(&vgpu_driver);
 	return ret;
 }
 
+/* VFs go with their PF: both drivers are there until they are gone. */
 void lab_vgpu_exit(void)
 {
 	pci_unregister_driver(&vgpu_driver);
+	if (vgpu_personality->vf_driver)
+		pci_unregister_driver(&vgpu_vf_driver);
 }

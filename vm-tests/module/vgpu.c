@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a PF has, which types its VFs take of it, and the files in which a VF shows and takes that. */
+/* What a PF has, which types its VFs take of it, and the files of a VF's nvidia/. */
 #include <linux/ctype.h>
 #include <linux/module.h>
 
@@ -7,8 +7,8 @@
 
 DEFINE_MUTEX(vgpu_lock);
 
-/* The names tell the framebuffer in GiB, as the vendor's do. vm-tests/README.md lists these. */
-static const struct vgpu_type types[] = {
+/* A name ends in the framebuffer in GiB, as the vendor's do. vm-tests/README.md lists these. */
+const struct vgpu_type vgpu_types[VGPU_TYPES] = {
 	{ 1431, "NVIDIA H200X-4C", 4 * 1024, 32 },
 	{ 1432, "NVIDIA H200X-8C", 8 * 1024, 16 },
 	{ 1433, "NVIDIA H200X-17C", 17 * 1024, 8 },
@@ -17,19 +17,9 @@ static const struct vgpu_type types[] = {
 	{ 1436, "NVIDIA H200X-141C", 141 * 1024, 1 },
 };
 
-enum { ID_FIRST, ID_FIRST_BARE, NAME_FIRST };
-
-static unsigned int vgpu_format;
-module_param(vgpu_format, uint, 0644);
-MODULE_PARM_DESC(vgpu_format, "creatable_vgpu_types: 0 id first below a header, 1 without header, 2 name first");
-
 static unsigned int vgpu_max_instances;
 module_param(vgpu_max_instances, uint, 0644);
 MODULE_PARM_DESC(vgpu_max_instances, "instances of each type on one PF at most; 0 is what the type says");
-
-static int vgpu_full_errno = EIO;
-module_param(vgpu_full_errno, int, 0644);
-MODULE_PARM_DESC(vgpu_full_errno, "a write of a type that has no room fails with this errno");
 
 static int vgpu_fail_write_nth;
 module_param(vgpu_fail_write_nth, int, 0644);
@@ -39,111 +29,56 @@ static int vgpu_fail_write_errno = EIO;
 module_param(vgpu_fail_write_errno, int, 0644);
 MODULE_PARM_DESC(vgpu_fail_write_errno, "with this errno; 0: it seems to succeed, and the VF is free");
 
+static bool vgpu_params_need_type;
+module_param(vgpu_params_need_type, bool, 0644);
+MODULE_PARM_DESC(vgpu_params_need_type, "vgpu_params is ENXIO on a VF without a type, and empty when it is given one");
+
 /* Under vgpu_lock, as all that follows until the files. */
-static const struct vgpu_type *find_type(unsigned int id)
+const struct vgpu_type *vgpu_find_type(unsigned long id)
 {
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(types); i++)
-		if (types[i].id == id)
-			return &types[i];
+	for (i = 0; i < VGPU_TYPES; i++)
+		if (vgpu_types[i].id == id)
+			return &vgpu_types[i];
 	return NULL;
 }
 
-static bool has_room(const struct vgpu_pf *pf, const struct vgpu_type *type)
+/* How many more VFs can have this type, by number alone. */
+unsigned int vgpu_instances_left(const struct vgpu_pf *pf, const struct vgpu_type *type)
 {
 	unsigned int left = vgpu_max_instances ? vgpu_max_instances : type->max_instances;
-	unsigned int memory = VGPU_MEMORY;
 	const struct vgpu_vf *vf;
 
-	list_for_each_entry(vf, &pf->vfs, node) {
-		if (vf->type)
-			memory -= vf->type->memory;
+	list_for_each_entry(vf, &pf->vfs, node)
 		if (vf->type == type && left)
 			left--;
-	}
-	return left && memory >= type->memory;
+	return left;
 }
 
-/* Whether this write of a type is the one that a test wants to fail. */
-static bool is_injected(void)
+int vgpu_give(struct vgpu_vf *vf, const struct vgpu_type *type)
 {
-	return vgpu_fail_write_nth > 0 && --vgpu_fail_write_nth == 0;
-}
-
-static int parse_number(const char *buf, unsigned int *number)
-{
-	return isdigit(buf[0]) && !kstrtouint(buf, 10, number) ? 0 : -EINVAL;
-}
-
-/* Whatever is wrong with a write, the VF is free after it, unless a guest has it. */
-static int set_type(struct vgpu_vf *vf, const char *buf)
-{
-	const struct vgpu_type *type, *had = vf->type;
-	unsigned int id;
-
-	if (vf->open)
-		return -EBUSY;
-	vf->type = NULL;
-	if (parse_number(buf, &id))
-		return -EINVAL;
-	if (!id)
-		return 0;
-	type = find_type(id);
-	if (!type)
-		return -EINVAL;
-	if (is_injected())
-		return -vgpu_fail_write_errno;
-	if (had || !has_room(vf->pf, type))
-		return -vgpu_full_errno;
 	vf->type = type;
+	if (vgpu_params_need_type)
+		vf->params[0] = '\0';
 	return lab_failure_after_create();
 }
 
-static int emit_type(char *buf, int at, const struct vgpu_type *type)
+/* True, with the errno in @ret, when this write of a type is the one that a test wants to fail. */
+bool vgpu_is_injected(int *ret)
 {
-	if (vgpu_format == NAME_FIRST)
-		return sysfs_emit_at(buf, at, "%s  %u\n", type->name, type->id);
-	return sysfs_emit_at(buf, at, "%-6u: %s\n", type->id, type->name);
-}
-
-/* key=value[,key=value...] without control characters; nothing at all clears. */
-static bool is_params(const char *text, size_t len)
-{
-	size_t i, key = 0;
-	bool value = false;
-
-	for (i = 0; i < len; i++) {
-		if (iscntrl(text[i]))
-			return false;
-		if (!value && text[i] == '=' && i > key) {
-			value = true;
-		} else if (text[i] == ',') {
-			if (!value)
-				return false;
-			value = false;
-			key = i + 1;
-		} else if (text[i] == '=' && !value) {
-			return false;
-		}
-	}
-	return !len || value;
+	if (vgpu_fail_write_nth <= 0 || --vgpu_fail_write_nth > 0)
+		return false;
+	*ret = -vgpu_fail_write_errno;
+	return true;
 }
 
 static ssize_t creatable_vgpu_types_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	struct vgpu_vf *vf = to_vgpu_vf(dev);
-	unsigned int i;
-	int len = 0;
+	ssize_t len;
 
 	mutex_lock(&vgpu_lock);
-	for (i = 0; i < ARRAY_SIZE(types); i++) {
-		if (vf->type == &types[i] || !has_room(vf->pf, &types[i]))
-			continue;
-		if (!len && vgpu_format == ID_FIRST)
-			len = sysfs_emit(buf, "ID    : vGPU Name\n");
-		len += emit_type(buf, len, &types[i]);
-	}
+	len = vgpu_personality->show_types(to_vgpu_vf(dev), buf);
 	mutex_unlock(&vgpu_lock);
 	return len;
 }
@@ -162,26 +97,34 @@ static ssize_t current_vgpu_type_show(struct device *dev, struct device_attribut
 
 static ssize_t current_vgpu_type_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
 {
-	unsigned int id;
+	long id;
 	int ret;
 
-	if (!parse_number(buf, &id) && id)
+	if (!kstrtol(buf, 10, &id) && id)
 		lab_delay_create();
 	else
 		lab_delay_remove();
 	mutex_lock(&vgpu_lock);
-	ret = set_type(to_vgpu_vf(dev), buf);
+	ret = vgpu_personality->set_type(to_vgpu_vf(dev), buf);
 	mutex_unlock(&vgpu_lock);
 	return ret ? ret : count;
 }
 static DEVICE_ATTR_RW(current_vgpu_type);
 
+/* Under vgpu_lock. */
+static bool has_params(const struct vgpu_vf *vf)
+{
+	return vf->type || !vgpu_params_need_type;
+}
+
 static ssize_t vgpu_params_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	ssize_t len;
+	struct vgpu_vf *vf = to_vgpu_vf(dev);
+	ssize_t len = -ENXIO;
 
 	mutex_lock(&vgpu_lock);
-	len = sysfs_emit(buf, "%s\n", to_vgpu_vf(dev)->params);
+	if (has_params(vf))
+		len = sysfs_emit(buf, "%s\n", vf->params);
 	mutex_unlock(&vgpu_lock);
 	return len;
 }
@@ -190,15 +133,17 @@ static ssize_t vgpu_params_show(struct device *dev, struct device_attribute *att
 static ssize_t vgpu_params_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
 {
 	struct vgpu_vf *vf = to_vgpu_vf(dev);
-	size_t len = count && buf[count - 1] == '\n' ? count - 1 : count;
+	ssize_t ret = -ENXIO;
 
-	if (len >= sizeof(vf->params) || !is_params(buf, len))
-		return -EINVAL;
+	if (count > sizeof(vf->params))
+		return -E2BIG;
 	mutex_lock(&vgpu_lock);
-	memcpy(vf->params, buf, len);
-	vf->params[len] = '\0';
+	if (vf->open)
+		ret = -EPERM;
+	else if (has_params(vf))
+		ret = lab_keep_params(vf->params, buf, count);
 	mutex_unlock(&vgpu_lock);
-	return count;
+	return ret;
 }
 static DEVICE_ATTR_RW(vgpu_params);
 
@@ -211,7 +156,7 @@ static ssize_t store_number(const char *buf, size_t count, unsigned int *number,
 {
 	unsigned int value;
 
-	if (parse_number(buf, &value) || value > max)
+	if (!isdigit(buf[0]) || kstrtouint(buf, 10, &value) || value > max)
 		return -EINVAL;
 	WRITE_ONCE(*number, value);
 	return count;
@@ -238,7 +183,16 @@ static struct attribute *vgpu_vf_attrs[] = {
 	&dev_attr_placement_id.attr, &dev_attr_vgpu_params.attr, &dev_attr_warm_update.attr, NULL
 };
 
-const struct attribute_group vgpu_vf_group = { .name = "nvidia", .attrs = vgpu_vf_attrs };
+static umode_t vgpu_attr_visible(struct kobject *kobj, struct attribute *attr, int n)
+{
+	bool basic = attr == &dev_attr_creatable_vgpu_types.attr || attr == &dev_attr_current_vgpu_type.attr;
+
+	return basic || !vgpu_personality->only_types ? attr->mode : 0;
+}
+
+const struct attribute_group vgpu_vf_group = {
+	.name = "nvidia", .attrs = vgpu_vf_attrs, .is_visible = vgpu_attr_visible
+};
 
 void vgpu_vf_join(struct vgpu_vf *vf, struct vgpu_pf *pf)
 {

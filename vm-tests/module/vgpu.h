@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The vendor-vfio layout: a driver named "nvidia" on a PF with SR-IOV and on
- * its VFs. A VF that has been given a type is a virtual GPU.
+ * The vendor-vfio layout: a driver on a PF with SR-IOV and on its VFs. A VF
+ * that has been given a type is a virtual GPU.
  *
- * vgpu.c       what a PF has and its VFs take; the files of a VF's nvidia/
- * vgpu-vfio.c  the driver, how VFs come and go, the VFIO device of a VF
+ * vgpu.c           what a PF has; the files of a VF's nvidia/
+ * vgpu-nvidia.c    what NVIDIA's vGPU host driver answers
+ * vgpu-upstream.c  what the driver answers that was proposed for the kernel
+ * vgpu-vfio.c      the driver, how VFs come and go, the VFIO device of a VF
  */
 #ifndef MDEV_LAB_VGPU_H
 #define MDEV_LAB_VGPU_H
@@ -18,6 +20,7 @@
 #include "lab.h"
 
 #define VGPU_MEMORY	(141 * 1024)	/* megabytes of a PF, shared by its VFs */
+#define VGPU_TYPES	6
 
 struct vgpu_type {
 	unsigned int id;
@@ -40,9 +43,22 @@ struct vgpu_vf {
 	unsigned int gpu_instance_id;
 	unsigned int placement_id;
 	unsigned int warm_update;
-	char params[LAB_PARAMS];
+	char params[LAB_VGPU_PARAMS];
 	bool open;			/* by a user of the VFIO device */
 };
+
+/* What drivers of this layout answer in different ways. */
+struct vgpu_personality {
+	const char *pf_driver;
+	const char *vf_driver;		/* NULL: the one of the PF */
+	bool only_types;		/* no files but those for the type */
+	/* Under vgpu_lock. */
+	int (*set_type)(struct vgpu_vf *vf, const char *buf);
+	int (*show_types)(const struct vgpu_vf *vf, char *buf);
+};
+
+extern const struct vgpu_personality vgpu_nvidia;
+extern const struct vgpu_personality vgpu_upstream;
 
 /* Protects all of the above. Never held while a device comes or goes. */
 extern struct mutex vgpu_lock;
@@ -52,7 +68,15 @@ static inline struct vgpu_vf *to_vgpu_vf(struct device *dev)
 	return container_of((struct vfio_pci_core_device *)dev_get_drvdata(dev), struct vgpu_vf, core);
 }
 
+/* vgpu-vfio.c: constant after the module's init */
+extern const struct vgpu_personality *vgpu_personality;
+
 /* vgpu.c */
+extern const struct vgpu_type vgpu_types[VGPU_TYPES];
+const struct vgpu_type *vgpu_find_type(unsigned long id);
+unsigned int vgpu_instances_left(const struct vgpu_pf *pf, const struct vgpu_type *type);
+int vgpu_give(struct vgpu_vf *vf, const struct vgpu_type *type);
+bool vgpu_is_injected(int *ret);
 extern const struct attribute_group vgpu_vf_group;
 void vgpu_vf_join(struct vgpu_vf *vf, struct vgpu_pf *pf);
 void vgpu_vf_leave(struct vgpu_vf *vf);

@@ -73,11 +73,15 @@ impl Catalogue {
         self.get(id).map_or(0, |ty| ty.size)
     }
 
-    /// The list of these types, which is empty for none of them.
+    /// The list of these types, below the header where the lists of the card have one.
     pub(super) fn list(&self, ids: &[u32]) -> String {
+        self.header.iter().map(|line| format!("{line}\n")).chain([self.lines(ids)]).collect()
+    }
+
+    /// The lines of these types.
+    pub(super) fn lines(&self, ids: &[u32]) -> String {
         let types = self.types.iter().filter(|ty| ids.contains(&ty.id)).map(|ty| &ty.line);
-        let header = self.header.iter().filter(|_| !ids.is_empty());
-        header.chain(types).flat_map(|line| [line, "\n"]).collect()
+        types.flat_map(|line| [line, "\n"]).collect()
     }
 }
 
@@ -164,7 +168,8 @@ mod tests {
             let mut catalogue = Catalogue::default();
             let ids = catalogue.learn(text);
             assert_eq!(catalogue.list(&ids), text);
-            assert_eq!(catalogue.list(&[]), "");
+            assert_eq!(catalogue.lines(&[]), "");
+            assert_eq!(catalogue.list(&[]), if text.starts_with("ID") { "ID    : vGPU Name\n" } else { "" });
             // A part of the list does not change the order, whether it is seen before the whole or behind.
             let mut parts = Catalogue::default();
             parts.learn(&catalogue.list(&ids[1..]));

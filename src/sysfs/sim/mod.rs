@@ -195,6 +195,11 @@ impl SimHost {
         self.with(|kernel| kernel.quirks.swallow_next_create = true);
     }
 
+    /// From now on `vgpu_params` of a VF without a type is ENXIO, and a VF that is given a type has no parameters.
+    pub fn params_need_type(&self) {
+        self.with(vendor::params_need_type);
+    }
+
     /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come
     /// when it is set to false. A VF that is given a type loses its IOMMU group and VFIO node until then.
     pub fn hold_back_links(&self, hold_back: bool) {

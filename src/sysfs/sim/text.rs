@@ -3,6 +3,9 @@
 
 use crate::sysfs::{Errno, IoResult};
 
+/// The most that one write to `vgpu_params` has.
+const VGPU_PARAMS_MAX: usize = 1024;
+
 /// Length of a UUID in text.
 pub(super) const UUID_LEN: usize = 36;
 
@@ -39,6 +42,39 @@ pub(super) fn unsigned(value: &[u8]) -> IoResult<u64> {
 /// Decimal digits and nothing else, zeros in front of them or none.
 pub(super) fn decimal(value: &[u8]) -> IoResult<u32> {
     group(line(value))
+}
+
+/// A signed decimal number as `kstrtol(text, 10)` reads it: a sign or none, one newline at the end or none. ERANGE when it
+/// is too large.
+pub(super) fn long(value: &[u8]) -> IoResult<i64> {
+    let text = std::str::from_utf8(line(value)).map_err(|_| Errno::INVAL)?;
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Errno::INVAL);
+    }
+    text.parse().map_err(|_| Errno::RANGE)
+}
+
+/// The same without a minus, as `kstrtoul(text, 10)`.
+pub(super) fn unsigned_long(value: &[u8]) -> IoResult<u64> {
+    match long(value) {
+        Err(Errno::RANGE) if !value.starts_with(b"-") => {
+            std::str::from_utf8(line(value)).ok().and_then(|text| text.parse().ok()).ok_or(Errno::RANGE)
+        }
+        _ if value.starts_with(b"-") => Err(Errno::INVAL),
+        number => number.map(i64::unsigned_abs),
+    }
+}
+
+/// What NVIDIA's driver keeps of a write to `vgpu_params`: all but the last byte, whatever that is. EPERM while a guest
+/// uses the device.
+pub(super) fn vgpu_params(value: &[u8], in_use: bool) -> IoResult<Vec<u8>> {
+    match value {
+        _ if value.len() > VGPU_PARAMS_MAX => Err(Errno::TOOBIG),
+        _ if in_use => Err(Errno::PERM),
+        [kept @ .., _] => Ok(kept.to_vec()),
+        [] => Ok(Vec::new()),
+    }
 }
 
 /// A switch: `1`, `y`, `on` and their opposites; what follows the first letters is not looked at.
@@ -97,6 +133,22 @@ mod tests {
             assert_eq!(decimal(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
         }
         assert_eq!((switch(b"1\n"), switch(b"off"), switch(b"2")), (Ok(true), Ok(false), Err(Errno::INVAL)));
+    }
+
+    #[test]
+    fn signed_numbers() {
+        for (text, number) in [("0\n", 0), ("-0", 0), ("+1433", 1433), ("-1", -1), ("007", 7)] {
+            assert_eq!(long(text.as_bytes()), Ok(number), "{text}");
+        }
+        for bad in ["", "\n", "+", "-", "+-1", " 1", "1 ", "0x1", "1\n\n"] {
+            assert_eq!((long(bad.as_bytes()), unsigned_long(bad.as_bytes())), (Err(Errno::INVAL), Err(Errno::INVAL)));
+        }
+        assert_eq!(
+            (long(b"9223372036854775808"), long(b"-9223372036854775809")),
+            (Err(Errno::RANGE), Err(Errno::RANGE))
+        );
+        assert_eq!((unsigned_long(b"18446744073709551615"), unsigned_long(b"-1")), (Ok(u64::MAX), Err(Errno::INVAL)));
+        assert_eq!(unsigned_long(b"18446744073709551616"), Err(Errno::RANGE));
     }
 
     #[test]

@@ -209,6 +209,13 @@ impl Tree {
         self.show_bytes(file, content.as_bytes());
     }
 
+    /// What a read of the file returns from now on, an errno included.
+    pub(super) fn set_content(&mut self, file: Ino, content: IoResult<Vec<u8>>) {
+        if let Some(Node { kind: Kind::File(old), .. }) = self.nodes.get_mut(&file) {
+            *old = content;
+        }
+    }
+
     pub(super) fn show_bytes(&mut self, file: Ino, content: &[u8]) {
         if let Some(Node { kind: Kind::File(Ok(bytes)), .. }) = self.nodes.get_mut(&file) {
             bytes.clear();

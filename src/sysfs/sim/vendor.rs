@@ -10,7 +10,7 @@ use super::catalogue::Catalogue;
 use super::events::announce;
 use super::kernel::{Kernel, Role};
 use super::tree::{Ino, Kind, Tree};
-use super::{SimEntry, nodes, text};
+use super::{SimEntry, basename, nodes, text};
 use crate::sysfs::uevent::Action;
 use crate::sysfs::{Errno, IoResult};
 
@@ -19,8 +19,20 @@ const CURRENT: &str = "nvidia/current_vgpu_type";
 
 const CREATABLE: &str = "nvidia/creatable_vgpu_types";
 
-/// The most that `vgpu_params` keeps: with its newline it is a page.
-const PARAMS_MAX: usize = 4095;
+const PARAMS: &str = "nvidia/vgpu_params";
+
+/// The driver of VFs in the kernel's own tree, as it was proposed in 2025.
+pub(super) const UPSTREAM_DRIVER: &str = "nvidia-vgpu-vfio";
+
+/// How a card's driver answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Personality {
+    /// NVIDIA's vGPU host driver: types of different sizes share the card.
+    #[default]
+    Nvidia,
+    /// [`UPSTREAM_DRIVER`]: all VFs of a card have one type.
+    Upstream,
+}
 
 /// A file in a VF's folder that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +47,7 @@ const FILES: [(&str, File); 5] = [
     (CURRENT, File::CurrentType),
     ("nvidia/gpu_instance_id", File::Number),
     ("nvidia/placement_id", File::Number),
-    ("nvidia/vgpu_params", File::Params),
+    (PARAMS, File::Params),
     ("nvidia/warm_update", File::Switch),
 ];
 
@@ -45,6 +57,9 @@ struct Pf {
     catalogue: Catalogue,
     /// Framebuffer in MiB.
     capacity: u64,
+    personality: Personality,
+    /// A VF without a type has no `vgpu_params`: they are ENXIO, and go with the type.
+    params_need_type: bool,
 }
 
 /// One virtual function.
@@ -59,6 +74,21 @@ pub(super) struct Vf {
     pub(super) in_use: bool,
     /// What tests wanted held back.
     pub(super) held_back: Vec<SimEntry>,
+}
+
+impl Vf {
+    /// A VF that has a type keeps it until a 0 is written, which is refused while a guest has the VF. The driver takes the
+    /// low half of a number.
+    fn decide_nvidia(&self, number: i64) -> IoResult<u32> {
+        let id = (number & i64::from(u32::MAX)) as u32;
+        match number {
+            0 if self.current == 0 || self.in_use => Err(Errno::PERM),
+            0 => Ok(0),
+            _ if self.current != 0 => Err(Errno::PERM),
+            _ if self.creatable.contains(&id) => Ok(id),
+            _ => Err(Errno::IO),
+        }
+    }
 }
 
 /// All cards and their VFs, by their directories.
@@ -81,6 +111,58 @@ impl Vendor {
 
     fn free(&self, pf: Ino) -> u64 {
         self.pfs.get(&pf).map_or(0, |card| card.capacity.saturating_sub(self.used(pf)))
+    }
+
+    /// The type of the card's first VF that has one.
+    fn first_type(&self, pf: Ino) -> Option<u32> {
+        self.vfs_of(pf).map(|vf| vf.current).find(|id| *id != 0)
+    }
+
+    /// What a free VF of the card can be given.
+    fn creatable(&self, pf: Ino) -> Vec<u32> {
+        let Some(card) = self.pfs.get(&pf) else { return Vec::new() };
+        let size = |id: u32| card.catalogue.size(id);
+        match (card.personality, self.first_type(pf)) {
+            (Personality::Nvidia, _) => card.catalogue.ids().filter(|id| size(*id) <= self.free(pf)).collect(),
+            (Personality::Upstream, None) => card.catalogue.ids().collect(),
+            (Personality::Upstream, Some(id)) => Vec::from_iter((size(id) <= self.free(pf)).then_some(id)),
+        }
+    }
+
+    /// The text that lists them. The driver in the kernel's own tree has a header only while the card has no vGPU.
+    fn list(&self, pf: Ino, ids: &[u32]) -> String {
+        match self.pfs.get(&pf) {
+            Some(card) if card.personality == Personality::Upstream && self.first_type(pf).is_some() => {
+                card.catalogue.lines(ids)
+            }
+            Some(card) => card.catalogue.list(ids),
+            None => String::new(),
+        }
+    }
+
+    /// The type that a VF has after a write to its `current_vgpu_type`, 0 for none.
+    fn decide(&self, vf: &Vf, value: &[u8]) -> IoResult<u32> {
+        let card = self.pfs.get(&vf.pf).ok_or(Errno::NODEV)?;
+        match card.personality {
+            Personality::Nvidia => vf.decide_nvidia(text::long(value)?),
+            Personality::Upstream => self.decide_upstream(vf, text::unsigned_long(value)?),
+        }
+    }
+
+    fn decide_upstream(&self, vf: &Vf, number: u64) -> IoResult<u32> {
+        let known = |id: &u32| self.pfs.get(&vf.pf).is_some_and(|card| card.catalogue.get(*id).is_some());
+        if vf.in_use {
+            return Err(Errno::BUSY);
+        }
+        if number == 0 {
+            return Ok(0);
+        }
+        let id = u32::try_from(number).ok().filter(known).ok_or(Errno::NODEV)?;
+        match self.first_type(vf.pf) {
+            Some(other) if other != id => Err(Errno::INVAL),
+            _ if self.creatable(vf.pf).contains(&id) => Ok(id),
+            _ => Err(Errno::NOSPC),
+        }
     }
 
     /// A VF with a type, by its address.
@@ -140,7 +222,15 @@ fn add_vf(kernel: &mut Kernel, pf: Ino, vf: Ino) {
         let ino = tree.walk(vf, name, false);
         kernel.roles.extend(ino.map(|ino| (ino, Role::Vf { vf, file })));
     }
+    let driver = tree.child(vf, "driver").and_then(|link| tree.node(link).ok()).map(|node| &node.kind);
+    let upstream = matches!(driver, Some(Kind::Link(target)) if basename(target) == UPSTREAM_DRIVER);
+    let params = tree.walk(vf, PARAMS, false).and_then(|file| tree.node(file)).map(|node| &node.kind);
+    let needs_type = params == Ok(&Kind::File(Err(Errno::NXIO)));
     let card = kernel.vendor.pfs.entry(pf).or_default();
+    if upstream {
+        card.personality = Personality::Upstream;
+    }
+    card.params_need_type |= needs_type;
     let creatable = card.catalogue.learn(&list);
     kernel.vendor.vfs.insert(vf, Vf { pf, current, creatable, in_use: false, held_back: Vec::new() });
 }
@@ -188,18 +278,29 @@ fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     }
 }
 
-/// Every VF of the card lists what it could be given now. One that has a type lists what else it could have been given,
-/// but must be free to be given it.
+/// Every free VF of the card lists what it could be given now, and one that has a type lists none.
 fn refresh(kernel: &mut Kernel, pf: Ino) {
-    let free = kernel.vendor.free(pf);
-    let Vendor { pfs, vfs } = &mut kernel.vendor;
-    let Some(Pf { catalogue, .. }) = pfs.get(&pf) else { return };
-    for (dir, vf) in vfs.iter_mut().filter(|(_, vf)| vf.pf == pf) {
-        let fits = |id: &u32| vf.current != *id && catalogue.size(*id) <= free;
-        vf.creatable = catalogue.ids().filter(fits).collect();
+    let creatable = kernel.vendor.creatable(pf);
+    let (all, none) = (kernel.vendor.list(pf, &creatable), kernel.vendor.list(pf, &[]));
+    for (dir, vf) in kernel.vendor.vfs.iter_mut().filter(|(_, vf)| vf.pf == pf) {
+        let is_free = vf.current == 0;
+        vf.creatable = if is_free { creatable.clone() } else { Vec::new() };
         if let Ok(file) = kernel.tree.walk(*dir, CREATABLE, false) {
-            kernel.tree.show(file, &catalogue.list(&vf.creatable));
+            kernel.tree.show(file, if is_free { &all } else { &none });
         }
+    }
+}
+
+/// From now on a VF without a type has no parameters, and a new device none of the one before it.
+pub(super) fn params_need_type(kernel: &mut Kernel) {
+    kernel.vendor.pfs.values_mut().for_each(|card| card.params_need_type = true);
+    let free: Vec<Ino> = kernel.vendor.vfs.iter().filter(|(_, vf)| vf.current == 0).map(|(dir, _)| *dir).collect();
+    free.into_iter().for_each(|vf| reset_params(kernel, vf, false));
+}
+
+fn reset_params(kernel: &mut Kernel, vf: Ino, has_type: bool) {
+    if let Ok(file) = kernel.tree.walk(vf, PARAMS, false) {
+        kernel.tree.set_content(file, if has_type { Ok(b"\n".to_vec()) } else { Err(Errno::NXIO) });
     }
 }
 
@@ -208,7 +309,7 @@ pub(super) fn write(kernel: &mut Kernel, ino: Ino, vf: Ino, file: File, value: &
     let number = || text::decimal(value).map(|number| number.to_string().into_bytes());
     let mut shown = match file {
         File::CurrentType => return set_type(kernel, vf, value),
-        File::Params => params(value)?.to_vec(),
+        File::Params => params(kernel, vf, value)?,
         File::Number => number()?,
         File::Switch => number().ok().filter(|text| matches!(&text[..], b"0" | b"1")).ok_or(Errno::INVAL)?,
     };
@@ -217,19 +318,10 @@ pub(super) fn write(kernel: &mut Kernel, ino: Ino, vf: Ino, file: File, value: &
     Ok(())
 }
 
-/// A write that fails takes the type from a VF that had one, as the real driver does; but never from a guest.
+/// A write that is refused changes nothing.
 fn set_type(kernel: &mut Kernel, vf: Ino, value: &[u8]) -> IoResult<()> {
     let state = kernel.vendor.vfs.get(&vf).ok_or(Errno::NODEV)?;
-    if state.in_use {
-        return Err(Errno::BUSY);
-    }
-    let is_known = |id: &u32| kernel.vendor.pfs.get(&state.pf).is_some_and(|card| card.catalogue.get(*id).is_some());
-    let (id, answer) = match text::decimal(value) {
-        Ok(0) => (0, Ok(())),
-        Ok(id) if state.current == 0 && state.creatable.contains(&id) => (id, Ok(())),
-        Ok(id) if is_known(&id) => (0, Err(Errno::IO)),
-        _ => (0, Err(Errno::INVAL)),
-    };
+    let id = kernel.vendor.decide(state, value)?;
     if id != 0 && std::mem::take(&mut kernel.quirks.swallow_next_create) {
         return Ok(());
     }
@@ -239,25 +331,27 @@ fn set_type(kernel: &mut Kernel, vf: Ino, value: &[u8]) -> IoResult<()> {
     if id != 0 && kernel.quirks.hold_back_links {
         nodes::hold_back(kernel, vf);
     }
-    answer
+    Ok(())
 }
 
 fn change(kernel: &mut Kernel, vf: Ino, id: u32) {
     let Some(state) = kernel.vendor.vfs.get_mut(&vf) else { return };
     state.current = id;
     let pf = state.pf;
+    if kernel.vendor.pfs.get(&pf).is_some_and(|card| card.params_need_type) {
+        reset_params(kernel, vf, id != 0);
+    }
     if let Ok(file) = kernel.tree.walk(vf, CURRENT, false) {
         kernel.tree.show(file, &format!("{id}\n"));
     }
     refresh(kernel, pf);
 }
 
-/// `key=value[,key=value...]` without control characters, or nothing.
-fn params(value: &[u8]) -> IoResult<&[u8]> {
-    let text = text::line(value);
-    let is_pair = |pair: &[u8]| pair.iter().position(|byte| *byte == b'=').is_some_and(|key| key > 0);
-    let sound = text.len() <= PARAMS_MAX && !text.iter().any(u8::is_ascii_control);
-    (sound && (text.is_empty() || text.split(|byte| *byte == b',').all(is_pair))).then_some(text).ok_or(Errno::INVAL)
+fn params(kernel: &Kernel, vf: Ino, value: &[u8]) -> IoResult<Vec<u8>> {
+    let state = kernel.vendor.vfs.get(&vf).ok_or(Errno::NODEV)?;
+    let needs_type = kernel.vendor.pfs.get(&state.pf).is_some_and(|card| card.params_need_type);
+    let kept = text::vgpu_params(value, state.in_use)?;
+    if needs_type && state.current == 0 { Err(Errno::NXIO) } else { Ok(kept) }
 }
 
 /// After something was removed from the tree: what is no VF any more gives back what it had.
