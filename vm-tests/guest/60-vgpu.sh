@@ -107,14 +107,14 @@ sequence()
 	xml seq 1434 '<params>frame_rate_limiter=0</params>'
 	t_ok 'a vGPU with parameters' traced nodedev create "$XML/seq"
 	t_eq 'is created in this order, the choice and the writes below one lock' \
-		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0"|write current_vgpu_type "1434"|read current_vgpu_type "1434\n"|unlock' \
+		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0\n"|write current_vgpu_type "1434\n"|read current_vgpu_type "1434\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_eq 'the driver has them' 'frame_rate_limiter=0 1434' \
 		"$(cd "$(vf seq)/nvidia" && cat vgpu_params current_vgpu_type | paste -sd' ')"
 	t_match 'it dumps back' '<params>frame_rate_limiter=0</params>' "$(nodedev dumpxml seq)"
 	t_ok 'it is destroyed' traced nodedev destroy seq
 	t_eq 'in this order' \
-		'lock|read current_vgpu_type "1434\n"|write current_vgpu_type "0"|read current_vgpu_type "0\n"|read vgpu_params "frame_rate_limiter=0\n"|write vgpu_params "\n"|unlock' \
+		'lock|read current_vgpu_type "1434\n"|write current_vgpu_type "0\n"|read current_vgpu_type "0\n"|read vgpu_params "frame_rate_limiter=0\n"|write vgpu_params "\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_match 'while its group was held' '^hold the group.*lock' "$(order /run/log | sed -n '/^hold/,$p' | paste -sd'|')"
 	clean sequence
@@ -131,8 +131,8 @@ poison()
 	xml own 1433 '<params>own=1</params>'
 	t_ok 'one with its own' nodedev create "$XML/own"
 	t_eq 'has those' own=1 "$(cat "$(vf own)/nvidia/vgpu_params")"
-	xml bad 1433 '<params>nonsense</params>'
-	t_match 'parameters that the driver refuses' 'error: .*vgpu_params.*Invalid argument' "$(nodedev create "$XML/bad" 2>&1)"
+	xml bad 1433 "<params>$TOO_LONG</params>"
+	t_match 'parameters that the driver refuses' 'error: .*vgpu_params.*Argument list too long' "$(nodedev create "$XML/bad" 2>&1)"
 	t_eq 'leave no device' 2 "$(remembered | wc -l)"
 	t_ok 'they go' nodedev destroy plain own
 	for n in "$PF"/virtfn*; do echo >"$n/nvidia/vgpu_params"; done
@@ -291,10 +291,9 @@ hands()
 			"$([ $kind = 1434 ] && echo "$same" || echo 'is gone: its VF 0000:41:00.1 was cleared, and is device')"
 	done
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
-	# The first attempt is refused, and frees the VF.
+	# The write is refused and changes nothing, but the shell has truncated the file.
 	echo 1434 2>/dev/null >"$PF/virtfn0/nvidia/current_vgpu_type"
-	echo 1434 >"$PF/virtfn0/nvidia/current_vgpu_type"
-	reused 'reused by a shell that was refused first' ${U}2 1434 "$same"
+	reused 'written to by a shell that was refused' ${U}2 1434 "$same"
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	host-linked $SYSTEM destroy ${U}2 >/dev/null 2>&1
 	host-linked $SYSTEM create "$NODE" 1434 ${U}3 >/dev/null
@@ -343,7 +342,7 @@ life()
 		attr set one placement_id 7
 		attr get one placement_id
 		attr set one warm_update 2
-		attr set one vgpu_params x
+		attr set one vgpu_params $TOO_LONG
 		attr get two creatable_vgpu_types
 		info two --json
 		dumpxml one
@@ -371,6 +370,9 @@ replay()
 	t_eq 'the replay says the same, to the letter' '' "$(diff "$OUT/vgpu.kernel" "$OUT/vgpu.replay")"
 	clean 'a life'
 }
+
+# More than the driver takes.
+TOO_LONG=$(printf 'a%.0s' {1..1100})
 
 t_install "$1"
 mkdir -p "$OUT" "$XML"
