@@ -121,6 +121,57 @@ rfc_destroy()
 	t_eq 'rfc: everything is free again' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 
+# A driver that takes a newline for granted.
+rfc_drops()
+{
+	echo 1 >"$PARAMETERS/drop_last_byte"
+	t_eq 'rfc: without a newline no UUID is left' EINVAL "$(put "$T/12/create" "${A}8")"
+	t_eq 'rfc: a digit of the group is lost' 39 "$(put "$T/11/create" "${A}8:12")"
+	t_eq 'rfc: in silence' 1 "$(cat "$RFC/${A}8/group")"
+	t_eq 'rfc: nor is it destroyed' EINVAL "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_eq 'rfc: with a newline it is' 37 "$(put "$RFC/mdev_destroy" "${A}8\n")"
+	t_eq 'rfc: with a newline the group is whole' 40 "$(put "$T/11/create" "${A}8:12\n")"
+	t_eq 'rfc: it is' 12 "$(cat "$RFC/${A}8/group")"
+	t_eq 'rfc: parameters without a newline' 3 "$(put "$T/11/params" 'a=1')"
+	t_eq 'rfc: lose a byte' '11=a=' "$(cat "$RFC/lab_params")"
+	t_eq 'rfc: a newline clears them' 1 "$(put "$T/11/params" '\n')"
+	t_eq 'rfc: none is left' '' "$(cat "$RFC/lab_params")"
+	echo "${A}8" >"$RFC/mdev_destroy"
+	echo 0 >"$PARAMETERS/drop_last_byte"
+}
+
+group_required()
+{
+	echo 1 >"$PARAMETERS/group_required"
+	t_eq 'rfc: no group where one is required is EINVAL' EINVAL "$(put "$T/11/create" "${A}8")"
+	t_eq 'rfc: another type needs none' 36 "$(put "$T/12/create" "${A}8")"
+	t_eq 'general: no group where one is required is EINVAL' EINVAL "$(put "$G/queue-4/create" "${A}9")"
+	echo 0 >"$PARAMETERS/group_required"
+	echo "${A}8" >"$RFC/mdev_destroy"
+}
+
+# Attributes one folder down, as drivers of mediated devices have them.
+folders()
+{
+	local dir=$RFC/${A}8/nvidia
+	put "$T/12/create" "${A}8" >/dev/null
+	put "$G/queue-1/create" "${A}9" >/dev/null
+	t_eq 'rfc: the vendor has a folder' 'vgpu_params vm_name' "$(ls "$dir" | paste -sd' ')"
+	t_eq 'rfc: no parameters, no user' '\n \n' "$(t_try read "$dir/vgpu_params") $(t_try read "$dir/vm_name")"
+	t_eq 'rfc: without a newline' 21 "$(put "$dir/vgpu_params" frame_rate_limiter=60)"
+	t_eq 'rfc: the last byte is not kept' frame_rate_limiter=6 "$(cat "$dir/vgpu_params")"
+	t_eq 'rfc: 1,024 bytes are taken' 1024 "$(put "$dir/vgpu_params" repeat:1024:a)"
+	t_eq 'rfc: more are E2BIG' E2BIG "$(put "$dir/vgpu_params" repeat:1025:a)"
+	t_eq 'rfc: a space clears them' 1 "$(put "$dir/vgpu_params" ' ')"
+	t_eq 'rfc: they are clear' '' "$(cat "$dir/vgpu_params")"
+	echo 1 >"$RFC/${A}8/lab_busy"
+	t_eq 'rfc: of a busy device EPERM' EPERM "$(put "$dir/vgpu_params" 'a=1\n')"
+	echo 0 >"$RFC/${A}8/lab_busy"
+	t_eq 'general: as the samples have it' "This is MDEV ${A}9" "$(cat "$GENERAL/${A}9/vendor/sample_mdev_dev")"
+	echo "${A}8" >"$RFC/mdev_destroy"
+	echo 1 >"$GENERAL/${A}9/destroy"
+}
+
 rfc_full()
 {
 	local n
@@ -172,6 +223,8 @@ in_use()
 	put "$T/12/create" "${A}8" >/dev/null
 	t_ok 'QEMU takes an rfc device' t_qemu lab -device "vfio-pci,sysfsdev=$MDEV_BUS/${A}8"
 	t_match 'its guest has it' '1234:4d44' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
+	t_eq 'it has a user' lab "$(cat "$RFC/${A}8/nvidia/vm_name")"
+	t_eq 'its parameters are EPERM' EPERM "$(put "$RFC/${A}8/nvidia/vgpu_params" 'a=1\n')"
 	t_eq 'destroy is EBUSY meanwhile' EBUSY "$(put "$RFC/mdev_destroy" "${A}8")"
 	t_qemu_end lab
 	t_eq 'and works when QEMU is gone' 36 "$(put "$RFC/mdev_destroy" "${A}8")"
@@ -216,6 +269,9 @@ rfc_injected
 rfc_destroy
 after_create
 delays
+rfc_drops
+group_required
+folders
 rfc_full
 general
 in_use

@@ -30,6 +30,14 @@ static unsigned int remove_delay_ms;
 module_param(remove_delay_ms, uint, 0644);
 MODULE_PARM_DESC(remove_delay_ms, "a write that removes a device blocks for this time before it does anything");
 
+static bool drop_last_byte;
+module_param(drop_last_byte, bool, 0644);
+MODULE_PARM_DESC(drop_last_byte, "the rfc layout drops the last byte of create, params and mdev_destroy, as NVIDIA's driver does for parameters");
+
+static bool group_required;
+module_param(group_required, bool, 0644);
+MODULE_PARM_DESC(group_required, "a create without a group is EINVAL for a type whose requires_group is 1");
+
 static DECLARE_WAIT_QUEUE_HEAD(unbind_wait);
 static unsigned int unbind_hold_ms;
 
@@ -56,6 +64,17 @@ int lab_injected_failure(void)
 int lab_failure_after_create(void)
 {
 	return -READ_ONCE(fail_after_create_errno);
+}
+
+/* How many bytes of a write to a file of the rfc layout its driver looks at. */
+size_t lab_bytes_seen(size_t count)
+{
+	return count && READ_ONCE(drop_last_byte) ? count - 1 : count;
+}
+
+bool lab_group_required(void)
+{
+	return READ_ONCE(group_required);
 }
 
 /* As most drivers wait for their hardware: a signal does not end it. */

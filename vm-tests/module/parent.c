@@ -19,11 +19,12 @@ static ssize_t mdev_destroy_store(struct device *dev, struct device_attribute *a
 {
 	struct lab_device *ldev;
 	char text[UUID_STRING_LEN + 1];
+	size_t len = lab_bytes_seen(count);
 	guid_t uuid;
 	int ret;
 
-	if (count < UUID_STRING_LEN || count > UUID_STRING_LEN + 1 ||
-	    (count > UUID_STRING_LEN && buf[UUID_STRING_LEN] != '\n'))
+	if (len < UUID_STRING_LEN || len > UUID_STRING_LEN + 1 ||
+	    (len > UUID_STRING_LEN && buf[UUID_STRING_LEN] != '\n'))
 		return -EINVAL;
 	memcpy(text, buf, UUID_STRING_LEN);
 	text[UUID_STRING_LEN] = '\0';

@@ -60,8 +60,10 @@ static ssize_t instances_show(struct lab_type *type, char *buf)
 /* What is set stays set until it is cleared: each create takes it over. */
 static ssize_t params_store(struct lab_type *type, const char *buf, size_t count)
 {
-	size_t len = count && buf[count - 1] == '\n' ? count - 1 : count;
+	size_t len = lab_bytes_seen(count);
 
+	if (len && buf[len - 1] == '\n')
+		len--;
 	if (len >= sizeof(type->params) || memchr(buf, '\0', len))
 		return -EINVAL;
 	mutex_lock(&lab_lock);
@@ -97,13 +99,16 @@ static int parse_create(const char *buf, size_t count, guid_t *uuid, u32 *group)
 
 static ssize_t create_store(struct lab_type *type, const char *buf, size_t count)
 {
+	size_t len = type->parent->layout == LAB_RFC ? lab_bytes_seen(count) : count;
 	guid_t uuid;
 	u32 group;
-	int ret = parse_create(buf, count, &uuid, &group);
+	int ret = parse_create(buf, len, &uuid, &group);
 
 	if (ret)
 		return ret;
 	if (group && type->info.requires_group != 1)
+		return -EINVAL;
+	if (!group && type->info.requires_group == 1 && lab_group_required())
 		return -EINVAL;
 	lab_delay_create();
 	ret = lab_device_create(type, &uuid, group);
