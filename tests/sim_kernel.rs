@@ -12,6 +12,40 @@ use hosts::{
 use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
 use mdev::sysfs::{Errno, Sysfs};
 
+mod folders {
+    use super::*;
+
+    #[test]
+    fn parameters_of_nvidia_lose_their_last_byte() {
+        let host = default_host();
+        create(&host, M60, "12", &uuid(1)).unwrap();
+        let at = |name: &str| format!("{M60}/{}/nvidia/{name}", uuid(1));
+        assert_eq!(list(&host, &format!("{M60}/{}/nvidia", uuid(1))).unwrap(), ["vgpu_params", "vm_name"]);
+        for (text, kept) in [("frame_rate_limiter=60", "frame_rate_limiter=6"), ("a=1\n", "a=1"), (" ", "")] {
+            write(&host, &at("vgpu_params"), text).unwrap();
+            assert_eq!(read(&host, &at("vgpu_params")).as_deref(), Ok(kept), "{text:?}");
+        }
+        assert_eq!(write(&host, &at("vgpu_params"), "x".repeat(1025)), Err(Errno::TOOBIG));
+        host.set_in_use(&uuid(1), true).unwrap();
+        assert_eq!(read(&host, &at("vm_name")).as_deref(), Ok("lab"));
+        assert_eq!(write(&host, &at("vgpu_params"), "a=1\n"), Err(Errno::PERM));
+        host.set_in_use(&uuid(1), false).unwrap();
+        assert_eq!(
+            (read(&host, &at("vm_name")).as_deref(), write(&host, &at("vm_name"), "x")),
+            (Ok(""), Err(Errno::ACCESS))
+        );
+        assert_eq!(replay(&host).entries(), host.entries());
+    }
+
+    #[test]
+    fn the_general_layout_has_that_of_the_samples() {
+        let host = default_host();
+        create(&host, ACCEL, "queue-1", &uuid(2)).unwrap();
+        let shown = read(&host, &format!("{ACCEL}/{}/vendor/sample_mdev_dev", uuid(2)));
+        assert_eq!(shown, Ok(format!("This is MDEV {}", uuid(2))));
+    }
+}
+
 mod in_use {
     use super::*;
 

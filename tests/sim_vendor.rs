@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hosts::{exists, file, host, link, list, read, replay, soon, target, write};
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
 use mdev::sysfs::{Errno, Sysfs};
 use vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
 
@@ -81,6 +81,35 @@ mod the_built_in_host {
         let host = default_host();
         let group = target(&host, &format!("{}/{}/iommu_group", hosts::I915, hosts::FIRST)).unwrap();
         assert!(group.ends_with("/6"));
+    }
+}
+
+mod upstream {
+    use super::*;
+
+    #[test]
+    fn a_card_has_one_type() {
+        let host = upstream_host();
+        let driver =
+            |path: &str| target(&host, &format!("{path}/driver")).unwrap().rsplit('/').next().unwrap().to_owned();
+        assert_eq!([driver(PF), driver(&vf(0))], ["nova_core", "nvidia-vgpu-vfio"]);
+        assert_eq!(list(&host, &format!("{}/nvidia", vf(0))).unwrap(), ["creatable_vgpu_types", "current_vgpu_type"]);
+        let at = |number| read(&host, &at(number, "creatable_vgpu_types")).unwrap();
+        assert!(at(0).starts_with("ID    : vGPU Name\n1438  : "));
+        assert_eq!((set(&host, 0, "0"), set(&host, 0, "1440")), (Ok(()), Ok(())));
+        assert_eq!((at(0).as_str(), at(1).as_str()), ("", "1440  : NVIDIA H200X-17C"));
+        assert_eq!((set(&host, 1, "1438"), set(&host, 1, "7")), (Err(Errno::INVAL), Err(Errno::NODEV)));
+    }
+
+    #[test]
+    fn a_guest_keeps_its_type() {
+        let host = upstream_host();
+        set(&host, 0, "1440").unwrap();
+        host.set_in_use("0000:41:00.4", true).unwrap();
+        for value in ["0", "1440", "1438", "7"] {
+            assert_eq!((set(&host, 0, value), current(&host, 0).as_str()), (Err(Errno::BUSY), "1440"), "{value}");
+        }
+        assert_eq!(set(&host, 0, "garbage"), Err(Errno::INVAL));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::{Op, SimHost, default_host, upstream_host};
 use mdev::sysfs::{Errno, Sysfs};
 
 const PF: &str = "pci_0000_41_00_0";
@@ -291,4 +291,26 @@ fn xml_in_both_dialects() {
     // The dump asks for the same device again.
     node.destroy(DestroyFlags::empty()).unwrap();
     assert_eq!(create(&conn, &dump).unwrap().xml(XmlFlags::empty()).unwrap(), dump);
+}
+
+/// The driver that was proposed for the kernel: one type on a card, no parameters, other names of drivers.
+#[test]
+fn a_vgpu_of_the_upstream_driver_lives_like_any_other() {
+    let host = upstream_host();
+    let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
+    let parent = conn.lookup_by_name(PF).unwrap();
+    assert_eq!((parent.layout(), parent.is_parent()), ("vendor-vfio", true));
+    assert_eq!(parent.find_type("1440").unwrap().available_instances, Some(8));
+    let refused = create(&conn, &request(PF, "1440", "<params>a=1</params>")).unwrap_err();
+    assert_eq!((refused.code, current(&host, 0).as_str()), (ErrorCode::ParamsNotSupported, "0"), "{refused}");
+
+    let node = create(&conn, &request(PF, "1440", &format!("<uuid>{UUID}</uuid>"))).unwrap();
+    assert_eq!((node.type_id(), current(&host, 0).as_str()), (Ok("1440"), "1440"));
+    let other = create(&conn, &request(PF, "1438", "")).unwrap_err();
+    assert_eq!((other.code, other.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{other}");
+    host.set_in_use("0000:41:00.4", true).unwrap();
+    assert_eq!(node.destroy(DestroyFlags::empty()).unwrap_err().code, ErrorCode::InUse);
+    host.set_in_use("0000:41:00.4", false).unwrap();
+    node.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!((current(&host, 0).as_str(), devices(&conn).len()), ("0", 0));
 }

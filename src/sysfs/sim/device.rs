@@ -184,6 +184,7 @@ fn attr_of(layout: Layout, ap: bool, path: &str) -> Option<Attr> {
         return None;
     }
     match layout {
+        _ if path == template::VGPU_PARAMS => Some(Attr::VgpuParams),
         Layout::Merged if path == "remove" => Some(Attr::Remove),
         Layout::Merged if ap => Some(ap::File::named(path).map_or(Attr::Vendor, Attr::Ap)),
         Layout::General => Some(general::attr(path).unwrap_or(Attr::Vendor)),

@@ -38,8 +38,8 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
         let shown = group.map_or_else(String::new, |group| group.to_string());
         kernel.tree.add_file(dir, "group", 0o644, &format!("{shown}\n"))?;
     }
-    if kernel.parents[parent].templates.is_empty() {
-        for (name, mode, content, _) in FILES {
+    for (name, mode, content, _) in FILES {
+        if kernel.tree.child(dir, name).is_none() {
             kernel.tree.add_file(dir, name, mode, content)?;
         }
     }

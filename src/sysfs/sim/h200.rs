@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without.
+//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without. And a host with one
+//! card whose driver is the one that was proposed for the kernel in 2025.
 
 use super::default::{Build, Pci, bridge};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
+use super::vendor::UPSTREAM_DRIVER;
 use super::{SimHost, basename, dirname};
 use crate::error::{Error, Result};
 use crate::sysfs::{Errno, IoResult};
@@ -24,6 +26,7 @@ ID    : vGPU Name
 /// A card, and the numbers of its first VF.
 struct Card {
     pf: Pci<'static>,
+    vf_driver: &'static str,
     first_group: u32,
     first_vfio: u32,
 }
@@ -32,22 +35,51 @@ struct Card {
 const BRIDGES: [Pci<'static>; 2] =
     [bridge("pci0000:40/0000:40:01.0", 0x2f04, 1, 60), bridge("pci0000:c0/0000:c0:01.0", 0x2f08, 0, 61)];
 
-const ENABLED: Card = Card { pf: h200("pci0000:40/0000:40:01.0/0000:41:00.0", 1, 62), first_group: 63, first_vfio: 0 };
+const ENABLED: Card = Card {
+    pf: h200("pci0000:40/0000:40:01.0/0000:41:00.0", "nvidia", 1, 62),
+    vf_driver: "nvidia",
+    first_group: 63,
+    first_vfio: 0,
+};
 
-const IDLE: Card = Card { pf: h200("pci0000:c0/0000:c0:01.0/0000:c1:00.0", 0, 71), first_group: 72, first_vfio: VFS };
+const IDLE: Card = Card {
+    pf: h200("pci0000:c0/0000:c0:01.0/0000:c1:00.0", "nvidia", 0, 71),
+    vf_driver: "nvidia",
+    first_group: 72,
+    first_vfio: VFS,
+};
 
-const fn h200(path: &'static str, numa_node: i32, iommu_group: u32) -> Pci<'static> {
-    Pci { path, vendor: 0x10de, device: 0x2335, class: 0x03_0200, driver: "nvidia", numa_node, iommu_group }
+const UPSTREAM: Card =
+    Card { pf: h200(ENABLED.pf.path, "nova_core", 1, 62), vf_driver: UPSTREAM_DRIVER, first_group: 63, first_vfio: 0 };
+
+const fn h200(path: &'static str, driver: &'static str, numa_node: i32, iommu_group: u32) -> Pci<'static> {
+    Pci { path, vendor: 0x10de, device: 0x2335, class: 0x03_0200, driver, numa_node, iommu_group }
 }
 
 pub(super) fn cards(build: &mut Build) {
     BRIDGES.iter().for_each(|bridge| drop(build.pci(bridge)));
-    for (card, vfs) in [(ENABLED, VFS), (IDLE, 0)] {
-        let path = build.pci(&card.pf);
-        build.file(&format!("{path}/sriov_totalvfs"), 0o444, &format!("{VFS}\n"));
-        build.file(&numvfs(&path), 0o644, &format!("{vfs}\n"));
-        (0..vfs).for_each(|number| virtual_function(build, &card, number));
-    }
+    pf(build, &ENABLED, VFS);
+    pf(build, &IDLE, 0);
+}
+
+/// A new host with one card, whose eight VFs have the driver that was proposed for the kernel in 2025: all VFs of a card
+/// have one type, and a VF has no file but those for its type. The addresses are those of [`default_host`]'s first card.
+///
+/// [`default_host`]: super::default_host
+pub fn upstream_host() -> SimHost {
+    let mut build = Build::default();
+    build.file("/dev/vfio/vfio", 0o666, "");
+    build.pci(&BRIDGES[0]);
+    pf(&mut build, &UPSTREAM, VFS);
+    // No entry stands there twice: the tests of the simulated VFs see to it.
+    SimHost::new(build.entries).expect("the entries above fit together")
+}
+
+fn pf(build: &mut Build, card: &Card, vfs: u32) {
+    let path = build.pci(&card.pf);
+    build.file(&format!("{path}/sriov_totalvfs"), 0o444, &format!("{VFS}\n"));
+    build.file(&numvfs(&path), 0o644, &format!("{vfs}\n"));
+    (0..vfs).for_each(|number| virtual_function(build, card, number));
 }
 
 fn numvfs(pf: &str) -> String {
@@ -61,7 +93,8 @@ fn virtual_function(build: &mut Build, card: &Card, number: u32) {
     let function = 4 + number;
     let address = format!("{bus}:{:02x}.{}", function / 8, function % 8);
     let group = card.first_group + number;
-    let path = build.pci(&Pci { path: &format!("{}/{address}", dirname(card.pf.path)), iommu_group: group, ..card.pf });
+    let place = format!("{}/{address}", dirname(card.pf.path));
+    let path = build.pci(&Pci { path: &place, driver: card.vf_driver, iommu_group: group, ..card.pf });
     build.link(&format!("{path}/physfn"), &pf);
     build.link(&format!("{pf}/virtfn{number}"), &path);
     build.file(&format!("{VFIO_NODES}/{group}"), 0o600, "");
@@ -78,7 +111,8 @@ fn virtual_function(build: &mut Build, card: &Card, number: u32) {
         ("vgpu_params", 0o644, "\n"),
         ("warm_update", 0o644, "0\n"),
     ];
-    for (name, mode, content) in files {
+    let only_types = card.vf_driver == UPSTREAM_DRIVER;
+    for (name, mode, content) in files.into_iter().take(if only_types { 2 } else { files.len() }) {
         build.file(&format!("{path}/nvidia/{name}"), mode, content);
     }
 }

@@ -79,6 +79,8 @@ pub(super) enum Attr {
     Number,
     Group,
     Ap(ap::File),
+    /// NVIDIA's, one folder down.
+    VgpuParams,
     /// Of a vendor that is not known here: shows what was written last.
     Vendor,
 }
@@ -214,6 +216,12 @@ impl Kernel {
             Attr::Reset => general::reset(self, uuid, value),
             Attr::Online | Attr::Number | Attr::Group => general::set(self, file, attr, value),
             Attr::Ap(ap_file) => ap::write(self, uuid, ap_file, value),
+            Attr::VgpuParams => {
+                let mut kept = text::vgpu_params(value, self.devices.get(uuid).is_some_and(|device| device.in_use))?;
+                kept.push(b'\n');
+                self.tree.show_bytes(file, &kept);
+                Ok(())
+            }
             Attr::Vendor => {
                 let text = String::from_utf8_lossy(text::line(value)).into_owned();
                 self.tree.show(file, &format!("{text}\n"));

@@ -49,6 +49,7 @@ mod unplug;
 mod vendor;
 
 pub use default::default_host;
+pub use h200::upstream_host;
 pub use inject::{Hook, LogEntry, Op};
 
 use inject::{Inject, Moment};
@@ -160,6 +161,9 @@ impl SimHost {
                 return Err(Errno::BUSY);
             }
             *used = in_use;
+            if let Ok(file) = kernel.tree.walk(dir, template::VM_NAME, false) {
+                kernel.tree.show(file, if in_use { "lab\n" } else { "\n" });
+            }
             Ok(())
         })
     }

@@ -21,7 +21,7 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     if let Some(group) = group {
         kernel.tree.add_file(dir, "group", 0o444, &format!("{group}\n"))?;
     }
-    Ok(())
+    device::adopt(kernel, &uuid)
 }
 
 /// Kept for every device to come, until a bare newline clears it.

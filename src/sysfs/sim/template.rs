@@ -2,13 +2,19 @@
 //! What a vendor's driver puts into the folder of a new device. A replay copies a device of the same parent, where the
 //! dump has one; else the few drivers that are known by name say it.
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Layout};
 use super::tree::{Ino, Kind, ROOT, Tree};
 use super::{ap, basename};
 use crate::sysfs::IoResult;
 
 /// Files that the simulated kernel makes itself. What is below a directory of this name is left out as well.
 const OWN: [&str; 7] = ["uevent", "remove", "destroy", "group", "params", "power", "vfio-dev"];
+
+/// NVIDIA's parameters of a mediated device.
+pub(super) const VGPU_PARAMS: &str = "nvidia/vgpu_params";
+
+/// The name of the VM that uses it.
+pub(super) const VM_NAME: &str = "nvidia/vm_name";
 
 /// The driver of devices where nothing else is known: the one of the first ten years of mdev.
 const GENERIC_DRIVER: &str = "vfio_mdev";
@@ -112,7 +118,16 @@ fn known(kernel: &Kernel, parent: usize, ty: usize, uuid: &str) -> Option<Vec<Ve
         let tail = text.split_once(", ").map_or("", |(_, tail)| tail);
         tail.split(' ').take(words).collect::<Vec<_>>().join(" ")
     };
+    let nvidia = || {
+        let empty = || Ok(b"\n".to_vec());
+        vec![(VGPU_PARAMS.to_owned(), 0o644, empty()), (VM_NAME.to_owned(), 0o444, empty())]
+    };
     match driver_of_type(kernel, parent, ty) {
+        _ if kernel.parents[parent].layout == Layout::Rfc => Some(nvidia()),
+        _ if kernel.parents[parent].layout == Layout::General => {
+            Some(readable("vendor/sample_mdev_dev", format!("This is MDEV {uuid}")))
+        }
+        "nvidia" => Some(nvidia()),
         "mtty" => Some(readable("vendor/sample_mdev_dev", format!("This is MDEV {uuid}"))),
         "mdpy" => Some(readable("vendor/resolution", described(1))),
         "mbochs" => Some(readable("vendor/memory", described(2))),
