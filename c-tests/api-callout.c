@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * mdevctl's call-outs, run in a process that is not the library's: what they
- * are asked, what their refusal does, how they are left out, and that neither
- * SIGCHLD nor any other child of the process is touched, whatever the process
- * does with either, and that who cannot be asked has not agreed.
+ * are asked, what their refusal does, how they are left out, which process is
+ * their parent and which file runs, that neither SIGCHLD nor any other child of
+ * the process is touched, whatever the process does with either, and that one
+ * that cannot be asked has not agreed.
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -136,6 +138,85 @@ static void a_refusal(void)
 	T_INT(define(~0U), -EINVAL);
 }
 
+static void put_script(const char *name, const char *format, ...)
+{
+	char path[256];
+	va_list args;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/etc/mdevctl.d/scripts.d/%s", root, name);
+	f = fopen(path, "w");
+	if (!T_OK(f != NULL))
+		return;
+	fputs("#!/bin/sh\n", f);
+	va_start(args, format);
+	vfprintf(f, format, args);
+	va_end(args);
+	fclose(f);
+	chmod(path, 0755);
+}
+
+/* Calls in the log, each with the number of its parent: how many, and whether the parent is one and the same, and not us. */
+static void one_parent(int expected)
+{
+	char *line, *text, *parent = NULL;
+	int n = 0;
+
+	text = strdup(calls());
+	for (line = strtok(text, ","); line != NULL; line = strtok(NULL, ",")) {
+		char *number = strrchr(line, ' ');
+
+		if (parent == NULL)
+			parent = number;
+		T_STR(number, parent);
+		T_OK(atoi(number) != (int)getpid());
+		n++;
+	}
+	T_INT(n, expected);
+	free(text);
+}
+
+/* s390-tools' ap-check locks in pre with the number of its parent, and gives the lock back in post to the same only. */
+static void one_parent_for_an_action(void)
+{
+	const char *log = "echo $4 $6 $PPID >>%s/log; exit %d\n";
+
+	put_script("callouts/test", log, root, 0);
+	put_script("callouts/other", log, root, 2);
+	put_script("notifiers/test", log, root, 0);
+	T_INT(define(0), 0);
+	/* get of two, pre of two, post, notify. */
+	one_parent(6);
+	T_INT(undefine(0), 0);
+	one_parent(6);
+	put_script("callouts/test", "[ $4 = get ] && exit 2; echo $4 $6 $PPID >>%s/log; [ $4 != pre ]\n", root);
+	T_INT(define(0), -ECANCELED);
+	/* get and pre of the other, pre, notify. */
+	one_parent(4);
+	unlink(below("etc/mdevctl.d/scripts.d/callouts/other"));
+	unlink(below("etc/mdevctl.d/scripts.d/notifiers/test"));
+	T_OK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+}
+
+/* The file that was checked is the one that runs, whatever has its path then. */
+static void the_file_that_was_checked(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	char evil[256];
+
+	if (preload != NULL && strstr(preload, "vgpreload") != NULL) {
+		T_OKF(1, "the file that was checked runs # SKIP valgrind runs a descriptor by its former path");
+		return;
+	}
+	snprintf(evil, sizeof(evil), "%s/evil", root);
+	put_script("../../../evil", "echo evil >>%s/log; exit 1\n", root);
+	put_script("callouts/test", "[ $6 = capabilities ] && { mv %s $MDEV_CALLOUT; exit 2; }; echo $4 $0 >>%s/log\n", evil,
+		   root);
+	T_INT(define(0), 0);
+	T_STR(calls(), "pre /dev/fd/3,post /dev/fd/3,");
+	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
+}
+
 static void children_and_signals(void)
 {
 	struct sigaction old, own;
@@ -175,7 +256,7 @@ static void descriptors(void)
 	int leak = dup(1), kept = dup(0);
 	FILE *f;
 
-	script("ls /proc/self/fd | wc -l >$(dirname $0)/../seen; cat >/dev/null; exit 0");
+	script("ls /proc/self/fd | wc -l >$(dirname $MDEV_CALLOUT)/../seen; cat >/dev/null; exit 0");
 	close(0);
 	T_INT(define(0), 0);
 	dup2(kept, 0);
@@ -185,8 +266,8 @@ static void descriptors(void)
 	if (T_OK(f != NULL)) {
 		T_OK(fgets(seen, sizeof(seen), f) != NULL);
 		fclose(f);
-		/* Three, and the one by which ls looks. */
-		T_INT(atoi(seen), 4);
+		/* Three, the script itself, and the one by which ls looks. */
+		T_INT(atoi(seen), 5);
 	}
 	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
 }
@@ -226,7 +307,7 @@ static void few_descriptors(void)
 int main(void)
 {
 	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
-					       "etc/mdevctl.d/scripts.d/callouts" };
+					       "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d/notifiers" };
 	char uri[256], command[256];
 	size_t i;
 
@@ -238,6 +319,8 @@ int main(void)
 	if (T_INT(mdev_conn_open(&conn, uri, 0), 0)) {
 		what_they_hear();
 		a_refusal();
+		one_parent_for_an_action();
+		the_file_that_was_checked();
 		children_and_signals();
 		descriptors();
 		few_descriptors();

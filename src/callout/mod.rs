@@ -17,9 +17,12 @@
 //!
 //! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
 //!
-//! A script gets no environment but a PATH, as when udev runs mdevctl, no descriptor but the first three, `/` as its
-//! directory, a process group of its own and 30 seconds; then the group is killed. It is run without a shell. One that anybody but root and the caller may change is
-//! left out.
+//! A script gets `/` as its directory, a process group of its own and 30 seconds; then the group is killed. Its environment is
+//! a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without a shell. One that others than root and
+//! the caller may change is left out. The file that was checked is the one that runs, by its descriptor: whatever has its path
+//! by then does not count. So a `#!` script has `/dev/fd/3` for `$0`, and descriptor 3 beside the first three.
+//!
+//! All scripts of an action have the same parent process, which lives until the action is over.
 
 mod process;
 mod running;
@@ -27,9 +30,9 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -38,7 +41,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use process::{End, Fault, Outcome};
-pub use running::{Launch, Launcher, Report, set_launcher};
+use running::Keeper;
+pub use running::{ENDED, Launcher, NOT_STARTED, REQUEST_MAX, Report, STARTED, WORDS_MAX, set_launcher};
+use scripts::Script;
 
 /// A script that has said nothing for this long hangs.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -155,7 +160,7 @@ impl Callouts {
     /// cannot be told whether there are any.
     pub fn find(&self) -> Result<Option<Scripts>> {
         let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
-        let found = Scripts { callouts, notifiers, limit: self.limit };
+        let found = Scripts { callouts, notifiers, limit: self.limit, keeper: RefCell::default() };
         Ok((!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found))
     }
 }
@@ -163,9 +168,11 @@ impl Callouts {
 /// The scripts of a host, for one action on one device or several.
 #[derive(Debug)]
 pub struct Scripts {
-    callouts: Vec<PathBuf>,
-    notifiers: Vec<PathBuf>,
+    callouts: Vec<Script>,
+    notifiers: Vec<Script>,
     limit: Duration,
+    /// The parent of all of them, from the first that is run.
+    keeper: RefCell<Option<Keeper>>,
 }
 
 impl Scripts {
@@ -206,12 +213,12 @@ struct Capabilities {
 }
 
 #[derive(Debug)]
-struct Versioned {
-    path: PathBuf,
+struct Versioned<'a> {
+    script: &'a Script,
     supports: Supports,
 }
 
-impl Versioned {
+impl Versioned<'_> {
     fn supports(&self, event: Event, action: Action) -> bool {
         let has = |list: &[String], word: String| list.contains(&word);
         has(&self.supports.actions, action.to_string()) && has(&self.supports.events, event.to_string())
@@ -225,12 +232,12 @@ pub struct Asked<'a> {
     scripts: &'a Scripts,
     action: Action,
     subject: &'a Subject,
-    versioned: OnceCell<Option<Versioned>>,
+    versioned: OnceCell<Option<Versioned<'a>>>,
     /// The script that has answered `pre`, and so answers for the rest.
-    chosen: OnceCell<PathBuf>,
+    chosen: OnceCell<&'a Script>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
     /// Tells the scripts what came of the action.
     pub fn tell(self, success: bool) {
         let state = if success { State::Success } else { State::Failure };
@@ -241,19 +248,19 @@ impl Asked<'_> {
         self.notify(state);
     }
 
-    fn versioned(&self) -> Result<Option<&Versioned>> {
+    fn versioned(&self) -> Result<Option<&Versioned<'a>>> {
         if self.versioned.get().is_none() {
             let _ = self.versioned.set(self.find_versioned()?);
         }
         Ok(self.versioned.get().and_then(Option::as_ref))
     }
 
-    fn find_versioned(&self) -> Result<Option<Versioned>> {
-        for path in &self.scripts.callouts {
-            let answer = self.run(path, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
+    fn find_versioned(&self) -> Result<Option<Versioned<'a>>> {
+        for script in &self.scripts.callouts {
+            let answer = self.run(script, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
             let Some(answer) = answer.filter(Outcome::is_answer) else { continue };
             if let Ok(Capabilities { supports }) = serde_json::from_str(answer.out.trim_end_matches('\0')) {
-                return Ok(Some(Versioned { path: path.clone(), supports }));
+                return Ok(Some(Versioned { script, supports }));
             }
         }
         Ok(None)
@@ -267,16 +274,17 @@ impl Asked<'_> {
         if let Some(script) = self.versioned()? {
             return self.call_versioned(script, event, action, state, input);
         }
-        let candidates = self.chosen.get().map_or(&self.scripts.callouts[..], std::slice::from_ref);
-        for path in candidates {
-            let Some(answer) = self.run(path, event, action, state, input)? else { continue };
+        let chosen = self.chosen.get().copied();
+        let others = if chosen.is_some() { &[] } else { &self.scripts.callouts[..] };
+        for script in chosen.into_iter().chain(others) {
+            let Some(answer) = self.run(script, event, action, state, input)? else { continue };
             match answer.end {
                 End::Code(NOT_MINE) => {}
                 // mdevctl asks the next one, too.
-                End::Signal(_) => log::warn!("{}: {}", path.display(), answer.end),
+                End::Signal(_) => log::warn!("{}: {}", script.path.display(), answer.end),
                 _ => {
-                    let _ = self.chosen.set(path.clone());
-                    return judge(path, &answer);
+                    let _ = self.chosen.set(script);
+                    return judge(script, &answer);
                 }
             }
         }
@@ -286,34 +294,36 @@ impl Asked<'_> {
     /// As mdevctl has it: what the one script that is responsible cannot is not done.
     fn call_versioned(
         &self,
-        script: &Versioned,
+        versioned: &Versioned<'a>,
         event: Event,
         action: Action,
         state: State,
         input: &str,
     ) -> Result<()> {
-        let path = &script.path;
-        if !script.supports(event, action) {
+        let script = versioned.script;
+        if !versioned.supports(event, action) {
             // After the action, nobody is asked.
             return match event {
-                Event::Pre => Err(failed(path, format!("it does not support {event} {action}"), Errno::CANCELED)),
+                Event::Pre => Err(refused(script, &format!("it does not support {event} {action}"), Errno::CANCELED)),
                 _ => Ok(()),
             };
         }
-        let Some(answer) = self.run(path, event, action, state, input)? else {
-            return Err(failed(path, "it is no program any more".to_owned(), Errno::CANCELED));
+        let Some(answer) = self.run(script, event, action, state, input)? else {
+            return Err(refused(script, "it is not executable any more", Errno::CANCELED));
         };
         if let End::Signal(_) = answer.end {
-            log::warn!("{}: {}", path.display(), answer.end);
+            log::warn!("{}: {}", script.path.display(), answer.end);
             return Ok(());
         }
-        judge(path, &answer)
+        judge(script, &answer)
     }
 
     fn notify(&self, state: State) {
-        for path in &self.scripts.notifiers {
-            match self.run(path, Event::Notify, self.action, state, "") {
-                Ok(Some(answer)) if answer.end != End::Code(0) => log::warn!("{}: {}", path.display(), answer.end),
+        for script in &self.scripts.notifiers {
+            match self.run(script, Event::Notify, self.action, state, "") {
+                Ok(Some(answer)) if answer.end != End::Code(0) => {
+                    log::warn!("{}: {}", script.path.display(), answer.end);
+                }
                 Ok(_) => {}
                 Err(e) => log::warn!("{e}"),
             }
@@ -321,25 +331,29 @@ impl Asked<'_> {
     }
 
     /// `None`: it is no program, which is no answer.
-    fn run(&self, path: &Path, event: Event, action: Action, state: State, input: &str) -> Result<Option<Outcome>> {
+    fn run(&self, script: &Script, event: Event, action: Action, state: State, input: &str) -> Result<Option<Outcome>> {
         let Subject { type_id, uuid, parent, .. } = self.subject;
         let words = [event.to_string(), action.to_string(), state.to_string(), uuid.to_string()];
         let [event, action, state, uuid] = &words;
         let args: [&str; 12] = ["-t", type_id, "-e", event, "-a", action, "-s", state, "-u", uuid, "-p", parent];
-        log::debug!("{}: {event} {action} for {uuid}", path.display());
-        match process::run(path, &args, input.as_bytes(), self.scripts.limit) {
+        log::debug!("{}: {event} {action} for {uuid}", script.path.display());
+        let mut keeper = self.scripts.keeper.borrow_mut();
+        match process::run(script, &mut keeper, &args, input.as_bytes(), self.scripts.limit) {
             Ok(outcome) => Ok(Some(outcome)),
             Err(Fault::NoProgram(errno)) => {
-                log::warn!("{}: left out, it cannot be run: {}", path.display(), describe(errno));
+                log::warn!("{}: left out, it cannot be run: {}", script.path.display(), describe(errno));
                 Ok(None)
             }
-            Err(Fault::Other(errno)) => Err(failed(path, format!("it could not be asked: {}", describe(errno)), errno)),
+            Err(Fault::NoDescriptors(errno)) => {
+                Err(not_run(script, &format!("/dev/fd: {}; mount /proc", describe(errno)), errno))
+            }
+            Err(Fault::Other(errno)) => Err(not_run(script, &describe(errno), errno)),
         }
     }
 }
 
 /// Anything but success is an error that has what the script said.
-fn judge(path: &Path, answer: &Outcome) -> Result<()> {
+fn judge(script: &Script, answer: &Outcome) -> Result<()> {
     let errno = match answer.end {
         End::Code(0) => return Ok(()),
         End::Timeout(_) => Errno::TIMEDOUT,
@@ -347,16 +361,22 @@ fn judge(path: &Path, answer: &Outcome) -> Result<()> {
     };
     let said = answer.err.trim();
     let said = if said.is_empty() { answer.out.trim() } else { said };
-    let said = if said.is_empty() { "it says nothing".to_owned() } else { format!("it says: {}", quoted(said)) };
-    Err(failed(path, format!("{}; {said}", answer.end), errno))
+    let said = if said.is_empty() { "no output".to_owned() } else { format!("output: {}", quoted(said)) };
+    Err(refused(script, &format!("{}, {said}", answer.end), errno))
 }
 
-/// More of a stranger's text than names need, still on one line.
+/// What a script printed, on one line.
 fn quoted(text: &str) -> String {
     text.lines().map(shown).take(8).collect::<Vec<_>>().join(" / ")
 }
 
-fn failed(path: &Path, what: String, errno: Errno) -> Error {
-    let path = path.display().to_string();
-    Error::new(ErrorCode::Callout, errno, format!("the call-out {path} has not let this pass: {what}")).at(path)
+fn refused(script: &Script, why: &str, errno: Errno) -> Error {
+    let path = script.path.display().to_string();
+    Error::new(ErrorCode::Callout, errno, format!("call-out {path} refused: {why}")).at(path)
+}
+
+/// It might have refused, so the action is not done.
+fn not_run(script: &Script, why: &str, errno: Errno) -> Error {
+    let path = script.path.display().to_string();
+    Error::new(ErrorCode::Callout, errno, format!("cannot run call-out {path}, so nothing was done: {why}")).at(path)
 }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! One program, run to its end and no longer than it may.
 //!
-//! The calling process is a stranger's: only our own is waited for, no signal is sent to anyone but its group, and no write
-//! can raise SIGPIPE, since standard input is a file in memory.
+//! The calling process is not ours: no other child of it is waited for, no signal is sent to any other group, and no write can
+//! raise SIGPIPE, since standard input is a file in memory.
 
 use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create};
+use rustix::fs::{Access, MemfdFlags, OFlags, access, fcntl_getfl, fcntl_setfl, memfd_create};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::running::{Running, Start};
+use super::running::{Keeper, Running, Start};
+use super::scripts::Script;
 
 /// What is kept of each of a program's outputs; the rest is read and dropped, so that no program blocks on it.
 const OUTPUT_MAX: usize = 64 * 1024;
@@ -28,6 +28,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The variable with the path of the program: in a script that is run by its descriptor `$0` is `/dev/fd/3`.
+const OWN_PATH: &str = "MDEV_CALLOUT=";
+
+/// Interpreters read a script that is run by its descriptor from here.
+const DESCRIPTORS: &str = "/dev/fd";
+
 /// How a program has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -35,17 +41,17 @@ pub(super) enum End {
     Signal(i32),
     /// It was killed at the end of its time.
     Timeout(Duration),
-    /// Somebody else has taken its status.
+    /// Its keeper was killed, or its status was taken by another wait(2) of this process.
     Unknown,
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Code(code) => write!(f, "it has ended with status {code}"),
-            End::Signal(signal) => write!(f, "it was ended by signal {signal}"),
-            End::Timeout(limit) => write!(f, "it was stopped after {} s", limit.as_secs_f32()),
-            End::Unknown => f.write_str("its status is lost: somebody else has killed or waited for it"),
+            End::Code(code) => write!(f, "exit status {code}"),
+            End::Signal(signal) => write!(f, "killed by signal {signal}"),
+            End::Timeout(limit) => write!(f, "stopped after {} s", limit.as_secs_f32()),
+            End::Unknown => f.write_str("exit status unknown: its parent process was killed"),
         }
     }
 }
@@ -55,8 +61,9 @@ impl fmt::Display for End {
 pub(super) enum Fault {
     /// The kernel does not take the file for a program.
     NoProgram(Errno),
-    /// Anything else, as a lack of descriptors or of memory: it says nothing of the program, which might have had something
-    /// to say.
+    /// Programs cannot be run by their descriptors here.
+    NoDescriptors(Errno),
+    /// Anything else, as a lack of descriptors or of memory: it says nothing of the program, which might have refused.
     Other(Errno),
 }
 
@@ -97,18 +104,29 @@ impl Outcome {
     }
 }
 
-pub(super) fn run(path: &Path, args: &[&str], input: &[u8], limit: Duration) -> Result<Outcome, Fault> {
+/// Runs a script below the keeper of the action, which is started here when there is none yet.
+pub(super) fn run(
+    script: &Script,
+    keeper: &mut Option<Keeper>,
+    args: &[&str],
+    input: &[u8],
+    limit: Duration,
+) -> Result<Outcome, Fault> {
     let deadline = Instant::now() + limit;
+    // Without it an interpreter says in its own way that there is no such file, and some with the status of "not my type".
+    access(DESCRIPTORS, Access::EXISTS).map_err(Fault::NoDescriptors)?;
     let word = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
-    let mut argv = vec![word(path.as_os_str().as_bytes())?];
+    let path = script.path.as_os_str().as_bytes();
+    let mut argv = vec![word(path)?];
     for arg in args {
         argv.push(word(arg.as_bytes())?);
     }
-    let envp = [word(PATH.as_bytes())?];
+    let envp = [word(PATH.as_bytes())?, word(&[OWN_PATH.as_bytes(), path].concat())?];
     let (out, theirs_out) = pipe_with(PipeFlags::CLOEXEC)?;
     let (err, theirs_err) = pipe_with(PipeFlags::CLOEXEC)?;
     let outputs = [theirs_out, theirs_err];
-    let mut running = Start { argv: &argv, envp: &envp, input: stdin(input)?, outputs }.run()?;
+    let mut running =
+        Start { program: script.file.as_fd(), argv: &argv, envp: &envp, input: stdin(input)?, outputs }.run(keeper)?;
     let mut outputs = [Output::new(out)?, Output::new(err)?];
     let end = attend(&mut running, &mut outputs, deadline)?.unwrap_or(End::Timeout(limit));
     let [out, err] = outputs.map(|output| String::from_utf8_lossy(&output.text).into_owned());
@@ -125,7 +143,7 @@ fn stdin(input: &[u8]) -> Result<File, Errno> {
 }
 
 /// Reads what the program prints until it ends, or ends it: `None`.
-fn attend(running: &mut Running, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Fault> {
+fn attend(running: &mut Running<'_>, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Fault> {
     loop {
         outputs.iter_mut().for_each(Output::drain);
         if let Some(end) = running.ended()? {
@@ -143,7 +161,7 @@ fn attend(running: &mut Running, outputs: &mut [Output; 2], deadline: Instant) -
     }
 }
 
-fn wait(running: &Running, outputs: &[Output; 2], left: Duration) -> Result<(), Errno> {
+fn wait(running: &Running<'_>, outputs: &[Output; 2], left: Duration) -> Result<(), Errno> {
     let wakes = running.wakes();
     let bound = if wakes.is_some() { left } else { left.min(LOOK_AGAIN) };
     let timeout = Timespec::try_from(bound).map_err(|_| Errno::OVERFLOW)?;

@@ -1,44 +1,55 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A program that runs, in one of two ways.
 //!
-//! A child of the calling process tells of its end by SIGCHLD, which a stranger's process may handle, ignore (then its status
-//! is lost) or answer by waiting for any child (then it is taken). So the C layer starts programs by a keeper: a process
-//! between, without exit signal, that nobody finds who does not ask for such, and that passes the status on by a pipe. Where
-//! no C layer is, in this project's own tests, an ordinary child must do.
+//! A child of the calling process reports its end by SIGCHLD, which the calling process may handle, ignore (then the status
+//! is lost) or answer by waiting for any child (then the status is taken). So the C layer starts programs below a keeper: a
+//! process without exit signal, which waitpid(-1) of the calling process does not find, and which passes the status on. One
+//! keeper is the parent of every program of an action: s390-tools' ap-check takes a lock in `pre` with the number of its
+//! parent, and releases it in `post` only when that number is the same.
+//!
+//! Without a C layer, in this project's own tests, programs are ordinary children.
 
 use std::ffi::CString;
-use std::io::Seek;
+use std::io::{IoSlice, Seek};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use rustix::event::PollFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, sendmsg,
+    shutdown, socketpair,
+};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open, waitpid};
 
 use super::process::{End, Fault};
 
-/// A program about to be started.
-#[derive(Debug)]
-pub struct Launch<'a> {
-    /// Its path, and then its arguments.
-    pub argv: &'a [CString],
-    /// Its environment.
-    pub envp: &'a [CString],
-    /// Standard input, output and error.
-    pub stdio: [BorrowedFd<'a>; 3],
-    /// Where its keeper writes a [`Report`].
-    pub report: BorrowedFd<'a>,
-}
-
-/// What a keeper says: two numbers of four bytes each, the first of them 0 for the errno of a start that failed, or 1 for the
-/// status that wait(2) gave.
+/// What a keeper reports: what happened, and its value.
 pub type Report = [i32; 2];
 
-/// Starts a program below a keeper, both in a process group that has the keeper's number.
-pub type Launcher = fn(&Launch<'_>) -> Result<Pid, Errno>;
+/// The program could not be started; the value is the errno. An [`ENDED`] follows all the same.
+pub const NOT_STARTED: i32 = 0;
+
+/// The program has ended; the value is its status as wait(2) returns it.
+pub const ENDED: i32 = 1;
+
+/// The program has been started; the value is its process number, and that of its group. The number stays its own until the
+/// next request.
+pub const STARTED: i32 = 2;
+
+/// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
+/// NUL at its end. With it come four descriptors: standard input, output, error, and the program.
+pub const REQUEST_MAX: usize = 16 * 1024;
+
+/// The most arguments and variables of a request.
+pub const WORDS_MAX: usize = 32;
+
+/// Starts a keeper, which takes requests from a socket of datagrams and ends when the other end is shut down.
+pub type Launcher = fn(BorrowedFd<'_>) -> Result<Pid, Errno>;
 
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
 
@@ -50,13 +61,114 @@ pub fn set_launcher(launcher: Launcher) {
 /// Also waits for processes without exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
-pub(super) enum Running {
-    Kept { keeper: Pid, report: OwnedFd, reaped: bool },
-    Child { child: Child, pidfd: Option<OwnedFd> },
+/// How long a program that was killed, or a keeper without work, may take to end.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// The parent of every program of one action.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pid: Pid,
+    control: OwnedFd,
+}
+
+impl Keeper {
+    fn start(launcher: Launcher) -> Result<Self, Errno> {
+        let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok(Keeper { pid: launcher(theirs.as_fd())?, control })
+    }
+
+    fn request(&self, start: &Start<'_>) -> Result<(), Errno> {
+        let count = |words: &[CString]| u32::try_from(words.len()).map_err(|_| Errno::TOOBIG);
+        let mut bytes = count(start.argv)?.to_ne_bytes().to_vec();
+        start.argv.iter().chain(start.envp).for_each(|word| bytes.extend_from_slice(word.as_bytes_with_nul()));
+        if bytes.len() > REQUEST_MAX || start.argv.len() + start.envp.len() > WORDS_MAX {
+            return Err(Errno::TOOBIG);
+        }
+        let [out, err] = &start.outputs;
+        let fds = [start.input.as_fd(), out.as_fd(), err.as_fd(), start.program];
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut room);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(Errno::NOBUFS);
+        }
+        loop {
+            match sendmsg(&self.control, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// The next report that is there at the deadline; `None`: there is none. EPIPE: the keeper has ended.
+    fn report(&self, deadline: Instant) -> Result<Option<Report>, Errno> {
+        if !self.is_readable(deadline)? {
+            return Ok(None);
+        }
+        let mut bytes = [0_u8; size_of::<Report>()];
+        loop {
+            match rustix::io::read(&self.control, &mut bytes) {
+                Ok(count) if count == bytes.len() => break,
+                Ok(_) | Err(Errno::CONNRESET) => return Err(Errno::PIPE),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let [a, b, c, d, rest @ ..] = bytes;
+        Ok(Some([i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest)]))
+    }
+
+    fn is_readable(&self, deadline: Instant) -> Result<bool, Errno> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(|_| Errno::OVERFLOW)?;
+            match poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(&timeout)) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + LAST_WAIT;
+        let mut left = shutdown(&self.control, Shutdown::Write);
+        while let Ok(()) = left {
+            left = match self.report(deadline) {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err(Errno::TIMEDOUT),
+                Err(errno) => Err(errno),
+            };
+        }
+        if left != Err(Errno::PIPE) {
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+        while waitpid(Some(self.pid), WALL).is_err_and(|errno| errno == Errno::INTR) {}
+    }
+}
+
+pub(super) enum Running<'k> {
+    Kept {
+        /// Taken away from the action when it cannot be used any more.
+        keeper: &'k mut Option<Keeper>,
+        /// Known from when the program has started.
+        group: Option<Pid>,
+        failed: Option<Errno>,
+        has_ended: bool,
+    },
+    Child {
+        child: Child,
+        pidfd: Option<OwnedFd>,
+    },
 }
 
 /// What is started, with the ends of its pipes that it gets.
 pub(super) struct Start<'a> {
+    /// The program; a keeper runs this very file, whatever has its path now.
+    pub(super) program: BorrowedFd<'a>,
+    /// Its path, and then its arguments.
     pub(super) argv: &'a [CString],
     pub(super) envp: &'a [CString],
     pub(super) input: std::fs::File,
@@ -64,22 +176,28 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    pub(super) fn run(self) -> Result<Running, Fault> {
+    /// `keeper` is the one of the action, where it has one already.
+    pub(super) fn run(self, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Fault> {
         match LAUNCHER.get() {
-            Some(launcher) => Ok(self.keep(*launcher)?),
+            Some(launcher) => Ok(self.keep(*launcher, keeper)?),
             None => self.spawn(),
         }
     }
 
-    fn keep(self, launcher: Launcher) -> Result<Running, Errno> {
-        let (report, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
-        let [out, err] = &self.outputs;
-        let stdio = [self.input.as_fd(), out.as_fd(), err.as_fd()];
-        let keeper = launcher(&Launch { argv: self.argv, envp: self.envp, stdio, report: theirs.as_fd() })?;
-        Ok(Running::Kept { keeper, report, reaped: false })
+    fn keep(self, launcher: Launcher, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Errno> {
+        let current = match keeper.take() {
+            Some(current) => current,
+            None => Keeper::start(launcher)?,
+        };
+        let asked = current.request(&self);
+        // EPIPE: it has ended. Any other error, as a lack of descriptors, may pass.
+        if asked != Err(Errno::PIPE) {
+            *keeper = Some(current);
+        }
+        asked.map(|()| Running::Kept { keeper, group: None, failed: None, has_ended: false })
     }
 
-    fn spawn(mut self) -> Result<Running, Fault> {
+    fn spawn(mut self) -> Result<Running<'static>, Fault> {
         let text = |word: &CString| std::ffi::OsString::from(String::from_utf8_lossy(word.to_bytes()).into_owned());
         let mut words = self.argv.iter().map(text);
         let mut command = Command::new(words.next().ok_or(Errno::INVAL)?);
@@ -98,28 +216,20 @@ impl Start<'_> {
     }
 }
 
-impl Running {
-    /// Becomes readable when the program has ended; without it one must look again and again.
+impl Running<'_> {
+    /// Becomes readable when the program may have ended; without it one must look again and again.
     pub(super) fn wakes(&self) -> Option<PollFd<'_>> {
         let fd = match self {
-            Running::Kept { report, .. } => Some(report),
+            Running::Kept { keeper, .. } => keeper.as_ref().map(|keeper| &keeper.control),
             Running::Child { pidfd, .. } => pidfd.as_ref(),
         };
-        fd.map(|fd| PollFd::new(fd, rustix::event::PollFlags::IN))
+        fd.map(|fd| PollFd::new(fd, PollFlags::IN))
     }
 
-    /// `None` while it runs, which must have been asked of [`Running::wakes`] first where there is one.
+    /// `None` while it runs.
     pub(super) fn ended(&mut self) -> Result<Option<End>, Fault> {
         match self {
-            Running::Kept { report, .. } => {
-                let mut wakes = [PollFd::new(report, rustix::event::PollFlags::IN)];
-                if rustix::event::poll(&mut wakes, Some(&rustix::event::Timespec::default())) == Ok(0) {
-                    return Ok(None);
-                }
-                let end = read_report(report.as_fd());
-                self.reap();
-                end.map(Some)
-            }
+            Running::Kept { .. } => self.reports(Instant::now()),
             Running::Child { child, .. } => Ok(match child.try_wait() {
                 Ok(None) => None,
                 Ok(Some(status)) => Some(End::of(status)),
@@ -128,37 +238,63 @@ impl Running {
         }
     }
 
-    /// Ends it, and all that it has started and that is still in its group.
-    pub(super) fn kill(&mut self) {
-        match self {
-            Running::Kept { keeper, .. } => {
-                // In the moment of its start the keeper has no group of its own yet.
-                if kill_process_group(*keeper, Signal::KILL).is_err() {
-                    let _ = kill_process(*keeper, Signal::KILL);
+    /// Takes the keeper's reports up to the one of the end, or those that are there at the deadline.
+    fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
+        let Running::Kept { keeper, group, failed, has_ended } = self else { return Ok(None) };
+        let lost = loop {
+            let Some(current) = keeper.as_ref() else { break Errno::PIPE };
+            match current.report(deadline) {
+                Ok(None) => return Ok(None),
+                Ok(Some([STARTED, pid])) => *group = Pid::from_raw(pid),
+                Ok(Some([NOT_STARTED, errno])) => *failed = Some(Errno::from_raw_os_error(errno.clamp(1, 4095))),
+                Ok(Some([_, status])) => {
+                    *has_ended = true;
+                    return match failed.take() {
+                        Some(errno) => Err(Fault::of_start(errno)),
+                        None => Ok(Some(End::of(ExitStatusExt::from_raw(status)))),
+                    };
                 }
-                self.reap();
+                Err(errno) => break errno,
             }
-            Running::Child { child, .. } => {
-                if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process_group(pid, Signal::KILL);
-                }
-                let _ = child.wait();
-            }
-        }
+        };
+        // The keeper was killed, and the number of the program may be another's soon.
+        keeper.take();
+        *has_ended = true;
+        if lost == Errno::PIPE { Ok(Some(End::Unknown)) } else { Err(lost.into()) }
     }
 
-    fn reap(&mut self) {
-        if let Running::Kept { keeper, reaped, .. } = self {
-            while !*reaped && waitpid(Some(*keeper), WALL).is_err_and(|errno| errno == Errno::INTR) {}
-            *reaped = true;
+    /// Ends it, and all that it has started and that is still in its group.
+    pub(super) fn kill(&mut self) {
+        if let Running::Child { child, .. } = self {
+            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            let _ = child.wait();
+            return;
+        }
+        let deadline = Instant::now() + LAST_WAIT;
+        while let Running::Kept { keeper, group, has_ended: false, .. } = self {
+            if let Some(group) = group.take() {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            if !matches!(keeper.as_ref().map(|keeper| keeper.is_readable(deadline)), Some(Ok(true))) {
+                // The program does not die, and the keeper waits for it.
+                if let Some(keeper) = keeper.take() {
+                    let _ = kill_process(keeper.pid, Signal::KILL);
+                }
+                return;
+            }
+            if self.reports(Instant::now()).is_err() {
+                return;
+            }
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     /// Whoever gives up early leaves nothing behind.
     fn drop(&mut self) {
-        if matches!(self, Running::Kept { reaped: false, .. }) {
+        if matches!(self, Running::Kept { has_ended: false, .. }) {
             self.kill();
         }
     }
@@ -171,24 +307,5 @@ impl End {
             (None, Some(signal)) => End::Signal(signal),
             (None, None) => End::Unknown,
         }
-    }
-}
-
-/// The errno of a start that failed, or how the program has ended.
-fn read_report(report: BorrowedFd<'_>) -> Result<End, Fault> {
-    let mut bytes = [0_u8; size_of::<Report>()];
-    loop {
-        match rustix::io::read(report, &mut bytes) {
-            Ok(count) if count == bytes.len() => break,
-            // The keeper was killed.
-            Ok(_) => return Ok(End::Unknown),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    let [a, b, c, d, rest @ ..] = bytes;
-    match (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest)) {
-        (0, errno) => Err(Fault::of_start(Errno::from_raw_os_error(errno.clamp(1, 4095)))),
-        (_, status) => Ok(End::of(std::process::ExitStatus::from_raw(status))),
     }
 }

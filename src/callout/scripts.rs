@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat, fstat, open, openat};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, Result, describe};
@@ -12,9 +12,16 @@ use crate::error::{Error, ErrorCode, Result, describe};
 /// More entries than any host has, the two that every folder has among them; a folder of that many is not one of scripts.
 const SCRIPTS_MAX: usize = 258;
 
+/// A script, open: the file that was found fit, whatever has its path later.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) path: PathBuf,
+    pub(super) file: OwnedFd,
+}
+
 /// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl asks them. A folder that is
 /// there and that cannot be read may have one that would refuse.
-pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Result<[Vec<PathBuf>; N]> {
+pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Result<[Vec<Script>; N]> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut found = kinds.map(|_| Vec::new());
     for folder in folders {
@@ -55,7 +62,7 @@ fn own(dir: OwnedFd, folder: &Path) -> std::result::Result<Option<OwnedFd>, Errn
     Ok(why.is_none().then_some(dir))
 }
 
-fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<PathBuf>, Errno> {
+fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<Script>, Errno> {
     let mut scripts = Vec::new();
     let Some(dir) = own(dir, folder)? else { return Ok(scripts) };
     for entry in Dir::read_from(&dir)?.take(SCRIPTS_MAX) {
@@ -63,17 +70,17 @@ fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<PathBuf>, E
         let Ok(name) = entry.file_name().to_str() else { continue };
         let path = folder.join(name);
         match fitness(&dir, name)? {
-            Fitness::Fit => scripts.push(path),
+            Fitness::Fit(file) => scripts.push(Script { path, file }),
             Fitness::NoScript => {}
             Fitness::Unfit(why) => log::warn!("{}: not run: {why}", path.display()),
         }
     }
-    scripts.sort();
+    scripts.sort_unstable_by(|a: &Script, b| a.path.cmp(&b.path));
     Ok(scripts)
 }
 
 enum Fitness {
-    Fit,
+    Fit(OwnedFd),
     /// A folder, or a file that nobody wants to run.
     NoScript,
     Unfit(String),
@@ -81,18 +88,20 @@ enum Fitness {
 
 /// Fit to be run with the caller's rights. A link is followed: vendors' packages link their scripts here.
 fn fitness(dir: &OwnedFd, name: &str) -> std::result::Result<Fitness, Errno> {
-    let stat = match statat(dir, name, AtFlags::empty()) {
-        Ok(stat) => stat,
+    // O_PATH: an open for reading may act on what is no regular file.
+    let file = match openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
         // A link that leads to nothing that this caller could run.
         Err(errno) if is_absent(errno) || matches!(errno, Errno::LOOP | Errno::ACCESS) => {
             return Ok(Fitness::Unfit(describe(errno)));
         }
         Err(errno) => return Err(errno),
     };
+    let stat = fstat(&file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_mode & 0o111 == 0 {
         return Ok(Fitness::NoScript);
     }
-    Ok(strangers(&stat).map_or(Fitness::Fit, Fitness::Unfit))
+    Ok(strangers(&stat).map_or(Fitness::Fit(file), Fitness::Unfit))
 }
 
 /// Why somebody else than root and the caller decides what is in it.

@@ -287,7 +287,7 @@ fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short
     assert!(scene.around(true).unwrap_err().message.len() < 4096);
     scene.script(
         "etc/mdevctl.d/scripts.d/callouts/hangs",
-        "[ $action = capabilities ] && exit 2; sleep 1000 & echo $! >>\"$(dirname $0)/../left\"; exit 0",
+        "[ $action = capabilities ] && exit 2; sleep 1000 & echo $! >>\"$(dirname $MDEV_CALLOUT)/../left\"; exit 0",
     );
     // A program that it leaves behind does not keep us, though it holds our pipes.
     assert_eq!(scene.around(true), Ok("done"));
@@ -299,7 +299,7 @@ fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short
 }
 
 #[test]
-fn a_script_has_no_environment_and_no_descriptors_of_ours() {
+fn a_script_has_a_path_and_its_own_name_for_an_environment() {
     let scene = scene();
     let seen = scene.root.path().join("seen");
     scene.script(
@@ -312,8 +312,11 @@ fn a_script_has_no_environment_and_no_descriptors_of_ours() {
     );
     assert_eq!(scene.around(true), Ok("done"));
     let text = fs::read_to_string(&seen).unwrap();
-    assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(text.starts_with("PATH=/usr/local/sbin:") && text.ends_with("\n/\n"), "{text}");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    let own = format!("MDEV_CALLOUT={}", scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/looks").display());
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.contains(&own.as_str()) && lines[2] == "/", "{text}");
+    assert!(lines.iter().any(|line| line.starts_with("PATH=/usr/local/sbin:")), "{text}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub use node::Node;
 pub use watch::{Event, EventKind, Monitor};
 
 // The C layer brings what safe code cannot have; it knows no room but this one.
-pub use crate::callout::{Launch, set_launcher};
+pub use crate::callout::{ENDED, NOT_STARTED, REQUEST_MAX, STARTED, WORDS_MAX, set_launcher};
 pub use crate::sysfs::linux::{FilterInstruction, event_filter, set_filter_attacher, set_range_closer};
 
 bitflags! {

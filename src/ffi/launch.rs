@@ -1,59 +1,64 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Starts a call-out below a keeper: a process without exit signal, which therefore neither raises SIGCHLD in the calling
-//! process nor is found by its waitpid(-1), and whose status is not lost when SIGCHLD is ignored.
+//! Starts the keeper of an action, below which its call-outs run: a process without exit signal, which therefore neither
+//! raises SIGCHLD in the calling process nor is found by its waitpid(-1), and whose children's status is not lost when SIGCHLD
+//! is ignored.
 //!
 //! ```text
-//! caller -- clone, no exit signal --> keeper -- clone --> the program
-//!        <------- report: exec failed, or its status ----
+//! caller -- clone, no exit signal --> keeper -- clone --> program
+//!        --- request: argv, envp, 4 fds --->              program
+//!        <------ report: started, ended ---
+//!        ---------- request ... ---------->  -- clone --> next program
+//!        ----------- shutdown ------------>  exit
 //! ```
 //!
-//! The keeper is a copy of a process that may have threads, so between its start and its end it calls nothing but the
-//! kernel: no allocation, no lock, nothing that another thread might have held when the copy was made. Everything that it
-//! needs is made before.
+//! The keeper is a copy of a process that may have threads, so between its start and its end it only calls the kernel: no
+//! allocation, no lock, nothing that another thread might have held when the copy was made. Everything that it needs is made
+//! before.
 
-use std::ffi::{CString, c_char, c_int, c_long};
-use std::os::fd::{AsRawFd, RawFd};
+use std::ffi::{c_char, c_int, c_long};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::driver::Launch;
+use crate::driver::{ENDED, NOT_STARTED, REQUEST_MAX, STARTED, WORDS_MAX};
 
-/// Where the keeper puts its end of the report's pipe; below it are the three of the program.
-const REPORT: RawFd = 3;
+/// Where the program is open for whoever interprets it; below it are standard input, output and error.
+const PROGRAM: RawFd = 3;
 
-/// Numbers from here on are out of the way of those four.
-const ASIDE: RawFd = 16;
+/// The keeper's end of the socket.
+const CONTROL: RawFd = 4;
 
-const NOT_STARTED: i32 = 0;
-const ENDED: i32 = 1;
+/// Room for the control message with the four descriptors of a request, and to spare: what does not fit is dropped by the
+/// kernel, and the request is then refused.
+const CONTROL_WORDS: usize = 16;
 
 /// Gives the call-outs their launcher. Once is enough; again does no harm.
 pub(super) fn install() {
     crate::driver::set_launcher(launch);
 }
 
-/// What both processes need, made before either is.
+/// What the keeper needs, made before it is.
 struct Prepared {
-    argv: Vec<*const c_char>,
-    envp: Vec<*const c_char>,
-    fds: [RawFd; 4],
+    control: RawFd,
     every_signal: libc::sigset_t,
+    /// The request that is being served.
+    request: Vec<u8>,
+    /// argv, a NULL, envp, a NULL: pointers into the request.
+    words: Vec<*const c_char>,
 }
 
-fn launch(launch: &Launch<'_>) -> Result<Pid, Errno> {
-    let [input, out, err] = launch.stdio;
-    let pointers = |words: &[CString]| words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
+fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
     // SAFETY: plain data of C, for which all zeroes is a value, the empty set.
     let mut every_signal: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: fills the set.
     unsafe { libc::sigfillset(&raw mut every_signal) };
-    let prepared = Prepared {
-        argv: pointers(launch.argv),
-        envp: pointers(launch.envp),
-        fds: [input, out, err, launch.report].map(|fd| fd.as_raw_fd()),
+    let mut prepared = Prepared {
+        control: control.as_raw_fd(),
         every_signal,
+        request: vec![0; REQUEST_MAX],
+        words: vec![ptr::null(); WORDS_MAX + 2],
     };
     // SAFETY: a set of this frame for the old mask, and both processes return from here as from fork(2); the new one does
     // nothing that a copy of a process with threads must not do, and never returns.
@@ -64,7 +69,7 @@ fn launch(launch: &Launch<'_>) -> Result<Pid, Errno> {
         let pid = copy();
         let errno = *libc::__errno_location();
         if pid == 0 {
-            keep(&prepared);
+            keep(&mut prepared);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut());
         // Pid::from_raw panics at a negative number where debug assertions are on.
@@ -85,98 +90,184 @@ unsafe fn copy() -> c_long {
     unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }
 }
 
-/// The keeper.
+/// The keeper: serves one request after the other until the socket is shut down, or the calling process has ended.
 ///
 /// # Safety
 /// Only in a process of `copy`, with all signals blocked.
-unsafe fn keep(prepared: &Prepared) -> ! {
+unsafe fn keep(prepared: &mut Prepared) -> ! {
     // SAFETY: calls of the kernel on numbers and on memory of this process alone.
     unsafe {
         libc::setpgid(0, 0);
-        // Ignored, it would take the status away from us.
         set_default(libc::SIGCHLD);
-        if !arrange(&prepared.fds) {
-            end(NOT_STARTED, *libc::__errno_location());
+        // No other descriptor of the calling process: neither its sockets nor its locks outlive it here.
+        if prepared.control != CONTROL && libc::dup2(prepared.control, CONTROL) < 0 {
+            libc::_exit(1);
         }
-        let pid = copy();
+        libc::fcntl(CONTROL, libc::F_SETFD, libc::FD_CLOEXEC);
+        close_range(0, CONTROL - 1);
+        close_range(CONTROL + 1, c_int::MAX);
+        let mut served = 0;
+        loop {
+            let envp = receive(prepared);
+            // Until here the number of the last program was its own, for a caller that kills it by that.
+            if served > 0 {
+                wait_for(served);
+            }
+            served = match envp {
+                Ok(None) => libc::_exit(0),
+                Ok(Some(envp)) => serve(prepared, envp),
+                Err(errno) => {
+                    report(NOT_STARTED, errno);
+                    0
+                }
+            };
+            if served == 0 {
+                close_range(0, PROGRAM);
+                report(ENDED, 0);
+            }
+        }
+    }
+}
+
+/// Takes the next request, and the four descriptors to their places. Where the environment begins in the words; `None`: there
+/// is none to come.
+///
+/// # Safety
+/// Only in a process of `copy`, whose descriptors up to `PROGRAM` are closed.
+unsafe fn receive(prepared: &mut Prepared) -> Result<Option<usize>, c_int> {
+    // SAFETY: calls of the kernel with buffers of this frame and of the prepared memory, whose lengths are given.
+    unsafe {
+        let mut control = [0_u64; CONTROL_WORDS];
+        let mut part = libc::iovec { iov_base: prepared.request.as_mut_ptr().cast(), iov_len: prepared.request.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        let count = loop {
+            let count = libc::recvmsg(CONTROL, &raw mut message, 0);
+            if count >= 0 {
+                break count as usize;
+            }
+            if *libc::__errno_location() != libc::EINTR {
+                return Ok(None);
+            }
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        // The lowest free numbers, in their order: with four of them these are their places.
+        let is_whole = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) == 0;
+        if !is_whole || libc::fcntl(PROGRAM, libc::F_GETFD) < 0 {
+            return Err(libc::EMFILE);
+        }
+        let request = prepared.request.get(..count).unwrap_or_default();
+        split(request, &mut prepared.words).map(Some).ok_or(libc::EBADMSG)
+    }
+}
+
+/// Sets the words of a request to its arguments, a NULL, its environment, and a NULL. Where the environment begins; `None` for
+/// a request that is malformed.
+fn split(request: &[u8], words: &mut [*const c_char]) -> Option<usize> {
+    let (count, mut rest) = request.split_at_checked(size_of::<u32>())?;
+    let args = u32::from_ne_bytes(count.try_into().ok()?) as usize;
+    let mut place = 0;
+    while !rest.is_empty() {
+        if place == args {
+            *words.get_mut(place)? = ptr::null();
+            place += 1;
+        }
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        *words.get_mut(place)? = rest.as_ptr().cast();
+        place += 1;
+        rest = rest.get(end + 1..)?;
+    }
+    *words.get_mut(place)? = ptr::null();
+    (args > 0 && place > args).then_some(args + 1)
+}
+
+/// Runs the program of a request to its end, and reports both. Its number, which is kept until it is waited for; 0 when there is
+/// none.
+///
+/// # Safety
+/// Only in a process of `copy`, after `receive`.
+unsafe fn serve(prepared: &Prepared, envp: usize) -> c_int {
+    // SAFETY: calls of the kernel on numbers and on memory of this frame.
+    unsafe {
+        let pid = copy() as c_int;
         if pid < 0 {
-            end(NOT_STARTED, *libc::__errno_location());
+            report(NOT_STARTED, *libc::__errno_location());
+            return 0;
         }
         if pid == 0 {
-            become_program(prepared);
+            become_program(prepared, envp);
         }
-        let mut status = 0;
+        // By both, so that it is done before the number is known elsewhere and before the program runs.
+        libc::setpgid(pid, pid);
+        report(STARTED, pid);
         // What the program prints ends with it.
-        for fd in 0..REPORT {
-            libc::close(fd);
-        }
-        while libc::waitpid(pid as libc::pid_t, &raw mut status, libc::__WALL) < 0 {
+        close_range(0, PROGRAM);
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let how = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+        while libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, how) < 0 {
             if *libc::__errno_location() != libc::EINTR {
                 libc::_exit(1);
             }
         }
-        end(ENDED, status)
+        // As wait(2) has it.
+        let status = match info.si_code {
+            libc::CLD_EXITED => info.si_status() << 8,
+            _ => info.si_status(),
+        };
+        report(ENDED, status);
+        pid
     }
 }
 
-/// The four descriptors at their places, and no other of the calling process: neither its sockets nor its locks outlive it
-/// here.
-///
 /// # Safety
 /// Only in a process of `copy`.
-unsafe fn arrange(fds: &[RawFd; 4]) -> bool {
-    // SAFETY: numbers only. The first four places may hold one of the four themselves, so all go aside first.
+unsafe fn wait_for(pid: c_int) {
+    // SAFETY: a child of this process; no status is asked for.
     unsafe {
-        let mut aside = [0; 4];
-        for (place, fd) in aside.iter_mut().zip(fds) {
-            *place = libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, ASIDE);
-            if *place < 0 {
-                return false;
-            }
-        }
-        for (place, fd) in (0..).zip(aside) {
-            if libc::dup2(fd, place) < 0 {
-                return false;
-            }
-        }
-        libc::fcntl(REPORT, libc::F_SETFD, libc::FD_CLOEXEC) >= 0 && close_from(REPORT + 1)
+        while libc::waitpid(pid, ptr::null_mut(), libc::__WALL) < 0 && *libc::__errno_location() == libc::EINTR {}
     }
 }
 
 /// # Safety
 /// Only in a process of `copy`.
-unsafe fn close_from(first: RawFd) -> bool {
+unsafe fn close_range(first: RawFd, last: RawFd) {
     // SAFETY: numbers only.
     unsafe {
-        if libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) < 0 {
+        if libc::syscall(libc::SYS_close_range, first, last, 0) < 0 {
             // Before Linux 5.9.
             let mut limit: libc::rlimit = std::mem::zeroed();
             libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-            let last = RawFd::try_from(limit.rlim_cur).unwrap_or(65_536).min(65_536);
-            for fd in first..last {
+            let end = RawFd::try_from(limit.rlim_cur).unwrap_or(65_536).min(65_536);
+            for fd in first..last.saturating_add(1).min(end) {
                 libc::close(fd);
             }
         }
     }
-    true
 }
 
 /// The program.
 ///
 /// # Safety
-/// Only in a process of `copy`.
-unsafe fn become_program(prepared: &Prepared) -> ! {
+/// Only in a process of `copy`, after `receive`.
+unsafe fn become_program(prepared: &Prepared, envp: usize) -> ! {
     // SAFETY: calls of the kernel; the arrays end with NULL and their strings live in this copy of the process.
     unsafe {
+        libc::setpgid(0, 0);
         (1..=64).for_each(|signal| set_default(signal));
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::chdir(c"/".as_ptr());
-        if let Some(path) = prepared.argv.first() {
-            libc::execve(*path, prepared.argv.as_ptr(), prepared.envp.as_ptr());
-        }
-        end(NOT_STARTED, *libc::__errno_location())
+        let argv = prepared.words.as_ptr();
+        // The very file that was checked. It stays open: the interpreter of a script opens /dev/fd/3.
+        libc::syscall(libc::SYS_execveat, PROGRAM, c"".as_ptr(), argv, argv.add(envp), libc::AT_EMPTY_PATH);
+        report(NOT_STARTED, *libc::__errno_location());
+        libc::_exit(127)
     }
 }
 
@@ -192,49 +283,85 @@ unsafe fn set_default(signal: c_int) {
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8_usize) };
 }
 
-/// Tells, and is gone. Of two reports the first counts: of a start that failed, not of the process that was to be the program.
+/// A report that is not sent finds no reader, or the caller waits for the keeper's end.
 ///
 /// # Safety
 /// Only in a process of `copy`.
-unsafe fn end(what: i32, value: i32) -> ! {
+unsafe fn report(what: i32, value: i32) {
     let report = [what, value];
-    // SAFETY: eight bytes of this frame; a pipe takes them whole.
-    unsafe {
-        libc::write(REPORT, report.as_ptr().cast(), size_of_val(&report));
-        libc::_exit(127)
-    }
+    // SAFETY: eight bytes of this frame, as one datagram.
+    unsafe { libc::send(CONTROL, report.as_ptr().cast(), size_of_val(&report), libc::MSG_NOSIGNAL) };
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-    use std::os::fd::AsFd;
+    use std::ffi::CString;
+    use std::io::{IoSlice, Read};
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+        sendmsg, shutdown, socketpair,
+    };
 
     use super::*;
 
-    fn pipe() -> (std::fs::File, std::fs::File) {
-        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        (ours.into(), theirs.into())
+    struct Keeper {
+        pid: Pid,
+        control: OwnedFd,
     }
 
-    /// What a shell reports and prints, started by a keeper.
-    fn run(words: &[&str]) -> (Vec<i32>, String, Pid) {
-        let argv: Vec<CString> = words.iter().map(|word| CString::new(*word).unwrap()).collect();
-        let envp = [c"A=b".to_owned()];
-        let (mut report, report_end) = pipe();
-        let (mut out, out_end) = pipe();
-        let null = std::fs::File::open("/dev/null").unwrap();
-        let stdio = [null.as_fd(), out_end.as_fd(), out_end.as_fd()];
-        let keeper = launch(&Launch { argv: &argv, envp: &envp, stdio, report: report_end.as_fd() }).unwrap();
-        drop((report_end, out_end));
-        let (mut bytes, mut text) = (Vec::new(), String::new());
-        report.read_to_end(&mut bytes).unwrap();
-        out.read_to_string(&mut text).unwrap();
-        let numbers = bytes.chunks(4).map(|n| i32::from_ne_bytes(n.try_into().unwrap())).collect();
-        // SAFETY: waits for the one process that this test has made, and no status is asked for.
-        let reaped = unsafe { libc::waitpid(keeper.as_raw_pid(), ptr::null_mut(), libc::__WALL) };
-        assert_eq!(reaped, keeper.as_raw_pid());
-        (numbers, text, keeper)
+    impl Keeper {
+        fn new() -> Self {
+            let (control, theirs) =
+                socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+            Keeper { pid: launch(theirs.as_fd()).unwrap(), control }
+        }
+
+        fn report(&self) -> [i32; 2] {
+            let mut bytes = [0; 8];
+            assert_eq!(rustix::io::read(&self.control, &mut bytes), Ok(8));
+            let number = |half: &[u8]| i32::from_ne_bytes(half.try_into().unwrap());
+            [number(&bytes[..4]), number(&bytes[4..])]
+        }
+
+        /// What is reported of a program and what it prints.
+        fn run(&self, program: &str, args: &[&str]) -> (Vec<[i32; 2]>, String) {
+            let program_file = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+            let (out, out_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+            let null = std::fs::File::open("/dev/null").unwrap();
+            let words = [program].into_iter().chain(args.iter().copied());
+            let mut request = u32::try_from(args.len() + 1).unwrap().to_ne_bytes().to_vec();
+            for word in words.chain(["A=b"]) {
+                request.extend(CString::new(word).unwrap().as_bytes_with_nul());
+            }
+            let fds = [null.as_fd(), out_end.as_fd(), out_end.as_fd(), program_file.as_fd()];
+            let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut room);
+            assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
+            sendmsg(&self.control, &[IoSlice::new(&request)], &mut ancillary, SendFlags::empty()).unwrap();
+            drop(out_end);
+            let mut reports = vec![self.report()];
+            while reports.last().is_some_and(|report| report[0] != ENDED) {
+                reports.push(self.report());
+            }
+            // The starter and the program report a failure in any order.
+            reports.sort_by_key(|report| (report[0] == ENDED, report[0] == NOT_STARTED));
+            let mut text = String::new();
+            std::fs::File::from(out).read_to_string(&mut text).unwrap();
+            (reports, text)
+        }
+    }
+
+    impl Drop for Keeper {
+        fn drop(&mut self) {
+            shutdown(&self.control, Shutdown::Write).unwrap();
+            // SAFETY: waits for the one process that this test has made, and no status is asked for.
+            let reaped = unsafe { libc::waitpid(self.pid.as_raw_nonzero().get(), ptr::null_mut(), libc::__WALL) };
+            assert_eq!(reaped, self.pid.as_raw_nonzero().get());
+        }
     }
 
     #[test]
@@ -242,44 +369,56 @@ mod tests {
         // Without CLOEXEC, as many a program leaves its own.
         // SAFETY: a number of this test's own.
         let leak = unsafe { libc::dup(2) };
-        let look = "echo $A; pwd; ls /proc/self/fd | wc -l; cut -d' ' -f5 /proc/self/stat; \
+        let look = "echo $A; pwd; ls /proc/self/fd | wc -l; echo $PPID $$; cut -d' ' -f5 /proc/self/stat; \
                     grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 7";
-        let (report, text, keeper) = run(&["/bin/sh", "-c", look]);
+        let keeper = Keeper::new();
+        for _ in 0..3 {
+            let (reports, text) = keeper.run("/bin/sh", &["-c", look]);
+            let lines: Vec<&str> = text.lines().collect();
+            // Three, the program, and the one by which ls looks.
+            assert_eq!(lines[..3], ["b", "/", "5"], "{text}");
+            let pid = reports[0][1];
+            assert_eq!(reports, [[STARTED, pid], [ENDED, 7 << 8]]);
+            assert_eq!(lines[3], format!("{} {pid}", keeper.pid.as_raw_nonzero()), "the keeper is the parent: {text}");
+            assert_eq!(lines[4], pid.to_string(), "a group of its own: {text}");
+            assert!(lines[5..].iter().all(|line| line.ends_with("\t0000000000000000")), "{text}");
+        }
         // SAFETY: the same number.
         unsafe { libc::close(leak) };
-        assert_eq!(report, [ENDED, 7 << 8]);
-        let lines: Vec<&str> = text.lines().collect();
-        // Three, and the one by which ls looks.
-        assert_eq!(lines[..3], ["b", "/", "4"], "{text}");
-        assert_eq!(lines[3], keeper.as_raw_pid().to_string(), "the group is the keeper's: {text}");
-        assert!(lines[4..].iter().all(|line| line.ends_with("\t0000000000000000")), "{text}");
     }
 
     #[test]
-    fn a_signal_and_a_start_that_fails_are_told() {
-        assert_eq!(run(&["/bin/sh", "-c", "kill -9 $$"]).0, [ENDED, 9]);
-        assert_eq!(run(&["/does/not/exist"]).0[..2], [NOT_STARTED, libc::ENOENT]);
-        assert_eq!(run(&["/dev/null"]).0[..2], [NOT_STARTED, libc::EACCES]);
+    fn a_signal_and_a_start_that_fails_are_reported() {
+        let keeper = Keeper::new();
+        assert_eq!(keeper.run("/bin/sh", &["-c", "kill -9 $$"]).0[1..], [[ENDED, 9]]);
+        assert_eq!(keeper.run("/dev/null", &[]).0[1..], [[NOT_STARTED, libc::EACCES], [ENDED, 127 << 8]]);
+        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0[1..], [[ENDED, 3 << 8]], "it goes on");
     }
 
     #[test]
-    fn nobody_else_finds_the_keeper() {
-        let argv = [c"/bin/sh".to_owned(), c"-c".to_owned(), c"read line".to_owned()];
-        let (input, hold) = pipe();
-        let (mut report, report_end) = pipe();
-        let out = std::fs::File::open("/dev/null").unwrap();
-        let stdio = [input.as_fd(), out.as_fd(), out.as_fd()];
-        let keeper = launch(&Launch { argv: &argv, envp: &[], stdio, report: report_end.as_fd() }).unwrap();
-        drop((report_end, input, hold));
-        let mut bytes = Vec::new();
-        report.read_to_end(&mut bytes).unwrap();
+    fn waiting_for_any_child_does_not_find_the_keeper() {
+        let keeper = Keeper::new();
+        keeper.run("/bin/sh", &["-c", "exit 0"]);
         let mut status = 0;
-        // SAFETY: a status of this frame; only the second call takes anything, and that is this test's own.
-        unsafe {
-            let pid = keeper.as_raw_pid();
-            assert_eq!(libc::waitpid(pid, &raw mut status, libc::WNOHANG), -1);
-            assert_eq!(libc::waitpid(pid, &raw mut status, libc::__WALL), pid);
+        // SAFETY: a status of this frame; nothing is found that could be taken.
+        assert_eq!(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }, -1);
+    }
+
+    #[test]
+    fn malformed_requests_are_refused() {
+        let with = |args: u32, text: &[u8]| [&args.to_ne_bytes(), text].concat();
+        let mut words = [ptr::null(); 5];
+        assert_eq!(split(&with(2, b"a\0b\0C=1\0"), &mut words), Some(3));
+        assert!(words[2].is_null() && words[4].is_null() && !words[3].is_null());
+        for bad in [
+            with(2, b"a\0b\0C=1"),
+            with(0, b"C=1\0"),
+            with(1, b"a\0"),
+            with(9, b"a\0C=1\0"),
+            with(1, b"a\0b\0c\0d\0"),
+            vec![1],
+        ] {
+            assert_eq!(split(&bad, &mut words), None, "{bad:?}");
         }
-        assert_eq!(bytes.len(), 8);
     }
 }
