@@ -30,6 +30,59 @@ static void an_error_tells_all(void)
 	T_OK(!strchr(mdev_error_get_message(err), '\n'));
 }
 
+#define BAD "\033[31m\nred\177"
+
+/* The call fails, and a terminal may show what it says. */
+#define SHOWN(call)                                                                                                    \
+	do {                                                                                                           \
+		const char *said;                                                                                      \
+		size_t i;                                                                                              \
+		T_OK((call) < 0);                                                                                      \
+		said = mdev_error_get_message(mdev_last_error());                                                      \
+		for (i = 0; said[i] && (unsigned char)said[i] >= ' ' && said[i] != 0x7f; i++)                          \
+			;                                                                                              \
+		T_OKF(!said[i], "%s: its message has no control characters", #call);                                   \
+	} while (0)
+
+static void messages_are_for_terminals(void)
+{
+	static const char attr[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
+				   "<attr name='a&#10;b' value='1'/></capability></device>";
+	struct mdev_device *dev = NULL, *parent;
+	const struct mdev_type *type;
+	struct mdev_conn *other;
+	unsigned int access;
+	char *text;
+
+	SHOWN(mdev_conn_open(&other, "mdev:///system?root=/" BAD, 0));
+	SHOWN(mdev_conn_open(&other, "test:////tmp/" BAD, 0));
+	SHOWN(mdev_conn_open(&other, BAD, 0));
+	SHOWN(mdev_conn_lookup_by_name(conn, BAD, &dev));
+	SHOWN(mdev_conn_lookup_by_name(conn, "/sys/devices/" BAD, &dev));
+	SHOWN(mdev_conn_lookup_by_uuid(conn, BAD, &dev));
+	SHOWN(mdev_conn_destroy_uuid(conn, BAD, 0));
+	SHOWN(mdev_conn_wait_parent(conn, BAD, 0, &dev));
+	SHOWN(mdev_conn_autostart(conn, BAD, 0));
+	SHOWN(mdev_conn_set_owner(conn, BAD));
+	SHOWN(mdev_conn_create_xml(conn, BAD, &dev, 0));
+	SHOWN(mdev_conn_create_xml(conn, "<device><name>" BAD "</name></device>", &dev, 0));
+	SHOWN(mdev_conn_create_xml(conn, "<device><a\177b/></device>", &dev, 0));
+	SHOWN(mdev_conn_define_xml(conn, attr, &dev, 0));
+	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
+	SHOWN(mdev_device_get_attr(parent, BAD, &text));
+	SHOWN(mdev_device_get_attr(parent, "\033[31m", &text));
+	SHOWN(mdev_device_get_attr(parent, "\033[31m/a", &text));
+	SHOWN(mdev_device_get_attr_access(parent, "\033[31m", &access));
+	SHOWN(mdev_device_set_attr(parent, BAD, BAD));
+	SHOWN(mdev_device_find_type(parent, BAD, &type));
+	mdev_device_unref(parent);
+	T_NEED(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &dev, 0) == 0);
+	SHOWN(mdev_device_set_attr(dev, "\033[31m", BAD));
+	SHOWN(mdev_device_set_attr(dev, "\033[31m/remove", BAD));
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	mdev_device_unref(dev);
+}
+
 /* Every call that can fail starts clean, also when it then succeeds. */
 static void success_clears(void)
 {
@@ -246,6 +299,7 @@ int main(void)
 	T_OK(mdev_last_error() == NULL);
 	conn = host_open();
 	an_error_tells_all();
+	messages_are_for_terminals();
 	success_clears();
 	housekeeping_keeps();
 	errors_belong_to_a_thread();

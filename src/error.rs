@@ -77,9 +77,9 @@ pub struct Error {
     pub code: ErrorCode,
     /// The positive errno that C callers get negated.
     pub errno: i32,
-    /// One English sentence: the object, the file, what to do.
+    /// One English sentence: the object, the file, what to do. It holds no character that a terminal obeys.
     pub message: String,
-    /// The file or directory concerned, where there is one.
+    /// The file or directory concerned, where there is one, as it is named in the file system.
     pub path: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with a sentence.
     pub fn new(code: ErrorCode, errno: Errno, message: impl Into<String>) -> Self {
-        Error { code, errno: errno.raw_os_error(), message: message.into(), path: None }
+        Error { code, errno: errno.raw_os_error(), message: printable(message.into()), path: None }
     }
 
     /// -EINVAL with [`ErrorCode::InvalidArgument`].
@@ -129,7 +129,7 @@ impl Error {
     /// Puts `prefix: ` before the sentence, to name the object on whose behalf the failing step was done.
     #[must_use]
     pub fn of(mut self, prefix: &str) -> Self {
-        self.message = format!("{prefix}: {}", self.message);
+        self.message = printable(format!("{prefix}: {}", self.message));
         self
     }
 }
@@ -149,7 +149,25 @@ fn denied_hint(privileged: bool) -> &'static str {
     }
 }
 
-/// Untrusted text for a sentence: control characters escaped, and cut to a length that a sentence can have.
+/// A sentence in which every character that a terminal obeys is escaped: control characters, line breaks, and changes of the
+/// direction of writing. Names of files and texts of callers may hold them. Applied to every message and log line.
+pub fn printable(text: String) -> String {
+    let is_obeyed = |c: char| {
+        let turns =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        c.is_control() || turns
+    };
+    if !text.contains(is_obeyed) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_obeyed(c) { escaped.extend(c.escape_debug()) } else { escaped.push(c) }
+    }
+    escaped
+}
+
+/// Untrusted text for a sentence: control characters and quotes escaped, and cut to a length that a sentence can have.
 pub fn shown(text: &str) -> String {
     const MAX: usize = 120;
     let mut shown: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
@@ -177,6 +195,16 @@ mod tests {
         let e = Error::io("write", "/sys/x/create", Errno::NOSPC).of("pci_0000_86_00_0");
         assert_eq!(e.to_string(), "pci_0000_86_00_0: cannot write /sys/x/create: No space left on device");
         assert_eq!((e.code, e.errno, e.path.as_deref()), (ErrorCode::Kernel, 28, Some("/sys/x/create")));
+    }
+
+    #[test]
+    fn no_message_has_characters_that_a_terminal_obeys() {
+        let bad = "\u{1b}[31m\u{9b}a\nb\u{202e}c\u{7f}";
+        let clean = "\\u{1b}[31m\\u{9b}a\\nb\\u{202e}c\\u{7f}";
+        let e = Error::io("open", bad, Errno::NOENT).of(bad);
+        assert_eq!(e.message, format!("{clean}: cannot open {clean}: No such file or directory"));
+        assert_eq!(e.path.as_deref(), Some(bad), "the file has this name");
+        assert_eq!(printable("größer 'as' \\ is".to_owned()), "größer 'as' \\ is");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::guard::{self, Depth};
 use super::strings::terminated;
+use crate::error::printable;
 
 /// How important a log line is.
 ///
@@ -75,7 +76,7 @@ impl Log for Forwarder {
         }
         let level = number(record.level());
         // One line is one message, whatever a vendor's attribute has in it.
-        let line = record.args().to_string().replace(['\n', '\0'], " ");
+        let line = printable(record.args().to_string());
         if guard::depth() == 0 {
             return deliver(&[(level, line)]);
         }

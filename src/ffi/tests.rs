@@ -226,7 +226,7 @@ fn lines_come_when_the_call_is_about_to_return() {
         assert!(seen().is_empty(), "not while the call runs");
         refusal()
     });
-    assert_eq!((rc, seen()), (-libc::EBUSY, vec![(3, "first of this test".to_owned())]));
+    assert_eq!((rc, seen()), (-libc::EBUSY, vec![(3, "first\\nof this test".to_owned())]));
 
     // A handler that calls the library does not disturb the error of the call that logged, nor hear itself.
     set(&raw const SEEN as *mut c_void, 4);
