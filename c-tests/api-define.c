@@ -81,6 +81,60 @@ static void it_starts_and_stops(struct mdev_conn *conn, struct mdev_device *dev)
 	mdev_device_unref(running);
 }
 
+/* A definition that is changed while the device runs: what runs, and what is defined. */
+static void definition_of_what_runs(struct mdev_conn *conn)
+{
+	static const char format[] = "<device><parent>ap_matrix</parent><capability type='mdev'><type id='vfio_ap-passthrough'/>"
+				     "<uuid>c60cc60c-0000-4222-8333-444444444447</uuid>"
+				     "<attr name='assign_adapter' value='%s'/><attr name='assign_domain' value='0x03'/>"
+				     "</capability></device>";
+	const char *const *names = NULL, *const *values = NULL;
+	struct mdev_device *dev, *again, *parent;
+	char text[1024], *xml;
+
+	snprintf(text, sizeof(text), format, "0x03");
+	T_NEED(mdev_conn_define_xml(conn, text, &dev, 0) == 0);
+	T_INT(mdev_device_start(dev, 0), 0);
+	mdev_device_unref(dev);
+	snprintf(text, sizeof(text), format, "5");
+	T_NEED(mdev_conn_define_xml(conn, text, &dev, 0) == 0);
+	T_INT(mdev_device_is_active(dev), 1);
+	T_INT(mdev_device_list_definition_attrs(dev, &names, &values), 2);
+	T_STR(names[0], "assign_adapter");
+	T_STR(values[0], "5");
+	T_STR(names[1], "assign_domain");
+	T_STR(values[1], "0x03");
+	T_OK(names[2] == NULL && values[2] == NULL);
+	/* What runs, in decimal digits, with what was assigned since. */
+	T_INT(mdev_device_set_attr(dev, "assign_control_domain", "0xa"), 0);
+	T_INT(mdev_device_get_xml(dev, &xml, MDEV_XML_LIBVIRT), 0);
+	T_HAS(xml, "<attr name='assign_adapter' value='3'/>");
+	T_HAS(xml, "<attr name='assign_domain' value='3'/>");
+	T_HAS(xml, "<attr name='assign_control_domain' value='10'/>");
+	free(xml);
+	T_INT(mdev_device_get_xml(dev, &xml, MDEV_XML_LIBVIRT | MDEV_XML_INACTIVE), 0);
+	T_HAS(xml, "<attr name='assign_adapter' value='5'/>");
+	T_HAS(xml, "<attr name='assign_domain' value='0x03'/>");
+	T_OK(!strstr(xml, "assign_control_domain") && !strstr(xml, "<path>"));
+	free(xml);
+	/* The node is a snapshot: it keeps what it has shown. */
+	T_INT(mdev_device_undefine(dev, 0), 0);
+	T_INT(mdev_device_list_definition_attrs(dev, &names, &values), 2);
+	T_INT(mdev_device_get_xml(dev, &xml, MDEV_XML_INACTIVE), -ENOENT);
+	T_NEED(mdev_conn_lookup_by_uuid(conn, "c60cc60c-0000-4222-8333-444444444447", &again) == 0);
+	T_INT(mdev_device_list_definition_attrs(again, &names, &values), -ENOENT);
+	T_INT(mdev_device_list_definition_attrs(dev, NULL, &values), -EINVAL);
+	T_INT(mdev_device_list_definition_attrs(dev, &names, NULL), -EINVAL);
+	T_INT(mdev_device_destroy(again, 0), 0);
+	mdev_device_unref(again);
+	mdev_device_unref(dev);
+	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
+	T_INT(mdev_device_list_definition_attrs(parent, &names, &values), -EOPNOTSUPP);
+	T_INT(mdev_device_get_xml(parent, &xml, MDEV_XML_INACTIVE), 0);
+	free(xml);
+	mdev_device_unref(parent);
+}
+
 static void parents_persist_by_nature(struct mdev_conn *conn)
 {
 	struct mdev_device *parent = NULL;
@@ -173,6 +227,7 @@ int main(void)
 	T_NEED(mdev_conn_define_xml(conn, define_xml, &dev, 0) == 0);
 	a_definition_is_a_node(conn, dev);
 	it_starts_and_stops(conn, dev);
+	definition_of_what_runs(conn);
 	parents_persist_by_nature(conn);
 	bad_requests(conn);
 	a_uuid_on_two_parents(conn);

@@ -38,7 +38,7 @@ static struct {
 	struct mdev_event *event;
 	struct mdev_finding **findings;
 	char *text, **texts;
-	const char *word, *const *words;
+	const char *word, *const *words, *const *values;
 	unsigned int number;
 	int sign;
 	uint64_t after[2];
@@ -179,6 +179,7 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_is_parent(h));
 		REFUSED(mdev_device_is_active(h));
 		REFUSED(mdev_device_get_uuid(h, &out.word));
+		REFUSED(mdev_device_list_definition_attrs(h, &out.words, &out.values));
 		REFUSED(mdev_device_get_type_id(h, &out.word));
 		REFUSED(mdev_device_get_group(h, &out.number));
 		REFUSED(mdev_device_get_iommu_group(h, &out.number));
@@ -234,6 +235,8 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_get_qmp_device_add(dev, "hostdev0", NULL));
 	REFUSED(mdev_device_get_hostdev_xml(dev, NULL));
 	REFUSED(mdev_device_list_attrs(dev, NULL));
+	REFUSED(mdev_device_list_definition_attrs(dev, NULL, &out.values));
+	REFUSED(mdev_device_list_definition_attrs(dev, &out.words, NULL));
 	REFUSED(mdev_device_get_attr_access(dev, NULL, &out.number));
 	REFUSED(mdev_device_get_attr_access(dev, "priority", NULL));
 	REFUSED(mdev_device_get_attr(dev, NULL, &out.text));
@@ -244,7 +247,7 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_find_type(parent, NULL, &out.type));
 	REFUSED(mdev_device_find_type(parent, "11", NULL));
 
-	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT)
+	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT | MDEV_XML_INACTIVE)
 		REFUSED(mdev_device_get_xml(dev, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_QEMU_IOMMUFD)
 		REFUSED(mdev_device_get_qemu_args(dev, &out.text, flag));

@@ -252,6 +252,7 @@ static void device_through_the_table(struct mdev_conn *conn)
 
 static void definition_through_the_table(struct mdev_conn *conn)
 {
+	const char *const *names, *const *values;
 	struct mdev_device *dev = NULL;
 	int start = -1;
 
@@ -262,6 +263,8 @@ static void definition_through_the_table(struct mdev_conn *conn)
 	T_INT(CALL(get_autostart, dev, &start), 0);
 	T_INT(start, 1);
 	T_INT(CALL(conn_autostart, conn, RFC_PARENT, 0), 1);
+	T_INT(CALL(device_list_definition_attrs, dev, &names, &values), 0);
+	T_OK(names[0] == NULL && values[0] == NULL);
 	T_INT(CALL(create, dev, 0), -EEXIST);
 	T_INT(CALL(destroy, dev, 0), 0);
 	T_INT(CALL(create, dev, 0), 0);

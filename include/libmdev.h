@@ -352,6 +352,11 @@ typedef enum mdev_xml_flags {
 	 * Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
 	 */
 	MDEV_XML_LIBVIRT = 1,
+	/**
+	 * A device as it is defined, also while it runs: what its next start makes. -ENOENT without a definition; a parent is
+	 * printed as without this flag.
+	 */
+	MDEV_XML_INACTIVE = 2,
 } mdev_xml_flags;
 
 /**
@@ -872,6 +877,12 @@ typedef struct mdev_driver {
 	 * mdev_finding_list_free(). Since 0.1.
 	 */
 	void (*finding_list_free)(struct mdev_finding **list);
+	/**
+	 * mdev_device_list_definition_attrs(). Since 0.1.
+	 */
+	int (*device_list_definition_attrs)(struct mdev_device *dev,
+					    const char *const **names,
+					    const char *const **values);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1719,6 +1730,23 @@ int mdev_device_get_autostart(struct mdev_device *dev, int *ret);
  * Thread-safe. Since: 0.1. Follows: virNodeDeviceIsPersistent.
  */
 int mdev_device_is_persistent(struct mdev_device *dev);
+
+/**
+ * The attributes in the definition of a device, in their order: what its next start writes. While it runs it may have others.
+ * They are read at the first call that succeeds; a node that is looked up later has what was defined until then.
+ *
+ * @param dev a device that is defined, running or not
+ * @param names where the NULL-terminated array of names goes; a name may stand there twice
+ * @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev, nothing
+ * is to be freed
+ * @return how many there are; -ENOENT: the device has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is
+ * bad; other errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: the attrs of mdevctl's definitions.
+ */
+int mdev_device_list_definition_attrs(struct mdev_device *dev,
+				      const char *const **names,
+				      const char *const **values);
 
 /**
  * Starts to listen to a host. What happens from here on is told, so make the monitor first and list afterwards: then

@@ -161,6 +161,24 @@ static void info_text(struct mdev_device *dev, const char *id)
 	}
 }
 
+/* What a definition gives to a device when it starts. */
+static void json_definition_attrs(struct json *j, struct mdev_device *dev)
+{
+	const char *const *names, *const *values;
+	int i, n = mdev_device_list_definition_attrs(dev, &names, &values);
+
+	if (n < 0)
+		return;
+	json_open(j, "definitionAttributes", '[');
+	for (i = 0; i < n; i++) {
+		json_open(j, NULL, '{');
+		json_string(j, "name", names[i]);
+		json_string(j, "value", values[i]);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void info_json(struct mdev_device *dev, const char *id)
 {
 	char *qemu, *qmp, *hostdev;
@@ -176,6 +194,7 @@ static void info_json(struct mdev_device *dev, const char *id)
 		json_bool(&j, "persistent", mdev_device_is_persistent(dev) == 1);
 		if (mdev_device_is_persistent(dev) == 1 && mdev_device_get_autostart(dev, &start) == 0)
 			json_bool(&j, "autostart", start);
+		json_definition_attrs(&j, dev);
 		json_string(&j, "params", get(dev, mdev_device_get_params));
 		json_string(&j, "qemuDevice", qemu);
 		json_raw(&j, "qmpDeviceAdd", qmp);
@@ -226,7 +245,9 @@ int cmd_dumpxml(struct nodedev *nd, struct args *args)
 
 	if (rc != OK)
 		return rc;
-	rc = mdev_device_get_xml(dev, &xml, given(args, OPT_LIBVIRT) ? MDEV_XML_LIBVIRT : 0);
+	rc = mdev_device_get_xml(dev, &xml,
+				 (given(args, OPT_LIBVIRT) ? MDEV_XML_LIBVIRT : 0) |
+					 (given(args, OPT_INACTIVE) ? MDEV_XML_INACTIVE : 0));
 	if (rc < 0) {
 		rc = complain_mdev(rc);
 	} else {

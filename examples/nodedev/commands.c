@@ -56,11 +56,12 @@ static const struct command commands[] = {
 	  "Shows a parent with the attributes of its types, or a device with what starts\n"
 	  "it in a guest: QEMU's -device argument, the QMP command that plugs it into a\n"
 	  "running guest (under the given --id), and libvirt's <hostdev> element.\n" },
-	{ "dumpxml", BIT(OPT_LIBVIRT), 1, 1, cmd_dumpxml,
-	  "dumpxml NAME|UUID [--libvirt]",
+	{ "dumpxml", BIT(OPT_LIBVIRT) | BIT(OPT_INACTIVE), 1, 1, cmd_dumpxml,
+	  "dumpxml NAME|UUID [--libvirt] [--inactive]",
 	  "print the XML of a parent or a device",
 	  "The XML is in the dialect of the mediated device proposal; with --libvirt in\n"
-	  "the schema of libvirt's node devices.\n" },
+	  "the schema of libvirt's node devices. With --inactive a device is printed as it\n"
+	  "is defined, also while it runs.\n" },
 	{ "dumphost", 0, 0, 1, cmd_dumphost,
 	  "dumphost [FILE]",
 	  "write the whole host to a file that can be replayed",

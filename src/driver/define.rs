@@ -180,6 +180,28 @@ impl Node {
         }
     }
 
+    /// The attributes of the definition, in their order; the device itself may have others while it runs.
+    pub fn definition_attrs(&self) -> Result<Vec<(String, String)>> {
+        let _request = self.conn().request();
+        Ok(self.own_definition()?.attributes)
+    }
+
+    /// The device that the definition makes at its next start.
+    pub(super) fn defined_device(&self) -> Result<Device> {
+        Parents::new(&self.conn().host).device(&self.own_definition()?)
+    }
+
+    fn own_definition(&self) -> Result<Definition> {
+        let Some(device) = self.as_device() else {
+            let message = "a parent has no definition; only devices have";
+            return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
+        };
+        defined::of_device(&self.conn().host, device)?.ok_or_else(|| {
+            let message = "it has no definition; define it first";
+            Error::new(ErrorCode::WrongState, Errno::NOENT, message).of(self.name())
+        })
+    }
+
     fn definition(&self, what: &str) -> Result<Definition> {
         let Some(device) = self.as_device() else {
             let message = format!("a parent is not {what}; only devices are");

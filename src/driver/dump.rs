@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A whole host as one file, and back; and what a dump of a single parent must read beyond its snapshot.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,16 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::io::Errno;
 
 use super::{Conn, catalogue, spots};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, describe};
 use crate::layout::bus::{self, Place, link_name};
 use crate::layout::functions::{driver_folder, functions};
-use crate::layout::{self, DEVICES, LiveMarks, TYPES};
+use crate::layout::{self, DEVICES, LiveMarks, TYPES, ap};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
-use crate::model::{Parent, ParentDetails, PciAddress};
+use crate::model::{Device, Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
-use crate::sysfs::{Dir, EntryKind, FileState, LOCKED_FILES, Sysfs, basename, dirname, read_text, resolve};
+use crate::sysfs::{
+    Dir, EntryKind, FileState, LOCKED_FILES, Sysfs, basename, dirname, is_exhausted, read_text, resolve,
+};
 use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
@@ -55,6 +58,9 @@ const PARENT_FILES: [&str; 15] = [
 /// Its content is the number of `virtfnN` links: a read would wait for the lock of the PF.
 const NUMBER_OF_VFS: &str = "sriov_numvfs";
 
+/// `device_api` of a matrix of AP queues.
+const AP_API: &str = "vfio-ap";
+
 /// The largest file that is replayed.
 const DUMP_MAX: u64 = 64 * 1024 * 1024;
 
@@ -88,6 +94,27 @@ pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Paren
 /// Sysfs names of the VFs of an open PF.
 fn vf_links(dir: &dyn Dir) -> impl Iterator<Item = String> + '_ {
     (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")))
+}
+
+/// A device for its XML. Of a matrix of AP queues that runs, the queues are those that it has now: others assign some later, and a
+/// device that another tool made has no record.
+pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'d, Device>> {
+    if !device.active || device.device_api.as_deref() != Some(AP_API) {
+        return Ok(Cow::Borrowed(device));
+    }
+    let read = host.sysfs.open(&device.syspath).and_then(|dir| ap::current(&*dir, &device.attributes));
+    match read {
+        Ok(attributes) => Ok(Cow::Owned(Device { attributes, ..device.clone() })),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("read the queues of", &device.syspath, errno)),
+        Err(errno) => {
+            log::warn!(
+                "{}: its queues cannot be read, so those of its creation are shown: {}",
+                device.name,
+                describe(errno)
+            );
+            Ok(Cow::Borrowed(device))
+        }
+    }
 }
 
 /// In the kernel's order, as libvirt prints them.

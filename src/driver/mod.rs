@@ -117,6 +117,8 @@ bitflags! {
     pub struct XmlFlags: u32 {
         /// libvirt's dialect of today instead of the founding proposal's.
         const LIBVIRT = 1;
+        /// A device as it is defined, also while it runs.
+        const INACTIVE = 2;
     }
 }
 

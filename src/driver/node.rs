@@ -200,8 +200,8 @@ impl Node {
         })
     }
 
-    /// The node as XML. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU
-    /// group, its VFs, files that only some types have) is read now.
+    /// The node as XML; with [`XmlFlags::INACTIVE`] a device as it is defined, whether it runs or not. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU
+    /// group, its VFs, files that only some types have), and the AP queues of a device, are read now.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
         let _request = self.conn.request();
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
@@ -211,8 +211,13 @@ impl Node {
                 let details = dump::details(&self.conn.host, &parent, above);
                 if libvirt { xml::parent_libvirt(&parent, &details) } else { xml::parent_rfc(&parent, &details) }
             }
-            What::Device(device) if libvirt => xml::device_libvirt(device),
-            What::Device(device) => xml::device_rfc(device),
+            What::Device(device) => {
+                let device = match flags.contains(XmlFlags::INACTIVE) {
+                    true => Cow::Owned(self.defined_device()?),
+                    false => dump::device(&self.conn.host, device)?,
+                };
+                if libvirt { xml::device_libvirt(&device) } else { xml::device_rfc(&device) }
+            }
         })
     }
 

@@ -19,6 +19,9 @@ use crate::error::Result;
 pub enum mdev_xml_flags {
     /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
     MDEV_XML_LIBVIRT = 1,
+    /// A device as it is defined, also while it runs: what its next start makes. -ENOENT without a definition; a parent is
+    /// printed as without this flag.
+    MDEV_XML_INACTIVE = 2,
 }
 
 /// How mdev_device_get_qemu_args() attaches a device.

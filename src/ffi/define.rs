@@ -6,8 +6,8 @@ use std::ffi::{c_char, c_int, c_uint};
 use super::conn::{flags, mdev_conn};
 use super::device::{export_node, mdev_device};
 use super::guard;
-use super::handle::hold;
-use super::strings::{bytes, optional_text, out};
+use super::handle::{count, hold};
+use super::strings::{Pairs, bytes, optional_text, out};
 use crate::driver::{DefineFlags, StartFlags};
 
 /// How mdev_conn_define_xml() works; mdev_device_undefine() takes only MDEV_DEFINE_NO_CALLOUTS.
@@ -177,5 +177,40 @@ pub unsafe extern "C" fn mdev_device_is_persistent(dev: *mut mdev_device) -> c_i
         // SAFETY: the C contract for dev.
         let dev = unsafe { hold(dev) }?;
         Ok(c_int::from(dev.body.node.is_persistent()?))
+    })
+}
+
+/// The attributes in the definition of a device, in their order: what its next start writes. While it runs it may have others.
+/// They are read at the first call that succeeds; a node that is looked up later has what was defined until then.
+///
+/// @param dev a device that is defined, running or not
+/// @param names where the NULL-terminated array of names goes; a name may stand there twice
+/// @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev, nothing
+/// is to be freed
+/// @return how many there are; -ENOENT: the device has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is
+/// bad; other errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: the attrs of mdevctl's definitions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_list_definition_attrs(
+    dev: *mut mdev_device,
+    names: *mut *const *const c_char,
+    values: *mut *const *const c_char,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for dev, names and values.
+        let (dev, names, values) = unsafe { (hold(dev)?, out(names)?, out(values)?) };
+        let known = &dev.body.definition_attrs;
+        let pairs = match known.get() {
+            Some(pairs) => pairs,
+            None => {
+                let read = Pairs::new(&dev.body.node.definition_attrs()?);
+                known.get_or_init(|| read)
+            }
+        };
+        let n = count(pairs.len())?;
+        names.set(pairs.names());
+        values.set(pairs.values());
+        Ok(n)
     })
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::guard;
 use super::handle::{Object, add_ref, borrow, count, drop_ref, free_list, give};
-use super::strings::{Lazy, Out, malloced_list, out};
+use super::strings::{Lazy, Out, Pairs, malloced_list, out};
 use super::types::TypeList;
 use crate::driver::Node;
 use crate::error::Result;
@@ -34,6 +34,7 @@ pub(super) struct Device {
     params: Lazy,
     owner: Lazy,
     physical_function: Lazy,
+    pub(super) definition_attrs: OnceLock<Pairs>,
 }
 
 /// Gives a node to C.
@@ -55,6 +56,7 @@ pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
         params: Lazy::new(),
         owner: Lazy::new(),
         physical_function: Lazy::new(),
+        definition_attrs: OnceLock::new(),
     }))
 }
 

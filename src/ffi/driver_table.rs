@@ -296,6 +296,14 @@ pub struct mdev_driver {
     pub finding_get_next_step: Option<unsafe extern "C" fn(finding: *const mdev_finding) -> *const c_char>,
     /// mdev_finding_list_free(). Since 0.1.
     pub finding_list_free: Option<unsafe extern "C" fn(list: *mut *mut mdev_finding)>,
+    /// mdev_device_list_definition_attrs(). Since 0.1.
+    pub device_list_definition_attrs: Option<
+        unsafe extern "C" fn(
+            dev: *mut mdev_device,
+            names: *mut *const *const c_char,
+            values: *mut *const *const c_char,
+        ) -> c_int,
+    >,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -397,6 +405,7 @@ static DRIVER: mdev_driver = mdev_driver {
     finding_get_message: Some(mdev_finding_get_message),
     finding_get_next_step: Some(mdev_finding_get_next_step),
     finding_list_free: Some(mdev_finding_list_free),
+    device_list_definition_attrs: Some(mdev_device_list_definition_attrs),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

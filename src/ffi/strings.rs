@@ -140,6 +140,44 @@ pub(super) unsafe fn free<T>(memory: *mut T) {
     unsafe { libc::free(memory.cast::<c_void>()) }
 }
 
+/// Names and their values as C sees them: two arrays of the same length, each with a NULL at its end.
+pub(super) struct Pairs {
+    /// What the arrays point to.
+    _texts: Vec<CString>,
+    names: Box<[*const c_char]>,
+    values: Box<[*const c_char]>,
+}
+
+// SAFETY: the pointers lead to the texts beside them, which nothing changes or moves after they are made.
+unsafe impl Send for Pairs {}
+// SAFETY: as above.
+unsafe impl Sync for Pairs {}
+
+impl Pairs {
+    pub(super) fn new(pairs: &[(String, String)]) -> Self {
+        let texts: Vec<CString> =
+            pairs.iter().flat_map(|(name, value)| [terminated(name), terminated(value)]).collect();
+        let array = |skip: usize| {
+            let chosen = texts.iter().skip(skip).step_by(2).map(|text| text.as_ptr());
+            chosen.chain([std::ptr::null()]).collect()
+        };
+        let (names, values) = (array(0), array(1));
+        Pairs { _texts: texts, names, values }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len() - 1
+    }
+
+    pub(super) fn names(&self) -> *const *const c_char {
+        self.names.as_ptr()
+    }
+
+    pub(super) fn values(&self) -> *const *const c_char {
+        self.values.as_ptr()
+    }
+}
+
 /// A `const char *` that lives in its handle, made when it is first asked for.
 #[derive(Default)]
 pub(super) struct Lazy(OnceLock<CString>);

@@ -14,6 +14,7 @@ use crate::sysfs::{
     Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line, write_line_once,
 };
 
+pub mod ap;
 pub mod bus;
 pub mod types;
 
