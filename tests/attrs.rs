@@ -132,7 +132,7 @@ fn a_definition_of_mdevctl_with_nested_attributes_starts_and_comes_back() {
     }
 }
 
-/// What no device can have is refused before one is made, whoever asks for it.
+/// Names that no device can have are refused before the create, in requests and in definitions.
 #[test]
 fn bad_attributes_are_refused_before_the_create() {
     let (root, sim, conn) = vendors_host();

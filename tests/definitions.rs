@@ -264,7 +264,7 @@ fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
     assert!(!conn.lookup_by_uuid(UUID).unwrap().is_active());
 }
 
-/// The XML of a matrix of AP queues that runs has the queues of now, whoever assigned them, as a create request that gives the
+/// The XML of a running matrix of AP queues has the queues of now, in whatever way they came, as a create request that gives the
 /// same again.
 #[test]
 fn xml_of_a_running_ap_device_has_its_queues_of_now() {

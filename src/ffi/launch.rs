@@ -24,7 +24,7 @@ use rustix::process::Pid;
 
 use crate::driver::{ENDED, NOT_STARTED, REQUEST_MAX, STARTED, WORDS_MAX};
 
-/// Where the program is open for whoever interprets it; below it are standard input, output and error.
+/// Where the program is open for its interpreter; below it are standard input, output and error.
 const PROGRAM: RawFd = 3;
 
 /// The keeper's end of the socket.
