@@ -13,8 +13,11 @@ use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 #[path = "support/hosts.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod hosts;
+#[path = "support/tree.rs"]
+mod tree;
 
 use hosts::{MTTY, file, host, link, samples};
+use tree::{Tree, TypeSpec};
 
 const TEMPLATE: &str = "11111111-2222-4333-8444-000000000001";
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
@@ -174,4 +177,36 @@ fn both_names_reach_a_file_of_a_vf() {
     for outside in ["driver/unbind", "../driver_override", "physfn/vendor"] {
         assert!(node.attr(outside).is_err(), "{outside}");
     }
+}
+
+/// The same with files of a real file system.
+#[test]
+fn nested_attributes_on_a_file_system() {
+    let root = tempfile::tempdir().unwrap();
+    let mut tree = Tree::new(root.path()).unwrap();
+    let mtty = tree.virtual_device("mtty").unwrap();
+    tree.parent(&mtty, &[TypeSpec::new("mtty-1", "Single port serial", "vfio-pci", 24)]).unwrap();
+    let device = tree.mdev(&mtty, "mtty-1", UUID).unwrap();
+    tree.file(&format!("{device}/nvidia/vgpu_params"), 0o644, "\n").unwrap();
+    tree.file("/sys/elsewhere/secret", 0o644, "1\n").unwrap();
+    for (place, target) in
+        [("out", "/sys/elsewhere"), ("nvidia/out", "/sys/elsewhere"), ("nvidia/secret", "/sys/elsewhere/secret")]
+    {
+        std::os::unix::fs::symlink(target, root.path().join(format!("{device}/{place}").trim_start_matches('/')))
+            .unwrap();
+    }
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let node = conn.lookup_by_uuid(UUID).unwrap();
+    node.set_attr("nvidia/vgpu_params", "a=60").unwrap();
+    assert_eq!(node.attr("nvidia/vgpu_params").unwrap(), "a=60");
+    assert_eq!(
+        fs::read(root.path().join(format!("{device}/nvidia/vgpu_params").trim_start_matches('/'))).unwrap(),
+        b"a=60\n"
+    );
+    assert!(node.attrs().unwrap().contains(&"nvidia/vgpu_params".to_owned()));
+    for linked in ["out/secret", "nvidia/out/secret", "nvidia/secret"] {
+        assert_eq!(node.attr(linked).unwrap_err().code, ErrorCode::NoAttribute, "{linked}");
+        assert_eq!(node.set_attr(linked, "2").unwrap_err().code, ErrorCode::NoAttribute, "{linked}");
+    }
+    assert_eq!(fs::read(root.path().join("sys/elsewhere/secret")).unwrap(), b"1\n");
 }
