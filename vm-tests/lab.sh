@@ -35,6 +35,9 @@ SKIP=(sound drivers/media drivers/gpu drivers/net/wireless drivers/infiniband dr
 # What the initramfs inserts before the machine's own root is there to load more from.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console)
 
+# What Debian leaves out of the configuration of 6.12.
+IOMMUFD=(CONFIG_IOMMUFD"=m" CONFIG_VFIO_DEVICE_CDEV"=y")
+
 missing_packages()
 {
 	# One query for all: dpkg-query fails for unknown ones but still prints the others.
@@ -149,18 +152,27 @@ extract_vmlinux()
 	fi
 }
 
+# make_drivers DIR RELEASE SOURCE CONFIG...: builds what the Kbuild file of SOURCE names.
+make_drivers()
+{
+	local dir=$1 kver=$2 source=$3
+	shift 3
+	make -s -j "$(nproc)" -C "$dir/usr/src/linux-headers-$kver" M="$source" CONFIG_SAMPLE_VFIO_MDEV_{MTTY,MDPY,MBOCHS}"=m" \
+		"$@" modules >"$source/log" 2>&1 || die "the drivers do not build: $(tail -n 5 "$source/log")"
+}
+
 # The sample drivers, and VFIO with iommufd where Debian's configuration of the kernel leaves that out. VFIO's structures
 # depend on it, so all that use them are built, the samples included.
 build_drivers()
 {
 	local dir=$1 kver=$2 source=$1/source extra=$1/lib/modules/$2/extra
-	local -a config=(CONFIG_SAMPLE_VFIO_MDEV_{MTTY,MDPY,MBOCHS}"=m")
+	local -a config=()
 
 	printf 'obj-m := samples/vfio-mdev/\n' >"$source/Kbuild"
-	if [ -e "$source/drivers/vfio/device_cdev.c" ] && ! grep -q '^CONFIG_IOMMUFD=' "$dir/boot/config-$kver"; then
+	if with_iommufd "$dir" "$kver"; then
 		printf 'obj-m += drivers/iommu/iommufd/ drivers/vfio/\n%s\n' \
 			'subdir-ccflags-y := -DCONFIG_IOMMUFD_MODULE=1 -DCONFIG_VFIO_DEVICE_CDEV=1' >>"$source/Kbuild"
-		config+=(CONFIG_IOMMUFD=m CONFIG_VFIO_DEVICE_CDEV=y)
+		config=("${IOMMUFD[@]}")
 		# A part of the kernel's library that only iommufd uses: it becomes a part of that module, and exports nothing.
 		printf '%s\n' '#define CONFIG_INTERVAL_TREE_SPAN_ITER 1' '#include <linux/export.h>' '#undef EXPORT_SYMBOL_GPL' \
 			'#define EXPORT_SYMBOL_GPL(name)' '#include "../../../lib/interval_tree.c"' \
@@ -169,14 +181,37 @@ build_drivers()
 		rm -rf -- "$dir/lib/modules/$kver/kernel/drivers/vfio"
 	fi
 	say "building the sample drivers"
-	make -s -j "$(nproc)" -C "$dir/usr/src/linux-headers-$kver" M="$source" "${config[@]}" modules >"$source/log" 2>&1 ||
-		die "the drivers do not build: $(tail -n 5 "$source/log")"
+	make_drivers "$dir" "$kver" "$source" ${config[@]+"${config[@]}"}
 	mkdir -p "$extra"
 	find "$source" -name '*.ko' -exec cp -t "$extra" {} +
 	# What a module of ours needs to find the symbols of these.
 	cp -- "$source/Module.symvers" "$dir/"
 	depmod -b "$dir" -F "$dir/usr/src/linux-headers-$kver/Module.symvers" "$kver" 2>/dev/null ||
 		depmod -b "$dir" "$kver"
+}
+
+# Whether VFIO is built here, with iommufd and device nodes.
+with_iommufd()
+{
+	[ -e "$1/source/drivers/vfio/device_cdev.c" ] && ! grep -q '^CONFIG_IOMMUFD=' "$1/boot/config-$2"
+}
+
+# The same drivers without CONFIG_VFIO_GROUP, in DIR/no-groups; t_drivers_without_groups of guest/lib.sh inserts them.
+ensure_without_groups()
+{
+	local dir=$1 kver=$2 source=$1/no-groups/source
+	with_iommufd "$dir" "$kver" && [ ! -e "$dir/no-groups/complete" ] || return 0
+	say "building the drivers without VFIO groups"
+	rm -rf -- "$dir/no-groups"
+	mkdir -- "$dir/no-groups"
+	cp -r -- "$dir/source" "$source"
+	find "$source" -name '*.o' -delete
+	printf '#undef CONFIG_VFIO_GROUP\n#undef CONFIG_VFIO_CONTAINER\n' >"$source/no-groups.h"
+	printf 'subdir-ccflags-y += -include %s\n' "$source/no-groups.h" >>"$source/Kbuild"
+	make_drivers "$dir" "$kver" "$source" "${IOMMUFD[@]}" CONFIG_VFIO_GROUP= CONFIG_VFIO_CONTAINER= CONFIG_VFIO_IOMMU_TYPE1=
+	find "$source" -name '*.ko' -exec mv -t "$dir/no-groups" {} +
+	rm -rf -- "$source"
+	touch "$dir/no-groups/complete"
 }
 
 build_initrd()
@@ -273,6 +308,7 @@ if [ "$UPDATE" = 1 ] || ! lab_dir >/dev/null; then
 	prepare_kernel
 fi
 DIR=$(lab_dir)
+ensure_without_groups "$DIR" "$(cat "$DIR/release")"
 ensure_initrd "$DIR"
 say "kernel $(cat "$DIR/release") is ready in $DIR"
 [ "$PRINT" = 0 ] || printf '%s\n%s\n' "$DIR" "$INITRD"

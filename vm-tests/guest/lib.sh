@@ -15,6 +15,7 @@
 #   t_done                        the summary; the exit code of the script
 #
 #   t_drivers [MODULE...]         insert the sample drivers (all three) and wait for their parents
+#   t_drivers_without_groups      the same on a VFIO that has device nodes and no groups (kernel 6.12)
 #   t_install INSTALLED           install what install-for-vm made, and put its programs in the PATH
 #   t_udevd                       start systemd-udevd, without replaying old events
 #   t_uevents                     start listening to the kernel's uevents
@@ -136,6 +137,15 @@ t_drivers()
 	modprobe -a vfio_iommu_type1 "$@" || exit 1
 	for m in "$@"; do
 		[ -d "$MDEV_CLASS/$m" ] || { echo "Bail out! $m has no parent in $MDEV_CLASS"; exit 1; }
+	done
+}
+
+t_drivers_without_groups()
+{
+	local m
+	modprobe -a iommufd irqbypass || exit 1
+	for m in vfio mdev mtty mdpy mbochs; do
+		insmod "$LAB_KERNEL/no-groups/$m.ko" || exit 1
 	done
 }
 

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run --kernel 6.12 guest/13-no-groups.sh INSTALLED
+#
+# A kernel without CONFIG_VFIO_GROUP: a device has no IOMMU group that sysfs shows, and only its own node in /dev/vfio.
+# INSTALLED is what "install-for-vm" made.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+SYSTEM=mdev:///system
+UUID=00000cde-1111-4222-8333-444444444444
+
+t_install "${1-}"
+t_drivers_without_groups
+
+t_ok 'the kernel creates a device' sh -c "echo $UUID >$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create"
+t_not 'which has no iommu_group' test -e "$MDEV_BUS/$UUID/iommu_group"
+t_eq 'but a node of its own' devices/vfio0 "$(find /dev/vfio -type c -printf '%P\n')"
+t_match 'the library lists it' "mdev_${UUID//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
+t_ok 'and destroys it' timeout 20 host-linked "$SYSTEM" destroy "$UUID"
+t_not 'it is gone' test -e "$MDEV_BUS/$UUID"
+t_done
