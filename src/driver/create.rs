@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::identity::{Identity, VfDevice};
-use super::plan::{Plan, plan};
+use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
 use super::{Conn, CreateFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
@@ -47,6 +47,9 @@ impl Conn {
             if let Some(existing) = self.existing(&plan, flags)? {
                 return Ok(existing);
             }
+            if defined.is_none() {
+                refuse_defined(&self.host, &plan)?;
+            }
             match create_asked(&self.host, &[plan], &[], flags, defined) {
                 Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
                 Err((_, e)) if e.code == ErrorCode::NoInstances && chances > 0 => {}
@@ -73,6 +76,7 @@ impl Conn {
         }
         let mut group = common_group(&defs)?;
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
+        let mut numbers = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut fresh: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
@@ -89,17 +93,22 @@ impl Conn {
                 kept.push(Some(existing));
                 continue;
             }
-            if plan.requires_group()? {
+            refuse_defined(&self.host, &plan).map_err(numbered(i))?;
+            if plan.requires_group().map_err(numbered(i))? {
                 fresh.push(plan.uuid);
             }
             kept.push(None);
             plans.push(plan);
+            numbers.push(i);
         }
         if group.is_some() {
             plans.iter_mut().filter(|plan| fresh.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
             fresh.clear();
         }
-        let made = create_asked(&self.host, &plans, &fresh, flags, None).map_err(|(_, e)| e)?;
+        let made = create_asked(&self.host, &plans, &fresh, flags, None).map_err(|(failed, e)| {
+            let at = failed.and_then(|failed| plans.iter().position(|plan| plan.uuid == failed.uuid));
+            at.map_or(e.clone(), |at| numbered(numbers[at])(e))
+        })?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
         Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
     }
@@ -214,7 +223,9 @@ fn create_all<'a>(
         }
     };
     let mut making = Making::new(host, owner).map_err(|e| (None, e))?;
-    making.reserve_on_bus(plans, fresh).map_err(|e| (plans.first(), e))?;
+    // Of several devices, the error does not say which it is about.
+    let alone = if let [plan] = plans { Some(plan) } else { None };
+    making.reserve_on_bus(plans, fresh).map_err(|e| (alone, e))?;
     for plan in plans {
         if let Err(e) = making.make(plan, prepared.take()) {
             return Err((Some(plan), making.take_back(e)));

@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
-use super::plan::find_type;
+use super::plan::{find_type, known_type};
 use super::spots::with_room;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::layout::{bus, open_parent};
+use crate::layout::{bus, open_parent, refuse_unsupported};
+use crate::model::name::is_component;
 use crate::model::{Device, DeviceDef};
 use crate::store::{Broken, Definition, Previous, Start};
 use crate::xml;
@@ -262,15 +263,22 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
             let sysname = defined::sysname(&target);
             let type_id = match find_type(host, layout, &*dir, &target.place, &wanted.type_id) {
-                // Which types it will have is not known, as with a parent that is not there.
-                Err(e) if e.code == ErrorCode::NoType && defined::waits(host, &sysname) => wanted.type_id.clone(),
+                // Its types are not known before its VFs are enabled, as with a parent that is absent.
+                Err(e) if e.code == ErrorCode::NoType && defined::waits(host, &sysname) => {
+                    type_of_absent(host, &wanted)?
+                }
                 found => found?,
             };
+            let kind = layout.read_type(&*dir, &type_id);
+            if let Some(kind) = kind.map_err(|errno| Error::io("read", dir.path(), errno))? {
+                let refused = refuse_unsupported(&kind, wanted.group, wanted.params.as_deref());
+                refused.map_err(|e| e.of(&target.place.name()))?;
+            }
             (sysname, type_id)
         }
         Err(e) if e.code == ErrorCode::NoParent => {
             let absent = defined::sysname_of_absent(parent);
-            (absent.ok_or_else(|| unknown_parent(parent))?, wanted.type_id.clone())
+            (absent.ok_or_else(|| unknown_parent(parent))?, type_of_absent(host, &wanted)?)
         }
         Err(e) => return Err(e),
     };
@@ -292,6 +300,24 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     };
     refuse_taken_name(host, &def)?;
     Ok((def, is_new))
+}
+
+/// The type on a parent that cannot be asked. It has to be an id: the definition is kept as it is, and mdevctl starts by id.
+fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
+    let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
+    let id = match known_type(host, &wanted.type_id)? {
+        Some(id) if id == wanted.type_id => return Ok(id),
+        None if is_type_id(&wanted.type_id) => return Ok(wanted.type_id.clone()),
+        Some(id) => format!("on the parents that are here, it is the name of type '{id}'"),
+        None => "the name of its folder in mdev_supported_types, or its number in creatable_vgpu_types".to_owned(),
+    };
+    let message =
+        format!("{parent}: it has no types now, so that '{text}' cannot be resolved; give the id of a type: {id}");
+    Err(Error::new(ErrorCode::NoType, Errno::NODEV, message))
+}
+
+fn is_type_id(text: &str) -> bool {
+    is_component(text) && !text.contains(char::is_whitespace)
 }
 
 fn unknown_parent(parent: &str) -> Error {

@@ -141,7 +141,8 @@ pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
     with_room(host, || host.definitions.all())
 }
 
-fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
+/// Everything that is defined of a UUID, by parent.
+pub(super) fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
     with_room(host, || host.definitions.of_uuid(uuid))
 }
 

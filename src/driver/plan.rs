@@ -4,12 +4,12 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, attrs, catalogue, devices};
+use super::{CreateFlags, Host, attrs, catalogue, defined, devices};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
 use crate::model::{DeviceDef, Type};
-use crate::store::Facts;
+use crate::store::{Definition, Facts};
 use crate::sysfs::{Dir, is_exhausted};
 
 /// One device about to be made.
@@ -57,6 +57,15 @@ impl Plan {
     }
 
     /// Does the type want a group now?
+    /// Whether the device may be the one that is defined on the parent, or the VF, of this sysfs name.
+    fn is_on(&self, host: &Host, sysname: &str) -> Result<bool> {
+        let on_vf = match &self.function {
+            Some(vf) => vf == sysname,
+            None => defined::vfs(host, &self.place)?.iter().any(|vf| vf == sysname),
+        };
+        Ok(on_vf || sysname == self.place.sysname())
+    }
+
     pub(super) fn requires_group(&self) -> Result<bool> {
         let kind = self.layout.read_type(&*self.dir, &self.type_id);
         let kind = kind.map_err(|errno| Error::io("read", self.dir.path(), errno))?;
@@ -121,6 +130,60 @@ pub(super) fn find_type(
 }
 
 /// The error for a type that a parent has not, with those that it has, or what to do when it has none.
+/// The id of a type that any parent has or had under this id, or else under this name.
+pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
+    let mut by_name = None;
+    for place in bus::places(&*host.sysfs)? {
+        let (layout, dir) = match open_parent(&*host.sysfs, &place.syspath) {
+            Ok(opened) => opened,
+            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
+            Err(_) => continue,
+        };
+        let mut types = match read_types(&*dir, Depth::Alike) {
+            Ok((_, types, _)) => types,
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
+            Err(_) => continue,
+        };
+        catalogue::complete_types(host, layout, &*dir, &mut types);
+        if types.iter().any(|kind| kind.id == wanted) {
+            return Ok(Some(wanted.to_owned()));
+        }
+        by_name = by_name.or_else(|| types.into_iter().find(|kind| kind.answers_to(wanted)).map(|kind| kind.id));
+    }
+    Ok(by_name)
+}
+
+/// Refuses to create what would be in the way of a definition: its UUID with another type, or its name.
+pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
+    let exists = |message: String| Error::new(ErrorCode::Exists, Errno::EXIST, message);
+    if let Some(uuid) = &plan.def.uuid {
+        let defs = match defined::of_uuid(host, uuid) {
+            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
+            // A broken file defines no device.
+            found => found.inspect_err(|e| log::warn!("{e}")).unwrap_or_default(),
+        };
+        let other = |def: &&Definition| def.type_id != plan.type_id;
+        for def in defs.iter().filter(other) {
+            if plan.is_on(host, &def.parent)? {
+                return Err(exists(format!(
+                    "{}: device {uuid} is defined there with type {}, not {}; start the definition, or undefine it first",
+                    def.parent, def.type_id, plan.type_id
+                )));
+            }
+        }
+    }
+    let Some(name) = plan.def.name.as_deref() else { return Ok(()) };
+    for def in defined::all(host)?.iter().filter(|def| def.name.as_deref() == Some(name)) {
+        if def.uuid != plan.uuid || !plan.is_on(host, &def.parent)? {
+            return Err(exists(format!(
+                "the name '{name}' is taken by device {}, which is defined on {}; choose another, or start that device",
+                def.uuid, def.parent
+            )));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
     let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
     let known = if ids.is_empty() { none.to_owned() } else { format!("it has {}", ids.join(", ")) };

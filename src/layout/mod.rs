@@ -357,6 +357,15 @@ fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
     }
 }
 
+/// Refuses a group and parameters that no device of this type takes.
+pub fn refuse_unsupported(kind: &Type, group: Option<u32>, params: Option<&str>) -> Result<()> {
+    match (group, params) {
+        (_, Some(_)) if !kind.has_params => Err(no_params(&kind.id)),
+        (Some(_), _) if !kind.requires_group => Err(no_group(&kind.id)),
+        _ => Ok(()),
+    }
+}
+
 fn no_group(id: &str) -> Error {
     let message = format!("type {id} takes no group (no requires_group, or it is 0); leave <group> out");
     Error::new(ErrorCode::GroupNotSupported, Errno::OPNOTSUPP, message)
