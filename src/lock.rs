@@ -61,6 +61,18 @@ pub fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
     }
 }
 
+/// Whether another open file has the lock. Takes it for a moment, shared, so that two callers do not see each other.
+pub fn is_locked(fd: impl AsFd) -> Result<bool, Errno> {
+    loop {
+        match flock(fd.as_fd(), FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return flock(fd.as_fd(), FlockOperation::Unlock).map(|()| false),
+            Err(Errno::WOULDBLOCK) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// `None` where inotify is not to be had; the wait then ends by time alone.
 fn watch_closes(fd: &OwnedFd) -> Option<OwnedFd> {
     let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;

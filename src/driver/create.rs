@@ -305,7 +305,7 @@ impl<'a> Making<'a> {
 
     fn alive(&self, facts: &Facts) -> Option<u64> {
         match &self.bus {
-            Some(bus) if facts.function.is_none() => spots::bus_mark(&**bus, &facts.uuid),
+            Some(bus) if facts.function.is_none() => spots::mark_on_bus(self.host, bus, facts),
             _ => spots::alive(self.host, facts),
         }
     }

@@ -4,7 +4,6 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::devices::no_device;
 use super::spots::{self, Spot};
 use super::{DestroyFlags, Host, identity, ready};
 use crate::error::{Error, ErrorCode, Result};
@@ -20,7 +19,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     let (layout, parent) = spot.open_parent(host)?;
     let mark = Some(spot.mark());
     if flags.contains(DestroyFlags::OWNED) {
-        check_owner(host, uuid, mark)?;
+        check_owner(host, spot, layout)?;
     }
     let is_it = || match &spot.seen {
         Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
@@ -63,13 +62,14 @@ fn node_of(parent: &dyn Dir) -> String {
 }
 
 /// The facts decide, and only when they are about this very device.
-fn check_owner(host: &Host, uuid: &Uuid, mark: Option<u64>) -> Result<()> {
+fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
+    let uuid = &spot.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
-    let mark = mark.ok_or_else(|| no_device(uuid))?;
-    let owner = host.runtime.get(uuid)?.filter(|facts| facts.are_of(mark)).and_then(|facts| facts.owner);
+    let own_facts = host.runtime.get(uuid)?.filter(|facts| spots::is_recorded(spot, layout, facts));
+    let owner = own_facts.and_then(|facts| facts.owner);
     match owner {
         Some(owner) if owner == own => Ok(()),
         Some(owner) => refuse(format!("device {uuid} belongs to '{owner}', not to '{own}'")),

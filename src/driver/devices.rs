@@ -149,12 +149,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         return Ok(None);
     };
     let layout = layout::of_kind(parent.layout);
-    let ours = |facts: &&Facts| match &spot.seen {
-        // Not what it is now: that may be another device, of another UUID.
-        Some(seen) => spots::is_about(facts, basename(&spot.syspath), seen),
-        None => facts.function.is_none() && facts.are_of(spot.mark()),
-    };
-    let facts = facts.filter(ours);
+    let facts = facts.filter(|facts| spots::is_recorded(spot, layout, facts));
     let exhausted = |errno| Error::io("read", &spot.syspath, errno);
     let shown = match &spot.seen {
         Some(seen) => Some(seen.type_id.clone()),

@@ -53,10 +53,10 @@ impl Plan {
             function: function.map(|function| function.sysname.to_owned()),
             mark: function.and_then(|function| function.mark),
             type_hidden: !self.layout.shows_type(),
+            abandoned: None,
         }
     }
 
-    /// Does the type want a group now?
     /// Whether the device may be the one that is defined on the parent, or the VF, of this sysfs name.
     fn is_on(&self, host: &Host, sysname: &str) -> Result<bool> {
         let on_vf = match &self.function {
@@ -66,6 +66,7 @@ impl Plan {
         Ok(on_vf || sysname == self.place.sysname())
     }
 
+    /// Does the type want a group now?
     pub(super) fn requires_group(&self) -> Result<bool> {
         let kind = self.layout.read_type(&*self.dir, &self.type_id);
         let kind = kind.map_err(|errno| Error::io("read", self.dir.path(), errno))?;
@@ -129,7 +130,6 @@ pub(super) fn find_type(
     }
 }
 
-/// The error for a type that a parent has not, with those that it has, or what to do when it has none.
 /// The id of a type that any parent has or had under this id, or else under this name.
 pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     let mut by_name = None;
@@ -184,6 +184,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// The error for a type that a parent has not, with those that it has, or what to do when it has none.
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
     let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
     let known = if ids.is_empty() { none.to_owned() } else { format!("it has {}", ids.join(", ")) };

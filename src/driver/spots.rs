@@ -20,7 +20,7 @@ use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, dirname, is_exhausted, resolve};
+use crate::sysfs::{Dir, IoResult, basename, dirname, is_exhausted, resolve};
 
 /// Links to every VF.
 const PCI: &str = "/sys/bus/pci/devices";
@@ -298,6 +298,31 @@ pub(super) fn is_about(facts: &Facts, vf: &str, seen: &Seen) -> bool {
     facts.function.as_deref() == Some(vf) && facts.type_id == seen.type_id && facts.are_of(seen.mark)
 }
 
+/// These facts are about the device that was found. Those of a killed creator only if parent, type and time agree: another
+/// program may have made a device of this UUID since.
+pub(super) fn is_recorded(spot: &Spot, layout: &dyn Layout, facts: &Facts) -> bool {
+    if let Some(seen) = &spot.seen {
+        return is_about(facts, basename(&spot.syspath), seen);
+    }
+    if facts.function.is_some() || !facts.are_of(spot.mark()) {
+        return false;
+    }
+    facts.abandoned.is_none()
+        || (facts.parent == basename(&spot.parent)
+            && layout.type_of(&*spot.dir, &spot.entry).is_ok_and(|id| id.is_none_or(|id| id == facts.type_id))
+            && spot.dir.meta(&spot.entry).is_ok_and(|meta| facts.may_have_made(meta.changed)))
+}
+
+/// The mark of the device on the mdev bus that these facts are about.
+pub(super) fn mark_on_bus(host: &Host, bus: &Rc<dyn Dir>, facts: &Facts) -> Option<u64> {
+    if facts.abandoned.is_none() {
+        return bus_mark(&**bus, &facts.uuid);
+    }
+    let spot = on_bus(bus, &facts.uuid)?;
+    let (layout, _) = spot.open_parent(host).ok()?;
+    is_recorded(&spot, layout, facts).then(|| spot.mark())
+}
+
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
 /// such device.
 pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
@@ -308,7 +333,7 @@ pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
     };
     let Some(vf) = facts.function.as_deref() else {
         return match open_devices(host) {
-            Ok(Some(bus)) => Ok(bus_mark(&*bus, &facts.uuid)),
+            Ok(Some(bus)) => Ok(mark_on_bus(host, &bus, facts)),
             Ok(None) => Ok(None),
             Err(e) => Err(Errno::from_raw_os_error(e.errno)),
         };

@@ -2,11 +2,12 @@
 //! Runtime facts as files: `/run/libmdev/devices/<uuid>`, JSON, complete or absent.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, mkdirat, open, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, fstat, mkdirat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -15,13 +16,16 @@ use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, report};
-use crate::lock::{Lock, try_lock};
+use crate::lock::{Lock, is_locked};
 
 /// No file of ours is this large: a stranger's is not read to its end.
 const FACTS_MAX: u64 = 256 * 1024;
 
 /// The lock is held for a handful of system calls; a holder that keeps it longer has been stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a record may be replaced while it is read. Each creator of a UUID replaces its own once.
+const REPLACED: u32 = 16;
 
 /// How a folder of ours is opened.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -143,8 +147,9 @@ impl FileStore {
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let _alone = self.lock()?;
-        let living = self.sweep(&dir, alive);
-        settle(facts, new_group, &living, alive)?;
+        let (living, held) = self.sweep(&dir, facts, alive);
+        let in_use: Vec<u32> = new_group.in_use.iter().copied().chain(held).collect();
+        settle(facts, NewGroup { in_use: &in_use, ..new_group }, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
         for new in &kept {
@@ -172,13 +177,15 @@ impl FileStore {
         }
     }
 
-    /// Removes the facts of devices that are gone and of creators that were killed; gives those that hold.
-    fn sweep(&self, dir: &OwnedFd, alive: &dyn Fn(&Facts) -> Option<u64>) -> Vec<Facts> {
+    /// Removes the facts of devices that are gone and of creators that were killed. Returns those that hold, and the groups of
+    /// devices that may still appear though their creators were killed: their facts are kept, unless a device in `new` needs
+    /// the place.
+    fn sweep(&self, dir: &OwnedFd, new: &[Facts], alive: &dyn Fn(&Facts) -> Option<u64>) -> (Vec<Facts>, Vec<u32>) {
         let (uuids, others) = self.names(dir);
         for stray in others.iter().filter(|name| name.starts_with('.')) {
             let _ = unlinkat(dir, stray, AtFlags::empty());
         }
-        let mut living = Vec::new();
+        let (mut living, mut held) = (Vec::new(), Vec::new());
         for uuid in uuids {
             let facts = self.read(dir, &uuid).unwrap_or_else(|e| {
                 log::warn!("{e}");
@@ -193,36 +200,69 @@ impl FileStore {
                 (None, Some(_)) => true,
                 (_, None) => self.is_being_made(dir, &uuid),
             };
-            if holds { living.extend(facts) } else { self.unlink(dir, &uuid) }
+            if holds {
+                living.extend(facts);
+                continue;
+            }
+            let late = facts.filter(Facts::may_still_appear).and_then(|facts| facts.group);
+            held.extend(late);
+            if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
+                self.unlink(dir, &uuid);
+            }
         }
-        living
+        (living, held)
     }
 
     /// A creator keeps its file locked while it works.
     fn is_being_made(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
         match openat(dir, uuid.to_string(), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => !try_lock(&fd).unwrap_or(false),
+            Ok(fd) => is_locked(&fd).unwrap_or(true),
             // What cannot be looked at for want of a descriptor may well be.
             Err(errno) => is_exhausted(errno),
         }
     }
 
     fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Facts>> {
+        let name = uuid.to_string();
+        for _ in 0..REPLACED {
+            let Some((facts, file)) = self.read_once(dir, uuid)? else { return Ok(None) };
+            if facts.mark.is_some() || is_locked(&file).unwrap_or(true) {
+                return Ok(Some(facts));
+            }
+            // Its creator was killed, or has replaced the file by one with a mark before it dropped the lock.
+            let failed = |errno| self.broken(uuid, &crate::error::describe(errno), errno);
+            let own = fstat(&file).map_err(failed)?;
+            match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(now) if now.st_ino == own.st_ino => {
+                    let nanoseconds = u64::try_from(own.st_mtime_nsec).unwrap_or_default();
+                    let seconds = u64::try_from(own.st_mtime).unwrap_or_default();
+                    let written = seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
+                    return Ok(Some(Facts { abandoned: Some(written), ..facts }));
+                }
+                Ok(_) => {}
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_once(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<(Facts, File)>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = match openat(dir, uuid.to_string(), flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.broken(uuid, &crate::error::describe(errno), errno)),
         };
-        let mut text = Vec::new();
-        let read = std::fs::File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
+        let (mut file, mut text) = (File::from(fd), Vec::new());
+        let read = file.by_ref().take(FACTS_MAX).read_to_end(&mut text);
         read.map_err(|e| self.broken(uuid, &e.to_string(), Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         let facts: Facts =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
         if facts.uuid != *uuid {
             return Err(self.broken(uuid, "it is about another device", Errno::BADMSG));
         }
-        Ok(Some(facts))
+        Ok(Some((facts, file)))
     }
 
     fn broken(&self, uuid: &Uuid, why: &str, errno: Errno) -> Error {
@@ -272,7 +312,7 @@ impl FileStore {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let Ok(fd) = open(format!("{}/{parent}", self.types), flags, Mode::empty()) else { return Vec::new() };
         let mut text = Vec::new();
-        let read = std::fs::File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
+        let read = File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
         read.ok().and_then(|_| Catalogue::read(&text, stamp)).unwrap_or_default()
     }
 

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::MutexGuard;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,7 +53,14 @@ pub struct Facts {
     /// The kernel may not show the type of the device.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub type_hidden: bool,
+    /// Set for a record without a mark whose creator no longer runs: when the record was written, in nanoseconds. Whether the
+    /// creator made the device is then unknown, and another program may have made one of this UUID.
+    #[serde(skip)]
+    pub abandoned: Option<u64>,
 }
+
+/// How long after its record was written a device of a killed creator may appear.
+const LATE: Duration = Duration::from_secs(10);
 
 impl Facts {
     /// There is something here that the kernel could not tell.
@@ -64,6 +72,18 @@ impl Facts {
             || !self.attributes.is_empty()
             || self.function.is_some()
             || self.type_hidden
+    }
+
+    /// A device that appeared at this time may be the one of a killed creator, whose record this is.
+    pub fn may_have_made(&self, appeared: u64) -> bool {
+        let bound = |written: u64| written.saturating_add(u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX));
+        self.abandoned.is_none_or(|written| appeared <= bound(written))
+    }
+
+    /// The device of a killed creator may still appear.
+    pub(super) fn may_still_appear(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+        self.abandoned.is_some() && self.may_have_made(u64::try_from(now).unwrap_or(u64::MAX))
     }
 
     /// These facts are about the device with this mark, not about a former one of the same UUID.
@@ -366,6 +386,26 @@ mod tests {
             let pair = store.reserve(pair, &fresh, &alive).unwrap();
             assert_eq!(pair.facts().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
         }
+    }
+
+    #[test]
+    fn the_record_of_a_killed_creator_says_nothing_about_a_later_device() {
+        let (dir, [store, _]) = both();
+        let devices = dir.path().join("libmdev/devices");
+        std::fs::create_dir_all(&devices).unwrap();
+        let killed = facts(1, Some("a"), None);
+        std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
+        let read = store.get(&killed.uuid).unwrap().unwrap();
+        let written = read.abandoned.unwrap();
+        assert!(read.may_have_made(written) && read.may_still_appear());
+        assert!(!read.may_have_made(written + 60_000_000_000));
+        // While its creator works, and once it is done, it is of the device that there is.
+        let mut made = store.reserve(vec![facts(2, Some("b"), None)], &[], &|_| None).unwrap();
+        let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
+        assert_eq!(abandoned(), None);
+        made.confirm(&|_| Some(7)).unwrap();
+        drop(made);
+        assert_eq!(abandoned(), None);
     }
 
     #[test]
