@@ -110,9 +110,8 @@ fn define_on_an_absent_parent_takes_the_id_of_a_type_only() {
         for wanted in [&*name, &*underscores] {
             refused(define(&conn, &xml(parent, wanted, UUID, "")), ErrorCode::NoType, Errno::NODEV, &["'11'", wanted]);
         }
-        for wanted in ["GRID unknown-1Q"] {
-            refused(define(&conn, &xml(parent, wanted, UUID, "")), ErrorCode::NoType, Errno::NODEV, &[wanted]);
-        }
+        let spaced = xml(parent, "GRID unknown-1Q", UUID, "");
+        refused(define(&conn, &spaced), ErrorCode::NoType, Errno::NODEV, &["GRID unknown-1Q"]);
         for wanted in ["11", "nvidia-999", "GRID_unknown-1Q"] {
             define(&conn, &xml(parent, wanted, UUID, "")).unwrap().undefine(DefineFlags::empty()).unwrap();
         }

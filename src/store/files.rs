@@ -234,7 +234,7 @@ impl FileStore {
             let own = fstat(&file).map_err(failed)?;
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(now) if now.st_ino == own.st_ino => {
-                    let nanoseconds = u64::try_from(own.st_mtime_nsec).unwrap_or_default();
+                    let nanoseconds = u64::try_from(own.st_mtime_nsec as i64).unwrap_or_default();
                     let seconds = u64::try_from(own.st_mtime).unwrap_or_default();
                     let written = seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
                     return Ok(Some(Facts { abandoned: Some(written), ..facts }));

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What mdevctl has no word for, in a file of its own, and how two files change as one.
 //!
-//! A definition is in two files then, and whoever changes both may be killed between. So the file of extras also says, while
-//! that lasts, to which text of mdevctl's file it does *not* belong yet, and what belongs to that one. Whenever it is read,
-//! that text is compared: the definition is the old one or the new one.
+//! A definition is in two files then, and a writer may be killed between them, or find no room for the second. So the file of
+//! extras names the very file of mdevctl's that it belongs to, which is written before it has a name; while the two change,
+//! it has the extras of the old file as well. Extras of any other file say nothing: mdevctl may define a device of this UUID
+//! and type anew.
 
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, StatxFlags, StatxTimestamp, fstat, statx};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,26 +27,63 @@ pub(super) struct Extras {
     params: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// The file of mdevctl's that they belong to. Files of releases before this one do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    before: Option<Box<Before>>,
+    of: Option<FileIdentity>,
+    /// Those of the file that is being replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Box<Extras>>,
 }
 
-/// What was until mdevctl's file changed.
+/// What tells a file from every other that had or will have its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Before {
-    /// Its old text, as a UUID of version 5.
+pub(super) struct FileIdentity {
+    ino: u64,
+    /// When it was made, in nanoseconds; 0 where the file system does not keep that.
+    born: u64,
+    /// With the text, what a copy (a backup, an upgrade of the whole system) has in common with its original; 0 if unknown.
+    modified: u64,
+    /// The text, as a UUID of version 5.
     text: Uuid,
-    extras: Extras,
 }
 
-fn digest(text: &[u8]) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, text)
+impl FileIdentity {
+    /// The identity of an open file, but for its text.
+    pub(super) fn of(file: impl AsFd) -> Result<Self, Errno> {
+        let nanoseconds = |time: StatxTimestamp| {
+            let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+            seconds.saturating_mul(1_000_000_000).saturating_add(u64::from(time.tv_nsec))
+        };
+        match statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME) {
+            Ok(stat) => {
+                let has_born = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+                let born = if has_born { nanoseconds(stat.stx_btime) } else { 0 };
+                Ok(FileIdentity { ino: stat.stx_ino, born, modified: nanoseconds(stat.stx_mtime), text: Uuid::nil() })
+            }
+            // A filter of system calls that is older than statx(2).
+            Err(Errno::NOSYS | Errno::PERM) => {
+                Ok(FileIdentity { ino: fstat(&file)?.st_ino, born: 0, modified: 0, text: Uuid::nil() })
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The same with the text that the file has.
+    pub(super) fn with(self, text: &[u8]) -> Self {
+        FileIdentity { text: Uuid::new_v5(&Uuid::NAMESPACE_OID, text), ..self }
+    }
+
+    /// It is the same file, written to in place perhaps, as mdevctl does; or an exact copy.
+    fn is(&self, other: &Self) -> bool {
+        (self.ino == other.ino && self.born == other.born)
+            || (self.modified != 0 && self.modified == other.modified && self.text == other.text)
+    }
 }
 
 impl Extras {
     pub(super) fn of(definition: &Definition) -> Self {
         let Definition { type_id, name, group, params, owner, .. } = definition.clone();
-        Extras { mdev_type: type_id, name, group, params, owner, before: None }
+        Extras { mdev_type: type_id, name, group, params, owner, of: None, before: None }
     }
 
     /// mdevctl has words for everything.
@@ -54,25 +96,24 @@ impl Extras {
         self.before.is_some()
     }
 
-    /// The same, for as long as mdevctl's file may still have `text`, to which `old` belongs.
-    pub(super) fn after(&self, text: &[u8], old: Extras) -> Self {
-        let old = Extras { before: None, ..old };
-        Extras { before: Some(Box::new(Before { text: digest(text), extras: old })), ..self.clone() }
+    /// The same, of this file.
+    pub(super) fn owned_by(&self, file: &FileIdentity) -> Self {
+        Extras { of: Some(file.clone()), before: None, ..self.clone() }
     }
 
-    /// Those that belong to this text, while mdevctl's file has it still and was about to change.
-    pub(super) fn not_yet(&self, text: &[u8]) -> Option<&Extras> {
-        self.before.as_ref().filter(|before| before.text == digest(text)).map(|before| &before.extras)
+    /// The same, while the file may still be the one that `old` belongs to.
+    pub(super) fn after(&self, old: Extras) -> Self {
+        Extras { before: Some(Box::new(Extras { before: None, ..old })), ..self.clone() }
     }
 
-    /// Those of the definition whose text in mdevctl's file is this one, of this type. With another type in it they are
-    /// about something else.
-    pub(super) fn belonging_to(self, text: &[u8], type_id: &str) -> Option<Self> {
-        let this = match self.before {
-            Some(before) if before.text == digest(text) => before.extras,
-            _ => Extras { before: None, ..self },
+    /// Those that belong to this file, with a definition of this type in it.
+    pub(super) fn belonging_to(self, file: &FileIdentity, type_id: &str) -> Option<Self> {
+        let is_of = |extras: &Extras| extras.of.as_ref().is_none_or(|of| of.is(file));
+        let own = match self.before {
+            Some(before) if !self.of.as_ref().is_some_and(|of| of.is(file)) => Some(*before).filter(is_of),
+            _ => Some(Extras { before: None, ..self }).filter(is_of),
         };
-        (this.mdev_type == type_id).then_some(this)
+        own.filter(|own| own.mdev_type == type_id)
     }
 
     pub(super) fn lend(self, definition: &mut Definition) {
@@ -93,23 +134,39 @@ mod tests {
         Definition { parent: "0000:86:00.0".into(), type_id: type_id.into(), name, ..Definition::default() }
     }
 
+    fn identity(ino: u64, born: u64, modified: u64, text: u128) -> FileIdentity {
+        FileIdentity { ino, born, modified, text: Uuid::from_u128(text) }
+    }
+
     /// Between the first and the last of the steps that change a definition, it is one or the other.
     #[test]
     fn two_files_change_as_one() {
+        let (old_file, new_file) = (identity(1, 1, 1, 1), identity(2, 2, 2, 2));
         let cases = [
             (definition("11", Some("old")), definition("12", Some("new"))),
             (definition("11", Some("old")), definition("11", Some("new"))),
             (definition("11", Some("old")), definition("12", None)),
-            (definition("11", None), definition("12", Some("new"))),
         ];
         for (old, new) in cases {
-            let text = |definition: &Definition| definition.pretty_json().into_bytes();
-            let way = Extras::of(&new).after(&text(&old), Extras::of(&old));
-            let seen = |of: &Definition| way.clone().belonging_to(&text(of), &of.type_id).unwrap_or_default();
-            // Where mdevctl's text stays the same, the file beside it alone decides, and is replaced in one step.
-            if text(&old) != text(&new) {
-                assert_eq!((seen(&old), seen(&new)), (Extras::of(&old), Extras::of(&new)));
-            }
+            let (before, after) = (Extras::of(&old).owned_by(&old_file), Extras::of(&new).owned_by(&new_file));
+            let way = after.after(before.clone());
+            let seen = |file: &FileIdentity, of: &Definition| way.clone().belonging_to(file, &of.type_id).unwrap();
+            assert_eq!((seen(&old_file, &old), seen(&new_file, &new)), (before, after));
+        }
+    }
+
+    #[test]
+    fn extras_belong_to_one_file_and_its_exact_copies() {
+        let extras = Extras::of(&definition("11", Some("a"))).owned_by(&identity(1, 5, 7, 9));
+        for (file, own) in [
+            (identity(1, 5, 70, 90), true), // written to in place
+            (identity(3, 6, 7, 9), true),   // copied
+            (identity(1, 6, 70, 9), false), // another file with the inode number and the text of the first
+            (identity(3, 6, 70, 9), false), // the same text again
+            (identity(3, 6, 7, 90), false), // another text at the same time
+        ] {
+            assert_eq!(extras.clone().belonging_to(&file, "11").is_some(), own, "{file:?}");
+            assert!(extras.clone().belonging_to(&file, "12").is_none());
         }
     }
 
@@ -142,22 +199,5 @@ mod tests {
                 store.set_autostart("0000:86:00.0", &Uuid::nil(), false).unwrap();
             }
         }
-    }
-
-    #[test]
-    fn whoever_comes_after_a_killed_writer_goes_on_with_what_counts() {
-        let root = tempfile::tempdir().unwrap();
-        for folder in ["etc/libmdev/definitions/0000:86:00.0", "run"] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
-        }
-        let store = Definitions::files(root.path().to_str().unwrap());
-        let old = definition("11", Some("old"));
-        store.put(&old, Start::Set, &|| Ok(())).unwrap();
-        let way = Extras::of(&definition("11", Some("new"))).after(old.pretty_json().as_bytes(), Extras::of(&old));
-        let beside = root.path().join(format!("etc/libmdev/definitions/0000:86:00.0/{}", Uuid::nil()));
-        fs::write(&beside, serde_json::to_vec(&way).unwrap()).unwrap();
-        store.set_autostart("0000:86:00.0", &Uuid::nil(), true).unwrap();
-        let seen = store.get("0000:86:00.0", &Uuid::nil()).unwrap().unwrap();
-        assert_eq!(seen, Definition { autostart: true, ..old });
     }
 }

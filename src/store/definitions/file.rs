@@ -7,6 +7,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::extras::FileIdentity;
 use super::{Definition, json};
 use crate::store::calls::{openat, read};
 
@@ -27,7 +28,7 @@ pub(super) enum Useless {
 }
 
 /// A regular file of ours or of root's that not everybody may write, whole. `None`: there is none.
-pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Useless> {
+pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIdentity)>, Useless> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let irregular = || Useless::Stray("it is not a regular file".to_owned(), Errno::INVAL);
     let fd = match openat(dir, name, flags, Mode::empty()) {
@@ -50,21 +51,26 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Useless
     if stat.st_mode & 0o002 != 0 {
         return Err(Useless::Foreign("everybody may write it (chmod o-w)".to_owned()));
     }
+    let identity = FileIdentity::of(&fd).map_err(Useless::Unread)?;
     let text = read(fd, TEXT_MAX + 1).map_err(Useless::Unread)?;
     if text.len() as u64 > TEXT_MAX {
         return Err(Useless::Stray(format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
     }
-    Ok(Some(text))
+    let identity = identity.with(&text);
+    Ok(Some((text, identity)))
 }
 
-/// What mdevctl's file says, with its text.
-pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<(Definition, Vec<u8>)>, Useless> {
-    let Some(text) = text(dir, &uuid.to_string())? else { return Ok(None) };
+/// A definition as mdevctl's file has it.
+pub(super) type Read = (Definition, Vec<u8>, FileIdentity);
+
+/// What mdevctl's file says, with its text and identity.
+pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<Read>, Useless> {
+    let Some((text, identity)) = text(dir, &uuid.to_string())? else { return Ok(None) };
     match json::parse(&text) {
         Ok(json::Text { type_id, autostart, attributes }) => {
             let parent = parent.to_owned();
             let found = Definition { parent, uuid: *uuid, type_id, autostart, attributes, ..Definition::default() };
-            Ok(Some((found, text)))
+            Ok(Some((found, text, identity)))
         }
         Err(why) => Err(Useless::Content(why, text)),
     }

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::extras::Extras;
+use super::extras::{Extras, FileIdentity};
 use super::file::{self, Useless};
 use super::{Broken, Definition, Previous, Start, json};
 use crate::error::{Error, ErrorCode, Result, shown};
@@ -200,12 +200,9 @@ impl DefinitionFiles {
         if found.definition.autostart == autostart {
             return Ok(true);
         }
-        // What a killed writer has left beside tells by the text whose turn it is, and the text changes now.
-        if let Some(own) = found.beside.as_ref().and_then(|beside| beside.not_yet(&found.text)) {
-            self.write_extras(&found.definition, own)?;
-        }
         let new = Definition { autostart, ..found.definition };
-        self.write_file(&self.base, &new, json::update(Some(&found.text), &new).as_bytes())?;
+        let text = json::update(Some(&found.text), &new);
+        self.replace(&new, &Extras::of(&new), &text, found.own)?;
         Ok(true)
     }
 
@@ -330,19 +327,20 @@ impl DefinitionFiles {
 
     fn read(&self, parent: &str, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Found>> {
         match file::definition(dir, parent, uuid) {
-            Ok(Some((definition, text))) => self.complete(definition, text).map(Some),
+            Ok(Some(read)) => self.complete(read).map(Some),
             Ok(None) => Ok(None),
             Err(useless) => Err(self.useless(&self.path(parent, uuid), &useless)),
         }
     }
 
-    fn complete(&self, mut definition: Definition, text: Vec<u8>) -> Result<Found> {
+    fn complete(&self, (mut definition, text, identity): file::Read) -> Result<Found> {
         let beside = self.read_extras(&definition.parent, &definition.uuid)?;
-        let own = beside.clone().and_then(|beside| beside.belonging_to(&text, &definition.type_id));
-        if let Some(own) = own {
+        let own = beside.and_then(|beside| beside.belonging_to(&identity, &definition.type_id));
+        if let Some(own) = own.clone() {
             own.lend(&mut definition);
         }
-        Ok(Found { definition, text, beside })
+        let own = own.map(|own| own.owned_by(&identity));
+        Ok(Found { definition, text, identity, own })
     }
 
     /// What says nothing here is as if it were not there: the device can be started all the same. What could not be read may
@@ -352,7 +350,7 @@ impl DefinitionFiles {
         let path = format!("{}/{parent}/{uuid}", self.extras);
         let useless = match file::text(&dir, &uuid.to_string()) {
             Ok(None) => return Ok(None),
-            Ok(Some(text)) => match serde_json::from_slice(&text) {
+            Ok(Some((text, _))) => match serde_json::from_slice(&text) {
                 Ok(extras) => return Ok(Some(extras)),
                 Err(e) => Useless::Content(e.to_string(), text),
             },
@@ -375,7 +373,7 @@ impl DefinitionFiles {
         loop {
             match file::definition(&dir, parent, uuid) {
                 Ok(None) => return Ok(Old::Nothing),
-                Ok(Some((definition, text))) => return Ok(Old::Found(Box::new(self.complete(definition, text)?))),
+                Ok(Some(read)) => return Ok(Old::Found(Box::new(self.complete(read)?))),
                 Err(Useless::Content(..)) if pauses < PAUSES => {
                     pauses += 1;
                     std::thread::sleep(PAUSE);
@@ -387,36 +385,48 @@ impl DefinitionFiles {
         }
     }
 
-    /// Whoever is killed or has no room on the way leaves the old definition or the new one.
+    /// A writer that is killed, or has no room on the way, leaves the old definition or the new one.
     fn write(&self, new: &Definition, old: Old) -> Result<()> {
         let extras = Extras::of(new);
         let old = match old {
             Old::Found(old) => old,
-            Old::Nothing => return self.write_new(new, &extras, &json::update(None, new)),
+            Old::Nothing => return self.replace(new, &extras, &json::update(None, new), None),
             // Keys that are not ours may be whole in a file that is not.
-            Old::Broken(_, text) => return self.write_new(new, &extras, &json::update(text.as_deref(), new)),
+            Old::Broken(_, text) => return self.replace(new, &extras, &json::update(text.as_deref(), new), None),
         };
         let text = json::update(Some(&old.text), new);
         if old.text == text.as_bytes() {
-            return self.write_extras(new, &extras);
+            return self.write_extras(new, &extras.owned_by(&old.identity));
         }
-        if old.beside.as_ref().map_or(extras.is_empty(), |beside| *beside == extras) {
-            return self.write_file(&self.base, new, text.as_bytes());
-        }
-        let before = old.beside.and_then(|beside| beside.belonging_to(&old.text, &old.definition.type_id));
-        self.write_extras(new, &extras.after(&old.text, before.unwrap_or_default()))?;
-        self.write_file(&self.base, new, text.as_bytes())?;
-        // Nobody will be misled by what is there: it says to which text it belongs.
-        if let Err(e) = self.write_extras(new, &extras) {
-            log::warn!("{e}; the new definition counts all the same");
-        }
-        Ok(())
+        self.replace(new, &extras, &text, old.own)
     }
 
-    fn write_new(&self, new: &Definition, extras: &Extras, text: &str) -> Result<()> {
-        // First what says nothing by itself: whoever sees the new definition sees all of it.
-        self.write_extras(new, extras)?;
-        self.write_file(&self.base, new, text.as_bytes())
+    /// Writes both files, `before` being the extras of the file that is there.
+    fn replace(&self, new: &Definition, extras: &Extras, text: &str, before: Option<Extras>) -> Result<()> {
+        let folder = format!("{}/{}", self.base, new.parent);
+        let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
+        let dir = self.make_parent(&self.base, &new.parent)?;
+        sweep(&dir);
+        let file = Unnamed::new(&dir, text.as_bytes()).map_err(failed)?;
+        fsync(file.file()).map_err(failed)?;
+        let identity = FileIdentity::of(file.file()).map_err(failed)?.with(text.as_bytes());
+        let extras = extras.owned_by(&identity);
+        let before = before.filter(|before| !before.is_empty());
+        // First the extras, which say nothing without their file: a reader of the new definition sees all of it.
+        let way = before.clone().map_or_else(|| extras.clone(), |before| extras.after(before));
+        let named = self.write_extras(new, &way).and_then(|()| give_name(file, new).map_err(failed));
+        if let Err(e) = named {
+            let back = self.write_extras(new, &before.unwrap_or_default());
+            back.unwrap_or_else(|undo| log::warn!("{undo}; what is left there belongs to no definition"));
+            return Err(e);
+        }
+        let kept = self.sync(&dir, &folder);
+        if before.is_some() {
+            // What is there says to which file it belongs.
+            let done = self.write_extras(new, &extras);
+            done.unwrap_or_else(|e| log::warn!("{e}; the new definition counts all the same"));
+        }
+        kept
     }
 
     fn write_extras(&self, new: &Definition, extras: &Extras) -> Result<()> {
@@ -438,11 +448,7 @@ impl DefinitionFiles {
         sweep(&dir);
         let file = Unnamed::new(&dir, text).map_err(failed)?;
         fsync(file.file()).map_err(failed)?;
-        let name = new.uuid.to_string();
-        match file.name(&name) {
-            Err(Errno::EXIST) => file.replace(&name).map_err(failed)?,
-            result => result.map_err(failed)?,
-        }
+        give_name(file, new).map_err(failed)?;
         self.sync(&dir, &folder)
     }
 
@@ -486,8 +492,9 @@ impl DefinitionFiles {
 struct Found {
     definition: Definition,
     text: Vec<u8>,
-    /// Whatever it belongs to.
-    beside: Option<Extras>,
+    identity: FileIdentity,
+    /// The extras that belong to the file.
+    own: Option<Extras>,
 }
 
 /// What something new is written over.
@@ -496,6 +503,15 @@ enum Old {
     /// Why, and its text where that was read.
     Broken(String, Option<Vec<u8>>),
     Found(Box<Found>),
+}
+
+/// Gives a complete file the name of a definition, whatever has it now.
+fn give_name(file: Unnamed<'_>, definition: &Definition) -> std::result::Result<(), Errno> {
+    let name = definition.uuid.to_string();
+    match file.name(&name) {
+        Err(Errno::EXIST) => file.replace(&name),
+        result => result,
+    }
 }
 
 /// This may be the sysfs name of a parent.

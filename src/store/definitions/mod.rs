@@ -3,7 +3,8 @@
 //!
 //! `/etc/mdevctl.d/<parent>/<uuid>` is mdevctl's to the byte. What it has no word for (name, group, parameters, owner) would be lost
 //! in its next `modify`, and a second file beside its own makes it grumble at every call; so those are in
-//! `/etc/libmdev/definitions/<parent>/<uuid>`, and count only as long as mdevctl's file is there and has the same type.
+//! `/etc/libmdev/definitions/<parent>/<uuid>`, and count only for the very file of mdevctl's that they were written for, with
+//! the same type in it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -282,3 +282,55 @@ fn what_is_closed_is_not_taken_for_empty() {
         assert_eq!((one, all), (Ok(Vec::new()), Ok(Vec::new())), "{closed}");
     }
 }
+
+/// Returns when a new file has another time than one made before: file systems take the time of the last tick.
+fn next_tick(folder: &std::path::Path) {
+    let time = || {
+        let probe = folder.join("probe");
+        fs::write(&probe, "").unwrap();
+        fs::metadata(&probe).unwrap().modified().unwrap()
+    };
+    let (first, started) = (time(), std::time::Instant::now());
+    while time() == first {
+        assert!(started.elapsed().as_secs() < 30, "the clock of the file system stands still");
+    }
+}
+
+/// A definition that cannot be written lends nothing to the one that mdevctl writes next, of the same UUID and type.
+#[test]
+fn a_define_that_fails_leaves_no_extras_to_the_next_definition() {
+    let text = definition("11", None).pretty_json();
+    for errno in [Errno::NOSPC, Errno::ROFS] {
+        // With `stays`, nothing can be undone either: as if the writer had been killed.
+        for stays in [false, true] {
+            let disk = Disk::new();
+            let hook = move |call: &str, path: &str| {
+                let names = ["linkat", "renameat"].contains(&call) && path.contains("mdevctl.d");
+                let undoes = call == "unlinkat" && path.contains("libmdev/definitions");
+                if names || (stays && undoes) { Err(errno) } else { Ok(()) }
+            };
+            let e = watched(hook, || disk.put(&definition("11", Some("mine")))).unwrap_err();
+            assert_eq!(e.errno, errno.raw_os_error(), "{e}");
+            assert_eq!((disk.now(), disk.path(BESIDE).exists()), (None, stays));
+            next_tick(disk.root.path());
+            fs::write(disk.path(MAIN), &text).unwrap();
+            let next = disk.now().unwrap();
+            assert_eq!((next.name, next.owner), (None, None), "{errno:?}");
+        }
+    }
+}
+
+/// mdevctl writes in place what it modifies; what it defines after it undefined is another file.
+#[test]
+fn extras_last_over_a_modify_of_mdevctl_and_end_with_its_undefine() {
+    let disk = Disk::with(&definition("11", Some("mine")));
+    let text = fs::read_to_string(disk.path(MAIN)).unwrap();
+    fs::write(disk.path(MAIN), text.replace("auto", "manual")).unwrap();
+    assert_eq!(disk.now().unwrap().name.as_deref(), Some("mine"));
+    disk.store.set_autostart(PARENT, &Uuid::nil(), true).unwrap();
+    assert_eq!(disk.now(), Some(definition("11", Some("mine"))));
+    fs::remove_file(disk.path(MAIN)).unwrap();
+    next_tick(disk.root.path());
+    fs::write(disk.path(MAIN), text).unwrap();
+    assert_eq!(disk.now().unwrap().name, None);
+}
