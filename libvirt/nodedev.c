@@ -269,12 +269,18 @@ static int get_autostart(virNodeDevicePtr dev, int *autostart)
 
 /* ---- changes ---- */
 
+/* XML that is not validated may have elements of a later libvirt: they are ignored, as libvirt's own driver does. */
+static bool is_validated(unsigned int flags)
+{
+	return flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE;
+}
+
 static int may_make(virConnectPtr conn, enum acl call, const char *xml, unsigned int flags)
 {
 	/* libvirt's own name, for a policy, of what has none yet. */
 	if (no_flags(flags, VIR_NODE_DEVICE_CREATE_XML_VALIDATE) < 0 || acl_node(call, conn, "new device") < 0)
 		return -1;
-	return flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE ? xml_validate(xml) : 0;
+	return is_validated(flags) ? xml_validate(xml) : 0;
 }
 
 /* libvirt's own nodes have the names that they always have; behind one of theirs ours could not be reached. */
@@ -294,7 +300,8 @@ static int name_is_free(struct host *host, const char *xml)
 
 static virNodeDevicePtr make(struct host *host, virConnectPtr conn, const char *xml,
 			     int (*how)(struct mdev_conn *conn, const char *xml, struct mdev_device **ret,
-					unsigned int flags))
+					unsigned int flags),
+			     unsigned int flags)
 {
 	virNodeDevicePtr ret = NULL;
 	struct mdev_device *made;
@@ -302,7 +309,7 @@ static virNodeDevicePtr make(struct host *host, virConnectPtr conn, const char *
 
 	if (name_is_free(host, xml) < 0)
 		return NULL;
-	if (how(host->conn, xml, &made, 0) < 0) {
+	if (how(host->conn, xml, &made, flags) < 0) {
 		fail_mdev();
 		return NULL;
 	}
@@ -323,7 +330,7 @@ static virNodeDevicePtr create_xml(virConnectPtr conn, const char *xml, unsigned
 		return NULL;
 	host = host_get(conn);
 	if (host && check_parent(host, xml, false) == 0)
-		ret = make(host, conn, xml, mdev->create_xml);
+		ret = make(host, conn, xml, mdev->create_xml, is_validated(flags) ? 0 : MDEV_CREATE_IGNORE_UNKNOWN);
 	host_put(host);
 	return ret;
 }
@@ -339,7 +346,7 @@ static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned
 	host = host_get(conn);
 	/* libmdev defines devices under parents that are not there yet; to libvirt's clients that is an error. */
 	if (host && check_parent(host, xml, true) == 0)
-		ret = make(host, conn, xml, mdev->define_xml);
+		ret = make(host, conn, xml, mdev->define_xml, is_validated(flags) ? 0 : MDEV_DEFINE_IGNORE_UNKNOWN);
 	host_put(host);
 	return ret;
 }

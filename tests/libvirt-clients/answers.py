@@ -80,6 +80,14 @@ REQUESTS = {
     "a UUID that is none": device(above, kind + "<uuid>xyz</uuid>"),
     "a system": device(above, "", "type='system'"),
 }
+# The schema has none of these, and libvirt's own driver takes them if it is not asked to validate.
+UNKNOWN = {
+    "an unknown element of a device": device(above + "<later a='b'><x>1</x></later>", kind + uuid),
+    "an unknown element of a capability": device(above, kind + uuid + "<later a='b'><x>1</x></later>"),
+    "an unknown attribute": device(above, kind + uuid, "type='mdev' later='1'"),
+    "an unknown child of a type": device(above, f"<type id='{type_id}'><later/></type>" + uuid),
+    "a start": device(above, kind + uuid + "<start type='auto'/>"),
+}
 # libvirt's own driver takes some of these, and a create would wait a minute for a device that does not come.
 DEFINITIONS = {
     "an empty UUID": device(above, kind + "<uuid/>"),
@@ -90,8 +98,10 @@ DEFINITIONS = {
 for what, xml in REQUESTS.items():
     answer(f"create: {what}", lambda: conn.nodeDeviceCreateXML(xml))
     answer(f"create, validated: {what}", lambda: conn.nodeDeviceCreateXML(xml, libvirt.VIR_NODE_DEVICE_CREATE_XML_VALIDATE))
-for what, xml in {**REQUESTS, **DEFINITIONS}.items():
+for what, xml in {**REQUESTS, **DEFINITIONS, **UNKNOWN}.items():
     answer(f"define: {what}", lambda: defined(xml))
+for what, xml in UNKNOWN.items():
+    answer(f"define, validated: {what}", lambda: conn.nodeDeviceDefineXML(xml, libvirt.VIR_NODE_DEVICE_CREATE_XML_VALIDATE))
 answer("create of unknown flags", lambda: conn.nodeDeviceCreateXML(device(above, kind), 1 << 9))
 answer("define of unknown flags", lambda: conn.nodeDeviceDefineXML(device(above, kind), 1 << 9))
 conn.close()
