@@ -1,56 +1,163 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! flock(2) with a bound on the wait, for sysfs directories and for the store.
+//! Lock files: flock(2) with a bound on the wait.
 //!
-//! flock itself can wait for ever or not at all. Who finds the lock taken watches its file with inotify: the holder's
-//! close of its descriptor is the event that says "try again". No signal, no thread, no polling.
+//! Only the owner can open a lock file (mode 0600), so an ordinary user cannot hold it. The holder writes its process id
+//! and program into the file; a waiter that gives up names it. flock itself waits without a bound or not at all, so a
+//! waiter watches the file with inotify: the holder closes its descriptor when it is done. No signal, no thread.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock, inotify};
-use rustix::io::Errno;
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, fstat, inotify, lstat, open, unlink};
+use rustix::io::{Errno, pread, pwrite};
 
-/// A holder that is killed closes its descriptor a moment before the kernel drops its lock, and without inotify (the limit
-/// of instances may be used up) nothing tells at all: look again after this long whatever happens.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+use crate::error::{Error, ErrorCode, Result, shown};
+
+/// A holder that is killed closes its descriptor a moment before the kernel drops its lock, and inotify may be
+/// unavailable (its limit of instances is used up): try again after this time in any case.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Length of what a holder writes: always the same, so that one write replaces the text of the last holder.
+const HOLDER_LEN: usize = 64;
 
 /// An exclusive lock; ends when it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     fd: OwnedFd,
+    path: String,
+    transient: bool,
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Before the close, so that those whom the close wakes find the lock free.
+        if self.transient {
+            // While the lock is held: a process that comes later must not find this file.
+            let _ = unlink(&*self.path);
+        }
+        // Before the close, which wakes the waiters: they then find the lock free.
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 
 impl Lock {
-    /// Locks the open file or directory, whose description must be the lock's own. ETIMEDOUT at the deadline.
-    pub fn acquire(fd: OwnedFd, deadline: Instant) -> Result<Lock, Errno> {
-        if try_lock(&fd)? {
-            return Ok(Lock { fd });
-        }
-        let closes = watch_closes(&fd);
+    /// Locks the file at `path`, which is created when it does not exist. Waits at most `patience` for each holder:
+    /// the time starts again when the lock passes to another holder. ETIMEDOUT names the holder.
+    pub fn acquire(path: &str, patience: Duration) -> Result<Lock> {
+        let lock = Lock { fd: open_lock_file(path)?, path: path.to_owned(), transient: false };
+        lock.wait(patience)?;
+        Ok(lock)
+    }
+
+    /// The same for a file that is removed when the lock is dropped.
+    pub fn acquire_transient(path: &str, patience: Duration) -> Result<Lock> {
         loop {
-            // Between the failed attempt and the watch the holder may have gone, so try first.
-            if try_lock(&fd)? {
-                return Ok(Lock { fd });
+            let mut lock = Lock::acquire(path, patience)?;
+            // The last holder may have removed the file between the open and the lock.
+            if is_file_at(&lock.fd, path).map_err(|errno| Error::io("look at", path, errno))? {
+                lock.transient = true;
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn wait(&self, patience: Duration) -> Result<()> {
+        let failed = |errno| Error::io("lock", &self.path, errno);
+        if self.try_lock().map_err(failed)? {
+            return Ok(());
+        }
+        let closes = if patience.is_zero() { None } else { watch_closes(&self.path) };
+        let mut holder = self.holder();
+        let mut deadline = Instant::now() + patience;
+        loop {
+            // The holder may have ended between the failed attempt and the watch, so try first.
+            if self.try_lock().map_err(failed)? {
+                return Ok(());
+            }
+            let now = self.holder();
+            if now != holder {
+                holder = now;
+                deadline = Instant::now() + patience;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Errno::TIMEDOUT);
+                return Err(self.held(&holder, patience));
             }
-            wait(closes.as_ref(), left.min(LOOK_AGAIN))?;
+            wait_for_close(closes.as_ref(), left.min(RETRY_INTERVAL)).map_err(failed)?;
+        }
+    }
+
+    fn try_lock(&self) -> std::result::Result<bool, Errno> {
+        let taken = try_flock(&self.fd)?;
+        if taken {
+            // For the message of a waiter only: a full file system must not fail the caller.
+            let _ = pwrite(&self.fd, &holder_text(), 0);
+        }
+        Ok(taken)
+    }
+
+    /// What the holder wrote.
+    fn holder(&self) -> Vec<u8> {
+        let mut text = vec![0_u8; HOLDER_LEN];
+        let len = pread(&self.fd, &mut text[..], 0).unwrap_or(0);
+        text.truncate(len);
+        text
+    }
+
+    fn held(&self, holder: &[u8], patience: Duration) -> Error {
+        let path = &self.path;
+        let by = describe_holder(holder).unwrap_or_else(|| "another process".to_owned());
+        let message = if patience.is_zero() {
+            format!("{by} has {path} locked")
+        } else {
+            format!("{by} has kept {path} locked for {} s; wait for it or end it, then try again", patience.as_secs())
+        };
+        Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(path.clone())
+    }
+}
+
+/// Whether a process holds the lock of the file at `path`; false when there is no file. Takes it for a moment, shared, so
+/// that two callers do not see each other.
+pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = match open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(false),
+        opened => opened?,
+    };
+    loop {
+        match flock(&fd, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(false),
+            Err(Errno::WOULDBLOCK) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
         }
     }
 }
 
-/// Takes the lock when it is free.
-pub fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
+/// O_NONBLOCK and the check of the type: a FIFO or a device in the place of the file must not block the caller.
+fn open_lock_file(path: &str) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let failed = |errno| Error::io("open", path, errno);
+    let fd = open(path, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
+    let stat = fstat(&fd).map_err(failed)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let message = format!("cannot use the lock file {path}: not a regular file; remove it");
+        return Err(Error::new(ErrorCode::Store, Errno::INVAL, message).at(path));
+    }
+    Ok(fd)
+}
+
+fn is_file_at(fd: &OwnedFd, path: &str) -> std::result::Result<bool, Errno> {
+    let ours = fstat(fd)?;
+    match lstat(path) {
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn try_flock(fd: impl AsFd) -> std::result::Result<bool, Errno> {
     loop {
         match flock(fd.as_fd(), FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(true),
@@ -61,27 +168,38 @@ pub fn try_lock(fd: impl AsFd) -> Result<bool, Errno> {
     }
 }
 
-/// Whether another open file has the lock. Takes it for a moment, shared, so that two callers do not see each other.
-pub fn is_locked(fd: impl AsFd) -> Result<bool, Errno> {
-    loop {
-        match flock(fd.as_fd(), FlockOperation::NonBlockingLockShared) {
-            Ok(()) => return flock(fd.as_fd(), FlockOperation::Unlock).map(|()| false),
-            Err(Errno::WOULDBLOCK) => return Ok(true),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
+/// Process id, a number that no other lock of this process has, and the program, padded with spaces.
+fn holder_text() -> [u8; HOLDER_LEN] {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+    let mut text = [b' '; HOLDER_LEN];
+    let line = format!("{} {count} {program}", std::process::id());
+    text.iter_mut().zip(line.bytes()).take(HOLDER_LEN - 1).for_each(|(to, from)| *to = from);
+    text[HOLDER_LEN - 1] = b'\n';
+    text
+}
+
+fn describe_holder(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let mut words = text.trim_end().splitn(3, ' ');
+    let pid: u32 = words.next()?.parse().ok()?;
+    match words.nth(1).map(str::trim) {
+        None | Some("") => Some(format!("process {pid}")),
+        Some(program) => Some(format!("process {pid} ({})", shown(program))),
     }
 }
 
-/// `None` where inotify is not to be had; the wait then ends by time alone.
-fn watch_closes(fd: &OwnedFd) -> Option<OwnedFd> {
+/// `None` where inotify is unavailable; the wait then ends by time alone.
+fn watch_closes(path: &str) -> Option<OwnedFd> {
     let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
     let flags = inotify::WatchFlags::CLOSE_NOWRITE | inotify::WatchFlags::CLOSE_WRITE;
-    inotify::add_watch(&inotify, format!("/proc/self/fd/{}", fd.as_raw_fd()), flags).ok()?;
+    inotify::add_watch(&inotify, path, flags).ok()?;
     Some(inotify)
 }
 
-fn wait(closes: Option<&OwnedFd>, bound: Duration) -> Result<(), Errno> {
+fn wait_for_close(closes: Option<&OwnedFd>, bound: Duration) -> std::result::Result<(), Errno> {
     let timeout = Timespec::try_from(bound).map_err(|_| Errno::OVERFLOW)?;
     let mut fds: Vec<PollFd<'_>> = closes.iter().map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
     match poll(&mut fds, Some(&timeout)) {
@@ -94,4 +212,86 @@ fn wait(closes: Option<&OwnedFd>, bound: Duration) -> Result<(), Errno> {
         while rustix::io::read(fd, &mut events).is_ok_and(|n| n > 0) {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock").to_str().unwrap().to_owned();
+        (dir, path)
+    }
+
+    #[test]
+    fn held_lock_times_out_and_names_the_holder() {
+        let (_dir, path) = place();
+        let held = Lock::acquire(&path, Duration::ZERO).unwrap();
+        assert!(is_held(&path).unwrap());
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        let e = Lock::acquire(&path, Duration::ZERO).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::Timeout, Errno::TIMEDOUT.raw_os_error()));
+        let program = std::env::args().next().unwrap();
+        let program = std::path::Path::new(&program).file_name().unwrap().to_str().unwrap().to_owned();
+        let start = format!("process {} ({}", std::process::id(), &program[..8]);
+        assert!(e.message.starts_with(&start), "{e}");
+        let (again, second) = (path.clone(), Duration::from_secs(30));
+        let waiter = std::thread::spawn(move || Lock::acquire(&again, second).map(drop));
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+        assert!(!is_held(&path).unwrap());
+    }
+
+    /// Each holder keeps the lock for less than the patience of the waiter, all together for longer.
+    #[test]
+    fn the_patience_is_for_each_holder() {
+        let (_dir, path) = place();
+        let patience = Duration::from_millis(200);
+        let held = Lock::acquire(&path, Duration::ZERO).unwrap();
+        let start = Instant::now();
+        let again = path.clone();
+        let waiter = std::thread::spawn(move || {
+            let lock = Lock::acquire(&again, patience).map(drop);
+            (lock, start.elapsed())
+        });
+        // The lock passes on without a moment in which the waiter could take it.
+        while start.elapsed() < patience * 3 {
+            let _ = pwrite(&held.fd, &holder_text(), 0);
+            std::thread::yield_now();
+        }
+        drop(held);
+        let (lock, waited) = waiter.join().unwrap();
+        assert_eq!(lock, Ok(()));
+        assert!(waited >= patience * 3, "{waited:?}");
+    }
+
+    #[test]
+    fn transient_lock_leaves_no_file_and_excludes_all_others() {
+        let (_dir, path) = place();
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let lock = Lock::acquire_transient(&path, Duration::from_secs(30)).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert!(!std::path::Path::new(&path).exists());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let (_dir, path) = place();
+        rustix::fs::mknodat(rustix::fs::CWD, &*path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let e = Lock::acquire(&path, Duration::from_secs(30)).unwrap_err();
+        assert_eq!(e.errno, Errno::INVAL.raw_os_error(), "{e}");
+        assert!(!is_held(&path).unwrap());
+    }
 }

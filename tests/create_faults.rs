@@ -181,7 +181,6 @@ fn the_error_names_the_step() {
         (Op::Read, "/11/max_instances", Errno::IO),
         (Op::Write, "/11/params", Errno::INVAL),
         (Op::Write, "/11/create", Errno::IO),
-        (Op::Lock, "/11", Errno::INTR),
     ] {
         let lab = Lab::new();
         lab.sim.fail_next(op, file, errno, 1);
@@ -195,12 +194,16 @@ fn the_error_names_the_step() {
 #[test]
 fn the_proposals_sequence_and_nothing_else() {
     let lab = Lab::new();
-    lab.sim.start_log();
+    let sim = lab.sim.clone();
+    // From the lock on: a look before it would see what others are about to change.
+    lab.runtime.set_lock_hook(Some(Box::new(move |name| {
+        assert_eq!(name, "type-0000:86:00.0-11");
+        sim.start_log();
+    })));
     lab.create().unwrap();
     let log = lab.sim.take_log();
     let in_type = |path: &str| path.contains("/mdev_supported_types/11/");
-    let locked = log.iter().position(|entry| entry.op == Op::Lock).expect("the type is locked");
-    let sequence: Vec<(Op, &str, Option<&[u8]>)> = log[locked..]
+    let sequence: Vec<(Op, &str, Option<&[u8]>)> = log
         .iter()
         .filter(|entry| matches!(entry.op, Op::Read | Op::Write) && in_type(&entry.path))
         .map(|entry| (entry.op, entry.path.rsplit('/').next().unwrap(), entry.value.as_deref()))
@@ -251,12 +254,7 @@ fn a_parent_that_goes_while_a_create_waits_is_named() {
     let sim = lab.sim.clone();
     let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
     // It goes when the create has found it and comes to wait for its turn.
-    lab.sim.set_hook(Some(Arc::new(move |op, _: &str| {
-        if op == Op::Lock {
-            let _ = sim.unplug(&parent);
-        }
-        None
-    })));
+    lab.runtime.set_lock_hook(Some(Box::new(move |_| sim.unplug(&parent).unwrap())));
     let e = lab.create().unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{e}");
     assert!(lab.runtime.all().unwrap().is_empty());

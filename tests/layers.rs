@@ -9,17 +9,17 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("error", &[]),
     // What a request leaves out: every part that leaves something out reports it.
     ("finding", &["error"]),
-    // flock(2) with a bound: for the door's directories and for the store.
+    // flock(2) with a bound: for the store.
     ("lock", &["error"]),
     ("model", &["error"]),
-    ("sysfs", &["error", "finding", "lock"]),
+    ("sysfs", &["error", "finding"]),
     ("xml", &["model", "error"]),
     ("layout", &["sysfs", "model", "error", "finding"]),
     ("store", &["model", "error", "finding", "lock"]),
     ("monitor", &["sysfs", "store", "model", "error"]),
     // Programs of others: nothing else starts one.
     ("callout", &["error"]),
-    ("driver", &["callout", "error", "finding", "lock", "model", "sysfs", "xml", "layout", "store", "monitor"]),
+    ("driver", &["callout", "error", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
     ("ffi", &["driver", "model", "error", "finding"]),
 ];
 

@@ -8,9 +8,7 @@ mod hosts;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hosts::{
-    ACCEL, FIRST, I915, M60, MTTY, create, exists, file, host, link, list, read, samples, soon, ty, uuid, write,
-};
+use hosts::{FIRST, I915, M60, MTTY, create, exists, file, host, link, list, read, samples, soon, ty, uuid, write};
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 use mdev::sysfs::{EntryKind, Errno, READ_MAX, Sysfs};
 
@@ -120,7 +118,6 @@ mod door {
         host.plug([file("/sys/d/plain", 0o444, "new\n")]).unwrap();
         assert_eq!(dir.read("plain", &mut Vec::new()), Err(Errno::NOENT));
         assert_eq!(dir.list(&mut |_, _| ()), Err(Errno::NOENT));
-        assert_eq!(dir.lock(soon()).unwrap_err(), Errno::NOENT);
         assert_ne!(host.open("/sys/d").unwrap().ino(), Ok(ino));
     }
 
@@ -139,18 +136,6 @@ mod door {
 
 mod waiting {
     use super::*;
-
-    #[test]
-    fn a_lock_belongs_to_one() {
-        let host = default_host();
-        let (dir, other) = (host.open(M60).unwrap(), host.open(ACCEL).unwrap());
-        let guard = dir.lock(soon()).unwrap();
-        assert_eq!(host.open(M60).unwrap().lock(Instant::now()).unwrap_err(), Errno::TIMEDOUT);
-        drop(other.lock(Instant::now()).unwrap());
-        let waiter = std::thread::spawn(move || dir.lock(soon()).map(drop));
-        drop(guard);
-        assert_eq!(waiter.join().unwrap(), Ok(()));
-    }
 
     #[test]
     fn a_watch_hears_of_what_comes_after_it() {
@@ -257,9 +242,9 @@ mod injected {
             if op == Op::Write && path.ends_with("/create") {
                 changed.unplug(M60).unwrap();
             }
-            (op == Op::Lock).then_some(Errno::NOLCK)
+            (op == Op::List).then_some(Errno::NOMEM)
         })));
-        assert_eq!(dir.lock(soon()).unwrap_err(), Errno::NOLCK);
+        assert_eq!(dir.list(&mut |_, _| ()).unwrap_err(), Errno::NOMEM);
         assert_eq!(dir.write("mdev_supported_types/11/create", uuid(1).as_bytes()), Err(Errno::NOENT));
         host.set_hook(None);
         assert_eq!(host.open(M60).unwrap_err(), Errno::NOENT);

@@ -69,6 +69,16 @@ impl Lab {
             None
         })));
     }
+
+    /// The same before the next lock is taken.
+    fn before_lock(&self, what: impl Fn() + Send + Sync + 'static) {
+        let done = AtomicBool::new(false);
+        self.runtime.set_lock_hook(Some(Box::new(move |_| {
+            if !done.swap(true, Ordering::Relaxed) {
+                what();
+            }
+        })));
+    }
 }
 
 fn xml(parent: &str, type_id: &str, more: &str) -> String {
@@ -211,16 +221,12 @@ fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
     let lab = Lab::new();
     let uuid = stranger(&lab);
     let (host, other) = (lab.host.clone(), lab.other());
-    lab.before(
-        |op, _| op == Op::Lock,
-        move || {
-            host.open(&vfs::vf(0)).unwrap().write("nvidia/current_vgpu_type", b"0").unwrap();
-            host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
-            create(&other, FIRST, "1441", THEIRS, "").unwrap();
-        },
-    );
+    lab.before_lock(move || {
+        host.open(&vfs::vf(0)).unwrap().write("nvidia/current_vgpu_type", b"0").unwrap();
+        host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
+        create(&other, FIRST, "1441", THEIRS, "").unwrap();
+    });
     is_gone(lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()), "destroy");
-    lab.host.set_hook(None);
     assert_eq!(lab.current(), "1441");
     assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
 }
@@ -310,15 +316,11 @@ fn a_write_looks_again_when_it_has_its_turn() {
     let lab = Lab::new();
     let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     let (host, other) = (lab.host.clone(), lab.other());
-    lab.before(
-        |op, _| op == Op::Lock,
-        move || {
-            host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
-            create(&other, FIRST, "1441", THEIRS, "").unwrap();
-        },
-    );
+    lab.before_lock(move || {
+        host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
+        create(&other, FIRST, "1441", THEIRS, "").unwrap();
+    });
     is_gone(ours.set_attr("vgpu_params", "evil=1"), "set_attr");
-    lab.host.set_hook(None);
     assert_eq!(lab.file("vgpu_params"), "");
 }
 

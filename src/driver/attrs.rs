@@ -8,9 +8,8 @@ use super::{AttrAccess, Host, Node, destroy};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::layout::{self, Layout, ORDERS};
 use crate::model::name::is_attribute;
-use crate::sysfs::{
-    Dir, EntryKind, Guard, IoResult, basename, dirname, is_absent, is_exhausted, read_text, write_line,
-};
+use crate::store::HostLock;
+use crate::sysfs::{Dir, EntryKind, IoResult, basename, dirname, is_absent, is_exhausted, read_text, write_line};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -106,7 +105,7 @@ impl Node {
     }
 
     /// The same; while the guard lives, a VF stays the device that it is.
-    fn hold_identity(&self) -> Result<Option<Box<dyn Guard>>> {
+    fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
         match self.as_device().map(Identity::of) {
             Some(identity) => identity.hold(&self.conn().host).map_err(|e| e.of(self.name())),
             None => Ok(None),

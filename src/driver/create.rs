@@ -17,7 +17,7 @@ use crate::layout::Prepared;
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::NewGroup;
 use crate::store::runtime::taken;
-use crate::store::{Definition, Facts, Reservation};
+use crate::store::{Definition, Facts, HostLock, Reservation};
 use crate::sysfs::{Dir, IoResult, basename};
 use crate::xml;
 
@@ -214,7 +214,7 @@ fn create_all<'a>(
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
     // several, two may be of one type or parent, whose lock cannot be had twice.
     let mut prepared = match plans {
-        [plan] if fresh.is_empty() => Some(prepare(plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?),
+        [plan] if fresh.is_empty() => Some(prepare(host, plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?),
         _ => {
             for plan in plans {
                 check(plan, fresh).map_err(|e| (Some(plan), e))?;
@@ -312,7 +312,7 @@ impl<'a> Making<'a> {
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
     /// the next one is tried.
-    fn make(&mut self, plan: &'a Plan, mut prepared: Option<Box<dyn Prepared + '_>>) -> Result<()> {
+    fn make(&mut self, plan: &'a Plan, mut prepared: Option<Ready<'_>>) -> Result<()> {
         let group = self.groups.iter().find(|(uuid, _)| *uuid == plan.uuid).and_then(|(_, group)| *group);
         let mut tried = Vec::new();
         let mut last = None;
@@ -336,14 +336,14 @@ impl<'a> Making<'a> {
     fn try_make(
         &mut self,
         plan: &'a Plan,
-        prepared: Option<Box<dyn Prepared + '_>>,
+        prepared: Option<Ready<'_>>,
         group: Option<u32>,
         tried: &[String],
     ) -> Result<Attempt> {
         let named = |e: Error| e.of(&plan.place.name());
-        let ready = match prepared {
+        let Ready { prepared: ready, lock } = match prepared {
             Some(ready) => ready,
-            None => prepare(plan, group, tried)?,
+            None => prepare(self.host, plan, group, tried)?,
         };
         let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None };
         if let Some(function) = ready.function() {
@@ -354,7 +354,9 @@ impl<'a> Making<'a> {
             made.vf = Some(function.sysname.to_owned());
             made.mark = function.mark;
         }
-        let Err(e) = ready.commit().map_err(named) else {
+        let committed = ready.commit().map_err(named);
+        drop(lock);
+        let Err(e) = committed else {
             self.made.push(made);
             return self.make_usable(plan).map_err(named).map(|()| Attempt::Made);
         };
@@ -499,8 +501,17 @@ impl<'a> Making<'a> {
     }
 }
 
-fn prepare<'p>(plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Box<dyn Prepared + 'p>> {
-    plan.layout.prepare(&*plan.dir, &plan.request(group, avoid)).map_err(|e| e.of(&plan.place.name()))
+/// A device that can be made now, with the lock under which that stays so.
+struct Ready<'p> {
+    prepared: Box<dyn Prepared + 'p>,
+    lock: Option<HostLock<'p>>,
+}
+
+fn prepare<'p>(host: &'p Host, plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Ready<'p>> {
+    let named = |e: Error| e.of(&plan.place.name());
+    let lock = host.lock(plan.layout.create_lock(&*plan.dir, &plan.type_id)).map_err(named)?;
+    let prepared = plan.layout.prepare(&*plan.dir, &plan.request(group, avoid)).map_err(named)?;
+    Ok(Ready { prepared, lock })
 }
 
 fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {

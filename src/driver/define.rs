@@ -94,7 +94,7 @@ impl Conn {
     /// False when it runs already, or is not to be started any more.
     fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
         // Without it, this works as long as nobody else does the same.
-        let turn = self.host.runtime.turn(&def.parent);
+        let turn = self.host.runtime.lock(&format!("autostart-{}", def.parent));
         let _turn = turn.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
         // As it is now: those before it, with their call-outs, may have taken minutes.
         let Some(def) = self.host.definitions.get(&def.parent, &def.uuid)?.filter(|def| def.autostart) else {

@@ -103,9 +103,10 @@ fn remove(
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
+    let place = host.lock(layout.place_lock(parent))?;
     let removed = remove_patiently(host, layout, parent, &request, is_it);
     // The node must be free again before anyone looks whether the device is gone for good.
-    drop(held);
+    drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
     ready::wait_gone(host, layout, parent, spot)
 }

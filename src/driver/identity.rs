@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorCode, Result, describe};
 use crate::layout::functions::stranger_uuid;
 use crate::layout::of_kind;
 use crate::model::Device;
-use crate::store::Facts;
-use crate::sysfs::{Guard, basename, is_absent};
+use crate::store::{Facts, HostLock};
+use crate::sysfs::{basename, is_absent};
 
 /// The identity of a running device.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +69,14 @@ impl Identity<'_> {
 
     /// Checks the same. While the guard lives, no creator that uses this library makes the VF another device. A device on
     /// the mdev bus needs no guard: an open folder of it is never that of another one.
-    pub(super) fn hold(&self, host: &Host) -> Result<Option<Box<dyn Guard>>> {
+    pub(super) fn hold<'h>(&self, host: &'h Host) -> Result<Option<HostLock<'h>>> {
         let held = match &self.vf {
             Some(vf) => {
                 let pf = spots::open_pf(host, vf.sysname).map_err(|errno| match errno {
                     errno if is_absent(errno) => self.gone(),
                     other => Error::io("find the PF of", vf.sysname, other),
                 })?;
-                spots::vendor().keep_places(&*pf)?
+                host.lock(spots::vendor().place_lock(&*pf))?
             }
             None => None,
         };

@@ -13,7 +13,7 @@ use crate::layout::bus;
 use crate::layout::types::Depth;
 use crate::model::Parent;
 use crate::model::name::parse_uuid;
-use crate::store::{Definitions, Runtime};
+use crate::store::{Definitions, HostLock, Runtime};
 use crate::sysfs::linux::LinuxSysfs;
 use crate::sysfs::sim;
 use crate::sysfs::{IoResult, Sysfs, is_exhausted};
@@ -334,6 +334,11 @@ impl Conn {
 }
 
 impl Host {
+    /// Takes the lock of this name; none where there is no name.
+    fn lock(&self, name: Option<String>) -> Result<Option<HostLock<'_>>> {
+        name.map(|name| self.runtime.lock(&name)).transpose()
+    }
+
     fn owner(&self) -> Option<String> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -4,15 +4,12 @@
 //! [`bus`] finds the parents, [`types`] reads what is alike in every generation, [`detect`] tells which one a parent speaks.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
-use crate::sysfs::{
-    Dir, Errno, Guard, IoResult, Sysfs, basename, is_exhausted, read_text, write_line, write_line_once,
-};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_exhausted, read_text, write_line, write_line_once};
 
 pub mod ap;
 pub mod bus;
@@ -36,9 +33,6 @@ pub const DEVICES: &str = "/sys/bus/mdev/devices";
 /// Files of a device that make or remove it. They are never written as attributes: a write to them may hang while the
 /// device is in use, or take away somebody else's.
 pub const ORDERS: [&str; 3] = ["remove", "destroy", functions::CURRENT];
-
-/// How long another process may keep a type to itself before we give up.
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the kernel is asked to make.
 #[derive(Debug, Clone, Copy)]
@@ -83,19 +77,25 @@ pub trait Layout: Sync {
     /// Refuses what this parent's type cannot do, and writes nothing.
     fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()>;
 
-    /// Checks the same, and keeps it so: from here until the result is committed or dropped no other libmdev creates
-    /// where it would get in the way. Writes nothing.
+    /// The lock that a caller holds from [`Layout::prepare`] to the end of the commit, so that no other creator that uses
+    /// this library gets between the steps.
+    fn create_lock(&self, parent: &dyn Dir, type_id: &str) -> Option<String> {
+        let _ = type_id;
+        self.place_lock(parent)
+    }
+
+    /// Checks the same as [`Layout::check`], and chooses. Writes nothing that a device would notice.
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
-    /// Removes a device of this parent. Whoever calls this has made sure that nobody holds it open. Where a place is used
-    /// again, `is_it` is asked whether this is the device still, when no other creator can get in the way any more.
+    /// Removes a device of this parent, which no process has open. The caller holds [`Layout::place_lock`]; where a place is
+    /// used again, `is_it` is asked whether this is the device still.
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()>;
 
-    /// Where a place is used again: no creator that uses this library gives one of this parent's to another device while
-    /// the guard lives.
-    fn keep_places(&self, parent: &dyn Dir) -> Result<Option<Box<dyn Guard>>> {
+    /// Where a place is used again: the lock under which no creator that uses this library gives one of this parent's
+    /// places to another device.
+    fn place_lock(&self, parent: &dyn Dir) -> Option<String> {
         let _ = parent;
-        Ok(None)
+        None
     }
 
     /// The type of the device that `dir` has under the name `entry`. Fails only when this process has run out of
@@ -304,6 +304,7 @@ fn open_type(parent: &dyn Dir, id: &str) -> Result<Box<dyn Dir>> {
     parent.open(&format!("{TYPES}/{id}")).map_err(|errno| {
         let path = format!("{}/{TYPES}/{id}", parent.path());
         match errno {
+            Errno::NOENT if parent.meta(TYPES).is_err() => gone(parent, id),
             Errno::NOENT | Errno::NOTDIR | Errno::INVAL => {
                 let message = format!("there is no type '{id}' here; list {TYPES} to see which there are");
                 Error::new(ErrorCode::NoType, Errno::NODEV, message).at(path)
@@ -333,9 +334,10 @@ fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
     }
 }
 
-fn gone(kind: &dyn Dir, id: &str) -> Error {
-    let message = format!("type {id} has gone meanwhile; its parent's driver was unbound or unloaded");
-    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(kind.path())
+/// `dir` is the folder of the type or of its parent.
+fn gone(dir: &dyn Dir, id: &str) -> Error {
+    let message = format!("type {id} no longer exists: its parent was removed or its driver unbound");
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(dir.path())
 }
 
 /// A group where none is wanted is refused: the kernel would take it and do nothing with it.
@@ -459,22 +461,6 @@ fn cut_error(dir: &dyn Dir, name: &str, text: &str, kept: &str) -> Error {
         shown(text)
     );
     Error::new(ErrorCode::BadData, Errno::IO, message).at(path)
-}
-
-/// Keeps every other creator away from the folder of a type or parent, in every process of the host.
-fn lock(kind: &dyn Dir, gone: impl FnOnce() -> Error) -> Result<Box<dyn Guard>> {
-    kind.lock(Instant::now() + LOCK_PATIENCE).map_err(|errno| match errno {
-        Errno::TIMEDOUT => {
-            let message = format!(
-                "another process has kept {} locked for {} s; see who with lslocks(8)",
-                kind.path(),
-                LOCK_PATIENCE.as_secs()
-            );
-            Error::new(ErrorCode::Timeout, errno, message).at(kind.path())
-        }
-        Errno::NOENT | Errno::NODEV => gone(),
-        other => Error::io("lock", kind.path(), other),
-    })
 }
 
 /// The type of a device on the mdev bus, by the link that leads to it.

@@ -4,12 +4,12 @@
 
 use super::types::read_one;
 use super::{
-    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances, gone,
-    linked_type, lock, no_params, open_type, write_create, write_remove, write_whole,
+    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances,
+    linked_type, no_params, open_type, write_create, write_remove, write_whole,
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult};
+use crate::sysfs::{Dir, Errno, IoResult, basename};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
@@ -32,11 +32,14 @@ impl Layout for Rfc {
         check(&*open_type(parent, request.type_id)?, request).map(drop)
     }
 
+    fn create_lock(&self, parent: &dyn Dir, type_id: &str) -> Option<String> {
+        Some(format!("type-{}-{type_id}", basename(parent.path())))
+    }
+
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
-        let lock = lock(&*kind, || gone(&*kind, request.type_id))?;
         let has_params = check(&*kind, request)?;
-        Ok(Box::new(Locked { kind, request: *request, has_params, _others_wait: lock }))
+        Ok(Box::new(WithParams { kind, request: *request, has_params }))
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
@@ -65,15 +68,14 @@ impl Layout for Rfc {
     }
 }
 
-/// A type that is ours until this is dropped.
-struct Locked<'a> {
+/// Used under the lock of the type: parameters are state of the type.
+struct WithParams<'a> {
     kind: Box<dyn Dir>,
     request: CreateRequest<'a>,
     has_params: bool,
-    _others_wait: Box<dyn Guard>,
 }
 
-impl Prepared for Locked<'_> {
+impl Prepared for WithParams<'_> {
     fn commit(self: Box<Self>) -> Result<()> {
         if !self.has_params {
             return write_create(&*self.kind, &self.request);

@@ -2,16 +2,16 @@
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
 //! the VF's `current_vgpu_type`, and removes it for a 0. Drivers differ in what a refused write leaves: the type that the VF
 //! had, or 0. So only a free VF is given a type and only the VF that is meant is cleared, and each write is followed by a read:
-//! choosing, writing and clearing are done under a lock of the PF.
+//! choosing, writing and clearing are done under the lock of the PF.
 
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current};
 use super::{
-    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, cut_error, is_cut, known, lock,
-    no_group, no_params, write_error,
+    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, cut_error, is_cut, known, no_group,
+    no_params, write_error,
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, Guard, IoResult, Sysfs, basename, is_absent, read_text, write_line, write_line_once};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_absent, read_text, write_line, write_line_once};
 
 /// What a guest sees, and how QEMU attaches it.
 pub(super) const DEVICE_API: &str = "vfio-pci";
@@ -40,7 +40,6 @@ impl Layout for Vendor {
     }
 
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        let others_wait = lock(parent, || gone(parent))?;
         let mut candidates = read(parent)?;
         loop {
             let chosen = choose(parent, request, &candidates)?.function.clone();
@@ -55,7 +54,7 @@ impl Layout for Vendor {
             if now.is_none() {
                 let (entry, sysname, mark) = (chosen.entry, chosen.sysname, mark.ok());
                 let request = *request;
-                return Ok(Box::new(Chosen { dir, entry, sysname, mark, request, _others_wait: others_wait }));
+                return Ok(Box::new(Chosen { dir, entry, sysname, mark, request }));
             }
             let taken = candidates.iter_mut().filter(|candidate| candidate.function.entry == chosen.entry);
             taken.for_each(|candidate| candidate.function.type_id.clone_from(&now));
@@ -63,7 +62,6 @@ impl Layout for Vendor {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
-        let _others_wait = lock(parent, || gone(parent))?;
         let files = format!("{}/{FOLDER}", device.entry);
         let dir = parent.open(&files).map_err(|errno| match errno {
             Errno::NOENT | Errno::NODEV => lost(parent, device),
@@ -82,8 +80,8 @@ impl Layout for Vendor {
         Ok(())
     }
 
-    fn keep_places(&self, parent: &dyn Dir) -> Result<Option<Box<dyn Guard>>> {
-        lock(parent, || gone(parent)).map(Some)
+    fn place_lock(&self, parent: &dyn Dir) -> Option<String> {
+        Some(format!("parent-{}", basename(parent.path())))
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
@@ -150,7 +148,7 @@ fn io(action: &str, dir: &dyn Dir, file: &str, errno: Errno) -> Error {
 }
 
 fn gone(parent: &dyn Dir) -> Error {
-    let message = "the PF has gone meanwhile; its driver was unbound or unloaded";
+    let message = "the PF no longer exists; it was removed or its driver unbound";
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path())
 }
 
@@ -163,7 +161,9 @@ fn lost(parent: &dyn Dir, device: &RemoveRequest<'_>) -> Error {
 }
 
 fn read(parent: &dyn Dir) -> Result<Vec<Candidate>> {
-    candidates(parent).map_err(|errno| Error::io("read the VFs of", parent.path(), errno))
+    let found = candidates(parent).map_err(|errno| Error::io("read the VFs of", parent.path(), errno))?;
+    // While the caller waited for the lock, the PF may have been removed.
+    if found.is_empty() && parent.meta(VFS).is_err() { Err(gone(parent)) } else { Ok(found) }
 }
 
 /// The VF to use: a free one that lists the type. The one that has most left to give, or with `pack` least; the first of
@@ -231,7 +231,7 @@ fn not_enabled(bdf: &str) -> String {
     format!("its VFs are not enabled; run 'sriov-manage -e {bdf}', which comes with the vendor's driver, first")
 }
 
-/// A VF that is ours until this is dropped.
+/// A VF that was chosen, used under the PF's lock.
 struct Chosen<'a> {
     /// The vendor's folder of the VF.
     dir: Box<dyn Dir>,
@@ -239,7 +239,6 @@ struct Chosen<'a> {
     sysname: String,
     mark: Option<u64>,
     request: CreateRequest<'a>,
-    _others_wait: Box<dyn Guard>,
 }
 
 impl Prepared for Chosen<'_> {

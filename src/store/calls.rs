@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::Dir;
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 
 #[cfg(not(test))]
@@ -16,6 +16,21 @@ pub(super) use watched::{fsync, linkat, mkdirat, open, openat, renameat, unlinka
 
 #[cfg(test)]
 pub(super) use watched::watched;
+
+/// Opens a regular file for reading. EINVAL for a file of another type, ELOOP for a link: a FIFO or device in the place of
+/// a file never blocks the caller.
+pub(super) fn open_regular(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = match openat(dir.as_fd(), name, flags, Mode::empty()) {
+        // A socket.
+        Err(Errno::NXIO) => return Err(Errno::INVAL),
+        opened => opened?,
+    };
+    match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
+        FileType::RegularFile => Ok(fd),
+        _ => Err(Errno::INVAL),
+    }
+}
 
 /// Up to so many bytes of a file.
 pub(super) fn read(file: OwnedFd, max: u64) -> Result<Vec<u8>, Errno> {

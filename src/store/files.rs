@@ -5,24 +5,28 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, fstat, mkdirat, open, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, fstat, mkdirat, open, statat, unlink, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic::Unnamed;
+use super::calls::open_regular;
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, report};
-use crate::lock::{Lock, is_locked};
+use crate::lock::{Lock, is_held};
 
 /// No file of ours is this large: a stranger's is not read to its end.
 const FACTS_MAX: u64 = 256 * 1024;
 
-/// The lock is held for a handful of system calls; a holder that keeps it longer has been stopped.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one holder may keep a lock: longer than the slowest driver needs for a device.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a process that looks whether a device is being made may be in the way of its creator.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How often a record may be replaced while it is read. Each creator of a UUID replaces its own once.
 const REPLACED: u32 = 16;
@@ -36,7 +40,7 @@ pub struct FileStore {
     base: String,
     devices: String,
     types: String,
-    turns: String,
+    locks: String,
 }
 
 impl FileStore {
@@ -45,7 +49,7 @@ impl FileStore {
         FileStore {
             devices: format!("{base}/devices"),
             types: format!("{base}/types"),
-            turns: format!("{base}/autostart"),
+            locks: format!("{base}/locks"),
             base,
         }
     }
@@ -104,8 +108,8 @@ impl FileStore {
         }
         match self.lock() {
             Ok(_alone) => {
-                if !self.is_being_made(&dir, uuid) && is_old(&dir) {
-                    self.unlink(&dir, uuid);
+                if !self.is_being_made(uuid) && is_old(&dir) {
+                    self.remove(&dir, uuid);
                 }
             }
             Err(e) => log::warn!("{}/{uuid}: cannot be removed: {e}", self.devices),
@@ -128,12 +132,12 @@ impl FileStore {
 
     pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
         let dir = self.make_devices()?;
-        self.put(&dir, &facts.uuid.to_string(), &serialise(facts)?)
+        self.put(&dir, &facts.uuid.to_string(), &serialise(facts)?, PATIENCE)
     }
 
-    fn put(&self, dir: &OwnedFd, name: &str, text: &[u8]) -> Result<()> {
+    fn put(&self, dir: &OwnedFd, name: &str, text: &[u8], patience: Duration) -> Result<()> {
         // Its name of a moment looks like what a killed process left, which others sweep away under this lock.
-        let _alone = self.lock()?;
+        let _alone = lock_store(&self.base, patience)?;
         let file = Unnamed::new(dir, text).map_err(|e| self.failed("write", e))?;
         file.replace(name).map_err(|e| self.failed("write", e))
     }
@@ -166,13 +170,14 @@ impl FileStore {
 
     fn place(&self, dir: &OwnedFd, new: &Facts) -> Result<Lock> {
         let file = Unnamed::new(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
-        // Locked before it has a name: nobody ever sees it without its lock.
         let name = new.uuid.to_string();
-        let keep = rustix::io::fcntl_dupfd_cloexec(file.file(), 3).map_err(|e| self.failed("lock", e))?;
-        let lock = Lock::acquire(keep, Instant::now()).map_err(|e| self.failed("lock", e))?;
+        // Locked before the file has a name: no process ever sees it without its lock.
+        let lock = in_folder(&self.locks, &self.base, || Lock::acquire_transient(&self.lock_of(&new.uuid), LOOK));
+        let lock =
+            lock.map_err(|e| if e.code == ErrorCode::Timeout { taken(&new.uuid).at(self.path(&name)) } else { e })?;
         match file.name(&name) {
             Ok(()) => Ok(lock),
-            Err(Errno::EXIST) => Err(taken(&new.uuid).at(format!("{}/{name}", self.devices))),
+            Err(Errno::EXIST) => Err(taken(&new.uuid).at(self.path(&name))),
             Err(errno) => Err(self.failed("write", errno)),
         }
     }
@@ -196,9 +201,9 @@ impl FileStore {
             let holds = match (&facts, alive(facts.as_ref().unwrap_or(&unknown))) {
                 (Some(facts), Some(mark)) if facts.are_of(mark) => true,
                 // A VF that is being made is marked first, and may have another device's type until it has its own.
-                (Some(facts), Some(_)) => facts.function.is_some() && self.is_being_made(dir, &uuid),
+                (Some(facts), Some(_)) => facts.function.is_some() && self.is_being_made(&uuid),
                 (None, Some(_)) => true,
-                (_, None) => self.is_being_made(dir, &uuid),
+                (_, None) => self.is_being_made(&uuid),
             };
             if holds {
                 living.extend(facts);
@@ -207,26 +212,36 @@ impl FileStore {
             let late = facts.filter(Facts::may_still_appear).and_then(|facts| facts.group);
             held.extend(late);
             if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
-                self.unlink(dir, &uuid);
+                self.remove(dir, &uuid);
             }
         }
         (living, held)
     }
 
-    /// A creator keeps its file locked while it works.
-    fn is_being_made(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
-        match openat(dir, uuid.to_string(), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => is_locked(&fd).unwrap_or(true),
-            // What cannot be looked at for want of a descriptor may well be.
-            Err(errno) => is_exhausted(errno),
-        }
+    /// A creator holds the device's lock while it works. An ordinary user cannot look, and takes it to be so.
+    fn is_being_made(&self, uuid: &Uuid) -> bool {
+        is_held(&self.lock_of(uuid)).unwrap_or(true)
+    }
+
+    /// Removes a record whose device is gone, and the lock file of a creator that was killed. Under the lock of the store.
+    fn remove(&self, dir: &OwnedFd, uuid: &Uuid) {
+        self.unlink(dir, uuid);
+        let _ = unlink(self.lock_of(uuid));
+    }
+
+    fn lock_of(&self, uuid: &Uuid) -> String {
+        format!("{}/device-{uuid}", self.locks)
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.devices)
     }
 
     fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Facts>> {
         let name = uuid.to_string();
         for _ in 0..REPLACED {
             let Some((facts, file)) = self.read_once(dir, uuid)? else { return Ok(None) };
-            if facts.mark.is_some() || is_locked(&file).unwrap_or(true) {
+            if facts.mark.is_some() || self.is_being_made(uuid) {
                 return Ok(Some(facts));
             }
             // Its creator was killed, or has replaced the file by one with a mark before it dropped the lock.
@@ -248,8 +263,7 @@ impl FileStore {
     }
 
     fn read_once(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<(Facts, File)>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let fd = match openat(dir, uuid.to_string(), flags, Mode::empty()) {
+        let fd = match open_regular(dir, &uuid.to_string()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.broken(uuid, &crate::error::describe(errno), errno)),
@@ -309,8 +323,8 @@ impl FileStore {
     }
 
     pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let Ok(fd) = open(format!("{}/{parent}", self.types), flags, Mode::empty()) else { return Vec::new() };
+        let Ok(dir) = open(&*self.types, FOLDER, Mode::empty()) else { return Vec::new() };
+        let Ok(fd) = open_regular(&dir, parent) else { return Vec::new() };
         let mut text = Vec::new();
         let read = File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
         read.ok().and_then(|_| Catalogue::read(&text, stamp)).unwrap_or_default()
@@ -321,10 +335,11 @@ impl FileStore {
         let write = || -> Result<()> {
             let text = serde_json::to_vec(&catalogue).unwrap_or_default();
             let dir = self.make(&self.types)?;
-            self.put(&dir, parent, &text)
+            // A list must not wait for a writer: the types are remembered by the next one.
+            self.put(&dir, parent, &text, Duration::ZERO)
         };
         if let Err(e) = write() {
-            // An ordinary user, most likely.
+            // An ordinary user, or another process has the lock.
             log::debug!("{parent}: its types are not remembered: {e}");
         }
     }
@@ -346,37 +361,30 @@ impl FileStore {
     }
 
     fn lock(&self) -> Result<Lock> {
-        lock_store(&self.base)
+        lock_store(&self.base, PATIENCE)
     }
 
-    /// The lock of who starts what is defined on a parent.
-    pub(super) fn turn(&self, parent: &str) -> Result<Lock> {
-        drop(self.make(&self.turns)?);
-        lock_file(&format!("{}/{parent}", self.turns), &self.base)
+    pub(super) fn host_lock(&self, name: &str) -> Result<Lock> {
+        in_folder(&self.locks, &self.base, || Lock::acquire(&format!("{}/{name}", self.locks), PATIENCE))
     }
 }
 
-/// The lock of everything that is written below the folder and for its host. Only the owner can open the file, so that an
-/// ordinary user's lock cannot stop a daemon.
-pub(super) fn lock_store(base: &str) -> Result<Lock> {
-    lock_file(&format!("{base}/lock"), base)
+/// The lock of everything that is written below the folder and for its host.
+pub(super) fn lock_store(base: &str, patience: Duration) -> Result<Lock> {
+    in_folder(base, base, || Lock::acquire(&format!("{base}/lock"), patience))
 }
 
-fn lock_file(path: &str, base: &str) -> Result<Lock> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mode = Mode::from_raw_mode(0o600);
-    let opened = match open(path, flags, mode) {
-        Err(Errno::NOENT) => make_folder(base).and_then(|()| open(path, flags, mode)),
-        opened => opened,
-    };
-    let fd = opened.map_err(|errno| Error::io("open", path, errno))?;
-    Lock::acquire(fd, Instant::now() + PATIENCE).map_err(|errno| match errno {
-        Errno::TIMEDOUT => {
-            let message = format!("another process has kept {path} locked for {} s", PATIENCE.as_secs());
-            Error::new(ErrorCode::Timeout, errno, message).at(path)
+/// Runs `lock`, and once more when the folder of its file had to be made first.
+fn in_folder(folder: &str, base: &str, lock: impl Fn() -> Result<Lock>) -> Result<Lock> {
+    match lock() {
+        Err(e) if e.errno == Errno::NOENT.raw_os_error() => {
+            for path in [base, folder] {
+                make_folder(path).map_err(|errno| Error::io("make", path, errno))?;
+            }
+            lock()
         }
-        other => Error::io("lock", path, other),
-    })
+        result => result,
+    }
 }
 
 /// Whatever the umask: who may list devices may see their names.

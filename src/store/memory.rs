@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Runtime facts of the simulated host.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use uuid::Uuid;
 
 use super::catalogue::Catalogue;
-use super::runtime::{Facts, NewGroup, settle};
-use crate::error::Result;
+use super::runtime::{Facts, LockHook, NewGroup, settle};
+use crate::error::{Error, ErrorCode, Result};
+
+/// As of files, but for all holders together: they are threads of this process.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A map, in which those whose device is being made are told apart.
 #[derive(Debug, Default)]
@@ -16,7 +23,33 @@ pub struct MemoryStore {
     /// Not a hash map, for the reason that the simulated kernel's tree gives.
     facts: Mutex<BTreeMap<Uuid, Entry>>,
     catalogues: Mutex<BTreeMap<String, Catalogue>>,
-    turn: Mutex<()>,
+    locks: Mutex<BTreeSet<String>>,
+    /// A lock has ended.
+    unlocked: Condvar,
+    hook: Mutex<Hook>,
+}
+
+#[derive(Default)]
+struct Hook(Option<Arc<Box<LockHook>>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hook").field(&self.0.is_some()).finish()
+    }
+}
+
+/// A lock of the simulated host.
+#[derive(Debug)]
+pub struct MemoryLock<'a> {
+    store: &'a MemoryStore,
+    name: String,
+}
+
+impl Drop for MemoryLock<'_> {
+    fn drop(&mut self) {
+        self.store.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.store.unlocked.notify_all();
+    }
 }
 
 #[derive(Debug)]
@@ -32,8 +65,27 @@ impl MemoryStore {
         MemoryStore { facts: Mutex::new(facts.into_iter().map(settled).collect()), ..MemoryStore::default() }
     }
 
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self, name: &str) -> Result<MemoryLock<'_>> {
+        let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
+        if let Some(hook) = hook {
+            hook(name);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        while locks.contains(name) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let message = format!("another thread of this process has kept '{name}' locked for {PATIENCE:?}");
+                return Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message));
+            }
+            locks = self.unlocked.wait_timeout(locks, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        locks.insert(name.to_owned());
+        Ok(MemoryLock { store: self, name: name.to_owned() })
+    }
+
+    pub(super) fn set_lock_hook(&self, hook: Option<Box<LockHook>>) {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).0 = hook.map(Arc::new);
     }
 
     fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {

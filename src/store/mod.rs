@@ -15,4 +15,4 @@ pub mod runtime;
 
 pub use bell::Ear;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start};
-pub use runtime::{Facts, Reservation, Runtime};
+pub use runtime::{Facts, HostLock, Reservation, Runtime};

@@ -2,19 +2,19 @@
 //! Runtime facts: one file for each device under `/run/libmdev/devices`, or a map for the simulated host.
 //!
 //! Facts are written *before* the kernel is asked to make the device, so that a creator killed half-way leaves either facts
-//! without a device (forgotten by the next creator) or a device with its facts. While its creator works, a file of facts
-//! carries that process's lock, which tells "not there yet" from "gone". Afterwards it carries the device's mark, the inode
-//! number that sysfs never uses twice, so that facts are not taken for those of another device of the same UUID.
+//! without a device (forgotten by the next creator) or a device with its facts. While its creator works, it holds the lock
+//! `/run/libmdev/locks/device-<uuid>`, which distinguishes "not there yet" from "gone". Afterwards the file of facts has the
+//! device's mark, the inode number that sysfs never uses twice, so that facts are not taken for those of another device of
+//! the same UUID.
 
 use std::collections::HashMap;
-use std::sync::MutexGuard;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::files::FileStore;
-use super::memory::MemoryStore;
+use super::memory::{MemoryLock, MemoryStore};
 use crate::error::{Error, ErrorCode, Result};
 use rustix::io::Errno;
 
@@ -121,17 +121,22 @@ pub enum Runtime {
 pub struct Reservation<'a> {
     store: &'a Runtime,
     facts: Vec<Facts>,
-    /// Keeps the files locked; empty for the simulated host.
+    /// Say that the devices are being made; none for the simulated host.
     _locks: Vec<crate::lock::Lock>,
     confirmed: bool,
 }
 
-/// Nobody else starts what is defined on the parent while this lives.
+/// A lock of the host; ends when it is dropped.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    _files: Option<crate::lock::Lock>,
-    _memory: Option<MutexGuard<'a, ()>>,
+pub enum HostLock<'a> {
+    /// Shared with every process of the host.
+    File(crate::lock::Lock),
+    /// Of the simulated host.
+    Memory(MemoryLock<'a>),
 }
+
+/// Called before a lock is taken; may itself use the host.
+pub type LockHook = dyn Fn(&str) + Send + Sync;
 
 impl Runtime {
     /// The store below `run`, the host's folder for runtime files.
@@ -177,12 +182,19 @@ impl Runtime {
         }
     }
 
-    /// Waits until nobody else starts what is defined on this parent: of two who are told by the same event, the second
-    /// must see what the first has made, or it takes a card that is full now for one that always was.
-    pub fn turn(&self, parent: &str) -> Result<Turn<'_>> {
+    /// Takes the lock of this name, a file below `/run/libmdev/locks`. ETIMEDOUT, with the holder, when a single holder
+    /// keeps it for 30 s.
+    pub fn lock(&self, name: &str) -> Result<HostLock<'_>> {
         match self {
-            Runtime::Files(store) => Ok(Turn { _files: Some(store.turn(parent)?), _memory: None }),
-            Runtime::Memory(store) => Ok(Turn { _files: None, _memory: Some(store.turn()) }),
+            Runtime::Files(store) => store.host_lock(name).map(HostLock::File),
+            Runtime::Memory(store) => store.lock(name).map(HostLock::Memory),
+        }
+    }
+
+    /// Sets what is called with the name of each lock of the simulated host before it is taken.
+    pub fn set_lock_hook(&self, hook: Option<Box<LockHook>>) {
+        if let Runtime::Memory(store) = self {
+            store.set_lock_hook(hook);
         }
     }
 
@@ -487,5 +499,102 @@ mod tests {
         std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
         assert_eq!(store.all().unwrap().len(), 1);
         assert_eq!(store.get(&Uuid::from_u128(3)).unwrap_err().code, ErrorCode::Store);
+    }
+
+    fn fifo(path: &std::path::Path) {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    }
+
+    /// Each of these calls would wait for a writer of the FIFO without end.
+    #[test]
+    fn fifo_in_place_of_a_file_blocks_no_call() {
+        let (dir, [store, _]) = both();
+        let base = dir.path().join("libmdev");
+        for folder in ["devices", "types", "locks"] {
+            std::fs::create_dir_all(base.join(folder)).unwrap();
+        }
+        let uuid = Uuid::from_u128(1);
+        let record = base.join(format!("devices/{uuid}"));
+        fifo(&record);
+        fifo(&base.join("types/0000:41:00.0"));
+        fifo(&base.join("locks/parent-0000:41:00.0"));
+        assert_eq!(store.all().unwrap().len(), 0);
+        assert_eq!(store.get(&uuid).unwrap_err().code, ErrorCode::Store);
+        assert!(store.catalogue("0000:41:00.0", 1).is_empty());
+        assert_eq!(store.lock("parent-0000:41:00.0").unwrap_err().code, ErrorCode::Store);
+        // Another creator sweeps it away, as a destroyer does.
+        drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
+        assert!(!record.exists());
+        fifo(&record);
+        store.forget(&uuid, None);
+        assert!(!record.exists());
+        fifo(&record);
+        drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
+        assert!(!record.exists());
+    }
+
+    /// An ordinary user can lock what he can read: a record, and every folder.
+    #[test]
+    fn foreign_flock_delays_no_creator() {
+        use rustix::fs::{FlockOperation, flock};
+        let (dir, [store, _]) = both();
+        let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+        first.confirm(&|_| Some(7)).unwrap();
+        drop(first);
+        drop(store.lock("type-mtty-1").unwrap());
+        let base = dir.path().join("libmdev");
+        let record = base.join(format!("devices/{}", Uuid::from_u128(1)));
+        let locked = [base.clone(), base.join("devices"), base.join("locks"), record].map(|path| {
+            let file = std::fs::File::open(path).unwrap();
+            flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+            file
+        });
+        // The device is gone, so its name and group are free again.
+        let fresh = Uuid::from_u128(2);
+        let next = store.reserve(vec![facts(2, Some("a"), None)], &[fresh], &|_| None).unwrap();
+        assert_eq!(next.facts()[0].group, Some(1));
+        drop(store.lock("type-mtty-1").unwrap());
+        drop(locked);
+        // What is locked is the owner's alone, and nothing of a device stays.
+        let names = |folder: &str| {
+            let entries = std::fs::read_dir(base.join(folder)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        drop(next);
+        assert_eq!((names("locks"), names("devices")), (vec!["type-mtty-1".to_owned()], vec![]));
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(base.join("locks/type-mtty-1")).unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn types_are_remembered_without_waiting_for_the_lock() {
+        let (dir, [store, _]) = both();
+        let types = [("1".to_owned(), "a".to_owned())];
+        store.remember_catalogue("p", 1, &[]);
+        let lock = dir.path().join("libmdev/lock");
+        let held = crate::lock::Lock::acquire(lock.to_str().unwrap(), std::time::Duration::ZERO).unwrap();
+        let start = std::time::Instant::now();
+        store.remember_catalogue("p", 1, &types);
+        assert!(start.elapsed() < std::time::Duration::from_secs(5) && store.catalogue("p", 1).is_empty());
+        drop(held);
+        store.remember_catalogue("p", 1, &types);
+        assert_eq!(store.catalogue("p", 1), types);
+    }
+
+    /// A killed creator leaves its lock file and its record.
+    #[test]
+    fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
+        let (dir, [store, _]) = both();
+        let uuid = Uuid::from_u128(1);
+        let place = || std::mem::forget(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
+        // In the folder as a process leaves it that was killed.
+        let lock = dir.path().join(format!("libmdev/locks/device-{uuid}"));
+        place();
+        assert!(lock.exists());
+        std::fs::remove_file(&lock).unwrap();
+        std::fs::write(&lock, "").unwrap();
+        drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
+        assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
     }
 }

@@ -140,13 +140,9 @@ pub trait Dir: Send + Debug {
 
     /// Inode number of this directory itself.
     fn ino(&self) -> IoResult<u64>;
-
-    /// The exclusive lock of this directory, shared with every process of the host. ETIMEDOUT when it is still held by
-    /// another at `deadline`.
-    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>>;
 }
 
-/// Something that ends when it is dropped: a lock, a held VFIO node.
+/// Something that ends when it is dropped: a held VFIO node.
 pub trait Guard: Send + Debug {}
 
 /// A source of changes.

@@ -18,7 +18,7 @@ use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
 use crate::store::calls::{fsync, list, mkdirat, open, openat, unlinkat};
-use crate::store::files::{is_exhausted, lock_store};
+use crate::store::files::{PATIENCE, is_exhausted, lock_store};
 
 /// The folder of definitions below a root.
 pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
@@ -178,7 +178,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn put(&self, new: &Definition, start: Start, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
-        let _alone = lock_store(&self.run)?;
+        let _alone = lock_store(&self.run, PATIENCE)?;
         check()?;
         let old = self.old(&new.parent, &new.uuid)?;
         let new = match &old {
@@ -194,7 +194,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
-        let _alone = lock_store(&self.run)?;
+        let _alone = lock_store(&self.run, PATIENCE)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
         let Some(found) = self.read(parent, &dir, uuid)? else { return Ok(false) };
         if found.definition.autostart == autostart {
@@ -207,7 +207,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
-        let _alone = lock_store(&self.run)?;
+        let _alone = lock_store(&self.run, PATIENCE)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
         // Before anything is removed: there may be no descriptor for it later.
         let beside = self.open_extras(parent)?;

@@ -4,18 +4,16 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Timestamps, fstat, readlinkat, statat, utimensat};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::door::Door;
-use super::{reopen, retry};
+use super::retry;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::lock::Lock;
-use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, READ_MAX, is_relative};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, is_relative};
 
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
 const PAGE: usize = 4096 + 1;
@@ -173,18 +171,7 @@ impl Dir for LinuxDir {
     fn ino(&self) -> IoResult<u64> {
         Ok(fstat(self.fd()?)?.st_ino)
     }
-
-    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>> {
-        Ok(Box::new(DirLock { _lock: Lock::acquire(reopen(self.fd()?)?, deadline)? }))
-    }
 }
-
-#[derive(Debug)]
-struct DirLock {
-    _lock: Lock,
-}
-
-impl Guard for DirLock {}
 
 impl LinuxDir {
     /// Some file systems below a made-up root do not tell the kind in a listing.

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
 
 use super::uevent::Events;
 use super::{Dir, Errno, FileState, Guard, IoResult, Sysfs, Watch, basename};
@@ -103,19 +103,13 @@ fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
     }
 }
 
-/// The open directory `fd` once more, as an open file description of its own: locks belong to those.
-fn reopen(fd: impl AsFd) -> IoResult<OwnedFd> {
-    retry(|| openat(fd.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sysfs::{EntryKind, read_text};
-    use rustix::fs::CWD;
+    use rustix::fs::{CWD, Mode};
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, Instant};
 
     fn host() -> (tempfile::TempDir, LinuxSysfs) {
         let root = tempfile::tempdir().unwrap();
@@ -222,16 +216,5 @@ mod tests {
         sysfs.settle();
         assert_eq!(dir.write("fifo", b"1").unwrap_err(), Errno::NXIO);
         assert_eq!(dir.write("big", b"").unwrap_err(), Errno::INVAL);
-    }
-
-    #[test]
-    fn a_lock_is_waited_for_until_the_holder_lets_go() {
-        let (_root, sysfs) = host();
-        let dir = sysfs.open("/sys/class/c").unwrap();
-        let held = dir.lock(Instant::now()).unwrap();
-        assert_eq!(dir.lock(Instant::now()).unwrap_err(), Errno::TIMEDOUT);
-        let waiter = std::thread::spawn(move || dir.lock(Instant::now() + Duration::from_secs(30)).map(drop));
-        drop(held);
-        assert_eq!(waiter.join().unwrap(), Ok(()));
     }
 }

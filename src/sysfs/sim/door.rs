@@ -153,41 +153,6 @@ impl Dir for SimDir {
         self.host.before(Op::Meta, || self.path.clone())?;
         Ok(self.ino)
     }
-
-    fn lock(&self, deadline: Instant) -> IoResult<Box<dyn Guard>> {
-        self.host.before(Op::Lock, || self.path.clone())?;
-        let shared = &self.host.shared;
-        let mut kernel = self.host.lock_kernel();
-        kernel.tree.node(self.ino)?;
-        while kernel.locked.contains(&self.ino) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Errno::TIMEDOUT);
-            }
-            kernel = match shared.unlocked.wait_timeout(kernel, left) {
-                Ok((kernel, _)) => kernel,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        kernel.locked.insert(self.ino);
-        drop(kernel);
-        Ok(Box::new(DirGuard { host: self.host.clone(), ino: self.ino }))
-    }
-}
-
-#[derive(Debug)]
-struct DirGuard {
-    host: SimHost,
-    ino: Ino,
-}
-
-impl Guard for DirGuard {}
-
-impl Drop for DirGuard {
-    fn drop(&mut self) {
-        self.host.with(|kernel| kernel.locked.remove(&self.ino));
-        self.host.shared.unlocked.notify_all();
-    }
 }
 
 #[derive(Debug)]

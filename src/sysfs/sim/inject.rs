@@ -24,8 +24,6 @@ pub enum Op {
     Meta,
     /// The time of a file is set.
     Stamp,
-    /// A directory is locked.
-    Lock,
     /// A VFIO group is opened; the path is that of its node.
     Hold,
     /// A watch begins; the path is empty.

@@ -101,8 +101,6 @@ pub(super) struct Kernel {
     /// PFs whose VFs are virtual GPUs.
     pub(super) vendor: Vendor,
     pub(super) roles: BTreeMap<Ino, Role>,
-    /// Directories that somebody has locked.
-    pub(super) locked: BTreeSet<Ino>,
     /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
     /// even while the old node is still open.
     pub(super) held: BTreeSet<Ino>,
@@ -124,7 +122,6 @@ impl Kernel {
             devices: BTreeMap::new(),
             vendor: Vendor::default(),
             roles: BTreeMap::new(),
-            locked: BTreeSet::new(),
             held: BTreeSet::new(),
             generation: 0,
             number: 0,

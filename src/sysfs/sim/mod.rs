@@ -102,8 +102,6 @@ struct Shared {
     kernel: Mutex<Kernel>,
     /// The generation has grown.
     changed: Condvar,
-    /// A directory's lock was let go.
-    unlocked: Condvar,
     inject: Inject,
 }
 
@@ -115,7 +113,6 @@ impl SimHost {
             shared: Arc::new(Shared {
                 kernel: Mutex::new(Kernel::new(Tree::new())),
                 changed: Condvar::new(),
-                unlocked: Condvar::new(),
                 inject: Inject::default(),
             }),
         };
