@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use hosts::{exists, file, host, link, list, read, replay, soon, target, write};
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
-use mdev::sysfs::{Errno, Sysfs};
+use mdev::sysfs::{Errno, Sysfs, Users, VfioNode};
 use vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
 
 /// Names of what a VF lists.
@@ -293,9 +293,11 @@ mod vfio {
     #[test]
     fn the_user_of_a_node_is_known() {
         let host = default_host();
-        let number = group(&host, 1).to_string();
+        let number = group(&host, 1);
         set(&host, 1, "1440").unwrap();
-        let users = || ["devices/vfio1", &number, "devices/vfio2"].map(|node| host.vfio_user(node).is_some());
+        let device = |name: &str| VfioNode::Device(name.to_owned());
+        let nodes = [device("vfio1"), VfioNode::Group(number), device("vfio2")];
+        let users = || nodes.each_ref().map(|node| host.vfio_users(std::slice::from_ref(node)) != Users::NoNode);
         assert_eq!(users(), [false; 3]);
         host.set_in_use("0000:41:00.5", true).unwrap();
         assert_eq!(users(), [true, true, false]);

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Destroys devices, and never one that is in use: the kernel would hang the caller until its user goes.
 
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::spots::{self, Spot};
+use super::vfio::{Nodes, group_of};
 use super::{DestroyFlags, Host, identity, ready};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::bus::link_name;
 use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
-use crate::sysfs::{Dir, Guard, basename};
+use crate::sysfs::{Dir, Guard, User, Users, VfioNode, basename, is_absent};
+
+/// How long a driver may take to remove a device that no process has open.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Destroys the device that was found, and no other that has its UUID or its VF by now.
 pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
@@ -25,7 +32,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
         Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
         None => Ok(true),
     };
-    let result = remove(host, layout, &*parent, spot, &is_it);
+    let result = remove(host, layout, &*parent, spot, &is_it, false);
     match result {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
@@ -43,7 +50,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
 /// known by its mark.
 pub(super) fn take_back(host: &Host, spot: &Spot) -> Result<()> {
     let (layout, parent) = spot.open_parent(host)?;
-    remove(host, layout, &*parent, spot, &|| Ok(true))
+    remove(host, layout, &*parent, spot, &|| Ok(true), true)
 }
 
 /// Whoever removed a device, its facts are of no use any more; but without them a VF that is still there would be a
@@ -77,69 +84,143 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     }
 }
 
-/// `is_it` is asked last whether the device is still the one that was found.
+/// `is_it` is asked last whether the device is still the one that was found. With `is_new`, no process but the caller knows the
+/// device.
 fn remove(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
     spot: &Spot,
     is_it: &dyn Fn() -> Result<bool>,
+    is_new: bool,
 ) -> Result<()> {
     let (uuid, mark) = (&spot.uuid, Some(spot.mark()));
-    let group_link = format!("{}/iommu_group", spot.entry);
-    let group = link_name(&*spot.dir, &group_link);
-    let held = match group.as_ref().and_then(|group| group.parse().ok()) {
-        Some(group) => hold(host, uuid, group)?,
+    let nodes = Nodes::of(&*spot.dir, &spot.entry)?;
+    let held = match nodes.group {
+        Some(group) => hold(host, uuid, &nodes, group)?,
         None => None,
     };
-    if held.is_none() || layout.is_function() {
-        refuse_users(host, &*spot.dir, &spot.entry, uuid)?;
-    }
+    // What the held group does not keep closed: a device that is opened by its own node and not yet bound.
+    let open = if held.is_some() { nodes.own() } else { nodes.all() };
+    // The driver of a VF refuses by itself and never blocks.
+    let may_block = refuse_users(host, uuid, &open, is_new || layout.is_function())? && !layout.is_function();
     // What is held, and was found to be the caller's own, must still be this device: its UUID may have been given to another
-    // in the meantime, with another group. From here on nobody can do that while the group is held.
-    if link_name(&*spot.dir, &group_link) != group || layout.mark(&*spot.dir, &spot.entry).ok() != mark {
+    // in between, with another group. While the group is held, no process can do that any more.
+    if group_of(&*spot.dir, &spot.entry) != nodes.group || layout.mark(&*spot.dir, &spot.entry).ok() != mark {
         let message = format!("device {uuid} no longer exists");
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
-    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id };
+    let watch = Watchdog { host, uuid, open: &open, started: Instant::now(), user: RefCell::new(None) };
+    let give_up = || watch.give_up();
+    let give_up = may_block.then_some(&give_up as &dyn Fn() -> bool);
+    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id, give_up };
     let place = host.lock(layout.place_lock(parent))?;
-    let removed = remove_patiently(host, layout, parent, &request, is_it);
+    let removed = remove_patiently(host, layout, parent, &request, is_it).map_err(|e| watch.explain(e));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
     ready::wait_gone(host, layout, parent, spot)
 }
 
-/// Nobody can open the device while this lives. EBUSY when somebody has.
-fn hold(host: &Host, uuid: &Uuid, group: u32) -> Result<Option<Box<dyn Guard>>> {
-    let path = format!("/dev/vfio/{group}");
+/// No process can open the group while this lives. EBUSY when one has it open.
+fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Box<dyn Guard>>> {
     match host.sysfs.hold_vfio_group(group) {
         Ok(guard) => Ok(Some(guard)),
-        Err(Errno::BUSY) => {
-            let message = format!("device {uuid} is in use ({path} is open); stop the guest that has it first");
-            Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path))
-        }
+        // Also when a device of the group is bound to an iommufd.
+        Err(Errno::BUSY) => Err(match host.sysfs.vfio_users(&nodes.all()) {
+            Users::Found(user) => in_use(uuid, &user),
+            _ => {
+                let path = VfioNode::Group(group).path();
+                let message = format!(
+                    "device {uuid} is in use: a process that is not visible here has {path} open; stop the guest that \
+                     has it first"
+                );
+                Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path)
+            }
+        }),
         // A kernel without group nodes, or a /dev without them.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NODEV | Errno::NXIO) => Ok(None),
-        Err(errno) => Err(Error::io("open", &path, errno)),
+        Err(errno) if is_absent(errno) || errno == Errno::NXIO => Ok(None),
+        Err(errno) => Err(Error::io("open", &VfioNode::Group(group).path(), errno)),
     }
 }
 
-/// Where no group can be held, the device may still have a node of its own (Linux 6.6 and later). Not a reservation, only
-/// a look: better than to hang.
-fn refuse_users(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid) -> Result<()> {
-    let Ok(dir) = dir.open(&format!("{entry}/vfio-dev")) else { return Ok(()) };
-    let mut user = None;
-    // What cannot be listed has no node that anyone could have open.
-    let _ = dir.list(&mut |name, _| {
-        let node = format!("devices/{name}");
-        user = user.take().or_else(|| host.sysfs.vfio_user(&node).map(|pid| (node, pid)));
-    });
-    let Some((node, pid)) = user else { return Ok(()) };
-    let path = format!("/dev/vfio/{node}");
-    let message = format!("device {uuid} is in use (process {pid} has {path} open); stop the guest that has it first");
-    Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path))
+/// Refuses a device of which a process has one of the nodes open, or which may have such a process: the kernel would block
+/// the removal until that process closes it. True when a process can still open one before the device is removed.
+fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], unknown_is_free: bool) -> Result<bool> {
+    if nodes.is_empty() {
+        return Ok(false);
+    }
+    match host.sysfs.vfio_users(nodes) {
+        Users::NoNode => Ok(false),
+        Users::Found(user) => Err(in_use(uuid, &user)),
+        Users::None => Ok(true),
+        Users::Unknown(_) if unknown_is_free => Ok(true),
+        Users::Unknown(why) => {
+            let paths: Vec<String> = nodes.iter().map(VfioNode::path).collect();
+            let path = paths.join(" and ");
+            let message = format!(
+                "device {uuid} may be in use: whether a process has {path} open cannot be determined, since {why}; destroy \
+                 it as root in the host's own PID namespace"
+            );
+            Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(paths.concat()))
+        }
+    }
+}
+
+fn in_use(uuid: &Uuid, user: &User) -> Error {
+    let User { pid, program, path, removes } = user;
+    let program = if program.is_empty() { String::new() } else { format!(" ({})", shown(program)) };
+    let message = if *removes {
+        format!("device {uuid} is being destroyed by process {pid}{program}; wait until it has finished")
+    } else {
+        format!("device {uuid} is in use: process {pid}{program} has {path} open; stop the guest that has it first")
+    };
+    Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path.clone())
+}
+
+/// Ends the wait for a removal that a process blocks, which opened the device after it was looked for.
+struct Watchdog<'a> {
+    host: &'a Host,
+    uuid: &'a Uuid,
+    open: &'a [VfioNode],
+    started: Instant,
+    user: RefCell<Option<User>>,
+}
+
+impl Watchdog<'_> {
+    fn give_up(&self) -> bool {
+        if let Users::Found(user) = self.host.sysfs.vfio_users(self.open) {
+            *self.user.borrow_mut() = Some(user);
+            return true;
+        }
+        self.started.elapsed() > REMOVE_TIMEOUT
+    }
+
+    fn explain(&self, e: Error) -> Error {
+        if e.errno != Errno::TIMEDOUT.raw_os_error() || e.code == ErrorCode::Timeout {
+            return e;
+        }
+        let uuid = self.uuid;
+        let (code, errno, message) = match &*self.user.borrow() {
+            Some(User { pid, program, path, .. }) => {
+                let why = format!(
+                    "device {uuid} was opened while it was being removed: process {pid} ({}) has {path} open; the kernel \
+                     removes the device when that process closes it",
+                    shown(program)
+                );
+                (ErrorCode::InUse, Errno::BUSY, why)
+            }
+            None => {
+                let seconds = REMOVE_TIMEOUT.as_secs();
+                let why = format!(
+                    "the driver has not removed device {uuid} within {seconds} s and is still at it; look at the kernel's log"
+                );
+                (ErrorCode::Timeout, Errno::TIMEDOUT, why)
+            }
+        };
+        Error { code, errno: errno.raw_os_error(), message, path: e.path }
+    }
 }
 
 /// The error for what a driver has refused with EPERM: that the device is in use, if a user of it is found; else `refused`.
@@ -147,10 +228,12 @@ pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uu
     if refused.code != ErrorCode::Kernel || refused.errno != Errno::PERM.raw_os_error() {
         return refused;
     }
-    let group = link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok());
-    let held = group.map_or(Ok(None), |group| hold(host, uuid, group));
-    match held.map(drop).and_then(|()| refuse_users(host, dir, entry, uuid)) {
-        Err(e) if e.code == ErrorCode::InUse => e,
+    let Ok(nodes) = Nodes::of(dir, entry) else { return refused };
+    if let Users::Found(user) = host.sysfs.vfio_users(&nodes.all()) {
+        return in_use(uuid, &user);
+    }
+    match nodes.group.map(|group| hold(host, uuid, &nodes, group)) {
+        Some(Err(e)) if e.code == ErrorCode::InUse => e,
         _ => refused,
     }
 }

@@ -36,6 +36,7 @@ mod qemu;
 mod ready;
 mod spots;
 mod uri;
+mod vfio;
 mod wait;
 mod watch;
 
@@ -45,7 +46,10 @@ pub use watch::{Event, EventKind, Monitor};
 
 // The C layer brings what safe code cannot have; it knows no room but this one.
 pub use crate::callout::{ENDED, NOT_STARTED, REQUEST_MAX, STARTED, WORDS_MAX, set_launcher};
-pub use crate::sysfs::linux::{FilterInstruction, event_filter, set_filter_attacher, set_range_closer};
+pub use crate::sysfs::linux::{
+    DetachedReport, FilterInstruction, Writing, event_filter, set_detached_writer, set_filter_attacher,
+    set_range_closer,
+};
 
 bitflags! {
     /// Which nodes a list has; none set: every parent and every active device.

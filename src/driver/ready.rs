@@ -9,15 +9,15 @@ use rustix::io::Errno;
 
 use super::Host;
 use super::spots::Spot;
+use super::vfio::{group_of, vfio_devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::Layout;
-use crate::layout::bus::link_name;
 use crate::sysfs::Dir;
 
 /// How long a device may take to come or go.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long its node in /dev may take, which udev or devtmpfs makes; a container may never see it.
+/// How long its VFIO node may take after its IOMMU group.
 const NODE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far a new device has come.
@@ -54,13 +54,13 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
     };
     if wait_until(host, PATIENCE, || look(&[Progress::NoNode, Progress::Ready]))? {
         if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&[Progress::Ready]))? {
-            log::warn!("{}/{name}: its node under /dev/vfio is not visible here", parent.path());
+            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
         }
         return Ok(());
     }
     let what = match seen.get() {
         Progress::Absent => "the kernel took the request, but there is no device",
-        _ => "the device came without an iommu_group",
+        _ => "the device has neither an iommu_group nor a VFIO device",
     };
     let message =
         format!("{what} after {} s; look at the kernel's log for what the vendor driver says", PATIENCE.as_secs());
@@ -71,14 +71,27 @@ fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> P
     if !layout.is_there(parent, name) {
         return Progress::Absent;
     }
-    let Some(group) = link_name(parent, &format!("{name}/iommu_group")) else {
-        return if layout.has_iommu_group() { Progress::NoGroup } else { Progress::Ready };
-    };
-    // Where there is no such folder at all, nodes are somebody else's business.
-    match host.sysfs.open("/dev/vfio") {
-        Ok(nodes) if nodes.meta(&group).is_err() => Progress::NoNode,
-        _ => Progress::Ready,
+    match group_of(parent, name) {
+        Some(group) => node_progress(host, parent, name, group),
+        // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
+        None if !layout.has_iommu_group() || has_vfio_device(parent, name) => Progress::Ready,
+        None => Progress::NoGroup,
     }
+}
+
+/// The kernel's own list of nodes decides: a container may never see them in /dev.
+fn node_progress(host: &Host, parent: &dyn Dir, name: &str, group: u32) -> Progress {
+    let group = group.to_string();
+    let there = match host.sysfs.open("/sys/class/vfio") {
+        Ok(class) => class.meta(&group).is_ok() || has_vfio_device(parent, name),
+        // Without VFIO there is no node to wait for.
+        Err(_) => host.sysfs.open("/dev/vfio").map_or(true, |nodes| nodes.meta(&group).is_ok()),
+    };
+    if there { Progress::Ready } else { Progress::NoNode }
+}
+
+fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
+    vfio_devices(parent, name).is_ok_and(|names| !names.is_empty())
 }
 
 /// The device is gone.

@@ -128,6 +128,7 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
         no_flags(flags, "mdev_conn_open")?;
         super::fds::install();
         super::launch::install();
+        super::writer::install();
         ret.set(export(Body::new(Conn::open(uri)?)));
         Ok(0)
     })

@@ -85,7 +85,7 @@ fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
 ///
 /// # Safety
 /// As fork(2) in a process with threads: the copy may only call the kernel.
-unsafe fn copy() -> c_long {
+pub(super) unsafe fn copy() -> c_long {
     // SAFETY: no stack of its own, no shared memory: the copy goes on in a copy of this frame.
     unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }
 }
@@ -235,7 +235,7 @@ unsafe fn wait_for(pid: c_int) {
 
 /// # Safety
 /// Only in a process of `copy`.
-unsafe fn close_range(first: RawFd, last: RawFd) {
+pub(super) unsafe fn close_range(first: RawFd, last: RawFd) {
     // SAFETY: numbers only.
     unsafe {
         if libc::syscall(libc::SYS_close_range, first, last, 0) < 0 {

@@ -43,6 +43,7 @@ mod guard;
 mod handle;
 mod launch;
 mod strings;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,7 @@ impl Layout for Merged {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, &format!("{}/remove", device.uuid), "1", device.uuid)
+        write_remove(parent, &format!("{}/remove", device.uuid), "1", device)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -54,7 +54,7 @@ pub struct CreateRequest<'a> {
 }
 
 /// A device that is to be removed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct RemoveRequest<'a> {
     /// Its UUID.
     pub uuid: &'a Uuid,
@@ -64,6 +64,9 @@ pub struct RemoveRequest<'a> {
     pub mark: Option<u64>,
     /// The type that it had then.
     pub type_id: Option<&'a str>,
+    /// A process may open the device before it is removed, which blocks the writer: another process writes, and this says
+    /// when to give up.
+    pub give_up: Option<&'a dyn Fn() -> bool>,
 }
 
 /// One generation of the interface.
@@ -479,8 +482,12 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
 
 /// The write that removes a device of `parent`. A device that no longer exists is [`ErrorCode::NoNode`]; a device that exists
 /// without the file that removes it is [`ErrorCode::NoAttribute`].
-fn write_remove(parent: &dyn Dir, name: &str, value: &str, uuid: &Uuid) -> Result<()> {
-    let mut written = write_line_once(parent, name, value);
+fn write_remove(parent: &dyn Dir, name: &str, value: &str, device: &RemoveRequest<'_>) -> Result<()> {
+    let uuid = device.uuid;
+    let mut written = match device.give_up {
+        Some(give_up) => parent.write_detached(name, format!("{value}\n").as_bytes(), &mut || give_up()),
+        None => write_line_once(parent, name, value),
+    };
     if written == Err(Errno::INTR) {
         // The first write may have removed the device.
         written = match write_line(parent, name, value) {

@@ -43,7 +43,7 @@ impl Layout for Rfc {
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device.uuid)
+        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -64,22 +64,64 @@ pub struct FileState {
     pub changed: u64,
 }
 
+/// A node of `/dev/vfio`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VfioNode {
+    /// `/dev/vfio/<group>`.
+    Group(u32),
+    /// `/dev/vfio/devices/<name>` (Linux 6.6 and later).
+    Device(String),
+}
+
+impl VfioNode {
+    /// Its path.
+    pub fn path(&self) -> String {
+        match self {
+            VfioNode::Group(group) => format!("/dev/vfio/{group}"),
+            VfioNode::Device(name) => format!("/dev/vfio/devices/{name}"),
+        }
+    }
+}
+
+/// A process that has a node of `/dev/vfio` open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its process id, as this process sees it.
+    pub pid: u32,
+    /// Its program; may be empty.
+    pub program: String,
+    /// The node.
+    pub path: String,
+    /// It is removing a device.
+    pub removes: bool,
+}
+
+/// What is known about the processes that have a node open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Users {
+    /// The kernel has no such node, or it is not a kernel's.
+    NoNode,
+    /// No process of the host has one open now; one may open it at any time.
+    None,
+    /// This one has.
+    Found(User),
+    /// No process was found, and for this reason that says nothing.
+    Unknown(&'static str),
+}
+
 /// A host as seen through its sysfs.
 pub trait Sysfs: Send + Sync + Debug {
     /// Opens the directory at `path`, absolute in the host's own view (`/sys/class/mdev_bus`). Refuses `..` with EINVAL.
     /// Symbolic links on the way are followed.
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>>;
 
-    /// Takes the VFIO node of an IOMMU group (`/dev/vfio/<group>`) exclusively: EBUSY when a process uses it, ENOENT when
-    /// there is none. While the guard lives nobody else can start to use the device.
+    /// Takes the VFIO node of an IOMMU group (`/dev/vfio/<group>`) exclusively: EBUSY when a process uses the group or a
+    /// device of it, ENOENT when the kernel has no such node or it cannot be opened here. While the guard lives no process
+    /// can open the group, nor bind a device of it to an iommufd.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
 
-    /// A process that has this node of `/dev/vfio` open (`devices/vfio3`), as far as this process may see. For kernels
-    /// where a group cannot be held.
-    fn vfio_user(&self, node: &str) -> Option<u32> {
-        let _ = node;
-        None
-    }
+    /// Looks for a process that has one of these nodes open. Not a reservation.
+    fn vfio_users(&self, nodes: &[VfioNode]) -> Users;
 
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
     fn watch(&self) -> IoResult<Box<dyn Watch>>;
@@ -125,6 +167,14 @@ pub trait Dir: Send + Debug {
     /// This process may open the file for writing. Nothing is written: EACCES or EPERM of a write to such a file is the
     /// driver's answer.
     fn is_writable(&self, name: &str) -> bool;
+
+    /// Writes as [`Dir::write`] does, where a driver may block the writer for an unlimited time: a process of its own
+    /// writes, and `give_up` is asked about once a second. When it returns true, the result is ETIMEDOUT and the write goes
+    /// on without the caller.
+    fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> IoResult<()> {
+        let _ = give_up;
+        self.write(name, value)
+    }
 
     /// Visits every entry but `.` and `..`, in the kernel's order. Names that are not UTF-8 are logged and left out.
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()>;

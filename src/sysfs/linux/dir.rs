@@ -9,6 +9,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Timestamps, fstat, readlinkat, statat, utimensat};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::detached;
 use super::door::Door;
 use super::retry;
 use crate::error::ErrorCode;
@@ -114,6 +115,12 @@ impl Dir for LinuxDir {
 
     fn is_writable(&self, name: &str) -> bool {
         self.open_file(name, OFlags::WRONLY).map(|fd| self.door.spent.push(fd)).is_ok()
+    }
+
+    fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> IoResult<()> {
+        let Some(writer) = detached::writer() else { return self.write(name, value) };
+        let fd = self.open_file(name, OFlags::WRONLY)?;
+        detached::write(writer, &fd, value, give_up)
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {

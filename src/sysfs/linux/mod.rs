@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The real door: directory descriptors on this host's sysfs, or on one below another root.
 
+use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstatfs, makedev, mknodat, unlink};
 
 use super::uevent::Events;
-use super::{Dir, Errno, FileState, Guard, IoResult, Sysfs, Watch, basename};
+use super::{Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, is_absent, read_text};
 
+mod detached;
 mod dir;
 mod door;
 mod filter;
@@ -17,14 +20,22 @@ mod uevents;
 mod users;
 mod watch;
 
+pub use detached::{Report as DetachedReport, Writing, set_detached_writer};
 pub use filter::{Instruction as FilterInstruction, program as event_filter, set_filter_attacher};
 pub use spent::set_range_closer;
 
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
+use users::Identity;
 
 /// Where distributions put the list of PCI vendors and products.
 const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
+
+/// Where a node is made that /dev does not have.
+const PRIVATE_NODES: [&str; 2] = ["/run/libmdev", "/dev"];
+
+/// See statfs(2).
+const SYSFS_MAGIC: u64 = 0x6265_6572;
 
 /// A host whose `sys` and `dev` folders lie below a root.
 #[derive(Debug)]
@@ -48,14 +59,25 @@ impl Sysfs for LinuxSysfs {
     /// A VFIO group can be opened by one process at a time, so this is a check and a reservation in one.
     /// See vfio_group_fops_open() in drivers/vfio/group.c.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
-        let fd = self.door.open(&format!("/dev/vfio/{group}"), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        Ok(Box::new(VfioGroup { _fd: fd }))
+        let node = VfioNode::Group(group);
+        let opened = match self.door.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            // A container's /dev has the nodes of the time when it was started.
+            Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node).unwrap_or(Err(errno)),
+            opened => opened,
+        };
+        Ok(Box::new(VfioGroup { _fd: opened? }))
     }
 
-    fn vfio_user(&self, node: &str) -> Option<u32> {
-        // Kernels before 6.6, and hosts without such nodes: spares the search.
-        let fd = self.door.open(&format!("/dev/vfio/{node}"), OFlags::PATH).ok()?;
-        users::find(fd, basename(node))
+    fn vfio_users(&self, nodes: &[VfioNode]) -> Users {
+        let wanted: Vec<(Identity, String)> =
+            nodes.iter().filter_map(|node| Some((self.identity(node)?, node.path()))).collect();
+        if wanted.is_empty() {
+            return Users::NoNode;
+        }
+        match users::find(&wanted) {
+            Users::None | Users::Unknown(_) if !self.is_kernel() => Users::NoNode,
+            users => users,
+        }
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
@@ -85,7 +107,57 @@ impl Sysfs for LinuxSysfs {
     }
 }
 
-/// `/dev/vfio/<group>`, open: nobody else can open it meanwhile.
+impl LinuxSysfs {
+    /// The folder of sysfs is one, and not files that look like it.
+    fn is_kernel(&self) -> bool {
+        let opened = self.door.open("/sys", OFlags::PATH | OFlags::DIRECTORY);
+        opened.and_then(|sys| fstatfs(&sys)).is_ok_and(|fs| fs.f_type as u64 == SYSFS_MAGIC)
+    }
+
+    /// The number of a node, whether or not it is in /dev.
+    fn number(&self, node: &VfioNode) -> Option<u64> {
+        let (class, name) = match node {
+            VfioNode::Group(group) => ("vfio", group.to_string()),
+            VfioNode::Device(name) => ("vfio-dev", name.clone()),
+        };
+        let text = read_text(&*self.open(&format!("/sys/class/{class}/{name}")).ok()?, "dev").ok()?;
+        let (major, minor) = text.trim().split_once(':')?;
+        Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    fn identity(&self, node: &VfioNode) -> Option<Identity> {
+        if let Some(number) = self.number(node) {
+            return Some(Identity::Device(number));
+        }
+        let fd = self.door.open(&node.path(), OFlags::PATH).ok()?;
+        Some(Identity::of(&File::from(fd).metadata().ok()?))
+    }
+
+    /// Opens a node that is not in /dev by one of our own. `None` where that is impossible.
+    fn open_private(&self, node: &VfioNode) -> Option<IoResult<OwnedFd>> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Below another root /dev is not ours, and without a kernel the number means nothing.
+        if self.door.is_confined() || !self.is_kernel() {
+            return None;
+        }
+        let number = self.number(node)?;
+        let name = format!(".vfio-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // /run is often mounted without devices (nodev).
+        PRIVATE_NODES.iter().find_map(|folder| {
+            let path = format!("{folder}/{name}");
+            mknodat(CWD, &*path, FileType::CharacterDevice, Mode::from(0o600), number).ok()?;
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+            let opened = self.door.open(&path, flags);
+            let _ = unlink(&*path);
+            match opened {
+                Err(Errno::ACCESS | Errno::PERM | Errno::NXIO) => None,
+                opened => Some(opened),
+            }
+        })
+    }
+}
+
+/// An open `/dev/vfio/<group>`: no other process can open it.
 #[derive(Debug)]
 struct VfioGroup {
     _fd: OwnedFd,
@@ -106,8 +178,7 @@ fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sysfs::{EntryKind, read_text};
-    use rustix::fs::{CWD, Mode};
+    use crate::sysfs::EntryKind;
     use std::fs;
     use std::os::unix::fs::symlink;
 

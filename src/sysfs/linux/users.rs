@@ -1,77 +1,142 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Who has a device node open, from /proc. Only what this process may look into is seen: root sees all of its own PID
-//! namespace and those below it.
+//! Finds the process that has a device node open, from /proc.
+//!
+//! "No process found" holds only for the processes that /proc shows: all of the host in the initial PID namespace, and only
+//! those that this process may look into.
 
-use std::fs::{Metadata, metadata, read_dir, read_link};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::fs::{Metadata, metadata, read_dir, read_link, read_to_string};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
-/// The first process found that has the file open that `node` is a descriptor of. Device nodes are compared by number, not
-/// by path: a guest's QEMU often has a /dev of its own (libvirt's mount namespaces), and so may we have.
-pub(super) fn find(node: OwnedFd, name: &str) -> Option<u32> {
-    let wanted = metadata(format!("/proc/self/fd/{}", node.as_raw_fd())).ok()?;
-    // Or we would be found ourselves, also by another who looks.
-    drop(node);
-    let processes = read_dir("/proc").ok()?;
-    let mut pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| has_open(*pid, &wanted, name))
+use crate::sysfs::{Errno, User, Users, is_absent};
+
+/// Inode number of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Files that a process has open for writing while it removes a device.
+const REMOVERS: [&str; 4] = ["/remove", "/destroy", "/mdev_destroy", "/current_vgpu_type"];
+
+/// What a descriptor leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// A character device, by its number: a guest's QEMU often has a /dev of its own.
+    Device(u64),
+    /// Any other file, by the device and inode number: below a made-up root.
+    File(u64, u64),
 }
 
-fn has_open(pid: u32, wanted: &Metadata, name: &str) -> bool {
-    // A process that ends meanwhile, or that is not ours to look into, has nothing open as far as we can tell.
-    let Ok(fds) = read_dir(format!("/proc/{pid}/fd")) else { return false };
-    fds.flatten().any(|fd| {
-        // By name first: to ask what is behind each descriptor of a host could take long, with files on a network.
-        let named = read_link(fd.path()).is_ok_and(|target| target.to_string_lossy().contains(name));
-        named && metadata(fd.path()).is_ok_and(|found| same(&found, wanted))
-    })
-}
-
-fn same(a: &Metadata, b: &Metadata) -> bool {
-    match (a.file_type().is_char_device(), b.file_type().is_char_device()) {
-        (true, true) => a.rdev() == b.rdev(),
-        _ => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+impl Identity {
+    pub(super) fn of(found: &Metadata) -> Self {
+        match found.file_type().is_char_device() {
+            true => Identity::Device(found.rdev()),
+            false => Identity::File(found.dev(), found.ino()),
+        }
     }
+}
+
+/// The first process that has one of these open; each comes with its path in /dev.
+pub(super) fn find(wanted: &[(Identity, String)]) -> Users {
+    let Ok(processes) = read_dir("/proc") else { return Users::Unknown("/proc is not mounted here") };
+    let (mut hidden, mut init) = (false, false);
+    for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        init |= pid == 1;
+        match open_by(pid, wanted) {
+            Ok(Some(path)) => return Users::Found(user(pid, path)),
+            Ok(None) => {}
+            // It has ended.
+            Err(e) if is_gone(&e) => {}
+            Err(_) => hidden = true,
+        }
+    }
+    if !metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == INITIAL_PID_NAMESPACE) {
+        return Users::Unknown("processes outside of this PID namespace are not visible here");
+    }
+    // Mounted with hidepid, /proc leaves out what this process may not look into.
+    if hidden || !init {
+        return Users::Unknown("this process may not look into every other one (CAP_SYS_PTRACE)");
+    }
+    Users::None
+}
+
+fn is_gone(e: &io::Error) -> bool {
+    Errno::from_io_error(e).is_some_and(|errno| is_absent(errno) || errno == Errno::SRCH)
+}
+
+fn open_by(pid: u32, wanted: &[(Identity, String)]) -> io::Result<Option<String>> {
+    for fd in read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        // By name first: what is behind a descriptor may be a file on a network that does not answer.
+        if !read_link(fd.path()).is_ok_and(|target| may_be_node(&target)) {
+            continue;
+        }
+        let Ok(found) = metadata(fd.path()) else { continue };
+        let identity = Identity::of(&found);
+        if let Some((_, path)) = wanted.iter().find(|(one, _)| *one == identity) {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn may_be_node(target: &Path) -> bool {
+    let target = target.to_string_lossy();
+    target.starts_with("/dev/") || target.contains("vfio")
+}
+
+fn user(pid: u32, path: String) -> User {
+    let program = read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned();
+    let files = read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = files.filter_map(|fd| read_link(fd.path()).ok());
+    let removes = targets.into_iter().any(|target| {
+        let target = target.to_string_lossy();
+        let target = target.trim_end_matches(" (deleted)");
+        REMOVERS.iter().any(|end| target.ends_with(end))
+    });
+    User { pid, program, path, removes }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open};
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-    fn path_only(path: &std::path::Path) -> OwnedFd {
-        open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    fn is_found(users: &Users, path: &str) -> bool {
+        matches!(users, Users::Found(user) if user.pid == std::process::id() && user.path == path && !user.program.is_empty())
     }
 
     #[test]
-    fn an_open_file_is_found_and_a_closed_one_is_not() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let name = file.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let path = file.path().to_owned();
-        let (file, kept) = file.keep().map(|(file, _)| (file, path)).unwrap();
-        assert_eq!(find(path_only(&kept), &name), Some(std::process::id()));
-        drop(file);
-        assert_eq!(find(path_only(&kept), &name), None);
-        std::fs::remove_file(kept).unwrap();
-    }
-
-    /// As with a QEMU that has a /dev of its own: the same device, another node. Takes the right to make nodes.
-    #[test]
-    fn a_device_is_known_by_its_number() {
+    fn open_file_is_found_with_its_process() {
         let dir = tempfile::tempdir().unwrap();
-        let [here, there] = ["here", "there"].map(|d| {
-            let path = dir.path().join(d);
-            std::fs::create_dir(&path).unwrap();
-            path.join("vfio4095")
-        });
-        for node in [&here, &there] {
-            // /dev/null, which everybody may open.
-            if mknodat(CWD, node, FileType::CharacterDevice, Mode::from(0o666), makedev(1, 3)).is_err() {
-                return;
-            }
+        let path = dir.path().join("vfio7");
+        std::fs::write(&path, "").unwrap();
+        let wanted = [(Identity::of(&metadata(&path).unwrap()), "/dev/vfio/7".to_owned())];
+        let file = std::fs::File::open(&path).unwrap();
+        let users = find(&wanted);
+        assert!(is_found(&users, "/dev/vfio/7"), "{users:?}");
+        let Users::Found(user) = users else { unreachable!() };
+        assert!(!user.removes);
+        // A process that also writes to `remove` is not a guest.
+        let remove = std::fs::File::create(dir.path().join("remove")).unwrap();
+        let users = find(&wanted);
+        assert!(matches!(&users, Users::Found(user) if user.removes), "{users:?}");
+        drop((file, remove));
+        let users = find(&wanted);
+        assert!(!is_found(&users, "/dev/vfio/7"), "{users:?}");
+    }
+
+    /// As with a QEMU that has a /dev of its own: the same device, another node. Needs the right to make nodes.
+    #[test]
+    fn device_is_found_by_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = dir.path().join("other-vfio");
+        // /dev/null, which every user may open.
+        let number = makedev(1, 3);
+        if mknodat(CWD, &node, FileType::CharacterDevice, Mode::from(0o666), number).is_err() {
+            return;
         }
-        let Ok(_user) = std::fs::File::open(&there) else { return };
-        assert_eq!(find(path_only(&here), "vfio4095"), Some(std::process::id()));
-        assert_eq!(find(path_only(&here), "vfio4096"), None);
+        let Ok(_user) = std::fs::File::open(&node) else { return };
+        let path = "/dev/vfio/devices/vfio3".to_owned();
+        assert!(matches!(find(&[(Identity::Device(number), path.clone())]), Users::Found(_)));
+        assert!(!matches!(find(&[(Identity::Device(makedev(1, 250)), path)]), Users::Found(_)));
     }
 }

@@ -8,7 +8,7 @@ use super::inject::Op;
 use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
-use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Watch, is_relative};
+use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, is_relative};
 
 /// Where the host's own list of PCI names is.
 const PCI_IDS: &str = "usr/share/misc/pci.ids";
@@ -33,8 +33,8 @@ impl Sysfs for SimHost {
         Ok(Box::new(GroupGuard { host: self.clone(), node }))
     }
 
-    fn vfio_user(&self, node: &str) -> Option<u32> {
-        self.with(|kernel| nodes::user(kernel, node))
+    fn vfio_users(&self, nodes: &[VfioNode]) -> Users {
+        self.with(|kernel| nodes.iter().find_map(|node| nodes::user(kernel, node)).map_or(Users::NoNode, Users::Found))
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {

@@ -101,6 +101,8 @@ pub(super) struct Kernel {
     /// PFs whose VFs are virtual GPUs.
     pub(super) vendor: Vendor,
     pub(super) roles: BTreeMap<Ino, Role>,
+    /// Folders of devices whose own VFIO node a process has open without having bound it.
+    pub(super) opened: BTreeSet<Ino>,
     /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
     /// even while the old node is still open.
     pub(super) held: BTreeSet<Ino>,
@@ -122,6 +124,7 @@ impl Kernel {
             devices: BTreeMap::new(),
             vendor: Vendor::default(),
             roles: BTreeMap::new(),
+            opened: BTreeSet::new(),
             held: BTreeSet::new(),
             generation: 0,
             number: 0,
@@ -251,7 +254,8 @@ impl Kernel {
 
     /// Removes a device, unless a guest has it.
     pub(super) fn destroy(&mut self, uuid: &str) -> IoResult<()> {
-        if self.devices.get(uuid).ok_or(Errno::NODEV)?.in_use {
+        let device = self.devices.get(uuid).ok_or(Errno::NODEV)?;
+        if device.in_use || self.opened.contains(&device.dir) {
             return Err(Errno::BUSY);
         }
         device::unplug(self, uuid);

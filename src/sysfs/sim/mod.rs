@@ -165,6 +165,20 @@ impl SimHost {
         })
     }
 
+    /// A process opens the VFIO node of a device's own (`/dev/vfio/devices/vfioN`) and has not bound it yet, or closes it.
+    /// The group is free all the same. ENODEV for an unknown UUID.
+    pub fn set_opened(&self, uuid: &str, opened: bool) -> IoResult<()> {
+        self.with(|kernel| {
+            let dir = kernel.devices.get(uuid).ok_or(Errno::NODEV)?.dir;
+            if opened {
+                kernel.opened.insert(dir)
+            } else {
+                kernel.opened.remove(&dir)
+            };
+            Ok(())
+        })
+    }
+
     /// Writes as `echo` in a shell does, which truncates the file first: that is a change of its time, too.
     pub fn echo(&self, path: &str, value: &str) -> IoResult<()> {
         self.with(|kernel| {

@@ -4,6 +4,7 @@
 use super::kernel::Kernel;
 use super::tree::{Ino, Kind, ROOT, Tree};
 use super::{SimEntry, add, basename, device, entry};
+use crate::sysfs::{User, VfioNode};
 
 pub(super) const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
 pub(super) const VFIO_NODES: &str = "/dev/vfio";
@@ -41,13 +42,15 @@ pub(super) fn is_in_use(kernel: &Kernel, node: Ino) -> bool {
     in_use(kernel).any(|dir| group_node(&kernel.tree, dir) == Some(node))
 }
 
-/// Who has a node of `/dev/vfio` open: `7`, `devices/vfio3`.
-pub(super) fn user(kernel: &Kernel, node: &str) -> Option<u32> {
-    let is_it = |dir: Ino| match node.strip_prefix("devices/") {
-        Some(name) => vfio_name(&kernel.tree, dir) == Some(name),
-        None => group_of(&kernel.tree, dir) == Some(node),
+/// The guest that has a node of `/dev/vfio` open.
+pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
+    let is_it = |dir: Ino| match node {
+        VfioNode::Device(name) => vfio_name(&kernel.tree, dir) == Some(name),
+        VfioNode::Group(group) => group_of(&kernel.tree, dir) == Some(&*group.to_string()),
     };
-    in_use(kernel).any(is_it).then_some(GUEST)
+    let of_device = matches!(node, VfioNode::Device(_)) && kernel.opened.iter().any(|dir| is_it(*dir));
+    let user = User { pid: GUEST, program: "qemu".to_owned(), path: node.path(), removes: false };
+    (of_device || in_use(kernel).any(is_it)).then_some(user)
 }
 
 /// Takes a VF out of its IOMMU group, and the group away when nobody else is in it.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The nodes under `/dev/vfio` by which a process opens a device.
+
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::layout::bus::link_name;
+use crate::sysfs::{Dir, VfioNode, is_absent};
+
+/// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Nodes {
+    /// Of its IOMMU group. None on a kernel without CONFIG_VFIO_GROUP.
+    pub(super) group: Option<u32>,
+    /// Of its own, for an iommufd. None before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
+    pub(super) devices: Vec<String>,
+}
+
+impl Nodes {
+    /// Of the device that `dir` has under the name `entry`.
+    pub(super) fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
+        let group = group_of(dir, entry);
+        let mut devices = vfio_devices(dir, entry)?;
+        // The folder is there without a node on kernels that have only groups.
+        devices.retain(|name| dir.meta(&format!("{entry}/vfio-dev/{name}/dev")).is_ok());
+        Ok(Nodes { group, devices })
+    }
+
+    /// QEMU opens the device only by an iommufd.
+    pub(super) fn needs_iommufd(&self) -> bool {
+        self.group.is_none() && !self.devices.is_empty()
+    }
+
+    pub(super) fn all(&self) -> Vec<VfioNode> {
+        let group = self.group.map(VfioNode::Group);
+        group.into_iter().chain(self.own()).collect()
+    }
+
+    pub(super) fn own(&self) -> Vec<VfioNode> {
+        self.devices.iter().cloned().map(VfioNode::Device).collect()
+    }
+}
+
+/// The number of a device's IOMMU group.
+pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> Option<u32> {
+    link_name(dir, &format!("{entry}/iommu_group"))?.parse().ok()
+}
+
+/// The names below `vfio-dev` of a device: `vfio3`.
+pub(super) fn vfio_devices(dir: &dyn Dir, entry: &str) -> Result<Vec<String>> {
+    let path = format!("{entry}/vfio-dev");
+    let mut names = Vec::new();
+    let listed = dir.open(&path).and_then(|dir| dir.list(&mut |name, _| names.push(name.to_owned())));
+    match listed {
+        Err(errno) if !is_absent(errno) && errno != Errno::INVAL => {
+            Err(Error::io("list", &format!("{}/{path}", dir.path()), errno))
+        }
+        _ => Ok(names),
+    }
+}

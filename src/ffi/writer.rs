@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Starts a process that does one write, for files whose driver may block the writer without end.
+//!
+//! As the keeper of a call-out (`launch.rs`) it is a copy of a process that may have threads, has no exit signal, and calls
+//! nothing but the kernel.
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+
+use super::launch::{close_range, copy};
+use crate::driver::{DetachedReport, Writing};
+
+/// Gives the door its writer. Once is enough; again does no harm.
+pub(super) fn install() {
+    crate::driver::set_detached_writer(write);
+}
+
+fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
+    let (report, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (file, end) = (file.as_raw_fd(), theirs.as_raw_fd());
+    // SAFETY: sets of this frame; both processes return from `copy` as from fork(2), and the new one calls only the kernel,
+    // on numbers and on memory that its copy of this frame has, and never returns.
+    let (pid, errno) = unsafe {
+        let mut every_signal: libc::sigset_t = std::mem::zeroed();
+        let mut mask: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut every_signal);
+        // A signal in the new process must not run a handler of the calling one.
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const every_signal, &raw mut mask);
+        let pid = copy();
+        let errno = *libc::__errno_location();
+        if pid == 0 {
+            write_and_report(file, end, text);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut());
+        (pid, errno)
+    };
+    // A process id is positive: from_raw refuses anything else.
+    match c_int::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
+        Some(pid) => Ok(Writing { report, pid }),
+        None => Err(Errno::from_raw_os_error(errno)),
+    }
+}
+
+/// # Safety
+/// Only in a process of `copy`, with all signals blocked.
+unsafe fn write_and_report(file: RawFd, end: RawFd, text: &[u8]) -> ! {
+    // SAFETY: calls of the kernel on numbers and on memory of this process alone.
+    unsafe {
+        libc::setpgid(0, 0);
+        // Neither a lock nor a socket of the calling process may live as long as this write.
+        let (first, second) = (file.min(end), file.max(end));
+        for (from, to) in [(0, first - 1), (first + 1, second - 1), (second + 1, c_int::MAX)] {
+            if from <= to {
+                close_range(from, to);
+            }
+        }
+        let mut report: DetachedReport = [-1, 0];
+        let count = libc::write(file, text.as_ptr().cast(), text.len());
+        match c_int::try_from(count) {
+            Ok(count) if count >= 0 => report[0] = count,
+            _ => report[1] = *libc::__errno_location(),
+        }
+        libc::write(end, report.as_ptr().cast(), size_of_val(&report));
+        libc::_exit(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn report(file: &impl AsFd, text: &[u8]) -> (DetachedReport, Pid) {
+        let Writing { report, pid } = write(file.as_fd(), text).unwrap();
+        let mut bytes = Vec::new();
+        std::fs::File::from(report).read_to_end(&mut bytes).unwrap();
+        let numbers: Vec<i32> = bytes.chunks(4).map(|n| i32::from_ne_bytes(n.try_into().unwrap())).collect();
+        // SAFETY: waits for the one process that this test has made, and no status is asked for.
+        let reaped = unsafe { libc::waitpid(pid.as_raw_pid(), ptr::null_mut(), libc::__WALL) };
+        assert_eq!(reaped, pid.as_raw_pid());
+        (numbers.try_into().unwrap(), pid)
+    }
+
+    #[test]
+    fn text_is_written_by_another_process() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (numbers, pid) = report(file.as_file(), b"1\n");
+        assert_eq!((numbers, std::fs::read(file.path()).unwrap()), ([2, 0], b"1\n".to_vec()));
+        assert_ne!(pid.as_raw_pid(), std::process::id() as i32);
+    }
+
+    #[test]
+    fn errno_of_the_write_is_reported() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert_eq!(report(&full, b"1\n").0, [-1, libc::ENOSPC]);
+    }
+
+    /// The lock of the calling process ends with it although the write is still blocked.
+    #[test]
+    fn blocked_write_keeps_no_descriptor_of_the_caller() {
+        let (read, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (kept, other) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // More than a pipe takes: the process blocks until it is read.
+        let text = vec![b'x'; 1 << 20];
+        let Writing { report, pid } = write(write_end.as_fd(), &text).unwrap();
+        drop((write_end, other));
+        // End of file: no process has the other end.
+        assert_eq!(std::fs::File::from(kept).read_to_end(&mut Vec::new()).unwrap(), 0);
+        let mut all = Vec::new();
+        std::fs::File::from(read).read_to_end(&mut all).unwrap();
+        assert_eq!(all, text);
+        drop(report);
+        // SAFETY: as above.
+        unsafe { libc::waitpid(pid.as_raw_pid(), ptr::null_mut(), libc::__WALL) };
+    }
+}

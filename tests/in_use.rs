@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Devices that a process has open are never destroyed, and the error says by what and by whom.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags};
+use mdev::error::ErrorCode;
+use mdev::store::Runtime;
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+
+const UUID: &str = "11111111-2222-4333-8444-555555555555";
+const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
+
+fn lab() -> (SimHost, Conn) {
+    let host = default_host();
+    let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
+    let xml = format!(
+        "<device><parent>0000:00:02.0</parent><capability type='mdev'><type id='i915-GVTg_V5_8'/><uuid>{UUID}</uuid>\
+         </capability></device>"
+    );
+    conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap();
+    (host, conn)
+}
+
+/// The device gets a node of its own, as on a kernel with CONFIG_VFIO_DEVICE_CDEV.
+fn add_cdev(host: &SimHost) -> &'static str {
+    let path = format!("{IGD}/{UUID}/vfio-dev/vfio900/dev");
+    host.plug([SimEntry::File { path, mode: 0o444, content: Ok(b"511:900\n".to_vec()) }]).unwrap();
+    "vfio900"
+}
+
+#[test]
+fn device_opened_by_its_own_node_is_busy_although_the_group_is_free() {
+    let (host, conn) = lab();
+    let name = add_cdev(&host);
+    host.set_opened(UUID, true).unwrap();
+    host.start_log();
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+    assert!(host.take_log().iter().all(|entry| entry.op != Op::Write));
+    let path = format!("/dev/vfio/devices/{name}");
+    assert!(e.message.contains(&path) && e.message.contains("process 4711 (qemu)"), "{e}");
+    assert_eq!(e.path, Some(path));
+    host.set_opened(UUID, false).unwrap();
+    conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+}
+
+#[test]
+fn device_in_use_is_busy_and_the_error_names_the_process() {
+    let (host, conn) = lab();
+    host.set_in_use(UUID, true).unwrap();
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+    assert!(e.message.contains("process 4711 (qemu) has /dev/vfio/"), "{e}");
+}
+
+/// A kernel without CONFIG_VFIO_GROUP: the device's own node is all that it gets.
+#[test]
+fn device_without_a_group_is_ready_when_it_has_its_own_node() {
+    let root = tempfile::tempdir().unwrap();
+    let device = root.path().join(format!("sys/devices/virtual/mtty/mtty/{UUID}"));
+    let ty = root.path().join("sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1");
+    std::fs::create_dir_all(device.join("vfio-dev/vfio0")).unwrap();
+    std::fs::create_dir_all(&ty).unwrap();
+    for (name, text) in [("device_api", "vfio-pci\n"), ("available_instances", "1\n"), ("create", "")] {
+        std::fs::write(ty.join(name), text).unwrap();
+    }
+    let link = |target: &str, path: &str| {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+    };
+    link("../mdev_supported_types/mtty-1", &format!("sys/devices/virtual/mtty/mtty/{UUID}/mdev_type"));
+    link("../../../../class/mtty", "sys/devices/virtual/mtty/mtty/subsystem");
+    link("../../devices/virtual/mtty/mtty", "sys/class/mdev_bus/mtty");
+    link(&format!("../../../devices/virtual/mtty/mtty/{UUID}"), &format!("sys/bus/mdev/devices/{UUID}"));
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let xml = format!(
+        "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>{UUID}</uuid></capability></device>"
+    );
+    let start = Instant::now();
+    conn.create_xml(xml.as_bytes(), CreateFlags::EXIST_OK).unwrap();
+    // The node in /dev is not waited for, where the kernel's own list has it.
+    std::fs::create_dir_all(root.path().join("dev/vfio")).unwrap();
+    std::fs::create_dir_all(root.path().join("sys/class/vfio/7")).unwrap();
+    link("../../../../../kernel/iommu_groups/7", &format!("sys/devices/virtual/mtty/mtty/{UUID}/iommu_group"));
+    conn.create_xml(xml.as_bytes(), CreateFlags::EXIST_OK).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
