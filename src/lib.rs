@@ -34,6 +34,7 @@ compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: bu
 pub mod callout;
 pub mod driver;
 pub mod error;
+pub mod fd;
 pub mod ffi;
 pub mod finding;
 pub mod layout;

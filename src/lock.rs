@@ -14,6 +14,7 @@ use rustix::fs::{FileType, FlockOperation, Mode, OFlags, flock, fstat, inotify, 
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::fd::long_lived;
 
 /// A holder that is killed closes its descriptor a moment before the kernel drops its lock, and inotify may be
 /// unavailable (its limit of instances is used up): try again after this time in any case.
@@ -139,7 +140,7 @@ pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
 fn open_lock_file(path: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let failed = |errno| Error::io("open", path, errno);
-    let fd = open(path, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
+    let fd = open(path, flags, Mode::from_raw_mode(0o600)).and_then(long_lived).map_err(failed)?;
     let stat = fstat(&fd).map_err(failed)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         let message = format!("cannot use the lock file {path}: not a regular file; remove it");

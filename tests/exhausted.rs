@@ -5,13 +5,14 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use mdev::driver::{Conn, DefineFlags, DestroyFlags, EventKind, ListFlags, Node, StartFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Node, StartFlags};
 use mdev::error::Error;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::default_host;
+use mdev::sysfs::sim::{Op, default_host};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[path = "support/scenes.rs"]
@@ -208,4 +209,52 @@ fn a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone() {
         }
     }
     assert!(refused > 1, "{refused}");
+}
+
+/// From some operation on until its end, the process has no descriptor left: what a failed create has made is removed with
+/// those that were kept for that.
+#[test]
+fn failed_create_leaves_no_device_when_no_descriptor_comes_back() {
+    if !alone("failed_create_leaves_no_device_when_no_descriptor_comes_back") {
+        return;
+    }
+    let parents =
+        [("0000:86:00.0", "11", "<group>7</group>"), (IGD, "i915-GVTg_V5_4", ""), ("0000:41:00.0", "1441", "")];
+    for (parent, type_id, group) in parents {
+        let mut failed = 0;
+        for nth in 0.. {
+            let sim = default_host();
+            let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
+            let (count, taken) = (AtomicUsize::new(0), Arc::new(Mutex::new(Vec::new())));
+            let kept = Arc::clone(&taken);
+            sim.set_hook(Some(Arc::new(move |op, _: &str| {
+                if count.fetch_add(1, Ordering::Relaxed) == nth {
+                    *kept.lock().unwrap() = leave(0);
+                }
+                // As on the real host, these need a descriptor.
+                let needs = matches!(op, Op::Open | Op::Read | Op::Write | Op::List | Op::Hold | Op::Watch);
+                (needs && File::open("/dev/null").is_err()).then_some(Errno::MFILE)
+            })));
+            let xml = format!(
+                "<device><name>n</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{group}\
+                 <uuid>{UUID}</uuid></capability></device>"
+            );
+            let created = conn.create_xml(xml.as_bytes(), CreateFlags::empty());
+            sim.set_hook(None);
+            let ran_out = !std::mem::take(&mut *taken.lock().unwrap()).is_empty();
+            let found = conn.lookup_by_uuid(UUID);
+            match created {
+                Ok(_) => assert!(found.is_ok()),
+                Err(e) => {
+                    assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{parent}, operation {nth}: {e}");
+                    assert!(found.is_err(), "{parent}, operation {nth}: {e}");
+                    failed += 1;
+                }
+            }
+            if !ran_out {
+                break;
+            }
+        }
+        assert!(failed > 8, "{parent}: {failed}");
+    }
 }

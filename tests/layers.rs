@@ -5,21 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("error", &[]),
+    ("fd", &[]),
     // What a request leaves out: every part that leaves something out reports it.
     ("finding", &["error"]),
     // flock(2) with a bound: for the store.
-    ("lock", &["error"]),
+    ("lock", &["error", "fd"]),
     ("model", &["error"]),
-    ("sysfs", &["error", "finding"]),
+    ("sysfs", &["error", "fd", "finding"]),
     ("xml", &["model", "error"]),
     ("layout", &["sysfs", "model", "error", "finding"]),
-    ("store", &["model", "error", "finding", "lock"]),
-    ("monitor", &["sysfs", "store", "model", "error"]),
+    ("store", &["model", "error", "fd", "finding", "lock"]),
+    ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.
     ("callout", &["error"]),
-    ("driver", &["callout", "error", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
+    ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
     ("ffi", &["driver", "model", "error", "finding"]),
 ];
 

@@ -13,12 +13,12 @@ use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
 use super::{Conn, CreateFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::Prepared;
+use crate::layout::{Prepared, has_types};
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::NewGroup;
 use crate::store::runtime::taken;
 use crate::store::{Definition, Facts, HostLock, Reservation};
-use crate::sysfs::{Dir, IoResult, basename};
+use crate::sysfs::{Dir, IoResult, basename, is_absent, is_exhausted};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -211,6 +211,8 @@ fn create_all<'a>(
     fresh: &[Uuid],
     owner: Option<String>,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
+    // Without descriptors a device could not be removed again.
+    host.spare.fill().map_err(|errno| (None, Error::io("open", "descriptors to create a device", errno)))?;
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
     // several, two may be of one type or parent, whose lock cannot be had twice.
     let mut prepared = match plans {
@@ -446,8 +448,16 @@ impl<'a> Making<'a> {
             None => None,
         };
         device.ok_or_else(|| {
-            let message = format!("device {} was destroyed by another program as soon as it was made", plan.uuid);
-            Error::new(ErrorCode::NoNode, Errno::NODEV, message).of(&plan.place.name())
+            let uuid = plan.uuid;
+            let gone = has_types(&*plan.dir).is_err_and(is_absent);
+            let (code, message) = if gone {
+                let why = "its parent was removed, or its driver unbound";
+                (ErrorCode::NoParent, format!("device {uuid} was created and no longer exists: {why}"))
+            } else {
+                let why = "another process destroyed it";
+                (ErrorCode::NoNode, format!("device {uuid} was created and no longer exists: {why}"))
+            };
+            Error::new(code, Errno::NODEV, message).of(&plan.place.name())
         })
     }
 
@@ -474,17 +484,28 @@ impl<'a> Making<'a> {
         Ok(self.bus.as_ref().and_then(|bus| spots::on_bus(bus, &uuid)).filter(own))
     }
 
+    /// Removes one device that was made; the mark that it has.
+    fn remove_made(&mut self, made: &Made<'_>) -> (Option<u64>, Result<()>) {
+        match self.locate(made) {
+            // The kernel reported success and made no device, or another program destroyed it.
+            Ok(None) => (None, Ok(())),
+            Ok(Some(spot)) => (Some(spot.mark()), destroy::take_back(self.host, &spot)),
+            Err(errno) => (made.mark, Err(Error::io("look for", &made.plan.place.syspath, errno))),
+        }
+    }
+
     /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, and the error
     /// that comes back names it.
     fn take_back(&mut self, mut error: Error) -> Error {
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
-            let located = self.locate(&made).map_err(|errno| Error::io("look for", &made.plan.place.syspath, errno));
-            let (mark, removed) = match located {
-                // The kernel reported success and made no device, or another program destroyed it.
-                Ok(None) => continue,
-                Ok(Some(spot)) => (Some(spot.mark()), destroy::take_back(self.host, &spot)),
-                Err(e) => (made.mark, Err(e)),
+            let (mark, removed) = match self.remove_made(&made) {
+                (_, Err(e)) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+                    self.host.sysfs.settle();
+                    self.host.spare.release();
+                    self.remove_made(&made)
+                }
+                result => result,
             };
             let Err(why) = removed else { continue };
             if why.code == ErrorCode::NoNode {

@@ -34,11 +34,14 @@ mod plan;
 mod problems;
 mod qemu;
 mod ready;
+mod spare;
 mod spots;
 mod uri;
 mod vfio;
 mod wait;
 mod watch;
+
+use spare::Spare;
 
 pub use create::GROUP_MAX;
 pub use node::Node;
@@ -152,6 +155,7 @@ struct Host {
     definitions: Arc<Definitions>,
     callouts: Callouts,
     owner: Mutex<Option<String>>,
+    spare: Spare,
     pci_names: dump::PciNames,
 }
 
@@ -207,6 +211,7 @@ impl Conn {
                 definitions,
                 callouts,
                 owner: Mutex::new(None),
+                spare: Spare::default(),
                 pci_names: dump::PciNames::default(),
             }),
         }

@@ -11,8 +11,8 @@ use super::Host;
 use super::spots::Spot;
 use super::vfio::{group_of, vfio_devices};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::Layout;
-use crate::sysfs::Dir;
+use crate::layout::{Layout, has_types};
+use crate::sysfs::{Dir, is_absent};
 
 /// How long a device may take to come or go.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,7 @@ const NODE_PATIENCE: Duration = Duration::from_secs(2);
 /// How far a new device has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
+    NoParent,
     Absent,
     NoGroup,
     NoNode,
@@ -52,7 +53,11 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
         seen.set(progress(host, layout, parent, name));
         enough.contains(&seen.get())
     };
-    if wait_until(host, PATIENCE, || look(&[Progress::NoNode, Progress::Ready]))? {
+    if wait_until(host, PATIENCE, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
+        if seen.get() == Progress::NoParent {
+            let message = "the device was created and no longer exists: its parent was removed, or its driver unbound";
+            return Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path()));
+        }
         if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&[Progress::Ready]))? {
             log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
         }
@@ -69,7 +74,7 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
 
 fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Progress {
     if !layout.is_there(parent, name) {
-        return Progress::Absent;
+        return if has_types(parent).is_err_and(is_absent) { Progress::NoParent } else { Progress::Absent };
     }
     match group_of(parent, name) {
         Some(group) => node_progress(host, parent, name, group),

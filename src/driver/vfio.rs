@@ -26,11 +26,6 @@ impl Nodes {
         Ok(Nodes { group, devices })
     }
 
-    /// QEMU opens the device only by an iommufd.
-    pub(super) fn needs_iommufd(&self) -> bool {
-        self.group.is_none() && !self.devices.is_empty()
-    }
-
     pub(super) fn all(&self) -> Vec<VfioNode> {
         let group = self.group.map(VfioNode::Group);
         group.into_iter().chain(self.own()).collect()

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::{Change, Definitions};
+use crate::fd::long_lived;
 use crate::sysfs::IoResult;
 
 /// More parents than any host has; the kernel's own bound of watches belongs to all programs of the user.
@@ -47,7 +48,7 @@ impl Folders {
             let above = chain.last().map_or("", |above| above.trim_end_matches('/'));
             chain.push(format!("{above}/{name}"));
         }
-        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
         let mut folders = Folders { inotify, chain, watched: HashMap::new(), waiting: VecDeque::new(), broken: false };
         folders.descend(0)?;
         // What was there before is what the room above lists.

@@ -13,6 +13,7 @@ use rustix::time::{
 };
 
 use crate::error::{Error, Result};
+use crate::fd::long_lived;
 use crate::store::Ear;
 use crate::sysfs::uevent::{Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, Sysfs};
@@ -101,8 +102,9 @@ impl Source {
         let failed = |what: &'static str| move |errno| Error::io("listen to", what, errno);
         let kernel = sysfs.events().map_err(failed("the kernel's uevents"))?;
         let make = || {
-            let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-            let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+            let poll = long_lived(epoll::create(epoll::CreateFlags::CLOEXEC)?)?;
+            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+            let timer = long_lived(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
             let add = |fd: BorrowedFd<'_>, number| {
                 epoll::add(&poll, fd, epoll::EventData::new_u64(number), epoll::EventFlags::IN)
             };

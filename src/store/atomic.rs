@@ -69,7 +69,11 @@ impl<'d> Unnamed<'d> {
             None => {
                 // The form that needs no capability: a link to what /proc shows, followed.
                 let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                linkat(CWD, own, self.dir, name, AtFlags::SYMLINK_FOLLOW)
+                match linkat(CWD, own, self.dir, name, AtFlags::SYMLINK_FOLLOW) {
+                    // No /proc, as in a chroot: this form needs CAP_DAC_READ_SEARCH, which root has.
+                    Err(Errno::NOENT) => linkat(&self.file, "", self.dir, name, AtFlags::EMPTY_PATH),
+                    linked => linked,
+                }
             }
         }
     }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use crate::fd::long_lived;
+
 /// What is rung.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
@@ -29,7 +31,7 @@ impl Bell {
     }
 
     pub(super) fn listen(&self) -> Result<Ear, Errno> {
-        let ear = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let ear = Arc::new(long_lived(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?);
         self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&ear));
         Ok(Ear(ear))
     }

@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 
 use super::retry;
 use super::spent::Spent;
+use crate::fd::long_lived;
 use crate::sysfs::{Errno, IoResult, is_exhausted, is_relative};
 
 /// As many symbolic links in one path as the kernel follows.
@@ -36,7 +37,7 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(root: &str) -> IoResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = open(root, flags, Mode::empty())?;
+        let fd = open(root, flags, Mode::empty()).and_then(long_lived)?;
         let confinement = match root.trim_end_matches('/') {
             "" => Confinement::None,
             _ => probe(&fd)?,

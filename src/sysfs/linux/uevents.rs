@@ -20,6 +20,7 @@ use rustix::process::Uid;
 
 use super::door::Door;
 use super::filter;
+use crate::fd::long_lived;
 use crate::sysfs::uevent::{EVENT_MAX, Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult};
 
@@ -35,7 +36,7 @@ const BUFFER: usize = 16 * 1024 * 1024;
 /// An open socket that hears the kernel, and others who may speak to everybody on this host.
 pub(super) fn listen(prepare: impl FnOnce(BorrowedFd<'_>) -> IoResult<()>) -> IoResult<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT))?;
+    let socket = long_lived(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT))?)?;
     prepare(socket.as_fd())?;
     bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
     Ok(socket)
@@ -72,15 +73,16 @@ impl UeventSocket {
     }
 
     fn on(socket: OwnedFd, door: &Arc<Door>) -> IoResult<Self> {
-        let counter = door.open("/sys/kernel/uevent_seqnum", OFlags::RDONLY | OFlags::NONBLOCK).ok();
-        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let counter = door.open("/sys/kernel/uevent_seqnum", OFlags::RDONLY | OFlags::NONBLOCK);
+        let counter = counter.and_then(long_lived).ok();
+        let poll = long_lived(epoll::create(epoll::CreateFlags::CLOEXEC)?)?;
         epoll::add(&poll, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
         Ok(UeventSocket { socket, counter, door: Arc::clone(door), files: None, poll })
     }
 
     fn files(&mut self) -> IoResult<&mut Files> {
         if self.files.is_none() {
-            let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+            let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
             epoll::add(&self.poll, &inotify, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
             self.files = Some(Files { inotify, paths: HashMap::new(), waiting: VecDeque::new() });
         }

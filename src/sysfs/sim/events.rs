@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::SimHost;
 use super::kernel::Kernel;
 use super::tree::Ino;
+use crate::fd::long_lived;
 use crate::sysfs::uevent::{Action, Events, Signal, Uevent};
 use crate::sysfs::{IoResult, basename};
 
@@ -102,7 +103,7 @@ pub(super) struct SimEvents {
 
 impl SimEvents {
     pub(super) fn new(host: &SimHost) -> IoResult<Self> {
-        let ready = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let ready = long_lived(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?;
         let (waiting, followed) = (VecDeque::new(), BTreeSet::new());
         let state = Mutex::new(State { waiting, bytes: 0, room: ROOM, full: false, followed });
         let queue = Arc::new(Queue { ready, state });

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Descriptors that are kept for removing a device again: a process may have none left by the time its create fails.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::fd::long_lived;
+use crate::sysfs::IoResult;
+
+/// The bus, the parent, the lock of a PF with its watch, the group and the file that removes the device.
+const COUNT: usize = 6;
+
+#[derive(Debug, Default)]
+pub(super) struct Spare(Mutex<Vec<OwnedFd>>);
+
+impl Spare {
+    /// Opens what is missing. Fails before a create writes anything.
+    pub(super) fn fill(&self) -> IoResult<()> {
+        let mut fds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while fds.len() < COUNT {
+            fds.push(long_lived(eventfd(0, EventfdFlags::CLOEXEC)?)?);
+        }
+        Ok(())
+    }
+
+    /// Makes room, until the next create fills it.
+    pub(super) fn release(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

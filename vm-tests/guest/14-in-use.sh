@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# usage: run [--kernel 6.12] guest/14-in-use.sh INSTALLED [RESULTS]
+#
+# A destroy of a device that a process has open never blocks, and never removes the device: with the nodes of /dev/vfio
+# visible and not, in a PID namespace of its own, and against a process that opens the node at the same time. The kernel
+# would block the writer of "remove" until that process closes the node. INSTALLED is what "install-for-vm" made;
+# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100.
+
+# shellcheck source=lib.sh
+. "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
+
+SYSTEM=mdev:///system
+UUID=00000bad-1111-4222-8333-444444444444
+ROUNDS=100
+[ -z "${MDEV_VM_ALL-}" ] || ROUNDS=2000
+
+# The ways to run a program: where nothing hides; without the nodes, as in a container whose /dev is older than the device;
+# there without the right to make a node; and without the nodes in a PID namespace of its own.
+host() { "$@"; }
+bare() { unshare -m -- bash -c 'mount -t tmpfs none /dev/vfio && exec "$@"' bare "$@"; }
+unable() { bare setpriv --bounding-set -mknod "$@"; }
+apart() { unshare -m -p -f --mount-proc -- bash -c 'mount -t tmpfs none /dev/vfio && exec "$@"' apart "$@"; }
+
+cdev()
+{
+	local dir
+	for dir in "$MDEV_BUS/$UUID"/vfio-dev/vfio*; do
+		[ -e "$dir/dev" ] && echo "/dev/vfio/devices/${dir##*/}"
+	done
+}
+
+group()
+{
+	echo "/dev/vfio/$(basename "$(readlink "$MDEV_BUS/$UUID/iommu_group")")"
+}
+
+hold()
+{
+	coproc HOLDER { exec vfio-hold "$@"; }
+	holder=$HOLDER_PID
+	held=
+	IFS= read -r -t 20 held <&"${HOLDER[0]}"
+	[[ $held == open || $held == bound ]]
+}
+
+let_go()
+{
+	local input=${HOLDER[1]}
+	exec {input}>&-
+	wait "$holder"
+}
+
+create() { host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"; }
+
+# timed COMMAND...: its output in $out, its time in $took.
+timed()
+{
+	local start
+	start=$(date +%s%N)
+	out=$(timeout -k 5 20 "$@" 2>&1)
+	took=$((($(date +%s%N) - start) / 1000000))
+}
+
+# destroy WAY: as "timed".
+destroy()
+{
+	local way=$1
+	start=$(date +%s%N)
+	out=$($way timeout -k 5 20 host-linked "$SYSTEM" destroy "$UUID" 2>&1)
+	took=$((($(date +%s%N) - start) / 1000000))
+	echo "# $way: $took ms: $(head -n 1 <<<"$out")"
+}
+
+busy()
+{
+	local way=$1 what=$2
+	destroy "$way"
+	t_match "$way, $what: destroy is EBUSY" 'rc=-16 errno=16 code=14 ' "$out"
+	t_ok "$way, $what: at once" test "$took" -lt 2000
+	t_ok "$way, $what: and nothing is changed" test -e "$MDEV_BUS/$UUID/mdev_type"
+}
+
+in_use()
+{
+	local way=$1 node
+	t_ok "$way: create" create
+	node=$(group)
+	hold "$node"
+	busy "$way" "$held group"
+	let_go
+	for node in $(cdev); do
+		hold "$node"
+		busy "$way" "open node"
+		[ "$way" = apart ] || t_match "$way: the error names the process and the node" "process $holder \(vfio-hold\) has $node open" "$out"
+		let_go
+		hold --bind "$node"
+		busy "$way" "bound node"
+		let_go
+	done
+}
+
+free()
+{
+	local way=$1
+	destroy "$way"
+	t_match "$way: the free device is destroyed" 'rc=0$' "$out"
+	t_not "$way: and gone" test -e "$MDEV_BUS/$UUID"
+}
+
+# Of a device with a node of its own, nothing can be told in another PID namespace.
+free_apart()
+{
+	if [ -n "$(cdev)" ]; then
+		busy apart 'free, but not known to be'
+		t_match 'and the error says why' 'PID namespace' "$out"
+		host-linked "$SYSTEM" destroy "$UUID" >/dev/null
+	else
+		free apart
+	fi
+}
+
+# A process that has the group and "remove" open is removing the device, and is no guest.
+second_destroy()
+{
+	local input
+	create >/dev/null
+	coproc HOLDER { exec bash -c 'exec 3<>"$1" 4>"$2" && echo open && read -r _' first "$(group)" "$MDEV_BUS/$UUID/remove"; }
+	holder=$HOLDER_PID
+	IFS= read -r -t 20 _ <&"${HOLDER[0]}"
+	busy host 'another destroy is under way'
+	t_match 'and the error says so' "is being destroyed by process $holder \(bash\)" "$out"
+	let_go
+	free host
+}
+
+t_install "${1-}"
+t_drivers
+for way in host bare unable; do
+	in_use "$way"
+	free "$way"
+done
+in_use apart
+free_apart
+second_destroy
+
+# Without the nodes, a create does not wait for them.
+timed bare host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
+t_ok "a create without /dev/vfio takes no longer ($took ms)" test "$took" -lt 1500
+host-linked "$SYSTEM" destroy "$UUID" >/dev/null
+
+out=$(timeout 800 open-race "$SYSTEM" mtty_mtty mtty-1 "$ROUNDS" 2>&1)
+t_eq "an opener against $ROUNDS destroys: $(tail -n 1 <<<"$out")" "$(printf '%s' "$out" | tail -n 1)" "$out"
+t_match 'no device was destroyed while it was open, and no destroy was blocked' 'faults=0' "$out"
+t_done
