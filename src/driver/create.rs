@@ -306,10 +306,7 @@ impl<'a> Making<'a> {
     }
 
     fn alive(&self, facts: &Facts) -> Option<u64> {
-        match &self.bus {
-            Some(bus) if facts.function.is_none() => spots::mark_on_bus(self.host, bus, facts),
-            _ => spots::alive(self.host, facts),
-        }
+        spots::alive(self.host, self.bus.as_ref(), facts)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -419,7 +416,9 @@ impl<'a> Making<'a> {
         }
         let Some(made) = self.made.last_mut() else { return Ok(()) };
         if made.vf.is_none() && made.mark.is_none() {
-            made.mark = self.bus.as_ref().and_then(|bus| spots::bus_mark(&**bus, &made.plan.uuid));
+            let uuid = &made.plan.uuid;
+            let mark = self.bus.as_deref().map(|bus| spots::bus_mark(bus, uuid)).transpose();
+            made.mark = mark.map_err(|errno| spots::bus_error(uuid, errno))?.flatten();
         }
         Ok(())
     }
@@ -438,9 +437,11 @@ impl<'a> Making<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
-        known.add_place(&plan.place)?;
+        known.add_place(&plan.place);
         let spot = match (&self.bus, plan.layout.is_function()) {
-            (Some(bus), false) => spots::on_bus(bus, &plan.uuid),
+            (Some(bus), false) => {
+                spots::on_bus(bus, &plan.uuid).map_err(|errno| spots::bus_error(&plan.uuid, errno))?
+            }
             _ => spots::find(self.host, &plan.uuid)?,
         };
         let device = match spot.filter(|spot| self.has_made(spot)) {
@@ -481,7 +482,8 @@ impl<'a> Making<'a> {
             self.bus = spots::open_devices(self.host).map_err(|e| Errno::from_raw_os_error(e.errno))?;
         }
         let own = |spot: &Spot| spot.parent == *parent && made.mark.is_none_or(|mark| mark == spot.mark());
-        Ok(self.bus.as_ref().and_then(|bus| spots::on_bus(bus, &uuid)).filter(own))
+        let found = self.bus.as_ref().map(|bus| spots::on_bus(bus, &uuid)).transpose()?;
+        Ok(found.flatten().filter(own))
     }
 
     /// Removes one device that was made; the mark that it has.

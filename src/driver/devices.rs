@@ -16,12 +16,12 @@ use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, is_exhausted, read_text};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
     sysfs: &'a dyn Sysfs,
-    parents: HashMap<String, Option<Rc<Parent>>>,
+    parents: HashMap<String, IoResult<Rc<Parent>>>,
     apis: HashMap<(String, String), Option<String>>,
 }
 
@@ -35,33 +35,28 @@ impl<'a> KnownParents<'a> {
             self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api.clone());
         }
         let bare = Parent { types: Vec::new(), ..parent.clone() };
-        self.parents.insert(parent.syspath.clone(), Some(Rc::new(bare)));
+        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));
     }
 
     /// The parent at a place that is known already.
-    pub(super) fn add_place(&mut self, place: &Place) -> Result<()> {
+    pub(super) fn add_place(&mut self, place: &Place) {
         if !self.parents.contains_key(&place.syspath) {
-            self.insert(&place.syspath, read_parent(self.sysfs, place, false))?;
+            // A failure is remembered, and returned when a device of this parent is read.
+            let _ = self.insert(&place.syspath, read_parent(self.sysfs, place, false));
         }
-        Ok(())
     }
 
-    /// `None` for one that cannot be read; an error only when this process has run out of something.
-    fn at(&mut self, syspath: &str) -> Result<Option<Rc<Parent>>> {
-        if let Some(known) = self.parents.get(syspath) {
-            return Ok(known.clone());
+    fn at(&mut self, syspath: &str) -> IoResult<Rc<Parent>> {
+        match self.parents.get(syspath) {
+            Some(known) => known.clone(),
+            None => self.insert(syspath, self.read(syspath)),
         }
-        self.insert(syspath, self.read(syspath))
     }
 
-    fn insert(&mut self, syspath: &str, read: IoResult<Parent>) -> Result<Option<Rc<Parent>>> {
-        let read = match read {
-            Ok(parent) => Some(Rc::new(parent)),
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", syspath, errno)),
-            Err(_) => None,
-        };
+    fn insert(&mut self, syspath: &str, read: IoResult<Parent>) -> IoResult<Rc<Parent>> {
+        let read = read.map(Rc::new);
         self.parents.insert(syspath.to_owned(), read.clone());
-        Ok(read)
+        read
     }
 
     fn read(&self, syspath: &str) -> IoResult<Parent> {
@@ -71,7 +66,7 @@ impl<'a> KnownParents<'a> {
 
     /// The VFs of a parent, when they have been read with it.
     pub(super) fn functions(&self, syspath: &str) -> Option<Vec<Function>> {
-        let parent = self.parents.get(syspath)?.as_ref()?;
+        let parent = self.parents.get(syspath)?.as_ref().ok()?;
         (!parent.functions.is_empty()).then(|| parent.functions.clone())
     }
 
@@ -88,7 +83,7 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
     let spots = spots::all(host, known, &facts)?;
     let mut devices = Vec::with_capacity(spots.len());
     for spot in &spots {
-        devices.extend(read(spot, facts.all()?.get(&spot.uuid), known)?);
+        devices.extend(read_listed(spot, facts.all()?.get(&spot.uuid), known)?);
     }
     devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
     Ok(devices)
@@ -115,15 +110,17 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         return Ok(found.filter(|device| device.name == name || device_name(&uuid, &device.parent_sysname) == name));
     }
     let facts = spots::all_facts(host)?;
+    let mut failed = None;
     for facts in facts.values().filter(|facts| facts.name.as_deref() == Some(name)) {
         match by_uuid(host, &facts.uuid) {
             // A stale file may have the same name as a living device.
             Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
-            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => log::warn!("{e}"),
+            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => failed = Some(e),
             found => return found,
         }
     }
-    Ok(None)
+    // A device that cannot be looked at may be the one of this name.
+    failed.map_or(Ok(None), Err)
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.
@@ -141,30 +138,39 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
+/// The same for a list, which leaves out a device that cannot be read and reports it.
+pub(super) fn read_listed(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
+    match read(spot, facts, known) {
+        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            report(Finding::from(&e));
+            Ok(None)
+        }
+        result => result,
+    }
+}
+
 /// The device that was found, with what is remembered of it.
 pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     let (dir, entry) = (&*spot.dir, spot.entry.as_str());
-    let Some(parent) = known.at(&spot.parent)? else {
-        report(Finding::new(ErrorCode::NoParent, &spot.syspath, "left out, its parent cannot be read"));
-        return Ok(None);
+    let failed = |errno| Error::io("read", &spot.syspath, errno);
+    let parent = match if_present(known.at(&spot.parent)) {
+        Ok(Some(parent)) => parent,
+        Ok(None) => {
+            report(Finding::new(ErrorCode::NoParent, &spot.syspath, "left out, its parent no longer exists"));
+            return Ok(None);
+        }
+        Err(errno) => return Err(Error::io("read the parent of", &spot.syspath, errno)),
     };
     let layout = layout::of_kind(parent.layout);
     let facts = facts.filter(|facts| spots::is_recorded(spot, layout, facts));
-    let exhausted = |errno| Error::io("read", &spot.syspath, errno);
     let shown = match &spot.seen {
         Some(seen) => Some(seen.type_id.clone()),
-        None => layout.type_of(dir, entry).map_err(exhausted)?,
+        None => layout.type_of(dir, entry).map_err(failed)?,
     };
-    if shown.is_none() {
-        match dir.open(entry) {
-            Ok(_) => {}
-            Err(errno) if is_exhausted(errno) => return Err(exhausted(errno)),
-            Err(_) => {
-                let what = "left out, it no longer exists or its link leads nowhere";
-                report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
-                return Ok(None);
-            }
-        }
+    if shown.is_none() && if_present(dir.open(entry)).map_err(failed)?.is_none() {
+        let what = "left out, it no longer exists or its link leads nowhere";
+        report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
+        return Ok(None);
     }
     if shown.is_none() && layout.has_iommu_group() {
         let what = "its type is unknown: it has no type link; it is not ready yet, or broken";

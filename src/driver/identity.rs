@@ -48,7 +48,9 @@ impl Identity<'_> {
             Some(vf) => self.is_on_vf(host, vf)?,
             None => {
                 let bus = spots::open_devices(host)?;
-                self.mark.is_some() && bus.and_then(|bus| spots::bus_mark(&*bus, self.uuid)) == self.mark
+                let mark = bus.map(|bus| spots::bus_mark(&*bus, self.uuid)).transpose();
+                let mark = mark.map_err(|errno| spots::bus_error(self.uuid, errno))?.flatten();
+                mark.is_some() && mark == self.mark
             }
         };
         if same { Ok(()) } else { Err(self.gone()) }

@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::Host;
 use super::devices::KnownParents;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, report};
 use crate::layout::functions::{current, functions, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, basename, dirname, is_exhausted, resolve};
+use crate::sysfs::{Dir, IoResult, basename, dirname, if_present, is_exhausted, resolve};
 
 /// Links to every VF.
 const PCI: &str = "/sys/bus/pci/devices";
@@ -209,13 +209,23 @@ fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
         }
         Ok(()) => {}
     }
-    Ok(uuids.iter().filter_map(|uuid| on_bus(bus, uuid)).collect())
+    let mut spots = Vec::with_capacity(uuids.len());
+    for uuid in uuids {
+        match on_bus(bus, &uuid) {
+            Ok(spot) => spots.extend(spot),
+            Err(errno) if is_exhausted(errno) => return Err(bus_error(&uuid, errno)),
+            Err(errno) => report(Finding::io(format!("{DEVICES}/{uuid}"), "left out", errno)),
+        }
+    }
+    Ok(spots)
 }
 
 /// The device of this UUID, where there is one.
 pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
-    if let Some(spot) = open_devices(host)?.and_then(|bus| on_bus(&bus, uuid)) {
-        return Ok(Some(spot));
+    if let Some(bus) = open_devices(host)? {
+        if let Some(spot) = on_bus(&bus, uuid).map_err(|errno| bus_error(uuid, errno))? {
+            return Ok(Some(spot));
+        }
     }
     let remembered = facts_of(host, uuid)?;
     if let Some(facts) = remembered.filter(|facts| facts.function.is_some()) {
@@ -232,13 +242,19 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
 }
 
 /// The device of this UUID on the open mdev bus.
-pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> Option<Spot> {
+pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> IoResult<Option<Spot>> {
     // The mark comes first: the path of a later device of this UUID then has a mark that is no longer valid.
-    let ino = bus_mark(&**bus, uuid)?;
+    let Some(ino) = bus_mark(&**bus, uuid)? else { return Ok(None) };
     let entry = uuid.to_string();
-    let syspath = resolve(bus.path(), &bus.link(&entry).ok()?)?;
+    let Some(target) = if_present(bus.link(&entry))? else { return Ok(None) };
+    let syspath = resolve(bus.path(), &target).ok_or(Errno::NOENT)?;
     let parent = dirname(&syspath).to_owned();
-    Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry, ino, layout: None, seen: None })
+    Ok(Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry, ino, layout: None, seen: None }))
+}
+
+/// The error of a look at a device on the mdev bus.
+pub(super) fn bus_error(uuid: &Uuid, errno: Errno) -> Error {
+    Error::io("look for the device", &format!("{DEVICES}/{uuid}"), errno)
 }
 
 /// The device that these facts are about, when they are about a VF and it is still that device. Not to be able to tell is
@@ -314,34 +330,28 @@ pub(super) fn is_recorded(spot: &Spot, layout: &dyn Layout, facts: &Facts) -> bo
 }
 
 /// The mark of the device on the mdev bus that these facts are about.
-pub(super) fn mark_on_bus(host: &Host, bus: &Rc<dyn Dir>, facts: &Facts) -> Option<u64> {
+fn mark_on_bus(host: &Host, bus: &Rc<dyn Dir>, facts: &Facts) -> IoResult<Option<u64>> {
     if facts.abandoned.is_none() {
         return bus_mark(&**bus, &facts.uuid);
     }
-    let spot = on_bus(bus, &facts.uuid)?;
-    let (layout, _) = spot.open_parent(host).ok()?;
-    is_recorded(&spot, layout, facts).then(|| spot.mark())
+    let Some(spot) = on_bus(bus, &facts.uuid)? else { return Ok(None) };
+    let opened = spot.open_parent(host).map_err(|e| Errno::from_raw_os_error(e.errno));
+    let Some((layout, _)) = if_present(opened)? else { return Ok(None) };
+    Ok(is_recorded(&spot, layout, facts).then(|| spot.mark()))
 }
 
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
 /// such device.
 pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
-    let there = |result: IoResult<u64>| match result {
-        Ok(mark) => Ok(Some(mark)),
-        Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno),
-    };
     let Some(vf) = facts.function.as_deref() else {
         return match open_devices(host) {
-            Ok(Some(bus)) => Ok(mark_on_bus(host, &bus, facts)),
+            Ok(Some(bus)) => mark_on_bus(host, &bus, facts),
             Ok(None) => Ok(None),
             Err(e) => Err(Errno::from_raw_os_error(e.errno)),
         };
     };
-    there(see_vf(host, vf).and_then(|seen| match seen {
-        Some(seen) if seen.type_id == facts.type_id => Ok(seen.mark),
-        _ => Err(Errno::NODEV),
-    }))
+    let seen = if_present(see_vf(host, vf))?.flatten();
+    Ok(seen.filter(|seen| seen.type_id == facts.type_id).map(|seen| seen.mark))
 }
 
 /// What a VF is now, by its address.
@@ -349,17 +359,22 @@ pub(super) fn see_vf(host: &Host, vf: &str) -> IoResult<Option<Seen>> {
     see(&*host.sysfs.open(PCI)?, vf)
 }
 
-/// The same for whoever decides what to forget: what cannot be told is taken to be there.
-pub(super) fn alive(host: &Host, facts: &Facts) -> Option<u64> {
-    mark_of(host, facts).unwrap_or_else(|errno| {
-        log::warn!("device {}: not known whether it is there: {errno}", facts.uuid);
+/// The same for a decision whether to forget the facts: a device that cannot be looked at counts as existing. `bus` is the
+/// open mdev bus, where the caller has it.
+pub(super) fn alive(host: &Host, bus: Option<&Rc<dyn Dir>>, facts: &Facts) -> Option<u64> {
+    let mark = match bus {
+        Some(bus) if facts.function.is_none() => mark_on_bus(host, bus, facts),
+        _ => mark_of(host, facts),
+    };
+    mark.unwrap_or_else(|errno| {
+        log::warn!("device {}: cannot be looked at, so its record is kept: {}", facts.uuid, describe(errno));
         Some(facts.mark.unwrap_or_default())
     })
 }
 
 /// The same for a device on the mdev bus.
-pub(super) fn bus_mark(bus: &dyn Dir, uuid: &Uuid) -> Option<u64> {
-    bus.meta(&uuid.to_string()).ok().map(|meta| meta.ino)
+pub(super) fn bus_mark(bus: &dyn Dir, uuid: &Uuid) -> IoResult<Option<u64>> {
+    Ok(if_present(bus.meta(&uuid.to_string()))?.map(|meta| meta.ino))
 }
 
 pub(super) fn vendor() -> &'static dyn Layout {

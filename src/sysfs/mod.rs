@@ -213,6 +213,15 @@ pub fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
 }
 
+/// `None` where the object does not exist; every other failure stays one.
+pub fn if_present<T>(result: IoResult<T>) -> IoResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(errno) if is_absent(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Writes a text in a single write that ends with a newline, as `echo` writes it: some drivers drop the last byte of what
 /// they are given. A text that ends with a newline already gets no second one. Repeated where a signal interrupted the driver:
 /// for writes that may be done twice.

@@ -188,6 +188,7 @@ impl Monitor {
 fn is_there(host: &Host, known: Option<&Known>) -> Result<bool> {
     let Some(known) = known else { return Ok(false) };
     let Some(bus) = spots::open_devices(host)? else { return Ok(false) };
-    let mark = basename(&known.device.syspath).parse().ok().and_then(|uuid| spots::bus_mark(&*bus, &uuid));
+    let Ok(uuid) = basename(&known.device.syspath).parse() else { return Ok(false) };
+    let mark = spots::bus_mark(&*bus, &uuid).map_err(|errno| spots::bus_error(&uuid, errno))?;
     Ok(mark.is_some() && mark == known.mark)
 }

@@ -13,6 +13,7 @@ use crate::driver::devices::{self, KnownParents};
 use crate::driver::spots::{self, LazyFacts};
 use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
+use crate::finding::{Finding, report};
 use crate::layout::bus::{self, Place};
 use crate::layout::functions::{current, current_file, present};
 use crate::layout::types::Depth;
@@ -126,7 +127,7 @@ impl Memory {
         memory.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {
-            if let Some(device) = devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
+            if let Some(device) = devices::read_listed(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
                 let layout = layout::of_kind(device.layout);
                 let mark = layout.mark(&*spot.dir, &spot.entry).ok();
                 if !is_ready(layout, &device) {
@@ -189,14 +190,14 @@ impl Memory {
     fn look_on_bus(&self, host: &Host, path: &str) -> Result<Look> {
         let Ok(uuid) = basename(path).parse::<Uuid>() else { return Ok(Look::Gone) };
         let Some(bus) = spots::open_devices(host)? else { return Ok(Look::Gone) };
-        let found = spots::on_bus(&bus, &uuid).filter(|spot| spot.syspath == path);
+        let found = match spots::on_bus(&bus, &uuid) {
+            Ok(found) => found.filter(|spot| spot.syspath == path),
+            Err(errno) => return unseen(path, errno),
+        };
         let Some(spot) = found else { return Ok(Look::Gone) };
-        let mark = spots::bus_mark(&*bus, &uuid);
+        let mark = Some(spot.mark());
         let mut known = self.known_parent(host, &spot.parent);
-        Ok(match devices::at(host, &spot, &mut known)? {
-            Some(device) => seen(device, mark),
-            None => Look::Gone,
-        })
+        look_of(devices::at(host, &spot, &mut known), mark)
     }
 
     fn look_at_function(&self, host: &Host, vf: &Vf) -> Result<Look> {
@@ -214,10 +215,7 @@ impl Memory {
         let Some(spot) = spots::of_function(&dir, &function, &facts)? else { return Ok(Look::Gone) };
         let mark = layout.mark(&*dir, &spot.entry).ok();
         let mut known = self.known_parent(host, &spot.parent);
-        Ok(match devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
-            Some(device) => seen(device, mark),
-            None => Look::Gone,
-        })
+        look_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), mark)
     }
 
     /// So that the parent of a device need not be read once more.
@@ -253,6 +251,19 @@ impl Memory {
             mark: None,
             active: false,
         })
+    }
+}
+
+/// What a device that was read shows. One that cannot be read is not gone.
+fn look_of(read: Result<Option<Device>>, mark: Option<u64>) -> Result<Look> {
+    match read {
+        Ok(Some(device)) => Ok(seen(device, mark)),
+        Ok(None) => Ok(Look::Gone),
+        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
+        Err(e) => {
+            report(Finding::from(&e));
+            Ok(Look::Unknown)
+        }
     }
 }
 
