@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Devices that persist: define, undefine, start, autostart, set-autostart. */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,10 +121,10 @@ int cmd_autostart(struct nodedev *nd, struct args *args)
 	n = mdev_conn_autostart(nd->conn, args->count ? args->word[0] : NULL, flags);
 	if (!nd->verbose)
 		mdev_set_log_handler(NULL, NULL, 0);
-	if (n < 0 && named)
-		return FAILED;
+	if (n < 0 && !named)
+		complain_mdev(n);
 	if (n < 0)
-		return complain_mdev(n);
+		return n == -EAGAIN ? AGAIN : FAILED;
 	if (!nd->quiet)
 		printf("%d device%s started\n", n, n == 1 ? "" : "s");
 	return OK;

@@ -65,17 +65,25 @@ static void info_types(struct mdev_device *parent)
 	}
 }
 
-/* What to do about a parent that can create nothing yet. */
+/* Why a parent can create nothing now: the library says it where a type is asked for. */
 static void info_next_step(struct mdev_device *parent)
 {
-	const char *layout = get(parent, mdev_device_get_layout);
-	const char *path = get(parent, mdev_device_get_syspath);
-	const struct mdev_type *const *type;
+	const struct mdev_type *const *types;
+	const struct mdev_error *err;
+	const struct mdev_type *type;
+	const char *message;
 
-	if (!layout || !path || strcmp(layout, "vendor-vfio") || mdev_device_list_types(parent, &type) != 0)
+	if (mdev_device_list_types(parent, &types) != 0 || mdev_device_find_type(parent, "any", &type) >= 0)
 		return;
-	puts("\nNext step");
-	printf("  sriov-manage -e %s    (enables its VFs; comes with the vendor's driver)\n", strrchr(path, '/') + 1);
+	err = mdev_last_error();
+	message = err ? mdev_error_get_message(err) : NULL;
+	if (!message)
+		return;
+	/* "NODE: there is no type 'any'; REASON" */
+	message = strstr(message, "; ") ? strstr(message, "; ") + 2 : message;
+	fputs("\nNext step\n  ", stdout);
+	print_safe(stdout, message);
+	putchar('\n');
 }
 
 /* What a getter that allocates gives; NULL where it fails. */

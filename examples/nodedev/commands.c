@@ -107,7 +107,7 @@ static const struct command commands[] = {
 	  "On PARENT, or on every parent that is there; for start-up scripts. PARENT may\n"
 	  "be a VF: that is what is defined on it, and on its PF. Devices that run already\n"
 	  "are left alone, and every failure is named in the end, a definition that cannot\n"
-	  "be used among them.\n" },
+	  "be used among them. The exit status is 75 when PARENT offers no types yet.\n" },
 	{ "set-autostart", BIT(OPT_DISABLE), 1, -1, cmd_set_autostart,
 	  "set-autostart NAME|UUID... [--disable]",
 	  "have devices started with their parents",

@@ -19,7 +19,8 @@
 #define PROMPT "nodedev # "
 
 /* What a command, and in the end the program, exits with. */
-enum { OK = 0, FAILED = 1, USAGE = 2 };
+/* AGAIN is EX_TEMPFAIL of sysexits.h. */
+enum { OK = 0, FAILED = 1, USAGE = 2, AGAIN = 75 };
 
 /* One run of the program. */
 struct nodedev {

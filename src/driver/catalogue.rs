@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Types that a parent does not show while none of them can be made: they are remembered from when it did.
 
+use std::collections::HashMap;
+
 use super::Host;
 use crate::error::Result;
 use crate::layout::bus::{self, Place};
@@ -55,20 +57,27 @@ pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir,
     let Some(stamp) = layout.types_stamp(parent) else { return };
     let sysname = crate::sysfs::basename(parent.path());
     let mut known = host.runtime.catalogue(sysname, stamp);
-    let named = types.iter().filter_map(|kind| Some((kind.id.clone(), kind.name.clone()?)));
-    let news: Vec<(String, String)> = named.filter(|one| !known.contains(one)).collect();
+    let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
+    let named = types.iter().filter_map(|kind| Some((kind.id.as_str(), kind.name.as_deref()?)));
+    let news: HashMap<String, String> = named
+        .filter(|(id, name)| names.get(id) != Some(name))
+        .map(|(id, name)| (id.to_owned(), name.to_owned()))
+        .collect();
+    let places: HashMap<String, usize> =
+        types.iter().enumerate().map(|(place, kind)| (kind.id.clone(), place)).collect();
     for (id, name) in &known {
-        match types.iter_mut().find(|kind| kind.id == *id) {
-            Some(kind) => {
-                kind.name.get_or_insert_with(|| name.clone());
+        match places.get(id) {
+            Some(place) => {
+                types[*place].name.get_or_insert_with(|| name.clone());
             }
             None => types.push(remembered_type(id, name)),
         }
     }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
     if !news.is_empty() {
-        known.retain(|(id, _)| news.iter().all(|(new, _)| new != id));
+        known.retain(|(id, _)| !news.contains_key(id));
         known.extend(news);
+        known.sort_unstable_by(|(a, _), (b, _)| compare_ids(a, b));
         host.runtime.remember_catalogue(sysname, stamp, &known);
     }
 }

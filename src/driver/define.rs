@@ -65,6 +65,11 @@ impl Conn {
                 Err(e) if self.waits(def, &e, scope.as_ref()) => {
                     log::info!("{} on {} is not started yet: {e}", def.uuid, def.parent);
                 }
+                // Nothing announces the types of a parent: the caller is to try again.
+                Err(e) if e.code == ErrorCode::NoType && defined::waits(&self.host, &def.parent) => {
+                    let later = Error { errno: Errno::AGAIN.raw_os_error(), ..e };
+                    failed.push(failure(def.uuid.to_string(), &def.parent, later));
+                }
                 Err(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
             }
         }
@@ -74,7 +79,9 @@ impl Conn {
             let what = uuid.map_or("what is defined".to_owned(), |uuid| uuid.to_string());
             failed.push(failure(what, parent, error.clone()));
         }
-        match failed.first() {
+        // "Try again" only where nothing else has failed.
+        let lasting = failed.iter().find(|(_, e)| e.errno != Errno::AGAIN.raw_os_error());
+        match lasting.or(failed.first()) {
             None => Ok(started),
             Some((_, first)) => Err(Error { message: not_started(&failed, started), ..first.clone() }),
         }

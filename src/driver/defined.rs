@@ -270,11 +270,12 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
     Ok(found.into_iter().map(|function| function.sysname).collect())
 }
 
-/// The parent of that sysfs name is there, but can have no device before its VFs are.
+/// The parent of that sysfs name exists, but which types it will have is not known: its VFs are not there yet, or none of
+/// them has or lists a type.
 pub(super) fn waits(host: &Host, parent: &str) -> bool {
     let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
-    let is_function = open_parent(&*host.sysfs, &target.place.syspath).is_ok_and(|(layout, _)| layout.is_function());
-    is_function && target.function.is_none() && vfs(host, &target.place).is_ok_and(|vfs| vfs.is_empty())
+    let Ok((layout, dir)) = open_parent(&*host.sysfs, &target.place.syspath) else { return false };
+    layout.is_function() && functions::is_pending(&*dir).unwrap_or(false)
 }
 
 /// There is no such parent now.

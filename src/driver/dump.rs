@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::{Conn, catalogue, spots};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::layout::bus::{self, Place, link_name};
-use crate::layout::functions::{driver_folder, functions};
+use crate::layout::functions::{self, functions};
 use crate::layout::{self, DEVICES, LiveMarks, TYPES, ap};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
@@ -253,14 +253,14 @@ impl<'a> Taken<'a> {
     fn functions(&mut self, dir: &dyn Dir, place: &Place) {
         let layout = layout::detect(&LiveMarks::new(dir));
         let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
-        let drivers = self.sysfs.open(driver_folder()).ok();
-        let pci = self.sysfs.open("/sys/bus/pci/devices").ok();
+        if self.sysfs.open(functions::SOFTWARE).is_ok() {
+            self.entries.insert(functions::SOFTWARE.to_owned(), HostEntryKind::Dir);
+        }
         let vfs = functions(dir).unwrap_or_default();
-        let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
-        for (links, name) in names.flat_map(|name| [(&drivers, name), (&pci, name)]) {
-            if let Some(links) = links {
-                self.link(&**links, name);
-            }
+        for folder in functions::DRIVERS.into_iter().chain(["/sys/bus/pci/devices"]) {
+            let Ok(links) = self.sysfs.open(folder) else { continue };
+            let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
+            names.for_each(|name| self.link(&*links, name));
         }
         for vf in &vfs {
             let path = dir.link(&vf.entry).ok().and_then(|target| resolve(dir.path(), &target));

@@ -193,11 +193,16 @@ impl Node {
     pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
         let types = self.types()?;
         let by_id = types.iter().find(|kind| kind.id == id_or_name);
-        by_id.or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name))).ok_or_else(|| {
-            let parent = self.as_parent();
-            let none = parent.map(|p| layout::of_kind(p.layout).without_types(&p.sysname)).unwrap_or_default();
-            no_type(self.name(), id_or_name, types, &none)
-        })
+        by_id
+            .or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name)))
+            .ok_or_else(|| no_type(self.name(), id_or_name, types, &self.without_types()))
+    }
+
+    /// Why a parent offers no types now.
+    fn without_types(&self) -> String {
+        let dir = self.conn.host.sysfs.open(self.syspath());
+        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| layout::of_kind(p.layout).without_types(&*dir));
+        reason.unwrap_or_else(|| "it no longer exists".to_owned())
     }
 
     /// The node as XML; with [`XmlFlags::INACTIVE`] a device as it is defined, whether it runs or not. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU

@@ -126,7 +126,7 @@ pub(super) fn find_type(
     catalogue::complete_types(host, layout, parent, &mut types);
     match types.iter().find(|kind| kind.id == wanted).or_else(|| types.iter().find(|kind| kind.answers_to(wanted))) {
         Some(kind) => Ok(kind.id.clone()),
-        None => Err(no_type(&place.name(), wanted, &types, &layout.without_types(place.sysname()))),
+        None => Err(no_type(&place.name(), wanted, &types, &layout.without_types(parent))),
     }
 }
 

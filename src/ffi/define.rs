@@ -73,8 +73,9 @@ pub unsafe extern "C" fn mdev_conn_define_xml(
 /// @param parent a parent, named as for mdev_conn_lookup_by_name(); one VF of it: what is defined on that, and what is
 /// defined on its PF, which is no failure as long as other VFs are still to come; NULL: every parent that is there
 /// @param flags of enum mdev_start_flags
-/// @return how many were started; on failure of any, the errno of the first; -ENODEV: no such parent; -EINVAL: an argument is
-/// bad.
+/// @return how many were started; on failure of any, the errno of the first; -EAGAIN (code MDEV_ERROR_NO_TYPE): all that failed
+/// waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no event announces
+/// them, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
 ///
 /// Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
 /// start-parent-mdevs.

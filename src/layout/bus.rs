@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::functions::{driver_folder, is_function, is_physical_function};
+use super::functions::{self, PfState, is_function, pf_state};
 use super::types::Depth;
 use super::{Layout, LiveMarks, TYPES, detect, has_types, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
@@ -104,35 +104,58 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
         return Ok(None);
     }
     let Some(pci) = open(PCI)? else { return Ok(None) };
-    let found = match is_physical_function(&*pci, sysname) {
-        Ok(true) => Some(sysname.to_owned()),
-        Err(errno) if is_exhausted(errno) => return Err(errno),
-        _ => is_function(&*pci, sysname),
+    let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?) {
+        true => Some(sysname.to_owned()),
+        false => is_function(&*pci, sysname),
     };
     let path = |sysname: String| resolve(PCI, &pci.link(&sysname).ok()?);
     Ok(found.and_then(path).map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
 }
 
-/// The PFs that make devices of their VFs. They have no mdev bus, but one driver, whose folder most hosts do not have.
+/// The PFs that make devices of their VFs. They have no mdev bus, but are bound to a known driver, or their VFs are: the
+/// folders of those drivers lead to all of them, and most hosts have no such folder.
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
-    let mut found = Vec::new();
+    // By path. A VF with the files says all that is asked of its PF.
+    let mut states: BTreeMap<String, PfState> = BTreeMap::new();
     let mut exhausted = None;
-    scan(sysfs, driver_folder(), &mut |dir, name| {
-        if name.parse::<PciAddress>().is_err() {
-            return;
-        }
-        match is_physical_function(dir, name) {
-            Ok(true) => {
-                let syspath = follow(dir, name);
-                found.extend(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }));
+    for folder in functions::DRIVERS {
+        scan(sysfs, folder, &mut |dir, name| {
+            if name.parse::<PciAddress>().is_err() {
+                return;
             }
-            Ok(false) => {}
-            Err(errno) => exhausted = Some(errno),
+            let Some(own) = follow(dir, name) else { return };
+            let physfn = dir.link(&format!("{name}/physfn")).ok();
+            match physfn.and_then(|target| resolve(&own, &target)) {
+                Some(pf) if is_function(dir, name).is_some() => drop(states.insert(pf, PfState::Ready)),
+                Some(_) => {}
+                None if states.contains_key(&own) => {}
+                None => match pf_state(dir, name) {
+                    Ok(state) => drop(states.insert(own, state)),
+                    Err(errno) => exhausted = Some((folder, errno)),
+                },
+            }
+        })?;
+    }
+    if let Some((folder, errno)) = exhausted {
+        return Err(Error::io("read", folder, errno));
+    }
+    let has_vgpus = states.values().any(|state| *state == PfState::Ready);
+    let is_listed = |state| match state {
+        PfState::Idle => has_vgpus || functions::has_software(sysfs),
+        state => state != PfState::Other,
+    };
+    let listed = states.into_iter().filter(|(_, state)| is_listed(*state));
+    Ok(listed.map(|(syspath, _)| Place { syspath, subsystem: "pci".to_owned() }).collect())
+}
+
+/// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
+fn is_listed_pf(sysfs: &dyn Sysfs, state: PfState) -> bool {
+    match state {
+        PfState::Other => false,
+        PfState::Ready | PfState::Unbound => true,
+        PfState::Idle => {
+            functions::has_software(sysfs) || physical_functions(sysfs).is_ok_and(|places| !places.is_empty())
         }
-    })?;
-    match exhausted {
-        None => Ok(found),
-        Some(errno) => Err(Error::io("read", driver_folder(), errno)),
     }
 }
 
@@ -254,18 +277,41 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
     if dir.meta(&format!("{sysname}/{TYPES}")).is_ok() {
         return Some(Ok(own.into()));
     }
-    match is_physical_function(&*dir, &sysname) {
-        Ok(true) => return Some(Ok(own.into())),
-        Ok(false) => {}
+    match pf_state(&*dir, &sysname) {
+        Ok(state) if is_listed_pf(sysfs, state) => return Some(Ok(own.into())),
+        Ok(_) => {}
         Err(errno) => return Some(Err(Error::io("read", &own.syspath, errno))),
     }
     if let Some(place) = is_function(&*dir, &sysname).and_then(|pf| place(&pf)) {
         return Some(Ok(Target { place, function: Some(sysname) }));
     }
     let message = format!(
-        "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that become some); load the vendor driver that offers them"
+        "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that become some); {}",
+        missing_driver(link_name(&*dir, &format!("{sysname}/driver")).as_deref())
     );
     Some(Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath)))
+}
+
+/// What to do about a PCI device that is no parent, by the driver that it is bound to.
+fn missing_driver(driver: Option<&str>) -> String {
+    match driver {
+        None => "it is bound to no driver; load the vendor driver that offers them".to_owned(),
+        Some("vfio-pci") => {
+            "it is bound to vfio-pci, which gives the whole device to one guest; bind it to the vendor's driver \
+                             that offers them"
+                .to_owned()
+        }
+        Some("nouveau") => "it is bound to nouveau, which offers none; use the vendor's vGPU driver instead".to_owned(),
+        Some("i915") => {
+            "it is bound to i915; load the module kvmgt, and see that i915 was loaded with enable_gvt=1".to_owned()
+        }
+        Some("nvidia") => {
+            "it is bound to nvidia; the vGPU host software (module nvidia_vgpu_vfio) is not loaded, or does not \
+                           support this device"
+                .to_owned()
+        }
+        Some(driver) => format!("it is bound to {}, which offers none; see whether another driver does", shown(driver)),
+    }
 }
 
 /// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.

@@ -5,6 +5,8 @@
 //! line that is a type in either decides for the whole text; a line of the other format is as wrong as one of none. What is
 //! wrong is told by line, and the types of the other lines are good all the same. An id is never guessed.
 
+use std::collections::HashMap;
+
 use crate::error::shown;
 
 /// Many times what any card has; a text that goes on is not read to its end.
@@ -33,6 +35,8 @@ enum Format {
 /// The types in the order of their lines, and the lines that cannot be used.
 pub(super) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
     let (mut types, mut bad) = (Vec::<Creatable>::new(), Vec::new());
+    // Places in `types`.
+    let (mut ids, mut names) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
     let mut format = None;
     let mut first = true;
     for (number, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line.trim())) {
@@ -51,12 +55,17 @@ pub(super) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
             continue;
         };
         format = Some(found);
-        match types.iter().find(|known| known.id == one.id || known.name == one.name) {
+        let known = ids.get(&one.id).or_else(|| names.get(&one.name)).map(|place| &types[*place]);
+        match known {
             Some(known) if *known == one => {}
             Some(known) => {
                 bad.push((number, format!("'{}' contradicts {}, '{}'", shown(line), known.id, shown(&known.name))));
             }
-            None => types.push(one),
+            None => {
+                ids.insert(one.id.clone(), types.len());
+                names.insert(one.name.clone(), types.len());
+                types.push(one);
+            }
         }
     }
     (types, bad)
@@ -90,7 +99,7 @@ fn one(id: &str, name: &str) -> Option<Creatable> {
     let plain = !name.is_empty()
         && name.len() <= NAME_MAX
         && !begins.bytes().all(|b| b.is_ascii_digit() || b == b':')
-        && !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER || c == '/');
+        && !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
     plain.then(|| Creatable { id: id.to_owned(), name: name.to_owned() })
 }
 
@@ -130,6 +139,7 @@ mod tests {
     fn a_name_may_end_in_a_number_and_hold_a_colon() {
         assert_eq!(good("1148 : NVIDIA RTX 6000\n"), pairs(&[("1148", "NVIDIA RTX 6000")]));
         assert_eq!(good("NVIDIA: A 2 558\n"), pairs(&[("558", "NVIDIA: A 2")]));
+        assert_eq!(good("5 : NVIDIA A/B-2Q\n"), pairs(&[("5", "NVIDIA A/B-2Q")]));
     }
 
     #[test]
@@ -153,7 +163,6 @@ mod tests {
             "4294967296 : NVIDIA X",
             "99999999999999999999 : X",
             "5 : a\u{7}b",
-            "5 : a/b",
             "558 NVIDIA X 7",
             "+5 : X",
             "0x5 : NVIDIA X",

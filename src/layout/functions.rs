@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Reads the VFs of a PF whose driver makes mediated devices of them (layout `vendor-vfio`).
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use uuid::{Uuid, uuid};
 
+use super::TYPES;
 use super::creatable::{self, Creatable};
 use super::types::compare_ids;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{Function, Type};
-use crate::sysfs::{Dir, Errno, IoResult, basename, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
 pub(super) const FOLDER: &str = "nvidia";
@@ -32,36 +36,109 @@ const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) function: Function,
-    pub(super) creatable: Vec<Creatable>,
+    /// VFs that list the same share it.
+    pub(super) creatable: Rc<Vec<Creatable>>,
 }
 
-/// The folder of the PCI driver whose PFs are parents: PFs and VFs that are bound to it are linked there.
-pub fn driver_folder() -> &'static str {
-    "/sys/bus/pci/drivers/nvidia"
+/// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own, and the two of the framework that was
+/// proposed for the kernel, by both names of the latter. Each links the devices that are bound to the driver; on a host
+/// without such cards an open fails for each, and that is all.
+pub const DRIVERS: [&str; 4] = [
+    "/sys/bus/pci/drivers/nvidia",
+    "/sys/bus/pci/drivers/nvidia-vgpu-vfio",
+    "/sys/bus/pci/drivers/nova_core",
+    "/sys/bus/pci/drivers/NovaCore",
+];
+
+/// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
+pub const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
+
+/// What a PCI device is for this layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PfState {
+    /// No PF whose VFs are such devices or may become some.
+    Other,
+    /// A PF without VFs, bound to a driver in [`DRIVERS`].
+    Idle,
+    /// A PF that is bound to such a driver and has VFs, none of which has the vendor's files.
+    Unbound,
+    /// A PF, bound to any driver, one of whose VFs has the vendor's files.
+    Ready,
 }
 
-/// `dir` has a PF under this name: one whose VFs are such devices, or are not enabled yet. A PF whose VFs are parents on
-/// the mdev bus, as older releases of the driver have them, is not one.
-pub fn is_physical_function(dir: &dyn Dir, name: &str) -> IoResult<bool> {
+/// The state of the device with this name in `dir`. A PF whose VFs are parents on the mdev bus, as older releases of the
+/// driver have them, is [`PfState::Other`].
+pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
     let total = match read_text(dir, &format!("{name}/{VFS}")) {
         Ok(total) => total,
         Err(errno) if is_exhausted(errno) => return Err(errno),
-        Err(_) => return Ok(false),
+        Err(_) => return Ok(PfState::Other),
     };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
-        return Ok(false);
+        return Ok(PfState::Other);
     }
+    let mut without_files = PfState::Idle;
     for n in 0..VFS_MAX {
-        if dir.meta(&format!("{name}/virtfn{n}")).is_err() {
-            // Without VFs, the driver alone tells what they would be.
-            let driver = dir.link(&format!("{name}/driver"));
-            return Ok(n == 0 && driver.is_ok_and(|driver| basename(&driver) == basename(driver_folder())));
-        }
-        if dir.meta(&format!("{name}/virtfn{n}/{FOLDER}/{CURRENT}")).is_ok() {
+        let vf = format!("{name}/virtfn{n}");
+        if dir.meta(&vf).is_err() {
             break;
         }
+        if dir.meta(&format!("{vf}/{FOLDER}/{CURRENT}")).is_ok() {
+            return Ok(PfState::Ready);
+        }
+        if dir.meta(&format!("{vf}/{TYPES}")).is_ok() {
+            return Ok(PfState::Other);
+        }
+        without_files = PfState::Unbound;
     }
-    Ok(true)
+    let driver = dir.link(&format!("{name}/driver"));
+    let known = driver.is_ok_and(|driver| DRIVERS.iter().any(|folder| basename(folder) == basename(&driver)));
+    Ok(if known { without_files } else { PfState::Other })
+}
+
+/// The module or the driver that makes vGPUs is loaded, so that a PF without VFs can get VFs that become vGPUs.
+pub fn has_software(sysfs: &dyn Sysfs) -> bool {
+    [SOFTWARE, DRIVERS[1]].iter().any(|path| sysfs.open(path).is_ok())
+}
+
+/// Why an open PF offers no type now, and what to do about it.
+pub(super) fn why_no_types(pf: &dyn Dir) -> String {
+    let enabled = enabled(pf);
+    let name = basename(pf.path());
+    if enabled == 0 {
+        return format!(
+            "its VFs are not enabled; run 'sriov-manage -e {name}', which comes with the vendor's driver, first"
+        );
+    }
+    let Ok(vfs) = functions(pf) else {
+        return format!("its {enabled} VFs are enabled, but cannot be read; see the log");
+    };
+    if vfs.is_empty() {
+        let driver = pf.link("virtfn0/driver").map_or("no driver".to_owned(), |driver| basename(&driver).to_owned());
+        return format!(
+            "its {enabled} VFs are enabled, but not bound to the driver that makes vGPUs (virtfn0 is bound to {driver}); \
+             bind them to the driver of the PF"
+        );
+    }
+    let used = vfs.iter().filter(|vf| vf.type_id.is_some()).count();
+    let reason = match used {
+        0 => {
+            "in MIG mode it offers types only after GPU instances were created ('nvidia-smi mig'); \
+              else see the kernel's log"
+        }
+        _ => "the card is full, or the vGPUs that it has exclude other types; destroy one or use another parent",
+    };
+    format!("its {enabled} VFs are enabled and {used} have a vGPU, but the driver offers no type now: {reason}")
+}
+
+/// How many VFs an open PF has.
+fn enabled(pf: &dyn Dir) -> usize {
+    (0..VFS_MAX).take_while(|n| pf.meta(&format!("virtfn{n}")).is_ok()).count()
+}
+
+/// No VF of an open PF has a type or lists one: which types there will be is not known yet.
+pub fn is_pending(pf: &dyn Dir) -> IoResult<bool> {
+    Ok(candidates(pf)?.iter().all(|one| one.function.type_id.is_none() && one.creatable.is_empty()))
 }
 
 /// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
@@ -112,8 +189,7 @@ pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
 
 /// An open PF has VFs that take no part (yet).
 pub fn are_missing(parent: &dyn Dir) -> IoResult<bool> {
-    let enabled = (0..VFS_MAX).take_while(|n| parent.meta(&format!("virtfn{n}")).is_ok()).count();
-    Ok(functions(parent)?.len() < enabled)
+    Ok(functions(parent)?.len() < enabled(parent))
 }
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
@@ -127,18 +203,27 @@ pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     }
 }
 
-/// The VFs of an open PF with what each could be now.
+/// The VFs of an open PF with what each could be now. VFs mostly list the same: each different list is parsed once.
 pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
     let mut found = Vec::new();
+    let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();
     for function in functions(parent)? {
         let file = format!("{}/{FOLDER}/{CREATABLE}", function.entry);
-        let creatable = match read_text(parent, &file) {
-            Ok(text) => parse(parent, &file, &text),
+        let text = match read_text(parent, &file) {
+            Ok(text) => text,
             Err(errno) if is_exhausted(errno) => return Err(errno),
             Err(errno) => {
                 let file = format!("{}/{file}", parent.path());
                 report(Finding::io(file, "nothing can be created on the VF", errno));
-                Vec::new()
+                String::new()
+            }
+        };
+        let creatable = match lists.get(&text) {
+            Some(known) => Rc::clone(known),
+            None => {
+                let parsed = Rc::new(parse(parent, &file, &text));
+                lists.insert(text, Rc::clone(&parsed));
+                parsed
             }
         };
         found.push(Candidate { function, creatable });
@@ -159,32 +244,58 @@ fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
 /// list the type; since a VF speaks for itself alone, the card may be full before that many are made.
 pub(super) fn read_types(parent: &dyn Dir) -> IoResult<(Vec<Type>, Vec<Function>)> {
     let candidates = candidates(parent)?;
-    let mut types: Vec<Type> = Vec::new();
-    for candidate in &candidates {
-        for one in &candidate.creatable {
-            let kind = entry(&mut types, &one.id);
-            kind.name.get_or_insert_with(|| one.name.clone());
-            if candidate.function.type_id.is_none() {
-                kind.available_instances = kind.available_instances.map(|n| n + 1);
-            }
-        }
-        if let Some(id) = &candidate.function.type_id {
-            entry(&mut types, id);
-        }
-    }
-    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    types.iter_mut().for_each(describe);
+    let types = union(&candidates);
     Ok((types, candidates.into_iter().map(|candidate| candidate.function).collect()))
 }
 
-fn entry<'a>(types: &'a mut Vec<Type>, id: &str) -> &'a mut Type {
-    match types.iter().position(|kind| kind.id == id) {
-        Some(known) => &mut types[known],
-        None => {
-            types.push(bare_type(id));
-            let last = types.len() - 1;
-            &mut types[last]
+/// Linear in the number of types of all different lists.
+fn union(candidates: &[Candidate]) -> Vec<Type> {
+    let mut types = Table::default();
+    // Each different list with the number of free VFs that have it, in the order of the VFs.
+    let mut lists: Vec<(&Rc<Vec<Creatable>>, u32)> = Vec::new();
+    let mut places: HashMap<*const Vec<Creatable>, usize> = HashMap::new();
+    for candidate in candidates {
+        let list = &candidate.creatable;
+        let place = *places.entry(Rc::as_ptr(list)).or_insert_with(|| {
+            lists.push((list, 0));
+            lists.len() - 1
+        });
+        lists[place].1 += u32::from(candidate.function.type_id.is_none());
+    }
+    for (list, free) in lists {
+        for one in list.iter() {
+            let kind = types.entry(&one.id);
+            kind.name.get_or_insert_with(|| one.name.clone());
+            kind.available_instances = kind.available_instances.map(|n| n + free);
         }
+    }
+    for id in candidates.iter().filter_map(|candidate| candidate.function.type_id.as_deref()) {
+        types.entry(id);
+    }
+    let mut types = types.types;
+    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    types.iter_mut().for_each(describe);
+    types
+}
+
+/// Types, each found by its id in one step.
+#[derive(Default)]
+struct Table {
+    types: Vec<Type>,
+    places: HashMap<String, usize>,
+}
+
+impl Table {
+    fn entry(&mut self, id: &str) -> &mut Type {
+        let place = match self.places.get(id) {
+            Some(place) => *place,
+            None => {
+                self.types.push(bare_type(id));
+                self.places.insert(id.to_owned(), self.types.len() - 1);
+                self.types.len() - 1
+            }
+        };
+        &mut self.types[place]
     }
 }
 
@@ -210,4 +321,45 @@ pub(super) fn describe(kind: &mut Type) {
 /// The UUID of a device that somebody else made: the same as long as this VF has this type.
 pub fn stranger_uuid(function: &str, type_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{function} {type_id}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sysfs::Sysfs;
+    use crate::sysfs::sim::{SimEntry, SimHost};
+
+    fn card(vfs: usize, list: impl Fn(usize) -> String) -> SimHost {
+        let file = |path: String, text: &str| SimEntry::File { path, mode: 0o444, content: Ok(text.into()) };
+        let mut entries = vec![file(format!("/sys/devices/0000:41:00.0/{VFS}"), "64\n")];
+        for n in 0..vfs {
+            let path = format!("/sys/devices/0000:41:{:02x}.{}", 1 + n / 8, n % 8);
+            let link = format!("/sys/devices/0000:41:00.0/virtfn{n}");
+            entries.push(SimEntry::Link { path: link, target: format!("../{}", basename(&path)) });
+            entries.push(file(format!("{path}/{FOLDER}/{CURRENT}"), "0\n"));
+            entries.push(file(format!("{path}/{FOLDER}/{CREATABLE}"), &list(n)));
+        }
+        SimHost::new(entries).unwrap()
+    }
+
+    fn list(of: impl Iterator<Item = usize>) -> String {
+        of.map(|id| format!("{id} : NVIDIA X-{id}Q\n")).collect()
+    }
+
+    #[test]
+    fn vfs_with_equal_lists_share_one_that_is_parsed_once() {
+        let host = card(64, |n| if n == 63 { list(1..=2) } else { list(1..=1000) });
+        let pf = host.open("/sys/devices/0000:41:00.0").unwrap();
+        let found = candidates(&*pf).unwrap();
+        assert_eq!(
+            found.iter().map(|one| Rc::strong_count(&one.creatable)).collect::<Vec<_>>(),
+            [[63; 63].as_slice(), &[1]].concat()
+        );
+        let types = union(&found);
+        assert_eq!(types.len(), 1000);
+        assert_eq!(
+            types.iter().map(|kind| kind.available_instances).take(3).collect::<Vec<_>>(),
+            [Some(64), Some(64), Some(63)]
+        );
+    }
 }

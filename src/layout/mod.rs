@@ -129,8 +129,8 @@ pub trait Layout: Sync {
         false
     }
 
-    /// What to do about a parent that shows no types.
-    fn without_types(&self, parent: &str) -> String {
+    /// Why an open parent offers no types now, and what to do about it.
+    fn without_types(&self, parent: &dyn Dir) -> String {
         let _ = parent;
         "it has no types now".to_owned()
     }

@@ -4,7 +4,7 @@
 //! had, or 0. So only a free VF is given a type and only the VF that is meant is cleared, and each write is followed by a read:
 //! choosing, writing and clearing are done under the lock of the PF.
 
-use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current};
+use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
 use super::{
     CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, cut_error, is_cut, known, no_group,
     no_params, write_error,
@@ -117,8 +117,8 @@ impl Layout for Vendor {
         parent.meta(&format!("virtfn0/{FOLDER}")).ok().map(|meta| meta.ino)
     }
 
-    fn without_types(&self, parent: &str) -> String {
-        not_enabled(parent)
+    fn without_types(&self, parent: &dyn Dir) -> String {
+        why_no_types(parent)
     }
 
     fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
@@ -208,7 +208,7 @@ fn no_iommu_group(parent: &dyn Dir, vf: &str) -> Error {
 fn full(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate], free: usize) -> Error {
     let id = request.type_id;
     let message = match (request.function, named) {
-        (_, []) => not_enabled(basename(parent.path())),
+        (_, []) => why_no_types(parent),
         (Some(vf), [one, ..]) if free == 0 => {
             let has = one.function.type_id.as_deref().unwrap_or_default();
             format!("VF {vf} has a device of type {has} already; destroy it, or name the PF to have a VF chosen")
@@ -224,11 +224,6 @@ fn full(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate], fre
         ),
     };
     Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(parent.path())
-}
-
-/// What stands in the way of a parent whose VFs are not there.
-fn not_enabled(bdf: &str) -> String {
-    format!("its VFs are not enabled; run 'sriov-manage -e {bdf}', which comes with the vendor's driver, first")
 }
 
 /// A VF that was chosen, used under the PF's lock.

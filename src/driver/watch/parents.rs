@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use super::memory::{Vf, read_parent};
+use super::memory::{KnownParent, Vf, read_parent};
 use super::{EventKind, Monitor};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::layout::bus::{self, Place};
 use crate::layout::types::read_counts;
-use crate::model::Parent;
+use crate::model::{LayoutKind, Parent};
 use crate::sysfs::is_exhausted;
 use crate::sysfs::uevent::{Action, Uevent};
 
@@ -44,8 +44,26 @@ impl Monitor {
     fn parent_came(&mut self, place: Place) -> Result<()> {
         let Some(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
         self.parent_told(EventKind::Created, parent.clone());
+        let is_vendor = parent.layout == LayoutKind::VendorVfio;
         let vfs = self.memory.add_parent(&self.conn.host, place, parent)?;
-        self.new_functions(&vfs.new)
+        self.new_functions(&vfs.new)?;
+        if is_vendor { self.look_at_idle_cards() } else { Ok(()) }
+    }
+
+    /// A PF without VFs is a parent only while something on the host shows that vGPUs can be made, which another PF may do.
+    fn look_at_idle_cards(&mut self) -> Result<()> {
+        let places = bus::physical_functions(&*self.conn.host.sysfs)?;
+        let new = places.into_iter().find(|place| !self.memory.parents.contains_key(&place.syspath));
+        if let Some(place) = new {
+            // It looks for the next one.
+            return self.parent_came(place);
+        }
+        let is_idle =
+            |known: &&KnownParent| known.parent.layout == LayoutKind::VendorVfio && known.parent.functions.is_empty();
+        let idle = self.memory.parents.values().filter(is_idle).map(|known| known.place.syspath.clone());
+        let mut idle: Vec<String> = idle.collect();
+        idle.sort_unstable();
+        idle.iter().try_for_each(|path| self.check_parent(path, false))
     }
 
     /// They may be devices already.
@@ -65,8 +83,9 @@ impl Monitor {
         for vf in vfs.collect::<Vec<_>>() {
             self.function_gone(&vf);
         }
+        let is_vendor = known.parent.layout == LayoutKind::VendorVfio;
         self.parent_told(EventKind::Deleted, known.parent);
-        Ok(())
+        if is_vendor { self.look_at_idle_cards() } else { Ok(()) }
     }
 
     /// Reads a parent anew.

@@ -5,9 +5,12 @@
 use super::default::{Build, Pci, bridge};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
 use super::vendor::UPSTREAM_DRIVER;
-use super::{SimHost, basename, dirname};
+use super::{SimEntry, SimHost, basename, dirname};
 use crate::error::{Error, Result};
 use crate::sysfs::{Errno, IoResult};
+
+/// The module of the vendor's vGPU host software.
+const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
 /// VFs of a card.
 const VFS: u32 = 8;
@@ -58,6 +61,7 @@ const fn h200(path: &'static str, driver: &'static str, numa_node: i32, iommu_gr
 
 pub(super) fn cards(build: &mut Build) {
     BRIDGES.iter().for_each(|bridge| drop(build.pci(bridge)));
+    build.entries.push(SimEntry::Dir { path: SOFTWARE.to_owned() });
     pf(build, &ENABLED, VFS);
     pf(build, &IDLE, 0);
 }

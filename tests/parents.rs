@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Which PCI devices are parents, and what is said of those that are none or can create nothing now.
+
+#[path = "support/hosts.rs"]
+#[allow(dead_code)]
+mod hosts;
+
+use std::sync::Arc;
+
+use hosts::{file, link, uuid};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, ListFlags, StartFlags};
+use mdev::error::{Error, ErrorCode};
+use mdev::store::Runtime;
+use mdev::sysfs::sim::{LogEntry, SimEntry, SimHost};
+
+const PF: &str = "0000:41:00.0";
+const SECOND: &str = "0000:81:00.0";
+const HEADER: &str = "ID    : vGPU Name\n";
+const LIST: &str = "1433 : NVIDIA H200X-17C\n1434 : NVIDIA H200X-35C\n";
+
+/// A PCI device with links from its bus and driver.
+fn device(address: &str, driver: Option<&str>) -> Vec<SimEntry> {
+    let path = format!("/sys/devices/{address}");
+    let mut entries = vec![
+        file(&format!("{path}/vendor"), 0o444, "0x10de\n"),
+        file(&format!("{path}/device"), 0o444, "0x2335\n"),
+        file(&format!("{path}/class"), 0o444, "0x030200\n"),
+        link(&format!("{path}/subsystem"), "../../bus/pci"),
+        link(&format!("/sys/bus/pci/devices/{address}"), &format!("../../../devices/{address}")),
+    ];
+    if let Some(driver) = driver {
+        entries.push(link(&format!("{path}/driver"), &format!("../../bus/pci/drivers/{driver}")));
+        let bound = format!("/sys/bus/pci/drivers/{driver}/{address}");
+        entries.push(link(&bound, &format!("../../../../devices/{address}")));
+    }
+    entries
+}
+
+/// A PF with these lists of VFs, which are bound to `vf_driver`; without one they have no files.
+fn card(address: &str, driver: &str, lists: &[&str], vf_driver: Option<&str>) -> Vec<SimEntry> {
+    let mut entries = device(address, Some(driver));
+    entries.push(file(&format!("/sys/devices/{address}/sriov_totalvfs"), 0o444, "8\n"));
+    for (n, list) in lists.iter().enumerate() {
+        let vf = address.replace(".0", &format!(".{}", n + 1));
+        entries.extend(device(&vf, vf_driver));
+        entries.push(link(&format!("/sys/devices/{address}/virtfn{n}"), &format!("../{vf}")));
+        entries.push(link(&format!("/sys/devices/{vf}/physfn"), &format!("../{address}")));
+        entries.push(link(&format!("/sys/devices/{vf}/iommu_group"), &format!("../../kernel/iommu_groups/{n}")));
+        entries.push(file(&format!("/dev/vfio/{n}"), 0o600, ""));
+        if vf_driver.is_some_and(|driver| driver != "vfio-pci") {
+            entries.push(file(&format!("/sys/devices/{vf}/nvidia/current_vgpu_type"), 0o644, "0\n"));
+            entries.push(file(&format!("/sys/devices/{vf}/nvidia/creatable_vgpu_types"), 0o444, list));
+        }
+    }
+    entries
+}
+
+fn host(entries: Vec<SimEntry>) -> (SimHost, Conn) {
+    let host = SimHost::new(entries).unwrap();
+    let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
+    (host, conn)
+}
+
+fn names(conn: &Conn) -> Vec<String> {
+    conn.list(ListFlags::PARENTS).unwrap().iter().map(|node| node.name().to_owned()).collect()
+}
+
+fn request(parent: &str, type_id: &str, number: u32) -> String {
+    let uuid = uuid(number);
+    format!(
+        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/><uuid>{uuid}</uuid></capability></device>"
+    )
+}
+
+fn create(conn: &Conn, parent: &str, type_id: &str) -> Error {
+    conn.create_xml(request(parent, type_id, 1).as_bytes(), CreateFlags::empty()).unwrap_err()
+}
+
+/// MIG mode without GPU instances, a full card, another mode: the VFs are there.
+#[test]
+fn a_card_with_vfs_and_no_types_is_not_asked_to_enable_them() {
+    for empty in [HEADER, ""] {
+        let (host, conn) = host(card(PF, "nvidia", &[empty, empty], Some("nvidia")));
+        assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
+        let parent = conn.lookup_by_name(PF).unwrap();
+        assert_eq!(parent.types().unwrap(), []);
+        let of_find = parent.find_type("1434").unwrap_err();
+        for e in [of_find, create(&conn, PF, "1434"), create(&conn, "0000:41:00.1", "1434")] {
+            assert!(e.message.contains("2 VFs are enabled") && e.message.contains("MIG mode"), "{e}");
+            assert!(!e.message.contains("sriov-manage"), "{e}");
+            assert_eq!(e.code, ErrorCode::NoType);
+        }
+        // Which types there will be is not known.
+        let text = request(PF, "1434", 1);
+        let node = conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        assert!(!node.start(StartFlags::empty()).unwrap_err().message.contains("sriov-manage"));
+        assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
+        let e = conn.autostart(Some(PF), StartFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NoType, libc::EAGAIN), "{e}");
+        // GPU instances were created.
+        for vf in 1..3 {
+            host.unplug(&format!("/sys/devices/0000:41:00.{vf}/nvidia")).unwrap();
+            host.plug([
+                file(&format!("/sys/devices/0000:41:00.{vf}/nvidia/current_vgpu_type"), 0o644, "0\n"),
+                file(&format!("/sys/devices/0000:41:00.{vf}/nvidia/creatable_vgpu_types"), 0o444, LIST),
+            ])
+            .unwrap();
+        }
+        assert_eq!(conn.autostart(Some(PF), StartFlags::empty()), Ok(1));
+    }
+}
+
+#[test]
+fn a_card_is_found_by_its_vfs_whatever_its_driver() {
+    for (driver, vf_driver) in
+        [("nvidia", "nvidia"), ("nova_core", "nvidia-vgpu-vfio"), ("NovaCore", "nvidia-vgpu-vfio"), ("other", "nvidia")]
+    {
+        let (_host, conn) = host(card(PF, driver, &[LIST, LIST], Some(vf_driver)));
+        assert_eq!(names(&conn), ["pci_0000_41_00_0"], "{driver}");
+        assert_eq!(conn.lookup_by_name("pci_0000_41_00_0").unwrap().types().unwrap().len(), 2);
+        let replay = conn.dump_xml().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), replay).unwrap();
+        let replay = Conn::open(Some(&format!("test://{}", file.path().display()))).unwrap();
+        assert_eq!(names(&replay), ["pci_0000_41_00_0"], "{driver}");
+    }
+}
+
+#[test]
+fn a_card_whose_vfs_are_unbound_stays_a_parent() {
+    for vf_driver in [None, Some("vfio-pci")] {
+        let (_host, conn) = host(card(PF, "nvidia", &["", ""], vf_driver));
+        assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
+        let e = create(&conn, PF, "1434");
+        assert!(e.message.contains(&format!("bound to {}", vf_driver.unwrap_or("no driver"))), "{e}");
+        conn.define_xml(request(PF, "1434", 1).as_bytes(), DefineFlags::empty()).unwrap();
+    }
+}
+
+#[test]
+fn a_card_that_only_computes_is_no_parent() {
+    let (machine, conn) = host([card(PF, "nvidia", &[], None), card(SECOND, "nvidia", &[], None)].concat());
+    assert_eq!(names(&conn), Vec::<String>::new());
+    let e = conn.lookup_by_name(PF).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoParent);
+    assert!(e.message.contains("nvidia_vgpu_vfio") && !e.message.contains("sriov-manage"), "{e}");
+    let mut monitor = conn.monitor().unwrap();
+    // The host software comes, or the VFs of another card do.
+    machine.plug([SimEntry::Dir { path: "/sys/module/nvidia_vgpu_vfio".to_owned() }]).unwrap();
+    assert_eq!(names(&conn), ["pci_0000_41_00_0", "pci_0000_81_00_0"]);
+    assert!(create(&conn, PF, "1434").message.contains("sriov-manage -e 0000:41:00.0"));
+    assert!(monitor.receive().unwrap().is_none());
+    let (_host, conn) = host([card(PF, "nvidia", &[LIST], Some("nvidia")), card(SECOND, "nvidia", &[], None)].concat());
+    assert_eq!(names(&conn), ["pci_0000_41_00_0", "pci_0000_81_00_0"]);
+    assert!(conn.lookup_by_name(SECOND).unwrap().types().unwrap().is_empty());
+}
+
+#[test]
+fn a_device_that_is_no_parent_has_its_driver_named() {
+    for (driver, word) in
+        [(None, "no driver"), (Some("vfio-pci"), "vfio-pci"), (Some("nouveau"), "nouveau"), (Some("i915"), "kvmgt")]
+    {
+        let (_host, conn) = host(device(PF, driver));
+        let e = conn.lookup_by_name(PF).unwrap_err();
+        assert!(e.message.contains(word), "{e}");
+    }
+}
+
+/// Two opens of folders that are not there, beyond what every host costs.
+#[test]
+fn a_host_without_such_cards_pays_a_failed_open_for_each_driver() {
+    let (host, conn) = host(device(PF, Some("e1000")));
+    host.start_log();
+    conn.list(ListFlags::empty()).unwrap();
+    let about = |entry: &LogEntry| entry.path.contains("nvidia") || entry.path.contains("ova");
+    assert_eq!(host.take_log().into_iter().filter(about).count(), 8);
+}
