@@ -175,3 +175,98 @@ fn a_host_without_such_cards_pays_a_failed_open_for_each_driver() {
     let about = |entry: &LogEntry| entry.path.contains("nvidia") || entry.path.contains("ova");
     assert_eq!(host.take_log().into_iter().filter(about).count(), 8);
 }
+
+/// The forms that other tools print, through the same calls.
+#[test]
+fn types_parents_and_devices_are_found_in_every_form_in_use() {
+    let host = mdev::sysfs::sim::default_host();
+    let conn = Conn::on(Arc::new(host), Arc::new(Runtime::memory([])));
+    for (number, ty) in ["0x5a1", "nvidia-1441", "H200X-35C", "nvidia_h200x-35c", "nvidia h200x-35c"].iter().enumerate()
+    {
+        let text = request("41:00.0", ty, 1 + number as u32);
+        let node = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+        assert_eq!(node.type_id(), Ok("1441"), "{ty}");
+        node.destroy(mdev::driver::DestroyFlags::empty()).unwrap();
+    }
+    let parent = conn.lookup_by_name("41:00.0").unwrap();
+    assert_eq!(parent.find_type("h200x-35c").unwrap().id, "1441");
+
+    let vgpu = conn.create_xml(request("41:00.5", "1441", 1).as_bytes(), CreateFlags::empty()).unwrap();
+    let vf = vgpu.syspath().to_owned();
+    assert!(vf.ends_with("0000:41:00.5"));
+    for name in [
+        "0000:41:00.5",
+        "41:00.5",
+        "pci_0000_41_00_5",
+        "/sys/bus/pci/devices/0000:41:00.5",
+        "/sys/bus/pci/devices/0000:41:00.5/",
+        "/sys/bus/pci/devices/0000:41:00.0/virtfn1",
+        &vf,
+    ] {
+        assert_eq!(conn.lookup_by_name(name).unwrap().uuid().unwrap(), uuid(1), "{name}");
+    }
+    let e = conn.lookup_by_name("41:00.6").unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoParent);
+    assert!(e.message.contains("no vGPU"), "{e}");
+
+    let mdev =
+        conn.create_xml(request("pci_0000_00_02_0", "i915-gvtg_v5_8", 2).as_bytes(), CreateFlags::empty()).unwrap();
+    let id = uuid(2);
+    for name in [
+        mdev.syspath().to_owned(),
+        format!("{}/", mdev.syspath()),
+        format!("/sys/bus/mdev/devices/{id}"),
+        format!("/sys/class/mdev_bus/0000:00:02.0/{id}"),
+        format!("/sys/bus/pci/devices/0000:00:02.0/{id}"),
+        format!("/sys/class/mdev_bus/0000:00:02.0/mdev_supported_types/i915-GVTg_V5_8/devices/{id}"),
+    ] {
+        assert_eq!(conn.lookup_by_name(&name).unwrap().uuid().unwrap(), id, "{name}");
+    }
+    for name in [format!("/sys/class/{id}"), format!("/sys/bus/pci/devices/{id}")] {
+        assert!(conn.lookup_by_name(&name).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_short_name_of_two_types_names_both() {
+    let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA T4-1Q\n2 : GRID T4-1Q\n"], Some("nvidia")));
+    let of_find = conn.lookup_by_name(PF).unwrap().find_type("t4-1q").unwrap_err();
+    let anywhere = request(PF, "t4-1q", 1).replace(&format!("<parent>{PF}</parent>"), "");
+    let of_choice = conn.create_xml(anywhere.as_bytes(), CreateFlags::empty()).unwrap_err();
+    for e in [of_find, create(&conn, PF, "t4-1q"), of_choice] {
+        assert_eq!(e.code, ErrorCode::Ambiguous);
+        assert!(e.message.contains("1 (NVIDIA T4-1Q), 2 (GRID T4-1Q)"), "{e}");
+    }
+}
+
+#[test]
+fn a_parent_is_waited_for_until_it_has_a_type() {
+    let (machine, conn) = host(card(PF, "nvidia", &[HEADER, HEADER], Some("nvidia")));
+    let e = conn.wait_parent(PF, 0).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Timeout);
+    assert!(e.message.contains("2 VFs are enabled") && e.message.contains("MIG mode"), "{e}");
+    let waiter = conn.clone();
+    let waiting = std::thread::spawn(move || waiter.wait_parent(PF, 30_000).map(|node| node.types().unwrap().len()));
+    machine.unplug("/sys/devices/0000:41:00.1/nvidia/creatable_vgpu_types").unwrap();
+    machine.plug([file("/sys/devices/0000:41:00.1/nvidia/creatable_vgpu_types", 0o444, LIST)]).unwrap();
+    assert_eq!(waiting.join().unwrap(), Ok(2));
+}
+
+/// Ampere with an older driver: each VF is a parent on the mdev bus, and the PF none.
+#[test]
+fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
+    let mut entries = card(PF, "nvidia", &["", ""], None);
+    for vf in ["0000:41:00.1", "0000:41:00.2"] {
+        let ty = format!("/sys/devices/{vf}/mdev_supported_types/nvidia-474");
+        entries.push(file(&format!("{ty}/available_instances"), 0o444, "1\n"));
+        entries.push(file(&format!("{ty}/device_api"), 0o444, "vfio-pci\n"));
+        entries.push(file(&format!("{ty}/name"), 0o444, "NVIDIA A10-4Q\n"));
+        entries.push(file(&format!("{ty}/create"), 0o200, ""));
+        entries.push(link(&format!("/sys/class/mdev_bus/{vf}"), &format!("../../devices/{vf}")));
+    }
+    let (_host, conn) = host(entries);
+    assert_eq!(names(&conn), ["pci_0000_41_00_1", "pci_0000_41_00_2"]);
+    for name in [PF, "pci_0000_41_00_0", "/sys/bus/pci/devices/0000:41:00.0"] {
+        assert_eq!(conn.wait_parent(name, 0).unwrap().name(), "pci_0000_41_00_1", "{name}");
+    }
+}

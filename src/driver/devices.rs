@@ -12,6 +12,7 @@ use super::spots::{self, LazyFacts, Spot};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, report};
 use crate::layout::bus::{Place, link_name, read_parent};
+use crate::layout::functions::functions;
 use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent};
@@ -105,6 +106,9 @@ pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Resu
 
 /// The device of this name: the one its creator gave, or the one that every device has.
 pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
+    if name.starts_with('/') {
+        return by_path(host, name);
+    }
     if let Some(uuid) = generated_uuid(name) {
         let found = by_uuid(host, &uuid)?;
         return Ok(found.filter(|device| device.name == name || device_name(&uuid, &device.parent_sysname) == name));
@@ -121,6 +125,32 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     }
     // A device that cannot be looked at may be the one of this name.
     failed.map_or(Ok(None), Err)
+}
+
+/// The device whose folder a path leads to, by any links. The last component is its UUID.
+pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
+    let path = path.trim_end_matches('/');
+    let Some(uuid) = parse_uuid(basename(path)) else { return Ok(None) };
+    let ino = |path: &str| match host.sysfs.open(path).and_then(|dir| dir.ino()) {
+        Ok(ino) => Ok(Some(ino)),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("open", path, errno)),
+        Err(_) => Ok(None),
+    };
+    let Some(wanted) = ino(path)? else { return Ok(None) };
+    let Some(device) = by_uuid(host, &uuid)? else { return Ok(None) };
+    Ok((ino(&device.syspath)? == Some(wanted)).then_some(device))
+}
+
+/// The device that a VF of the PF at `place` is, when it is one.
+pub(super) fn on_vf(host: &Host, place: &Place, vf: &str) -> Result<Option<Device>> {
+    let failed = |errno| Error::io("read", &place.syspath, errno);
+    let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath).map_err(failed)?);
+    let all = functions(&*dir).map_err(failed)?;
+    let Some(function) = all.into_iter().find(|function| function.sysname == vf) else { return Ok(None) };
+    match spots::of_function(&dir, &function, &LazyFacts::new(host))? {
+        Some(spot) => at(host, &spot, &mut KnownParents::new(&*host.sysfs)),
+        None => Ok(None),
+    }
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.

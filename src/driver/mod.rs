@@ -272,11 +272,17 @@ impl Conn {
         Ok(parent)
     }
 
-    /// A device by its name, or a parent by its node name, address (in any case) or sysfs path.
+    /// A device by its name, its path in sysfs or the address of the VF that it is; a parent by its node name, its address
+    /// (in any case, without domain 0) or its path.
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let _request = self.request();
         if let Some(device) = devices::by_name(&self.host, name)? {
             return Ok(Node::device(self.clone(), device));
+        }
+        if let Ok(bus::Target { place, function: Some(vf) }) = bus::find_target(&*self.host.sysfs, name) {
+            if let Some(device) = devices::on_vf(&self.host, &place, &vf)? {
+                return Ok(Node::device(self.clone(), device));
+            }
         }
         match bus::find(&*self.host.sysfs, name) {
             Ok(place) => self.parent_at(&place),

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use rustix::io::Errno;
 
-use super::plan::no_type;
+use super::plan::{ambiguous, no_type};
 use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout;
 use crate::layout::bus::{Place, node_above};
 use crate::layout::types::complete;
-use crate::model::{Device, LayoutKind, Parent, Type};
+use crate::model::{self, Device, FoundType, LayoutKind, Parent, Type};
 use crate::xml;
 
 /// An immutable snapshot of a node. What reads or changes the kernel now says so.
@@ -189,13 +189,14 @@ impl Node {
         self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
     }
 
-    /// A type by id, or by name with spaces or underscores.
+    /// A type by id, by name, or by another form of these: see [`model::find_type`].
     pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
         let types = self.types()?;
-        let by_id = types.iter().find(|kind| kind.id == id_or_name);
-        by_id
-            .or_else(|| types.iter().find(|kind| kind.answers_to(id_or_name)))
-            .ok_or_else(|| no_type(self.name(), id_or_name, types, &self.without_types()))
+        match model::find_type(types, id_or_name) {
+            FoundType::One(kind) => Ok(kind),
+            FoundType::Several(kinds) => Err(ambiguous(self.name(), id_or_name, &kinds)),
+            FoundType::Nothing => Err(no_type(self.name(), id_or_name, types, &self.without_types())),
+        }
     }
 
     /// Why a parent offers no types now.

@@ -8,7 +8,7 @@ use super::{CreateFlags, Host, attrs, catalogue, defined, devices};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
-use crate::model::{DeviceDef, Type};
+use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Definition, Facts};
 use crate::sysfs::{Dir, is_exhausted};
 
@@ -124,9 +124,10 @@ pub(super) fn find_type(
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
     catalogue::complete_types(host, layout, parent, &mut types);
-    match types.iter().find(|kind| kind.id == wanted).or_else(|| types.iter().find(|kind| kind.answers_to(wanted))) {
-        Some(kind) => Ok(kind.id.clone()),
-        None => Err(no_type(&place.name(), wanted, &types, &layout.without_types(parent))),
+    match model::find_type(&types, wanted) {
+        FoundType::One(kind) => Ok(kind.id.clone()),
+        FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
+        FoundType::Nothing => Err(no_type(&place.name(), wanted, &types, &layout.without_types(parent))),
     }
 }
 
@@ -148,7 +149,9 @@ pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
         if types.iter().any(|kind| kind.id == wanted) {
             return Ok(Some(wanted.to_owned()));
         }
-        by_name = by_name.or_else(|| types.into_iter().find(|kind| kind.answers_to(wanted)).map(|kind| kind.id));
+        if let FoundType::One(kind) = model::find_type(&types, wanted) {
+            by_name.get_or_insert_with(|| kind.id.clone());
+        }
     }
     Ok(by_name)
 }
@@ -184,6 +187,14 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// The error for a short form that several types of a parent share.
+pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
+    let one = |kind: &&Type| format!("{} ({})", shown(&kind.id), shown(kind.name.as_deref().unwrap_or("no name")));
+    let known: Vec<String> = kinds.iter().map(one).collect();
+    let message = format!("{parent}: '{}' can be any of the types {}; give an id", shown(wanted), known.join(", "));
+    Error::new(ErrorCode::Ambiguous, Errno::NOTUNIQ, message)
+}
+
 /// The error for a type that a parent has not, with those that it has, or what to do when it has none.
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
     let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
@@ -216,11 +227,15 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
         };
         catalogue::complete_types(host, layout, &*dir, &mut types);
         let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));
-        for kind in types.into_iter().filter(|kind| kind.answers_to(wanted)) {
-            exists = true;
-            if let Some(left) = kind.available_instances.filter(|left| *left > 0) {
-                candidates.push(Candidate { left, place: place.clone(), type_id: kind.id, near });
+        match model::find_type(&types, wanted) {
+            FoundType::One(kind) => {
+                exists = true;
+                if let Some(left) = kind.available_instances.filter(|left| *left > 0) {
+                    candidates.push(Candidate { left, place: place.clone(), type_id: kind.id.clone(), near });
+                }
             }
+            FoundType::Several(kinds) => return Err(ambiguous(&place.name(), wanted, &kinds)),
+            FoundType::Nothing => {}
         }
     }
     if candidates.iter().any(|candidate| candidate.near) {

@@ -5,44 +5,81 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Conn, Node};
+use super::{Conn, Node, catalogue};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::layout::bus;
+use crate::layout::{bus, open_parent};
+
+/// How often a parent that offers no types is read again: the kernel sends no event when types come.
+const TYPES_POLL: Duration = Duration::from_secs(1);
+
+/// What there is of a parent.
+enum Look {
+    Missing,
+    /// It exists and offers no type; why.
+    WithoutTypes(String),
+    Ready(Box<Node>),
+}
 
 impl Conn {
-    /// The parent of this name as soon as it is there; a negative timeout waits for ever.
+    /// The parent of this name as soon as it offers at least one type; a negative timeout waits for ever. Of a PF whose VFs are
+    /// the parents, the first VF.
     pub fn wait_parent(&self, name: &str, timeout_ms: i32) -> Result<Node> {
         let _request = self.request();
         let deadline = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
-        if let Some(node) = self.try_parent(name)? {
-            return Ok(node);
+        if let Look::Ready(node) = self.look_for_parent(name)? {
+            return Ok(*node);
         }
         let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
         let mut watch = self.host.sysfs.watch().map_err(failed)?;
         loop {
             // Also once between the first look and the watch, and once after the deadline.
-            if let Some(node) = self.try_parent(name)? {
-                return Ok(node);
-            }
+            let look = self.look_for_parent(name)?;
+            let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let until = match look {
+                Look::Ready(node) => return Ok(*node),
+                Look::Missing if is_over => {
+                    let next = "see whether its vendor driver is loaded";
+                    return Err(late(format!(
+                        "parent '{}' did not appear within {timeout_ms} ms; {next}",
+                        shown(name)
+                    )));
+                }
+                Look::WithoutTypes(why) if is_over => {
+                    return Err(late(format!("parent '{}' offers no types after {timeout_ms} ms: {why}", shown(name))));
+                }
+                Look::Missing => deadline,
+                Look::WithoutTypes(_) => {
+                    let poll = Instant::now() + TYPES_POLL;
+                    Some(deadline.map_or(poll, |deadline| deadline.min(poll)))
+                }
+            };
             self.host.sysfs.settle();
-            if !watch.wait(deadline).map_err(failed)? {
-                break;
-            }
+            watch.wait(until).map_err(failed)?;
         }
-        let message = format!(
-            "parent '{}' did not appear within {timeout_ms} ms; see whether its vendor driver is loaded",
-            shown(name)
-        );
-        self.try_parent(name)?.ok_or_else(|| Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message))
     }
 
-    /// `None` while it is not there, or vanishes while it is read; a name that can never be one is an error.
-    fn try_parent(&self, name: &str) -> Result<Option<Node>> {
-        match bus::find_target(&*self.host.sysfs, name) {
-            // Of a VF, its PF: who waits for the VF wants to create on it.
-            Ok(target) => Ok(self.parent_at(&target.place).ok()),
-            Err(e) if e.code == ErrorCode::NoParent => Ok(None),
-            Err(e) => Err(e),
+    /// A parent that vanishes while it is read is missing; a name that can never be one is an error.
+    fn look_for_parent(&self, name: &str) -> Result<Look> {
+        let sysfs = &*self.host.sysfs;
+        // Of a VF, its PF: the device of the VF is created on it.
+        let place = match bus::find_target(sysfs, name) {
+            Ok(target) => target.place,
+            Err(e) if e.code == ErrorCode::NoParent => match bus::first_vf_parent(sysfs, name) {
+                Some(place) => place,
+                None => return Ok(Look::Missing),
+            },
+            Err(e) => return Err(e),
+        };
+        let Ok(mut parent) = bus::read_parent(sysfs, &place, true) else { return Ok(Look::Missing) };
+        if parent.types.is_empty() {
+            let why = open_parent(sysfs, &place.syspath).map(|(layout, dir)| layout.without_types(&*dir));
+            return Ok(why.map_or(Look::Missing, Look::WithoutTypes));
         }
+        catalogue::complete(&self.host, &mut parent);
+        Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))
     }
+}
+
+fn late(message: String) -> Error {
+    Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message)
 }

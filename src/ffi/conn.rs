@@ -352,13 +352,14 @@ pub unsafe extern "C" fn mdev_conn_set_owner(conn: *mut mdev_conn, owner: *const
     })
 }
 
-/// Waits until a parent is there: its driver is bound and it can tell its types. Sleeps on the kernel's own events.
+/// Waits until a parent exists and offers at least one type. Sleeps on the kernel's own events; no event announces the types of a
+/// parent that exists without any, so that is read once a second.
 ///
 /// @param conn a connection
 /// @param name of the parent, as for mdev_conn_lookup_by_name()
 /// @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
-/// @param ret where the parent goes, owned by the caller: mdev_device_unref()
-/// @return 0; -ETIMEDOUT: it is not there yet; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param ret where the parent goes, owned by the caller: mdev_device_unref(); of a PF whose VFs are the parents, the first VF
+/// @return 0; -ETIMEDOUT: it does not exist or offers no type, the message says which; -EINVAL: an argument is bad; errnos of the kernel.
 ///
 /// Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
 #[unsafe(no_mangle)]

@@ -210,7 +210,7 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     match target.function {
         None => Ok(target.place),
         Some(vf) => {
-            let message = format!("{vf} is a VF, and no node of its own; its parent is {}", target.place.name());
+            let message = format!("the VF {vf} is no node: it has no vGPU now; its parent is {}", target.place.name());
             Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(target.place.syspath))
         }
     }
@@ -224,7 +224,7 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         Error::new(ErrorCode::NoParent, Errno::NODEV, message)
     };
     if text.starts_with('/') {
-        let path = resolve("/", text).ok_or_else(missing)?;
+        let path = resolve("/", text).and_then(|path| vf_path(sysfs, path)).ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
         let found = places(sysfs)?.into_iter().find(wanted).map(Target::from);
@@ -241,6 +241,25 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
     places(sysfs)?.into_iter().find(same).map(Target::from).ok_or_else(missing)
 }
 
+/// A path that ends in a `virtfnN` link leads to a VF.
+fn vf_path(sysfs: &dyn Sysfs, path: String) -> Option<String> {
+    if !basename(&path).starts_with("virtfn") {
+        return Some(path);
+    }
+    let target = sysfs.open(dirname(&path)).ok()?.link(basename(&path)).ok()?;
+    resolve(dirname(&path), &target)
+}
+
+/// The parent on the mdev bus that is the first VF of the PF that `text` names: older vendor drivers make every VF a parent of
+/// its own, and the PF none.
+pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Option<Place> {
+    let pf = pci_address(text.rsplit('/').find(|part| !part.is_empty())?)?;
+    let pci = sysfs.open(PCI).ok()?;
+    let vf = (0..).map_while(|n| link_name(&*pci, &format!("{pf}/virtfn{n}")));
+    let mut parents = vf.filter(|vf| pci.meta(&format!("{vf}/{TYPES}")).is_ok());
+    find(sysfs, &parents.next()?).ok()
+}
+
 /// The VF at a path or, `by_link`, with its last component as address.
 fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Option<Target> {
     let target = find_pci(sysfs, &basename(path).parse().ok()?)?.ok()?;
@@ -249,9 +268,9 @@ fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Option<Target>
     (by_link || resolve(PCI, &own.link(vf).ok()?).as_deref() == Some(path)).then_some(target)
 }
 
-/// The address in `0000:86:00.0` and in `pci_0000_86_00_0`.
+/// The address in `0000:86:00.0`, in `86:00.0` (of domain 0, as lspci prints it) and in `pci_0000_86_00_0`.
 pub fn pci_address(text: &str) -> Option<PciAddress> {
-    if let Ok(address) = text.parse() {
+    if let Ok(address) = text.parse().or_else(|_| format!("0000:{text}").parse()) {
         return Some(address);
     }
     let lower = text.to_ascii_lowercase();
@@ -387,8 +406,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pci_parent_has_two_spellings_in_any_case() {
-        for text in ["0000:AF:00.0", "pci_0000_af_00_0", "PCI_0000_AF_00_0"] {
+    fn a_pci_parent_has_three_spellings_in_any_case() {
+        for text in ["0000:AF:00.0", "af:00.0", "pci_0000_af_00_0", "PCI_0000_AF_00_0"] {
             assert_eq!(pci_address(text).unwrap().to_string(), "0000:af:00.0", "{text}");
         }
         for text in ["pci_0000_af_00", "pci_0000_af_00_0_1", "pci_0000_zz_00_0", "mtty"] {

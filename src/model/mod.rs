@@ -11,4 +11,4 @@ pub mod parent;
 pub use address::PciAddress;
 pub use definition::DeviceDef;
 pub use device::{Device, NO_PARENT};
-pub use parent::{Function, LayoutKind, Parent, ParentDetails, PciFacts, Type};
+pub use parent::{FoundType, Function, LayoutKind, Parent, ParentDetails, PciFacts, Type, find_type};

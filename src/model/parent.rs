@@ -75,10 +75,59 @@ impl Type {
         self.available_instances.map(|count| (count, self.counts_places && count > 1))
     }
 
-    /// The id or the name; stacks write names with `_` where the vendor has a space.
-    pub fn answers_to(&self, id_or_name: &str) -> bool {
-        self.id == id_or_name
-            || self.name.as_deref().is_some_and(|n| n == id_or_name || n.replace(' ', "_") == id_or_name)
+    /// The id or the name as it is shown; stacks write names with `_` where the vendor has a space.
+    fn is_called(&self, text: &str) -> bool {
+        self.id == text || self.name.as_deref().is_some_and(|name| name == text || name.replace(' ', "_") == text)
+    }
+
+    /// A form that other tools print, in any case: the number of the id as `0x60e`, `1550` or `nvidia-1550`, and the name
+    /// without the vendor's prefix (`A10-4Q`).
+    fn is_also_called(&self, text: &str) -> bool {
+        let same_number = number(&self.id).is_some_and(|id| number(text) == Some(id));
+        let same_name = || self.name.as_deref().is_some_and(|name| short_name(name) == short_name(text));
+        same_number || self.id.eq_ignore_ascii_case(text) || same_name()
+    }
+}
+
+/// The number in `1550`, `0x60e` and `nvidia-1550`.
+fn number(id: &str) -> Option<u32> {
+    let id = id.to_ascii_lowercase();
+    let id = id.strip_prefix("nvidia-").unwrap_or(&id);
+    let (digits, radix) = id.strip_prefix("0x").map_or((id, 10), |digits| (digits, 16));
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
+}
+
+fn short_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase().replace('_', " ");
+    let without =
+        ["nvidia ", "grid "].iter().fold(name.as_str(), |name, brand| name.strip_prefix(brand).unwrap_or(name));
+    without.trim().to_owned()
+}
+
+/// What a text means among the types of a parent.
+#[derive(Debug)]
+pub enum FoundType<'t> {
+    /// This type.
+    One(&'t Type),
+    /// No type.
+    Nothing,
+    /// A short form that these types share.
+    Several(Vec<&'t Type>),
+}
+
+/// The type that `text` means: the one with this id, else the one with this name, else the only one for which it is a form
+/// that other tools print.
+pub fn find_type<'t>(types: &'t [Type], text: &str) -> FoundType<'t> {
+    let exact = types.iter().find(|kind| kind.id == text).or_else(|| types.iter().find(|kind| kind.is_called(text)));
+    if let Some(kind) = exact {
+        return FoundType::One(kind);
+    }
+    let also: Vec<&Type> = types.iter().filter(|kind| kind.is_also_called(text)).collect();
+    match also[..] {
+        [] => FoundType::Nothing,
+        [one] => FoundType::One(one),
+        _ => FoundType::Several(also),
     }
 }
 
@@ -154,4 +203,51 @@ pub struct ParentDetails {
     pub iommu_group_members: Vec<PciAddress>,
     /// What `dev_busid` of a subchannel says: the device behind it (`0.0.1234`), or `none`.
     pub channel_device: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types(all: &[(&str, &str)]) -> Vec<Type> {
+        let one = |(id, name): &(&str, &str)| Type {
+            id: (*id).to_owned(),
+            name: Some((*name).to_owned()),
+            ..Type::default()
+        };
+        all.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_type_is_found_by_every_form_in_use() {
+        let all =
+            types(&[("1550", "NVIDIA A10-4Q"), ("nvidia-63", "GRID P4-1Q"), ("60e", "Other 8"), ("8", "NVIDIA A/B-1")]);
+        for (text, id) in [
+            ("1550", "1550"),
+            ("0x60e", "1550"),
+            ("0X60E", "1550"),
+            ("nvidia-1550", "1550"),
+            ("NVIDIA A10-4Q", "1550"),
+            ("nvidia_a10-4q", "1550"),
+            ("A10-4Q", "1550"),
+            ("a10-4q", "1550"),
+            ("63", "nvidia-63"),
+            ("NVIDIA-63", "nvidia-63"),
+            ("p4-1q", "nvidia-63"),
+            ("60e", "60e"),
+            ("NVIDIA A/B-1", "8"),
+        ] {
+            assert!(matches!(find_type(&all, text), FoundType::One(kind) if kind.id == id), "{text}");
+        }
+        for text in ["", "0x", "nvidia-", "155", "A10", "0x1550", "4294967296550"] {
+            assert!(matches!(find_type(&all, text), FoundType::Nothing), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_name_of_two_types_is_ambiguous() {
+        let all = types(&[("1", "NVIDIA T4-1Q"), ("2", "GRID T4-1Q")]);
+        assert!(matches!(find_type(&all, "T4-1Q"), FoundType::Several(both) if both.len() == 2));
+        assert!(matches!(find_type(&all, "GRID T4-1Q"), FoundType::One(kind) if kind.id == "2"));
+    }
 }

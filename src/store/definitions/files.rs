@@ -297,8 +297,18 @@ impl DefinitionFiles {
     }
 
     fn uuids(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Uuid>> {
-        let own = |name: &String| parse_uuid(name).filter(|uuid| uuid.to_string() == *name);
-        Ok(self.names(dir, &format!("{}/{parent}", self.base))?.iter().filter_map(own).collect())
+        let folder = format!("{}/{parent}", self.base);
+        let own = |name: &String| {
+            let uuid = parse_uuid(name)?;
+            let is_own = uuid.to_string() == *name;
+            if !is_own {
+                log::warn!(
+                    "{folder}/{name}: ignored, a definition is named by its UUID in lower case; rename it to {uuid}"
+                );
+            }
+            is_own.then_some(uuid)
+        };
+        Ok(self.names(dir, &folder)?.iter().filter_map(own).collect())
     }
 
     fn open_parent(&self, base: &str, parent: &str) -> Result<Option<OwnedFd>> {

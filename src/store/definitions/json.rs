@@ -31,7 +31,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
     if !crate::model::name::is_component(&type_id) {
         return Err(format!("its \"mdev_type\" is {}, which is no type", shown(&type_id)));
     }
-    Ok(Text { type_id, autostart: word("start")? == AUTO, attributes: attributes(map.get("attrs"))? })
+    // As mdevctl reads it: whatever is not the text "auto" means manual.
+    let autostart = match map.get("start") {
+        None | Some(Value::Null) => return Err("it has no \"start\"".to_owned()),
+        Some(start) => start == AUTO,
+    };
+    Ok(Text { type_id, autostart, attributes: attributes(map.get("attrs"))? })
 }
 
 fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
@@ -127,7 +132,7 @@ mod tests {
             (r#"{"mdev_type":5,"start":"auto"}"#, "mdev_type"),
             (r#"{"mdev_type":"../x","start":"auto"}"#, "no type"),
             (r#"{"mdev_type":"11"}"#, "start"),
-            (r#"{"mdev_type":"11","start":1}"#, "start"),
+            (r#"{"mdev_type":"11","start":null}"#, "start"),
             (r#"{"mdev_type":"11","start":"auto","attrs":{}}"#, "attrs"),
             (r#"{"mdev_type":"11","start":"auto","attrs":[{"a":"1","b":"2"}]}"#, "attrs"),
             (r#"{"mdev_type":"11","start":"auto","attrs":[{"a":1}]}"#, "attrs"),
