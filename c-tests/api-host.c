@@ -13,15 +13,17 @@ static struct mdev_conn *conn;
 /* Sorted, each with what the name lets one do, and none that destroys the device. */
 static void attrs_can_be_listed(struct mdev_device *dev)
 {
-	static const char *const want[] = { "online", "priority", "reset", "uevent", "weight" };
-	static const unsigned int want_access[] = { 3, 3, MDEV_ATTR_WRITE, 3, 3 };
+	static const char *const want[] = {
+		"online", "priority", "reset", "uevent", "vendor/sample_mdev_dev", "weight"
+	};
+	static const unsigned int want_access[] = { 3, 3, MDEV_ATTR_WRITE, 3, MDEV_ATTR_READ, 3 };
 	unsigned int access = 0;
 	char **names = NULL;
 	int i, n;
 
 	n = mdev_device_list_attrs(dev, &names);
-	T_INT(n, 5);
-	T_NEED(n == 5 && names);
+	T_INT(n, 6);
+	T_NEED(n == 6 && names);
 	for (i = 0; i < n; i++) {
 		T_STR(names[i], want[i]);
 		T_INT(mdev_device_get_attr_access(dev, names[i], &access), 0);
@@ -70,7 +72,13 @@ static void general_devices_have_switches(void)
 	value = NULL;
 	T_OK(mdev_device_get_attr(dev, "no_such", &value) < 0);
 	T_INT(mdev_device_get_attr(dev, "../uevent", &value), -EINVAL);
-	T_INT(mdev_device_set_attr(dev, "a/b", "1"), -EINVAL);
+	T_INT(mdev_device_get_attr(dev, "vendor/../uevent", &value), -EINVAL);
+	T_INT(mdev_device_set_attr(dev, "vendor/../uevent", "1"), -EINVAL);
+	T_INT(mdev_device_set_attr(dev, "vendor/no_such", "1"), -ENOENT);
+	T_INT(mdev_device_get_attr(dev, "vendor/sample_mdev_dev", &value), 0);
+	T_HAS(value, "This is MDEV ");
+	free(value);
+	value = NULL;
 	T_OK(mdev_device_get_attr(dev, "reset", &value) < 0);
 	T_OK(value == NULL);
 
