@@ -153,7 +153,7 @@ static void parent_through_the_table(struct mdev_conn *conn)
 	const char *word = NULL;
 	unsigned int left = 0;
 	char *xml = NULL;
-	int node = 0;
+	int node = 0, bound = -1;
 
 	T_NEED(CALL(lookup_by_name, conn, RFC_PARENT, &parent) == 0);
 	T_INT(CALL(device_is_parent, parent), 1);
@@ -184,6 +184,9 @@ static void parent_through_the_table(struct mdev_conn *conn)
 	T_OK(!word || !strcmp(word, "vfio-pci"));
 	T_INT(CALL(type_get_available_instances, type, &left), 0);
 	T_INT(left, 16);
+	T_INT(CALL(type_get_capacity, type, &left, &bound), 0);
+	T_INT(left, 16);
+	T_INT(bound, 0);
 	T_INT(CALL(type_requires_group, type), 1);
 
 	T_INT(CALL(conn_wait_parent, conn, "0000:86:00.0", 0, &same), 0);
@@ -225,6 +228,9 @@ static void device_through_the_table(struct mdev_conn *conn)
 	snprintf(want, sizeof(want), "vfio-pci,sysfsdev=/sys/bus/mdev/devices/%s", uuid);
 	T_INT(CALL(device_get_qemu_device, dev, &text), 0);
 	T_STR(text, want);
+	free(text);
+	T_INT(CALL(device_get_qemu_args, dev, &text, 0), 0);
+	T_HAS(text, want);
 	free(text);
 	T_INT(CALL(device_get_qmp_device_add, dev, "hostdev0", &text), 0);
 	T_HAS(text, "hostdev0");
