@@ -216,6 +216,9 @@ attributes()
 	t_ok 'others are set' nodedev -q 'attr set attr gpu_instance_id 2; attr set attr warm_update 1; attr set attr vgpu_params b=2'
 	t_eq 'and read' '2|1|b=2|3' "$(nodedev -q 'attr get attr gpu_instance_id; attr get attr warm_update;
 		attr get attr vgpu_params; attr get attr placement_id' | paste -sd'|')"
+	t_eq 'also by the name that an mdev has for it' b=2 "$(nodedev attr get attr nvidia/vgpu_params)"
+	t_ok 'which sets it, too' nodedev attr set attr nvidia/vgpu_params b=3
+	t_eq 'the driver has that' b=3 "$(cat "$(vf attr)/nvidia/vgpu_params")"
 	t_not 'what the driver refuses, fails' nodedev attr set attr warm_update 2
 	t_not 'the type is no attribute to set' nodedev attr set attr current_vgpu_type 0
 	t_not 'none leaves the folder' nodedev attr get attr ../uevent

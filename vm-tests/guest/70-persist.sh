@@ -3,7 +3,8 @@
 # usage: run -q "-device edu" --module module guest/70-persist.sh INSTALLED
 #
 # One store, two tools: what Debian's mdevctl defines the installed library lists, starts, changes and undefines, and the other
-# way round; what each writes the other leaves as it is, and both say the same of it. Attributes are written in their order.
+# way round; what each writes the other leaves as it is, and both say the same of it. Attributes are written in their order, also
+# those in a folder of the device.
 # A parent that comes late gets its devices by the udev rule. A full disk leaves the old definition.
 
 # shellcheck source=lib.sh
@@ -150,6 +151,47 @@ attributes_in_order()
 	t_ok 'undefined by its name' ours undefine ordered
 }
 
+# NVIDIA's mdev driver has its attributes one folder down; mdevctl writes them as nvidia/vgpu_params.
+attributes_in_folders()
+{
+	local parent type file dialect
+	for parent in /sys/bus/pci/devices/*/mdev_supported_types; do
+		parent=${parent%/*}
+		[ ! -e "$parent/mdev_destroy" ] || break
+	done
+	type=$(basename "$(find "$parent/mdev_supported_types" -mindepth 1 -maxdepth 1 | sort | head -n 1)")
+	file=$MDEV_BUS/$THEIRS/nvidia/vgpu_params
+	mkdir -p "$STORE/${parent##*/}"
+	printf '{"mdev_type": "%s", "start": "auto", "attrs": [{"nvidia/vgpu_params": "frame_rate_limiter=60"}]}' "$type" \
+		>"$STORE/${parent##*/}/$THEIRS"
+	t_ok 'a definition with an attribute in a folder: it starts' ours start "$THEIRS"
+	t_eq 'the driver has all of it' frame_rate_limiter=60 "$(cat "$file")"
+	t_eq 'it is read' frame_rate_limiter=60 "$(nodedev attr get "$THEIRS" nvidia/vgpu_params)"
+	t_match 'it is listed, as what is beside it' 'nvidia/vgpu_params.*nvidia/vm_name' \
+		"$(nodedev attr list "$THEIRS" | tr '\n' ' ')"
+	t_ok 'it is set' nodedev attr set "$THEIRS" nvidia/vgpu_params frame_rate_limiter=30
+	t_eq 'the driver has that' frame_rate_limiter=30 "$(cat "$file")"
+	t_not 'what is read-only stays' nodedev attr set "$THEIRS" nvidia/vm_name x
+	t_not 'no name leads out of the device' nodedev attr get "$THEIRS" nvidia/../../uevent
+	t_not 'nor does a link' nodedev attr get "$THEIRS" mdev_type/name
+	nodedev -q destroy "$THEIRS"
+	t_eq 'it starts by itself' 1 "$(ours autostart)"
+	t_eq 'with its attribute' frame_rate_limiter=60 "$(cat "$file")"
+	for dialect in '' --libvirt; do
+		nodedev dumpxml "$THEIRS" $dialect >/run/dumped.xml
+		nodedev -q destroy "$THEIRS"
+		ours undefine "$THEIRS" >/dev/null
+		t_ok "what dumpxml $dialect prints is defined again" ours define /run/dumped.xml
+		t_ok 'and starts' ours start "$THEIRS"
+		t_eq 'with the attribute' frame_rate_limiter=60 "$(cat "$file")"
+	done
+	nodedev -q destroy "$THEIRS"
+	sed -i 's|vgpu_params|../../remove|' "$STORE/${parent##*/}/$THEIRS"
+	t_not 'a name that leads out of the device: it does not start' ours start "$THEIRS"
+	t_not 'and there is no device' test -e "$MDEV_BUS/$THEIRS"
+	rm "$STORE/${parent##*/}/$THEIRS"
+}
+
 # lives TOOL: one life of a definition and its device, by one tool
 lives()
 {
@@ -222,6 +264,7 @@ mdevctl_defines
 we_define
 one_uuid_twice
 attributes_in_order
+attributes_in_folders
 call_outs
 disk_full
 t_done
