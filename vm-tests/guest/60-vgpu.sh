@@ -107,14 +107,14 @@ sequence()
 	xml seq 1434 '<params>frame_rate_limiter=0</params>'
 	t_ok 'a vGPU with parameters' traced nodedev create "$XML/seq"
 	t_eq 'is created in this order, the choice and the writes below one lock' \
-		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0\n"|write current_vgpu_type "1434\n"|read current_vgpu_type "1434\n"|unlock' \
+		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0\n"|read vgpu_params "frame_rate_limiter=0\n"|write current_vgpu_type "1434\n"|read current_vgpu_type "1434\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_eq 'the driver has them' 'frame_rate_limiter=0 1434' \
 		"$(cd "$(vf seq)/nvidia" && cat vgpu_params current_vgpu_type | paste -sd' ')"
 	t_match 'it dumps back' '<params>frame_rate_limiter=0</params>' "$(nodedev dumpxml seq)"
 	t_ok 'it is destroyed' traced nodedev destroy seq
 	t_eq 'in this order' \
-		'lock|read current_vgpu_type "1434\n"|write current_vgpu_type "0\n"|read current_vgpu_type "0\n"|read vgpu_params "frame_rate_limiter=0\n"|write vgpu_params "\n"|unlock' \
+		'lock|read current_vgpu_type "1434\n"|write current_vgpu_type "0\n"|read current_vgpu_type "0\n"|read vgpu_params "frame_rate_limiter=0\n"|write vgpu_params "\n"|read vgpu_params "\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_match 'while its group was held' '^hold the group.*lock' "$(order /run/log | sed -n '/^hold/,$p' | paste -sd'|')"
 	clean sequence
