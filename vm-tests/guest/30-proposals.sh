@@ -12,6 +12,7 @@
 OUT=${2:-/run/results}
 A=c60cc60c-0000-4222-8333-44444444444
 XML=/run/xml
+PARAMETERS=/sys/module/mdev_lab/parameters
 
 # bdf DEVICE-ID: the addresses of the PCI devices with this ID
 bdf()
@@ -88,6 +89,39 @@ sequence_general()
 	xml grouped "$name" queue-4 '<group>3</group>'
 	t_ok 'general: a group where one is wanted' nodedev create "$XML/grouped"
 	t_ok 'general: and away' nodedev destroy grouped
+}
+
+# A driver that takes a newline for granted, as NVIDIA's does, and drops the last byte of a write whatever it is. Without the
+# newline of each write, group 12 would be 1, the parameters would lose a byte, and a destroy would be EINVAL.
+last_byte_dropped()
+{
+	echo 1 >"$PARAMETERS/drop_last_byte"
+	xml whole "$RFC" 11 "<group>12</group><params>frame_rate_limiter=60</params><uuid>${A}5</uuid>"
+	t_ok 'a driver drops the last byte: create' nodedev create "$XML/whole"
+	t_eq 'the driver has the whole group and all parameters' 'frame_rate_limiter=60 12' \
+		"$(cat "$P/${A}5/params" "$P/${A}5/group" | paste -sd' ')"
+	t_match 'they are read back whole' '<group>12</group>.*<params>frame_rate_limiter=60</params>' \
+		"$(nodedev dumpxml whole | tr -d '\n')"
+	t_eq 'the parameters of the type are clear' '' "$(cat "$P/lab_params")"
+	t_ok 'its own file takes all of a text, too' nodedev attr set whole nvidia/vgpu_params frame_rate_limiter=30
+	t_eq 'the driver has it' frame_rate_limiter=30 "$(cat "$P/${A}5/nvidia/vgpu_params")"
+	t_ok 'destroy' nodedev destroy whole
+	t_not 'the device is gone' test -e "$MDEV_BUS/${A}5"
+	echo 0 >"$PARAMETERS/drop_last_byte"
+}
+
+# A driver that refuses a create without a group: the error names the group.
+group_required()
+{
+	echo 1 >"$PARAMETERS/group_required"
+	xml single "$RFC" 11
+	t_match 'a driver requires a group: a create without one is refused, with the reason' \
+		'^error: .*/11/create: Invalid argument; the type requires a group: name one with <group>' "$(nodedev create "$XML/single" 2>&1)"
+	t_eq 'nothing is remembered of it' '' "$(ls /run/libmdev/devices)"
+	xml single "$RFC" 11 '<group>7</group>'
+	t_ok 'with one it is created' nodedev create "$XML/single"
+	t_ok 'and destroyed' nodedev destroy single
+	echo 0 >"$PARAMETERS/group_required"
 }
 
 # refused NAME PATTERN PARENT TYPE [ELEMENTS]: on the host of $URI
@@ -188,7 +222,7 @@ vanishing()
 	local driver=/sys/bus/pci/drivers/mdev_lab out pid lock
 	xml mortal "$RFC" 11 '<params>a=1</params>'
 	t_ok 'a device on a parent that goes' nodedev create "$XML/mortal"
-	exec {lock}<"$T/11"
+	exec {lock}<"/run/libmdev/locks/type-$RFC-11"
 	flock "$lock"
 	xml waiter "$RFC" 11 '<params>b=2</params>'
 	# Without our descriptor, or it would keep the lock itself.
@@ -199,7 +233,7 @@ vanishing()
 	exec {lock}>&-
 	wait "$pid"
 	t_eq 'the create fails' 1 $?
-	t_match 'with a clear error' '^error: .*(gone|No such|ENODEV|no type|there is no)' "$(cat /run/waiter.out)"
+	t_match 'with a clear error' '^error: .*type 11 no longer exists: its parent was removed or its driver unbound' "$(cat /run/waiter.out)"
 	t_not 'the list is right' grep -E 'mortal|waiter' <(nodedev list)
 	t_not 'the parent is gone from it' grep "pci_${RFC//[:.]/_}" <(nodedev list)
 	out=$(nodedev create "$XML/mortal" 2>&1)
@@ -223,6 +257,8 @@ URI=mdev:///system
 export MDEV_DEFAULT_URI=$URI
 sequence_rfc
 sequence_general
+last_byte_dropped
+group_required
 t_ok 'the host is dumped' nodedev dumphost "$OUT/proposals.xml"
 refusals kernel
 for uuid in $(nodedev list --devices --json | jq -r '.[].uuid'); do nodedev -q destroy "$uuid"; done
