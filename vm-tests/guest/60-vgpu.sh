@@ -87,8 +87,8 @@ program()
 # order LOG: what was done below the lock of the PF, in words; the same thing several times is said once
 order()
 {
-	sed -nE -e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/$BDF>, LOCK_EX.* = 0/lock/p" \
-		-e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/$BDF>, LOCK_UN.*/unlock/p" \
+	sed -nE -e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/locks\/parent-$BDF>, LOCK_EX.* = 0/lock/p" \
+		-e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/locks\/parent-$BDF>, LOCK_UN.*/unlock/p" \
 		-e 's/^[0-9]+ +utimensat\([0-9]+<[^>]*\/nvidia>, "current_vgpu_type".*/mark/p' \
 		-e 's/^[0-9]+ +(write)\([0-9]+<[^>]*\/run\/libmdev\/devices.*/remember/p' \
 		-e 's/^[0-9]+ +unlink(at)?\(.*\/run\/libmdev\/devices.*/forget/p' \
