@@ -39,7 +39,7 @@ struct shared {
 	atomic_int round;	/* that the opener may start */
 	atomic_int done;	/* that it has finished */
 	atomic_int open;	/* it has the node open */
-	atomic_int opened;	/* it had it open in this round */
+	atomic_int span_us;	/* how long a destroy takes here */
 	char node[512];
 };
 
@@ -75,12 +75,12 @@ static void opener(unsigned int seed)
 	for (int round = 1; round <= rounds; round++) {
 		while (atomic_load(&shared->round) < round)
 			pause_us(20);
-		pause_us(rand_r(&seed) % 3000);
+		long span = atomic_load(&shared->span_us);
+		pause_us(rand_r(&seed) % span);
 		int fd = open(shared->node, O_RDWR | O_CLOEXEC);
 		if (fd >= 0) {
-			atomic_store(&shared->opened, 1);
 			atomic_store(&shared->open, 1);
-			pause_us(round % LONG_EVERY ? rand_r(&seed) % 3000 : LONG_MS * 1000L);
+			pause_us(round % LONG_EVERY ? rand_r(&seed) % span : LONG_MS * 1000L);
 			atomic_store(&shared->open, 0);
 			close(fd);
 		}
@@ -129,6 +129,7 @@ int main(int argc, char **argv)
 		return 2;
 	rounds = atoi(argv[4]);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	atomic_store(&shared->span_us, 3000);
 	snprintf(xml, sizeof(xml),
 		 "<device><parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>" UUID "</uuid></capability></device>",
 		 argv[2], argv[3]);
@@ -146,7 +147,6 @@ int main(int argc, char **argv)
 			break;
 		}
 		mdev_device_unref(dev);
-		atomic_store(&shared->opened, 0);
 		atomic_store(&shared->round, round);
 		pause_us(rand_r(&seed) % 3000);
 		long start = now_us();
@@ -160,9 +160,10 @@ int main(int argc, char **argv)
 			fault(round, "the device was destroyed while it was open");
 		if (rc && rc != -EBUSY)
 			fault(round, "destroy");
-		if (!rc)
+		if (!rc) {
 			won++;
-		else if (gone())
+			atomic_store(&shared->span_us, (int)(took * 1000 + 1000));
+		} else if (gone())
 			overtaken++;
 		else
 			refused++;
