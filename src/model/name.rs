@@ -36,6 +36,11 @@ pub fn is_component(text: &str) -> bool {
         && !text.bytes().any(|b| b == b'/' || b == 0 || b == b'\n')
 }
 
+/// The same without control characters: a name that a request may give.
+pub fn is_plain_component(text: &str) -> bool {
+    is_component(text) && !text.chars().any(char::is_control)
+}
+
 /// True when `text` can be the name of an attribute: a file in the folder of a device, or below it with the components joined
 /// by `/` (`nvidia/vgpu_params`). No component leads out of that folder.
 pub fn is_attribute(text: &str) -> bool {

@@ -28,6 +28,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a process that looks whether a device is being made may be in the way of its creator.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How many records of devices that are gone are removed under one lock: a fraction of a second.
+const SWEEP_MAX: usize = 2000;
+
+/// A waiter looks for the lock when it was released.
+const BETWEEN_SWEEPS: Duration = Duration::from_millis(2);
+
 /// How often a record may be replaced while it is read. Each creator of a UUID replaces its own once.
 const REPLACED: u32 = 16;
 
@@ -150,8 +156,15 @@ impl FileStore {
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
-        let _alone = self.lock()?;
-        let (living, held) = self.sweep(&dir, facts, alive);
+        let (_alone, living, held) = loop {
+            let alone = self.lock()?;
+            if let Some((living, held)) = self.sweep(&dir, facts, alive) {
+                break (alone, living, held);
+            }
+            drop(alone);
+            // Time for another process to take the lock.
+            std::thread::sleep(BETWEEN_SWEEPS);
+        };
         let in_use: Vec<u32> = new_group.in_use.iter().copied().chain(held).collect();
         settle(facts, NewGroup { in_use: &in_use, ..new_group }, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
@@ -184,14 +197,22 @@ impl FileStore {
 
     /// Removes the facts of devices that are gone and of creators that were killed. Returns those that hold, and the groups of
     /// devices that may still appear though their creators were killed: their facts are kept, unless a device in `new` needs
-    /// the place.
-    fn sweep(&self, dir: &OwnedFd, new: &[Facts], alive: &dyn Fn(&Facts) -> Option<u64>) -> (Vec<Facts>, Vec<u32>) {
+    /// the place. `None` when so many were removed that others must get the lock first.
+    fn sweep(
+        &self,
+        dir: &OwnedFd,
+        new: &[Facts],
+        alive: &dyn Fn(&Facts) -> Option<u64>,
+    ) -> Option<(Vec<Facts>, Vec<u32>)> {
         let (uuids, others) = self.names(dir);
         for stray in others.iter().filter(|name| name.starts_with('.')) {
             let _ = unlinkat(dir, stray, AtFlags::empty());
         }
-        let (mut living, mut held) = (Vec::new(), Vec::new());
+        let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
+            if removed == SWEEP_MAX {
+                return None;
+            }
             let facts = self.read(dir, &uuid).unwrap_or_else(|e| {
                 log::warn!("{e}");
                 None
@@ -213,9 +234,10 @@ impl FileStore {
             held.extend(late);
             if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
                 self.remove(dir, &uuid);
+                removed += 1;
             }
         }
-        (living, held)
+        Some((living, held))
     }
 
     /// A creator holds the device's lock while it works. An ordinary user cannot look, and takes it to be so.
@@ -273,6 +295,9 @@ impl FileStore {
         read.map_err(|e| self.broken(uuid, &e.to_string(), Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         let facts: Facts =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
+        if let Some(why) = facts.fault() {
+            return Err(self.broken(uuid, why, Errno::BADMSG));
+        }
         if facts.uuid != *uuid {
             return Err(self.broken(uuid, "it is about another device", Errno::BADMSG));
         }

@@ -16,6 +16,11 @@ use uuid::Uuid;
 use super::files::FileStore;
 use super::memory::{MemoryLock, MemoryStore};
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::name::{is_attribute, is_plain_component};
+
+/// A sysfs attribute takes one page.
+const VALUE_MAX: usize = 4095;
+
 use rustix::io::Errno;
 
 /// What is remembered of one device.
@@ -84,6 +89,24 @@ impl Facts {
     pub(super) fn may_still_appear(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
         self.abandoned.is_some() && self.may_have_made(u64::try_from(now).unwrap_or(u64::MAX))
+    }
+
+    /// What no request can have asked for; a record is checked as the request was.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        let texts = [Some(&self.parent), Some(&self.type_id), self.name.as_ref(), self.function.as_ref()];
+        if !texts.into_iter().flatten().all(|text| text.is_empty() || is_plain_component(text)) {
+            return Some("a name in it is longer than 255 bytes, or has a '/' or a control character");
+        }
+        if self.owner.as_ref().is_some_and(|owner| owner.len() > 255 || owner.chars().any(char::is_control)) {
+            return Some("its owner is longer than 255 bytes or has a control character");
+        }
+        if self.params.as_ref().is_some_and(|params| params.len() > VALUE_MAX) {
+            return Some("its parameters are longer than a sysfs file");
+        }
+        let is_valid = |(name, value): &(String, String)| {
+            is_attribute(name) && !name.chars().any(char::is_control) && value.len() <= VALUE_MAX
+        };
+        (!self.attributes.iter().all(is_valid)).then_some("an attribute in it has no valid name or value")
     }
 
     /// These facts are about the device with this mark, not about a former one of the same UUID.
@@ -348,253 +371,4 @@ fn free_group(living: &[Facts], in_use: &[u32]) -> Result<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
-        Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
-    }
-
-    fn both() -> (tempfile::TempDir, [Runtime; 2]) {
-        let dir = tempfile::tempdir().unwrap();
-        let stores = [Runtime::files(dir.path().to_str().unwrap()), Runtime::memory([])];
-        (dir, stores)
-    }
-
-    #[test]
-    fn a_name_is_unique_among_living_devices() {
-        let (_dir, stores) = both();
-        for store in stores {
-            let mut first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
-            let taken = store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap_err();
-            assert_eq!(taken.code, ErrorCode::Exists);
-            first.confirm(&|_| Some(7)).unwrap();
-            let first = Uuid::from_u128(1);
-            let alive = |facts: &Facts| (facts.uuid == first).then_some(7);
-            assert!(store.reserve(vec![facts(2, Some("a"), None)], &[], &alive).is_err());
-            assert!(store.reserve(vec![facts(1, None, Some(1))], &[], &alive).is_err());
-            // Gone, or another device of the same UUID: the name is free again.
-            let reused = |facts: &Facts| (facts.uuid == first).then_some(8);
-            store.reserve(vec![facts(2, Some("a"), None)], &[], &reused).unwrap();
-            assert!(store.all().unwrap().is_empty());
-        }
-    }
-
-    #[test]
-    fn groups_are_the_lowest_free_ones() {
-        let (_dir, stores) = both();
-        for store in stores {
-            let made = std::cell::Cell::new(0);
-            let alive = |facts: &Facts| (facts.uuid.as_u128() <= made.get()).then_some(1);
-            for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
-                let mut new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
-                assert_eq!(new.facts()[0].group, Some(expected));
-                new.confirm(&|_| Some(1)).unwrap();
-                made.set(n);
-            }
-            store.forget(&Uuid::from_u128(2), None);
-            let pair = vec![facts(4, None, None), facts(5, None, None)];
-            let fresh = [Uuid::from_u128(4), Uuid::from_u128(5)];
-            let pair = store.reserve(pair, &fresh, &alive).unwrap();
-            assert_eq!(pair.facts().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
-        }
-    }
-
-    #[test]
-    fn the_record_of_a_killed_creator_says_nothing_about_a_later_device() {
-        let (dir, [store, _]) = both();
-        let devices = dir.path().join("libmdev/devices");
-        std::fs::create_dir_all(&devices).unwrap();
-        let killed = facts(1, Some("a"), None);
-        std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
-        let read = store.get(&killed.uuid).unwrap().unwrap();
-        let written = read.abandoned.unwrap();
-        assert!(read.may_have_made(written) && read.may_still_appear());
-        assert!(!read.may_have_made(written + 60_000_000_000));
-        // While its creator works, and once it is done, it is of the device that there is.
-        let mut made = store.reserve(vec![facts(2, Some("b"), None)], &[], &|_| None).unwrap();
-        let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
-        assert_eq!(abandoned(), None);
-        made.confirm(&|_| Some(7)).unwrap();
-        drop(made);
-        assert_eq!(abandoned(), None);
-    }
-
-    #[test]
-    fn what_was_not_confirmed_is_taken_back() {
-        let (_dir, stores) = both();
-        for store in stores {
-            drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-            assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
-        }
-    }
-
-    /// Who destroys a device forgets it a moment later, when its UUID may be in use again.
-    #[test]
-    fn who_is_late_to_forget_does_not_forget_the_next_one() {
-        let (_dir, stores) = both();
-        for store in stores {
-            let uuid = Uuid::from_u128(1);
-            let mut next = store.reserve(vec![facts(1, Some("next"), None)], &[], &|_| None).unwrap();
-            store.forget(&uuid, None);
-            assert_eq!(store.get(&uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("next"));
-            // Nor does a creator of the same UUID who has nothing to be remembered.
-            drop(store.reserve(vec![facts(1, None, None)], &[], &|_| None).unwrap());
-            assert!(store.get(&uuid).unwrap().is_some());
-            next.confirm(&|_| Some(7)).unwrap();
-            drop(next);
-            store.forget(&uuid, None);
-            assert_eq!(store.get(&uuid).unwrap(), None);
-        }
-    }
-
-    #[test]
-    fn creators_do_not_sweep_each_others_files_away() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = dir.path().to_str().unwrap();
-        std::thread::scope(|scope| {
-            for thread in 0..4_u128 {
-                scope.spawn(move || {
-                    let store = Runtime::files(run);
-                    for n in 0..100 {
-                        let own = facts(1000 * thread + n + 1, None, Some(1));
-                        let uuid = own.uuid;
-                        let made = std::cell::Cell::new(false);
-                        // Everybody's devices are there, but for the one that is being made.
-                        let alive = |asked: &Facts| (asked.uuid != uuid || made.get()).then_some(7);
-                        let mut reserved = store.reserve(vec![own], &[], &alive).unwrap();
-                        made.set(true);
-                        reserved.confirm(&alive).unwrap();
-                    }
-                });
-            }
-        });
-        assert_eq!(Runtime::files(run).all().unwrap().len(), 400);
-    }
-
-    #[test]
-    fn facts_survive_the_way_to_the_file_and_back() {
-        let (dir, [store, _]) = both();
-        let full = Facts {
-            parent: "0000:86:00.0".into(),
-            type_id: "11".into(),
-            params: Some("a=\"b\"".into()),
-            owner: Some("me".into()),
-            attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
-            ..facts(9, Some("ü"), Some(4))
-        };
-        let mut reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
-        reserved.confirm(&|_| Some(5)).unwrap();
-        assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { mark: Some(5), ..full.clone() }));
-        // Everybody may read them, and only the lock is the owner's alone: run this under a strict umask, too.
-        let mode = |name: &str| {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::metadata(dir.path().join("libmdev").join(name)).unwrap().permissions().mode() & 0o777
-        };
-        assert_eq!(
-            [mode(""), mode("devices"), mode(&format!("devices/{}", full.uuid)), mode("lock")],
-            [0o755, 0o755, 0o644, 0o600]
-        );
-        // A broken neighbour hides nothing, and is reported by the call that names it.
-        std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
-        assert_eq!(store.all().unwrap().len(), 1);
-        assert_eq!(store.get(&Uuid::from_u128(3)).unwrap_err().code, ErrorCode::Store);
-    }
-
-    fn fifo(path: &std::path::Path) {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-        mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
-    }
-
-    /// Each of these calls would wait for a writer of the FIFO without end.
-    #[test]
-    fn fifo_in_place_of_a_file_blocks_no_call() {
-        let (dir, [store, _]) = both();
-        let base = dir.path().join("libmdev");
-        for folder in ["devices", "types", "locks"] {
-            std::fs::create_dir_all(base.join(folder)).unwrap();
-        }
-        let uuid = Uuid::from_u128(1);
-        let record = base.join(format!("devices/{uuid}"));
-        fifo(&record);
-        fifo(&base.join("types/0000:41:00.0"));
-        fifo(&base.join("locks/parent-0000:41:00.0"));
-        assert_eq!(store.all().unwrap().len(), 0);
-        assert_eq!(store.get(&uuid).unwrap_err().code, ErrorCode::Store);
-        assert!(store.catalogue("0000:41:00.0", 1).is_empty());
-        assert_eq!(store.lock("parent-0000:41:00.0").unwrap_err().code, ErrorCode::Store);
-        // Another creator sweeps it away, as a destroyer does.
-        drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
-        assert!(!record.exists());
-        fifo(&record);
-        store.forget(&uuid, None);
-        assert!(!record.exists());
-        fifo(&record);
-        drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-        assert!(!record.exists());
-    }
-
-    /// An ordinary user can lock what he can read: a record, and every folder.
-    #[test]
-    fn foreign_flock_delays_no_creator() {
-        use rustix::fs::{FlockOperation, flock};
-        let (dir, [store, _]) = both();
-        let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
-        first.confirm(&|_| Some(7)).unwrap();
-        drop(first);
-        drop(store.lock("type-mtty-1").unwrap());
-        let base = dir.path().join("libmdev");
-        let record = base.join(format!("devices/{}", Uuid::from_u128(1)));
-        let locked = [base.clone(), base.join("devices"), base.join("locks"), record].map(|path| {
-            let file = std::fs::File::open(path).unwrap();
-            flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
-            file
-        });
-        // The device is gone, so its name and group are free again.
-        let fresh = Uuid::from_u128(2);
-        let next = store.reserve(vec![facts(2, Some("a"), None)], &[fresh], &|_| None).unwrap();
-        assert_eq!(next.facts()[0].group, Some(1));
-        drop(store.lock("type-mtty-1").unwrap());
-        drop(locked);
-        // What is locked is the owner's alone, and nothing of a device stays.
-        let names = |folder: &str| {
-            let entries = std::fs::read_dir(base.join(folder)).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
-        };
-        drop(next);
-        assert_eq!((names("locks"), names("devices")), (vec!["type-mtty-1".to_owned()], vec![]));
-        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(base.join("locks/type-mtty-1")).unwrap());
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn types_are_remembered_without_waiting_for_the_lock() {
-        let (dir, [store, _]) = both();
-        let types = [("1".to_owned(), "a".to_owned())];
-        store.remember_catalogue("p", 1, &[]);
-        let lock = dir.path().join("libmdev/lock");
-        let held = crate::lock::Lock::acquire(lock.to_str().unwrap(), std::time::Duration::ZERO).unwrap();
-        let start = std::time::Instant::now();
-        store.remember_catalogue("p", 1, &types);
-        assert!(start.elapsed() < std::time::Duration::from_secs(5) && store.catalogue("p", 1).is_empty());
-        drop(held);
-        store.remember_catalogue("p", 1, &types);
-        assert_eq!(store.catalogue("p", 1), types);
-    }
-
-    /// A killed creator leaves its lock file and its record.
-    #[test]
-    fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
-        let (dir, [store, _]) = both();
-        let uuid = Uuid::from_u128(1);
-        let place = || std::mem::forget(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-        // In the folder as a process leaves it that was killed.
-        let lock = dir.path().join(format!("libmdev/locks/device-{uuid}"));
-        place();
-        assert!(lock.exists());
-        std::fs::remove_file(&lock).unwrap();
-        std::fs::write(&lock, "").unwrap();
-        drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
-        assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
-    }
-}
+mod tests;

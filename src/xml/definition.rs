@@ -25,7 +25,7 @@
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::name::{is_attribute, is_component, parse_uuid};
+use crate::model::name::{is_attribute, is_plain_component, parse_uuid};
 use crate::model::{DeviceDef, NO_PARENT};
 
 /// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
@@ -355,10 +355,6 @@ impl<'a> Parser<'a> {
 
 fn too_long(what: &str, value: &str) -> String {
     format!("{what} is {} bytes long; sysfs takes at most {MAX_VALUE}", value.len())
-}
-
-fn is_plain_component(text: &str) -> bool {
-    is_component(text) && !text.chars().any(char::is_control)
 }
 
 /// The text inside one matched pair of enclosing quotes, or the text itself.
