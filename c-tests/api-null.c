@@ -122,6 +122,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_define_xml(h, xmls[0], &out.dev, 0));
 		REFUSED(mdev_conn_autostart(h, NULL, 0));
 		REFUSED(mdev_conn_list_problems(h, &out.findings, 0));
+		REFUSED(mdev_conn_destroy_incomplete(h, NULL, 0));
 	}
 
 	REFUSED(mdev_conn_dump_xml(conn, NULL, 0));
@@ -161,6 +162,9 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_list_problems(conn, &out.findings, flag));
 	EACH_UNKNOWN(flag, MDEV_DESTROY_OWNED | MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_conn_destroy_uuid(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", flag));
+	EACH_UNKNOWN(flag, MDEV_DESTROY_NO_CALLOUTS)
+		REFUSED(mdev_conn_destroy_incomplete(conn, NULL, flag));
+	REFUSED(mdev_conn_destroy_incomplete(conn, "", 0));
 }
 
 static void sweep_device_handles(void)

@@ -304,6 +304,7 @@ static void group_through_the_table(struct mdev_conn *conn)
 
 	T_INT(CALL(conn_create_group_xml, conn, xmls, 3, &list, 0), -EINVAL);
 	T_INT(counted(conn), nodes);
+	T_INT(CALL(conn_destroy_incomplete, conn, NULL, MDEV_DESTROY_NO_CALLOUTS), 0);
 	T_NEED(drv->conn_create_group_xml(conn, xmls, 2, &list, 0) == 2);
 	T_INT(counted(conn), nodes + 2);
 	for (i = 0; i < 2; i++)

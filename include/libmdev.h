@@ -293,7 +293,7 @@ typedef enum mdev_create_flags {
 } mdev_create_flags;
 
 /**
- * What mdev_conn_destroy_uuid() and mdev_device_destroy() insist on.
+ * How mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete() destroy.
  *
  * Since: 0.1.
  */
@@ -883,6 +883,10 @@ typedef struct mdev_driver {
 	int (*device_list_definition_attrs)(struct mdev_device *dev,
 					    const char *const **names,
 					    const char *const **values);
+	/**
+	 * mdev_conn_destroy_incomplete(). Since 0.1.
+	 */
+	int (*conn_destroy_incomplete)(struct mdev_conn *conn, const char *owner, unsigned int flags);
 } mdev_driver;
 
 #ifdef __cplusplus
@@ -1097,7 +1101,8 @@ int mdev_conn_create_xml(struct mdev_conn *conn,
  * @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
  * mdev_device_list_free()
  * @param flags of enum mdev_create_flags
- * @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind.
+ * @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed on the way, see
+ * mdev_conn_destroy_incomplete().
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
  */
@@ -1122,6 +1127,25 @@ int mdev_conn_create_group_xml(struct mdev_conn *conn,
 int mdev_conn_destroy_uuid(struct mdev_conn *conn,
 			   const char *uuid,
 			   unsigned int flags);
+
+/**
+ * Destroys the devices of incomplete groups: a creator that is killed inside mdev_conn_create_group_xml() can leave some of its
+ * devices. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone. The next
+ * mdev_conn_create_group_xml() of a connection with the same owner does the same first.
+ *
+ * @param conn a connection
+ * @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
+ * @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
+ * @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given, which owner replaces.
+ * When a device cannot be destroyed, the others are, and it is named in mdev_last_error(); its group stays incomplete: -EBUSY:
+ * it is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's refused, or hangs; -EACCES: no permission; other errnos of the
+ * kernel.
+ *
+ * Thread-safe, also between processes. Since: 0.1.
+ */
+int mdev_conn_destroy_incomplete(struct mdev_conn *conn,
+				 const char *owner,
+				 unsigned int flags);
 
 /**
  * Names the owner that is recorded on every device that this connection creates or defines from now on, so that several

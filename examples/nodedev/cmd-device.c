@@ -134,12 +134,33 @@ static int destroy_one(struct nodedev *nd, const char *what, unsigned int flags)
 	return rc;
 }
 
+static int destroy_incomplete(struct nodedev *nd, struct args *args, unsigned int flags)
+{
+	const char *owner = given(args, OPT_OWNER) ? args->value[OPT_OWNER] : nd->owner;
+	int rc;
+
+	if (need_conn(nd) != OK)
+		return FAILED;
+	rc = mdev_conn_destroy_incomplete(nd->conn, owner, flags);
+	if (rc < 0)
+		return complain_mdev(rc);
+	if (!nd->quiet)
+		printf("%d device%s of incomplete groups destroyed\n", rc, rc == 1 ? "" : "s");
+	return OK;
+}
+
 int cmd_destroy(struct nodedev *nd, struct args *args)
 {
 	unsigned int flags = (given(args, OPT_OWNED) ? MDEV_DESTROY_OWNED : 0) |
 			     (given(args, OPT_NO_CALLOUTS) ? MDEV_DESTROY_NO_CALLOUTS : 0);
 	int i, status = OK;
 
+	if (given(args, OPT_INCOMPLETE) ? given(args, OPT_OWNED) : given(args, OPT_OWNER)) {
+		complain("command 'destroy' takes --owner with --incomplete, and --owned without it");
+		return USAGE;
+	}
+	if (given(args, OPT_INCOMPLETE))
+		return destroy_incomplete(nd, args, flags);
 	for (i = 0; i < args->count; i++)
 		if (destroy_one(nd, args->word[i], flags) != OK)
 			status = FAILED;

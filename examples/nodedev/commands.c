@@ -23,6 +23,7 @@ static const struct {
 	[OPT_DISABLE] = { "disable", false },
 	[OPT_NO_CALLOUTS] = { "no-callouts", false },
 	[OPT_INACTIVE] = { "inactive", false },
+	[OPT_INCOMPLETE] = { "incomplete", false },
 	[OPT_JSON] = { "json", false },
 	[OPT_LIBVIRT] = { "libvirt", false },
 	[OPT_NAMES] = { "names", false },
@@ -80,12 +81,14 @@ static const struct command commands[] = {
 	  "already. --owner records who made it. --group creates all or none, for one\n"
 	  "guest. --no-callouts does not run mdevctl's scripts. With 'nodedev -q' only\n"
 	  "UUIDs are printed.\n" },
-	{ "destroy", BIT(OPT_NO_CALLOUTS) | BIT(OPT_OWNED), 1, -1, cmd_destroy,
-	  "destroy NAME|UUID... [--owned] [--no-callouts]",
+	{ "destroy", BIT(OPT_INCOMPLETE) | BIT(OPT_NO_CALLOUTS) | BIT(OPT_OWNED) | BIT(OPT_OWNER), 1, -1, cmd_destroy,
+	  "destroy NAME|UUID... [--owned] [--no-callouts]\n"
+	  "    destroy --incomplete [--owner NAME] [--no-callouts]",
 	  "destroy devices",
 	  "A device that a guest uses is left alone. --owned refuses devices that were not\n"
 	  "created under the owner that 'nodedev --owner NAME' gives. --no-callouts does\n"
-	  "not run mdevctl's scripts.\n" },
+	  "not run mdevctl's scripts. --incomplete destroys what 'create --group' left\n"
+	  "when it was killed; with --owner, only groups of that owner.\n" },
 	{ "define", BIT(OPT_AUTOSTART) | BIT(OPT_JSON) | BIT(OPT_NO_CALLOUTS), 1, 1, cmd_define,
 	  "define FILE|- [--autostart] [--no-callouts] [--json]",
 	  "define a device that persists, or change its definition",
@@ -256,10 +259,11 @@ static bool wants_help(char **words)
 	return false;
 }
 
-/* Tells options from operands. `operands` has room for every word. */
+/* Separates options from operands. `operands` has room for every word. */
 static int read_args(const struct command *c, char **words, struct args *args, char **operands)
 {
 	bool only_operands = false;
+	int min, max;
 
 	memset(args, 0, sizeof(*args));
 	args->word = operands;
@@ -276,9 +280,12 @@ static int read_args(const struct command *c, char **words, struct args *args, c
 			return USAGE;
 		}
 	}
-	if (args->count < c->min || (c->max >= 0 && args->count > c->max)) {
+	/* --incomplete stands for the operands. */
+	min = given(args, OPT_INCOMPLETE) ? 0 : c->min;
+	max = given(args, OPT_INCOMPLETE) ? 0 : c->max;
+	if (args->count < min || (max >= 0 && args->count > max)) {
 		complain("command '%s' has too %s operands; see 'nodedev help %s'", c->name,
-			 args->count < c->min ? "few" : "many", c->name);
+			 args->count < min ? "few" : "many", c->name);
 		return USAGE;
 	}
 	return OK;

@@ -29,6 +29,9 @@ fails 2 'takes no value' list --json=yes
 fails 2 'too many operands' list pci_0000_86_00_0
 fails 2 'too few operands' create
 fails 2 'too few operands' destroy
+fails 2 'too many operands' destroy --incomplete x
+fails 2 'takes --owner with --incomplete' destroy x --owner me
+fails 2 'takes --owner with --incomplete' destroy --incomplete --owned
 fails 2 'cannot be given together' list --json --tree
 fails 2 'give --group' create my-vgpu.xml my-vgpu.xml
 fails 2 'no number of seconds' wait x --timeout soon

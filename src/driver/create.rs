@@ -11,13 +11,13 @@ use super::devices::KnownParents;
 use super::identity::{Identity, VfDevice};
 use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
-use super::{Conn, CreateFlags, Host, Node, attrs, destroy, devices, ready, spots, unknown};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, incomplete, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::{Prepared, has_types};
+use crate::layout::{FunctionMark, Prepared, has_types};
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::NewGroup;
 use crate::store::runtime::taken;
-use crate::store::{Definition, Facts, HostLock, Reservation};
+use crate::store::{Batch, Definition, Facts, HostLock, Reservation};
 use crate::sysfs::{Dir, IoResult, basename, is_absent, is_exhausted};
 use crate::xml;
 
@@ -75,6 +75,7 @@ impl Conn {
             defs.push(parse(xml, flags).map_err(numbered(i))?);
         }
         let mut group = common_group(&defs)?;
+        self.remove_own_incomplete(flags);
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut numbers = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
@@ -111,6 +112,19 @@ impl Conn {
         })?;
         let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
         Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
+    }
+
+    /// Removes the incomplete groups of this connection's owner, who would create them again. What cannot be removed stays
+    /// reported, and is no obstacle to another group.
+    fn remove_own_incomplete(&self, flags: CreateFlags) {
+        let Some(owner) = self.host.owner() else { return };
+        let no_callouts = flags.contains(CreateFlags::NO_CALLOUTS);
+        let flags = if no_callouts { DestroyFlags::NO_CALLOUTS } else { DestroyFlags::empty() };
+        let left = match incomplete::remove(&self.host, Some(&owner), flags) {
+            Ok((_, left)) => left,
+            Err(e) => vec![e],
+        };
+        left.iter().for_each(|e| log::warn!("an incomplete group of '{owner}' cannot be removed: {e}"));
     }
 
     /// The device that the request describes, when it is there and the caller is content with it.
@@ -224,10 +238,12 @@ fn create_all<'a>(
             None
         }
     };
-    let mut making = Making::new(host, owner).map_err(|e| (None, e))?;
+    let mut making = Making::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
     // Of several devices, the error does not say which it is about.
     let alone = if let [plan] = plans { Some(plan) } else { None };
-    making.reserve_on_bus(plans, fresh).map_err(|e| (alone, e))?;
+    if let Err(e) = making.reserve_on_bus(plans, fresh) {
+        return Err((alone, making.take_back(e)));
+    }
     for plan in plans {
         if let Err(e) = making.make(plan, prepared.take()) {
             return Err((Some(plan), making.take_back(e)));
@@ -247,6 +263,8 @@ fn create_all<'a>(
 struct Making<'a> {
     host: &'a Host,
     owner: Option<String>,
+    /// Of several devices: records that they are not complete.
+    batch: Option<Batch<'a>>,
     /// The bus, unless it comes with its first device.
     bus: Option<Rc<dyn Dir>>,
     reserved: Vec<Reservation<'a>>,
@@ -278,15 +296,20 @@ enum Attempt {
 }
 
 impl<'a> Making<'a> {
-    fn new(host: &'a Host, owner: Option<String>) -> Result<Self> {
+    fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
         let bus = spots::open_devices(host)?;
-        Ok(Making { host, owner, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+        let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
+        Ok(Making { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+    }
+
+    fn facts(&self, plan: &Plan, function: Option<FunctionMark<'_>>) -> Facts {
+        plan.facts(self.owner.clone(), self.batch.as_ref().map(Batch::id), function)
     }
 
     /// Everything that the devices on the mdev bus need. A VF is reserved when it has been chosen.
     fn reserve_on_bus(&mut self, plans: &[Plan], fresh: &[Uuid]) -> Result<()> {
         let on_bus = plans.iter().filter(|plan| !plan.layout.is_function());
-        let facts: Vec<Facts> = on_bus.map(|plan| plan.facts(self.owner.clone(), None)).collect();
+        let facts: Vec<Facts> = on_bus.map(|plan| self.facts(plan, None)).collect();
         if facts.is_empty() {
             return Ok(());
         }
@@ -346,7 +369,7 @@ impl<'a> Making<'a> {
         };
         let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None };
         if let Some(function) = ready.function() {
-            let facts = plan.facts(self.owner.clone(), Some(function));
+            let facts = self.facts(plan, Some(function));
             let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
             self.reserved.push(reserved);
             function.entry.clone_into(&mut made.entry);
@@ -409,18 +432,22 @@ impl<'a> Making<'a> {
         attrs::apply(self.host, plan.layout, &path, &identity, &plan.def.attributes)
     }
 
-    /// Sets the mark of the device that was made last, if it has none and is on the mdev bus.
+    /// Sets the mark of the device that was made last, if it has none and is on the mdev bus, and writes it to its record.
     fn mark_last(&mut self) -> Result<()> {
         if self.bus.is_none() {
             self.bus = spots::open_devices(self.host)?;
         }
         let Some(made) = self.made.last_mut() else { return Ok(()) };
-        if made.vf.is_none() && made.mark.is_none() {
-            let uuid = &made.plan.uuid;
-            let mark = self.bus.as_deref().map(|bus| spots::bus_mark(bus, uuid)).transpose();
-            made.mark = mark.map_err(|errno| spots::bus_error(uuid, errno))?.flatten();
+        if made.vf.is_some() || made.mark.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let uuid = made.plan.uuid;
+        let mark = self.bus.as_deref().map(|bus| spots::bus_mark(bus, &uuid)).transpose();
+        made.mark = mark.map_err(|errno| spots::bus_error(&uuid, errno))?.flatten();
+        match made.mark {
+            Some(mark) => self.reserved.iter_mut().try_for_each(|reserved| reserved.mark(&uuid, mark)),
+            None => Ok(()),
+        }
     }
 
     /// The devices as they are now; from here on others see their facts as settled.
@@ -433,6 +460,7 @@ impl<'a> Making<'a> {
         // Kept until the caller has taken back what was made: by them a VF is known.
         self.reserved = reserved;
         confirmed?;
+        self.batch.as_ref().map_or(Ok(()), Batch::finish)?;
         Ok(devices)
     }
 
@@ -496,9 +524,10 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, and the error
-    /// that comes back names it.
+    /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, its group is
+    /// incomplete, and the error that comes back names it.
     fn take_back(&mut self, mut error: Error) -> Error {
+        let mut none_left = true;
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
             let (mark, removed) = match self.remove_made(&made) {
@@ -514,11 +543,16 @@ impl<'a> Making<'a> {
                 continue;
             }
             self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, mark));
+            none_left = false;
             error = error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
             // Nothing may be made in its place.
             if error.code == ErrorCode::NoInstances {
                 error.code = ErrorCode::NotReady;
             }
+        }
+        let batch = self.batch.take().filter(|_| none_left);
+        if let Some(Err(e)) = batch.map(|batch| batch.finish()) {
+            log::warn!("{e}");
         }
         error
     }

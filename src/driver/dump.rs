@@ -173,8 +173,8 @@ impl Conn {
         taken.devices();
         for (uuid, facts) in spots::all_facts(&self.host)? {
             if spots::mark_of(&self.host, &facts).is_ok_and(|mark| mark.is_some_and(|mark| facts.are_of(mark))) {
-                // Marks are of this boot of this kernel.
-                let portable = serde_json::to_vec(&Facts { mark: None, ..facts }).unwrap_or_default();
+                // Marks are of this boot of this kernel, and incomplete groups of this host.
+                let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
             }
         }

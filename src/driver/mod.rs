@@ -29,6 +29,7 @@ mod destroy;
 mod devices;
 mod dump;
 mod identity;
+mod incomplete;
 mod node;
 mod plan;
 mod problems;
@@ -329,12 +330,7 @@ impl Conn {
 
     /// Who this connection creates for; recorded on every device that it makes from now on.
     pub fn set_owner(&self, owner: Option<&str>) -> Result<()> {
-        if let Some(owner) = owner {
-            if owner.is_empty() || owner.len() > OWNER_MAX || owner.chars().any(char::is_control) {
-                let message = format!("an owner has 1 to {OWNER_MAX} bytes and no control characters");
-                return Err(Error::invalid(message));
-            }
-        }
+        check_owner_name(owner)?;
         *self.host.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner.map(str::to_owned);
         Ok(())
     }
@@ -356,6 +352,15 @@ impl Host {
 
     fn owner(&self) -> Option<String> {
         self.owner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn check_owner_name(owner: Option<&str>) -> Result<()> {
+    match owner {
+        Some(owner) if owner.is_empty() || owner.len() > OWNER_MAX || owner.chars().any(char::is_control) => {
+            Err(Error::invalid(format!("an owner has 1 to {OWNER_MAX} bytes and no control characters")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -39,8 +39,14 @@ impl Plan {
         }
     }
 
-    /// What is remembered of the device; `function` is the VF that it will be, where it will be one.
-    pub(super) fn facts(&self, owner: Option<String>, function: Option<FunctionMark<'_>>) -> Facts {
+    /// What is remembered of the device; `function` is the VF that it will be, where it will be one, and `batch` the group
+    /// that it is created in.
+    pub(super) fn facts(
+        &self,
+        owner: Option<String>,
+        batch: Option<Uuid>,
+        function: Option<FunctionMark<'_>>,
+    ) -> Facts {
         Facts {
             uuid: self.uuid,
             parent: self.place.sysname().to_owned(),
@@ -52,6 +58,7 @@ impl Plan {
             attributes: self.def.attributes.clone(),
             function: function.map(|function| function.sysname.to_owned()),
             mark: function.and_then(|function| function.mark),
+            batch,
             type_hidden: !self.layout.shows_type(),
             abandoned: None,
         }

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What lists leave out.
+//! What lists leave out, and groups that are incomplete.
 
-use super::{Conn, ListFlags};
+use super::{Conn, ListFlags, incomplete};
 use crate::error::Result;
 use crate::finding::{Finding, collect};
 use crate::layout::types::Depth;
 
 impl Conn {
     /// Reads the whole host and returns what is wrong on it: parents, types, devices and definitions that a list leaves out,
-    /// or shows with less than they have. Empty when nothing is. Fails where a list fails.
+    /// or shows with less than they have, and incomplete groups. Empty when nothing is. Fails where a list fails.
     pub fn list_problems(&self) -> Result<Vec<Finding>> {
         let _request = self.request();
         let everything = ListFlags::PARENTS | ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE;
-        let (listed, found) = collect(|| self.list_to(everything, Depth::Whole));
+        let (listed, found) = collect(|| {
+            self.list_to(everything, Depth::Whole)?;
+            incomplete::report_all(&self.host)
+        });
         listed?;
         Ok(found)
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::device::{export_list, export_node, mdev_device};
 use super::guard;
-use super::handle::{add_ref, drop_ref, export, hold};
+use super::handle::{add_ref, count, drop_ref, export, hold};
 use super::strings::{bytes, malloced, optional_text, out, text};
 use super::subscribe::Subscriptions;
 use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
@@ -81,7 +81,7 @@ pub enum mdev_create_flags {
     MDEV_CREATE_IGNORE_UNKNOWN = 8,
 }
 
-/// What mdev_conn_destroy_uuid() and mdev_device_destroy() insist on.
+/// How mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete() destroy.
 ///
 /// Since: 0.1.
 #[repr(C)]
@@ -280,7 +280,8 @@ pub unsafe extern "C" fn mdev_conn_create_xml(
 /// @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
 /// mdev_device_list_free()
 /// @param flags of enum mdev_create_flags
-/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind.
+/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed on the way, see
+/// mdev_conn_destroy_incomplete().
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
 #[unsafe(no_mangle)]
@@ -331,6 +332,33 @@ pub unsafe extern "C" fn mdev_conn_destroy_uuid(conn: *mut mdev_conn, uuid: *con
         let flags: DestroyFlags = self::flags(flags, "mdev_conn_destroy_uuid")?;
         conn.body.destroy_uuid(uuid, flags)?;
         Ok(0)
+    })
+}
+
+/// Destroys the devices of incomplete groups: a creator that is killed inside mdev_conn_create_group_xml() can leave some of its
+/// devices. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone. The next
+/// mdev_conn_create_group_xml() of a connection with the same owner does the same first.
+///
+/// @param conn a connection
+/// @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
+/// @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
+/// @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given, which owner replaces.
+/// When a device cannot be destroyed, the others are, and it is named in mdev_last_error(); its group stays incomplete: -EBUSY:
+/// it is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's refused, or hangs; -EACCES: no permission; other errnos of the
+/// kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_destroy_incomplete(
+    conn: *mut mdev_conn,
+    owner: *const c_char,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and owner.
+        let (conn, owner) = unsafe { (hold(conn)?, optional_text(owner, "the owner")?) };
+        let flags: DestroyFlags = self::flags(flags, "mdev_conn_destroy_incomplete")?;
+        count(conn.body.destroy_incomplete(owner, flags)?)
     })
 }
 

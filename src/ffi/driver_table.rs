@@ -304,6 +304,9 @@ pub struct mdev_driver {
             values: *mut *const *const c_char,
         ) -> c_int,
     >,
+    /// mdev_conn_destroy_incomplete(). Since 0.1.
+    pub conn_destroy_incomplete:
+        Option<unsafe extern "C" fn(conn: *mut mdev_conn, owner: *const c_char, flags: c_uint) -> c_int>,
 }
 
 // SAFETY: the table is constant; its only pointer that is no function is to a static string.
@@ -406,6 +409,7 @@ static DRIVER: mdev_driver = mdev_driver {
     finding_get_next_step: Some(mdev_finding_get_next_step),
     finding_list_free: Some(mdev_finding_list_free),
     device_list_definition_attrs: Some(mdev_device_list_definition_attrs),
+    conn_destroy_incomplete: Some(mdev_conn_destroy_incomplete),
 };
 
 /// The one function that a program has to look up with dlsym() to use all of the library.

@@ -298,7 +298,7 @@ fn the_members_of_the_table_stay_where_they_are() {
         monitor_ref monitor_set_buffer_size event_ref conn_event_register conn_event_deregister conn_get_fd
         conn_dispatch type_get_capacity device_get_qemu_args
         conn_list_problems finding_get_severity finding_get_code finding_get_object finding_get_message
-        finding_get_next_step finding_list_free device_list_definition_attrs
+        finding_get_next_step finding_list_free device_list_definition_attrs conn_destroy_incomplete
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();

@@ -25,7 +25,7 @@ const FACTS_MAX: u64 = 256 * 1024;
 /// How long one holder may keep a lock: longer than the slowest driver needs for a device.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a process that looks whether a device is being made may be in the way of its creator.
+/// How long a process that looks whether a device or group is being made may be in the way of its creator.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many records of devices that are gone are removed under one lock: a fraction of a second.
@@ -38,15 +38,16 @@ const BETWEEN_SWEEPS: Duration = Duration::from_millis(2);
 const REPLACED: u32 = 16;
 
 /// How a folder of ours is opened.
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The folder below the host's `/run`.
 #[derive(Debug)]
 pub struct FileStore {
     base: String,
     devices: String,
+    pub(super) groups: String,
     types: String,
-    locks: String,
+    pub(super) locks: String,
 }
 
 impl FileStore {
@@ -54,6 +55,7 @@ impl FileStore {
         let base = format!("{}/libmdev", run.trim_end_matches('/'));
         FileStore {
             devices: format!("{base}/devices"),
+            groups: format!("{base}/groups"),
             types: format!("{base}/types"),
             locks: format!("{base}/locks"),
             base,
@@ -70,7 +72,7 @@ impl FileStore {
                 return Ok(all);
             }
         };
-        for uuid in self.names(&dir).0 {
+        for uuid in names(&dir, &self.devices).0 {
             match self.read(&dir, &uuid) {
                 Ok(Some(facts)) => {
                     all.insert(uuid, facts);
@@ -141,7 +143,7 @@ impl FileStore {
         self.put(&dir, &facts.uuid.to_string(), &serialise(facts)?, PATIENCE)
     }
 
-    fn put(&self, dir: &OwnedFd, name: &str, text: &[u8], patience: Duration) -> Result<()> {
+    pub(super) fn put(&self, dir: &OwnedFd, name: &str, text: &[u8], patience: Duration) -> Result<()> {
         // Its name of a moment looks like what a killed process left, which others sweep away under this lock.
         let _alone = lock_store(&self.base, patience)?;
         let file = Unnamed::new(dir, text).map_err(|e| self.failed("write", e))?;
@@ -185,7 +187,7 @@ impl FileStore {
         let file = Unnamed::new(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
         let name = new.uuid.to_string();
         // Locked before the file has a name: no process ever sees it without its lock.
-        let lock = in_folder(&self.locks, &self.base, || Lock::acquire_transient(&self.lock_of(&new.uuid), LOOK));
+        let lock = self.transient_lock(&self.lock_of(&new.uuid));
         let lock =
             lock.map_err(|e| if e.code == ErrorCode::Timeout { taken(&new.uuid).at(self.path(&name)) } else { e })?;
         match file.name(&name) {
@@ -204,10 +206,8 @@ impl FileStore {
         new: &[Facts],
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Option<(Vec<Facts>, Vec<u32>)> {
-        let (uuids, others) = self.names(dir);
-        for stray in others.iter().filter(|name| name.starts_with('.')) {
-            let _ = unlinkat(dir, stray, AtFlags::empty());
-        }
+        let (uuids, others) = names(dir, &self.devices);
+        sweep_strays(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
             if removed == SWEEP_MAX {
@@ -315,27 +315,6 @@ impl FileStore {
         if plain.code == ErrorCode::AccessDenied { plain } else { Error { code: ErrorCode::Store, ..plain } }
     }
 
-    /// UUIDs, and what else lies there.
-    fn names(&self, dir: &OwnedFd) -> (Vec<Uuid>, Vec<String>) {
-        let (mut uuids, mut others) = (Vec::new(), Vec::new());
-        let entries = match Dir::read_from(dir) {
-            Ok(entries) => entries,
-            Err(errno) => {
-                log::warn!("{}: cannot be listed: {errno}", self.devices);
-                return (uuids, others);
-            }
-        };
-        for entry in entries.flatten() {
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            match crate::model::name::parse_uuid(name) {
-                Some(uuid) => uuids.push(uuid),
-                None if name != "." && name != ".." => others.push(name.to_owned()),
-                None => {}
-            }
-        }
-        (uuids, others)
-    }
-
     fn open_devices(&self) -> Option<OwnedFd> {
         open(&*self.devices, FOLDER, Mode::empty()).map_err(|errno| self.warn_closed(errno)).ok()
     }
@@ -374,7 +353,7 @@ impl FileStore {
     }
 
     /// A folder of ours, open.
-    fn make(&self, folder: &str) -> Result<OwnedFd> {
+    pub(super) fn make(&self, folder: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if let Ok(dir) = open(folder, flags, Mode::empty()) {
             return Ok(dir);
@@ -385,13 +364,46 @@ impl FileStore {
         open(folder, flags, Mode::empty()).map_err(|errno| Error::io("open", folder, errno))
     }
 
-    fn lock(&self) -> Result<Lock> {
+    pub(super) fn lock(&self) -> Result<Lock> {
         lock_store(&self.base, PATIENCE)
+    }
+
+    /// Takes the lock of something that is being made.
+    pub(super) fn transient_lock(&self, path: &str) -> Result<Lock> {
+        in_folder(&self.locks, &self.base, || Lock::acquire_transient(path, LOOK))
     }
 
     pub(super) fn host_lock(&self, name: &str) -> Result<Lock> {
         in_folder(&self.locks, &self.base, || Lock::acquire(&format!("{}/{name}", self.locks), PATIENCE))
     }
+}
+
+/// Removes what killed processes left, under the lock that every writer of such a file holds.
+pub(super) fn sweep_strays(dir: &OwnedFd, names: &[String]) {
+    for stray in names.iter().filter(|name| name.starts_with('.')) {
+        let _ = unlinkat(dir, stray, AtFlags::empty());
+    }
+}
+
+/// UUIDs, and what else lies there.
+pub(super) fn names(dir: &OwnedFd, path: &str) -> (Vec<Uuid>, Vec<String>) {
+    let (mut uuids, mut others) = (Vec::new(), Vec::new());
+    let entries = match Dir::read_from(dir) {
+        Ok(entries) => entries,
+        Err(errno) => {
+            log::warn!("{path}: cannot be listed: {errno}");
+            return (uuids, others);
+        }
+    };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        match crate::model::name::parse_uuid(name) {
+            Some(uuid) => uuids.push(uuid),
+            None if name != "." && name != ".." => others.push(name.to_owned()),
+            None => {}
+        }
+    }
+    (uuids, others)
 }
 
 /// The lock of everything that is written below the folder and for its host.

@@ -27,6 +27,8 @@ pub struct MemoryStore {
     /// A lock has ended.
     unlocked: Condvar,
     hook: Mutex<Hook>,
+    /// Groups that are not complete; true while one is being created or removed.
+    batches: Mutex<BTreeMap<Uuid, bool>>,
 }
 
 #[derive(Default)]
@@ -110,6 +112,32 @@ impl MemoryStore {
 
     pub(super) fn replace(&self, facts: &Facts) {
         self.map().insert(facts.uuid, Entry { facts: facts.clone(), being_made: false });
+    }
+
+    fn batches(&self) -> MutexGuard<'_, BTreeMap<Uuid, bool>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin_batch(&self, id: &Uuid) {
+        self.batches().insert(*id, true);
+    }
+
+    pub(super) fn end_batch(&self, id: &Uuid) {
+        self.batches().remove(id);
+    }
+
+    pub(super) fn release_batch(&self, id: &Uuid) {
+        if let Some(busy) = self.batches().get_mut(id) {
+            *busy = false;
+        }
+    }
+
+    pub(super) fn incomplete(&self) -> Vec<Uuid> {
+        self.batches().iter().filter(|(_, busy)| !**busy).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn claim(&self, id: &Uuid) -> bool {
+        self.batches().get_mut(id).is_some_and(|busy| !std::mem::replace(busy, true))
     }
 
     pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {

@@ -5,14 +5,18 @@
 //! [`definitions`] are devices that persist, in mdevctl's files.
 
 mod atomic;
+mod batch;
 mod bell;
 mod calls;
 mod catalogue;
 pub mod definitions;
 mod files;
 mod memory;
+mod reservation;
 pub mod runtime;
 
+pub use batch::Batch;
 pub use bell::Ear;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start};
-pub use runtime::{Facts, HostLock, Reservation, Runtime};
+pub use reservation::Reservation;
+pub use runtime::{Facts, HostLock, Runtime};

@@ -3,9 +3,9 @@
 //!
 //! Facts are written *before* the kernel is asked to make the device, so that a creator killed half-way leaves either facts
 //! without a device (forgotten by the next creator) or a device with its facts. While its creator works, it holds the lock
-//! `/run/libmdev/locks/device-<uuid>`, which distinguishes "not there yet" from "gone". Afterwards the file of facts has the
-//! device's mark, the inode number that sysfs never uses twice, so that facts are not taken for those of another device of
-//! the same UUID.
+//! `/run/libmdev/locks/device-<uuid>`, which distinguishes "not there yet" from "gone". As soon as the device exists, the
+//! file of facts has the device's mark, the inode number that sysfs never uses twice, so that facts are not taken for those of
+//! another device of the same UUID.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::files::FileStore;
 use super::memory::{MemoryLock, MemoryStore};
+use super::reservation::Reservation;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{is_attribute, is_plain_component};
 
@@ -55,6 +56,9 @@ pub struct Facts {
     /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u64>,
+    /// Id of the group that it was created in: [`Runtime::begin_batch`]. It has a meaning while that group is incomplete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Uuid>,
     /// The kernel may not show the type of the device.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub type_hidden: bool,
@@ -76,6 +80,7 @@ impl Facts {
             || self.owner.is_some()
             || !self.attributes.is_empty()
             || self.function.is_some()
+            || self.batch.is_some()
             || self.type_hidden
     }
 
@@ -86,7 +91,7 @@ impl Facts {
     }
 
     /// The device of a killed creator may still appear.
-    pub(super) fn may_still_appear(&self) -> bool {
+    pub fn may_still_appear(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
         self.abandoned.is_some() && self.may_have_made(u64::try_from(now).unwrap_or(u64::MAX))
     }
@@ -139,16 +144,6 @@ pub enum Runtime {
     Memory(MemoryStore),
 }
 
-/// Names and groups that are ours from now on; ends in [`Reservation::confirm`] or is taken back when dropped.
-#[derive(Debug)]
-pub struct Reservation<'a> {
-    store: &'a Runtime,
-    facts: Vec<Facts>,
-    /// Say that the devices are being made; none for the simulated host.
-    _locks: Vec<crate::lock::Lock>,
-    confirmed: bool,
-}
-
 /// A lock of the host; ends when it is dropped.
 #[derive(Debug)]
 pub enum HostLock<'a> {
@@ -198,7 +193,7 @@ impl Runtime {
         }
     }
 
-    fn withdraw(&self, uuid: &Uuid) {
+    pub(super) fn withdraw(&self, uuid: &Uuid) {
         match self {
             Runtime::Files(store) => store.withdraw(uuid),
             Runtime::Memory(store) => store.withdraw(uuid),
@@ -261,61 +256,6 @@ impl Runtime {
             }
         };
         Ok(Reservation { store: self, facts, _locks: locks, confirmed: false })
-    }
-}
-
-impl Reservation<'_> {
-    /// The facts as they were reserved, groups filled in.
-    pub fn facts(&self) -> &[Facts] {
-        &self.facts
-    }
-
-    /// The devices are there: `alive` gives the mark of each. From here on others may see their facts as settled.
-    pub fn confirm(&mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
-        for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
-            if facts.mark.is_none() {
-                facts.mark = alive(facts);
-            } else if let Runtime::Files(_) = self.store {
-                // Written as it is now before the device was made.
-                continue;
-            }
-            match self.store {
-                Runtime::Files(store) => store.replace(facts)?,
-                Runtime::Memory(store) => store.replace(facts),
-            }
-        }
-        self.confirmed = true;
-        Ok(())
-    }
-}
-
-impl Reservation<'_> {
-    /// The device of this UUID is there although its creation has failed: its record stays, with the mark of the device.
-    pub fn keep(&mut self, uuid: &Uuid, mark: Option<u64>) {
-        let Some(index) = self.facts.iter().position(|facts| facts.uuid == *uuid) else { return };
-        let kept = Facts { mark, ..self.facts.remove(index) };
-        let written = match self.store {
-            _ if !kept.worth_keeping() => Ok(()),
-            Runtime::Files(store) => store.replace(&kept),
-            Runtime::Memory(store) => {
-                store.replace(&kept);
-                Ok(())
-            }
-        };
-        if let Err(e) = written {
-            log::warn!("{e}");
-        }
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        if self.confirmed {
-            return;
-        }
-        for facts in self.facts.iter().filter(|facts| facts.worth_keeping()) {
-            self.store.withdraw(&facts.uuid);
-        }
     }
 }
 

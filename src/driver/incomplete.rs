@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Incomplete groups: their creators were killed before every device was usable, or could not remove the devices again.
+
+use std::collections::HashMap;
+
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::spots::{self, Spot};
+use super::{Conn, DestroyFlags, Host, asked, check_owner_name};
+use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report};
+use crate::store::Facts;
+use crate::sysfs::is_exhausted;
+
+impl Conn {
+    /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns how many. Groups that a process creates
+    /// now are no incomplete ones. Fails if a device cannot be destroyed, after it has destroyed the others.
+    pub fn destroy_incomplete(&self, owner: Option<&str>, flags: DestroyFlags) -> Result<usize> {
+        let _request = self.request();
+        if flags.contains(DestroyFlags::OWNED) {
+            let message = "incomplete groups are not selected by MDEV_DESTROY_OWNED; give the owner instead";
+            return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message));
+        }
+        check_owner_name(owner)?;
+        let (removed, left) = remove(&self.host, owner, flags)?;
+        let Some(first) = left.first() else { return Ok(removed) };
+        let why: Vec<&str> = left.iter().map(|e| e.message.as_str()).collect();
+        let message = format!("{} of the incomplete groups cannot be removed: {}", left.len(), why.join("; "));
+        Err(Error { message, ..first.clone() })
+    }
+}
+
+/// One incomplete group.
+struct Group {
+    owner: Option<String>,
+    /// The devices that exist, or why that cannot be read.
+    members: Vec<(Uuid, Result<Spot>)>,
+    /// A device of its creator may still appear.
+    may_grow: bool,
+}
+
+impl Group {
+    fn read(host: &Host, id: Uuid, records: &HashMap<Uuid, Facts>) -> Group {
+        let mut group = Group { owner: None, members: Vec::new(), may_grow: false };
+        for facts in records.values().filter(|facts| facts.batch == Some(id)) {
+            group.owner = group.owner.or_else(|| facts.owner.clone());
+            match find_member(host, facts) {
+                Ok(Some(spot)) => group.members.push((facts.uuid, Ok(spot))),
+                Ok(None) => group.may_grow |= facts.may_still_appear(),
+                Err(e) => group.members.push((facts.uuid, Err(e.of(&format!("device {}", facts.uuid))))),
+            }
+        }
+        group.members.sort_unstable_by_key(|(uuid, _)| *uuid);
+        group
+    }
+}
+
+/// The device of a record, if it exists.
+fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
+    let Some(spot) = spots::find(host, &facts.uuid)? else { return Ok(None) };
+    let (layout, _) = spot.open_parent(host)?;
+    Ok(spots::is_recorded(&spot, layout, facts).then_some(spot))
+}
+
+/// Destroys the devices of the incomplete groups of `owner`, or of all: how many, and why others cannot be destroyed.
+pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> Result<(usize, Vec<Error>)> {
+    let (mut removed, mut left) = (0, Vec::new());
+    for id in spots::with_room(host, || host.runtime.incomplete())? {
+        // Held until this group is done, so that of two processes one removes it.
+        let claimed = match host.runtime.claim(&id) {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => continue,
+            Err(e) => {
+                left.push(e);
+                continue;
+            }
+        };
+        let group = Group::read(host, id, &spots::all_facts(host)?);
+        let is_empty = group.members.is_empty() && !group.may_grow;
+        if !is_empty && owner.is_some_and(|owner| group.owner.as_deref() != Some(owner)) {
+            continue;
+        }
+        let before = left.len();
+        for (_, member) in group.members {
+            match member.and_then(|spot| asked::destroy(host, &spot, flags)) {
+                Ok(()) => removed += 1,
+                Err(e) if e.code == ErrorCode::NoNode => {}
+                Err(e) => left.push(e),
+            }
+        }
+        if left.len() == before && !group.may_grow {
+            claimed.finish().unwrap_or_else(|e| left.push(e));
+        }
+    }
+    Ok((removed, left))
+}
+
+/// Reports each incomplete group that has devices.
+pub(super) fn report_all(host: &Host) -> Result<()> {
+    let ids = match spots::with_room(host, || host.runtime.incomplete()) {
+        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            report(Finding::from(&e));
+            return Ok(());
+        }
+        ids => ids?,
+    };
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let records = spots::all_facts(host)?;
+    for id in ids {
+        let group = Group::read(host, id, &records);
+        if group.members.is_empty() {
+            continue;
+        }
+        let uuids: Vec<String> = group.members.iter().map(|(uuid, _)| uuid.to_string()).collect();
+        let owner = group.owner.map_or_else(|| "no owner".to_owned(), |owner| format!("the owner '{owner}'"));
+        let what = format!(
+            "a group of {owner} is incomplete, since its creator was killed or could not remove its devices; left are {}",
+            uuids.join(", ")
+        );
+        let finding = Finding::new(ErrorCode::NotReady, host.runtime.batch_path(&id), what).serious();
+        report(finding.next("remove them with mdev_conn_destroy_incomplete() or 'nodedev destroy --incomplete'"));
+    }
+    Ok(())
+}

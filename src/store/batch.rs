@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Groups of devices that are being created: one empty file for each under `/run/libmdev/groups`, named by an id, or an entry
+//! of a map for the simulated host.
+//!
+//! The creator takes the lock `/run/libmdev/locks/group-<id>`, makes the file before the first record of the group, and removes
+//! it when every device is usable. A file whose lock is free is an incomplete group: its creator was killed, or could not
+//! remove its devices again. Its members are the devices whose records have the id.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Mode, open, statat, unlinkat};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use super::atomic::Unnamed;
+use super::files::{FOLDER, FileStore, is_exhausted, names, sweep_strays};
+use super::runtime::Runtime;
+use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report};
+use crate::lock::{Lock, is_held};
+
+/// A group that this process creates or removes. It is incomplete when this is dropped without [`Batch::finish`].
+#[derive(Debug)]
+pub struct Batch<'a> {
+    store: &'a Runtime,
+    id: Uuid,
+    /// `None` for the simulated host.
+    _lock: Option<Lock>,
+}
+
+impl Batch<'_> {
+    /// What the records of its members have.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// From here on the group is complete, or no member is left.
+    pub fn finish(&self) -> Result<()> {
+        match self.store {
+            Runtime::Files(store) => store.end_batch(&self.id),
+            Runtime::Memory(store) => {
+                store.end_batch(&self.id);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Runtime::Memory(store) = self.store {
+            store.release_batch(&self.id);
+        }
+    }
+}
+
+impl Runtime {
+    /// Records that a group is being created.
+    pub fn begin_batch(&self) -> Result<Batch<'_>> {
+        let id = Uuid::new_v4();
+        let lock = match self {
+            Runtime::Files(store) => Some(store.begin_batch(&id)?),
+            Runtime::Memory(store) => {
+                store.begin_batch(&id);
+                None
+            }
+        };
+        Ok(Batch { store: self, id, _lock: lock })
+    }
+
+    /// Ids of the incomplete groups, without those that another process creates or removes now.
+    pub fn incomplete(&self) -> Result<Vec<Uuid>> {
+        match self {
+            Runtime::Files(store) => store.incomplete(),
+            Runtime::Memory(store) => Ok(store.incomplete()),
+        }
+    }
+
+    /// Takes an incomplete group to remove it. `None` if it no longer exists or another process removes it.
+    pub fn claim(&self, id: &Uuid) -> Result<Option<Batch<'_>>> {
+        let lock = match self {
+            Runtime::Files(store) => store.claim(id)?.map(Some),
+            Runtime::Memory(store) => store.claim(id).then_some(None),
+        };
+        Ok(lock.map(|lock| Batch { store: self, id: *id, _lock: lock }))
+    }
+
+    /// The file of a group; its id for the simulated host.
+    pub fn batch_path(&self, id: &Uuid) -> String {
+        match self {
+            Runtime::Files(store) => store.batch_path(id),
+            Runtime::Memory(_) => id.to_string(),
+        }
+    }
+}
+
+impl FileStore {
+    fn batch_path(&self, id: &Uuid) -> String {
+        format!("{}/{id}", self.groups)
+    }
+
+    fn lock_of_batch(&self, id: &Uuid) -> String {
+        format!("{}/group-{id}", self.locks)
+    }
+
+    fn begin_batch(&self, id: &Uuid) -> Result<Lock> {
+        let dir = self.make(&self.groups)?;
+        let _alone = self.lock()?;
+        sweep_strays(&dir, &names(&dir, &self.groups).1);
+        // Locked before the file has a name, so that no process sees it without its lock.
+        let lock = self.transient_lock(&self.lock_of_batch(id))?;
+        let written = Unnamed::new(&dir, &[]).and_then(|file| file.name(&id.to_string()));
+        written.map_err(|errno| Error::io("write", &self.batch_path(id), errno))?;
+        Ok(lock)
+    }
+
+    fn end_batch(&self, id: &Uuid) -> Result<()> {
+        let Some(dir) = self.open_groups()? else { return Ok(()) };
+        match unlinkat(dir, id.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::io("remove", &self.batch_path(id), errno)),
+        }
+    }
+
+    fn incomplete(&self) -> Result<Vec<Uuid>> {
+        let Some(dir) = self.open_groups()? else { return Ok(Vec::new()) };
+        let mut ids = Vec::new();
+        for id in names(&dir, &self.groups).0 {
+            let lock = self.lock_of_batch(&id);
+            match is_held(&lock) {
+                // The creator removes the file before it drops the lock.
+                Ok(false) if self.has_batch(&dir, &id)? => ids.push(id),
+                Ok(_) => {}
+                Err(errno) if is_exhausted(errno) => return Err(Error::io("open", &lock, errno)),
+                Err(errno) => report(Finding::from(&Error::io("open", &lock, errno))),
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn claim(&self, id: &Uuid) -> Result<Option<Lock>> {
+        let Some(dir) = self.open_groups()? else { return Ok(None) };
+        match self.transient_lock(&self.lock_of_batch(id)) {
+            // Another process may have removed the group since it was listed.
+            Ok(lock) => Ok(self.has_batch(&dir, id)?.then_some(lock)),
+            Err(e) if e.code == ErrorCode::Timeout => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn has_batch(&self, dir: &OwnedFd, id: &Uuid) -> Result<bool> {
+        match statat(dir, id.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::io("look at", &self.batch_path(id), errno)),
+        }
+    }
+
+    fn open_groups(&self) -> Result<Option<OwnedFd>> {
+        match open(&*self.groups, FOLDER, Mode::empty()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::io("open", &self.groups, errno)),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Groups whose creators were killed before every device was usable.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::error::{Error, ErrorCode};
+use mdev::finding::{Finding, Severity};
+use mdev::store::Runtime;
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{Op, SimHost, default_host};
+
+const RFC: (&str, &str) = ("0000:86:00.0", "11");
+const VENDOR: (&str, &str) = ("0000:41:00.0", "1438");
+
+fn uuid(n: u32) -> String {
+    format!("{n:08x}-0000-4000-8000-000000000000")
+}
+
+/// The files of the store, by path.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// A simulated kernel with the files of a host. Every connection has its own store, as every process has.
+struct Lab {
+    root: tempfile::TempDir,
+    sim: SimHost,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        Lab { root: tempfile::tempdir().unwrap(), sim: default_host() }
+    }
+
+    fn conn(&self, owner: Option<&str>) -> Conn {
+        let runtime = Runtime::files(self.root.path().to_str().unwrap());
+        let conn = Conn::on(Arc::new(self.sim.clone()), Arc::new(runtime));
+        conn.set_owner(owner).unwrap();
+        conn
+    }
+
+    fn devices(&self) -> Vec<String> {
+        devices(&self.conn(None))
+    }
+
+    fn names(&self, folder: &str) -> usize {
+        fs::read_dir(self.root.path().join("libmdev").join(folder)).map_or(0, Iterator::count)
+    }
+
+    /// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory, its locks
+    /// and its chance to clean up are gone, its files and devices are left. False if `at` selected none.
+    fn killed(&self, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static, create: impl FnOnce()) -> bool {
+        let run = self.root.path().join("libmdev");
+        let files = Arc::new(Mutex::new(Files::new()));
+        let (saved, from, done) = (Arc::clone(&files), run.clone(), AtomicBool::new(false));
+        self.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+            if !done.load(Ordering::Relaxed) && at(op, path) {
+                done.store(true, Ordering::Relaxed);
+                *saved.lock().unwrap() = read_files(&from);
+                resume_unwind(Box::new("killed"));
+            }
+            None
+        })));
+        let killed = catch_unwind(AssertUnwindSafe(create)).is_err();
+        self.sim.set_hook(None);
+        if killed {
+            // Undoes what the unwinding cleaned up.
+            for (path, text) in files.lock().unwrap().iter() {
+                let _ = fs::remove_file(path);
+                fs::write(path, text).unwrap();
+            }
+        }
+        killed
+    }
+
+    /// Leaves one device of three, of the owner "me".
+    fn leave_one(&self) {
+        let writes = AtomicUsize::new(0);
+        let second = move |op, path: &str| {
+            op == Op::Write && path.ends_with("/create") && writes.fetch_add(1, Ordering::Relaxed) == 1
+        };
+        assert!(self.killed(second, || drop(create(&self.conn(Some("me")), RFC))));
+    }
+}
+
+fn read_files(run: &std::path::Path) -> Files {
+    let entries = |folder: &str| fs::read_dir(run.join(folder)).into_iter().flatten();
+    let paths = entries("devices").chain(entries("groups")).map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn devices(conn: &Conn) -> Vec<String> {
+    let nodes = conn.list(ListFlags::DEVICES).unwrap();
+    let mut uuids: Vec<String> = nodes.iter().map(|node| node.uuid().unwrap()).collect();
+    uuids.sort();
+    uuids
+}
+
+fn xml((parent, type_id): (&str, &str), n: u32) -> String {
+    let uuid = uuid(n);
+    format!(
+        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/><uuid>{uuid}</uuid></capability>\
+         </device>"
+    )
+}
+
+/// Devices 1 to 3 as one group.
+fn create(conn: &Conn, on: (&str, &str)) -> Result<Vec<Node>, Error> {
+    let texts: Vec<String> = (1..=3).map(|n| xml(on, n)).collect();
+    let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+    conn.create_group_xml(&texts, CreateFlags::empty())
+}
+
+fn incomplete(conn: &Conn) -> Vec<Finding> {
+    let found = conn.list_problems().unwrap();
+    found.into_iter().filter(|finding| finding.message.contains("incomplete")).collect()
+}
+
+#[test]
+fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
+    for on in [RFC, VENDOR] {
+        let mut seen = [0; 4];
+        let complete = loop {
+            let nth = seen.iter().sum::<usize>();
+            let (lab, step) = (Lab::new(), AtomicUsize::new(0));
+            let before = lab.devices();
+            let conn = lab.conn(Some("me"));
+            // What happens between two of these leaves the same files and devices.
+            let at = move |op, _: &str| {
+                matches!(op, Op::Write | Op::Stamp | Op::Meta) && step.fetch_add(1, Ordering::Relaxed) == nth
+            };
+            if !lab.killed(at, || drop(create(&conn, on).unwrap())) {
+                break lab;
+            }
+            let other = lab.conn(None);
+            let left: Vec<String> = lab.devices().into_iter().filter(|uuid| !before.contains(uuid)).collect();
+            let found = incomplete(&other);
+            assert_eq!(found.len(), usize::from(!left.is_empty()), "step {nth}: {left:?}: {found:?}");
+            for finding in found {
+                assert_eq!((finding.severity, finding.code), (Severity::Error, ErrorCode::NotReady));
+                assert!(finding.object.contains("/libmdev/groups/"), "{finding:?}");
+                assert!(left.iter().all(|uuid| finding.message.contains(uuid)), "step {nth}: {left:?}: {finding:?}");
+                assert!(finding.message.contains("'me'") && finding.next_step.unwrap().contains("--incomplete"));
+            }
+            assert_eq!(other.destroy_incomplete(Some("you"), DestroyFlags::empty()), Ok(0));
+            assert_eq!(other.destroy_incomplete(Some("me"), DestroyFlags::empty()), Ok(left.len()), "step {nth}");
+            assert_eq!((lab.devices(), incomplete(&other)), (before, Vec::new()), "step {nth}");
+            create(&conn, on).unwrap_or_else(|e| panic!("step {nth}: {e}"));
+            assert_eq!(lab.names("devices"), 3, "step {nth}");
+            seen[left.len()] += 1;
+        };
+        assert!(seen.iter().all(|n| *n > 1), "killed with 0 to 3 devices: {seen:?}");
+        // The group that was not interrupted is complete.
+        let conn = complete.conn(Some("me"));
+        let made = complete.devices();
+        assert_eq!((complete.names("groups"), incomplete(&conn)), (0, Vec::new()));
+        assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(0));
+        assert_eq!(complete.devices(), made);
+    }
+}
+
+#[test]
+fn create_group_removes_incomplete_groups_of_the_same_owner_only() {
+    let lab = Lab::new();
+    lab.leave_one();
+    for owner in [None, Some("you")] {
+        let e = create(&lab.conn(owner), RFC).unwrap_err();
+        assert_eq!(e.code, ErrorCode::Exists, "{owner:?}: {e}");
+    }
+    let conn = lab.conn(Some("me"));
+    let made = create(&conn, RFC).unwrap();
+    assert!(made.iter().all(|node| node.owner() == Ok("me")));
+    assert_eq!(incomplete(&conn), []);
+}
+
+#[test]
+fn group_of_a_running_creator_is_left_alone() {
+    let lab = Lab::new();
+    let (other, busy, looks) = (lab.conn(Some("me")), AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&looks);
+    lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+        if op == Op::Write && path.ends_with("/create") && !busy.swap(true, Ordering::Relaxed) {
+            assert_eq!(incomplete(&other), []);
+            assert_eq!(other.destroy_incomplete(None, DestroyFlags::empty()), Ok(0));
+            counted.fetch_add(1, Ordering::Relaxed);
+            busy.store(false, Ordering::Relaxed);
+        }
+        None
+    })));
+    create(&lab.conn(Some("me")), RFC).unwrap();
+    lab.sim.set_hook(None);
+    assert_eq!(looks.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn device_in_use_stays_and_its_group_stays_listed() {
+    let lab = Lab::new();
+    let writes = AtomicUsize::new(0);
+    let third = move |op, path: &str| {
+        op == Op::Write && path.ends_with("/create") && writes.fetch_add(1, Ordering::Relaxed) == 2
+    };
+    assert!(lab.killed(third, || drop(create(&lab.conn(None), RFC))));
+    lab.sim.set_in_use(&uuid(1), true).unwrap();
+    let conn = lab.conn(None);
+    let e = conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+    assert!(e.message.contains(&uuid(1)) && !e.message.contains(&uuid(2)), "{e}");
+    assert!(lab.devices().contains(&uuid(1)) && !lab.devices().contains(&uuid(2)));
+    assert!(incomplete(&conn)[0].message.contains(&uuid(1)));
+    lab.sim.set_in_use(&uuid(1), false).unwrap();
+    assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(1));
+    assert_eq!(incomplete(&conn), []);
+}
+
+#[test]
+fn device_that_another_program_created_is_no_member() {
+    let lab = Lab::new();
+    lab.leave_one();
+    // Destroyed and created again behind the library's back.
+    lab.sim.echo("/sys/bus/pci/devices/0000:86:00.0/mdev_destroy", &uuid(1)).unwrap();
+    let path = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/12/create";
+    lab.sim.echo(path, &uuid(1)).unwrap();
+    let conn = lab.conn(Some("me"));
+    assert_eq!((incomplete(&conn), conn.destroy_incomplete(None, DestroyFlags::empty())), (Vec::new(), Ok(0)));
+    assert!(lab.devices().contains(&uuid(1)));
+}
+
+/// In either store, without a kill.
+#[test]
+fn group_whose_devices_cannot_be_removed_is_incomplete() {
+    let lab = Lab::new();
+    for runtime in [Runtime::files(lab.root.path().to_str().unwrap()), Runtime::memory([])] {
+        let sim = default_host();
+        let conn = Conn::on(Arc::new(sim.clone()), Arc::new(runtime));
+        let before = devices(&conn);
+        sim.fail_next(Op::Write, "/create", Errno::IO, 2);
+        sim.fail_next(Op::Write, "/mdev_destroy", Errno::IO, 1);
+        create(&conn, RFC).unwrap_err();
+        assert_eq!(incomplete(&conn).len(), 1);
+        assert_eq!(conn.destroy_incomplete(None, DestroyFlags::NO_CALLOUTS), Ok(1));
+        assert_eq!((devices(&conn), incomplete(&conn)), (before, Vec::new()));
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let conn = Lab::new().conn(Some("me"));
+    let e = conn.destroy_incomplete(None, DestroyFlags::OWNED).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InvalidFlags, Errno::INVAL.raw_os_error()));
+    assert_eq!(conn.destroy_incomplete(Some(""), DestroyFlags::empty()).unwrap_err().code, ErrorCode::InvalidArgument);
+}
