@@ -46,7 +46,7 @@ fn texts_that_are_no_document() {
     refused("hello", SYNTAX, (1, 1), "text before the root element");
     refused(device("<type id='1'/>") + "\n tail", SYNTAX, (2, 2), "text after the end");
     refused(device("<type id='1'/>") + "<device/>", SYNTAX, (1, 87), "second root element <device>");
-    refused("{\"mdev_type\": \"11\"}", SYNTAX, (1, 1), "text before the root element");
+    refused("{\"mdev_type\": \"11\"}", SYNTAX, (1, 1), "the text looks like JSON");
 }
 
 #[test]

@@ -219,7 +219,11 @@ impl Node {
     }
 
     fn transient(&self, what: &str) -> Error {
-        let message = format!("it has no definition, and cannot be {what} without; define it first");
+        let next = match what {
+            "undefined" => "there is nothing to undefine; destroy it to remove it",
+            _ => "define it first",
+        };
+        let message = format!("it has no definition, so it cannot be {what}; {next}");
         Error::new(ErrorCode::WrongState, Errno::NOENT, message).of(self.name())
     }
 }

@@ -37,6 +37,7 @@ mod qemu;
 mod ready;
 mod spare;
 mod spots;
+mod suggest;
 mod uri;
 mod vfio;
 mod wait;
@@ -291,8 +292,11 @@ impl Conn {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
                 }
-                let message =
-                    format!("there is no node device '{}'; list the nodes to see which there are", shown(name));
+                let next = match suggest::nearest_node(&self.host, name) {
+                    Some(near) => format!("did you mean '{}'?", shown(&near)),
+                    None => "list the nodes to see which there are".to_owned(),
+                };
+                let message = format!("there is no node device '{}'; {next}", shown(name));
                 Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
             }
             Err(e) => Err(e),

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, attrs, catalogue, defined, devices};
+use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
@@ -89,7 +89,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
     }
     attrs::check_all(&def.attributes)?;
     let (target, chosen) = match &def.parent {
-        Some(parent) => (bus::find_target(&*host.sysfs, parent)?, None),
+        Some(parent) => (find_parent(host, parent)?, None),
         None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
     let bus::Target { place, function } = target;
@@ -202,9 +202,31 @@ pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
     Error::new(ErrorCode::Ambiguous, Errno::NOTUNIQ, message)
 }
 
+/// The parent that a request names, or one of its VFs. A device in its place is an error that names the device's parent.
+fn find_parent(host: &Host, name: &str) -> Result<bus::Target> {
+    let missing = match bus::find_target(&*host.sysfs, name) {
+        Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
+        found => return found,
+    };
+    let message = match devices::by_name(host, name)? {
+        Some(device) => {
+            format!("'{}' is a mediated device, not a parent; its parent is {}", shown(name), device.parent)
+        }
+        None => match suggest::nearest_parent(host, name) {
+            Some(near) => format!("there is no parent device '{}' here; did you mean '{}'?", shown(name), shown(&near)),
+            None => return Err(missing),
+        },
+    };
+    Err(Error { message, ..missing })
+}
+
 /// The error for a type that a parent has not, with those that it has, or what to do when it has none.
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
-    let ids: Vec<&str> = types.iter().take(24).map(|kind| kind.id.as_str()).collect();
+    let text = |kind: &Type| match &kind.name {
+        Some(name) => format!("{} ({})", kind.id, shown(name)),
+        None => kind.id.clone(),
+    };
+    let ids: Vec<String> = types.iter().take(24).map(text).collect();
     let known = if ids.is_empty() { none.to_owned() } else { format!("it has {}", ids.join(", ")) };
     let message = format!("{parent}: there is no type '{}'; {known}", shown(wanted));
     Error::new(ErrorCode::NoType, Errno::NODEV, message)

@@ -81,13 +81,14 @@ impl<'a> Parser<'a> {
         let mut seen = Vec::new();
         while let Some(tag) = self.reader.child()? {
             match tag.name {
+                // Elements of a dump that say nothing about what to create.
                 "path" | "devnode" | "driver" => {
                     self.reader.skip()?;
                     continue;
                 }
                 "name" | "parent" | "capability" => self.once(&mut seen, &tag, root)?,
                 _ => {
-                    self.unknown(&tag, root)?;
+                    self.unknown(&tag, root, "name, parent, capability")?;
                     continue;
                 }
             }
@@ -125,7 +126,7 @@ impl<'a> Parser<'a> {
                     self.once(&mut seen, &tag, capability)?;
                 }
                 _ => {
-                    self.unknown(&tag, capability)?;
+                    self.unknown(&tag, capability, "type, uuid, parent_addr, start, group, params, numa, attr")?;
                     continue;
                 }
             }
@@ -154,12 +155,12 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn unknown(&mut self, tag: &Tag<'a>, parent: &Tag<'a>) -> Result<()> {
+    fn unknown(&mut self, tag: &Tag<'a>, parent: &Tag<'a>, known: &str) -> Result<()> {
         if self.unknown == Unknown::Ignore {
             return self.reader.skip();
         }
         let name = shown(tag.name);
-        let sentence = format!("unknown element {name} inside <{}> of a device to create", parent.name);
+        let sentence = format!("unknown element {name} inside <{}> of a device; known are {known}", parent.name);
         Err(self.reader.wrong(tag.at, sentence))
     }
 

@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
                 "the text is empty; an XML element was expected".into(),
             ));
         }
+        let start = text.trim_start_matches(is_space);
+        if start.starts_with(['{', '[']) {
+            let what = "the text looks like JSON, and XML was expected; write a <device> element".to_owned();
+            return Err(fail_at(text, text.len() - start.len(), ErrorCode::XmlSyntax, what));
+        }
         if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
             let what = if c == '\0' { "a NUL byte".to_owned() } else { format!("the character U+{:04X}", c as u32) };
             return Err(fail_at(text, at, ErrorCode::XmlSyntax, format!("{what} cannot be part of XML")));

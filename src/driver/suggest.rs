@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The name that a caller most likely meant, for the error about one that does not exist.
+
+use super::{Host, spots};
+use crate::layout::bus;
+
+/// Longer names are not compared: the cost grows with the square of the length.
+const LENGTH_MAX: usize = 128;
+
+/// The parent whose name is nearest to `name`, if one is near enough. Best effort: a parent that cannot be read is not
+/// suggested.
+pub(super) fn nearest_parent(host: &Host, name: &str) -> Option<String> {
+    nearest(name, parent_names(host))
+}
+
+/// The same among the parents and the devices that have a name of their own.
+pub(super) fn nearest_node(host: &Host, name: &str) -> Option<String> {
+    let mut names = parent_names(host);
+    names.extend(spots::all_facts(host).unwrap_or_default().into_values().filter_map(|facts| facts.name));
+    names.extend(host.definitions.all().unwrap_or_default().into_iter().filter_map(|definition| definition.name));
+    nearest(name, names)
+}
+
+fn parent_names(host: &Host) -> Vec<String> {
+    let parents = bus::places(&*host.sysfs).unwrap_or_default();
+    parents.iter().flat_map(|place| [place.name(), place.sysname().to_owned()]).collect()
+}
+
+/// Near enough is a name that differs in at most two places, and in less than a third of its characters.
+fn nearest(name: &str, candidates: Vec<String>) -> Option<String> {
+    let fits = |candidate: &String| candidate.len() <= LENGTH_MAX && candidate.len().abs_diff(name.len()) <= 2;
+    let near = candidates.into_iter().filter(fits).map(|candidate| (distance(name, &candidate), candidate));
+    let (changes, candidate) = near.min()?;
+    (changes <= 2 && changes * 3 < name.len()).then_some(candidate)
+}
+
+/// How many characters have to be inserted, removed or replaced to make one text the other, in any case (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().flat_map(char::to_lowercase).enumerate() {
+        let mut above_left = i;
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = above_left + usize::from(ca != *cb);
+            above_left = row[j + 1];
+            row[j + 1] = replaced.min(above_left + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_changes() {
+        for (a, b, changes) in
+            [("mtty", "mtty", 0), ("mty", "mtty", 1), ("MTTY", "mtty", 0), ("", "abc", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(distance(a, b), changes, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn only_a_near_name_is_suggested() {
+        let names = || ["pci_0000_86_00_0", "pci_0000_41_00_0", "mtty"].map(str::to_owned).to_vec();
+        assert_eq!(nearest("pci_0000_68_00_0", names()).as_deref(), Some("pci_0000_86_00_0"));
+        assert_eq!(nearest("mty", names()), None, "a third of a short name is too much");
+        assert_eq!(nearest("mttyy", names()).as_deref(), Some("mtty"));
+        assert_eq!(nearest("web-gpu", names()), None);
+        assert_eq!(nearest(&"x".repeat(100_000), names()), None);
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What errors tell a person to do next.
+
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags};
+use mdev::error::Error;
+
+const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
+
+fn host() -> Conn {
+    use std::sync::Arc;
+    let sim = mdev::sysfs::sim::default_host();
+    Conn::of((
+        Arc::new(sim),
+        Arc::new(mdev::store::Runtime::memory([])),
+        Arc::new(mdev::store::Definitions::memory([])),
+    ))
+}
+
+fn request(parent: &str, type_id: &str) -> String {
+    format!(
+        "<device><name>vgpu</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>\
+         <uuid>{UUID}</uuid></capability></device>"
+    )
+}
+
+fn create(conn: &Conn, xml: &str) -> Error {
+    conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err()
+}
+
+fn says(e: &Error, part: &str) {
+    assert!(e.message.contains(part), "'{part}' is not in: {e}");
+}
+
+#[test]
+fn lookup_of_a_misspelt_name_suggests_the_nearest() {
+    let conn = host();
+    conn.define_xml(request("0000:86:00.0", "12").as_bytes(), DefineFlags::empty()).unwrap();
+    for (wrong, near) in [("pci_0000_86_00_1", "pci_0000_86_00_0"), ("vgpuu", "vgpu"), ("0000:87:00.1", "0000:87:00.0")]
+    {
+        let e = conn.lookup_by_name(wrong).unwrap_err();
+        says(&e, &format!("did you mean '{near}'?"));
+    }
+    says(&conn.lookup_by_name("something-else").unwrap_err(), "list the nodes");
+}
+
+#[test]
+fn create_on_a_device_names_its_parent() {
+    let conn = host();
+    conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
+    let e = create(&conn, &request("vgpu", "12").replace("<name>vgpu</name>", "").replace("cc601", "cc602"));
+    says(&e, "'vgpu' is a mediated device, not a parent; its parent is pci_0000_86_00_0");
+    says(&create(&conn, &request("pci_0000_86_00_1", "12")), "did you mean 'pci_0000_86_00_0'?");
+}
+
+#[test]
+fn create_of_an_unknown_type_lists_ids_with_names() {
+    let e = create(&host(), &request("0000:86:00.0", "GRID M60-9Q"));
+    says(&e, "there is no type 'GRID M60-9Q'; it has 11 (GRID M60-0B)");
+}
+
+#[test]
+fn undefine_of_a_transient_device_says_that_destroy_removes_it() {
+    let conn = host();
+    let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
+    let e = node.undefine(DefineFlags::empty()).unwrap_err();
+    says(&e, "destroy it to remove it");
+    assert!(!e.message.contains("define it first"), "{e}");
+    node.destroy(DestroyFlags::empty()).unwrap();
+}
+
+#[test]
+fn xml_errors_say_what_is_expected() {
+    let conn = host();
+    says(&create(&conn, "\n { \"mdev_type\": \"12\" }"), "looks like JSON");
+    says(&create(&conn, "<device><parrent>x</parrent></device>"), "known are name, parent, capability");
+    let e = create(&conn, "<device><capability type='mdev'><typ id='1'/></capability></device>");
+    says(&e, "known are type, uuid,");
+}
