@@ -35,6 +35,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it, where that is known.
     pub next_step: Option<String>,
+    /// The errno of the system call that failed, where one did.
+    pub errno: Option<Errno>,
 }
 
 impl Finding {
@@ -42,12 +44,13 @@ impl Finding {
     pub fn new(code: ErrorCode, object: impl Into<String>, what: impl std::fmt::Display) -> Self {
         let object = object.into();
         let message = format!("{object}: {what}");
-        Finding { severity: Severity::Warning, code, object, message, next_step: None }
+        Finding { severity: Severity::Warning, code, object, message, next_step: None, errno: None }
     }
 
     /// A warning about an object that a system call failed on: "{object}: {what}: {reason}".
     pub fn io(object: impl Into<String>, what: &str, errno: Errno) -> Self {
-        Finding::new(ErrorCode::Kernel, object, format_args!("{what}: {}", describe(errno)))
+        let finding = Finding::new(ErrorCode::Kernel, object, format_args!("{what}: {}", describe(errno)));
+        Finding { errno: Some(errno), ..finding }
     }
 
     /// The same, with what to do about it.
@@ -66,7 +69,8 @@ impl Finding {
 impl From<&Error> for Finding {
     fn from(e: &Error) -> Self {
         let (object, message) = (e.path.clone().unwrap_or_default(), e.message.clone());
-        Finding { severity: Severity::Warning, code: e.code, object, message, next_step: None }
+        let errno = Some(Errno::from_raw_os_error(e.errno));
+        Finding { severity: Severity::Warning, code: e.code, object, message, next_step: None, errno }
     }
 }
 

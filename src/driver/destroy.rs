@@ -15,7 +15,7 @@ use crate::layout::bus::link_name;
 use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
-use crate::sysfs::{Dir, Guard, User, Users, VfioNode, basename, is_absent};
+use crate::sysfs::{Dir, Guard, User, Users, VfioNode, basename, if_present, is_absent};
 
 /// How long a driver may take to remove a device that no process has open.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -106,7 +106,10 @@ fn remove(
     let may_block = refuse_users(host, uuid, &open, is_new || layout.is_function())? && !layout.is_function();
     // What is held, and was found to be the caller's own, must still be this device: its UUID may have been given to another
     // in between, with another group. While the group is held, no process can do that any more.
-    if group_of(&*spot.dir, &spot.entry) != nodes.group || layout.mark(&*spot.dir, &spot.entry).ok() != mark {
+    let failed = |errno| Error::io("look at", &spot.syspath, errno);
+    let group = group_of(&*spot.dir, &spot.entry).map_err(failed)?;
+    let now = if_present(layout.mark(&*spot.dir, &spot.entry)).map_err(failed)?;
+    if group != nodes.group || now != mark {
         let message = format!("device {uuid} no longer exists");
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
@@ -115,7 +118,15 @@ fn remove(
     let give_up = || watch.give_up();
     let give_up = may_block.then_some(&give_up as &dyn Fn() -> bool);
     let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id, give_up };
-    let place = host.lock(layout.place_lock(parent))?;
+    let place = match host.lock(layout.place_lock(parent)) {
+        Ok(place) => place,
+        // A device that no other process knows must not stay because the lock cannot be taken; its mark protects any other.
+        Err(e) if is_new => {
+            log::warn!("{e}; {uuid} is removed without the lock");
+            None
+        }
+        Err(e) => return Err(e),
+    };
     let removed = remove_patiently(host, layout, parent, &request, is_it).map_err(|e| watch.explain(e));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));

@@ -76,7 +76,8 @@ fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> P
     if !layout.is_there(parent, name) {
         return if has_types(parent).is_err_and(is_absent) { Progress::NoParent } else { Progress::Absent };
     }
-    match group_of(parent, name) {
+    // A group that cannot be looked at is looked at again.
+    match group_of(parent, name).ok().flatten() {
         Some(group) => node_progress(host, parent, name, group),
         // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
         None if !layout.has_iommu_group() || has_vfio_device(parent, name) => Progress::Ready,

@@ -4,8 +4,7 @@
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::layout::bus::link_name;
-use crate::sysfs::{Dir, VfioNode, is_absent};
+use crate::sysfs::{Dir, IoResult, VfioNode, basename, if_present, is_absent};
 
 /// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,7 +18,8 @@ pub(super) struct Nodes {
 impl Nodes {
     /// Of the device that `dir` has under the name `entry`.
     pub(super) fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
-        let group = group_of(dir, entry);
+        let group =
+            group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
         let mut devices = vfio_devices(dir, entry)?;
         // The folder is there without a node on kernels that have only groups.
         devices.retain(|name| dir.meta(&format!("{entry}/vfio-dev/{name}/dev")).is_ok());
@@ -37,8 +37,12 @@ impl Nodes {
 }
 
 /// The number of a device's IOMMU group.
-pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> Option<u32> {
-    link_name(dir, &format!("{entry}/iommu_group"))?.parse().ok()
+pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
+    match dir.link(&format!("{entry}/iommu_group")) {
+        // Not a link: broken, and no group.
+        Err(Errno::INVAL) => Ok(None),
+        link => Ok(if_present(link)?.and_then(|target| basename(&target).parse().ok())),
+    }
 }
 
 /// The names below `vfio-dev` of a device: `vfio3`.

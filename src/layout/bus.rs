@@ -2,15 +2,18 @@
 //! Finds the parents on every bus, and reads what their bus says about them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::functions::{self, PfState, is_function, pf_state};
 use super::types::Depth;
 use super::{Layout, LiveMarks, TYPES, detect, has_types, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, collect, report};
 use crate::model::name::{is_component, node_name};
 use crate::model::{Function, Parent, PciAddress, PciFacts, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, is_exhausted, read_text, resolve};
+use crate::sysfs::{
+    Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, is_exhausted, read_text, resolve,
+};
 
 /// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
 /// on any other are found through their class.
@@ -58,45 +61,32 @@ pub fn places(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
 fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
     let path = format!("/sys/bus/{bus}/devices");
     scan(sysfs, &path, &mut |dir, name| {
-        if dir.meta(&format!("{name}/{TYPES}")).is_err() {
-            return;
+        if if_present(dir.meta(&format!("{name}/{TYPES}")))?.is_some() {
+            found.extend(follow(dir, name)?.map(|syspath| (syspath, bus.to_owned())));
         }
-        if let Some(syspath) = follow(dir, name) {
-            found.insert(syspath, bus.to_owned());
-        }
+        Ok(())
     })
 }
 
 fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result<()> {
     scan(sysfs, CLASS, &mut |dir, name| {
-        let Some(syspath) = follow(dir, name) else { return };
-        if found.contains_key(&syspath) {
-            return;
+        let Some(syspath) = follow(dir, name)? else { return Ok(()) };
+        if let Entry::Vacant(new) = found.entry(syspath) {
+            new.insert(basename(&dir.link(&format!("{name}/subsystem"))?).to_owned());
         }
-        match dir.link(&format!("{name}/subsystem")) {
-            Ok(target) => {
-                found.insert(syspath, basename(&target).to_owned());
-            }
-            Err(errno) => {
-                let link = format!("{}/{name}", dir.path());
-                report(Finding::io(link, "left out, its subsystem cannot be read", errno));
-            }
-        }
+        Ok(())
     })
 }
 
-/// The parent that the device at a path is, or that it belongs to as a VF. Looks at that device alone. Fails only when this
-/// process has run out of descriptors or memory.
+/// The parent that the device at a path is, or that it belongs to as a VF. Looks at that device alone.
 pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Place>> {
-    let open = |path: &str| match sysfs.open(path) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(errno) if is_exhausted(errno) => Err(errno),
-        Err(_) => Ok(None),
-    };
+    let open = |path: &str| if_present(sysfs.open(path));
     let sysname = basename(syspath);
     let Some(dir) = open(syspath)? else { return Ok(None) };
-    if dir.meta(TYPES).is_ok() {
-        let is_listed = BUSES.contains(&subsystem) || open(CLASS)?.is_some_and(|class| class.meta(sysname).is_ok());
+    if if_present(dir.meta(TYPES))?.is_some() {
+        let in_class =
+            || Ok(open(CLASS)?.map(|class| if_present(class.meta(sysname))).transpose()?.flatten().is_some());
+        let is_listed = BUSES.contains(&subsystem) || in_class()?;
         let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
         return Ok(is_listed.then_some(place));
     }
@@ -106,10 +96,11 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
     let Some(pci) = open(PCI)? else { return Ok(None) };
     let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?) {
         true => Some(sysname.to_owned()),
-        false => is_function(&*pci, sysname),
+        false => is_function(&*pci, sysname)?,
     };
-    let path = |sysname: String| resolve(PCI, &pci.link(&sysname).ok()?);
-    Ok(found.and_then(path).map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
+    let target = found.map(|sysname| if_present(pci.link(&sysname))).transpose()?.flatten();
+    let syspath = target.and_then(|target| resolve(PCI, &target));
+    Ok(syspath.map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
 }
 
 /// The PFs that make devices of their VFs. They have no mdev bus, but are bound to a known driver, or their VFs are: the
@@ -117,27 +108,21 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     // By path. A VF with the files says all that is asked of its PF.
     let mut states: BTreeMap<String, PfState> = BTreeMap::new();
-    let mut exhausted = None;
     for folder in functions::DRIVERS {
         scan(sysfs, folder, &mut |dir, name| {
             if name.parse::<PciAddress>().is_err() {
-                return;
+                return Ok(());
             }
-            let Some(own) = follow(dir, name) else { return };
-            let physfn = dir.link(&format!("{name}/physfn")).ok();
+            let Some(own) = follow(dir, name)? else { return Ok(()) };
+            let physfn = if_present(dir.link(&format!("{name}/physfn")))?;
             match physfn.and_then(|target| resolve(&own, &target)) {
-                Some(pf) if is_function(dir, name).is_some() => drop(states.insert(pf, PfState::Ready)),
+                Some(pf) if is_function(dir, name)?.is_some() => drop(states.insert(pf, PfState::Ready)),
                 Some(_) => {}
                 None if states.contains_key(&own) => {}
-                None => match pf_state(dir, name) {
-                    Ok(state) => drop(states.insert(own, state)),
-                    Err(errno) => exhausted = Some((folder, errno)),
-                },
+                None => drop(states.insert(own, pf_state(dir, name)?)),
             }
+            Ok(())
         })?;
-    }
-    if let Some((folder, errno)) = exhausted {
-        return Err(Error::io("read", folder, errno));
     }
     let has_vgpus = states.values().any(|state| *state == PfState::Ready);
     let is_listed = |state| match state {
@@ -159,18 +144,26 @@ fn is_listed_pf(sysfs: &dyn Sysfs, state: PfState) -> bool {
     }
 }
 
-fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) -> Result<()> {
+/// Visits every entry of a directory, if that exists. An entry whose visit fails is reported and left out; the scan itself
+/// fails only when this process has run out of descriptors or memory.
+fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str) -> IoResult<()>) -> Result<()> {
     let dir = match sysfs.open(path) {
         Ok(dir) => dir,
         // A kernel without this bus.
-        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) if is_absent(errno) => return Ok(()),
         Err(errno) if is_exhausted(errno) => return Err(Error::io("open", path, errno)),
         Err(errno) => {
             report(Finding::io(path, "its devices are not listed, it cannot be opened", errno));
             return Ok(());
         }
     };
-    match dir.list(&mut |name, _| visit(&*dir, name)) {
+    let mut exhausted = None;
+    let listed = dir.list(&mut |name, _| match visit(&*dir, name) {
+        Err(errno) if is_exhausted(errno) => exhausted = Some(errno),
+        Err(errno) => report(Finding::io(format!("{path}/{name}"), "left out", errno)),
+        Ok(()) => {}
+    });
+    match exhausted.map_or(listed, Err) {
         Ok(()) => Ok(()),
         Err(errno) if is_exhausted(errno) => Err(Error::io("list", path, errno)),
         Err(errno) => {
@@ -180,13 +173,17 @@ fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str)) ->
     }
 }
 
-fn follow(dir: &dyn Dir, name: &str) -> Option<String> {
-    let target = dir.link(name).ok().and_then(|target| resolve(dir.path(), &target));
+fn follow(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
+    let target = match dir.link(name) {
+        // Not a link.
+        Err(Errno::INVAL) => None,
+        link => if_present(link)?.and_then(|target| resolve(dir.path(), &target)),
+    };
     if target.is_none() {
         let link = format!("{}/{name}", dir.path());
         report(Finding::new(ErrorCode::BadData, link, "left out, not a link to an existing directory"));
     }
-    target
+    Ok(target)
 }
 
 /// A parent, or one VF of it.
@@ -227,18 +224,33 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         let path = resolve("/", text).and_then(|path| vf_path(sysfs, path)).ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
-        let found = places(sysfs)?.into_iter().find(wanted).map(Target::from);
-        return found.or_else(|| find_function(sysfs, &path, by_link)).ok_or_else(missing);
+        return match find_place(sysfs, wanted) {
+            Ok(None) => find_function(sysfs, &path, by_link)?.ok_or_else(missing),
+            found => found?.map(Target::from).ok_or_else(missing),
+        };
     }
     if !is_component(text) {
         let message = format!("'{}' is not the name of a parent device", shown(text));
         return Err(Error::invalid(message));
     }
     if let Some(address) = pci_address(text) {
-        return find_pci(sysfs, &address).unwrap_or_else(|| Err(missing()));
+        return find_pci(sysfs, &address)?.ok_or_else(missing);
     }
     let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
-    places(sysfs)?.into_iter().find(same).map(Target::from).ok_or_else(missing)
+    find_place(sysfs, same)?.map(Target::from).ok_or_else(missing)
+}
+
+/// The parent that is wanted. If there is none among those that can be read, one that cannot be read may be the one: the first
+/// such failure is the error then.
+fn find_place(sysfs: &dyn Sysfs, wanted: impl FnMut(&Place) -> bool) -> Result<Option<Place>> {
+    let (places, left_out) = collect(|| places(sysfs));
+    if let Some(found) = places?.into_iter().find(wanted) {
+        return Ok(Some(found));
+    }
+    match left_out.into_iter().find_map(|finding| Some((finding.errno?, finding))) {
+        Some((errno, finding)) => Err(Error::new(finding.code, errno, finding.message).at(finding.object)),
+        None => Ok(None),
+    }
 }
 
 /// A path that ends in a `virtfnN` link leads to a VF.
@@ -261,11 +273,15 @@ pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Option<Place> {
 }
 
 /// The VF at a path or, `by_link`, with its last component as address.
-fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Option<Target> {
-    let target = find_pci(sysfs, &basename(path).parse().ok()?)?.ok()?;
-    let vf = target.function.as_deref()?;
-    let own = sysfs.open(PCI).ok()?;
-    (by_link || resolve(PCI, &own.link(vf).ok()?).as_deref() == Some(path)).then_some(target)
+fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Result<Option<Target>> {
+    let Ok(address) = basename(path).parse() else { return Ok(None) };
+    let found = match find_pci(sysfs, &address) {
+        Err(e) if e.code == ErrorCode::NoParent => return Ok(None),
+        found => found?,
+    };
+    let Some((vf, target)) = found.and_then(|target| Some((target.function.clone()?, target))) else { return Ok(None) };
+    let own = sysfs.open(PCI).and_then(|pci| pci.link(&vf)).map_err(|errno| Error::io("read", PCI, errno))?;
+    Ok((by_link || resolve(PCI, &own).as_deref() == Some(path)).then_some(target))
 }
 
 /// The address in `0000:86:00.0`, in `86:00.0` (of domain 0, as lspci prints it) and in `pci_0000_86_00_0`.
@@ -280,35 +296,30 @@ pub fn pci_address(text: &str) -> Option<PciAddress> {
 }
 
 /// The short way for the most common kind of name. `None`: no such PCI device.
-fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Option<Result<Target>> {
-    let dir = match sysfs.open(PCI) {
-        Ok(dir) => dir,
-        // That does not make it absent.
-        Err(errno) if is_exhausted(errno) => return Some(Err(Error::io("open", PCI, errno))),
-        Err(_) => return None,
-    };
+fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Result<Option<Target>> {
+    let failed = |errno| Error::io("look at", &format!("{PCI}/{address}"), errno);
+    let Some(dir) = if_present(sysfs.open(PCI)).map_err(failed)? else { return Ok(None) };
     let sysname = address.to_string();
     let place = |sysname: &str| {
-        let syspath = resolve(dir.path(), &dir.link(sysname).ok()?)?;
-        Some(Place { syspath, subsystem: "pci".to_owned() })
+        let target = if_present(dir.link(sysname)).map_err(failed)?;
+        let syspath = target.and_then(|target| resolve(dir.path(), &target));
+        Ok::<_, Error>(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }))
     };
-    let own = place(&sysname)?;
-    if dir.meta(&format!("{sysname}/{TYPES}")).is_ok() {
-        return Some(Ok(own.into()));
+    let Some(own) = place(&sysname)? else { return Ok(None) };
+    if if_present(dir.meta(&format!("{sysname}/{TYPES}"))).map_err(failed)?.is_some() {
+        return Ok(Some(own.into()));
     }
-    match pf_state(&*dir, &sysname) {
-        Ok(state) if is_listed_pf(sysfs, state) => return Some(Ok(own.into())),
-        Ok(_) => {}
-        Err(errno) => return Some(Err(Error::io("read", &own.syspath, errno))),
+    if is_listed_pf(sysfs, pf_state(&*dir, &sysname).map_err(failed)?) {
+        return Ok(Some(own.into()));
     }
-    if let Some(place) = is_function(&*dir, &sysname).and_then(|pf| place(&pf)) {
-        return Some(Ok(Target { place, function: Some(sysname) }));
+    if let Some(pf) = is_function(&*dir, &sysname).map_err(failed)? {
+        return Ok(place(&pf)?.map(|place| Target { place, function: Some(sysname) }));
     }
     let message = format!(
         "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that become some); {}",
         missing_driver(link_name(&*dir, &format!("{sysname}/driver")).as_deref())
     );
-    Some(Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath)))
+    Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath))
 }
 
 /// What to do about a PCI device that is no parent, by the driver that it is bound to.

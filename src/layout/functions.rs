@@ -12,7 +12,7 @@ use super::types::compare_ids;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{Function, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
 pub(super) const FOLDER: &str = "nvidia";
@@ -69,30 +69,27 @@ pub enum PfState {
 /// The state of the device with this name in `dir`. A PF whose VFs are parents on the mdev bus, as older releases of the
 /// driver have them, is [`PfState::Other`].
 pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
-    let total = match read_text(dir, &format!("{name}/{VFS}")) {
-        Ok(total) => total,
-        Err(errno) if is_exhausted(errno) => return Err(errno),
-        Err(_) => return Ok(PfState::Other),
-    };
+    let Some(total) = if_present(read_text(dir, &format!("{name}/{VFS}")))? else { return Ok(PfState::Other) };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
         return Ok(PfState::Other);
     }
     let mut without_files = PfState::Idle;
     for n in 0..VFS_MAX {
         let vf = format!("{name}/virtfn{n}");
-        if dir.meta(&vf).is_err() {
+        let has = |file: &str| Ok(if_present(dir.meta(file))?.is_some());
+        if !has(&vf)? {
             break;
         }
-        if dir.meta(&format!("{vf}/{FOLDER}/{CURRENT}")).is_ok() {
+        if has(&format!("{vf}/{FOLDER}/{CURRENT}"))? {
             return Ok(PfState::Ready);
         }
-        if dir.meta(&format!("{vf}/{TYPES}")).is_ok() {
+        if has(&format!("{vf}/{TYPES}"))? {
             return Ok(PfState::Other);
         }
         without_files = PfState::Unbound;
     }
-    let driver = dir.link(&format!("{name}/driver"));
-    let known = driver.is_ok_and(|driver| DRIVERS.iter().any(|folder| basename(folder) == basename(&driver)));
+    let driver = if_present(dir.link(&format!("{name}/driver")))?;
+    let known = driver.is_some_and(|driver| DRIVERS.iter().any(|folder| basename(folder) == basename(&driver)));
     Ok(if known { without_files } else { PfState::Other })
 }
 
@@ -142,9 +139,12 @@ pub fn is_pending(pf: &dyn Dir) -> IoResult<bool> {
 }
 
 /// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
-pub fn is_function(dir: &dyn Dir, name: &str) -> Option<String> {
-    dir.meta(&format!("{name}/{FOLDER}/{CURRENT}")).ok()?;
-    dir.link(&format!("{name}/physfn")).ok().map(|target| basename(&target).to_owned())
+pub fn is_function(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
+    if if_present(dir.meta(&format!("{name}/{FOLDER}/{CURRENT}")))?.is_none() {
+        return Ok(None);
+    }
+    let pf = if_present(dir.link(&format!("{name}/physfn")))?;
+    Ok(pf.map(|target| basename(&target).to_owned()))
 }
 
 /// The file of a VF that makes it a device and ends that: the kernel sends no event about it.
@@ -157,7 +157,7 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
     let mut found = Vec::new();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
-        let Ok(target) = parent.link(&entry) else { break };
+        let Some(target) = if_present(parent.link(&entry))? else { break };
         match current(parent, &entry) {
             Ok(type_id) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id }),
             // Bound to another driver: it is not one of ours.
@@ -177,7 +177,7 @@ pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
     let mut found = Vec::new();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
-        let Ok(target) = parent.link(&entry) else { break };
+        let Some(target) = if_present(parent.link(&entry))? else { break };
         match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
             Ok(_) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id: None }),
             Err(errno) if is_exhausted(errno) => return Err(errno),

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_exhausted, read_text, write_line, write_line_once};
+use crate::sysfs::{
+    Dir, Errno, IoResult, Sysfs, basename, if_present, is_exhausted, read_text, write_line, write_line_once,
+};
 
 pub mod ap;
 pub mod bus;
@@ -286,7 +288,7 @@ pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Lay
 pub fn read_types(parent: &dyn Dir, depth: types::Depth) -> IoResult<(&'static dyn Layout, Vec<Type>, Vec<Function>)> {
     match types::read_types(parent, depth) {
         Ok((layout, types)) => Ok((layout, types, Vec::new())),
-        Err(Errno::NOENT) if parent.meta(functions::VFS).is_ok() => {
+        Err(Errno::NOENT) if if_present(parent.meta(functions::VFS))?.is_some() => {
             let (types, functions) = functions::read_types(parent)?;
             Ok((&vendor::Vendor, types, functions))
         }
@@ -297,7 +299,7 @@ pub fn read_types(parent: &dyn Dir, depth: types::Depth) -> IoResult<(&'static d
 /// Fails where [`read_types`] would for want of a folder of types.
 pub fn has_types(parent: &dyn Dir) -> IoResult<()> {
     match parent.open(TYPES) {
-        Err(Errno::NOENT) if parent.meta(functions::VFS).is_ok() => Ok(()),
+        Err(Errno::NOENT) if if_present(parent.meta(functions::VFS))?.is_some() => Ok(()),
         opened => opened.map(drop),
     }
 }
