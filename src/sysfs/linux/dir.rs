@@ -30,11 +30,13 @@ pub(super) struct LinuxDir {
     door: Arc<Door>,
     /// The descriptor's position is no longer at its beginning.
     listed: Cell<bool>,
+    /// See [`Door::open_at`].
+    has_links: Cell<bool>,
 }
 
 impl LinuxDir {
     pub(super) fn new(fd: OwnedFd, path: String, door: Arc<Door>) -> Self {
-        LinuxDir { fd: Some(fd), path, door, listed: Cell::new(false) }
+        LinuxDir { fd: Some(fd), path, door, listed: Cell::new(false), has_links: Cell::new(false) }
     }
 
     fn fd(&self) -> IoResult<&OwnedFd> {
@@ -48,7 +50,7 @@ impl LinuxDir {
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        self.door.open_at(self.fd()?, &self.path, name, flags)
+        self.door.open_at(self.fd()?, &self.path, name, flags, &self.has_links)
     }
 
     /// Calls `act` with the directory that holds the last component of `name`, and that component. Calls that take a path

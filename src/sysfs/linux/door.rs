@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Opens files and directories of a host, and never one that is not below its root.
 
+use std::cell::Cell;
+
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 
@@ -67,19 +69,34 @@ impl Door {
         })
     }
 
-    /// Opens `name` below `dir`, which is the open directory at `path`.
-    pub(super) fn open_at(&self, dir: &OwnedFd, path: &str, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
+    /// Opens `name` below `dir`, which is the open directory at `path`. `has_links` belongs to that directory: it is set once a
+    /// link was met below it, so that each further name takes one call and not two.
+    pub(super) fn open_at(
+        &self,
+        dir: &OwnedFd,
+        path: &str,
+        name: &str,
+        flags: OFlags,
+        has_links: &Cell<bool>,
+    ) -> IoResult<OwnedFd> {
         if !is_relative(name) {
             return Err(Errno::INVAL);
         }
         let flags = flags | OFlags::CLOEXEC;
         match self.confinement {
+            // A name that is a link itself and must not be followed fails either way.
+            Confinement::Kernel if has_links.get() && (name.contains('/') || !flags.contains(OFlags::NOFOLLOW)) => {
+                self.open(&format!("{path}/{name}"), flags)
+            }
             Confinement::None => self.spent.with_room(|| plain(dir, name, flags)),
             // The cheapest check for the kernel; few names have links on their way.
             Confinement::Kernel => {
                 match self.spent.with_room(|| by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS)) {
                     // Only from the root it is known whether a link leads out of that.
-                    Err(Errno::LOOP) => self.open(&format!("{path}/{name}"), flags),
+                    Err(Errno::LOOP) => {
+                        has_links.set(true);
+                        self.open(&format!("{path}/{name}"), flags)
+                    }
                     result => result,
                 }
             }
