@@ -9,8 +9,10 @@
  *
  * After each run: at most the killed one's device is there, and that one is
  * whole, listed, and can be destroyed; when it is gone, no other can be reached
- * by its UUID; whoever comes next is served at once and has its own parameters,
- * or none; no file of /run/libmdev is left.
+ * by its UUID; the next create succeeds at once and has its own parameters, or
+ * none; no record of /run/libmdev is left. One exception: the record of a killed
+ * creator that asked for a group keeps the group for ten seconds, since the
+ * device may still appear. A create after that time removes the record.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,12 +37,15 @@
 /* Fewer system calls than this have not been counted well. */
 #define POINTS_MIN 40
 
+/* A device of a killed creator may appear this long after its record was written; a little more. */
+#define LATE 11
+
 static const char *uri, *parent, *type, *attribute, *more, *file;
 static char victim[1024];
 
 /* Where it happens, for messages. */
 static const char *action;
-static int point, faults, left;
+static int point, faults, left, kept;
 
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2)))
@@ -120,8 +126,8 @@ static int devices(struct mdev_conn *conn)
 	return n;
 }
 
-/* The killed one's device: none, or whole. */
-static void look_at_victim(struct mdev_conn *conn)
+/* The killed one's device: none, or whole. True: it was there. */
+static bool look_at_victim(struct mdev_conn *conn)
 {
 	struct mdev_device *dev = NULL;
 	const char *name = NULL, *id = NULL;
@@ -133,7 +139,7 @@ static void look_at_victim(struct mdev_conn *conn)
 			fault("the lookup of its device");
 		if (n != 0)
 			fault("there are %d devices, and none is its own", n);
-		return;
+		return false;
 	}
 	left++;
 	if (n != 1)
@@ -148,6 +154,7 @@ static void look_at_victim(struct mdev_conn *conn)
 	mdev_device_unref(dev);
 	if (mdev_conn_destroy_uuid(conn, VICTIM, 0) < 0)
 		fault("its device cannot be destroyed");
+	return true;
 }
 
 /* As a shell's echo does it, which truncates. */
@@ -214,18 +221,37 @@ static void no_facts(void)
 	closedir(dir);
 }
 
+/* Makes the record of the killed creator, which keeps a group, as old as it is when that time is over. */
+static void age_record(void)
+{
+	struct timespec times[2];
+	struct stat st;
+
+	if (stat(FACTS "/" VICTIM, &st) < 0)
+		return;
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	times[1].tv_sec -= LATE;
+	if (utimensat(AT_FDCWD, FACTS "/" VICTIM, times, 0) < 0)
+		fault("the time of its record cannot be set");
+	kept++;
+}
+
 static void look(void)
 {
 	struct mdev_conn *conn = open_conn();
+	bool was_there;
 
 	if (!conn)
 		return;
 	/* None may wait for the dead. */
 	alarm(30);
-	look_at_victim(conn);
+	was_there = look_at_victim(conn);
 	if (file)
 		change_hands(conn);
 	serve_next(conn, "theirs=2");
+	if (*more && !was_there)
+		age_record();
 	serve_next(conn, "");
 	if (devices(conn) != 0)
 		fault("devices are left");
@@ -288,6 +314,7 @@ static void every_point(const char *name, int (*what)(void), bool on_device)
 
 	action = name;
 	left = 0;
+	kept = 0;
 	for (point = 1; killed; point += 2) {
 		if (on_device && create_victim())
 			fault("there is no device to destroy");
@@ -296,7 +323,8 @@ static void every_point(const char *name, int (*what)(void), bool on_device)
 	}
 	/* The last one was not killed. */
 	point = (point - 3) / 2;
-	printf("%s: killed at %d points, the device was there after %d\n", name, point, on_device ? left : left - 1);
+	printf("%s: killed at %d points, the device was there after %d, a group was kept after %d\n", name, point,
+	       on_device ? left : left - 1, kept);
 	if (point < POINTS_MIN)
 		fault("that is too few");
 }
