@@ -264,55 +264,6 @@ fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
     assert!(!conn.lookup_by_uuid(UUID).unwrap().is_active());
 }
 
-/// The XML of a running matrix of AP queues has the queues of now, in whatever way they came, as a create request that gives the
-/// same again.
-#[test]
-fn xml_of_a_running_ap_device_has_its_queues_of_now() {
-    let (_root, sim, conn) = host(false);
-    let create = hosts::create;
-    create(&sim, "/sys/devices/vfio_ap/matrix", "vfio_ap-passthrough", UUID).unwrap();
-    let node = conn.lookup_by_uuid(UUID).unwrap();
-    for (name, value) in [("assign_adapter", "0x05"), ("assign_adapter", "3"), ("assign_domain", "0xab")] {
-        node.set_attr(name, value).unwrap();
-    }
-    node.set_attr("assign_control_domain", "0xab").unwrap();
-    let attr = |name: &str, value: &str| format!("<attr name='{name}' value='{value}'/>");
-    let expected = [
-        attr("assign_adapter", "3"),
-        attr("assign_adapter", "5"),
-        attr("assign_domain", "171"),
-        attr("assign_control_domain", "171"),
-    ];
-    for dialect in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
-        let printed = conn.lookup_by_uuid(UUID).unwrap().xml(dialect).unwrap();
-        let attrs: Vec<&str> = printed.lines().map(str::trim).filter(|line| line.starts_with("<attr ")).collect();
-        assert_eq!(attrs, expected, "{printed}");
-        let defined = conn.define_xml(printed.as_bytes(), DefineFlags::empty()).unwrap();
-        assert_eq!(defined.definition_attrs().unwrap().len(), 4);
-        conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
-        conn.lookup_by_uuid(UUID).unwrap().start(StartFlags::empty()).unwrap();
-        assert_eq!(conn.lookup_by_uuid(UUID).unwrap().attr("matrix").unwrap(), "03.00ab\n05.00ab");
-    }
-    // One of the two alone.
-    let node = conn.lookup_by_uuid(UUID).unwrap();
-    node.set_attr("unassign_domain", "0xab").unwrap();
-    assert!(!node.xml(XmlFlags::LIBVIRT).unwrap().contains("assign_domain'"));
-    // What cannot be read is shown as it was given; a lack of descriptors is an error.
-    for (errno, is_shown) in [(Errno::ACCESS, true), (Errno::MFILE, false)] {
-        sim.set_hook(Some(Arc::new(move |op, path: &str| {
-            (op == Op::Read && path.ends_with("/control_domains")).then_some(errno)
-        })));
-        assert_eq!(node.xml(XmlFlags::LIBVIRT).is_ok_and(|xml| xml.contains("171")), is_shown, "{errno}");
-    }
-    // Never for a list.
-    sim.set_hook(Some(Arc::new(|_, path: &str| {
-        assert!(!path.ends_with("/control_domains"));
-        None
-    })));
-    conn.list(ListFlags::DEVICES).unwrap();
-    sim.set_hook(None);
-}
-
 #[test]
 fn a_parent_that_is_not_there_is_waited_for() {
     let (_root, _sim, conn) = host(true);

@@ -364,7 +364,7 @@ fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
     let of_vf = |node: &Node| node.syspath() == vfs::vf(0);
     let listed = || lab.conn.list(ListFlags::DEVICES).unwrap().into_iter().find(of_vf).unwrap().uuid().unwrap();
     let text = said();
-    assert!(text.contains("somebody else wrote to") && text.contains(&listed()), "{text}");
+    assert!(text.contains("another program wrote to") && text.contains(&listed()), "{text}");
     assert!(!text.contains("cleared"), "{text}");
     // Another type, then nothing.
     lab.echo("0");

@@ -127,7 +127,7 @@ pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Resu
     if spots::facts_of(host, uuid)?.is_some_and(|facts| spots::is_about(&facts, vf, seen)) {
         return Ok(true);
     }
-    // A stranger's, as long as it is nobody's.
+    // The derived UUID applies only while no record claims this VF.
     Ok(stranger_uuid(vf, &seen.type_id) == *uuid
         && spots::identify(vf, seen, spots::all_facts(host)?.values()) == *uuid)
 }
@@ -144,8 +144,8 @@ pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
             if seen.type_id == type_id && now == stranger_uuid(&vf, &type_id) {
                 // Cleared and set again; or refused, and the type has stayed.
                 format!(
-                    "device {uuid} cannot be told from another any more: somebody else wrote to the type of its VF {vf}, \
-                     which is listed as {now} now"
+                    "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is \
+                     listed as {now} now"
                 )
             } else {
                 format!("device {uuid} is gone: its VF {vf} was cleared, and is device {now} now")

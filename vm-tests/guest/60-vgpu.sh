@@ -285,7 +285,7 @@ reused()
 # A VF changes hands behind the back of its creator, by every way that a script has, and by the library itself.
 hands()
 {
-	local kind same='cannot be told from another any more: somebody else wrote to the type of its VF 0000:41:00.1'
+	local kind same='can no longer be identified: another program wrote to the type of its VF 0000:41:00.1'
 	for kind in 1434 1433; do
 		host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 		echo 0 >"$PF/virtfn0/nvidia/current_vgpu_type"
