@@ -87,8 +87,8 @@ static const struct command commands[] = {
 	  "destroy devices",
 	  "A device that a guest uses is left alone. --owned refuses devices that were not\n"
 	  "created under the owner that 'nodedev --owner NAME' gives. --no-callouts does\n"
-	  "not run mdevctl's scripts. --incomplete destroys what 'create --group' left\n"
-	  "when it was killed; with --owner, only groups of that owner.\n" },
+	  "not run mdevctl's scripts. --incomplete destroys the devices of\n"
+	  "groups whose creation was killed; with --owner, only groups of that owner.\n" },
 	{ "define", BIT(OPT_AUTOSTART) | BIT(OPT_JSON) | BIT(OPT_NO_CALLOUTS), 1, 1, cmd_define,
 	  "define FILE|- [--autostart] [--no-callouts] [--json]",
 	  "define a device that persists, or change its definition",
