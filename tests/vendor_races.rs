@@ -146,6 +146,23 @@ fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
     }
 }
 
+/// A program that writes the type without truncating the file first leaves the mark that we have set: the device is theirs all
+/// the same.
+#[test]
+fn vf_that_is_taken_with_our_mark_stays_theirs() {
+    for nth in [1, 2] {
+        let lab = Lab::new();
+        let host = lab.host.clone();
+        lab.before(nth_after_stamp(Op::Read, nth), move || {
+            hosts::write(&host, &at(0, "current_vgpu_type"), "1441\n").unwrap();
+        });
+        let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
+        lab.host.set_hook(None);
+        assert_eq!((e.code, lab.current().as_str()), (ErrorCode::NoInstances, "1441"), "{e}");
+        assert!(lab.runtime.all().unwrap().is_empty());
+    }
+}
+
 /// Otherwise their device would be known under our UUID until that is noticed.
 #[test]
 fn nothing_is_remembered_of_a_vf_that_was_taken() {

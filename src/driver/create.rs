@@ -376,14 +376,16 @@ impl<'a> Making<'a> {
             made.vf = Some(function.sysname.to_owned());
             made.mark = function.mark;
         }
-        let committed = ready.commit().map_err(named);
+        let is_free = ready.check_free();
+        let is_taken = is_free.is_err();
+        let committed = is_free.and_then(|()| ready.commit()).map_err(named);
         drop(lock);
         let Err(e) = committed else {
             self.made.push(made);
             return self.make_usable(plan).map_err(named).map(|()| Attempt::Made);
         };
         let is_interrupted = e.errno == Errno::INTR.raw_os_error();
-        match self.made_in_spite_of(&made, &e) {
+        match !is_taken && self.made_in_spite_of(&made, &e) {
             // The driver was interrupted when its work was done, or the interrupted write was repeated on the way.
             true if is_interrupted || e.code == ErrorCode::Exists => {
                 self.made.push(made);

@@ -180,6 +180,12 @@ pub trait Prepared {
         None
     }
 
+    /// Fails where another program has taken the place since it was prepared. Nothing has been written then, so nothing that is
+    /// there is ours.
+    fn check_free(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes it: the writes that the kernel must see, and nothing else. Leaves nothing behind when it fails.
     fn commit(self: Box<Self>) -> Result<()>;
 }

@@ -241,8 +241,11 @@ impl Prepared for Chosen<'_> {
         Some(FunctionMark { entry: &self.entry, sysname: &self.sysname, mark: self.mark })
     }
 
+    fn check_free(&self) -> Result<()> {
+        self.still_free()
+    }
+
     fn commit(self: Box<Self>) -> Result<()> {
-        self.still_free()?;
         self.make().inspect_err(|_| self.give_back())
     }
 }
@@ -277,7 +280,7 @@ impl Chosen<'_> {
         if text.trim() == "0" && self.mark.is_none_or(|mark| mark == now) {
             return Ok(());
         }
-        let message = format!("somebody else wrote to VF {} while it was about to be used", self.sysname);
+        let message = format!("another program wrote to VF {} before it was given its type", self.sysname);
         let path = format!("{}/{CURRENT}", dir.path());
         Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(path))
     }
