@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::devices::no_device;
 use super::spots::{self, Spot};
 use super::vfio::{Nodes, group_of};
 use super::{DestroyFlags, Host, identity, ready};
@@ -127,7 +128,7 @@ fn remove(
         }
         Err(e) => return Err(e),
     };
-    let removed = remove_patiently(host, layout, parent, &request, is_it).map_err(|e| watch.explain(e));
+    let removed = remove_patiently(host, layout, parent, spot, &request, is_it).map_err(|e| watch.explain(e));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
@@ -254,6 +255,7 @@ fn remove_patiently(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
+    spot: &Spot,
     device: &RemoveRequest<'_>,
     is_it: &dyn Fn() -> Result<bool>,
 ) -> Result<()> {
@@ -262,7 +264,12 @@ fn remove_patiently(
         return result;
     }
     ready::wait_until(host, std::time::Duration::from_secs(5), || {
-        result = layout.remove(parent, device, is_it);
+        // A make that has failed since, and a new device of this UUID, would be another device.
+        result = match if_present(layout.mark(&*spot.dir, &spot.entry)) {
+            Ok(mark) if mark == device.mark => layout.remove(parent, device, is_it),
+            Ok(_) => Err(no_device(device.uuid)),
+            Err(errno) => Err(Error::io("look at", &spot.syspath, errno)),
+        };
         !is_again(&result)
     })?;
     result

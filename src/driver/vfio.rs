@@ -22,7 +22,15 @@ impl Nodes {
             group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
         let mut devices = vfio_devices(dir, entry)?;
         // The folder is there without a node on kernels that have only groups.
-        devices.retain(|name| dir.meta(&format!("{entry}/vfio-dev/{name}/dev")).is_ok());
+        let mut failed = None;
+        devices.retain(|name| {
+            let node = format!("{entry}/vfio-dev/{name}/dev");
+            if_present(dir.meta(&node))
+                .map_or_else(|errno| failed.replace((node, errno)).is_none(), |meta| meta.is_some())
+        });
+        if let Some((node, errno)) = failed {
+            return Err(Error::io("look at", &format!("{}/{node}", dir.path()), errno));
+        }
         Ok(Nodes { group, devices })
     }
 

@@ -64,18 +64,30 @@ fn is_gone(e: &io::Error) -> bool {
 }
 
 fn open_by(pid: u32, wanted: &[(Identity, String)]) -> io::Result<Option<String>> {
+    let mut unreadable = None;
     for fd in read_dir(format!("/proc/{pid}/fd"))?.flatten() {
-        // By name first: what is behind a descriptor may be a file on a network that does not answer.
-        if !read_link(fd.path()).is_ok_and(|target| may_be_node(&target)) {
-            continue;
-        }
-        let Ok(found) = metadata(fd.path()) else { continue };
-        let identity = Identity::of(&found);
-        if let Some((_, path)) = wanted.iter().find(|(one, _)| *one == identity) {
-            return Ok(Some(path.clone()));
+        match identity_of(&fd.path()) {
+            Ok(found) => {
+                if let Some((_, path)) = wanted.iter().find(|(one, _)| Some(*one) == found) {
+                    return Ok(Some(path.clone()));
+                }
+            }
+            // It has been closed.
+            Err(e) if is_gone(&e) => {}
+            // The mode of the folder lets root list it, but a look at a descriptor takes CAP_SYS_PTRACE.
+            Err(e) => unreadable = Some(e),
         }
     }
-    Ok(None)
+    unreadable.map_or(Ok(None), Err)
+}
+
+/// What a descriptor leads to; `None` for a file that is no node of a device by its name.
+fn identity_of(fd: &Path) -> io::Result<Option<Identity>> {
+    // By name first: what is behind a descriptor may be a file on a network that does not answer.
+    match may_be_node(&read_link(fd)?) {
+        true => Ok(Some(Identity::of(&metadata(fd)?))),
+        false => Ok(None),
+    }
 }
 
 fn may_be_node(target: &Path) -> bool {
