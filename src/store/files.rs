@@ -15,7 +15,7 @@ use super::atomic::Unnamed;
 use super::calls::open_regular;
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, report};
 use crate::lock::{Lock, is_held};
 
@@ -131,10 +131,13 @@ impl FileStore {
         }
     }
 
-    fn unlink(&self, dir: &OwnedFd, uuid: &Uuid) {
+    fn unlink(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
         match unlinkat(dir, uuid.to_string(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => log::warn!("{}/{uuid}: cannot be removed: {errno}", self.devices),
+            Ok(()) | Err(Errno::NOENT) => true,
+            Err(errno) => {
+                log::warn!("{}/{uuid}: cannot be removed: {}", self.devices, describe(errno));
+                false
+            }
         }
     }
 
@@ -175,7 +178,9 @@ impl FileStore {
             match self.place(&dir, new) {
                 Ok(lock) => locks.push(lock),
                 Err(e) => {
-                    kept.iter().take(locks.len()).for_each(|done| self.unlink(&dir, &done.uuid));
+                    kept.iter().take(locks.len()).for_each(|done| {
+                        let _ = self.unlink(&dir, &done.uuid);
+                    });
                     return Err(e);
                 }
             }
@@ -233,8 +238,8 @@ impl FileStore {
             let late = facts.filter(Facts::may_still_appear).and_then(|facts| facts.group);
             held.extend(late);
             if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
-                self.remove(dir, &uuid);
-                removed += 1;
+                // An entry that cannot be removed stays in the way for ever: it must not count as progress.
+                removed += usize::from(self.remove(dir, &uuid));
             }
         }
         Some((living, held))
@@ -245,10 +250,12 @@ impl FileStore {
         is_held(&self.lock_of(uuid)).unwrap_or(true)
     }
 
-    /// Removes a record whose device is gone, and the lock file of a creator that was killed. Under the lock of the store.
-    fn remove(&self, dir: &OwnedFd, uuid: &Uuid) {
-        self.unlink(dir, uuid);
+    /// Removes a record whose device is gone, and the lock file of a creator that was killed. Under the lock of the store. False
+    /// when the record could not be removed.
+    fn remove(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
+        let removed = self.unlink(dir, uuid);
         let _ = unlink(self.lock_of(uuid));
+        removed
     }
 
     fn lock_of(&self, uuid: &Uuid) -> String {
