@@ -6,6 +6,7 @@
 #include "host.h"
 
 #define UUID "c60cc60c-0000-4222-8333-444444444442"
+#define UPPER "C60CC60C-0000-4222-8333-444444444443"
 
 static char root[] = "/tmp/api-problems.XXXXXX";
 
@@ -30,6 +31,8 @@ static void make_host(void)
 	T_NEED(symlink("../../devices/gone", below("sys/class/mdev_bus/gone")) == 0);
 	file = fopen(below("etc/mdevctl.d/mtty/" UUID), "w");
 	T_NEED(file && fputs("{ \"mdev_type\": 5 }\n", file) >= 0 && fclose(file) == 0);
+	file = fopen(below("etc/mdevctl.d/mtty/" UPPER), "w");
+	T_NEED(file && fclose(file) == 0);
 }
 
 static struct mdev_finding *find(struct mdev_finding **list, const char *object)
@@ -68,8 +71,8 @@ int main(void)
 	T_INT(mdev_conn_list(conn, &nodes, MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE), 0);
 	mdev_device_list_free(nodes);
 
-	T_INT(mdev_conn_list_problems(conn, &list, 0), 2);
-	T_NEED(list && list[0] && list[1] && !list[2]);
+	T_INT(mdev_conn_list_problems(conn, &list, 0), 3);
+	T_NEED(list && list[0] && list[1] && list[2] && !list[3]);
 	link = find(list, "/sys/class/mdev_bus/gone");
 	definition = find(list, "/etc/mdevctl.d/mtty/" UUID);
 	T_NEED(link && definition);
@@ -80,6 +83,9 @@ int main(void)
 	T_HAS(mdev_finding_get_message(definition), UUID);
 	T_HAS(mdev_finding_get_next_step(definition), "fix or remove");
 	T_OK(mdev_finding_get_next_step(link) == NULL);
+	definition = find(list, UPPER);
+	T_NEED(definition != NULL);
+	T_HAS(mdev_finding_get_next_step(definition), "rename it to c60cc60c-");
 	mdev_finding_list_free(list);
 
 	mdev_conn_unref(conn);

@@ -85,12 +85,10 @@ pub fn report(finding: Finding) {
         Some(step) => log::warn!("{}; {step}", finding.message),
         None => log::warn!("{}", finding.message),
     }
-    COLLECTED.with_borrow_mut(|collected| {
-        if let Some(all) = collected {
-            if !all.contains(&finding) {
-                all.push(finding);
-            }
-        }
+    // A thread that is ending has lost the slot: then there is only the log.
+    let _ = COLLECTED.try_with(|collected| match &mut *collected.borrow_mut() {
+        Some(all) if !all.contains(&finding) => all.push(finding),
+        _ => {}
     });
 }
 
@@ -101,12 +99,12 @@ pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
     struct Scope(Option<Vec<Finding>>);
     impl Drop for Scope {
         fn drop(&mut self) {
-            COLLECTED.set(self.0.take());
+            let _ = COLLECTED.try_with(|collected| *collected.borrow_mut() = self.0.take());
         }
     }
-    let outer = Scope(COLLECTED.replace(Some(Vec::new())));
+    let outer = Scope(COLLECTED.try_with(|collected| collected.replace(Some(Vec::new()))).ok().flatten());
     let result = request();
-    let found = COLLECTED.take().unwrap_or_default();
+    let found = COLLECTED.try_with(RefCell::take).ok().flatten().unwrap_or_default();
     drop(outer);
     (result, found)
 }

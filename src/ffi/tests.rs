@@ -124,6 +124,9 @@ fn a_thread_that_is_ending_may_still_call() {
         fn drop(&mut self) {
             assert_eq!(guard::call(refusal), -libc::EBUSY);
             let _ = mdev_last_error();
+            let finding = || crate::finding::Finding::new(ErrorCode::BadData, "/sys/x", "not a number");
+            let ((), found) = crate::finding::collect(|| crate::finding::report(finding()));
+            assert!(found.len() <= 1, "the slot may be gone: {found:?}");
         }
     }
     thread_local!(static LATE: AtTheEnd = const { AtTheEnd });
@@ -134,6 +137,8 @@ fn a_thread_that_is_ending_may_still_call() {
                 LATE.with(|_| ());
             }
             assert_eq!(guard::call(refusal), -libc::EBUSY);
+            let ((), found) = crate::finding::collect(|| ());
+            assert_eq!(found, []);
             LATE.with(|_| ());
         });
         thread.join().expect("no panic at the end of a thread");

@@ -140,7 +140,7 @@ refusals()
 	refused "$1: params on a type without" "^error: $rfc: type 13 takes no parameters" "$rfc" 13 '<params>a=1</params>'
 	refused "$1: a group on a type without" "^error: $rfc: type 13 takes no group" "$rfc" 13 '<group>1</group>'
 	refused "$1: requires_group 0 is none" "^error: $rfc: type 12 takes no group" "$rfc" 12 '<group>1</group>'
-	refused "$1: no such type" "^error: $rfc: there is no type '99'; it has 11, 12, 13" "$rfc" 99
+	refused "$1: no such type" "^error: $rfc: there is no type '99'; it has 11 .GRID M60-0B., 12 " "$rfc" 99
 	refused "$1: params on the general layout" "^error: $general: type queue-1 takes no parameters" "$general" queue-1 '<params>a=1</params>'
 	refused "$1: a group on the general layout" "^error: $general: type queue-2 takes no group" "$general" queue-2 '<group>1</group>'
 	# Fill it up, in one session: a replay lives no longer.

@@ -302,9 +302,9 @@ impl DefinitionFiles {
             let uuid = parse_uuid(name)?;
             let is_own = uuid.to_string() == *name;
             if !is_own {
-                log::warn!(
-                    "{folder}/{name}: ignored, a definition is named by its UUID in lower case; rename it to {uuid}"
-                );
+                let what = "ignored, a definition is named by its UUID in lower case";
+                let finding = Finding::new(ErrorCode::Store, format!("{folder}/{name}"), what);
+                report(finding.serious().next(format!("rename it to {uuid}")));
             }
             is_own.then_some(uuid)
         };
