@@ -2,8 +2,9 @@
 //! Every step of a create and of a destroy fails in turn, in every way. Whatever happens: nothing half-made stays, the
 //! parameters do not leak into the next device, nothing is remembered of what is not there, and the next request works.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags};
 use mdev::error::ErrorCode;
@@ -137,6 +138,46 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     }
     // What only decorates the result may fail; what makes the device may not.
     assert!(failed >= at_least.0 && tolerated >= at_least.1, "{failed} failed, {tolerated} did not matter");
+}
+
+/// A panic is caught at the C boundary, and no code after it runs: what it leaves is what a killed creator leaves. A device
+/// that exists has its record, so that it can be found and destroyed.
+#[test]
+fn device_that_was_made_before_a_panic_keeps_its_record() {
+    for case in [RFC, VENDOR] {
+        let (mut made, mut absent) = (0, 0);
+        for nth in 0.. {
+            let lab = Lab::of(case);
+            let (before, count) = (lab.devices(), AtomicUsize::new(0));
+            let is_over = Arc::new(AtomicBool::new(true));
+            let over = Arc::clone(&is_over);
+            lab.sim.set_hook(Some(Arc::new(move |_, _: &str| {
+                if count.fetch_add(1, Ordering::Relaxed) == nth {
+                    over.store(false, Ordering::Relaxed);
+                    resume_unwind(Box::new("a panic"));
+                }
+                None
+            })));
+            let created = catch_unwind(AssertUnwindSafe(|| lab.create()));
+            lab.sim.set_hook(None);
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            assert!(created.is_err(), "step {nth}");
+            if lab.devices() > before {
+                let node = lab.conn.lookup_by_uuid(UUID).unwrap_or_else(|e| panic!("step {nth}: {e}"));
+                assert_eq!(node.name(), "n", "step {nth}");
+                node.destroy(DestroyFlags::empty()).unwrap();
+                made += 1;
+            } else {
+                absent += 1;
+            }
+            lab.create().unwrap_or_else(|e| panic!("step {nth}: {e}"));
+            lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+            assert!(lab.runtime.all().unwrap().is_empty(), "step {nth}");
+        }
+        assert!(made > 5 && absent > 5, "{made} {absent}");
+    }
 }
 
 #[test]

@@ -391,6 +391,140 @@ fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
     assert!(text.contains("was cleared") && text.contains(&listed()), "{text}");
 }
 
+/// The UUID under which the device on the first VF is listed.
+fn listed(lab: &Lab) -> Option<String> {
+    let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
+    devices.iter().find(|node| node.syspath() == vfs::vf(0)).map(|node| node.uuid().unwrap())
+}
+
+/// A write that the driver refuses, as a shell does it: the file is truncated before, which changes its time.
+fn refused_echo(host: &SimHost) {
+    assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1438"), Err(Errno::PERM));
+}
+
+fn clear_and_set(host: &SimHost) {
+    host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
+    host.echo(&at(0, "current_vgpu_type"), "1441").unwrap();
+}
+
+/// Before the n-th operation on the type of the first VF, once the driver has accepted it.
+fn nth_when_set(host: &SimHost, nth: usize) -> impl Fn(Op, &str) -> bool + Send + Sync + 'static {
+    let (host, count, busy) = (host.clone(), AtomicUsize::new(0), AtomicBool::new(false));
+    move |_, path| {
+        if !path.ends_with(CURRENT) || busy.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let is_set = hosts::read(&host, &at(0, "current_vgpu_type")).unwrap() == "1441";
+        busy.store(false, Ordering::Relaxed);
+        is_set && count.fetch_add(1, Ordering::Relaxed) == nth
+    }
+}
+
+/// The VF stays as it is, and the error names it, its state and the next step.
+fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
+    assert_eq!(lab.current(), "1441", "{what}: {e}");
+    let uuid = listed(lab).expect("a vGPU");
+    assert_ne!(uuid, OURS, "{what}: it may be another program's");
+    for part in [FIRST, "still has type 1441", "not cleared", uuid.as_str(), "destroy it"] {
+        assert!(e.message.contains(part), "{what}: {e}");
+    }
+    let record = lab.runtime.get(&OURS.parse().unwrap()).unwrap().expect("the record stays");
+    assert_eq!(record.function.as_deref(), Some(FIRST), "{what}");
+    let later = lab.conn.lookup_by_uuid(OURS).unwrap_err();
+    assert!(later.message.contains(&uuid), "{what}: {later}");
+    lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();
+    assert_eq!(lab.current(), "0", "{what}");
+    create(&lab.conn, FIRST, "1441", OURS, "").unwrap_or_else(|e| panic!("{what}: {e}"));
+}
+
+#[test]
+fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
+    for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
+        for more in ["", "<attr name='placement_id' value='3'/>"] {
+            let mut failed = 0;
+            for nth in 0.. {
+                let what = format!("{what}, {more}, operation {nth}");
+                let lab = Lab::new();
+                let (host, done) = (lab.host.clone(), Arc::new(AtomicBool::new(false)));
+                let happened = Arc::clone(&done);
+                lab.before(nth_when_set(&lab.host, nth), move || {
+                    theirs(&host);
+                    happened.store(true, Ordering::Relaxed);
+                });
+                let made = create(&lab.conn, FIRST, "1441", OURS, more);
+                lab.host.set_hook(None);
+                match made {
+                    Err(e) => {
+                        is_left_and_named(&lab, &e, &what);
+                        failed += 1;
+                    }
+                    Ok(node) => assert_eq!(node.syspath(), vfs::vf(0), "{what}"),
+                }
+                if !done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            assert!(failed > 1, "{what}, {more}: {failed}");
+        }
+    }
+}
+
+/// Between the look at the VF and the write that clears it.
+#[test]
+fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
+    for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
+        let lab = Lab::new();
+        lab.host.fail_next(Op::Write, "/placement_id", Errno::IO, 1);
+        let (host, taken) = (lab.host.clone(), AtomicUsize::new(0));
+        lab.runtime.set_lock_hook(Some(Box::new(move |_| {
+            // The first is the lock of the create, the second that of the removal.
+            if taken.fetch_add(1, Ordering::Relaxed) == 1 {
+                theirs(&host);
+            }
+        })));
+        let e = create(&lab.conn, FIRST, "1441", OURS, "<attr name='placement_id' value='3'/>").unwrap_err();
+        lab.runtime.set_lock_hook(None);
+        assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
+        is_left_and_named(&lab, &e, what);
+    }
+}
+
+/// Of several devices the others are removed, and the group is not reported: no call could remove it.
+#[test]
+fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
+    let lab = Lab::new();
+    let host = lab.host.clone();
+    lab.before(
+        |op, path| op == Op::Write && path.ends_with("/virtfn1/nvidia/current_vgpu_type"),
+        move || refused_echo(&host),
+    );
+    let texts = [OURS, THEIRS].map(|uuid| xml(PF, "1441", &format!("<uuid>{uuid}</uuid>")));
+    let e = lab.conn.create_group_xml(&[texts[0].as_bytes(), texts[1].as_bytes()], CreateFlags::empty()).unwrap_err();
+    lab.host.set_hook(None);
+    let others = lab.conn.list(ListFlags::DEVICES).unwrap();
+    assert!(others.iter().all(|node| node.syspath() != vfs::vf(1)), "{e}");
+    assert_eq!(lab.conn.list_problems().unwrap(), []);
+    is_left_and_named(&lab, &e, "group");
+}
+
+/// The driver refuses the type because another program was faster. Without a time of the last write the library has no mark.
+#[test]
+fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
+    let lab = Lab::new();
+    lab.host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
+    let host = lab.host.clone();
+    lab.before(
+        |op, path| op == Op::Write && path.ends_with(CURRENT),
+        move || host.echo(&at(0, "current_vgpu_type"), "1441").unwrap(),
+    );
+    let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
+    lab.host.set_hook(None);
+    assert_eq!(lab.current(), "1441", "{e}");
+    let uuid = listed(&lab).unwrap();
+    assert!(uuid != OURS && e.message.contains(&uuid) && e.message.contains(FIRST), "{e}");
+    assert!(lab.runtime.all().unwrap().is_empty(), "it would name their device");
+}
+
 /// Out of descriptors at any step: a list that succeeds has every device, and its type where there is one.
 #[test]
 fn want_of_descriptors_hides_no_device() {

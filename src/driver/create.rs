@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::identity::{Identity, VfDevice};
+use super::made::{Left, Located, Made};
 use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, destroy, devices, incomplete, ready, spots, unknown};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout::{FunctionMark, Prepared, has_types};
 use crate::model::{Device, DeviceDef};
@@ -274,15 +275,6 @@ struct Making<'a> {
     made: Vec<Made<'a>>,
 }
 
-/// A device that was made, and its identity as [`Identity`] has it.
-struct Made<'a> {
-    plan: &'a Plan,
-    /// Its name below its parent.
-    entry: String,
-    vf: Option<String>,
-    mark: Option<u64>,
-}
-
 /// What became of one attempt to make a device.
 enum Attempt {
     Made,
@@ -367,7 +359,7 @@ impl<'a> Making<'a> {
             Some(ready) => ready,
             None => prepare(self.host, plan, group, tried)?,
         };
-        let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None };
+        let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None, is_accepted: false };
         if let Some(function) = ready.function() {
             let facts = self.facts(plan, Some(function));
             let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
@@ -376,48 +368,56 @@ impl<'a> Making<'a> {
             made.vf = Some(function.sysname.to_owned());
             made.mark = function.mark;
         }
-        let is_free = ready.check_free();
-        let is_taken = is_free.is_err();
-        let committed = is_free.and_then(|()| ready.commit()).map_err(named);
+        let mut is_asked = false;
+        let committed = ready.check_free().and_then(|()| {
+            is_asked = true;
+            self.reserved.iter_mut().for_each(|reserved| reserved.begin(&plan.uuid));
+            ready.commit()
+        });
         drop(lock);
-        let Err(e) = committed else {
+        let Err(e) = committed.map_err(named) else {
+            made.is_accepted = true;
             self.made.push(made);
             return self.make_usable(plan).map_err(named).map(|()| Attempt::Made);
         };
         let is_interrupted = e.errno == Errno::INTR.raw_os_error();
-        match !is_taken && self.made_in_spite_of(&made, &e) {
-            // The driver was interrupted when its work was done, or the interrupted write was repeated on the way.
-            true if is_interrupted || e.code == ErrorCode::Exists => {
-                self.made.push(made);
-                self.make_usable(plan).map_err(named).map(|()| Attempt::Made)
-            }
-            // The caller takes it back, with the others.
-            true => {
-                self.made.push(made);
-                Err(e)
-            }
-            false => {
-                let vf = made.vf;
-                if vf.is_some() {
-                    self.reserved.pop();
-                }
-                match vf {
+        let located = if is_asked { self.locate_refused(&made, &e) } else { Ok(Located::Absent) };
+        match located {
+            Ok(Located::Absent) => {
+                self.forget(&plan.uuid);
+                match made.vf {
                     _ if is_interrupted => Ok(Attempt::Interrupted(e)),
                     Some(vf) if e.code == ErrorCode::NoInstances => Ok(Attempt::Refused { error: e, vf }),
                     _ => Err(e),
                 }
             }
+            // The driver was interrupted when its work was done, or the interrupted write was repeated on the way.
+            Ok(Located::Own(_)) | Err(_) if is_interrupted || e.code == ErrorCode::Exists => {
+                self.made.push(made);
+                self.make_usable(plan).map_err(named).map(|()| Attempt::Made)
+            }
+            // The caller takes it back, with the others. What cannot be looked at may exist.
+            _ => {
+                self.made.push(made);
+                Err(e)
+            }
         }
     }
 
-    /// The driver returned an error and made the device all the same. A UUID that the caller gave may be another creator's
-    /// device: then the driver returns EEXIST, or that it is full. No other creator can have a random UUID.
-    fn made_in_spite_of(&mut self, made: &Made<'_>, error: &Error) -> bool {
+    /// Where a device is for which the driver returned this error. A UUID that the caller gave may be another creator's device:
+    /// then the driver returns EEXIST, or that it is full. No other creator can have a random UUID.
+    fn locate_refused(&mut self, made: &Made<'_>, error: &Error) -> IoResult<Located> {
         let others = made.vf.is_none()
             && made.plan.def.uuid.is_some()
             && matches!(error.code, ErrorCode::Exists | ErrorCode::NoInstances);
-        // What cannot be looked at may be there; the attempt to remove it finds out.
-        !others && self.locate(made).map_or(true, |spot| spot.is_some())
+        if others { Ok(Located::Absent) } else { self.locate(made) }
+    }
+
+    /// The device does not exist. On the bus its name and group stay reserved until the request ends.
+    fn forget(&mut self, uuid: &Uuid) {
+        self.reserved.iter_mut().for_each(|reserved| reserved.absent(uuid));
+        self.reserved
+            .retain(|reserved| !matches!(reserved.facts(), [only] if only.uuid == *uuid && only.function.is_some()));
     }
 
     /// Waits for the device that was made last, and writes its attributes.
@@ -436,9 +436,7 @@ impl<'a> Making<'a> {
 
     /// Sets the mark of the device that was made last, if it has none and is on the mdev bus, and writes it to its record.
     fn mark_last(&mut self) -> Result<()> {
-        if self.bus.is_none() {
-            self.bus = spots::open_devices(self.host)?;
-        }
+        self.open_bus()?;
         let Some(made) = self.made.last_mut() else { return Ok(()) };
         if made.vf.is_some() || made.mark.is_some() {
             return Ok(());
@@ -478,18 +476,28 @@ impl<'a> Making<'a> {
             Some(spot) => devices::at(self.host, &spot, known)?,
             None => None,
         };
-        device.ok_or_else(|| {
-            let uuid = plan.uuid;
-            let gone = has_types(&*plan.dir).is_err_and(is_absent);
-            let (code, message) = if gone {
-                let why = "its parent was removed, or its driver unbound";
-                (ErrorCode::NoParent, format!("device {uuid} was created and no longer exists: {why}"))
-            } else {
-                let why = "another process destroyed it";
-                (ErrorCode::NoNode, format!("device {uuid} was created and no longer exists: {why}"))
-            };
-            Error::new(code, Errno::NODEV, message).of(&plan.place.name())
-        })
+        device.ok_or_else(|| self.lost(plan).of(&plan.place.name()))
+    }
+
+    /// Why a device that was made cannot be found.
+    fn lost(&self, plan: &Plan) -> Error {
+        let uuid = plan.uuid;
+        if has_types(&*plan.dir).is_err_and(is_absent) {
+            let why = "its parent was removed, or its driver unbound";
+            let message = format!("device {uuid} was created and no longer exists: {why}");
+            return Error::new(ErrorCode::NoParent, Errno::NODEV, message);
+        }
+        let made = self.made.iter().find(|made| made.plan.uuid == uuid);
+        let message = match made.map(|made| (&made.vf, made.locate(self.host, self.bus.as_ref()))) {
+            Some((Some(vf), Ok(Located::InDoubt(_)))) => format!(
+                "device {uuid} was created and can no longer be identified: another program wrote to the type of its VF {vf}"
+            ),
+            Some((_, Ok(Located::Own(_)))) => {
+                format!("device {uuid} was created and its record no longer exists: another program removed it")
+            }
+            _ => format!("device {uuid} was created and no longer exists: another process destroyed it"),
+        };
+        Error::new(ErrorCode::NoNode, Errno::NODEV, message)
     }
 
     fn made_mark(&self, uuid: &Uuid) -> Option<u64> {
@@ -502,51 +510,59 @@ impl<'a> Making<'a> {
         made.is_some_and(|made| made.mark.is_none_or(|mark| mark == spot.mark()))
     }
 
-    /// Where a device is that this creator has made, without a look at the records.
-    fn locate(&mut self, made: &Made<'_>) -> IoResult<Option<Spot>> {
-        let (uuid, parent) = (made.plan.uuid, &made.plan.place.syspath);
-        if made.vf.is_some() {
-            return spots::made_on_vf(self.host, parent, &made.entry, uuid, &made.plan.type_id, made.mark);
-        }
+    /// Opens the mdev bus, which may exist only now.
+    fn open_bus(&mut self) -> Result<()> {
         if self.bus.is_none() {
-            self.bus = spots::open_devices(self.host).map_err(|e| Errno::from_raw_os_error(e.errno))?;
+            self.bus = spots::open_devices(self.host)?;
         }
-        let own = |spot: &Spot| spot.parent == *parent && made.mark.is_none_or(|mark| mark == spot.mark());
-        let found = self.bus.as_ref().map(|bus| spots::on_bus(bus, &uuid)).transpose()?;
-        Ok(found.flatten().filter(own))
+        Ok(())
     }
 
-    /// Removes one device that was made; the mark that it has.
-    fn remove_made(&mut self, made: &Made<'_>) -> (Option<u64>, Result<()>) {
-        match self.locate(made) {
-            // The kernel reported success and made no device, or another program destroyed it.
-            Ok(None) => (None, Ok(())),
-            Ok(Some(spot)) => (Some(spot.mark()), destroy::take_back(self.host, &spot)),
-            Err(errno) => (made.mark, Err(Error::io("look for", &made.plan.place.syspath, errno))),
+    fn locate(&mut self, made: &Made<'_>) -> IoResult<Located> {
+        self.open_bus().map_err(|e| Errno::from_raw_os_error(e.errno))?;
+        made.locate(self.host, self.bus.as_ref())
+    }
+
+    fn remove(&mut self, made: &Made<'_>) -> Left {
+        match self.open_bus() {
+            Err(e) if made.vf.is_none() => Left::Device(made.mark, e),
+            _ => made.remove(self.host, self.bus.as_ref()),
         }
     }
 
     /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, its group is
-    /// incomplete, and the error that comes back names it.
+    /// incomplete, and the error that comes back names it; so it does a VF that may be another program's.
     fn take_back(&mut self, mut error: Error) -> Error {
         let mut none_left = true;
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
-            let (mark, removed) = match self.remove_made(&made) {
-                (_, Err(e)) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            let left = match self.remove(&made) {
+                Left::Device(_, e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
                     self.host.sysfs.settle();
                     self.host.spare.release();
-                    self.remove_made(&made)
+                    self.remove(&made)
                 }
-                result => result,
+                left => left,
             };
-            let Err(why) = removed else { continue };
-            if why.code == ErrorCode::NoNode {
-                continue;
+            match left {
+                Left::Nothing => {
+                    self.forget(&uuid);
+                    continue;
+                }
+                Left::Device(mark, why) => {
+                    self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, mark));
+                    none_left = false;
+                    error =
+                        error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
+                }
+                Left::InDoubt(what) => {
+                    // A record without a mark would be about the other program's device.
+                    if made.mark.is_none() {
+                        self.forget(&uuid);
+                    }
+                    error = error.hint(&what);
+                }
             }
-            self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, mark));
-            none_left = false;
-            error = error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
             // Nothing may be made in its place.
             if error.code == ErrorCode::NoInstances {
                 error.code = ErrorCode::NotReady;

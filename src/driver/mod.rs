@@ -30,6 +30,7 @@ mod devices;
 mod dump;
 mod identity;
 mod incomplete;
+mod made;
 mod node;
 mod plan;
 mod problems;

@@ -288,19 +288,10 @@ fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<S
     Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, ino: 0, layout: Some(vendor()), seen: Some(seen) })
 }
 
-/// The device that a VF of the PF at `parent` has become, found by what its creator did: the type that it wrote, and the mark
-/// that it set before, where the driver's file takes one.
-pub(super) fn made_on_vf(
-    host: &Host,
-    parent: &str,
-    entry: &str,
-    uuid: Uuid,
-    type_id: &str,
-    mark: Option<u64>,
-) -> IoResult<Option<Spot>> {
+/// What a VF of the PF at `parent` is now, as a device of this UUID.
+pub(super) fn on_vf(host: &Host, parent: &str, entry: &str, uuid: Uuid) -> IoResult<Option<Spot>> {
     let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(parent)?);
-    let own = |seen: &Seen| seen.type_id == type_id && mark.is_none_or(|mark| mark == seen.mark);
-    see(&*dir, entry)?.filter(own).map(|seen| spot_of(&dir, entry, uuid, seen)).transpose()
+    see(&*dir, entry)?.map(|seen| spot_of(&dir, entry, uuid, seen)).transpose()
 }
 
 /// The UUID of the device that a VF is.

@@ -57,7 +57,7 @@ impl Drop for MemoryLock<'_> {
 #[derive(Debug)]
 struct Entry {
     facts: Facts,
-    /// A creator in this process cannot be killed half-way: it takes this back in any case.
+    /// Until its reservation is dropped or confirmed.
     being_made: bool,
 }
 
@@ -108,6 +108,12 @@ impl MemoryStore {
 
     pub(super) fn withdraw(&self, uuid: &Uuid) {
         self.map().remove(uuid);
+    }
+
+    pub(super) fn release(&self, uuid: &Uuid) {
+        if let Some(entry) = self.map().get_mut(uuid) {
+            entry.being_made = false;
+        }
     }
 
     pub(super) fn replace(&self, facts: &Facts) {

@@ -6,24 +6,44 @@ use uuid::Uuid;
 use super::runtime::{Facts, Runtime};
 use crate::error::Result;
 
-/// Names and groups that are ours from now on; ends in [`Reservation::confirm`] or is taken back when dropped.
+/// Names and groups that are ours from now on. When this is dropped, the record of a device stays if the kernel was asked for
+/// the device ([`Reservation::begin`]) and it was not seen to be absent since ([`Reservation::absent`]): without its record a
+/// device that exists could not be identified. After a panic this is what a killed creator leaves.
 #[derive(Debug)]
 pub struct Reservation<'a> {
-    pub(super) store: &'a Runtime,
-    pub(super) facts: Vec<Facts>,
+    store: &'a Runtime,
+    facts: Vec<Facts>,
+    /// Devices that exist, or may.
+    begun: Vec<Uuid>,
     /// Say that the devices are being made; none for the simulated host.
-    pub(super) _locks: Vec<crate::lock::Lock>,
-    pub(super) confirmed: bool,
+    _locks: Vec<crate::lock::Lock>,
 }
 
-impl Reservation<'_> {
+impl<'a> Reservation<'a> {
+    pub(super) fn new(store: &'a Runtime, facts: Vec<Facts>, locks: Vec<crate::lock::Lock>) -> Self {
+        Reservation { store, facts, begun: Vec::new(), _locks: locks }
+    }
+
     /// The facts as they were reserved, groups filled in.
     pub fn facts(&self) -> &[Facts] {
         &self.facts
     }
 
+    /// The kernel is asked for the device next.
+    pub fn begin(&mut self, uuid: &Uuid) {
+        if !self.begun.contains(uuid) && self.facts.iter().any(|facts| facts.uuid == *uuid) {
+            self.begun.push(*uuid);
+        }
+    }
+
+    /// The device does not exist: its record is removed when this is dropped.
+    pub fn absent(&mut self, uuid: &Uuid) {
+        self.begun.retain(|begun| begun != uuid);
+    }
+
     /// The devices are there: `alive` gives the mark of each. From here on others may see their facts as settled.
     pub fn confirm(&mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
+        self.begun = self.facts.iter().map(|facts| facts.uuid).collect();
         for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
             if facts.mark.is_none() {
                 facts.mark = alive(facts);
@@ -31,12 +51,8 @@ impl Reservation<'_> {
                 // Its file has the mark.
                 continue;
             }
-            match self.store {
-                Runtime::Files(store) => store.replace(facts)?,
-                Runtime::Memory(store) => store.replace(facts),
-            }
+            self.store.replace(facts)?;
         }
-        self.confirmed = true;
         Ok(())
     }
 
@@ -52,31 +68,24 @@ impl Reservation<'_> {
         Ok(())
     }
 
-    /// The device of this UUID is there although its creation has failed: its record stays, with the mark of the device.
+    /// The device of this UUID exists although its creation has failed: its record stays, with the mark of the device.
     pub fn keep(&mut self, uuid: &Uuid, mark: Option<u64>) {
-        let Some(index) = self.facts.iter().position(|facts| facts.uuid == *uuid) else { return };
-        let kept = Facts { mark, ..self.facts.remove(index) };
-        let written = match self.store {
-            _ if !kept.worth_keeping() => Ok(()),
-            Runtime::Files(store) => store.replace(&kept),
-            Runtime::Memory(store) => {
-                store.replace(&kept);
-                Ok(())
-            }
-        };
-        if let Err(e) = written {
-            log::warn!("{e}");
+        self.begin(uuid);
+        let Some(facts) = self.facts.iter_mut().find(|facts| facts.uuid == *uuid) else { return };
+        facts.mark = mark;
+        if facts.worth_keeping() {
+            self.store.replace(facts).unwrap_or_else(|e| log::warn!("{e}"));
         }
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        if self.confirmed {
-            return;
-        }
         for facts in self.facts.iter().filter(|facts| facts.worth_keeping()) {
-            self.store.withdraw(&facts.uuid);
+            match self.begun.contains(&facts.uuid) {
+                true => self.store.release(&facts.uuid),
+                false => self.store.withdraw(&facts.uuid),
+            }
         }
     }
 }

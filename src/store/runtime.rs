@@ -200,6 +200,23 @@ impl Runtime {
         }
     }
 
+    /// The device is no longer being made. Of files, its lock says so.
+    pub(super) fn release(&self, uuid: &Uuid) {
+        if let Runtime::Memory(store) = self {
+            store.release(uuid);
+        }
+    }
+
+    pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
+        match self {
+            Runtime::Files(store) => store.replace(facts),
+            Runtime::Memory(store) => {
+                store.replace(facts);
+                Ok(())
+            }
+        }
+    }
+
     /// Takes the lock of this name, a file below `/run/libmdev/locks`. ETIMEDOUT, with the holder, when a single holder
     /// keeps it for 30 s.
     pub fn lock(&self, name: &str) -> Result<HostLock<'_>> {
@@ -246,7 +263,7 @@ impl Runtime {
                 // A killed creator of the same UUID must not lend its name or owner to the new device.
                 facts.iter().for_each(|new| store.forget_abandoned(&new.uuid));
             }
-            return Ok(Reservation { store: self, facts, _locks: Vec::new(), confirmed: false });
+            return Ok(Reservation::new(self, facts, Vec::new()));
         }
         let locks = match self {
             Runtime::Files(store) => store.reserve(&mut facts, group, alive)?,
@@ -255,7 +272,7 @@ impl Runtime {
                 Vec::new()
             }
         };
-        Ok(Reservation { store: self, facts, _locks: locks, confirmed: false })
+        Ok(Reservation::new(self, facts, locks))
     }
 }
 

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The devices that a create has made: where they are now, and what a failed create leaves of them.
+
+use std::rc::Rc;
+
+use super::plan::Plan;
+use super::spots::{self, Seen, Spot};
+use super::{Host, destroy};
+use crate::error::{Error, ErrorCode};
+use crate::layout::functions::stranger_uuid;
+use crate::store::Facts;
+use crate::sysfs::{Dir, IoResult};
+
+/// A device that was made, and its identity as [`Identity`](super::identity::Identity) has it.
+pub(super) struct Made<'a> {
+    pub(super) plan: &'a Plan,
+    /// Its name below its parent.
+    pub(super) entry: String,
+    pub(super) vf: Option<String>,
+    pub(super) mark: Option<u64>,
+    /// The driver returned success.
+    pub(super) is_accepted: bool,
+}
+
+/// Where a device is that was made.
+pub(super) enum Located {
+    /// The driver made none, or another program destroyed it.
+    Absent,
+    /// It is the very device that was made.
+    Own(Spot),
+    /// Its VF has the type that was written, and not the mark: another program has written to it since. It is this device if the
+    /// driver refused that write, and the other program's if that cleared the VF first; sysfs shows no difference.
+    InDoubt(String),
+}
+
+/// What a failed create leaves of a device.
+pub(super) enum Left {
+    Nothing,
+    /// The device, with this mark, which cannot be removed.
+    Device(Option<u64>, Error),
+    /// A VF that may be another program's device: what it is and what to do.
+    InDoubt(String),
+}
+
+impl Made<'_> {
+    /// Looks at the kernel and not at the record, which may be unreadable.
+    pub(super) fn locate(&self, host: &Host, bus: Option<&Rc<dyn Dir>>) -> IoResult<Located> {
+        let (uuid, parent) = (self.plan.uuid, &self.plan.place.syspath);
+        let found = match self.vf {
+            Some(_) => spots::on_vf(host, parent, &self.entry, uuid)?,
+            None => bus.map(|bus| spots::on_bus(bus, &uuid)).transpose()?.flatten(),
+        };
+        let Some(spot) = found.filter(|spot| spot.parent == *parent) else { return Ok(Located::Absent) };
+        let is_marked = self.mark.map(|mark| mark == spot.mark());
+        Ok(match (&self.vf, &spot.seen) {
+            (Some(_), Some(seen)) if seen.type_id != self.plan.type_id => Located::Absent,
+            (Some(vf), Some(seen)) if !is_marked.unwrap_or(self.is_accepted) => self.doubt(host, vf, seen),
+            (None, _) if is_marked == Some(false) => Located::Absent,
+            _ => Located::Own(spot),
+        })
+    }
+
+    fn doubt(&self, host: &Host, vf: &str, seen: &Seen) -> Located {
+        let derived = stranger_uuid(vf, &seen.type_id);
+        // Without a mark, the record of this device would seem to be about it.
+        let is_others = |facts: &&Facts| facts.uuid != self.plan.uuid;
+        let listed = spots::all_facts(host).map(|all| spots::identify(vf, seen, all.values().filter(is_others)));
+        if listed.is_ok_and(|listed| listed != derived) {
+            return Located::Absent;
+        }
+        Located::InDoubt(format!(
+            "VF {vf} still has type {} and was not cleared, since another program may have made that device; it is listed as \
+             {derived}: destroy it unless another program made it",
+            seen.type_id
+        ))
+    }
+
+    /// Removes the device, and no other that its VF has become since.
+    pub(super) fn remove(&self, host: &Host, bus: Option<&Rc<dyn Dir>>) -> Left {
+        let failed = |errno| Left::Device(self.mark, Error::io("look for", &self.plan.place.syspath, errno));
+        let spot = match self.locate(host, bus) {
+            Ok(Located::Own(spot)) => spot,
+            Ok(Located::Absent) => return Left::Nothing,
+            Ok(Located::InDoubt(what)) => return Left::InDoubt(what),
+            Err(errno) => return failed(errno),
+        };
+        match destroy::take_back(host, &spot) {
+            Ok(()) => Left::Nothing,
+            // Another program has written to it since the look.
+            Err(e) if e.code == ErrorCode::NoNode => match self.locate(host, bus) {
+                Ok(Located::Own(_)) => Left::Device(Some(spot.mark()), e),
+                Ok(Located::Absent) => Left::Nothing,
+                Ok(Located::InDoubt(what)) => Left::InDoubt(what),
+                Err(errno) => failed(errno),
+            },
+            Err(e) => Left::Device(Some(spot.mark()), e),
+        }
+    }
+}
