@@ -67,6 +67,9 @@ fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<Script>, Er
     let Some(dir) = own(dir, folder)? else { return Ok(scripts) };
     for entry in Dir::read_from(&dir)?.take(SCRIPTS_MAX) {
         let entry = entry?;
+        if entry.file_type() == FileType::Directory {
+            continue;
+        }
         let Ok(name) = entry.file_name().to_str() else { continue };
         let path = folder.join(name);
         match fitness(&dir, name)? {
@@ -81,7 +84,7 @@ fn in_folder(dir: OwnedFd, folder: &Path) -> std::result::Result<Vec<Script>, Er
 
 enum Fitness {
     Fit(OwnedFd),
-    /// A folder, or a file that nobody wants to run.
+    /// Not a regular file, or not executable.
     NoScript,
     Unfit(String),
 }
