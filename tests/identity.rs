@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A name or a handle is of one device: no operation on it reaches another device of the same UUID.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
 use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimHost};
+use mdev::sysfs::{Errno, Sysfs};
 
 #[path = "support/definitions.rs"]
 mod support;
@@ -162,6 +166,49 @@ fn a_failed_create_does_not_take_back_the_device_of_another_program() {
     sim.set_hook(None);
     let now = conn.lookup_by_uuid(UUID).unwrap();
     assert!(now.is_active());
+}
+
+/// At every step of a destroy, another program destroys the device and creates one of the same UUID.
+#[test]
+fn destroy_reaches_no_device_that_replaces_the_one_it_looked_at() {
+    for (old, old_type) in [PARENTS[0], PARENTS[2]] {
+        for (new, new_type) in [PARENTS[0], PARENTS[2]] {
+            let mut destroyed = false;
+            for step in 0.. {
+                let (_root, sim, conn) = host(true);
+                let node = create(&conn, old, old_type, UUID, CreateFlags::empty()).unwrap();
+                let old_path = node.syspath().to_owned();
+                let above = conn.lookup_by_name(&format!("pci_{}", new.replace([':', '.'], "_")));
+                let above = above.unwrap().syspath().to_owned();
+                let new_path = format!("{above}/{UUID}");
+                let (counted, other, made) = (AtomicUsize::new(0), sim.clone(), Arc::new(AtomicBool::new(false)));
+                let (created, path) = (Arc::clone(&made), new_path.clone());
+                sim.set_hook(Some(Arc::new(move |_, _| {
+                    if counted.fetch_add(1, Ordering::Relaxed) == step {
+                        let gone = ["remove", "destroy"].map(|file| other.echo(&format!("{old_path}/{file}"), "1"));
+                        assert!(gone.contains(&Ok(())) || other.open(&old_path).is_err());
+                        other.echo(&format!("{above}/mdev_supported_types/{new_type}/create"), UUID).unwrap();
+                        created.store(other.open(&path).is_ok(), Ordering::Relaxed);
+                    }
+                    None
+                })));
+                let start = Instant::now();
+                let result = node.destroy(DestroyFlags::empty());
+                sim.set_hook(None);
+                let what = format!("{old}, replaced on {new} before operation {step}: {result:?}");
+                if !made.load(Ordering::Relaxed) {
+                    assert!(destroyed && step > 10, "{what}");
+                    break;
+                }
+                assert!(sim.open(&new_path).is_ok(), "the new device was destroyed: {what}");
+                assert!(start.elapsed() < Duration::from_secs(4), "{what}");
+                match result {
+                    Ok(()) => destroyed = true,
+                    Err(e) => assert!(e.code == ErrorCode::NoNode && !destroyed, "{what}"),
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::devices::no_device;
 use super::spots::{self, Spot};
 use super::vfio::{Nodes, group_of};
 use super::{DestroyFlags, Host, identity, ready};
@@ -29,11 +28,12 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, spot, layout)?;
     }
-    let is_it = || match &spot.seen {
+    // Of a device on the mdev bus the mark says all.
+    let is_recorded = || match &spot.seen {
         Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
         None => Ok(true),
     };
-    let result = remove(host, layout, &*parent, spot, &is_it, false);
+    let result = remove(host, layout, &*parent, spot, &is_recorded, false);
     match result {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
@@ -85,14 +85,14 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     }
 }
 
-/// `is_it` is asked last whether the device is still the one that was found. With `is_new`, no process but the caller knows the
-/// device.
+/// `is_recorded` returns whether the device is the one that was found by what is recorded of it; its mark is compared here. With
+/// `is_new`, no process but the caller has seen the device.
 fn remove(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
     spot: &Spot,
-    is_it: &dyn Fn() -> Result<bool>,
+    is_recorded: &dyn Fn() -> Result<bool>,
     is_new: bool,
 ) -> Result<()> {
     let (uuid, mark) = (&spot.uuid, Some(spot.mark()));
@@ -105,12 +105,13 @@ fn remove(
     let open = if held.is_some() { nodes.own() } else { nodes.all() };
     // The driver of a VF refuses by itself and never blocks.
     let may_block = refuse_users(host, uuid, &open, is_new || layout.is_function())? && !layout.is_function();
-    // What is held, and was found to be the caller's own, must still be this device: its UUID may have been given to another
-    // in between, with another group. While the group is held, no process can do that any more.
+    // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
+    // the device and creating another one of its UUID: the layout asks `is_it` once it has the device's own folder open.
     let failed = |errno| Error::io("look at", &spot.syspath, errno);
     let group = group_of(&*spot.dir, &spot.entry).map_err(failed)?;
-    let now = if_present(layout.mark(&*spot.dir, &spot.entry)).map_err(failed)?;
-    if group != nodes.group || now != mark {
+    let has_mark = || Ok(if_present(layout.mark(&*spot.dir, &spot.entry)).map_err(failed)? == mark);
+    let is_it = || Ok(has_mark()? && is_recorded()?);
+    if group != nodes.group || !has_mark()? {
         let message = format!("device {uuid} no longer exists");
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
@@ -128,7 +129,7 @@ fn remove(
         }
         Err(e) => return Err(e),
     };
-    let removed = remove_patiently(host, layout, parent, spot, &request, is_it).map_err(|e| watch.explain(e));
+    let removed = remove_patiently(host, layout, parent, &request, &is_it).map_err(|e| watch.explain(e));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
@@ -255,7 +256,6 @@ fn remove_patiently(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
-    spot: &Spot,
     device: &RemoveRequest<'_>,
     is_it: &dyn Fn() -> Result<bool>,
 ) -> Result<()> {
@@ -263,13 +263,8 @@ fn remove_patiently(
     if !is_again(&result) {
         return result;
     }
-    ready::wait_until(host, std::time::Duration::from_secs(5), || {
-        // A make that has failed since, and a new device of this UUID, would be another device.
-        result = match if_present(layout.mark(&*spot.dir, &spot.entry)) {
-            Ok(mark) if mark == device.mark => layout.remove(parent, device, is_it),
-            Ok(_) => Err(no_device(device.uuid)),
-            Err(errno) => Err(Error::io("look at", &spot.syspath, errno)),
-        };
+    ready::wait_until(host, Duration::from_secs(5), || {
+        result = layout.remove(parent, device, is_it);
         !is_again(&result)
     })?;
     result

@@ -100,11 +100,11 @@ fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
     vfio_devices(parent, name).is_ok_and(|names| !names.is_empty())
 }
 
-/// The device is gone.
+/// Waits until the device no longer exists. A later device of its UUID or of its VF is another one.
 pub(super) fn wait_gone(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot) -> Result<()> {
     let (name, uuid) = (&spot.entry, &spot.uuid);
-    // A VF that has a device again has another.
-    let gone = || !layout.is_there(parent, name) || layout.is_function();
+    let is_other = || layout.mark(&*spot.dir, name).is_ok_and(|mark| mark != spot.mark());
+    let gone = || layout.is_function() || !layout.is_there(parent, name) || is_other();
     if wait_until(host, PATIENCE, gone)? {
         return Ok(());
     }

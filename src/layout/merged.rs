@@ -4,7 +4,7 @@
 use super::types::read_one;
 use super::{
     CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, SingleWrite, TYPES, check_instances,
-    linked_type, no_group, no_params, open_type, write_remove,
+    linked_type, no_group, no_params, open_type, remove_by_own_file,
 };
 use crate::error::Result;
 use crate::model::{LayoutKind, Type};
@@ -34,8 +34,8 @@ impl Layout for Merged {
         Ok(Box::new(SingleWrite { kind, request: *request }))
     }
 
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, &format!("{}/remove", device.uuid), "1", device)
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
+        remove_by_own_file(parent, "remove", device, is_it)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -92,8 +92,9 @@ pub trait Layout: Sync {
     /// Checks the same as [`Layout::check`], and chooses. Writes nothing that a device would notice.
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
-    /// Removes a device of this parent, which no process has open. The caller holds [`Layout::place_lock`]; where a place is
-    /// used again, `is_it` is asked whether this is the device still.
+    /// Removes a device of this parent, which no process has open. The caller holds [`Layout::place_lock`]. `is_it` returns
+    /// whether the place still has the device that was found; it is called after the folder of the device has been opened and
+    /// before anything is written.
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()>;
 
     /// Where a place is used again: the lock under which no creator that uses this library gives one of this parent's
@@ -488,37 +489,61 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     }
 }
 
-/// The write that removes a device of `parent`. A device that no longer exists is [`ErrorCode::NoNode`]; a device that exists
-/// without the file that removes it is [`ErrorCode::NoAttribute`].
-fn write_remove(parent: &dyn Dir, name: &str, value: &str, device: &RemoveRequest<'_>) -> Result<()> {
-    let uuid = device.uuid;
+/// Removes a device through a file in its own folder. The folder is opened before `is_it` is asked, and the file is opened below
+/// that descriptor, which never leads to another device: the write reaches the device that was found, or fails.
+fn remove_by_own_file(
+    parent: &dyn Dir,
+    name: &str,
+    device: &RemoveRequest<'_>,
+    is_it: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
+    let path = format!("{}/{}", parent.path(), device.entry);
+    let folder = if_present(parent.open(device.entry)).map_err(|errno| Error::io("open", &path, errno))?;
+    let folder = folder.ok_or_else(|| no_longer_exists(device, &path))?;
+    write_remove(&*folder, name, "1", device, is_it)
+}
+
+/// The write to the file `name` of `dir` that removes a device. A device that no longer exists is [`ErrorCode::NoNode`]; a
+/// device that exists without the file that removes it is [`ErrorCode::NoAttribute`].
+fn write_remove(
+    dir: &dyn Dir,
+    name: &str,
+    value: &str,
+    device: &RemoveRequest<'_>,
+    is_it: &dyn Fn() -> Result<bool>,
+) -> Result<()> {
+    let path = format!("{}/{name}", dir.path());
+    if !is_it()? {
+        return Err(no_longer_exists(device, &path));
+    }
     let mut written = match device.give_up {
-        Some(give_up) => parent.write_detached(name, format!("{value}\n").as_bytes(), &mut || give_up()),
-        None => write_line_once(parent, name, value),
+        Some(give_up) => dir.write_detached(name, format!("{value}\n").as_bytes(), &mut || give_up()),
+        None => write_line_once(dir, name, value),
     };
     if written == Err(Errno::INTR) {
         // The first write may have removed the device.
-        written = match write_line(parent, name, value) {
-            Err(Errno::NOENT | Errno::NODEV) if parent.meta(&uuid.to_string()).is_err() => Ok(()),
+        written = match write_line(dir, name, value) {
+            Err(Errno::NOENT | Errno::NODEV) if !is_it()? => Ok(()),
             again => again,
         };
     }
-    written.map_err(|errno| {
-        let path = format!("{}/{name}", parent.path());
-        match errno {
-            Errno::NOENT if parent.meta(&uuid.to_string()).is_ok() => {
-                let message = format!(
-                    "device {uuid} cannot be removed: its driver provides no {path}; unbind or unload the driver"
-                );
-                Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(path)
-            }
-            Errno::NOENT | Errno::NODEV => {
-                Error::new(ErrorCode::NoNode, Errno::NODEV, format!("device {uuid} no longer exists")).at(path)
-            }
-            Errno::BUSY => Error { code: ErrorCode::InUse, ..Error::io("write", &path, errno) },
-            other => write_error(parent, name, other),
+    let Err(errno) = written else { return Ok(()) };
+    Err(match errno {
+        Errno::NOENT if is_it()? => {
+            let uuid = device.uuid;
+            let message =
+                format!("device {uuid} cannot be removed: its driver provides no {path}; unbind or unload the driver");
+            Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(path)
         }
+        Errno::NOENT | Errno::NODEV => no_longer_exists(device, &path),
+        Errno::BUSY => Error { code: ErrorCode::InUse, ..Error::io("write", &path, errno) },
+        other => write_error(dir, name, other),
     })
+}
+
+fn no_longer_exists(device: &RemoveRequest<'_>, path: &str) -> Error {
+    let message = format!("device {} no longer exists", device.uuid);
+    Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(path)
 }
 
 #[cfg(test)]

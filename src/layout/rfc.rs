@@ -42,8 +42,9 @@ impl Layout for Rfc {
         Ok(Box::new(WithParams { kind, request: *request, has_params }))
     }
 
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, _: &dyn Fn() -> Result<bool>) -> Result<()> {
-        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device)
+    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
+        // `mdev_destroy` takes a UUID: of this parent's devices it removes the one that has the UUID when the write arrives.
+        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, is_it)
     }
 
     fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {

@@ -83,12 +83,13 @@ impl Door {
             return Err(Errno::INVAL);
         }
         let flags = flags | OFlags::CLOEXEC;
+        // Such a name leads nowhere else, so that the file is one of this very directory, whatever is at its path now.
+        let is_own = !name.contains('/') && flags.contains(OFlags::NOFOLLOW);
         match self.confinement {
             // A name that is a link itself and must not be followed fails either way.
-            Confinement::Kernel if has_links.get() && (name.contains('/') || !flags.contains(OFlags::NOFOLLOW)) => {
-                self.open(&format!("{path}/{name}"), flags)
-            }
+            Confinement::Kernel if has_links.get() && !is_own => self.open(&format!("{path}/{name}"), flags),
             Confinement::None => self.spent.with_room(|| plain(dir, name, flags)),
+            Confinement::Walk if is_own => self.spent.with_room(|| plain(dir, name, flags)),
             // The cheapest check for the kernel; few names have links on their way.
             Confinement::Kernel => {
                 match self.spent.with_room(|| by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS)) {

@@ -275,6 +275,29 @@ mod tests {
         assert_eq!(fs::metadata(outside.path().join("create")).unwrap().modified().unwrap(), before);
     }
 
+    /// As when a device is destroyed and another one of its UUID is created.
+    #[test]
+    fn write_below_open_directory_does_not_reach_its_replacement() {
+        let (root, _) = host();
+        let class = root.path().join("sys/class/c");
+        symlink("11/name", class.join("link")).unwrap();
+        for (turn, sysfs) in both_ways(root.path()).into_iter().enumerate() {
+            let dir = sysfs.open("/sys/class/c").unwrap();
+            // From here on the kernel is asked for names with links on their way by their whole path.
+            dir.read("link", &mut Vec::new()).unwrap_err();
+            dir.open("link").unwrap_err();
+            let device = dir.open("11").unwrap();
+            let old = class.join(format!("old{turn}"));
+            fs::rename(class.join("11"), &old).unwrap();
+            fs::create_dir(class.join("11")).unwrap();
+            fs::write(class.join("11/name"), "next\n").unwrap();
+            device.write("name", b"x").unwrap();
+            assert!(device.is_writable("name"));
+            assert_eq!(fs::read(class.join("11/name")).unwrap(), b"next\n", "{turn}");
+            assert!(fs::read(old.join("name")).unwrap().starts_with(b"x"), "{turn}");
+        }
+    }
+
     #[test]
     fn a_large_file_is_refused_and_a_fifo_does_not_hang() {
         let (root, sysfs) = host();
