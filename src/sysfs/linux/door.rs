@@ -14,6 +14,9 @@ use crate::sysfs::{Errno, IoResult, is_exhausted, is_relative};
 /// As many symbolic links in one path as the kernel follows.
 const LINKS_MAX: usize = 40;
 
+/// How often openat2(2) is called that fails with EAGAIN.
+const OPEN_ATTEMPTS: u32 = 64;
+
 /// How an intermediate directory is opened.
 const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -124,13 +127,19 @@ fn plain(dir: &OwnedFd, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
 }
 
 fn by_kernel(dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) -> IoResult<OwnedFd> {
-    loop {
-        match openat2(dir, name, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS) {
-            // EAGAIN: the kernel could not rule out a race with a rename.
-            Err(Errno::AGAIN | Errno::INTR) => {}
+    while_again(|| openat2(dir, name, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS))
+}
+
+/// Repeats an openat2(2). EAGAIN has two causes: a rename elsewhere, which the kernel could not rule out to be a race and which
+/// soon ends, and a lease on the file, which may not end.
+fn while_again<T>(mut open: impl FnMut() -> IoResult<T>) -> IoResult<T> {
+    for _ in 1..OPEN_ATTEMPTS {
+        match retry(&mut open) {
+            Err(Errno::AGAIN) => {}
             result => return result,
         }
     }
+    retry(open)
 }
 
 /// What RESOLVE_IN_ROOT does, one component at a time: no call here can follow a link, `..` goes back to a directory that
@@ -181,5 +190,24 @@ fn link_target(dir: &OwnedFd, name: &str) -> IoResult<Option<String>> {
         Ok(target) => target.into_string().map(Some).map_err(|_| Errno::ILSEQ),
         Err(Errno::INVAL) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_of_a_leased_file_ends_with_eagain() {
+        let mut calls = 0;
+        let mut count = |errno: Option<Errno>| {
+            calls += 1;
+            errno.map_or(Ok(calls), Err)
+        };
+        assert_eq!(while_again(|| count(Some(Errno::AGAIN))), Err(Errno::AGAIN));
+        assert_eq!(while_again(|| count(None)), Ok(OPEN_ATTEMPTS + 1));
+        let mut answers = [Errno::AGAIN, Errno::INTR, Errno::AGAIN].into_iter();
+        assert_eq!(while_again(|| answers.next().map_or(Ok(()), Err)), Ok(()));
+        assert_eq!(while_again(|| Err::<(), _>(Errno::ACCESS)), Err(Errno::ACCESS));
     }
 }
