@@ -2,13 +2,14 @@
 //! Devices that a process has open are never destroyed, and the error says by what and by whom.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags};
 use mdev::error::ErrorCode;
 use mdev::store::Runtime;
-use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::sysfs::{Errno, Sysfs};
 
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
@@ -54,6 +55,86 @@ fn device_in_use_is_busy_and_the_error_names_the_process() {
     let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
     assert!(e.message.contains("process 4711 (qemu) has /dev/vfio/"), "{e}");
+}
+
+/// Every attempt is made where the driver cannot block the caller.
+#[test]
+fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
+    let (host, conn) = lab();
+    add_cdev(&host);
+    host.start_log();
+    let writes = AtomicU32::new(0);
+    host.set_hook(Some(Arc::new(move |op, path: &str| {
+        let is_removal = op == Op::Write && path.ends_with("/remove");
+        // A driver that is interrupted for ever must not block this test.
+        let is_interrupted = is_removal && writes.fetch_add(1, Ordering::Relaxed) < 1000;
+        is_interrupted.then_some(Errno::INTR)
+    })));
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    host.set_hook(None);
+    assert_eq!((e.code, e.errno), (ErrorCode::Kernel, Errno::INTR.raw_os_error()), "{e}");
+    let log = host.take_log();
+    let count = |op: Op| log.iter().filter(|entry| entry.op == op && entry.path.ends_with("/remove")).count();
+    assert!((2..100).contains(&count(Op::Write)), "{} writes", count(Op::Write));
+    assert_eq!(count(Op::Start), count(Op::Write));
+    host.fail_next(Op::Write, "/remove", Errno::INTR, 1);
+    conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+    // The driver has done its work when it is interrupted.
+    let (host, conn) = lab();
+    host.fail_after_write("/remove", Errno::INTR, 1);
+    conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+}
+
+#[test]
+fn process_that_cannot_be_started_is_not_reported_as_the_driver() {
+    for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE] {
+        let (host, conn) = lab();
+        add_cdev(&host);
+        host.fail_next(Op::Start, "/remove", errno, 1);
+        host.start_log();
+        let start = Instant::now();
+        let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::Kernel, errno.raw_os_error()), "{e}");
+        assert!(e.message.contains("was not removed: cannot start a process that writes"), "{e}");
+        assert!(host.take_log().iter().all(|entry| entry.op != Op::Write));
+        assert!(start.elapsed() < Duration::from_secs(4), "EAGAIN of fork is not that of a driver");
+        conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+    }
+}
+
+#[test]
+fn errno_of_a_driver_is_not_the_end_of_the_wait() {
+    let (host, conn) = lab();
+    add_cdev(&host);
+    host.fail_next(Op::Write, "/remove", Errno::TIMEDOUT, 1);
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Kernel, Errno::TIMEDOUT.raw_os_error()), "{e}");
+    assert!(e.message.contains("cannot write") && !e.message.contains("within"), "{e}");
+}
+
+/// No other process has seen the device.
+#[test]
+fn failed_create_removes_its_device_although_no_process_can_be_started() {
+    let (host, conn) = lab();
+    conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+    let other = host.clone();
+    let plugged = AtomicBool::new(false);
+    host.set_hook(Some(Arc::new(move |op, path: &str| {
+        if path.ends_with("/no-such") && !plugged.swap(true, Ordering::Relaxed) {
+            add_cdev(&other);
+        }
+        (op == Op::Start).then_some(Errno::AGAIN)
+    })));
+    host.start_log();
+    let xml = format!(
+        "<device><parent>0000:00:02.0</parent><capability type='mdev'><type id='i915-GVTg_V5_8'/><uuid>{UUID}</uuid>\
+         <attr name='no-such' value='1'/></capability></device>"
+    );
+    let e = conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err();
+    host.set_hook(None);
+    assert!(!e.message.contains("cannot be removed again"), "{e}");
+    assert!(host.open(&format!("{IGD}/{UUID}")).is_err());
+    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "a process was tried first");
 }
 
 /// A kernel without CONFIG_VFIO_GROUP: the device's own node is all that it gets.

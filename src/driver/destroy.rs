@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Destroys devices, and never one that is in use: the kernel would hang the caller until its user goes.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -10,15 +10,20 @@ use uuid::Uuid;
 use super::spots::{self, Spot};
 use super::vfio::{Nodes, group_of};
 use super::{DestroyFlags, Host, identity, ready};
-use crate::error::{Error, ErrorCode, Result, shown};
+use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::layout::bus::link_name;
 use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
-use crate::sysfs::{Dir, Guard, User, Users, VfioNode, basename, if_present, is_absent};
+use crate::sysfs::{
+    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, if_present, is_absent, write_line_once,
+};
 
 /// How long a driver may take to remove a device that no process has open.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a device that is still being created is waited for.
+const AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Destroys the device that was found, and no other that has its UUID or its VF by now.
 pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
@@ -116,10 +121,10 @@ fn remove(
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
     }
     let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
-    let watch = Watchdog { host, uuid, open: &open, started: Instant::now(), user: RefCell::new(None) };
-    let give_up = || watch.give_up();
-    let give_up = may_block.then_some(&give_up as &dyn Fn() -> bool);
-    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id, give_up };
+    let failed = Cell::new(false);
+    let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
+    let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
+    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id, write: &write };
     let place = match host.lock(layout.place_lock(parent)) {
         Ok(place) => place,
         // A device that no other process knows must not stay because the lock cannot be taken; its mark protects any other.
@@ -129,7 +134,8 @@ fn remove(
         }
         Err(e) => return Err(e),
     };
-    let removed = remove_patiently(host, layout, parent, &request, &is_it).map_err(|e| watch.explain(e));
+    let is_again = |e: &Error| e.errno == Errno::AGAIN.raw_os_error() && !writer.failed.get();
+    let removed = patiently(host, is_again, || layout.remove(parent, &request, &is_it));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
@@ -192,47 +198,84 @@ fn in_use(uuid: &Uuid, user: &User) -> Error {
     Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path.clone())
 }
 
-/// Ends the wait for a removal that a process blocks, which opened the device after it was looked for.
-struct Watchdog<'a> {
+/// Writes the file that removes a device. Where a process may open the device first, which blocks the writer, another process
+/// writes, and the wait for it ends.
+struct Writer<'a> {
     host: &'a Host,
     uuid: &'a Uuid,
+    /// The nodes by which a process may open the device.
     open: &'a [VfioNode],
+    may_block: bool,
+    /// See [`remove`].
+    is_new: bool,
     started: Instant,
-    user: RefCell<Option<User>>,
+    /// Set when a write has failed without an answer of the driver.
+    failed: Cell<bool>,
 }
 
-impl Watchdog<'_> {
-    fn give_up(&self) -> bool {
-        if let Users::Found(user) = self.host.sysfs.vfio_users(self.open) {
-            *self.user.borrow_mut() = Some(user);
-            return true;
+impl Writer<'_> {
+    fn write(&self, dir: &dyn Dir, name: &str, text: &str) -> Result<IoResult<()>> {
+        if !self.may_block {
+            return Ok(write_line_once(dir, name, text));
         }
-        self.started.elapsed() > REMOVE_TIMEOUT
+        let mut user = None;
+        let written = dir.write_detached(name, format!("{text}\n").as_bytes(), &mut || {
+            user = self.user();
+            user.is_some() || self.started.elapsed() > REMOVE_TIMEOUT
+        });
+        let (uuid, path) = (self.uuid, format!("{}/{name}", dir.path()));
+        let error = match written {
+            Ok(()) => return Ok(Ok(())),
+            Err(DetachedError::Write(errno)) => return Ok(Err(errno)),
+            Err(DetachedError::NotStarted(errno)) if self.is_new => {
+                // The device must not stay, and a process that would open it has to find it first.
+                log::warn!("{path}: no process could be started to write it ({}); written directly", describe(errno));
+                return Ok(write_line_once(dir, name, text));
+            }
+            Err(DetachedError::NotStarted(errno)) => {
+                let message = format!(
+                    "device {uuid} was not removed: cannot start a process that writes {path}: {}; try again when the host has \
+                     processes, memory and descriptors to spare",
+                    describe(errno)
+                );
+                Error::new(ErrorCode::Kernel, errno, message)
+            }
+            Err(DetachedError::NoReport(errno)) => {
+                let message = format!(
+                    "device {uuid} may have been removed: the process that wrote {path} has not reported the driver's answer: \
+                     {}; look the device up again",
+                    describe(errno)
+                );
+                Error::new(ErrorCode::Kernel, Errno::IO, message)
+            }
+            Err(DetachedError::GaveUp) => self.gave_up(user),
+        };
+        self.failed.set(true);
+        Err(error.at(path))
     }
 
-    fn explain(&self, e: Error) -> Error {
-        if e.errno != Errno::TIMEDOUT.raw_os_error() || e.code == ErrorCode::Timeout {
-            return e;
+    fn user(&self) -> Option<User> {
+        match self.host.sysfs.vfio_users(self.open) {
+            Users::Found(user) => Some(user),
+            _ => None,
         }
+    }
+
+    fn gave_up(&self, user: Option<User>) -> Error {
         let uuid = self.uuid;
-        let (code, errno, message) = match &*self.user.borrow() {
-            Some(User { pid, program, path, .. }) => {
-                let why = format!(
-                    "device {uuid} was opened while it was being removed: process {pid} ({}) has {path} open; the kernel \
-                     removes the device when that process closes it",
-                    shown(program)
-                );
-                (ErrorCode::InUse, Errno::BUSY, why)
-            }
-            None => {
-                let seconds = REMOVE_TIMEOUT.as_secs();
-                let why = format!(
-                    "the driver has not removed device {uuid} within {seconds} s and is still at it; look at the kernel's log"
-                );
-                (ErrorCode::Timeout, Errno::TIMEDOUT, why)
-            }
+        let Some(User { pid, program, path, .. }) = user else {
+            let seconds = REMOVE_TIMEOUT.as_secs();
+            let message = format!(
+                "the driver has not removed device {uuid} within {seconds} s and is still at it; look at the kernel's log"
+            );
+            return Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message);
         };
-        Error { code, errno: errno.raw_os_error(), message, path: e.path }
+        let message = format!(
+            "device {uuid} was opened while it was being removed: process {pid} ({}) has {path} open; the kernel removes the \
+             device when that process closes it",
+            shown(&program)
+        );
+        Error::new(ErrorCode::InUse, Errno::BUSY, message)
     }
 }
 
@@ -251,25 +294,16 @@ pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uu
     }
 }
 
-/// A device whose making has not ended answers EAGAIN: the next uevent may be the end of it.
-fn remove_patiently(
-    host: &Host,
-    layout: &dyn Layout,
-    parent: &dyn Dir,
-    device: &RemoveRequest<'_>,
-    is_it: &dyn Fn() -> Result<bool>,
-) -> Result<()> {
-    let mut result = layout.remove(parent, device, is_it);
-    if !is_again(&result) {
+/// Calls `remove` again while it `is_again`: the driver of a device whose creation has not ended answers EAGAIN, and the next
+/// uevent may be that of its end.
+fn patiently(host: &Host, is_again: impl Fn(&Error) -> bool, mut remove: impl FnMut() -> Result<()>) -> Result<()> {
+    let mut result = remove();
+    if !result.as_ref().is_err_and(&is_again) {
         return result;
     }
-    ready::wait_until(host, Duration::from_secs(5), || {
-        result = layout.remove(parent, device, is_it);
-        !is_again(&result)
+    ready::wait_until(host, AGAIN_TIMEOUT, || {
+        result = remove();
+        !result.as_ref().is_err_and(&is_again)
     })?;
     result
-}
-
-fn is_again(result: &Result<()>) -> bool {
-    matches!(result, Err(e) if e.errno == Errno::AGAIN.raw_os_error())
 }

@@ -52,6 +52,8 @@ unsafe fn write_and_report(file: RawFd, end: RawFd, text: &[u8]) -> ! {
     // SAFETY: calls of the kernel on numbers and on memory of this process alone.
     unsafe {
         libc::setpgid(0, 0);
+        // The caller's file systems must stay unmountable while this write is blocked.
+        libc::chdir(c"/".as_ptr());
         // Neither a lock nor a socket of the calling process may live as long as this write.
         let (first, second) = (file.min(end), file.max(end));
         for (from, to) in [(0, first - 1), (first + 1, second - 1), (second + 1, c_int::MAX)] {
@@ -102,9 +104,9 @@ mod tests {
         assert_eq!(report(&full, b"1\n").0, [-1, libc::ENOSPC]);
     }
 
-    /// The lock of the calling process ends with it although the write is still blocked.
+    /// The lock of the calling process ends with it, and its file system can be unmounted, although the write is still blocked.
     #[test]
-    fn blocked_write_keeps_no_descriptor_of_the_caller() {
+    fn blocked_write_keeps_neither_descriptors_nor_the_directory_of_the_caller() {
         let (read, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (kept, other) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         // More than a pipe takes: the process blocks until it is read.
@@ -113,6 +115,8 @@ mod tests {
         drop((write_end, other));
         // End of file: no process has the other end.
         assert_eq!(std::fs::File::from(kept).read_to_end(&mut Vec::new()).unwrap(), 0);
+        let directory = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_pid())).unwrap();
+        assert_eq!(directory, std::path::Path::new("/"));
         let mut all = Vec::new();
         std::fs::File::from(read).read_to_end(&mut all).unwrap();
         assert_eq!(all, text);

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
 use crate::sysfs::{
-    Dir, Errno, IoResult, Sysfs, basename, if_present, is_exhausted, read_text, write_line, write_line_once,
+    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_exhausted, read_text, write_line,
+    write_line_once,
 };
 
 pub mod ap;
@@ -66,10 +67,12 @@ pub struct RemoveRequest<'a> {
     pub mark: Option<u64>,
     /// The type that it had then.
     pub type_id: Option<&'a str>,
-    /// A process may open the device before it is removed, which blocks the writer: another process writes, and this says
-    /// when to give up.
-    pub give_up: Option<&'a dyn Fn() -> bool>,
+    /// Writes the file that removes a device on the mdev bus.
+    pub write: &'a RemoveWriter<'a>,
 }
+
+/// Writes one line to a file of a folder. `Ok` is the driver's answer; `Err` means that there is none.
+pub type RemoveWriter<'a> = dyn Fn(&dyn Dir, &str, &str) -> Result<IoResult<()>> + 'a;
 
 /// One generation of the interface.
 pub trait Layout: Sync {
@@ -516,16 +519,16 @@ fn write_remove(
     if !is_it()? {
         return Err(no_longer_exists(device, &path));
     }
-    let mut written = match device.give_up {
-        Some(give_up) => dir.write_detached(name, format!("{value}\n").as_bytes(), &mut || give_up()),
-        None => write_line_once(dir, name, value),
-    };
-    if written == Err(Errno::INTR) {
-        // The first write may have removed the device.
-        written = match write_line(dir, name, value) {
-            Err(Errno::NOENT | Errno::NODEV) if !is_it()? => Ok(()),
-            again => again,
-        };
+    let mut written = (device.write)(dir, name, value)?;
+    for _ in 1..WRITE_ATTEMPTS {
+        if written != Err(Errno::INTR) {
+            break;
+        }
+        if !is_it()? {
+            // The interrupted write has removed it.
+            return Ok(());
+        }
+        written = (device.write)(dir, name, value)?;
     }
     let Err(errno) = written else { return Ok(()) };
     Err(match errno {

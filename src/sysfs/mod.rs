@@ -21,6 +21,9 @@ pub type IoResult<T> = Result<T, Errno>;
 /// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
 pub const READ_MAX: usize = 64 * 1024;
 
+/// How often a write is made that a signal interrupts in the driver. A driver may answer EINTR without a signal, for ever.
+pub const WRITE_ATTEMPTS: u32 = 8;
+
 /// Files of every device that the library never reads on its own: the kernel takes the device's lock to print them. A probe,
 /// an unbind and a removal of the device hold that lock, so that a reader would wait as long as they do, without end while a
 /// guest keeps the device busy. `docs/sysfs-files.md` says what is read instead.
@@ -109,6 +112,19 @@ pub enum Users {
     Unknown(&'static str),
 }
 
+/// Why [`Dir::write_detached`] failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DetachedError {
+    /// The file cannot be opened, or this is the driver's answer.
+    Write(Errno),
+    /// No process can be started. Nothing was written.
+    NotStarted(Errno),
+    /// `give_up` returned true.
+    GaveUp,
+    /// The process started and its report cannot be read. The value may have been written.
+    NoReport(Errno),
+}
+
 /// A host as seen through its sysfs.
 pub trait Sysfs: Send + Sync + Debug {
     /// Opens the directory at `path`, absolute in the host's own view (`/sys/class/mdev_bus`). Refuses `..` with EINVAL.
@@ -169,12 +185,14 @@ pub trait Dir: Send + Debug {
     fn is_writable(&self, name: &str) -> bool;
 
     /// Writes as [`Dir::write`] does, where a driver may block the writer for an unlimited time: a process of its own
-    /// writes, and `give_up` is asked about once a second. When it returns true, the result is ETIMEDOUT and the write goes
-    /// on without the caller.
-    fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> IoResult<()> {
-        let _ = give_up;
-        self.write(name, value)
-    }
+    /// writes, and `give_up` is called about once a second. When it returns true, the result is [`DetachedError::GaveUp`] and
+    /// the write goes on without the caller.
+    fn write_detached(
+        &self,
+        name: &str,
+        value: &[u8],
+        give_up: &mut dyn FnMut() -> bool,
+    ) -> std::result::Result<(), DetachedError>;
 
     /// Visits every entry but `.` and `..`, in the kernel's order. Names that are not UTF-8 are logged and left out.
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()>;
@@ -223,15 +241,16 @@ pub fn if_present<T>(result: IoResult<T>) -> IoResult<Option<T>> {
 }
 
 /// Writes a text in a single write that ends with a newline, as `echo` writes it: some drivers drop the last byte of what
-/// they are given. A text that ends with a newline already gets no second one. Repeated where a signal interrupted the driver:
-/// for writes that may be done twice.
+/// they are given. A text that ends with a newline already gets no second one. Repeated up to [`WRITE_ATTEMPTS`] times where a
+/// signal interrupted the driver: for writes that may be done twice.
 pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
-    loop {
+    for _ in 1..WRITE_ATTEMPTS {
         match write_line_once(dir, name, text) {
             Err(Errno::INTR) => {}
             result => return result,
         }
     }
+    write_line_once(dir, name, text)
 }
 
 /// Writes the same once. After EINTR the caller has to look whether the driver has done what it was asked to.
@@ -291,6 +310,8 @@ pub fn read_text_in(dir: &dyn Dir, name: &str, room: &mut Vec<u8>) -> IoResult<S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn links_are_joined_without_the_kernel() {
@@ -300,6 +321,19 @@ mod tests {
         );
         assert_eq!(resolve("/sys/a", "../../../../etc"), None);
         assert_eq!(resolve("/sys/a", "/sys/b/./c").as_deref(), Some("/sys/b/c"));
+    }
+
+    #[test]
+    fn write_ends_although_the_driver_is_always_interrupted() {
+        let host = sim::default_host();
+        let dir = host.open("/sys/bus/pci").unwrap();
+        let count = Arc::new(AtomicU32::new(0));
+        let writes = Arc::clone(&count);
+        // Not for ever, so that the test ends where the loop has no bound.
+        let answer = move || (writes.fetch_add(1, Ordering::Relaxed) < 1000).then_some(Errno::INTR);
+        host.set_hook(Some(Arc::new(move |_, _| answer())));
+        assert_eq!(write_line(&*dir, "uevent", "change"), Err(Errno::INTR));
+        assert_eq!(count.load(Ordering::Relaxed), WRITE_ATTEMPTS);
     }
 
     #[test]

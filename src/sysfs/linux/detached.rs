@@ -2,13 +2,14 @@
 //! Writes by a process of their own: the kernel blocks the writer of `remove` until the last user of the device has closed
 //! it, and not even SIGKILL ends that. The caller must not be the one who waits.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
-use crate::sysfs::{Errno, IoResult};
+use crate::sysfs::{DetachedError, Errno, IoResult};
 
 use super::retry;
 
@@ -21,7 +22,7 @@ pub struct Writing {
     /// Where it writes a [`Report`] when the write has returned.
     pub report: OwnedFd,
     /// Its process id. It raises no SIGCHLD, and only a wait for such processes finds it.
-    pub pid: rustix::process::Pid,
+    pub pid: Pid,
 }
 
 /// Two numbers of four bytes each: how much was written or -1, and the errno.
@@ -31,6 +32,13 @@ pub type Report = [i32; 2];
 pub type DetachedWriter = fn(BorrowedFd<'_>, &[u8]) -> IoResult<Writing>;
 
 static WRITER: OnceLock<DetachedWriter> = OnceLock::new();
+
+/// Processes that nothing waits for any more: who has started them, and their own id. A copy of this process (fork(2)) has the
+/// list and not the children.
+static ABANDONED: Mutex<Vec<(Pid, Pid)>> = Mutex::new(Vec::new());
+
+/// Also waits for processes without exit signal.
+const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
 /// Installs the function that starts such a process. It cannot be written in safe code, so the C layer brings it; without
 /// one, the caller itself writes.
@@ -43,44 +51,107 @@ pub(super) fn writer() -> Option<DetachedWriter> {
     WRITER.get().copied()
 }
 
-pub(super) fn write(
-    writer: DetachedWriter,
-    file: &OwnedFd,
-    value: &[u8],
-    give_up: &mut dyn FnMut() -> bool,
-) -> IoResult<()> {
-    let Writing { report, pid } = writer(file.as_fd(), value)?;
+/// Waits for the report of a process that writes `length` bytes.
+pub(super) fn wait(writing: Writing, length: usize, give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
+    let Writing { report, pid } = writing;
+    let result = read_report(&report, length, give_up);
+    match result {
+        Ok(()) | Err(DetachedError::Write(_)) => drop(retry(|| waitpid(Some(pid), WALL))),
+        // The process may be blocked in the kernel, and is a zombie when that ends.
+        Err(_) => lock().push((getpid(), pid)),
+    }
+    result
+}
+
+fn read_report(report: &OwnedFd, length: usize, give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
     let mut next = Instant::now() + INTERVAL;
     loop {
         let left = next.saturating_duration_since(Instant::now());
-        let mut wakes = [PollFd::new(&report, PollFlags::IN)];
-        match poll(&mut wakes, Some(&Timespec::try_from(left).map_err(|_| Errno::OVERFLOW)?)) {
-            Ok(0) => {
-                if give_up() {
-                    // The process stays until the kernel lets it go, and then a zombie until this process ends.
-                    return Err(Errno::TIMEDOUT);
-                }
-                next = Instant::now() + INTERVAL;
-            }
+        let left = Timespec::try_from(left).map_err(|_| DetachedError::NoReport(Errno::OVERFLOW))?;
+        match poll(&mut [PollFd::new(report, PollFlags::IN)], Some(&left)) {
+            Ok(0) if give_up() => return Err(DetachedError::GaveUp),
+            Ok(0) => next = Instant::now() + INTERVAL,
             Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(DetachedError::NoReport(errno)),
             Ok(_) => break,
         }
     }
     let mut bytes = [0_u8; size_of::<Report>()];
-    let read = retry(|| rustix::io::read(&report, &mut bytes))?;
-    let _ = retry(|| rustix::process::waitpid(Some(pid), WALL));
+    let read = retry(|| rustix::io::read(report, &mut bytes)).map_err(DetachedError::NoReport)?;
     if read != bytes.len() {
-        // It was killed before its write.
-        return Err(Errno::IO);
+        // It was killed.
+        return Err(DetachedError::NoReport(Errno::PIPE));
     }
     let [a, b, c, d, rest @ ..] = bytes;
     match (i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest)) {
-        (-1, errno) => Err(Errno::from_raw_os_error(errno.clamp(1, 4095))),
-        (count, _) if usize::try_from(count) == Ok(value.len()) => Ok(()),
-        _ => Err(Errno::IO),
+        (-1, errno) => Err(DetachedError::Write(Errno::from_raw_os_error(errno.clamp(1, 4095)))),
+        (count, _) if usize::try_from(count) == Ok(length) => Ok(()),
+        _ => Err(DetachedError::Write(Errno::IO)),
     }
 }
 
-/// Also waits for processes without exit signal.
-const WALL: rustix::process::WaitOptions = rustix::process::WaitOptions::from_bits_retain(0x4000_0000);
+/// Removes the zombies of abandoned processes that have ended. Never waits, and never for a process of the caller's own.
+pub(super) fn reap() {
+    let is_left = |pid| matches!(waitpid(Some(pid), WALL | WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR));
+    lock().retain(|(owner, pid)| *owner == getpid() && is_left(*pid));
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Vec<(Pid, Pid)>> {
+    ABANDONED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+
+    /// A process that reports these numbers when its input ends.
+    fn start(numbers: Option<Report>) -> (Child, Writing) {
+        let script = match numbers {
+            Some([a, b]) => {
+                let bytes = [a.to_ne_bytes(), b.to_ne_bytes()].concat();
+                let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
+                format!("cat; printf '{octal}'")
+            }
+            None => "cat".to_owned(),
+        };
+        let mut child =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let report = OwnedFd::from(child.stdout.take().unwrap());
+        let pid = Pid::from_child(&child);
+        (child, Writing { report, pid })
+    }
+
+    fn answer(numbers: Option<Report>) -> Result<(), DetachedError> {
+        let (mut child, writing) = start(numbers);
+        drop(child.stdin.take());
+        wait(writing, 2, &mut || false)
+    }
+
+    #[test]
+    fn errno_of_the_driver_is_no_failure_of_the_process() {
+        assert_eq!(answer(Some([2, 0])), Ok(()));
+        assert_eq!(answer(Some([1, 0])), Err(DetachedError::Write(Errno::IO)));
+        for errno in [Errno::TIMEDOUT, Errno::AGAIN, Errno::NOMEM, Errno::IO] {
+            assert_eq!(answer(Some([-1, errno.raw_os_error()])), Err(DetachedError::Write(errno)));
+        }
+        assert_eq!(answer(None), Err(DetachedError::NoReport(Errno::PIPE)));
+    }
+
+    #[test]
+    fn abandoned_process_is_no_zombie_after_a_later_call() {
+        let (mut child, writing) = start(None);
+        let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
+        assert_eq!(wait(writing, 2, &mut || true), Err(DetachedError::GaveUp));
+        reap();
+        assert!(stat.exists(), "it still runs");
+        drop(child.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while stat.exists() {
+            assert!(Instant::now() < deadline, "a zombie: {:?}", std::fs::read_to_string(&stat));
+            reap();
+            std::thread::yield_now();
+        }
+    }
+}

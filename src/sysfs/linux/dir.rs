@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Timestamps, fstat, readlinkat, statat, utimensat};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -14,7 +14,7 @@ use super::door::Door;
 use super::retry;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, is_relative};
+use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, is_relative};
 
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
 const PAGE: usize = 4096 + 1;
@@ -119,10 +119,16 @@ impl Dir for LinuxDir {
         self.open_file(name, OFlags::WRONLY).map(|fd| self.door.spent.push(fd)).is_ok()
     }
 
-    fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> IoResult<()> {
-        let Some(writer) = detached::writer() else { return self.write(name, value) };
-        let fd = self.open_file(name, OFlags::WRONLY)?;
-        detached::write(writer, &fd, value, give_up)
+    fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
+        let Some(writer) = detached::writer() else { return self.write(name, value).map_err(DetachedError::Write) };
+        let fd = self.open_file(name, OFlags::WRONLY).map_err(DetachedError::Write)?;
+        let started = self.door.spent.with_room(|| writer(fd.as_fd(), value));
+        let result = started
+            .map_err(DetachedError::NotStarted)
+            .and_then(|writing| detached::wait(writing, value.len(), give_up));
+        // Open until now: another process that looks for users sees by it that this one removes the device.
+        self.door.spent.push(fd);
+        result
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {

@@ -103,6 +103,7 @@ impl Sysfs for LinuxSysfs {
     }
 
     fn settle(&self) {
+        detached::reap();
         self.door.spent.close_all();
     }
 }

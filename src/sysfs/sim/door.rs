@@ -8,7 +8,9 @@ use super::inject::Op;
 use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
-use crate::sysfs::{Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, is_relative};
+use crate::sysfs::{
+    DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, is_relative,
+};
 
 /// Where the host's own list of PCI names is.
 const PCI_IDS: &str = "usr/share/misc/pci.ids";
@@ -34,7 +36,11 @@ impl Sysfs for SimHost {
     }
 
     fn vfio_users(&self, nodes: &[VfioNode]) -> Users {
-        self.with(|kernel| nodes.iter().find_map(|node| nodes::user(kernel, node)).map_or(Users::NoNode, Users::Found))
+        self.with(|kernel| match nodes.iter().find_map(|node| nodes::user(kernel, node)) {
+            Some(user) => Users::Found(user),
+            None if nodes.iter().any(|node| nodes::exists(kernel, node)) => Users::None,
+            None => Users::NoNode,
+        })
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
@@ -106,6 +112,11 @@ impl Dir for SimDir {
         self.enter(Op::Write, name, Some(value))?;
         self.host.with(|kernel| kernel.write(self.ino, name, value))?;
         self.host.shared.inject.after(Op::Write, || format!("{}/{name}", self.path))
+    }
+
+    fn write_detached(&self, name: &str, value: &[u8], _: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
+        self.enter(Op::Start, name, Some(value)).map_err(DetachedError::NotStarted)?;
+        self.write(name, value).map_err(DetachedError::Write)
     }
 
     fn is_writable(&self, name: &str) -> bool {

@@ -16,6 +16,8 @@ pub enum Op {
     Read,
     /// A file is written.
     Write,
+    /// A process is started that writes a file.
+    Start,
     /// A directory is listed.
     List,
     /// The target of a link is read.

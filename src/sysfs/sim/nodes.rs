@@ -42,6 +42,15 @@ pub(super) fn is_in_use(kernel: &Kernel, node: Ino) -> bool {
     in_use(kernel).any(|dir| group_node(&kernel.tree, dir) == Some(node))
 }
 
+/// The kernel has this node.
+pub(super) fn exists(kernel: &Kernel, node: &VfioNode) -> bool {
+    let mut dirs = kernel.devices.values().map(|device| device.dir).chain(kernel.vendor.vfs.keys().copied());
+    match node {
+        VfioNode::Group(_) => kernel.tree.find(&node.path()).is_ok(),
+        VfioNode::Device(name) => dirs.any(|dir| vfio_name(&kernel.tree, dir) == Some(name)),
+    }
+}
+
 /// The guest that has a node of `/dev/vfio` open.
 pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
     let is_it = |dir: Ino| match node {
