@@ -147,6 +147,24 @@ static int use_host(int errno_value)
 	return 0;
 }
 
+/* The folders in which the library makes files may be no links. */
+static void refuse_linked(const char *link)
+{
+	struct mdev_conn *conn = NULL;
+	char uri[512], path[512], shown[1024];
+
+	snprintf(path, sizeof(path), "%s/host/%s", base, link);
+	lead("/out", path + strlen(base) + 1);
+	snprintf(uri, sizeof(uri), "mdev:///system?root=%s/host", base);
+	T_INT(mdev_conn_open(&conn, uri, 0), -ELOOP);
+	snprintf(shown, sizeof(shown), "%s is a symbolic link, which may lead out of the root; make it a folder", path);
+	T_STR(mdev_error_get_message(mdev_last_error()), shown);
+	T_STR(mdev_error_get_path(mdev_last_error()), path);
+	T_NEED(unlink(path) == 0);
+	T_INT(mdev_conn_open(&conn, uri, 0), 0);
+	mdev_conn_unref(conn);
+}
+
 static int in_child(int errno_value)
 {
 	int status = 0;
@@ -198,6 +216,11 @@ int main(void)
 		printf("ok %d - an immutable file # SKIP this file system or user cannot make one\n", ++t_passed + t_failed);
 	}
 	T_OK(is_untouched("out/create"));
+	folder("host/run/libmdev");
+	folder("host/etc");
+	refuse_linked("run/libmdev/devices");
+	refuse_linked("etc/mdevctl.d");
+	refuse_linked("etc/libmdev");
 
 	snprintf(command, sizeof(command), "rm -rf '%s'", base);
 	T_INT(system(command), 0);

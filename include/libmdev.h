@@ -986,8 +986,8 @@ void mdev_set_log_handler(void (*handler)(int level, const char *message, void *
  * /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
  * of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags.
  * @param flags 0
- * @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ENOENT, -EACCES and other errnos of the kernel: the
- * place that the URI names cannot be opened.
+ * @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ELOOP: a folder below /DIR in which the library keeps
+ * its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the place that the URI names cannot be opened.
  *
  * Thread-safe. Since: 0.1. Follows: virConnectOpen.
  */

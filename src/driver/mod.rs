@@ -171,6 +171,28 @@ impl Drop for Request<'_> {
     }
 }
 
+/// The folders below a root in which the library makes files. It opens them by path, so a link there could lead out.
+const STORES: [&str; 6] = [
+    "run/libmdev/devices",
+    "run/libmdev/groups",
+    "run/libmdev/locks",
+    "run/libmdev/types",
+    "etc/libmdev/definitions",
+    "etc/mdevctl.d",
+];
+
+fn refuse_linked_stores(sysfs: &LinuxSysfs, root: &str) -> Result<()> {
+    for folder in STORES {
+        let link = sysfs.link_on_the_way(folder).map_err(|errno| Error::io("open", folder, errno))?;
+        if let Some(link) = link {
+            let path = format!("{}/{link}", root.trim_end_matches('/'));
+            let message = format!("{path} is a symbolic link, which may lead out of the root; make it a folder");
+            return Err(Error::new(ErrorCode::Store, Errno::LOOP, message).at(path));
+        }
+    }
+    Ok(())
+}
+
 /// A kernel, and what is remembered and defined beside it.
 type Parts = (Arc<dyn Sysfs>, Arc<Runtime>, Arc<Definitions>);
 
@@ -184,6 +206,7 @@ impl Conn {
         let parts = match uri::parse(uri)? {
             uri::Target::System { root } => {
                 let sysfs = LinuxSysfs::new(&root).map_err(|errno| Error::io("open", &root, errno))?;
+                refuse_linked_stores(&sysfs, &root)?;
                 let run = format!("{}/run", root.trim_end_matches('/'));
                 let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
                 let parts = (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)));

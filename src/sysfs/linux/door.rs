@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 use super::retry;
 use super::spent::Spent;
 use crate::fd::long_lived;
-use crate::sysfs::{Errno, IoResult, is_exhausted, is_relative};
+use crate::sysfs::{Errno, IoResult, is_absent, is_exhausted, is_relative};
 
 /// As many symbolic links in one path as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -59,6 +59,24 @@ impl Door {
     /// A path must not be resolved by a call that follows links out of the root.
     pub(super) fn is_confined(&self) -> bool {
         self.confinement != Confinement::None
+    }
+
+    /// The first symbolic link on the way to `path` below the root, for files that are opened by path. The root `/` has none
+    /// that leads out of it.
+    pub(super) fn link_on_the_way(&self, path: &str) -> IoResult<Option<String>> {
+        if !self.is_confined() {
+            return Ok(None);
+        }
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for before in ends.map(|end| &path[..end]) {
+            match link_target(&self.root, before) {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(Some(before.to_owned())),
+                Err(errno) if is_absent(errno) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(None)
     }
 
     /// Opens `path`, absolute in the host's own view.

@@ -48,6 +48,11 @@ impl LinuxSysfs {
     pub fn new(root: &str) -> IoResult<Self> {
         Ok(LinuxSysfs { door: Arc::new(Door::new(root)?) })
     }
+
+    /// The first symbolic link on the way to the folder `path` below the root; `None` on this host itself.
+    pub fn link_on_the_way(&self, path: &str) -> IoResult<Option<String>> {
+        self.door.link_on_the_way(path)
+    }
 }
 
 impl Sysfs for LinuxSysfs {
