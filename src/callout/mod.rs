@@ -17,8 +17,8 @@
 //!
 //! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
 //!
-//! A script gets `/` as its directory, a process group of its own and 30 seconds; then the group is killed. Its environment is
-//! a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without a shell. One that others than root and
+//! A script gets `/` as its directory, a process group of its own and 30 seconds; then, or when the calling process has ended, the
+//! group is killed. Its environment is a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without a shell. One that others than root and
 //! the caller may change is left out. The file that was checked is the one that runs, by its descriptor: whatever has its path
 //! by then does not count. So a `#!` script has `/dev/fd/3` for `$0`, and descriptor 3 beside the first three.
 //!
@@ -42,7 +42,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use process::{End, Fault, Outcome};
 use running::Keeper;
-pub use running::{ENDED, Launcher, NOT_STARTED, REQUEST_MAX, Report, STARTED, WORDS_MAX, set_launcher};
+pub use running::{ENDED, KILL, Launcher, NOT_STARTED, REQUEST_MAX, Report, WORDS_MAX, set_launcher};
 use scripts::Script;
 
 /// A script that has said nothing for this long hangs.

@@ -37,9 +37,9 @@ pub const NOT_STARTED: i32 = 0;
 /// The program has ended; the value is its status as wait(2) returns it.
 pub const ENDED: i32 = 1;
 
-/// The program has been started; the value is its process number, and that of its group. The number stays its own until the
-/// next request.
-pub const STARTED: i32 = 2;
+/// A message to a keeper: kill the program that runs, and all that is in its process group. Of the form of a request without
+/// arguments, which is none; ignored if no program runs.
+pub const KILL: [u8; 4] = [0; 4];
 
 /// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
 /// NUL at its end. With it come four descriptors: standard input, output, error, and the program.
@@ -48,7 +48,8 @@ pub const REQUEST_MAX: usize = 16 * 1024;
 /// The most arguments and variables of a request.
 pub const WORDS_MAX: usize = 32;
 
-/// Starts a keeper, which takes requests from a socket of datagrams and ends when the other end is shut down.
+/// Starts a keeper, which takes requests from a socket of datagrams. When the other end is shut down or closed, it kills the
+/// program that runs and ends.
 pub type Launcher = fn(BorrowedFd<'_>) -> Result<Pid, Errno>;
 
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
@@ -98,6 +99,11 @@ impl Keeper {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+
+    fn kill_program(&self) {
+        // EPIPE: the keeper has ended; the next look at its reports finds that out.
+        while rustix::net::send(&self.control, &KILL, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
     }
 
     /// The next report that is there at the deadline; `None`: there is none. EPIPE: the keeper has ended.
@@ -153,8 +159,6 @@ pub(super) enum Running<'k> {
     Kept {
         /// Taken away from the action when it cannot be used any more.
         keeper: &'k mut Option<Keeper>,
-        /// Known from when the program has started.
-        group: Option<Pid>,
         failed: Option<Errno>,
         has_ended: bool,
     },
@@ -194,7 +198,7 @@ impl Start<'_> {
         if asked != Err(Errno::PIPE) {
             *keeper = Some(current);
         }
-        asked.map(|()| Running::Kept { keeper, group: None, failed: None, has_ended: false })
+        asked.map(|()| Running::Kept { keeper, failed: None, has_ended: false })
     }
 
     fn spawn(mut self) -> Result<Running<'static>, Fault> {
@@ -240,12 +244,11 @@ impl Running<'_> {
 
     /// Takes the keeper's reports up to the one of the end, or those that are there at the deadline.
     fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
-        let Running::Kept { keeper, group, failed, has_ended } = self else { return Ok(None) };
+        let Running::Kept { keeper, failed, has_ended } = self else { return Ok(None) };
         let lost = loop {
             let Some(current) = keeper.as_ref() else { break Errno::PIPE };
             match current.report(deadline) {
                 Ok(None) => return Ok(None),
-                Ok(Some([STARTED, pid])) => *group = Pid::from_raw(pid),
                 Ok(Some([NOT_STARTED, errno])) => *failed = Some(Errno::from_raw_os_error(errno.clamp(1, 4095))),
                 Ok(Some([_, status])) => {
                     *has_ended = true;
@@ -257,7 +260,7 @@ impl Running<'_> {
                 Err(errno) => break errno,
             }
         };
-        // The keeper was killed, and the number of the program may be another's soon.
+        // The keeper was killed.
         keeper.take();
         *has_ended = true;
         if lost == Errno::PIPE { Ok(Some(End::Unknown)) } else { Err(lost.into()) }
@@ -272,21 +275,12 @@ impl Running<'_> {
             let _ = child.wait();
             return;
         }
-        let deadline = Instant::now() + LAST_WAIT;
-        while let Running::Kept { keeper, group, has_ended: false, .. } = self {
-            if let Some(group) = group.take() {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            if !matches!(keeper.as_ref().map(|keeper| keeper.is_readable(deadline)), Some(Ok(true))) {
-                // The program does not die, and the keeper waits for it.
-                if let Some(keeper) = keeper.take() {
-                    let _ = kill_process(keeper.pid, Signal::KILL);
-                }
-                return;
-            }
-            if self.reports(Instant::now()).is_err() {
-                return;
-            }
+        let Running::Kept { keeper: Some(keeper), has_ended: false, .. } = self else { return };
+        keeper.kill_program();
+        let reported = self.reports(Instant::now() + LAST_WAIT);
+        if let (Running::Kept { keeper, .. }, Ok(None)) = (self, reported) {
+            // The program does not die: the keeper is ended without it.
+            keeper.take();
         }
     }
 }

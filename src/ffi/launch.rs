@@ -6,10 +6,16 @@
 //! ```text
 //! caller -- clone, no exit signal --> keeper -- clone --> program
 //!        --- request: argv, envp, 4 fds --->              program
-//!        <------ report: started, ended ---
+//!        <------ report: ended ------------
 //!        ---------- request ... ---------->  -- clone --> next program
-//!        ----------- shutdown ------------>  exit
+//!        ------------- KILL -------------->  -- kill ---> its process group
+//!        <------ report: ended ------------
+//!        -- shutdown, or the caller ends ->  exit
 //! ```
+//!
+//! While a program runs, the keeper waits for both its end and the socket: only the keeper kills a program, by the number that
+//! the program has in the keeper's PID namespace, and before that number is free again. If the caller has ended, the keeper
+//! kills the program's group and exits.
 //!
 //! The keeper is a copy of a process that may have threads, so between its start and its end it only calls the kernel: no
 //! allocation, no lock, nothing that another thread might have held when the copy was made. Everything that it needs is made
@@ -22,7 +28,7 @@ use std::ptr;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::driver::{ENDED, NOT_STARTED, REQUEST_MAX, STARTED, WORDS_MAX};
+use crate::driver::{ENDED, KILL, NOT_STARTED, REQUEST_MAX, WORDS_MAX};
 
 /// Where the program is open for its interpreter; below it are standard input, output and error.
 const PROGRAM: RawFd = 3;
@@ -33,6 +39,9 @@ const CONTROL: RawFd = 4;
 /// Room for the control message with the four descriptors of a request, and to spare: what does not fit is dropped by the
 /// kernel, and the request is then refused.
 const CONTROL_WORDS: usize = 16;
+
+/// How often the keeper looks for the end of a program on a kernel without pidfds (before Linux 5.3), in milliseconds.
+const LOOK_AGAIN: c_int = 50;
 
 /// Gives the call-outs their launcher. Once is enough; again does no harm.
 pub(super) fn install() {
@@ -106,35 +115,33 @@ unsafe fn keep(prepared: &mut Prepared) -> ! {
         libc::fcntl(CONTROL, libc::F_SETFD, libc::FD_CLOEXEC);
         close_range(0, CONTROL - 1);
         close_range(CONTROL + 1, c_int::MAX);
-        let mut served = 0;
         loop {
-            let envp = receive(prepared);
-            // Until here the number of the last program was its own, for a caller that kills it by that.
-            if served > 0 {
-                wait_for(served);
+            match receive(prepared) {
+                Ok(Received::End) => libc::_exit(0),
+                // The program has ended already.
+                Ok(Received::Kill) => continue,
+                Ok(Received::Request(envp)) => serve(prepared, envp),
+                Err(errno) => fail(errno),
             }
-            served = match envp {
-                Ok(None) => libc::_exit(0),
-                Ok(Some(envp)) => serve(prepared, envp),
-                Err(errno) => {
-                    report(NOT_STARTED, errno);
-                    0
-                }
-            };
-            if served == 0 {
-                close_range(0, PROGRAM);
-                report(ENDED, 0);
-            }
+            close_range(0, PROGRAM);
         }
     }
 }
 
-/// Takes the next request, and the four descriptors to their places. Where the environment begins in the words; `None`: there
-/// is none to come.
+/// What a caller sends.
+enum Received {
+    /// The words of a request are set; its environment begins at this one.
+    Request(usize),
+    Kill,
+    /// The caller has ended or shut down the socket.
+    End,
+}
+
+/// Takes the next request, and the four descriptors to their places.
 ///
 /// # Safety
 /// Only in a process of `copy`, whose descriptors up to `PROGRAM` are closed.
-unsafe fn receive(prepared: &mut Prepared) -> Result<Option<usize>, c_int> {
+unsafe fn receive(prepared: &mut Prepared) -> Result<Received, c_int> {
     // SAFETY: calls of the kernel with buffers of this frame and of the prepared memory, whose lengths are given.
     unsafe {
         let mut control = [0_u64; CONTROL_WORDS];
@@ -150,19 +157,22 @@ unsafe fn receive(prepared: &mut Prepared) -> Result<Option<usize>, c_int> {
                 break count as usize;
             }
             if *libc::__errno_location() != libc::EINTR {
-                return Ok(None);
+                return Ok(Received::End);
             }
         };
-        if count == 0 {
-            return Ok(None);
+        let request = prepared.request.get(..count).unwrap_or_default();
+        if request.is_empty() {
+            return Ok(Received::End);
+        }
+        if request == KILL {
+            return Ok(Received::Kill);
         }
         // The lowest free numbers, in their order: with four of them these are their places.
         let is_whole = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) == 0;
         if !is_whole || libc::fcntl(PROGRAM, libc::F_GETFD) < 0 {
             return Err(libc::EMFILE);
         }
-        let request = prepared.request.get(..count).unwrap_or_default();
-        split(request, &mut prepared.words).map(Some).ok_or(libc::EBADMSG)
+        split(request, &mut prepared.words).map(Received::Request).ok_or(libc::EBADMSG)
     }
 }
 
@@ -186,50 +196,75 @@ fn split(request: &[u8], words: &mut [*const c_char]) -> Option<usize> {
     (args > 0 && place > args).then_some(args + 1)
 }
 
-/// Runs the program of a request to its end, and reports both. Its number, which is kept until it is waited for; 0 when there is
-/// none.
+/// Runs the program of a request to its end, and reports that.
 ///
 /// # Safety
 /// Only in a process of `copy`, after `receive`.
-unsafe fn serve(prepared: &Prepared, envp: usize) -> c_int {
-    // SAFETY: calls of the kernel on numbers and on memory of this frame.
+unsafe fn serve(prepared: &Prepared, envp: usize) {
+    // SAFETY: calls of the kernel on numbers.
     unsafe {
         let pid = copy() as c_int;
         if pid < 0 {
-            report(NOT_STARTED, *libc::__errno_location());
-            return 0;
+            return fail(*libc::__errno_location());
         }
         if pid == 0 {
             become_program(prepared, envp);
         }
-        // By both, so that it is done before the number is known elsewhere and before the program runs.
+        // By both, so that it is done before the group is killed and before the program runs.
         libc::setpgid(pid, pid);
-        report(STARTED, pid);
-        // What the program prints ends with it.
+        // The pipes of the program end with it.
         close_range(0, PROGRAM);
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let how = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
-        while libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, how) < 0 {
-            if *libc::__errno_location() != libc::EINTR {
-                libc::_exit(1);
-            }
-        }
-        // As wait(2) has it.
-        let status = match info.si_code {
-            libc::CLD_EXITED => info.si_status() << 8,
-            _ => info.si_status(),
-        };
-        report(ENDED, status);
-        pid
+        report(ENDED, attend(pid));
     }
 }
 
+/// Waits for the end of a program, and kills its group when the caller asks for it. Its status as wait(2) returns it. Exits
+/// with the program killed when the caller has ended.
+///
+/// # Safety
+/// Only in a process of `copy`; `pid` is its child, which has not been waited for.
+unsafe fn attend(pid: c_int) -> c_int {
+    // SAFETY: calls of the kernel on numbers and on memory of this frame. The number of the child is its own until waitpid
+    // returns it, so that no other group is killed.
+    unsafe {
+        // -1, which poll(2) ignores, before Linux 5.3.
+        let end = libc::syscall(libc::SYS_pidfd_open, pid, 0) as c_int;
+        let patience = if end < 0 { LOOK_AGAIN } else { -1 };
+        let wait = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        loop {
+            let mut fds = [wait(CONTROL), wait(end)];
+            libc::poll(fds.as_mut_ptr(), 2, patience);
+            let mut status = 0;
+            if libc::waitpid(pid, &raw mut status, libc::__WALL | libc::WNOHANG) == pid {
+                return status;
+            }
+            if fds[0].revents == 0 {
+                continue;
+            }
+            let mut message = 0_u8;
+            match libc::recv(CONTROL, (&raw mut message).cast(), 1, libc::MSG_DONTWAIT) {
+                1.. => {
+                    libc::kill(-pid, libc::SIGKILL);
+                }
+                count if count == 0 || !matches!(*libc::__errno_location(), libc::EINTR | libc::EAGAIN) => {
+                    libc::kill(-pid, libc::SIGKILL);
+                    libc::_exit(0);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Reports that a program could not be started.
+///
 /// # Safety
 /// Only in a process of `copy`.
-unsafe fn wait_for(pid: c_int) {
-    // SAFETY: a child of this process; no status is asked for.
+unsafe fn fail(errno: c_int) {
+    // SAFETY: sends reports.
     unsafe {
-        while libc::waitpid(pid, ptr::null_mut(), libc::__WALL) < 0 && *libc::__errno_location() == libc::EINTR {}
+        report(NOT_STARTED, errno);
+        report(ENDED, 0);
     }
 }
 
@@ -329,6 +364,12 @@ mod tests {
 
         /// What is reported of a program and what it prints.
         fn run(&self, program: &str, args: &[&str]) -> (Vec<[i32; 2]>, String) {
+            let out = self.start(program, args);
+            self.attend(out)
+        }
+
+        /// The end of the pipe from which its output is read.
+        fn start(&self, program: &str, args: &[&str]) -> std::fs::File {
             let program_file = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
             let (out, out_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
             let null = std::fs::File::open("/dev/null").unwrap();
@@ -342,15 +383,16 @@ mod tests {
             let mut ancillary = SendAncillaryBuffer::new(&mut room);
             assert!(ancillary.push(SendAncillaryMessage::ScmRights(&fds)));
             sendmsg(&self.control, &[IoSlice::new(&request)], &mut ancillary, SendFlags::empty()).unwrap();
-            drop(out_end);
+            out.into()
+        }
+
+        fn attend(&self, mut out: std::fs::File) -> (Vec<[i32; 2]>, String) {
             let mut reports = vec![self.report()];
             while reports.last().is_some_and(|report| report[0] != ENDED) {
                 reports.push(self.report());
             }
-            // The starter and the program report a failure in any order.
-            reports.sort_by_key(|report| (report[0] == ENDED, report[0] == NOT_STARTED));
             let mut text = String::new();
-            std::fs::File::from(out).read_to_string(&mut text).unwrap();
+            out.read_to_string(&mut text).unwrap();
             (reports, text)
         }
     }
@@ -377,10 +419,10 @@ mod tests {
             let lines: Vec<&str> = text.lines().collect();
             // Three, the program, and the one by which ls looks.
             assert_eq!(lines[..3], ["b", "/", "5"], "{text}");
-            let pid = reports[0][1];
-            assert_eq!(reports, [[STARTED, pid], [ENDED, 7 << 8]]);
-            assert_eq!(lines[3], format!("{} {pid}", keeper.pid.as_raw_nonzero()), "the keeper is the parent: {text}");
-            assert_eq!(lines[4], pid.to_string(), "a group of its own: {text}");
+            assert_eq!(reports, [[ENDED, 7 << 8]]);
+            let (parent, own) = lines[3].split_once(' ').unwrap();
+            assert_eq!(parent, keeper.pid.as_raw_nonzero().to_string(), "the keeper is the parent: {text}");
+            assert_eq!(lines[4], own, "a group of its own: {text}");
             assert!(lines[5..].iter().all(|line| line.ends_with("\t0000000000000000")), "{text}");
         }
         // SAFETY: the same number.
@@ -390,9 +432,33 @@ mod tests {
     #[test]
     fn a_signal_and_a_start_that_fails_are_reported() {
         let keeper = Keeper::new();
-        assert_eq!(keeper.run("/bin/sh", &["-c", "kill -9 $$"]).0[1..], [[ENDED, 9]]);
-        assert_eq!(keeper.run("/dev/null", &[]).0[1..], [[NOT_STARTED, libc::EACCES], [ENDED, 127 << 8]]);
-        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0[1..], [[ENDED, 3 << 8]], "it goes on");
+        assert_eq!(keeper.run("/bin/sh", &["-c", "kill -9 $$"]).0, [[ENDED, 9]]);
+        assert_eq!(keeper.run("/dev/null", &[]).0, [[NOT_STARTED, libc::EACCES], [ENDED, 127 << 8]]);
+        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]], "it goes on");
+    }
+
+    #[test]
+    fn program_is_killed_with_its_group_when_asked_and_the_next_one_is_not() {
+        let keeper = Keeper::new();
+        let kill = || rustix::net::send(&keeper.control, &KILL, SendFlags::empty()).unwrap();
+        // A message without a program, as one that crosses the report of the end.
+        kill();
+        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]]);
+        let mut out = keeper.start("/bin/sh", &["-c", "sleep 600 & echo; wait"]);
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        kill();
+        // The pipe ends when no process of the group has it.
+        assert_eq!(keeper.attend(out), (vec![[ENDED, 9]], String::new()));
+        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]]);
+    }
+
+    #[test]
+    fn program_is_killed_with_its_group_when_its_caller_ends() {
+        let keeper = Keeper::new();
+        let mut out = keeper.start("/bin/sh", &["-c", "sleep 600 & echo; wait"]);
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        drop(keeper);
+        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe");
     }
 
     #[test]

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Call-outs that hang: they end with a caller that is killed, and one that is
+ * stopped at the end of its time is the only process that is killed, also when
+ * its process number means another process in the PID namespace of the caller.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <libmdev.h>
+
+#include "t.h"
+
+static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
+			     "<uuid>c60cc60c-0000-4222-8333-444444444441</uuid></capability></device>";
+
+/* What a call-out that does not answer is given, and far less than the library waits for one that does not die. */
+#define LIMIT_S 30
+#define SPARE_S 4
+
+static char root[] = "/tmp/callout-kill.XXXXXX";
+
+static const char *below(const char *path)
+{
+	static char full[256];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	return full;
+}
+
+/* A call-out that prints its number, its parent's and that of a child into the pipe, and hangs. */
+static void make_host(void)
+{
+	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
+					       "etc/mdevctl.d/scripts.d/callouts" };
+	const char *path;
+	FILE *f;
+	size_t i;
+
+	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		mkdir(below(folders[i]), 0755);
+	mkfifo(below("pipe"), 0600);
+	path = below("etc/mdevctl.d/scripts.d/callouts/test");
+	f = fopen(path, "w");
+	T_NEED(f != NULL);
+	fprintf(f, "#!/bin/sh\n[ $6 = capabilities ] && exit 2\nsleep 600 &\necho $$ $PPID $! >%s/pipe\nwait\n", root);
+	fclose(f);
+	chmod(path, 0755);
+}
+
+static int define(void)
+{
+	struct mdev_device *dev;
+	struct mdev_conn *conn;
+	char uri[256];
+	int rc;
+
+	snprintf(uri, sizeof(uri), "mdev:///system?root=%s", root);
+	rc = mdev_conn_open(&conn, uri, 0);
+	if (rc < 0)
+		return rc;
+	rc = mdev_conn_define_xml(conn, device, &dev, 0);
+	if (rc == 0)
+		mdev_device_unref(dev);
+	mdev_conn_unref(conn);
+	return rc;
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* The end of a process that has become a child of this one; 0: it runs still, after 20 s. */
+static int ended(pid_t pid, int *status)
+{
+	pid_t got;
+
+	alarm(20);
+	got = waitpid(pid, status, __WALL);
+	alarm(0);
+	return got == pid;
+}
+
+static void killed_caller(int out)
+{
+	struct pollfd readable = { out, POLLIN, 0 };
+	int script = 0, keeper = 0, child = 0, status;
+	char line[64] = "";
+	pid_t caller;
+
+	caller = fork();
+	if (caller == 0)
+		_exit(define() ? 1 : 0);
+	T_NEED(caller > 0);
+	T_INT(poll(&readable, 1, 20000), 1);
+	T_OK(read(out, line, sizeof(line) - 1) > 0);
+	T_NEED(sscanf(line, "%d %d %d", &script, &keeper, &child) == 3);
+	T_INT(kill(caller, SIGKILL), 0);
+	T_OK(waitpid(caller, &status, 0) == caller && WIFSIGNALED(status));
+	if (T_OKF(ended(keeper, &status), "the parent of the call-outs ends"))
+		T_OK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	else
+		kill(keeper, SIGKILL);
+	if (T_OKF(ended(script, &status), "the call-out ends"))
+		T_OK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	else
+		kill(-script, SIGKILL);
+	T_OKF(ended(child, &status), "its child ends");
+}
+
+/* The first numbers of the namespace, each with a group: those that programs get in the next namespace. */
+static int bystander(pid_t number)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setpgid(0, 0);
+		for (;;)
+			pause();
+	}
+	return pid == number && setpgid(pid, pid) == 0;
+}
+
+/* In a PID namespace of its own. */
+static int stop_in_namespace(void)
+{
+	struct timespec before, after;
+	int rc, seconds;
+	pid_t pid;
+
+	for (pid = 2; pid < 8; pid++) {
+		if (!bystander(pid))
+			return 1;
+	}
+	if (unshare(CLONE_NEWPID) < 0)
+		return 1;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	rc = define();
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	seconds = (int)(after.tv_sec - before.tv_sec);
+	if (rc != -ETIMEDOUT)
+		return 2;
+	if (waitpid(-1, NULL, WNOHANG) != 0)
+		return 3;
+	return seconds < LIMIT_S || seconds > LIMIT_S + SPARE_S ? 4 : 0;
+}
+
+static void caller_with_another_pid_namespace(void)
+{
+	int status = 0;
+	pid_t outer;
+
+	outer = fork();
+	if (outer == 0) {
+		pid_t caller;
+
+		if (unshare(CLONE_NEWPID) < 0)
+			_exit(77);
+		caller = fork();
+		if (caller == 0)
+			_exit(stop_in_namespace());
+		_exit(waitpid(caller, &status, 0) == caller && WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+	}
+	T_NEED(outer > 0);
+	while (waitpid(outer, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		T_OKF(1, "a caller with another PID namespace # SKIP no PID namespace can be made here");
+	else
+		T_OKF(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "a caller with another PID namespace stops the call-out and nothing else (%d)", WEXITSTATUS(status));
+}
+
+int main(void)
+{
+	struct sigaction action;
+	char command[256];
+	int out;
+
+	if (mkdtemp(root) == NULL)
+		return 99;
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_alarm;
+	sigaction(SIGALRM, &action, NULL);
+	/* What loses its parent becomes a child of this process. */
+	T_INT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	make_host();
+	/* For reading and writing, so that it neither blocks nor ends. */
+	out = open(below("pipe"), O_RDWR | O_CLOEXEC);
+	T_NEED(out >= 0);
+	killed_caller(out);
+	caller_with_another_pid_namespace();
+	close(out);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	T_INT(system(command), 0);
+	return t_done();
+}
