@@ -65,9 +65,14 @@ unsafe fn make_text(
 
 /// Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until it is given up.
 ///
+/// A device is destroyed only if no process has it open. On kernels with device nodes in /dev/vfio/devices (Linux 6.6 and
+/// later), the caller determines that from /proc: it needs the PID namespace of the host, and root with CAP_SYS_PTRACE. Without
+/// them, as in a container that does not share the host's PID namespace, destroying a device that no process has open is -EBUSY,
+/// too. A VF is not affected, since its driver refuses the write while the device is open.
+///
 /// @param dev a mediated device
 /// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use, or that cannot be determined; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
 /// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.

@@ -314,13 +314,14 @@ unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a 
     (0..n).map(|i| unsafe { bytes(xmls.add(i).read(), "an XML text of the group") }).collect()
 }
 
-/// Destroys a mediated device, whoever made it. When this returns it is gone. A device that a process has open is left
-/// whole, at once: the kernel would make the caller wait for that process without end.
+/// Destroys a mediated device, also one that another program created. When this returns, the device no longer exists. If a
+/// process has the device open, fails immediately with -EBUSY and changes nothing; the kernel itself would block. A caller in a
+/// container needs the PID namespace of the host, see mdev_device_destroy().
 ///
 /// @param conn a connection
 /// @param uuid of the device, 36 characters, in any case
 /// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: there is none; -EBUSY: it is in use; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+/// @return 0; -ENODEV: there is none; -EBUSY: it is in use, or that cannot be determined; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
 /// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EINVAL: an argument is bad; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
