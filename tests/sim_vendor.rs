@@ -295,7 +295,7 @@ mod vfio {
         let host = default_host();
         let number = group(&host, 1);
         set(&host, 1, "1440").unwrap();
-        let device = |name: &str| VfioNode::Device(name.to_owned());
+        let device = |name: &str| VfioNode::Device { name: name.to_owned(), number: None };
         let nodes = [device("vfio1"), VfioNode::Group(number), device("vfio2")];
         let users = |node: &VfioNode| host.vfio_users(std::slice::from_ref(node));
         assert!(nodes.iter().all(|node| users(node) == Users::None));

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::sysfs::{Dir, IoResult, VfioNode, basename, if_present, is_absent};
+use crate::sysfs::{Dir, IoResult, VfioNode, basename, device_number, if_present, is_absent, read_text};
 
 /// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) struct Nodes {
     /// Of its IOMMU group. None on a kernel without CONFIG_VFIO_GROUP.
     pub(super) group: Option<u32>,
     /// Of its own, for an iommufd. None before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
-    pub(super) devices: Vec<String>,
+    devices: Vec<VfioNode>,
 }
 
 impl Nodes {
@@ -20,16 +20,15 @@ impl Nodes {
     pub(super) fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
         let group =
             group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
-        let mut devices = vfio_devices(dir, entry)?;
-        // The folder is there without a node on kernels that have only groups.
-        let mut failed = None;
-        devices.retain(|name| {
-            let node = format!("{entry}/vfio-dev/{name}/dev");
-            if_present(dir.meta(&node))
-                .map_or_else(|errno| failed.replace((node, errno)).is_none(), |meta| meta.is_some())
-        });
-        if let Some((node, errno)) = failed {
-            return Err(Error::io("look at", &format!("{}/{node}", dir.path()), errno));
+        let mut devices = Vec::new();
+        for name in vfio_devices(dir, entry)? {
+            let file = format!("{entry}/vfio-dev/{name}/dev");
+            let text = if_present(read_text(dir, &file));
+            // The folder is there without a node on kernels that have only groups.
+            let Some(text) = text.map_err(|errno| Error::io("read", &format!("{}/{file}", dir.path()), errno))? else {
+                continue;
+            };
+            devices.push(VfioNode::Device { name, number: device_number(&text) });
         }
         Ok(Nodes { group, devices })
     }
@@ -40,7 +39,7 @@ impl Nodes {
     }
 
     pub(super) fn own(&self) -> Vec<VfioNode> {
-        self.devices.iter().cloned().map(VfioNode::Device).collect()
+        self.devices.clone()
     }
 }
 

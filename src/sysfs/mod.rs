@@ -73,7 +73,13 @@ pub enum VfioNode {
     /// `/dev/vfio/<group>`.
     Group(u32),
     /// `/dev/vfio/devices/<name>` (Linux 6.6 and later).
-    Device(String),
+    Device {
+        /// `vfio3`.
+        name: String,
+        /// Its device number. The kernel deletes the node as the first step of a removal, and then waits for the processes that
+        /// have it open: they are found by the number.
+        number: Option<u64>,
+    },
 }
 
 impl VfioNode {
@@ -81,7 +87,7 @@ impl VfioNode {
     pub fn path(&self) -> String {
         match self {
             VfioNode::Group(group) => format!("/dev/vfio/{group}"),
-            VfioNode::Device(name) => format!("/dev/vfio/devices/{name}"),
+            VfioNode::Device { name, .. } => format!("/dev/vfio/devices/{name}"),
         }
     }
 }
@@ -229,6 +235,12 @@ pub fn is_exhausted(errno: Errno) -> bool {
 /// report it and must not treat the object as absent.
 pub fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
+}
+
+/// The device number in a `dev` file of sysfs: `511:3`.
+pub fn device_number(text: &str) -> Option<u64> {
+    let (major, minor) = text.trim().split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// `None` where the object does not exist; every other failure stays one.

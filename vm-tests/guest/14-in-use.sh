@@ -5,7 +5,8 @@
 # A destroy of a device that a process has open never blocks, and never removes the device: with the nodes of /dev/vfio
 # visible and not, in a PID namespace of its own, and against a process that opens the node at the same time. The kernel
 # would block the writer of "remove" until that process closes the node. INSTALLED is what "install-for-vm" made;
-# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100.
+# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100. On kernel 6.1, whose devices have no nodes of
+# their own, the checks of those nodes are skipped and counted.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -13,7 +14,11 @@
 SYSTEM=mdev:///system
 UUID=00000bad-1111-4222-8333-444444444444
 ROUNDS=100
-[ -z "${MDEV_VM_ALL-}" ] || ROUNDS=2000
+LIMIT=300
+if [ -n "${MDEV_VM_ALL-}" ]; then
+	ROUNDS=2000
+	LIMIT=3600
+fi
 
 # The ways to run a program: where nothing hides; without the nodes, as in a container whose /dev is older than the device;
 # there without the right to make a node; and without the nodes in a PID namespace of its own.
@@ -88,6 +93,7 @@ in_use()
 	hold "$node"
 	busy "$way" "$held group"
 	let_go
+	[ -n "$(cdev)" ] || without_nodes=$((without_nodes + 1))
 	for node in $(cdev); do
 		hold "$node"
 		busy "$way" "open node"
@@ -133,6 +139,46 @@ second_destroy()
 	free host
 }
 
+is_open()
+{
+	readlink /proc/[0-9]*/fd/* 2>/dev/null | grep -qxF "$1"
+}
+
+# A process opens the device's node after the destroy has looked for one. The kernel deletes the node, and blocks the write to
+# "remove" until that process closes it. The destroy, which is stopped until the node is deleted, returns all the same.
+opened_during_removal()
+{
+	local node path job pid
+	create >/dev/null
+	node=$(cdev)
+	if [ -z "$node" ]; then
+		host-linked "$SYSTEM" destroy "$UUID" >/dev/null
+		t_skip 'a node that is opened during the removal' "kernel $(uname -r) has no /dev/vfio/devices"
+		return
+	fi
+	path=$(readlink -f "$MDEV_BUS/$UUID/remove")
+	# shellcheck disable=SC2016 # of the inner shell
+	timeout -k 5 100 strace -f -o /run/strace.log -P "$path" -e inject=write:delay_enter=3s \
+		bash -c 'echo $$ >/run/destroy.pid && exec host-linked "$@"' - "$SYSTEM" destroy "$UUID" >/run/destroy.log 2>&1 &
+	job=$!
+	t_ok 'the removal has begun' t_until 20 is_open "$path"
+	pid=$(cat /run/destroy.pid)
+	kill -STOP "$pid"
+	hold "$node"
+	t_eq 'and a process opens the device' open "$held"
+	t_ok 'the kernel deletes the node' t_until 20 test ! -e "$node"
+	kill -CONT "$pid"
+	t_ok 'the destroy returns' t_until 20 grep -q 'rc=' /run/destroy.log
+	t_ok 'while the process has the node open' is_open "$node (deleted)"
+	let_go
+	wait "$job"
+	out=$(cat /run/destroy.log)
+	t_match 'the destroy is EBUSY' 'rc=-16 errno=16 code=14 ' "$out"
+	t_match 'and the error names the process' "was opened while it was being removed: process $holder \(vfio-hold\) has $node open" "$out"
+	t_ok 'then the device is gone' t_until 20 test ! -e "$MDEV_BUS/$UUID"
+}
+
+without_nodes=0
 t_install "${1-}"
 t_drivers
 for way in host bare unable; do
@@ -142,13 +188,15 @@ done
 in_use apart
 free_apart
 second_destroy
+opened_during_removal
 
 # Without the nodes, a create does not wait for them.
 timed bare host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
 t_ok "a create without /dev/vfio takes no longer ($took ms)" test "$took" -lt 1500
 host-linked "$SYSTEM" destroy "$UUID" >/dev/null
 
-out=$(timeout 800 open-race "$SYSTEM" mtty_mtty mtty-1 "$ROUNDS" 2>&1)
+out=$(timeout "$LIMIT" open-race "$SYSTEM" mtty_mtty mtty-1 "$ROUNDS" 2>&1)
 t_eq "an opener against $ROUNDS destroys: $(tail -n 1 <<<"$out")" "$(printf '%s' "$out" | tail -n 1)" "$out"
-t_match 'no device was destroyed while it was open, and no destroy was blocked' 'faults=0' "$out"
+t_match 'no device was destroyed while it was open, and no destroy was blocked' 'dead=0 hung=0 .* faults=0' "$out"
+[ "$without_nodes" = 0 ] || t_skip "device nodes in $without_nodes of 4 ways to run" "kernel $(uname -r) has no /dev/vfio/devices"
 t_done

@@ -9,7 +9,8 @@
  * Checked in each round: the destroy returns in time; when it succeeds, the
  * node is not open; after the process has closed the node, the device is gone
  * or can be destroyed. Prints how often the destroy won, was refused at once,
- * and was overtaken.
+ * and was overtaken; how many devices were destroyed while the node was open
+ * (dead), and how many destroys did not return in time (hung).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -122,7 +123,7 @@ int main(int argc, char **argv)
 {
 	struct mdev_conn *conn;
 	char xml[512];
-	int won = 0, refused = 0, overtaken = 0;
+	int won = 0, refused = 0, overtaken = 0, dead = 0, hung = 0;
 	long longest = 0;
 
 	if (argc != 5)
@@ -154,10 +155,14 @@ int main(int argc, char **argv)
 		int open = atomic_load(&shared->open);
 		long took = (now_us() - start) / 1000;
 		longest = took > longest ? took : longest;
-		if (took > LIMIT_MS)
+		if (took > LIMIT_MS) {
+			hung++;
 			fault(round, "the destroy took too long");
-		if (!rc && open)
+		}
+		if (!rc && open) {
+			dead++;
 			fault(round, "the device was destroyed while it was open");
+		}
 		if (rc && rc != -EBUSY)
 			fault(round, "destroy");
 		if (!rc) {
@@ -181,7 +186,7 @@ int main(int argc, char **argv)
 	mdev_conn_unref(conn);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	printf("rounds=%d won=%d refused=%d overtaken=%d longest_ms=%ld faults=%d\n", rounds, won, refused, overtaken, longest,
-	       faults);
+	printf("rounds=%d won=%d refused=%d overtaken=%d dead=%d hung=%d longest_ms=%ld faults=%d\n", rounds, won, refused,
+	       overtaken, dead, hung, longest, faults);
 	return faults ? 1 : 0;
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstatfs, makedev, mknodat, unlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstatfs, mknodat, unlink};
 
 use super::uevent::Events;
-use super::{Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, is_absent, read_text};
+use super::{
+    Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, is_absent, read_text,
+};
 
 mod detached;
 mod dir;
@@ -124,11 +126,10 @@ impl LinuxSysfs {
     fn number(&self, node: &VfioNode) -> Option<u64> {
         let (class, name) = match node {
             VfioNode::Group(group) => ("vfio", group.to_string()),
-            VfioNode::Device(name) => ("vfio-dev", name.clone()),
+            VfioNode::Device { number: Some(number), .. } => return Some(*number),
+            VfioNode::Device { name, .. } => ("vfio-dev", name.clone()),
         };
-        let text = read_text(&*self.open(&format!("/sys/class/{class}/{name}")).ok()?, "dev").ok()?;
-        let (major, minor) = text.trim().split_once(':')?;
-        Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+        device_number(&read_text(&*self.open(&format!("/sys/class/{class}/{name}")).ok()?, "dev").ok()?)
     }
 
     fn identity(&self, node: &VfioNode) -> Option<Identity> {
@@ -207,6 +208,17 @@ mod tests {
         dir.write("11/name", b"x").unwrap();
         assert_eq!(fs::read(root.path().join("sys/class/c/11/name")).unwrap(), b"xRID\n");
         sysfs.settle();
+    }
+
+    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more.
+    #[test]
+    fn user_of_a_deleted_node_is_found_by_its_number() {
+        let (_root, sysfs) = host();
+        let _null = File::open("/dev/null").unwrap();
+        let users = |number| sysfs.vfio_users(&[VfioNode::Device { name: "vfio7".to_owned(), number }]);
+        assert_eq!(users(None), Users::NoNode);
+        let found = users(crate::sysfs::device_number("1:3\n"));
+        assert!(matches!(&found, Users::Found(user) if user.path == "/dev/vfio/devices/vfio7"), "{found:?}");
     }
 
     #[test]

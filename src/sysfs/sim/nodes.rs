@@ -47,17 +47,17 @@ pub(super) fn exists(kernel: &Kernel, node: &VfioNode) -> bool {
     let mut dirs = kernel.devices.values().map(|device| device.dir).chain(kernel.vendor.vfs.keys().copied());
     match node {
         VfioNode::Group(_) => kernel.tree.find(&node.path()).is_ok(),
-        VfioNode::Device(name) => dirs.any(|dir| vfio_name(&kernel.tree, dir) == Some(name)),
+        VfioNode::Device { name, .. } => dirs.any(|dir| vfio_name(&kernel.tree, dir) == Some(name)),
     }
 }
 
 /// The guest that has a node of `/dev/vfio` open.
 pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
     let is_it = |dir: Ino| match node {
-        VfioNode::Device(name) => vfio_name(&kernel.tree, dir) == Some(name),
+        VfioNode::Device { name, .. } => vfio_name(&kernel.tree, dir) == Some(name),
         VfioNode::Group(group) => group_of(&kernel.tree, dir) == Some(&*group.to_string()),
     };
-    let of_device = matches!(node, VfioNode::Device(_)) && kernel.opened.iter().any(|dir| is_it(*dir));
+    let of_device = matches!(node, VfioNode::Device { .. }) && kernel.opened.iter().any(|dir| is_it(*dir));
     let user = User { pid: GUEST, program: "qemu".to_owned(), path: node.path(), removes: false };
     (of_device || in_use(kernel).any(is_it)).then_some(user)
 }
