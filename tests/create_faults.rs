@@ -68,6 +68,10 @@ impl Lab {
         self.conn.list(ListFlags::DEVICES).unwrap().len()
     }
 
+    fn uuids(&self) -> Vec<String> {
+        self.conn.list(ListFlags::DEVICES).unwrap().iter().map(|node| node.uuid().unwrap()).collect()
+    }
+
     /// Runs `request` with its n-th operation failing; how many operations there were.
     fn with_failure<T>(&self, nth: usize, errno: Errno, request: impl FnOnce() -> T) -> (T, usize) {
         let count = Arc::new(AtomicUsize::new(0));
@@ -178,6 +182,70 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
         }
         assert!(made > 5 && absent > 5, "{made} {absent}");
     }
+}
+
+/// The driver makes the device and returns an error, and one more step fails. The error names a device that stays; without a
+/// device there is no record.
+#[test]
+fn every_step_of_a_create_can_fail_while_the_driver_lies() {
+    every_step_with_a_lie(RFC, "/11/create");
+}
+
+#[test]
+fn every_step_of_a_create_on_a_vf_can_fail_while_the_driver_lies() {
+    every_step_with_a_lie(VENDOR, "/current_vgpu_type");
+}
+
+fn every_step_with_a_lie(case: Case, file: &str) {
+    // Of an interrupted create, some failures take the whole time that a device has to become usable.
+    for (lie, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])] {
+        let mut seen = [0; 3];
+        let mut nth = 0;
+        while every_way_to_fail(case, (file, lie), (nth, errnos), &mut seen) {
+            nth += 1;
+        }
+        let [made, refused, stays] = seen;
+        // An interrupted create is successful.
+        assert!(refused > 20 && (made > 20) == (lie == Errno::INTR), "{file}, {lie:?}: {seen:?}");
+        // A step of the removal fails, or that which tells the VF from another program's.
+        assert!(stays > 0 || lie == Errno::INTR, "{file}, {lie:?}: {seen:?}");
+    }
+}
+
+/// False when the create ended before its n-th operation. Counts in `seen`: made, refused, refused with a device that stays.
+fn every_way_to_fail(
+    case: Case,
+    (file, lie): (&str, Errno),
+    (nth, errnos): (usize, &[Errno]),
+    seen: &mut [u32; 3],
+) -> bool {
+    for &errno in errnos {
+        let lab = Lab::of(case);
+        let before = lab.uuids();
+        lab.sim.fail_after_write(file, lie, 1);
+        let (result, steps) = lab.with_failure(nth, errno, || lab.create());
+        let step = format!("{file}, {lie:?}, step {nth} with {errno:?}: {result:?}");
+        let left: Vec<String> = lab.uuids().into_iter().filter(|uuid| !before.contains(uuid)).collect();
+        let has_record = !lab.runtime.all().unwrap().is_empty();
+        assert!(left.len() <= 1 && (left.len() == 1 || !has_record), "{step}: {left:?}");
+        let is_named = |uuid: &String| result.as_ref().is_err_and(|e| e.message.contains(uuid));
+        assert!(left.iter().all(|uuid| (has_record && result.is_ok()) || is_named(uuid)), "{step}: {left:?}");
+        seen[usize::from(result.is_err()) + usize::from(result.is_err() && !left.is_empty())] += 1;
+        for uuid in &left {
+            let node = lab.conn.lookup_by_uuid(uuid).unwrap_or_else(|e| panic!("{step}: {e}"));
+            assert_eq!(node.name() == "n", has_record, "{step}");
+            node.destroy(DestroyFlags::empty()).unwrap_or_else(|e| panic!("{step}: {e}"));
+        }
+        assert!(lab.runtime.all().unwrap().is_empty(), "{step}");
+        // Where the create failed before it, the driver's fault is still to come.
+        let _ = lab.create();
+        let _ = lab.conn.destroy_uuid(UUID, DestroyFlags::empty());
+        lab.next_is_clean(&step);
+        if nth >= steps {
+            return false;
+        }
+    }
+    true
 }
 
 #[test]
