@@ -137,6 +137,46 @@ fn failed_create_removes_its_device_although_no_process_can_be_started() {
     assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "a process was tried first");
 }
 
+#[test]
+fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
+    for errno in [Errno::MFILE, Errno::ACCESS] {
+        let (host, conn) = lab();
+        add_cdev(&host);
+        host.fail_next(Op::Users, "", errno, 1);
+        host.start_log();
+        let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+        assert_eq!(e.errno, errno.raw_os_error(), "{e}");
+        assert!(e.message.contains("look for the users of /dev/vfio/"), "{e}");
+        assert!(host.take_log().iter().all(|entry| entry.op != Op::Write));
+        // That it is in use is sure.
+        host.set_in_use(UUID, true).unwrap();
+        host.fail_next(Op::Users, "", errno, 1);
+        let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+        assert!(e.message.contains("which one cannot be determined") && !e.message.contains("not visible"), "{e}");
+    }
+}
+
+/// An open of the group makes that of a guest that starts at this moment fail.
+#[test]
+fn refused_write_is_explained_without_an_open_of_the_group() {
+    let (host, conn) = lab();
+    let path = format!("{IGD}/{UUID}/rate");
+    host.plug([SimEntry::File { path, mode: 0o644, content: Ok(b"1\n".to_vec()) }]).unwrap();
+    let node = conn.lookup_by_uuid(UUID).unwrap();
+    for in_use in [false, true] {
+        host.set_in_use(UUID, in_use).unwrap();
+        host.fail_next(Op::Write, "/rate", Errno::PERM, 1);
+        host.start_log();
+        let e = node.set_attr("rate", "2").unwrap_err();
+        let log = host.take_log();
+        assert!(log.iter().all(|entry| entry.op != Op::Hold), "{e}");
+        assert!(log.iter().any(|entry| entry.op == Op::Users), "{e}");
+        let code = if in_use { ErrorCode::InUse } else { ErrorCode::Kernel };
+        assert_eq!(e.code, code, "{e}");
+    }
+}
+
 /// A kernel without CONFIG_VFIO_GROUP: the device's own node is all that it gets.
 #[test]
 fn device_without_a_group_is_ready_when_it_has_its_own_node() {

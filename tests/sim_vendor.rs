@@ -298,10 +298,10 @@ mod vfio {
         let device = |name: &str| VfioNode::Device { name: name.to_owned(), number: None };
         let nodes = [device("vfio1"), VfioNode::Group(number), device("vfio2")];
         let users = |node: &VfioNode| host.vfio_users(std::slice::from_ref(node));
-        assert!(nodes.iter().all(|node| users(node) == Users::None));
-        assert_eq!(users(&device("vfio77")), Users::NoNode);
+        assert!(nodes.iter().all(|node| users(node) == Ok(Users::None)));
+        assert_eq!(users(&device("vfio77")), Ok(Users::NoNode));
         host.set_in_use("0000:41:00.5", true).unwrap();
-        let found = nodes.each_ref().map(|node| matches!(users(node), Users::Found(_)));
+        let found = nodes.each_ref().map(|node| matches!(users(node), Ok(Users::Found(_))));
         assert_eq!(found, [true, true, false]);
     }
 }

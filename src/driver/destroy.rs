@@ -148,13 +148,15 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
         Ok(guard) => Ok(Some(guard)),
         // Also when a device of the group is bound to an iommufd.
         Err(Errno::BUSY) => Err(match host.sysfs.vfio_users(&nodes.all()) {
-            Users::Found(user) => in_use(uuid, &user),
-            _ => {
+            Ok(Users::Found(user)) => in_use(uuid, &user),
+            users => {
                 let path = VfioNode::Group(group).path();
-                let message = format!(
-                    "device {uuid} is in use: a process that is not visible here has {path} open; stop the guest that \
-                     has it first"
-                );
+                let (which, why) = match users {
+                    Ok(_) => ("a process that is not visible here", String::new()),
+                    Err(errno) => ("a process", format!(" (which one cannot be determined: {})", describe(errno))),
+                };
+                let message =
+                    format!("device {uuid} is in use: {which} has {path} open{why}; stop the guest that has it first");
                 Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path)
             }
         }),
@@ -167,22 +169,19 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
 /// Refuses a device of which a process has one of the nodes open, or which may have such a process: the kernel would block
 /// the removal until that process closes it. True when a process can still open one before the device is removed.
 fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], unknown_is_free: bool) -> Result<bool> {
-    if nodes.is_empty() {
-        return Ok(false);
-    }
+    let [first, ..] = nodes else { return Ok(false) };
     match host.sysfs.vfio_users(nodes) {
-        Users::NoNode => Ok(false),
-        Users::Found(user) => Err(in_use(uuid, &user)),
-        Users::None => Ok(true),
-        Users::Unknown(_) if unknown_is_free => Ok(true),
-        Users::Unknown(why) => {
-            let paths: Vec<String> = nodes.iter().map(VfioNode::path).collect();
-            let path = paths.join(" and ");
+        Ok(Users::NoNode) => Ok(false),
+        Ok(Users::Found(user)) => Err(in_use(uuid, &user)),
+        Ok(Users::None) => Ok(true),
+        Ok(Users::Unknown(_)) | Err(_) if unknown_is_free => Ok(true),
+        Err(errno) => Err(Error::io("look for the users of", &first.path(), errno)),
+        Ok(Users::Unknown(why)) => {
+            let paths = nodes.iter().map(VfioNode::path).collect::<Vec<_>>().join(" and ");
             let message = format!(
-                "device {uuid} may be in use: whether a process has {path} open cannot be determined, since {why}; destroy \
-                 it as root in the host's own PID namespace"
+                "device {uuid} may be in use: whether a process has {paths} open cannot be determined, since {why}"
             );
-            Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(paths.concat()))
+            Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(first.path()))
         }
     }
 }
@@ -256,7 +255,7 @@ impl Writer<'_> {
 
     fn user(&self) -> Option<User> {
         match self.host.sysfs.vfio_users(self.open) {
-            Users::Found(user) => Some(user),
+            Ok(Users::Found(user)) => Some(user),
             _ => None,
         }
     }
@@ -279,17 +278,15 @@ impl Writer<'_> {
     }
 }
 
-/// The error for what a driver has refused with EPERM: that the device is in use, if a user of it is found; else `refused`.
+/// The error for what a driver has refused with EPERM: that the device is in use, if a user of it is found; else `refused`. Opens
+/// no node of the device: an open of its group makes that of a guest fail.
 pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid, refused: Error) -> Error {
     if refused.code != ErrorCode::Kernel || refused.errno != Errno::PERM.raw_os_error() {
         return refused;
     }
     let Ok(nodes) = Nodes::of(dir, entry) else { return refused };
-    if let Users::Found(user) = host.sysfs.vfio_users(&nodes.all()) {
-        return in_use(uuid, &user);
-    }
-    match nodes.group.map(|group| hold(host, uuid, &nodes, group)) {
-        Some(Err(e)) if e.code == ErrorCode::InUse => e,
+    match host.sysfs.vfio_users(&nodes.all()) {
+        Ok(Users::Found(user)) => in_use(uuid, &user),
         _ => refused,
     }
 }

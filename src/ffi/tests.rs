@@ -369,3 +369,82 @@ const ALL_CODES: [ErrorCode; 30] = {
         Callout,
     ]
 };
+
+/// A process whose main thread has ended while another thread, with the same descriptors, has not.
+struct Headless(c_int);
+
+impl Headless {
+    fn start() -> Self {
+        extern "C" fn wait(_: *mut c_void) -> c_int {
+            loop {
+                // SAFETY: a call of the kernel.
+                unsafe { libc::pause() };
+            }
+        }
+        let mut stack = vec![0_u128; 4096];
+        let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+        // SAFETY: both processes return from here as from fork(2). The new one calls only the kernel: it starts a thread on a
+        // stack of its own copy of the memory, which stays until the process is killed, and ends its main thread.
+        let pid = unsafe {
+            let pid = super::launch::copy();
+            if pid == 0 {
+                libc::clone(wait, stack.as_mut_ptr_range().end.cast(), flags, null_mut());
+                libc::syscall(libc::SYS_exit, 0);
+            }
+            pid
+        };
+        assert!(pid > 0);
+        Headless(pid as c_int)
+    }
+
+    fn state(&self) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).unwrap().count();
+        format!("{}{threads}", stat.rsplit(") ").next().unwrap().split(' ').next().unwrap())
+    }
+}
+
+impl Drop for Headless {
+    fn drop(&mut self) {
+        // SAFETY: a child of this test, of which no status is asked for.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, null_mut(), libc::__WALL);
+        }
+    }
+}
+
+#[test]
+fn device_of_a_process_without_main_thread_is_in_use() {
+    const UUID: &str = "11111111-2222-4333-8444-555555555555";
+    let root = tempfile::tempdir().unwrap();
+    let parent = "sys/devices/virtual/mtty/mtty";
+    // Without a device number, the node is the file itself.
+    let files = [
+        (format!("{parent}/mdev_supported_types/mtty-1/device_api"), "vfio-pci\n"),
+        (format!("{parent}/{UUID}/remove"), ""),
+        (format!("{parent}/{UUID}/vfio-dev/vfio0/dev"), "\n"),
+        ("dev/vfio/devices/vfio0".to_owned(), ""),
+    ];
+    for (path, text) in files {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let bus = root.path().join("sys/bus/mdev/devices");
+    std::fs::create_dir_all(&bus).unwrap();
+    std::os::unix::fs::symlink(format!("../../../devices/virtual/mtty/mtty/{UUID}"), bus.join(UUID)).unwrap();
+    let node = std::fs::File::open(root.path().join("dev/vfio/devices/vfio0")).unwrap();
+    let user = Headless::start();
+    drop(node);
+    while user.state() != "Z2" {
+        std::thread::yield_now();
+    }
+    let uri = format!("mdev:///system?root={}", root.path().display());
+    let conn = crate::driver::Conn::open(Some(&uri)).unwrap();
+    let e = conn.destroy_uuid(UUID, crate::driver::DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::InUse, libc::EBUSY), "{e}");
+    assert!(e.message.contains(&format!("process {} ", user.0)), "{e}");
+    let remove = std::fs::read(root.path().join(format!("{parent}/{UUID}/remove"))).unwrap();
+    assert_eq!(remove, b"", "nothing was written");
+}

@@ -114,8 +114,8 @@ pub enum Users {
     None,
     /// This one has.
     Found(User),
-    /// No process was found, and for this reason that says nothing.
-    Unknown(&'static str),
+    /// No process was found, and for this reason there may be one; with what to do about it.
+    Unknown(String),
 }
 
 /// Why [`Dir::write_detached`] failed.
@@ -142,8 +142,9 @@ pub trait Sysfs: Send + Sync + Debug {
     /// can open the group, nor bind a device of it to an iommufd.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
 
-    /// Looks for a process that has one of these nodes open. Not a reservation.
-    fn vfio_users(&self, nodes: &[VfioNode]) -> Users;
+    /// Looks for a process that has one of these nodes open. Not a reservation. Fails when a node cannot be looked at, or this
+    /// process or host has run out of descriptors or memory.
+    fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
 
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
     fn watch(&self) -> IoResult<Box<dyn Watch>>;

@@ -10,7 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstatfs, mknodat, unlink};
 
 use super::uevent::Events;
 use super::{
-    Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, is_absent, read_text,
+    Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, if_present, is_absent,
+    read_text,
 };
 
 mod detached;
@@ -28,7 +29,7 @@ pub use spent::set_range_closer;
 
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
-use users::Identity;
+use users::{Identity, PRIVATE_NODE};
 
 /// Where distributions put the list of PCI vendors and products.
 const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
@@ -69,21 +70,23 @@ impl Sysfs for LinuxSysfs {
         let node = VfioNode::Group(group);
         let opened = match self.door.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
             // A container's /dev has the nodes of the time when it was started.
-            Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node).unwrap_or(Err(errno)),
+            Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node)?.ok_or(errno),
             opened => opened,
         };
         Ok(Box::new(VfioGroup { _fd: opened? }))
     }
 
-    fn vfio_users(&self, nodes: &[VfioNode]) -> Users {
-        let wanted: Vec<(Identity, String)> =
-            nodes.iter().filter_map(|node| Some((self.identity(node)?, node.path()))).collect();
-        if wanted.is_empty() {
-            return Users::NoNode;
+    fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users> {
+        let mut wanted = Vec::new();
+        for node in nodes {
+            wanted.extend(self.identity(node)?.map(|identity| (identity, node.path())));
         }
-        match users::find(&wanted) {
-            Users::None | Users::Unknown(_) if !self.is_kernel() => Users::NoNode,
-            users => users,
+        if wanted.is_empty() {
+            return Ok(Users::NoNode);
+        }
+        match users::find(&wanted)? {
+            Users::None | Users::Unknown(_) if !self.is_kernel()? => Ok(Users::NoNode),
+            users => Ok(users),
         }
     }
 
@@ -117,40 +120,44 @@ impl Sysfs for LinuxSysfs {
 
 impl LinuxSysfs {
     /// The folder of sysfs is one, and not files that look like it.
-    fn is_kernel(&self) -> bool {
-        let opened = self.door.open("/sys", OFlags::PATH | OFlags::DIRECTORY);
-        opened.and_then(|sys| fstatfs(&sys)).is_ok_and(|fs| fs.f_type as u64 == SYSFS_MAGIC)
+    fn is_kernel(&self) -> IoResult<bool> {
+        let opened = if_present(self.door.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
+        opened.map_or(Ok(false), |sys| Ok(fstatfs(&sys)?.f_type as u64 == SYSFS_MAGIC))
     }
 
-    /// The number of a node, whether or not it is in /dev.
-    fn number(&self, node: &VfioNode) -> Option<u64> {
+    /// The number of a node, whether or not it is in /dev. `None` when the kernel shows none.
+    fn number(&self, node: &VfioNode) -> IoResult<Option<u64>> {
         let (class, name) = match node {
             VfioNode::Group(group) => ("vfio", group.to_string()),
-            VfioNode::Device { number: Some(number), .. } => return Some(*number),
+            VfioNode::Device { number: Some(number), .. } => return Ok(Some(*number)),
             VfioNode::Device { name, .. } => ("vfio-dev", name.clone()),
         };
-        device_number(&read_text(&*self.open(&format!("/sys/class/{class}/{name}")).ok()?, "dev").ok()?)
+        let opened = self.open(&format!("/sys/class/{class}/{name}"));
+        let text = if_present(opened.and_then(|dir| read_text(&*dir, "dev")))?;
+        text.map(|text| device_number(&text).ok_or(Errno::BADMSG)).transpose()
     }
 
-    fn identity(&self, node: &VfioNode) -> Option<Identity> {
-        if let Some(number) = self.number(node) {
-            return Some(Identity::Device(number));
+    /// What the node is by; `None` when it does not exist.
+    fn identity(&self, node: &VfioNode) -> IoResult<Option<Identity>> {
+        if let Some(number) = self.number(node)? {
+            return Ok(Some(Identity::Device(number)));
         }
-        let fd = self.door.open(&node.path(), OFlags::PATH).ok()?;
-        Some(Identity::of(&File::from(fd).metadata().ok()?))
+        let Some(fd) = if_present(self.door.open(&node.path(), OFlags::PATH))? else { return Ok(None) };
+        let found = File::from(fd).metadata();
+        found.map(|found| Some(Identity::of(&found))).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
     }
 
     /// Opens a node that is not in /dev by one of our own. `None` where that is impossible.
-    fn open_private(&self, node: &VfioNode) -> Option<IoResult<OwnedFd>> {
+    fn open_private(&self, node: &VfioNode) -> IoResult<Option<OwnedFd>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Below another root /dev is not ours, and without a kernel the number means nothing.
-        if self.door.is_confined() || !self.is_kernel() {
-            return None;
+        if self.door.is_confined() || !self.is_kernel()? {
+            return Ok(None);
         }
-        let number = self.number(node)?;
-        let name = format!(".vfio-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let Some(number) = self.number(node)? else { return Ok(None) };
+        let name = format!("{PRIVATE_NODE}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // /run is often mounted without devices (nodev).
-        PRIVATE_NODES.iter().find_map(|folder| {
+        let opened = PRIVATE_NODES.iter().find_map(|folder| {
             let path = format!("{folder}/{name}");
             mknodat(CWD, &*path, FileType::CharacterDevice, Mode::from(0o600), number).ok()?;
             let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
@@ -160,7 +167,8 @@ impl LinuxSysfs {
                 Err(Errno::ACCESS | Errno::PERM | Errno::NXIO) => None,
                 opened => Some(opened),
             }
-        })
+        });
+        opened.transpose()
     }
 }
 
@@ -210,14 +218,21 @@ mod tests {
         sysfs.settle();
     }
 
-    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more.
+    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more. Needs the right to make nodes.
     #[test]
     fn user_of_a_deleted_node_is_found_by_its_number() {
-        let (_root, sysfs) = host();
-        let _null = File::open("/dev/null").unwrap();
+        let (root, sysfs) = host();
+        let node = root.path().join("vfio/7");
+        fs::create_dir_all(node.parent().unwrap()).unwrap();
+        let null = device_number("1:3\n");
+        if mknodat(CWD, &node, FileType::CharacterDevice, Mode::from(0o666), null.unwrap()).is_err() {
+            return;
+        }
+        let Ok(_user) = File::open(&node) else { return };
+        fs::remove_file(node).unwrap();
         let users = |number| sysfs.vfio_users(&[VfioNode::Device { name: "vfio7".to_owned(), number }]);
-        assert_eq!(users(None), Users::NoNode);
-        let found = users(crate::sysfs::device_number("1:3\n"));
+        assert_eq!(users(None), Ok(Users::NoNode));
+        let found = users(null).unwrap();
         assert!(matches!(&found, Users::Found(user) if user.path == "/dev/vfio/devices/vfio7"), "{found:?}");
     }
 
@@ -314,6 +329,23 @@ mod tests {
             assert_eq!(fs::read(class.join("11/name")).unwrap(), b"next\n", "{turn}");
             assert!(fs::read(old.join("name")).unwrap().starts_with(b"x"), "{turn}");
         }
+    }
+
+    #[test]
+    fn node_that_cannot_be_looked_at_is_an_error_and_not_a_free_one() {
+        let (root, sysfs) = host();
+        let node = [VfioNode::Group(7)];
+        assert_eq!(sysfs.vfio_users(&node), Ok(Users::NoNode));
+        fs::create_dir_all(root.path().join("dev/vfio")).unwrap();
+        symlink("7", root.path().join("dev/vfio/7")).unwrap();
+        assert_eq!(sysfs.vfio_users(&node), Err(Errno::LOOP));
+        let class = root.path().join("sys/class/vfio/7");
+        fs::create_dir_all(&class).unwrap();
+        symlink("dev", class.join("dev")).unwrap();
+        assert_eq!(sysfs.vfio_users(&node), Err(Errno::LOOP));
+        fs::remove_file(class.join("dev")).unwrap();
+        fs::write(class.join("dev"), "511\n").unwrap();
+        assert_eq!(sysfs.vfio_users(&node), Err(Errno::BADMSG));
     }
 
     #[test]

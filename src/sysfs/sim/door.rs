@@ -35,12 +35,13 @@ impl Sysfs for SimHost {
         Ok(Box::new(GroupGuard { host: self.clone(), node }))
     }
 
-    fn vfio_users(&self, nodes: &[VfioNode]) -> Users {
-        self.with(|kernel| match nodes.iter().find_map(|node| nodes::user(kernel, node)) {
+    fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users> {
+        self.before(Op::Users, || nodes.first().map(VfioNode::path).unwrap_or_default())?;
+        Ok(self.with(|kernel| match nodes.iter().find_map(|node| nodes::user(kernel, node)) {
             Some(user) => Users::Found(user),
             None if nodes.iter().any(|node| nodes::exists(kernel, node)) => Users::None,
             None => Users::NoNode,
-        })
+        }))
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {

@@ -28,6 +28,8 @@ pub enum Op {
     Stamp,
     /// A VFIO group is opened; the path is that of its node.
     Hold,
+    /// The processes that have a VFIO node open are looked for; the path is that of the first node.
+    Users,
     /// A watch begins; the path is empty.
     Watch,
 }
