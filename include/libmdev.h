@@ -14,8 +14,8 @@
  *   freed with free(), an array of nodes with mdev_device_list_free(). Arrays end with NULL.
  * - Strings are UTF-8.
  * - The library starts no thread, prints nothing, and touches no signal, folder, umask or environment of its process.
- * - When memory runs out inside the library, the process ends (abort), as Rust programs do. Files, lists and XML have bounds,
- *   so that no text from outside can use up the memory of a process that has some megabytes left.
+ * - When memory runs out inside the library, the process ends (abort), as Rust programs do. Files, lists and XML have bounds:
+ *   a call needs some megabytes at most, but for "test:///PATH", which needs about fifteen times the dump's 16 MiB at most.
  */
 
 /* Generated from src/ffi: do not edit. */

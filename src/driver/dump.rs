@@ -62,7 +62,7 @@ const NUMBER_OF_VFS: &str = "sriov_numvfs";
 const AP_API: &str = "vfio-ap";
 
 /// The largest file that is replayed.
-const DUMP_MAX: u64 = 64 * 1024 * 1024;
+const DUMP_MAX: u64 = 16 * 1024 * 1024;
 
 /// How deep folders of a type or device are followed.
 const DEPTH: u32 = 3;
