@@ -124,7 +124,7 @@ pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(false),
-        opened => opened?,
+        opened => opened.and_then(long_lived)?,
     };
     loop {
         match flock(&fd, FlockOperation::NonBlockingLockShared) {
@@ -194,7 +194,8 @@ fn describe_holder(text: &[u8]) -> Option<String> {
 
 /// `None` where inotify is unavailable; the wait then ends by time alone.
 fn watch_closes(path: &str) -> Option<OwnedFd> {
-    let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+    let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK);
+    let inotify = inotify.and_then(long_lived).ok()?;
     let flags = inotify::WatchFlags::CLOSE_NOWRITE | inotify::WatchFlags::CLOSE_WRITE;
     inotify::add_watch(&inotify, path, flags).ok()?;
     Some(inotify)

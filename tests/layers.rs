@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("store", &["model", "error", "fd", "finding", "lock"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.
-    ("callout", &["error"]),
+    ("callout", &["error", "fd"]),
     ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
     ("ffi", &["driver", "model", "error", "finding"]),
 ];

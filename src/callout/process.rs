@@ -19,6 +19,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::running::{Keeper, Running, Start};
 use super::scripts::Script;
+use crate::fd::long_lived;
 
 /// What is kept of each of a program's outputs; the rest is read and dropped, so that no program blocks on it.
 const OUTPUT_MAX: usize = 64 * 1024;
@@ -122,8 +123,8 @@ pub(super) fn run(
         argv.push(word(arg.as_bytes())?);
     }
     let envp = [word(PATH.as_bytes())?, word(&[OWN_PATH.as_bytes(), path].concat())?];
-    let (out, theirs_out) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (err, theirs_err) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (out, theirs_out) = pipe()?;
+    let (err, theirs_err) = pipe()?;
     let outputs = [theirs_out, theirs_err];
     let mut running =
         Start { program: script.file.as_fd(), argv: &argv, envp: &envp, input: stdin(input)?, outputs }.run(keeper)?;
@@ -133,9 +134,14 @@ pub(super) fn run(
     Ok(Outcome { end, out, err })
 }
 
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    Ok((long_lived(reader)?, long_lived(writer)?))
+}
+
 /// All of the input at once, as a file.
 fn stdin(input: &[u8]) -> Result<File, Errno> {
-    let mut file = File::from(memfd_create("libmdev-callout", MemfdFlags::CLOEXEC)?);
+    let mut file = File::from(memfd_create("libmdev-callout", MemfdFlags::CLOEXEC).and_then(long_lived)?);
     let io = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
     file.write_all(input).map_err(io)?;
     file.rewind().map_err(io)?;

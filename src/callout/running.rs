@@ -27,6 +27,7 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open, waitpid};
 
 use super::process::{End, Fault};
+use crate::fd::long_lived;
 
 /// What a keeper reports: what happened, and its value.
 pub type Report = [i32; 2];
@@ -75,6 +76,7 @@ pub(super) struct Keeper {
 impl Keeper {
     fn start(launcher: Launcher) -> Result<Self, Errno> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (control, theirs) = (long_lived(control)?, long_lived(theirs)?);
         Ok(Keeper { pid: launcher(theirs.as_fd())?, control })
     }
 

@@ -3,14 +3,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::{Conn, catalogue, spots};
 use crate::error::{Error, ErrorCode, Result, describe};
+use crate::fd::long_lived;
 use crate::layout::bus::{self, Place, link_name};
 use crate::layout::functions::{self, functions};
 use crate::layout::{self, DEVICES, LiveMarks, TYPES, ap};
@@ -362,7 +364,8 @@ impl<'a> Taken<'a> {
 pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
     // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
+    let file = File::from(opened.map_err(|errno| Error::io("read", path, errno))?);
     if !file.metadata().map_err(failed)?.is_file() {
         let message = format!("{path} is not a regular file, so it is not a dump of a host");
         return Err(Error::invalid(message).at(path));

@@ -39,7 +39,7 @@ impl<'d> Unnamed<'d> {
     fn standing_in(dir: BorrowedFd<'d>) -> Result<Self, Errno> {
         let name = format!(".{}.part", Uuid::new_v4());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = openat(dir, &*name, flags, MODE)?;
+        let file = openat(dir, &name, flags, MODE)?;
         Ok(Unnamed { file, dir, stand_in: Some(name) })
     }
 

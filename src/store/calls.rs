@@ -8,14 +8,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 
-#[cfg(not(test))]
-pub(super) use rustix::fs::{fsync, linkat, mkdirat, open, openat, renameat, unlinkat};
+use crate::fd::long_lived;
 
+#[cfg(not(test))]
+use rustix::fs as kernel;
 #[cfg(test)]
-pub(super) use watched::{fsync, linkat, mkdirat, open, openat, renameat, unlinkat};
+use watched as kernel;
+
+pub(super) use kernel::{fsync, linkat, mkdirat, renameat, unlinkat};
 
 #[cfg(test)]
 pub(super) use watched::watched;
+
+pub(super) fn open(path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    kernel::open(path, flags, mode).and_then(long_lived)
+}
+
+pub(super) fn openat(dir: impl AsFd, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    kernel::openat(dir, name, flags, mode).and_then(long_lived)
+}
 
 /// Opens a regular file for reading. EINVAL for a file of another type, ELOOP for a link: a FIFO or device in the place of
 /// a file never blocks the caller.

@@ -101,7 +101,7 @@ impl DefinitionFiles {
 
     pub(super) fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
         let (mut all, mut broken) = (Vec::new(), Vec::new());
-        let base = match open(&*self.base, FOLDER, Mode::empty()) {
+        let base = match open(&self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
             Err(Errno::NOENT) => return Ok((all, broken)),
             Err(errno) => return Err(self.failed("open", &self.base, errno)),
@@ -256,7 +256,7 @@ impl DefinitionFiles {
         visit: &mut dyn FnMut(&str, &OwnedFd) -> Result<()>,
         closed: &mut dyn FnMut(Error) -> Result<()>,
     ) -> Result<()> {
-        let base = match open(&*self.base, FOLDER, Mode::empty()) {
+        let base = match open(&self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
             // Nothing was ever defined on this host.
             Err(Errno::NOENT) => return Ok(()),
@@ -266,7 +266,7 @@ impl DefinitionFiles {
             if !is_parent(&parent) {
                 continue;
             }
-            match openat(&base, &*parent, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+            match openat(&base, &parent, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
                 Ok(dir) => visit(&parent, &dir)?,
                 // A stray file, or a link: not a parent's folder.
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {

@@ -141,11 +141,12 @@ fn probe(root: &OwnedFd) -> IoResult<Confinement> {
 }
 
 fn plain(dir: &OwnedFd, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
-    retry(|| openat(dir, name, flags, Mode::empty()))
+    retry(|| openat(dir, name, flags, Mode::empty())).and_then(long_lived)
 }
 
 fn by_kernel(dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) -> IoResult<OwnedFd> {
-    while_again(|| openat2(dir, name, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS))
+    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+    while_again(|| openat2(dir, name, flags, Mode::empty(), resolve)).and_then(long_lived)
 }
 
 /// Repeats an openat2(2). EAGAIN has two causes: a rename elsewhere, which the kernel could not rule out to be a race and which
