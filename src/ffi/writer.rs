@@ -2,7 +2,7 @@
 //! Starts a process that does one write, for files whose driver may block the writer without end.
 //!
 //! As the keeper of a call-out (`launch.rs`) it is a copy of a process that may have threads, has no exit signal, and calls
-//! nothing but the kernel.
+//! nothing but the kernel. Its copy of the caller's memory is freed when the write returns.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

@@ -492,8 +492,9 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     }
 }
 
-/// Removes a device through a file in its own folder. The folder is opened before `is_it` is asked, and the file is opened below
-/// that descriptor, which never leads to another device: the write reaches the device that was found, or fails.
+/// Removes a device through a file in its own folder. The folder is opened before `is_it` is asked: a device that is still the one
+/// that was found has existed all the time, so that the folder is its own. The file is opened below that descriptor, which
+/// never leads to another device: the write reaches the device that was found, or fails.
 fn remove_by_own_file(
     parent: &dyn Dir,
     name: &str,
