@@ -33,7 +33,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, spot, layout)?;
     }
-    // Of a device on the mdev bus the mark says all.
+    // A device on the mdev bus is identified by its mark alone.
     let is_recorded = || match &spot.seen {
         Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
         None => Ok(true),
