@@ -218,21 +218,21 @@ typedef enum mdev_error_code {
 } mdev_error_code;
 
 /**
- * How much a finding matters.
+ * The severity of a finding.
  *
  * Since: 0.1.
  */
 typedef enum mdev_severity {
 	/**
-	 * Something that needs no action.
+	 * No action is needed.
 	 */
 	MDEV_SEVERITY_NOTE = 1,
 	/**
-	 * Something is missing in a list, or shown with less than it has.
+	 * An object is missing in a list, or its data is incomplete.
 	 */
 	MDEV_SEVERITY_WARNING = 2,
 	/**
-	 * Something has to be repaired before it can be used.
+	 * An object cannot be used before it is repaired.
 	 */
 	MDEV_SEVERITY_ERROR = 3,
 } mdev_severity;
@@ -286,8 +286,8 @@ typedef enum mdev_create_flags {
 	 */
 	MDEV_CREATE_NO_CALLOUTS = 4,
 	/**
-	 * Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
-	 * them with -EINVAL.
+	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
+	 * refusing them with -EINVAL.
 	 */
 	MDEV_CREATE_IGNORE_UNKNOWN = 8,
 } mdev_create_flags;
@@ -324,8 +324,8 @@ typedef enum mdev_define_flags {
 	 */
 	MDEV_DEFINE_AUTOSTART = 2,
 	/**
-	 * Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
-	 * them with -EINVAL.
+	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
+	 * refusing them with -EINVAL.
 	 */
 	MDEV_DEFINE_IGNORE_UNKNOWN = 4,
 } mdev_define_flags;
@@ -353,8 +353,7 @@ typedef enum mdev_xml_flags {
 	 */
 	MDEV_XML_LIBVIRT = 1,
 	/**
-	 * A device as it is defined, also while it runs: what its next start makes. -ENOENT without a definition; a parent is
-	 * printed as without this flag.
+	 * Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on a parent.
 	 */
 	MDEV_XML_INACTIVE = 2,
 } mdev_xml_flags;
@@ -366,7 +365,7 @@ typedef enum mdev_xml_flags {
  */
 typedef enum mdev_qemu_flags {
 	/**
-	 * Through IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
+	 * Use IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
 	 */
 	MDEV_QEMU_IOMMUFD = 1,
 } mdev_qemu_flags;
@@ -443,7 +442,7 @@ typedef struct mdev_error mdev_error;
 typedef struct mdev_event mdev_event;
 
 /**
- * One thing that is wrong on a host: what a list leaves out, or shows with less than it has, and why.
+ * One problem of a host: an object that a list leaves out or shows incompletely, and the cause.
  *
  * Since: 0.1.
  */
@@ -479,9 +478,10 @@ typedef void (*mdev_free_callback)(void *data);
 
 /**
  * A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
- * sense, then everything else. One callback of libvirt's is left out, nodeDeviceLookupSCSIHostByWWN, which follows
- * nodeDeviceLookupByName there: no mediated device is a SCSI host. A member has the rules of the exported function that it names. Members are only appended;
- * what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
+ * sense, then everything else. One callback of libvirt is left out: nodeDeviceLookupSCSIHostByWWN, which follows
+ * nodeDeviceLookupByName in libvirt's table, since no mediated device is a SCSI host. A member has the rules of the exported
+ * function that it names. Members are only appended; what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant,
+ * shared by all threads.
  *
  * Since: 0.1. Follows: libvirt's src/driver-nodedev.h.
  */
@@ -1101,8 +1101,8 @@ int mdev_conn_create_xml(struct mdev_conn *conn,
  * @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
  * mdev_device_list_free()
  * @param flags of enum mdev_create_flags
- * @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed on the way, see
- * mdev_conn_destroy_incomplete().
+ * @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed during the
+ * call, some of the devices may remain: see mdev_conn_destroy_incomplete().
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
  */
@@ -1130,17 +1130,17 @@ int mdev_conn_destroy_uuid(struct mdev_conn *conn,
 			   unsigned int flags);
 
 /**
- * Destroys the devices of incomplete groups: a creator that is killed inside mdev_conn_create_group_xml() can leave some of its
- * devices. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone. The next
- * mdev_conn_create_group_xml() of a connection with the same owner does the same first.
+ * Destroys the devices of incomplete groups: a process that is killed inside mdev_conn_create_group_xml() can leave some of the
+ * devices of its group. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone.
+ * mdev_conn_create_group_xml() first does the same for the owner of its connection.
  *
  * @param conn a connection
  * @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
  * @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
- * @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given, which owner replaces.
- * When a device cannot be destroyed, the others are, and it is named in mdev_last_error(); its group stays incomplete: -EBUSY:
- * it is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's refused, or hangs; -EACCES: no permission; other errnos of the
- * kernel.
+ * @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given: use owner instead. If a
+ * device cannot be destroyed, the others are destroyed all the same, mdev_last_error() names the device, and its group stays
+ * incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl refused or hangs;
+ * -EACCES: no permission; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1.
  */
@@ -1162,14 +1162,15 @@ int mdev_conn_set_owner(struct mdev_conn *conn,
 			const char *owner);
 
 /**
- * Waits until a parent exists and offers at least one type. Sleeps on the kernel's own events; no event announces the types of a
- * parent that exists without any, so that is read once a second.
+ * Waits until a parent exists and offers at least one type. Sleeps until the kernel sends an event. The kernel sends none for
+ * new types of an existing parent, so a parent without types is read once a second.
  *
  * @param conn a connection
  * @param name of the parent, as for mdev_conn_lookup_by_name()
  * @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
  * @param ret where the parent goes, owned by the caller: mdev_device_unref(); of a PF whose VFs are the parents, the first VF
- * @return 0; -ETIMEDOUT: it does not exist or offers no type, the message says which; -EINVAL: an argument is bad; errnos of the kernel.
+ * @return 0; -ETIMEDOUT: the parent does not exist or offers no type, the message says which; -EINVAL: an argument is bad;
+ * errnos of the kernel.
  *
  * Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
  */
@@ -1394,7 +1395,7 @@ int mdev_device_get_xml(struct mdev_device *dev, char **ret, unsigned int flags)
 
 /**
  * What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
- * That is not all for every driver: NVIDIA's plugin needs QEMU's -uuid, too. mdev_device_get_qemu_args() returns all.
+ * Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
  *
  * @param dev a mediated device
  * @param ret where the text goes; the caller frees it with free()
@@ -1409,10 +1410,10 @@ int mdev_device_get_qemu_device(struct mdev_device *dev,
  * Every argument that QEMU needs for a mediated device, as one line for a shell:
  * "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
  *
- * A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the machine. It is the
- * device's own UUID; use the machine's own in its place where there is one. With MDEV_QEMU_IOMMUFD, and on a kernel without
- * VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The arguments
- * of several devices can be put on one command line.
+ * A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the virtual machine. UUID
+ * is the UUID of the device; if the virtual machine has a UUID, use that instead. With MDEV_QEMU_IOMMUFD, and on a kernel
+ * without VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The
+ * arguments of several devices can be put on one command line.
  *
  * @param dev a mediated device
  * @param ret where the text goes; the caller frees it with free()
@@ -1449,9 +1450,9 @@ int mdev_device_get_qmp_device_add(struct mdev_device *dev, const char *id, char
 int mdev_device_get_hostdev_xml(struct mdev_device *dev, char **ret);
 
 /**
- * Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here, and those
- * of the folders in that of a device (`nvidia/vgpu_params`), but not of power. Links are not followed. Files that make or remove
- * devices are not written as attributes.
+ * Lists the attributes that a node has now: the regular files of its sysfs folder that this process can read or write. For a
+ * device, the files of the folders in that folder are included (`nvidia/vgpu_params`), except those of the folder power. Links
+ * are not followed. Files that make or remove devices cannot be written as attributes.
  *
  * @param dev a node
  * @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller
@@ -1638,12 +1639,12 @@ int mdev_type_get_available_instances(const struct mdev_type *type,
 				      unsigned int *ret);
 
 /**
- * How many devices of a type could still be created when the snapshot was made, and how exact that number is. Where the
- * devices are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of
- * which 1 fits. The number is an upper bound then, and a create may fail with -ENOSPC earlier.
+ * How many devices of a type could still be created when the snapshot was made, and how exact that number is. If the devices
+ * are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of which
+ * only 1 fits. The number is then an upper bound, and a create may fail with -ENOSPC earlier.
  *
  * @param type a type
- * @param ret where the number goes, the one of mdev_type_get_available_instances()
+ * @param ret where the number goes, the same as of mdev_type_get_available_instances()
  * @param is_upper_bound where 1 goes if fewer may fit, 0 if the driver gave the number itself
  * @return 0; -ENODATA: the number is not known; -EINVAL: an argument is bad. Nothing is written on failure.
  *
@@ -1692,9 +1693,9 @@ int mdev_conn_define_xml(struct mdev_conn *conn,
  * @param parent a parent, named as for mdev_conn_lookup_by_name(); one VF of it: what is defined on that, and what is
  * defined on its PF, which is no failure as long as other VFs are still to come; NULL: every parent that is there
  * @param flags of enum mdev_start_flags
- * @return how many were started; on failure of any, the errno of the first; -EAGAIN (code MDEV_ERROR_NO_TYPE): all that failed
- * waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no event announces
- * them, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
+ * @return how many were started; if any start failed, the errno of the first failure; -EAGAIN (code MDEV_ERROR_NO_TYPE): every
+ * failed start waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no
+ * event announces these types, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
  *
  * Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
  * start-parent-mdevs.
@@ -1767,13 +1768,14 @@ int mdev_device_get_autostart(struct mdev_device *dev, int *ret);
 int mdev_device_is_persistent(struct mdev_device *dev);
 
 /**
- * The attributes in the definition of a device, in their order: what its next start writes. While it runs it may have others.
- * They are read at the first call that succeeds; a node that is looked up later has what was defined until then.
+ * The attributes in the definition of a device, in the order in which its next start writes them. A running device may have
+ * other attributes. The first successful call reads them, and later calls return the same: to read them again, look the device
+ * up again.
  *
  * @param dev a device that is defined, running or not
- * @param names where the NULL-terminated array of names goes; a name may stand there twice
- * @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev, nothing
- * is to be freed
+ * @param names where the NULL-terminated array of names goes; a name may occur twice
+ * @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev and must
+ * not be freed
  * @return how many there are; -ENOENT: the device has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is
  * bad; other errnos of the kernel.
  *
@@ -1907,15 +1909,15 @@ int mdev_event_get_device(const struct mdev_event *ev,
 			  struct mdev_device **ret);
 
 /**
- * Reads the whole host and returns everything that a list leaves out, or shows with less than it has: parents and types that
- * cannot be read, links that lead nowhere, devices without a type, definitions that are broken. mdev_conn_list() goes on
- * without these and only logs them.
+ * Reads the whole host and returns every object that a list leaves out or shows incompletely: parents and types that cannot be
+ * read, links without a target, devices without a type, broken definitions; and incomplete groups of devices.
+ * mdev_conn_list() skips such objects and only logs them.
  *
  * @param conn a connection
  * @param ret where the array goes, NULL-terminated, owned by the caller: mdev_finding_list_free()
  * @param flags 0
- * @return how many there are, 0 when nothing is wrong; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other errnos
- * of the kernel: the host cannot be read.
+ * @return how many there are, 0 if the host has no problem; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other
+ * errnos of the kernel: the host cannot be read.
  *
  * Thread-safe. Since: 0.1. Modelled on: systemctl list-units --failed.
  */
@@ -1924,7 +1926,7 @@ int mdev_conn_list_problems(struct mdev_conn *conn,
 			    unsigned int flags);
 
 /**
- * How much a finding matters.
+ * The severity of a finding.
  *
  * @param finding a finding
  * @return of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
@@ -1934,7 +1936,7 @@ int mdev_conn_list_problems(struct mdev_conn *conn,
 int mdev_finding_get_severity(const struct mdev_finding *finding);
 
 /**
- * The kind of a finding's cause.
+ * The code of a finding's cause.
  *
  * @param finding a finding
  * @return of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
@@ -1944,7 +1946,7 @@ int mdev_finding_get_severity(const struct mdev_finding *finding);
 int mdev_finding_get_code(const struct mdev_finding *finding);
 
 /**
- * The object that is concerned.
+ * The object of a finding.
  *
  * @param finding a finding
  * @return a path or the name of a node, which lives as long as the finding; NULL: finding is NULL or not a finding.
@@ -1954,7 +1956,7 @@ int mdev_finding_get_code(const struct mdev_finding *finding);
 const char *mdev_finding_get_object(const struct mdev_finding *finding);
 
 /**
- * What is wrong.
+ * The message of a finding: the object and its problem.
  *
  * @param finding a finding
  * @return one English sentence, which lives as long as the finding; NULL: finding is NULL or not a finding.
@@ -1964,10 +1966,10 @@ const char *mdev_finding_get_object(const struct mdev_finding *finding);
 const char *mdev_finding_get_message(const struct mdev_finding *finding);
 
 /**
- * What to do about a finding.
+ * The next step for a finding.
  *
  * @param finding a finding
- * @return a text, which lives as long as the finding; NULL where no next step is known, or finding is NULL or not a finding.
+ * @return a text, which lives as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
  *
  * Thread-safe; touches no error. Since: 0.1.
  */

@@ -19,8 +19,7 @@ use crate::error::Result;
 pub enum mdev_xml_flags {
     /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
     MDEV_XML_LIBVIRT = 1,
-    /// A device as it is defined, also while it runs: what its next start makes. -ENOENT without a definition; a parent is
-    /// printed as without this flag.
+    /// Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on a parent.
     MDEV_XML_INACTIVE = 2,
 }
 
@@ -30,7 +29,7 @@ pub enum mdev_xml_flags {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum mdev_qemu_flags {
-    /// Through IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
+    /// Use IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
     MDEV_QEMU_IOMMUFD = 1,
 }
 
@@ -107,7 +106,7 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
 }
 
 /// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
-/// That is not all for every driver: NVIDIA's plugin needs QEMU's -uuid, too. mdev_device_get_qemu_args() returns all.
+/// Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
@@ -123,10 +122,10 @@ pub unsafe extern "C" fn mdev_device_get_qemu_device(dev: *mut mdev_device, ret:
 /// Every argument that QEMU needs for a mediated device, as one line for a shell:
 /// "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
 ///
-/// A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the machine. It is the
-/// device's own UUID; use the machine's own in its place where there is one. With MDEV_QEMU_IOMMUFD, and on a kernel without
-/// VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The arguments
-/// of several devices can be put on one command line.
+/// A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the virtual machine. UUID
+/// is the UUID of the device; if the virtual machine has a UUID, use that instead. With MDEV_QEMU_IOMMUFD, and on a kernel
+/// without VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The
+/// arguments of several devices can be put on one command line.
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
@@ -180,9 +179,9 @@ pub unsafe extern "C" fn mdev_device_get_hostdev_xml(dev: *mut mdev_device, ret:
     unsafe { make_text(dev, ret, Node::hostdev_xml) }
 }
 
-/// Lists the attributes that a node has now: the regular files of its sysfs folder that can be read or written here, and those
-/// of the folders in that of a device (`nvidia/vgpu_params`), but not of power. Links are not followed. Files that make or remove
-/// devices are not written as attributes.
+/// Lists the attributes that a node has now: the regular files of its sysfs folder that this process can read or write. For a
+/// device, the files of the folders in that folder are included (`nvidia/vgpu_params`), except those of the folder power. Links
+/// are not followed. Files that make or remove devices cannot be written as attributes.
 ///
 /// @param dev a node
 /// @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller

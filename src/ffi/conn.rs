@@ -76,8 +76,8 @@ pub enum mdev_create_flags {
     MDEV_CREATE_PACK = 2,
     /// Do not run mdevctl's call-out scripts.
     MDEV_CREATE_NO_CALLOUTS = 4,
-    /// Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
-    /// them with -EINVAL.
+    /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
+    /// refusing them with -EINVAL.
     MDEV_CREATE_IGNORE_UNKNOWN = 8,
 }
 
@@ -280,8 +280,8 @@ pub unsafe extern "C" fn mdev_conn_create_xml(
 /// @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
 /// mdev_device_list_free()
 /// @param flags of enum mdev_create_flags
-/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed on the way, see
-/// mdev_conn_destroy_incomplete().
+/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed during the
+/// call, some of the devices may remain: see mdev_conn_destroy_incomplete().
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
 #[unsafe(no_mangle)]
@@ -336,17 +336,17 @@ pub unsafe extern "C" fn mdev_conn_destroy_uuid(conn: *mut mdev_conn, uuid: *con
     })
 }
 
-/// Destroys the devices of incomplete groups: a creator that is killed inside mdev_conn_create_group_xml() can leave some of its
-/// devices. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone. The next
-/// mdev_conn_create_group_xml() of a connection with the same owner does the same first.
+/// Destroys the devices of incomplete groups: a process that is killed inside mdev_conn_create_group_xml() can leave some of the
+/// devices of its group. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone.
+/// mdev_conn_create_group_xml() first does the same for the owner of its connection.
 ///
 /// @param conn a connection
 /// @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
 /// @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
-/// @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given, which owner replaces.
-/// When a device cannot be destroyed, the others are, and it is named in mdev_last_error(); its group stays incomplete: -EBUSY:
-/// it is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's refused, or hangs; -EACCES: no permission; other errnos of the
-/// kernel.
+/// @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given: use owner instead. If a
+/// device cannot be destroyed, the others are destroyed all the same, mdev_last_error() names the device, and its group stays
+/// incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl refused or hangs;
+/// -EACCES: no permission; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -381,14 +381,15 @@ pub unsafe extern "C" fn mdev_conn_set_owner(conn: *mut mdev_conn, owner: *const
     })
 }
 
-/// Waits until a parent exists and offers at least one type. Sleeps on the kernel's own events; no event announces the types of a
-/// parent that exists without any, so that is read once a second.
+/// Waits until a parent exists and offers at least one type. Sleeps until the kernel sends an event. The kernel sends none for
+/// new types of an existing parent, so a parent without types is read once a second.
 ///
 /// @param conn a connection
 /// @param name of the parent, as for mdev_conn_lookup_by_name()
 /// @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
 /// @param ret where the parent goes, owned by the caller: mdev_device_unref(); of a PF whose VFs are the parents, the first VF
-/// @return 0; -ETIMEDOUT: it does not exist or offers no type, the message says which; -EINVAL: an argument is bad; errnos of the kernel.
+/// @return 0; -ETIMEDOUT: the parent does not exist or offers no type, the message says which; -EINVAL: an argument is bad;
+/// errnos of the kernel.
 ///
 /// Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
 #[unsafe(no_mangle)]

@@ -21,8 +21,8 @@ pub enum mdev_define_flags {
     /// The device is started when its parent appears, as after mdev_device_set_autostart(), in one step and with one call-out.
     /// Without, a new definition is not, and one that is changed stays as it was.
     MDEV_DEFINE_AUTOSTART = 2,
-    /// Skip elements and XML attributes that this version of the library does not know, as libvirt does, instead of refusing
-    /// them with -EINVAL.
+    /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
+    /// refusing them with -EINVAL.
     MDEV_DEFINE_IGNORE_UNKNOWN = 4,
 }
 
@@ -73,9 +73,9 @@ pub unsafe extern "C" fn mdev_conn_define_xml(
 /// @param parent a parent, named as for mdev_conn_lookup_by_name(); one VF of it: what is defined on that, and what is
 /// defined on its PF, which is no failure as long as other VFs are still to come; NULL: every parent that is there
 /// @param flags of enum mdev_start_flags
-/// @return how many were started; on failure of any, the errno of the first; -EAGAIN (code MDEV_ERROR_NO_TYPE): all that failed
-/// waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no event announces
-/// them, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
+/// @return how many were started; if any start failed, the errno of the first failure; -EAGAIN (code MDEV_ERROR_NO_TYPE): every
+/// failed start waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no
+/// event announces these types, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
 ///
 /// Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
 /// start-parent-mdevs.
@@ -181,13 +181,14 @@ pub unsafe extern "C" fn mdev_device_is_persistent(dev: *mut mdev_device) -> c_i
     })
 }
 
-/// The attributes in the definition of a device, in their order: what its next start writes. While it runs it may have others.
-/// They are read at the first call that succeeds; a node that is looked up later has what was defined until then.
+/// The attributes in the definition of a device, in the order in which its next start writes them. A running device may have
+/// other attributes. The first successful call reads them, and later calls return the same: to read them again, look the device
+/// up again.
 ///
 /// @param dev a device that is defined, running or not
-/// @param names where the NULL-terminated array of names goes; a name may stand there twice
-/// @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev, nothing
-/// is to be freed
+/// @param names where the NULL-terminated array of names goes; a name may occur twice
+/// @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev and must
+/// not be freed
 /// @return how many there are; -ENOENT: the device has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is
 /// bad; other errnos of the kernel.
 ///

@@ -26,9 +26,10 @@ use crate::error::{Error, ErrorCode};
 pub const MDEV_DRIVER_ABI: u32 = 1;
 
 /// A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
-/// sense, then everything else. One callback of libvirt's is left out, nodeDeviceLookupSCSIHostByWWN, which follows
-/// nodeDeviceLookupByName there: no mediated device is a SCSI host. A member has the rules of the exported function that it names. Members are only appended;
-/// what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant, shared by all threads.
+/// sense, then everything else. One callback of libvirt is left out: nodeDeviceLookupSCSIHostByWWN, which follows
+/// nodeDeviceLookupByName in libvirt's table, since no mediated device is a SCSI host. A member has the rules of the exported
+/// function that it names. Members are only appended; what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant,
+/// shared by all threads.
 ///
 /// Since: 0.1. Follows: libvirt's src/driver-nodedev.h.
 #[repr(C)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_finding`: what is wrong on a host, as data.
+//! `struct mdev_finding`: a problem of a host, as data.
 
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::ptr;
@@ -11,30 +11,30 @@ use super::handle::{borrow, count, export, free_list, hold};
 use super::strings::{malloced_list, out, terminated};
 use crate::finding::{Finding, Severity};
 
-/// One thing that is wrong on a host: what a list leaves out, or shows with less than it has, and why.
+/// One problem of a host: an object that a list leaves out or shows incompletely, and the cause.
 ///
 /// Since: 0.1.
 pub struct mdev_finding {
     _opaque: [u8; 0],
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 ///
 /// Since: 0.1.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum mdev_severity {
-    /// Something that needs no action.
+    /// No action is needed.
     MDEV_SEVERITY_NOTE = 1,
-    /// Something is missing in a list, or shown with less than it has.
+    /// An object is missing in a list, or its data is incomplete.
     MDEV_SEVERITY_WARNING = 2,
-    /// Something has to be repaired before it can be used.
+    /// An object cannot be used before it is repaired.
     MDEV_SEVERITY_ERROR = 3,
 }
 
 use mdev_severity::*;
 
-/// A finding with its texts as C wants them.
+/// A finding with its texts as C strings.
 pub(super) struct Body {
     severity: mdev_severity,
     code: mdev_error_code,
@@ -59,15 +59,15 @@ impl From<Finding> for Body {
     }
 }
 
-/// Reads the whole host and returns everything that a list leaves out, or shows with less than it has: parents and types that
-/// cannot be read, links that lead nowhere, devices without a type, definitions that are broken. mdev_conn_list() goes on
-/// without these and only logs them.
+/// Reads the whole host and returns every object that a list leaves out or shows incompletely: parents and types that cannot be
+/// read, links without a target, devices without a type, broken definitions; and incomplete groups of devices.
+/// mdev_conn_list() skips such objects and only logs them.
 ///
 /// @param conn a connection
 /// @param ret where the array goes, NULL-terminated, owned by the caller: mdev_finding_list_free()
 /// @param flags 0
-/// @return how many there are, 0 when nothing is wrong; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other errnos
-/// of the kernel: the host cannot be read.
+/// @return how many there are, 0 if the host has no problem; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other
+/// errnos of the kernel: the host cannot be read.
 ///
 /// Thread-safe. Since: 0.1. Modelled on: systemctl list-units --failed.
 #[unsafe(no_mangle)]
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn mdev_conn_list_problems(
     })
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 ///
 /// @param finding a finding
 /// @return of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn mdev_finding_get_severity(finding: *const mdev_finding)
     guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.severity as c_int))
 }
 
-/// The kind of a finding's cause.
+/// The code of a finding's cause.
 ///
 /// @param finding a finding
 /// @return of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn mdev_finding_get_code(finding: *const mdev_finding) -> 
     guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.code as c_int))
 }
 
-/// The object that is concerned.
+/// The object of a finding.
 ///
 /// @param finding a finding
 /// @return a path or the name of a node, which lives as long as the finding; NULL: finding is NULL or not a finding.
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -
     guard::quiet(ptr::null(), || unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.object.as_ptr()))
 }
 
-/// What is wrong.
+/// The message of a finding: the object and its problem.
 ///
 /// @param finding a finding
 /// @return one English sentence, which lives as long as the finding; NULL: finding is NULL or not a finding.
@@ -137,10 +137,10 @@ pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) 
     })
 }
 
-/// What to do about a finding.
+/// The next step for a finding.
 ///
 /// @param finding a finding
-/// @return a text, which lives as long as the finding; NULL where no next step is known, or finding is NULL or not a finding.
+/// @return a text, which lives as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -158,7 +158,7 @@ pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
     }
 }
 
-/// Gives up one reference of each object of an array, and frees the array. NULL is left alone.
+/// Drops one reference of each object of an array, and frees the array. Does nothing for NULL.
 ///
 /// # Safety
 /// NULL, or an array of [`super::strings::malloced_list`] with handles that end with a NULL, which is not used after this call.

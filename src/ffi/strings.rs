@@ -140,9 +140,9 @@ pub(super) unsafe fn free<T>(memory: *mut T) {
     unsafe { libc::free(memory.cast::<c_void>()) }
 }
 
-/// Names and their values as C sees them: two arrays of the same length, each with a NULL at its end.
+/// Names and their values as C arrays: two arrays of the same length, each with a NULL at its end.
 pub(super) struct Pairs {
-    /// What the arrays point to.
+    /// The texts to which the arrays point.
     _texts: Vec<CString>,
     names: Box<[*const c_char]>,
     values: Box<[*const c_char]>,

@@ -324,12 +324,12 @@ pub unsafe extern "C" fn mdev_type_get_available_instances(r#type: *const mdev_t
     })
 }
 
-/// How many devices of a type could still be created when the snapshot was made, and how exact that number is. Where the
-/// devices are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of
-/// which 1 fits. The number is an upper bound then, and a create may fail with -ENOSPC earlier.
+/// How many devices of a type could still be created when the snapshot was made, and how exact that number is. If the devices
+/// are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of which
+/// only 1 fits. The number is then an upper bound, and a create may fail with -ENOSPC earlier.
 ///
 /// @param type a type
-/// @param ret where the number goes, the one of mdev_type_get_available_instances()
+/// @param ret where the number goes, the same as of mdev_type_get_available_instances()
 /// @param is_upper_bound where 1 goes if fewer may fit, 0 if the driver gave the number itself
 /// @return 0; -ENODATA: the number is not known; -EINVAL: an argument is bad. Nothing is written on failure.
 ///
