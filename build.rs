@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How the cdylib is linked. It has no soname: its file has one name only, so a program that links it must look for that
-//! one. The library that is installed has soname libmdev.so.0, see meson.build.
+//! How the cdylib is linked. It has no soname, since its file has only one name, which programs that link it must look for. The
+//! installed library has the soname libmdev.so.0: see meson.build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -77,7 +77,7 @@ pub struct Error {
     pub code: ErrorCode,
     /// The positive errno that C callers get negated.
     pub errno: i32,
-    /// One English sentence: the object, the file, what to do. It holds no character that a terminal obeys.
+    /// One English sentence: the object, the file, what to do. Control characters are escaped.
     pub message: String,
     /// The file or directory concerned, where there is one, as it is named in the file system.
     pub path: Option<String>,
@@ -134,7 +134,7 @@ impl Error {
     }
 }
 
-/// This process may open what its user has no permission for.
+/// Whether this process may open files for which its user has no permission.
 fn overrides_permissions() -> bool {
     let effective = || Some(rustix::thread::capabilities(None).ok()?.effective);
     rustix::process::geteuid().is_root()
@@ -149,8 +149,8 @@ fn denied_hint(privileged: bool) -> &'static str {
     }
 }
 
-/// A sentence in which every character that a terminal obeys is escaped: control characters, line breaks, and changes of the
-/// direction of writing. Names of files and texts of callers may hold them. Applied to every message and log line.
+/// Escapes the characters that change what a terminal shows: control characters, line breaks and marks of the text direction.
+/// File names and texts of callers may contain them. Applied to every message and log line.
 pub fn printable(text: String) -> String {
     let is_obeyed = |c: char| {
         let turns =
@@ -167,7 +167,7 @@ pub fn printable(text: String) -> String {
     escaped
 }
 
-/// Untrusted text for a sentence: control characters and quotes escaped, and cut to a length that a sentence can have.
+/// Untrusted text for a message: control characters and quotes are escaped, and a long text is cut.
 pub fn shown(text: &str) -> String {
     const MAX: usize = 120;
     let mut shown: String = text.chars().take(MAX).flat_map(char::escape_debug).collect();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_has_characters_that_a_terminal_obeys() {
+    fn control_characters_in_messages_are_escaped() {
         let bad = "\u{1b}[31m\u{9b}a\nb\u{202e}c\u{7f}";
         let clean = "\\u{1b}[31m\\u{9b}a\\nb\\u{202e}c\\u{7f}";
         let e = Error::io("open", bad, Errno::NOENT).of(bad);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a request left out of its result, and why.
 //!
-//! One bad item must not hide the others, so a list goes on without it. It must not stay hidden itself either: every place
-//! that leaves something out calls [`report`], which writes it to the log, and [`collect`] returns the same as data.
+//! One bad item must not hide the others, so a list leaves it out and continues. The omission must be visible too: every place
+//! that leaves something out calls [`report`], which logs it, and [`collect`] returns the same as data.
 
 use std::cell::RefCell;
 
@@ -10,22 +10,22 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, describe};
 
-/// How much a finding matters. `enum mdev_severity` in C.
+/// The severity of a finding: `enum mdev_severity` in C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Severity {
-    /// Something that needs no action.
+    /// No action is needed.
     Note = 1,
-    /// Something is missing in a result, or shown with less than it has.
+    /// An object is missing in a result, or its data is incomplete.
     Warning = 2,
-    /// Something has to be repaired before it can be used.
+    /// An object cannot be used before it is repaired.
     Error = 3,
 }
 
 /// One thing that is wrong on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
     /// The stable code of the cause.
     pub code: ErrorCode,
@@ -33,9 +33,9 @@ pub struct Finding {
     pub object: String,
     /// One sentence: the object, and what is wrong with it.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// The next step; `None` if none is known.
     pub next_step: Option<String>,
-    /// The errno of the system call that failed, where one did.
+    /// The errno of the system call that failed; `None` if no call failed.
     pub errno: Option<Errno>,
 }
 
@@ -53,13 +53,13 @@ impl Finding {
         Finding { errno: Some(errno), ..finding }
     }
 
-    /// The same, with what to do about it.
+    /// The same finding with a next step.
     #[must_use]
     pub fn next(self, step: impl Into<String>) -> Self {
         Finding { next_step: Some(step.into()), ..self }
     }
 
-    /// The same, as an error: the object cannot be used before it is repaired.
+    /// The same finding as an error: the object cannot be used before it is repaired.
     #[must_use]
     pub fn serious(self) -> Self {
         Finding { severity: Severity::Error, ..self }
@@ -79,23 +79,23 @@ thread_local! {
     static COLLECTED: RefCell<Option<Vec<Finding>>> = const { RefCell::new(None) };
 }
 
-/// Reports what is left out, or shown with less than it has.
+/// Reports an object that a result leaves out or shows incompletely.
 pub fn report(finding: Finding) {
     match &finding.next_step {
         Some(step) => log::warn!("{}; {step}", finding.message),
         None => log::warn!("{}", finding.message),
     }
-    // A thread that is ending has lost the slot: then there is only the log.
+    // A thread that is ending no longer has the slot: the finding is only logged then.
     let _ = COLLECTED.try_with(|collected| match &mut *collected.borrow_mut() {
         Some(all) if !all.contains(&finding) => all.push(finding),
         _ => {}
     });
 }
 
-/// Runs a request and returns with its result everything that it reported. A request is one thread's, so nothing of another
-/// request is among it.
+/// Runs a request; returns its result and everything that it reported. A request runs in one thread, so the findings of other
+/// requests are not included.
 pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
-    /// Ends the collecting on every way out, a panic included.
+    /// Ends the collecting, also when the request panics.
     struct Scope(Option<Vec<Finding>>);
     impl Drop for Scope {
         fn drop(&mut self) {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn collect_returns_what_was_reported_inside_and_once() {
+    fn collect_returns_each_report_of_its_request_once() {
         let one = || Finding::new(ErrorCode::BadData, "/sys/x", "not a number").next("look at the driver");
         report(one());
         let ((), found) = collect(|| {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collect_inside_another_keeps_them_apart() {
+    fn nested_collects_return_only_their_own_findings() {
         let of = |object: &str| Finding::new(ErrorCode::Kernel, object, "bad");
         let (inner, outer) = collect(|| {
             report(of("a"));

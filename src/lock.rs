@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Lock files: flock(2) with a bound on the wait.
 //!
-//! Only the owner can open a lock file (mode 0600), so an ordinary user cannot hold it. The holder writes its process id
-//! and program into the file; a waiter that gives up names it. flock itself waits without a bound or not at all, so a
-//! waiter watches the file with inotify: the holder closes its descriptor when it is done. No signal, no thread.
+//! Only the owner can open a lock file (mode 0600), so an ordinary user cannot hold the lock. The holder writes its process id
+//! and program into the file; the error of a waiter that times out names them. flock itself waits without a bound or not at
+//! all, so a waiter watches the file with inotify for the close of the holder's descriptor. It uses no signal and no thread.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -72,7 +72,7 @@ impl Lock {
         let mut holder = self.holder();
         let mut deadline = Instant::now() + patience;
         loop {
-            // The holder may have ended between the failed attempt and the watch, so try first.
+            // The holder may have released the lock between the failed attempt and the start of the watch, so try first.
             if self.try_lock().map_err(failed)? {
                 return Ok(());
             }
@@ -118,8 +118,8 @@ impl Lock {
     }
 }
 
-/// Whether a process holds the lock of the file at `path`; false when there is no file. Takes it for a moment, shared, so
-/// that two callers do not see each other.
+/// Whether a process holds the lock of the file at `path`; false if the file does not exist. Takes a shared lock for a moment,
+/// so that two callers of this function do not report each other.
 pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match open(path, flags, Mode::empty()) {
@@ -248,7 +248,7 @@ mod tests {
 
     /// Each holder keeps the lock for less than the patience of the waiter, all together for longer.
     #[test]
-    fn the_patience_is_for_each_holder() {
+    fn timeout_starts_again_for_each_holder() {
         let (_dir, path) = place();
         let patience = Duration::from_millis(200);
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
@@ -258,7 +258,7 @@ mod tests {
             let lock = Lock::acquire(&again, patience).map(drop);
             (lock, start.elapsed())
         });
-        // The lock passes on without a moment in which the waiter could take it.
+        // The lock changes its holder at once: the waiter gets no chance to take it.
         while start.elapsed() < patience * 3 {
             let _ = pwrite(&held.fd, &holder_text(), 0);
             std::thread::yield_now();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_at_once() {
+    fn lock_file_that_is_not_regular_is_refused_at_once() {
         let (_dir, path) = place();
         rustix::fs::mknodat(rustix::fs::CWD, &*path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
         let e = Lock::acquire(&path, Duration::from_secs(30)).unwrap_err();

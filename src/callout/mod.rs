@@ -17,10 +17,11 @@
 //!
 //! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
 //!
-//! A script gets `/` as its directory, a process group of its own and 30 seconds; then, or when the calling process has ended, the
-//! group is killed. Its environment is a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without a shell. One that others than root and
-//! the caller may change is left out. The file that was checked is the one that runs, by its descriptor: whatever has its path
-//! by then does not count. So a `#!` script has `/dev/fd/3` for `$0`, and descriptor 3 beside the first three.
+//! A script gets `/` as its directory, a process group of its own and 30 seconds; then, or when the calling process has ended,
+//! the group is killed. Its environment is a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without
+//! a shell. A script that other users than root and the caller may change is left out. The file that was checked is run by its
+//! descriptor, also if its path leads to another file by then. So `$0` of a `#!` script is `/dev/fd/3`, and descriptor 3 is open
+//! beside the first three.
 //!
 //! All scripts of an action have the same parent process, which lives until the action is over.
 
@@ -171,7 +172,7 @@ pub struct Scripts {
     callouts: Vec<Script>,
     notifiers: Vec<Script>,
     limit: Duration,
-    /// The parent of all of them, from the first that is run.
+    /// The parent process of all scripts, started for the first one.
     keeper: RefCell<Option<Keeper>>,
 }
 
@@ -365,7 +366,7 @@ fn judge(script: &Script, answer: &Outcome) -> Result<()> {
     Err(refused(script, &format!("{}, {said}", answer.end), errno))
 }
 
-/// What a script printed, on one line.
+/// The output of a script on one line.
 fn quoted(text: &str) -> String {
     text.lines().map(shown).take(8).collect::<Vec<_>>().join(" / ")
 }
@@ -375,7 +376,7 @@ fn refused(script: &Script, why: &str, errno: Errno) -> Error {
     Error::new(ErrorCode::Callout, errno, format!("call-out {path} refused: {why}")).at(path)
 }
 
-/// It might have refused, so the action is not done.
+/// The error for a script that cannot be run. The script might have refused, so the action is not done.
 fn not_run(script: &Script, why: &str, errno: Errno) -> Error {
     let path = script.path.display().to_string();
     Error::new(ErrorCode::Callout, errno, format!("cannot run call-out {path}, so nothing was done: {why}")).at(path)

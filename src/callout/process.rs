@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! One program, run to its end and no longer than it may.
 //!
-//! The calling process is not ours: no other child of it is waited for, no signal is sent to any other group, and no write can
-//! raise SIGPIPE, since standard input is a file in memory.
+//! The calling process belongs to the user of the library: no other child of it is waited for, no signal is sent to any other
+//! group, and no write can raise SIGPIPE, since standard input is a file in memory.
 
 use std::ffi::CString;
 use std::fmt;
@@ -64,7 +64,7 @@ pub(super) enum Fault {
     NoProgram(Errno),
     /// Programs cannot be run by their descriptors here.
     NoDescriptors(Errno),
-    /// Anything else, as a lack of descriptors or of memory: it says nothing of the program, which might have refused.
+    /// Any other cause, such as a lack of descriptors or memory. The program did not run, and might have refused.
     Other(Errno),
 }
 
@@ -114,7 +114,7 @@ pub(super) fn run(
     limit: Duration,
 ) -> Result<Outcome, Fault> {
     let deadline = Instant::now() + limit;
-    // Without it an interpreter says in its own way that there is no such file, and some with the status of "not my type".
+    // Without /dev/fd an interpreter reports that the file does not exist, some with the exit status for "not my type".
     access(DESCRIPTORS, Access::EXISTS).map_err(Fault::NoDescriptors)?;
     let word = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
     let path = script.path.as_os_str().as_bytes();

@@ -3,9 +3,9 @@
 //!
 //! A child of the calling process reports its end by SIGCHLD, which the calling process may handle, ignore (then the status
 //! is lost) or answer by waiting for any child (then the status is taken). So the C layer starts programs below a keeper: a
-//! process without exit signal, which waitpid(-1) of the calling process does not find, and which passes the status on. One
-//! keeper is the parent of every program of an action: s390-tools' ap-check takes a lock in `pre` with the number of its
-//! parent, and releases it in `post` only when that number is the same.
+//! process without exit signal, which waitpid(-1) of the calling process does not find, and which reports the status. One
+//! keeper is the parent of every program of an action: s390-tools' ap-check takes a lock in `pre` with the process id of its
+//! parent, and releases it in `post` only when that process id is the same.
 //!
 //! Without a C layer, in this project's own tests, programs are ordinary children.
 
@@ -29,7 +29,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_p
 use super::process::{End, Fault};
 use crate::fd::long_lived;
 
-/// What a keeper reports: what happened, and its value.
+/// A report of a keeper: the kind of the event, and its value.
 pub type Report = [i32; 2];
 
 /// The program could not be started; the value is the errno. An [`ENDED`] follows all the same.
@@ -108,7 +108,7 @@ impl Keeper {
         while rustix::net::send(&self.control, &KILL, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
     }
 
-    /// The next report that is there at the deadline; `None`: there is none. EPIPE: the keeper has ended.
+    /// The next report; `None` if none arrives before the deadline. EPIPE: the keeper has ended.
     fn report(&self, deadline: Instant) -> Result<Option<Report>, Errno> {
         if !self.is_readable(deadline)? {
             return Ok(None);
@@ -159,7 +159,7 @@ impl Drop for Keeper {
 
 pub(super) enum Running<'k> {
     Kept {
-        /// Taken away from the action when it cannot be used any more.
+        /// The action's keeper; set to `None` when it cannot be used any more.
         keeper: &'k mut Option<Keeper>,
         failed: Option<Errno>,
         has_ended: bool,
@@ -172,7 +172,7 @@ pub(super) enum Running<'k> {
 
 /// What is started, with the ends of its pipes that it gets.
 pub(super) struct Start<'a> {
-    /// The program; a keeper runs this very file, whatever has its path now.
+    /// The program; a keeper runs this open file, also if its path leads to another file now.
     pub(super) program: BorrowedFd<'a>,
     /// Its path, and then its arguments.
     pub(super) argv: &'a [CString],
@@ -182,7 +182,7 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// `keeper` is the one of the action, where it has one already.
+    /// `keeper` is the keeper of the action; `None` before the first program.
     pub(super) fn run(self, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Fault> {
         match LAUNCHER.get() {
             Some(launcher) => Ok(self.keep(*launcher, keeper)?),
@@ -196,7 +196,7 @@ impl Start<'_> {
             None => Keeper::start(launcher)?,
         };
         let asked = current.request(&self);
-        // EPIPE: it has ended. Any other error, as a lack of descriptors, may pass.
+        // EPIPE: the keeper has ended. Any other error, such as a lack of descriptors, may be temporary.
         if asked != Err(Errno::PIPE) {
             *keeper = Some(current);
         }
@@ -223,7 +223,7 @@ impl Start<'_> {
 }
 
 impl Running<'_> {
-    /// Becomes readable when the program may have ended; without it one must look again and again.
+    /// Becomes readable when the program may have ended. `None`: the caller has to poll.
     pub(super) fn wakes(&self) -> Option<PollFd<'_>> {
         let fd = match self {
             Running::Kept { keeper, .. } => keeper.as_ref().map(|keeper| &keeper.control),
@@ -232,7 +232,7 @@ impl Running<'_> {
         fd.map(|fd| PollFd::new(fd, PollFlags::IN))
     }
 
-    /// `None` while it runs.
+    /// How the program ended; `None` while it runs.
     pub(super) fn ended(&mut self) -> Result<Option<End>, Fault> {
         match self {
             Running::Kept { .. } => self.reports(Instant::now()),
@@ -244,7 +244,7 @@ impl Running<'_> {
         }
     }
 
-    /// Takes the keeper's reports up to the one of the end, or those that are there at the deadline.
+    /// Reads the keeper's reports until the one of the program's end, or until the deadline.
     fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
         let Running::Kept { keeper, failed, has_ended } = self else { return Ok(None) };
         let lost = loop {

@@ -83,12 +83,12 @@ pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
     asked.into_iter().for_each(|asked| asked.tell(success));
 }
 
-/// Destroys the device that was found, between the call-outs of a stop, which get what sysfs shows of it.
+/// Destroys the device that was found, between the call-outs of a stop. They get the device as sysfs shows it.
 pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, spot, flags);
     let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
-    // The command itself reports a device that is gone, or is not the caller's to destroy.
+    // The destroy itself reports a device that no longer exists or that the caller may not destroy.
     match devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)) {
         Ok(Some(device @ Device { type_id: Some(_), .. })) => {
             let parent = match defined::of_device(host, &device) {

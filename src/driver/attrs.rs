@@ -14,7 +14,7 @@ use crate::sysfs::{Dir, EntryKind, IoResult, basename, dirname, is_absent, is_ex
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
 
-/// The kernel's own folder in every device: power management, nothing of the vendor's.
+/// The kernel's folder for power management, which every device has. It contains no file of the vendor.
 const POWER: &str = "power";
 
 impl Node {
@@ -27,8 +27,8 @@ impl Node {
         Ok(text)
     }
 
-    /// The attributes that the device or parent has now and that can be read or written, by name. Those of a device include the
-    /// files of the folders in its own: vendors have theirs there (`nvidia/vgpu_params`).
+    /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
+    /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
     pub fn attrs(&self) -> Result<Vec<String>> {
         let _request = self.conn().request();
         let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
@@ -96,7 +96,7 @@ impl Node {
         Ok(attributes)
     }
 
-    /// Fails if the device of this handle no longer exists, whatever has its path now.
+    /// Fails if the device of this handle no longer exists, also if another device has its path now.
     fn check_identity(&self) -> Result<()> {
         match self.as_device().map(Identity::of) {
             Some(identity) => identity.check(&self.conn().host).map_err(|e| e.of(self.name())),
@@ -104,7 +104,7 @@ impl Node {
         }
     }
 
-    /// The same; while the guard lives, a VF stays the device that it is.
+    /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
     fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
         match self.as_device().map(Identity::of) {
             Some(identity) => identity.hold(&self.conn().host).map_err(|e| e.of(self.name())),
@@ -141,7 +141,7 @@ fn check(name: &str, value: &str) -> Result<()> {
     check_name(name)?;
     if is_order(name) {
         let message = format!(
-            "'{}' is not written as an attribute, since it makes and removes devices and may hang while one is in use; create or destroy the device instead",
+            "'{}' cannot be written as an attribute: it makes and removes devices, and may block while a device is in use; create or destroy the device instead",
             shown(name)
         );
         return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
@@ -158,13 +158,13 @@ fn check_name(name: &str) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "'{}' is not the name of an attribute: a file of the device, or components joined by '/', none of them empty, '.' or '..'",
+        "invalid attribute name '{}': name a file of the device, or components joined by '/', none of them empty, '.' or '..'",
         shown(name)
     );
     Err(Error::invalid(message))
 }
 
-/// Files that make and remove devices are refused in whatever folder of the device they are.
+/// Whether the file makes or removes devices. Such a file is refused in every folder of the device.
 fn is_order(name: &str) -> bool {
     ORDERS.contains(&basename(name))
 }
@@ -181,7 +181,7 @@ pub(super) fn apply(
         return Ok(());
     }
     let dir = Attributes::open(host, Some(layout), device)?;
-    // Without the PF's lock: a caller that cannot have it could not take the device back either.
+    // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
     identity.check(host)?;
     attributes.iter().try_for_each(|(name, value)| dir.write(name, value))
 }
@@ -189,13 +189,13 @@ pub(super) fn apply(
 /// The attributes of a node: the files of one folder, and of the folders in it.
 struct Attributes {
     dir: Box<dyn Dir>,
-    /// Its name, where it is not the device's own folder. Names may begin with it: `nvidia/vgpu_params` is the same file as
-    /// `vgpu_params` there, and the one that a definition of an mdev has.
+    /// The name of the folder; `None` for the device's own folder. An attribute name may begin with it: `nvidia/vgpu_params` is
+    /// the same file as `vgpu_params`. Definitions of mdev devices use the longer form.
     folder: Option<&'static str>,
 }
 
 impl Attributes {
-    /// Of the device at `path`; `layout` is `None` for a parent.
+    /// Opens the folder of the node at `path`. `layout` is `None` for a parent.
     fn open(host: &Host, layout: Option<&dyn Layout>, path: &str) -> Result<Self> {
         let folder = layout.and_then(Layout::attributes);
         let path = folder.map_or_else(|| path.to_owned(), |folder| format!("{path}/{folder}"));
@@ -213,7 +213,7 @@ impl Attributes {
         self.folder.and_then(|folder| name.strip_prefix(folder)?.strip_prefix('/')).unwrap_or(name)
     }
 
-    /// Regular files with their modes; with `nested` those of the folders in it as well.
+    /// Regular files with their modes; with `nested` also the files of the folders in the folder.
     fn list(&self, nested: bool) -> Result<Vec<(String, u32)>> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         list_folder(&*self.dir, "", &mut files, &mut folders)
@@ -251,7 +251,7 @@ impl Attributes {
         layout::write_whole(&*self.dir, name, value)
     }
 
-    /// The permission bits of a regular file. No link is followed on the way to it: that may lead to another device.
+    /// The permission bits of a regular file. Follows no link, since a link may lead to another device.
     fn mode(&self, name: &str) -> Result<u32> {
         check_name(name)?;
         let name = self.local(name);

@@ -30,7 +30,8 @@ impl Conn {
         let action = if is_new { Action::Define } else { Action::Modify };
         // Again under the lock: two may define at once.
         let check = || refuse_taken_name(&self.host, &def);
-        // Without a request the store keeps the autostart of the older one under its lock: another may be changing it.
+        // Without a request, the store keeps the autostart of the older definition. It does so under its lock, since
+        // another process may be changing the autostart.
         let start = if autostart.is_some() { Start::Set } else { Start::Keep };
         let new = Definition { autostart: autostart.unwrap_or(false), ..def.clone() };
         let put = || with_room(&self.host, || self.host.definitions.put(&new, start, &check));
@@ -65,7 +66,7 @@ impl Conn {
                 Err(e) if self.waits(def, &e, scope.as_ref()) => {
                     log::info!("{} on {} is not started yet: {e}", def.uuid, def.parent);
                 }
-                // Nothing announces the types of a parent: the caller is to try again.
+                // No event announces the types of a parent, so the caller has to try again.
                 Err(e) if e.code == ErrorCode::NoType && defined::waits(&self.host, &def.parent) => {
                     let later = Error { errno: Errno::AGAIN.raw_os_error(), ..e };
                     failed.push(failure(def.uuid.to_string(), &def.parent, later));
@@ -79,7 +80,7 @@ impl Conn {
             let what = uuid.map_or("what is defined".to_owned(), |uuid| uuid.to_string());
             failed.push(failure(what, parent, error.clone()));
         }
-        // "Try again" only where nothing else has failed.
+        // EAGAIN only if no start failed for another reason.
         let lasting = failed.iter().find(|(_, e)| e.errno != Errno::AGAIN.raw_os_error());
         match lasting.or(failed.first()) {
             None => Ok(started),
@@ -252,7 +253,7 @@ fn create_flags(flags: StartFlags) -> CreateFlags {
     if flags.contains(StartFlags::NO_CALLOUTS) { CreateFlags::NO_CALLOUTS } else { CreateFlags::empty() }
 }
 
-/// The autostart that the XML or the flags ask for; `None` where neither does.
+/// The autostart that the XML or the flags request; `None` if they request none.
 fn requested_autostart(wanted: &DeviceDef, flags: DefineFlags) -> Result<Option<bool>> {
     match (wanted.autostart, flags.contains(DefineFlags::AUTOSTART)) {
         (Some(false), true) => {
@@ -274,7 +275,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
             let sysname = defined::sysname(&target);
             let type_id = match find_type(host, layout, &*dir, &target.place, &wanted.type_id) {
-                // Its types are not known before its VFs are enabled, as with a parent that is absent.
+                // The types are not known before the VFs are enabled, as on an absent parent.
                 Err(e) if e.code == ErrorCode::NoType && defined::waits(host, &sysname) => {
                     type_of_absent(host, &wanted)?
                 }
@@ -313,13 +314,14 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     Ok((def, is_new))
 }
 
-/// The type on a parent that cannot be asked. It has to be an id: the definition is kept as it is, and mdevctl starts by id.
+/// The type on a parent whose types cannot be read. It has to be an id: the definition keeps it unchanged, and mdevctl starts
+/// devices by the id of their type.
 fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
     let id = match known_type(host, &wanted.type_id)? {
         Some(id) if id == wanted.type_id => return Ok(id),
         None if is_type_id(&wanted.type_id) => return Ok(wanted.type_id.clone()),
-        Some(id) => format!("on the parents that are here, it is the name of type '{id}'"),
+        Some(id) => format!("on the existing parents, it is the name of type '{id}'"),
         None => "the name of its folder in mdev_supported_types, or its number in creatable_vgpu_types".to_owned(),
     };
     let message =

@@ -129,7 +129,7 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
-/// What runs now of the definition that an inactive device was read from.
+/// The running device of the definition that an inactive device was read from; `None` if it does not run.
 pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
     let defined_on = |name: &str| device.parent_sysname == name;
     let found = spots::find(host, &device.uuid)?;
@@ -141,7 +141,7 @@ pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
     with_room(host, || host.definitions.all())
 }
 
-/// Everything that is defined of a UUID, by parent.
+/// All definitions of a UUID, sorted by parent.
 pub(super) fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
     with_room(host, || host.definitions.of_uuid(uuid))
 }
@@ -270,8 +270,8 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
     Ok(found.into_iter().map(|function| function.sysname).collect())
 }
 
-/// The parent of that sysfs name exists, but which types it will have is not known: its VFs are not there yet, or none of
-/// them has or lists a type.
+/// Whether the parent of this sysfs name exists and its types are not known yet: it has no VFs, or none of them has or lists a
+/// type.
 pub(super) fn waits(host: &Host, parent: &str) -> bool {
     let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
     let Ok((layout, dir)) = open_parent(&*host.sysfs, &target.place.syspath) else { return false };

@@ -38,7 +38,8 @@ const DEFINITIONS: &str = "/etc/mdevctl.d";
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
-/// What a dump has of a parent's own folder. Others are left out: some PCI attributes take seconds or wake the device.
+/// The files of a parent's folder that a dump contains. The others are left out: a read of some PCI attributes takes seconds
+/// or wakes the device.
 const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
@@ -57,7 +58,7 @@ const PARENT_FILES: [&str; 15] = [
     "chpids",
 ];
 
-/// Its content is the number of `virtfnN` links: a read would wait for the lock of the PF.
+/// Dumped with the number of `virtfnN` links as its content: a read would wait for the lock of the PF.
 const NUMBER_OF_VFS: &str = "sriov_numvfs";
 
 /// `device_api` of a matrix of AP queues.
@@ -98,8 +99,8 @@ fn vf_links(dir: &dyn Dir) -> impl Iterator<Item = String> + '_ {
     (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")))
 }
 
-/// A device for its XML. Of a matrix of AP queues that runs, the queues are those that it has now: others assign some later, and a
-/// device that another tool made has no record.
+/// A device as its XML shows it. A running matrix of AP queues is shown with the queues that it has now: queues can be assigned
+/// after the creation, and a device that another tool made has no record.
 pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'d, Device>> {
     if !device.active || device.device_api.as_deref() != Some(AP_API) {
         return Ok(Cow::Borrowed(device));
@@ -175,7 +176,7 @@ impl Conn {
         taken.devices();
         for (uuid, facts) in spots::all_facts(&self.host)? {
             if spots::mark_of(&self.host, &facts).is_ok_and(|mark| mark.is_some_and(|mark| facts.are_of(mark))) {
-                // Marks are of this boot of this kernel, and incomplete groups of this host.
+                // A mark is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
                 taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which device a handle is of. Neither its UUID nor its path says so: the next device of the UUID, or of the VF, has the same.
+//! The device that a handle belongs to. UUID and path do not identify it: the next device of the same UUID, or on the same VF,
+//! has the same UUID or path.
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -19,13 +20,13 @@ use crate::sysfs::{basename, is_absent};
 pub(super) struct Identity<'a> {
     pub(super) uuid: &'a Uuid,
     pub(super) vf: Option<VfDevice<'a>>,
-    /// On the mdev bus: the inode number of the device's link, which sysfs never uses twice; `None` if the device was gone
-    /// when it was read. Of a VF: the mark that its creator set; `None` for a device of another program, since the time of a
-    /// file in sysfs that no program has set is that of its inode in memory.
+    /// On the mdev bus: the inode number of the device's link, which sysfs never uses twice; `None` if the device no longer
+    /// existed when it was read. Of a VF: the mark that its creator set; `None` for a device of another program, since the
+    /// time of a sysfs file is only the time of its inode in memory unless a program has set it.
     pub(super) mark: Option<u64>,
 }
 
-/// What a VF is as a device.
+/// The VF that is a device.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VfDevice<'a> {
     /// Sysfs name of the VF.
@@ -42,7 +43,7 @@ impl Identity<'_> {
         Identity { uuid: &device.uuid, vf, mark: device.mark }
     }
 
-    /// Fails with ENODEV if the device no longer exists, whatever has its UUID or its VF now.
+    /// Fails with ENODEV if the device no longer exists, also if another device has its UUID or its VF now.
     pub(super) fn check(&self, host: &Host) -> Result<()> {
         let same = match &self.vf {
             Some(vf) => self.is_on_vf(host, vf)?,
@@ -69,8 +70,8 @@ impl Identity<'_> {
         }
     }
 
-    /// Checks the same. While the guard lives, no creator that uses this library makes the VF another device. A device on
-    /// the mdev bus needs no guard: an open folder of it is never that of another one.
+    /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device. A device on
+    /// the mdev bus needs no guard: its open folder never becomes the folder of another device.
     pub(super) fn hold<'h>(&self, host: &'h Host) -> Result<Option<HostLock<'h>>> {
         let held = match &self.vf {
             Some(vf) => {
@@ -115,14 +116,14 @@ impl Identity<'_> {
     }
 }
 
-/// The place of the device that a handle of a running device is of. Fails with ENODEV if it no longer exists.
+/// Locates the running device that a handle belongs to. Fails with ENODEV if the device no longer exists.
 pub(super) fn locate(host: &Host, device: &Device) -> Result<Spot> {
     let found = spots::find(host, &device.uuid)?.ok_or_else(|| lost(host, &device.uuid))?;
     let identity = Identity::of(device);
     if identity.is_at(&found) { Ok(found) } else { Err(identity.gone()) }
 }
 
-/// By what is remembered now, the VF is the device of this UUID.
+/// Whether the VF is the device of this UUID according to the records.
 pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Result<bool> {
     if spots::facts_of(host, uuid)?.is_some_and(|facts| spots::is_about(&facts, vf, seen)) {
         return Ok(true);
@@ -132,7 +133,7 @@ pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Resu
         && spots::identify(vf, seen, spots::all_facts(host)?.values()) == *uuid)
 }
 
-/// The error for a UUID without a device; for a device that was a VF, it says what the VF is now.
+/// The error for a UUID without a device. If the device was a VF, the message describes the VF as it is now.
 pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
     let Ok(Some(Facts { function: Some(vf), type_id, .. })) = host.runtime.get(uuid) else { return no_device(uuid) };
     let message = match spots::see_vf(host, &vf) {
@@ -142,17 +143,17 @@ pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
                 Err(e) => return e,
             };
             if seen.type_id == type_id && now == stranger_uuid(&vf, &type_id) {
-                // Cleared and set again; or refused, and the type has stayed.
+                // The VF was cleared and set again, or the write was refused and the type stayed.
                 format!(
                     "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is \
                      listed as {now} now"
                 )
             } else {
-                format!("device {uuid} is gone: its VF {vf} was cleared, and is device {now} now")
+                format!("device {uuid} no longer exists: its VF {vf} was cleared, and is device {now} now")
             }
         }
-        Ok(None) => format!("device {uuid} is gone: its VF {vf} was cleared"),
-        Err(errno) => format!("device {uuid} is gone, or cannot be reached: its VF {vf}: {}", describe(errno)),
+        Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was cleared"),
+        Err(errno) => format!("device {uuid} cannot be found: its VF {vf} cannot be read: {}", describe(errno)),
     };
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }

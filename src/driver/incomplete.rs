@@ -14,12 +14,12 @@ use crate::store::Facts;
 use crate::sysfs::is_exhausted;
 
 impl Conn {
-    /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns how many. Groups that a process creates
-    /// now are no incomplete ones. Fails if a device cannot be destroyed, after it has destroyed the others.
+    /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns their number. A group that a process
+    /// creates now does not count as incomplete. If a device cannot be destroyed, destroys the others and then fails.
     pub fn destroy_incomplete(&self, owner: Option<&str>, flags: DestroyFlags) -> Result<usize> {
         let _request = self.request();
         if flags.contains(DestroyFlags::OWNED) {
-            let message = "incomplete groups are not selected by MDEV_DESTROY_OWNED; give the owner instead";
+            let message = "MDEV_DESTROY_OWNED does not apply to incomplete groups; give the owner instead";
             return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message));
         }
         check_owner_name(owner)?;
@@ -34,9 +34,9 @@ impl Conn {
 /// One incomplete group.
 struct Group {
     owner: Option<String>,
-    /// The devices that exist, or why that cannot be read.
+    /// The devices that exist. `Err`: whether the device exists cannot be read.
     members: Vec<(Uuid, Result<Spot>)>,
-    /// A device of its creator may still appear.
+    /// Whether a device of its killed creator may still appear.
     may_grow: bool,
 }
 
@@ -63,7 +63,8 @@ fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
     Ok(spots::is_recorded(&spot, layout, facts).then_some(spot))
 }
 
-/// Destroys the devices of the incomplete groups of `owner`, or of all: how many, and why others cannot be destroyed.
+/// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors
+/// of those that cannot be destroyed.
 pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> Result<(usize, Vec<Error>)> {
     let (mut removed, mut left) = (0, Vec::new());
     for id in spots::with_room(host, || host.runtime.incomplete())? {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The devices that a create has made: where they are now, and what a failed create leaves of them.
+//! The devices that a create has made: where they are now, and which of them remain after a failed create.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::layout::functions::stranger_uuid;
 use crate::store::Facts;
 use crate::sysfs::{Dir, IoResult};
 
-/// A device that was made, and its identity as [`Identity`](super::identity::Identity) has it.
+/// A device that was made, and its identity: see [`Identity`](super::identity::Identity).
 pub(super) struct Made<'a> {
     pub(super) plan: &'a Plan,
     /// Its name below its parent.
@@ -22,28 +22,29 @@ pub(super) struct Made<'a> {
     pub(super) is_accepted: bool,
 }
 
-/// Where a device is that was made.
+/// Where a device that was made is now.
 pub(super) enum Located {
     /// The driver made none, or another program destroyed it.
     Absent,
     /// It is the very device that was made.
     Own(Spot),
-    /// Its VF has the type that was written, and not the mark: another program has written to it since. It is this device if the
-    /// driver refused that write, and the other program's if that cleared the VF first; sysfs shows no difference.
+    /// Its VF has the type that was written, but not the mark: another program has written to the VF since. If the driver
+    /// refused that write, it is still this device. If the other program cleared the VF first, it is that program's device.
+    /// sysfs shows no difference.
     InDoubt(String),
 }
 
-/// What a failed create leaves of a device.
+/// What remains of a device after a failed create.
 pub(super) enum Left {
     Nothing,
     /// The device, with this mark, which cannot be removed.
     Device(Option<u64>, Error),
-    /// A VF that may be another program's device: what it is and what to do.
+    /// A VF that may be another program's device: a message with its state and the next step.
     InDoubt(String),
 }
 
 impl Made<'_> {
-    /// Looks at the kernel and not at the record, which may be unreadable.
+    /// Locates the device by sysfs and not by its record, which may be unreadable.
     pub(super) fn locate(&self, host: &Host, bus: Option<&Rc<dyn Dir>>) -> IoResult<Located> {
         let (uuid, parent) = (self.plan.uuid, &self.plan.place.syspath);
         let found = match self.vf {
@@ -62,7 +63,7 @@ impl Made<'_> {
 
     fn doubt(&self, host: &Host, vf: &str, seen: &Seen) -> Located {
         let derived = stranger_uuid(vf, &seen.type_id);
-        // Without a mark, the record of this device would seem to be about it.
+        // Without a mark, the record of this device would match that VF.
         let is_others = |facts: &&Facts| facts.uuid != self.plan.uuid;
         let listed = spots::all_facts(host).map(|all| spots::identify(vf, seen, all.values().filter(is_others)));
         if listed.is_ok_and(|listed| listed != derived) {
@@ -75,7 +76,7 @@ impl Made<'_> {
         ))
     }
 
-    /// Removes the device, and no other that its VF has become since.
+    /// Removes the device. If its VF is another device by now, leaves that alone.
     pub(super) fn remove(&self, host: &Host, bus: Option<&Rc<dyn Dir>>) -> Left {
         let failed = |errno| Left::Device(self.mark, Error::io("look for", &self.plan.place.syspath, errno));
         let spot = match self.locate(host, bus) {
@@ -86,7 +87,7 @@ impl Made<'_> {
         };
         match destroy::take_back(host, &spot) {
             Ok(()) => Left::Nothing,
-            // Another program has written to it since the look.
+            // Another program has written to the VF since it was located.
             Err(e) if e.code == ErrorCode::NoNode => match self.locate(host, bus) {
                 Ok(Located::Own(_)) => Left::Device(Some(spot.mark()), e),
                 Ok(Located::Absent) => Left::Nothing,

@@ -127,7 +127,7 @@ bitflags! {
     pub struct XmlFlags: u32 {
         /// libvirt's dialect of today instead of the founding proposal's.
         const LIBVIRT = 1;
-        /// A device as it is defined, also while it runs.
+        /// Print the definition of a device, also while the device runs.
         const INACTIVE = 2;
     }
 }
@@ -298,8 +298,8 @@ impl Conn {
         Ok(parent)
     }
 
-    /// A device by its name, its path in sysfs or the address of the VF that it is; a parent by its node name, its address
-    /// (in any case, without domain 0) or its path.
+    /// Finds a device by its name, its path in sysfs or the address of its VF; a parent by its node name, its path or its address
+    /// (in upper or lower case, with or without domain 0).
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let _request = self.request();
         if let Some(device) = devices::by_name(&self.host, name)? {
@@ -373,7 +373,7 @@ impl Conn {
 }
 
 impl Host {
-    /// Takes the lock of this name; none where there is no name.
+    /// Takes the lock of this name; `None` if there is no name.
     fn lock(&self, name: Option<String>) -> Result<Option<HostLock<'_>>> {
         name.map(|name| self.runtime.lock(&name)).transpose()
     }

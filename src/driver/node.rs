@@ -189,7 +189,7 @@ impl Node {
         self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
     }
 
-    /// A type by id, by name, or by another form of these: see [`model::find_type`].
+    /// Finds a type by its id, its name, or another form of them: see [`model::find_type`].
     pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
         let types = self.types()?;
         match model::find_type(types, id_or_name) {
@@ -206,8 +206,9 @@ impl Node {
         reason.unwrap_or_else(|| "it no longer exists".to_owned())
     }
 
-    /// The node as XML; with [`XmlFlags::INACTIVE`] a device as it is defined, whether it runs or not. What a dump of a parent needs beyond the snapshot (names from pci.ids, the members of its IOMMU
-    /// group, its VFs, files that only some types have), and the AP queues of a device, are read now.
+    /// The node as XML; with [`XmlFlags::INACTIVE`] the definition of a device, whether it runs or not. Data that the snapshot
+    /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group, its VFs and files that
+    /// only some types have; for a device, its AP queues.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
         let _request = self.conn.request();
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
@@ -249,12 +250,12 @@ impl Node {
         Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
     }
 
-    /// Destroys the device. A handle of a running device destroys that very one; a handle of a definition destroys what runs
-    /// of it now. Another device of the same UUID is never reached.
+    /// Destroys the device. A handle of a running device destroys this device; a handle of a definition destroys the device that
+    /// runs of the definition now. Another device of the same UUID is never destroyed.
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
         let _request = self.conn.request();
         let Some(device) = self.as_device() else {
-            let message = "a parent is not destroyed; only the devices on it are";
+            let message = "a parent cannot be destroyed; only the devices on it can";
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
         let host = &self.conn.host;

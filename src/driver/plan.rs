@@ -39,8 +39,8 @@ impl Plan {
         }
     }
 
-    /// What is remembered of the device; `function` is the VF that it will be, where it will be one, and `batch` the group
-    /// that it is created in.
+    /// The record of the device. `function` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
+    /// is created.
     pub(super) fn facts(
         &self,
         owner: Option<String>,
@@ -64,7 +64,7 @@ impl Plan {
         }
     }
 
-    /// Whether the device may be the one that is defined on the parent, or the VF, of this sysfs name.
+    /// Whether the device may be the device that is defined on the parent or VF of this sysfs name.
     fn is_on(&self, host: &Host, sysname: &str) -> Result<bool> {
         let on_vf = match &self.function {
             Some(vf) => vf == sysname,
@@ -163,7 +163,7 @@ pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     Ok(by_name)
 }
 
-/// Refuses to create what would be in the way of a definition: its UUID with another type, or its name.
+/// Refuses a device that conflicts with a definition: the UUID of the definition with another type, or its name.
 pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     let exists = |message: String| Error::new(ErrorCode::Exists, Errno::EXIST, message);
     if let Some(uuid) = &plan.def.uuid {

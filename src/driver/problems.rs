@@ -7,8 +7,8 @@ use crate::finding::{Finding, collect};
 use crate::layout::types::Depth;
 
 impl Conn {
-    /// Reads the whole host and returns what is wrong on it: parents, types, devices and definitions that a list leaves out,
-    /// or shows with less than they have, and incomplete groups. Empty when nothing is. Fails where a list fails.
+    /// Reads the whole host and returns its problems: parents, types, devices and definitions that a list leaves out or shows
+    /// incompletely, and incomplete groups. Empty if there are none. Fails when a list fails.
     pub fn list_problems(&self) -> Result<Vec<Finding>> {
         let _request = self.request();
         let everything = ListFlags::PARENTS | ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE;

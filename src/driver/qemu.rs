@@ -13,7 +13,7 @@ use crate::xml;
 /// QEMU's own limit for ids is not written down; libvirt's aliases stay far below this.
 const ID_MAX: usize = 127;
 
-/// PCI vendor whose host driver has a plugin that fails to start without a UUID of the machine.
+/// PCI vendor whose host driver has a plugin that fails to start without a UUID of the virtual machine.
 const NEEDS_UUID: &str = "0x10de";
 
 /// QEMU's driver and the property that finds the device.
@@ -44,8 +44,8 @@ impl Node {
         Ok(format!("{driver},{property}={value}"))
     }
 
-    /// Every argument that QEMU needs for the device, separated by spaces; no argument has a space itself. What several
-    /// devices get can be put on one command line.
+    /// Every argument that QEMU needs for the device, separated by spaces; no argument contains a space. The arguments of several
+    /// devices can be put on one command line.
     pub fn qemu_args(&self, flags: QemuFlags) -> Result<String> {
         let _request = self.conn().request();
         let device = self.attachable()?;
@@ -69,7 +69,7 @@ impl Node {
         self.conn().host.sysfs.open(&format!("{}/vfio-dev", device.syspath)).is_ok()
     }
 
-    /// A VF has the file itself, a device on the mdev bus the one of its parent.
+    /// Whether the device is NVIDIA's. The file `vendor` is in the folder of a VF, else in that of the device's parent.
     fn is_nvidia(&self, device: &Device) -> bool {
         let vendor = |path: &str| read_text(&*self.conn().host.sysfs.open(path).ok()?, "vendor").ok();
         let vendor = vendor(&device.syspath).or_else(|| vendor(dirname(&device.syspath)));

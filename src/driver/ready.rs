@@ -76,7 +76,7 @@ fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> P
     if !layout.is_there(parent, name) {
         return if has_types(parent).is_err_and(is_absent) { Progress::NoParent } else { Progress::Absent };
     }
-    // A group that cannot be looked at is looked at again.
+    // If the group cannot be read, it is read again.
     match group_of(parent, name).ok().flatten() {
         Some(group) => node_progress(host, parent, name, group),
         // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
@@ -85,7 +85,7 @@ fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> P
     }
 }
 
-/// The kernel's own list of nodes decides: a container may never see them in /dev.
+/// Looks at the kernel's own list of nodes: the nodes may never appear in the /dev of a container.
 fn node_progress(host: &Host, parent: &dyn Dir, name: &str, group: u32) -> Progress {
     let group = group.to_string();
     let there = match host.sysfs.open("/sys/class/vfio") {

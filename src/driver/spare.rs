@@ -25,7 +25,7 @@ impl Spare {
         Ok(())
     }
 
-    /// Makes room, until the next create fills it.
+    /// Closes the descriptors, so that the process can open others. The next create opens them again.
     pub(super) fn release(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

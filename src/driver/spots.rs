@@ -45,7 +45,7 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// What told this device from every other when it was found.
+    /// The mark that distinguished this device from every other when it was found.
     pub(super) fn mark(&self) -> u64 {
         self.seen.as_ref().map_or(self.ino, |seen| seen.mark)
     }
@@ -252,7 +252,7 @@ pub(super) fn on_bus(bus: &Rc<dyn Dir>, uuid: &Uuid) -> IoResult<Option<Spot>> {
     Ok(Some(Spot { uuid: *uuid, parent, syspath, dir: Rc::clone(bus), entry, ino, layout: None, seen: None }))
 }
 
-/// The error of a look at a device on the mdev bus.
+/// The error for a device on the mdev bus that cannot be looked up.
 pub(super) fn bus_error(uuid: &Uuid, errno: Errno) -> Error {
     Error::io("look for the device", &format!("{DEVICES}/{uuid}"), errno)
 }
@@ -288,7 +288,7 @@ fn spot_of(dir: &Rc<dyn Dir>, entry: &str, uuid: Uuid, seen: Seen) -> IoResult<S
     Ok(Spot { uuid, parent, syspath, dir: Rc::clone(dir), entry, ino: 0, layout: Some(vendor()), seen: Some(seen) })
 }
 
-/// What a VF of the PF at `parent` is now, as a device of this UUID.
+/// The VF `entry` of the PF at `parent` as a device of this UUID. `None` if the VF has no type now.
 pub(super) fn on_vf(host: &Host, parent: &str, entry: &str, uuid: Uuid) -> IoResult<Option<Spot>> {
     let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(parent)?);
     see(&*dir, entry)?.map(|seen| spot_of(&dir, entry, uuid, seen)).transpose()
@@ -305,8 +305,8 @@ pub(super) fn is_about(facts: &Facts, vf: &str, seen: &Seen) -> bool {
     facts.function.as_deref() == Some(vf) && facts.type_id == seen.type_id && facts.are_of(seen.mark)
 }
 
-/// These facts are about the device that was found. Those of a killed creator only if parent, type and time agree: another
-/// program may have made a device of this UUID since.
+/// Whether these facts are about the device that was found. Facts of a killed creator are only if parent, type and time agree:
+/// another program may have made a device of this UUID since.
 pub(super) fn is_recorded(spot: &Spot, layout: &dyn Layout, facts: &Facts) -> bool {
     if let Some(seen) = &spot.seen {
         return is_about(facts, basename(&spot.syspath), seen);
@@ -350,8 +350,8 @@ pub(super) fn see_vf(host: &Host, vf: &str) -> IoResult<Option<Seen>> {
     see(&*host.sysfs.open(PCI)?, vf)
 }
 
-/// The same for a decision whether to forget the facts: a device that cannot be looked at counts as existing. `bus` is the
-/// open mdev bus, where the caller has it.
+/// The same, to decide whether the facts can be removed: a device that cannot be read counts as existing. `bus` is the open
+/// mdev bus, if the caller has it.
 pub(super) fn alive(host: &Host, bus: Option<&Rc<dyn Dir>>, facts: &Facts) -> Option<u64> {
     let mark = match bus {
         Some(bus) if facts.function.is_none() => mark_on_bus(host, bus, facts),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The name that a caller most likely meant, for the error about one that does not exist.
+//! The existing name that is most similar to an unknown name, for the error message.
 
 use super::{Host, spots};
 use crate::layout::bus;

@@ -9,14 +9,14 @@ use crate::sysfs::{Dir, IoResult, VfioNode, basename, device_number, if_present,
 /// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Nodes {
-    /// Of its IOMMU group. None on a kernel without CONFIG_VFIO_GROUP.
+    /// The node of its IOMMU group. `None` on a kernel without CONFIG_VFIO_GROUP.
     pub(super) group: Option<u32>,
-    /// Of its own, for an iommufd. None before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
+    /// The device's own nodes, for iommufd. Empty before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
     devices: Vec<VfioNode>,
 }
 
 impl Nodes {
-    /// Of the device that `dir` has under the name `entry`.
+    /// The nodes of the device `entry` in `dir`.
     pub(super) fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
         let group =
             group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
@@ -24,7 +24,7 @@ impl Nodes {
         for name in vfio_devices(dir, entry)? {
             let file = format!("{entry}/vfio-dev/{name}/dev");
             let text = if_present(read_text(dir, &file));
-            // The folder is there without a node on kernels that have only groups.
+            // On kernels that have only groups, the folder exists without a node.
             let Some(text) = text.map_err(|errno| Error::io("read", &format!("{}/{file}", dir.path()), errno))? else {
                 continue;
             };
@@ -46,7 +46,7 @@ impl Nodes {
 /// The number of a device's IOMMU group.
 pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
     match dir.link(&format!("{entry}/iommu_group")) {
-        // Not a link: broken, and no group.
+        // Not a link: the entry is broken, and the device has no group.
         Err(Errno::INVAL) => Ok(None),
         link => Ok(if_present(link)?.and_then(|target| basename(&target).parse().ok())),
     }

@@ -12,17 +12,17 @@ use crate::layout::{bus, open_parent};
 /// How often a parent that offers no types is read again: the kernel sends no event when types come.
 const TYPES_POLL: Duration = Duration::from_secs(1);
 
-/// What there is of a parent.
+/// The state of a parent.
 enum Look {
     Missing,
-    /// It exists and offers no type; why.
+    /// It exists and offers no type, for this reason.
     WithoutTypes(String),
     Ready(Box<Node>),
 }
 
 impl Conn {
-    /// The parent of this name as soon as it offers at least one type; a negative timeout waits for ever. Of a PF whose VFs are
-    /// the parents, the first VF.
+    /// Waits until the parent of this name offers at least one type; with a negative timeout, for ever. For a PF whose VFs are
+    /// the parents, returns the first VF.
     pub fn wait_parent(&self, name: &str, timeout_ms: i32) -> Result<Node> {
         let _request = self.request();
         let deadline = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
@@ -38,7 +38,7 @@ impl Conn {
             let until = match look {
                 Look::Ready(node) => return Ok(*node),
                 Look::Missing if is_over => {
-                    let next = "see whether its vendor driver is loaded";
+                    let next = "check whether its vendor driver is loaded";
                     return Err(late(format!(
                         "parent '{}' did not appear within {timeout_ms} ms; {next}",
                         shown(name)
@@ -58,10 +58,10 @@ impl Conn {
         }
     }
 
-    /// A parent that vanishes while it is read is missing; a name that can never be one is an error.
+    /// A parent that disappears while it is read counts as missing. A name that can never be a parent is an error.
     fn look_for_parent(&self, name: &str) -> Result<Look> {
         let sysfs = &*self.host.sysfs;
-        // Of a VF, its PF: the device of the VF is created on it.
+        // For a VF, its PF: the device of the VF is created on the PF.
         let place = match bus::find_target(sysfs, name) {
             Ok(target) => target.place,
             Err(e) if e.code == ErrorCode::NoParent => match bus::first_vf_parent(sysfs, name) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A matrix of AP queues (s390): what a device has now. The driver shows it in other files than those that are written.
+//! A matrix of AP queues (s390): the queues that a device has now. The driver shows them in other files than those that are
+//! written.
 //!
 //! `matrix` has a line for each queue, `AA.DDDD` in hexadecimal digits; `AA.` for each adapter while there is no domain, `.DDDD` for
 //! each domain while there is no adapter. `control_domains` has a line `DDDD` for each control domain.
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::sysfs::{Dir, Errno, IoResult, read_text};
 
-/// Files that are only written, and whose effect is shown by `matrix` and `control_domains`.
+/// Write-only files, whose effect `matrix` and `control_domains` show.
 const COMMANDS: [&str; 7] = [
     "assign_adapter",
     "unassign_adapter",
@@ -19,8 +20,8 @@ const COMMANDS: [&str; 7] = [
     "ap_config",
 ];
 
-/// The attributes that give a new device what this one has: those of its queues as they are now, in decimal digits as libvirt
-/// prints them, and the others as they were given.
+/// The attributes that make a new device equal to this one: its current queues, in decimal digits as libvirt prints them, and
+/// the other attributes as they were given.
 pub fn current(device: &dyn Dir, given: &[(String, String)]) -> IoResult<Vec<(String, String)>> {
     let (adapters, domains) = queues(&read_text(device, "matrix")?)?;
     let control = read_text(device, "control_domains")?;

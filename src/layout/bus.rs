@@ -78,7 +78,7 @@ fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result
     })
 }
 
-/// The parent that the device at a path is, or that it belongs to as a VF. Looks at that device alone.
+/// The parent at a path, or the PF of the VF at the path. Reads only that device.
 pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Place>> {
     let open = |path: &str| if_present(sysfs.open(path));
     let sysname = basename(syspath);
@@ -103,10 +103,10 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
     Ok(syspath.map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
 }
 
-/// The PFs that make devices of their VFs. They have no mdev bus, but are bound to a known driver, or their VFs are: the
-/// folders of those drivers lead to all of them, and most hosts have no such folder.
+/// The PFs whose VFs become devices. They have no mdev bus, but they or their VFs are bound to a known driver. The folders of
+/// those drivers lead to all of them; most hosts have no such folder.
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
-    // By path. A VF with the files says all that is asked of its PF.
+    // By path. A VF with the vendor's files shows the state of its PF.
     let mut states: BTreeMap<String, PfState> = BTreeMap::new();
     for folder in functions::DRIVERS {
         scan(sysfs, folder, &mut |dir, name| {
@@ -144,8 +144,8 @@ fn is_listed_pf(sysfs: &dyn Sysfs, state: PfState) -> bool {
     }
 }
 
-/// Visits every entry of a directory, if that exists. An entry whose visit fails is reported and left out; the scan itself
-/// fails only when this process has run out of descriptors or memory.
+/// Visits every entry of a directory; none if the directory does not exist. Reports and leaves out an entry whose visit fails.
+/// Fails only when this process has run out of descriptors or memory.
 fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str) -> IoResult<()>) -> Result<()> {
     let dir = match sysfs.open(path) {
         Ok(dir) => dir,
@@ -207,7 +207,8 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     match target.function {
         None => Ok(target.place),
         Some(vf) => {
-            let message = format!("the VF {vf} is no node: it has no vGPU now; its parent is {}", target.place.name());
+            let message =
+                format!("the VF {vf} is not a node: it has no vGPU now; its parent is {}", target.place.name());
             Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(target.place.syspath))
         }
     }
@@ -240,8 +241,8 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
     find_place(sysfs, same)?.map(Target::from).ok_or_else(missing)
 }
 
-/// The parent that is wanted. If there is none among those that can be read, one that cannot be read may be the one: the first
-/// such failure is the error then.
+/// Finds the wanted parent. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
+/// such failure as the error.
 fn find_place(sysfs: &dyn Sysfs, wanted: impl FnMut(&Place) -> bool) -> Result<Option<Place>> {
     let (places, left_out) = collect(|| places(sysfs));
     if let Some(found) = places?.into_iter().find(wanted) {
@@ -284,7 +285,7 @@ fn find_function(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Result<Option<
     Ok((by_link || resolve(PCI, &own).as_deref() == Some(path)).then_some(target))
 }
 
-/// The address in `0000:86:00.0`, in `86:00.0` (of domain 0, as lspci prints it) and in `pci_0000_86_00_0`.
+/// The address in `0000:86:00.0`, in `86:00.0` (domain 0, as lspci prints it) or in `pci_0000_86_00_0`.
 pub fn pci_address(text: &str) -> Option<PciAddress> {
     if let Ok(address) = text.parse().or_else(|_| format!("0000:{text}").parse()) {
         return Some(address);
@@ -316,7 +317,7 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Result<Option<Target>> {
         return Ok(place(&pf)?.map(|place| Target { place, function: Some(sysname) }));
     }
     let message = format!(
-        "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that become some); {}",
+        "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that can become mediated devices); {}",
         missing_driver(link_name(&*dir, &format!("{sysname}/driver")).as_deref())
     );
     Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath))
@@ -333,14 +334,16 @@ fn missing_driver(driver: Option<&str>) -> String {
         }
         Some("nouveau") => "it is bound to nouveau, which offers none; use the vendor's vGPU driver instead".to_owned(),
         Some("i915") => {
-            "it is bound to i915; load the module kvmgt, and see that i915 was loaded with enable_gvt=1".to_owned()
+            "it is bound to i915; load the module kvmgt, and check that i915 was loaded with enable_gvt=1".to_owned()
         }
         Some("nvidia") => {
             "it is bound to nvidia; the vGPU host software (module nvidia_vgpu_vfio) is not loaded, or does not \
                            support this device"
                 .to_owned()
         }
-        Some(driver) => format!("it is bound to {}, which offers none; see whether another driver does", shown(driver)),
+        Some(driver) => {
+            format!("it is bound to {}, which offers none; check whether another driver does", shown(driver))
+        }
     }
 }
 
@@ -388,8 +391,8 @@ pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
     read_text(dir, "numa_node").ok()?.trim().parse().ok().filter(|node| *node >= 0)
 }
 
-/// The identity of a PCI parent; `None` for a parent of another bus and where one of the files holds no number. The
-/// `uevent` file has all of it in one read, but a read of that one may wait for the device's lock: see [`LOCKED_FILES`].
+/// The identity of a PCI parent; `None` for a parent of another bus, and if one of the files holds no number. The file `uevent`
+/// has all the numbers, but a read of it may wait for the device's lock: see [`LOCKED_FILES`].
 ///
 /// [`LOCKED_FILES`]: crate::sysfs::LOCKED_FILES
 fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {

@@ -35,7 +35,7 @@ enum Format {
 /// The types in the order of their lines, and the lines that cannot be used.
 pub(super) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
     let (mut types, mut bad) = (Vec::<Creatable>::new(), Vec::new());
-    // Places in `types`.
+    // Indexes into `types`.
     let (mut ids, mut names) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
     let mut format = None;
     let mut first = true;

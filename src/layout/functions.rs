@@ -36,13 +36,13 @@ const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) function: Function,
-    /// VFs that list the same share it.
+    /// Shared by VFs with equal lists.
     pub(super) creatable: Rc<Vec<Creatable>>,
 }
 
-/// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own, and the two of the framework that was
-/// proposed for the kernel, by both names of the latter. Each links the devices that are bound to the driver; on a host
-/// without such cards an open fails for each, and that is all.
+/// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework
+/// that was proposed for the kernel, of which the PF driver has two names. Each folder links the devices that are bound to the
+/// driver. A host without such cards pays one failed open for each folder.
 pub const DRIVERS: [&str; 4] = [
     "/sys/bus/pci/drivers/nvidia",
     "/sys/bus/pci/drivers/nvidia-vgpu-vfio",
@@ -53,10 +53,10 @@ pub const DRIVERS: [&str; 4] = [
 /// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
 pub const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
-/// What a PCI device is for this layout.
+/// The state of a PCI device in this layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PfState {
-    /// No PF whose VFs are such devices or may become some.
+    /// Not a PF whose VFs are such devices or can become such devices.
     Other,
     /// A PF without VFs, bound to a driver in [`DRIVERS`].
     Idle,
@@ -98,7 +98,7 @@ pub fn has_software(sysfs: &dyn Sysfs) -> bool {
     [SOFTWARE, DRIVERS[1]].iter().any(|path| sysfs.open(path).is_ok())
 }
 
-/// Why an open PF offers no type now, and what to do about it.
+/// Why an open PF offers no type now, and the next step.
 pub(super) fn why_no_types(pf: &dyn Dir) -> String {
     let enabled = enabled(pf);
     let name = basename(pf.path());
@@ -121,14 +121,14 @@ pub(super) fn why_no_types(pf: &dyn Dir) -> String {
     let reason = match used {
         0 => {
             "in MIG mode it offers types only after GPU instances were created ('nvidia-smi mig'); \
-              else see the kernel's log"
+              if MIG mode is off, see the kernel's log"
         }
         _ => "the card is full, or the vGPUs that it has exclude other types; destroy one or use another parent",
     };
     format!("its {enabled} VFs are enabled and {used} have a vGPU, but the driver offers no type now: {reason}")
 }
 
-/// How many VFs an open PF has.
+/// The number of VFs of an open PF.
 fn enabled(pf: &dyn Dir) -> usize {
     (0..VFS_MAX).take_while(|n| pf.meta(&format!("virtfn{n}")).is_ok()).count()
 }
@@ -203,7 +203,8 @@ pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     }
 }
 
-/// The VFs of an open PF with what each could be now. VFs mostly list the same: each different list is parsed once.
+/// The VFs of an open PF with the types that each can be given now. Most VFs have equal lists: each different list is parsed
+/// once.
 pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
     let mut found = Vec::new();
     let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();

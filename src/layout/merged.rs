@@ -18,8 +18,8 @@ impl Layout for Merged {
         LayoutKind::Mdev
     }
 
-    /// The merged kernel gives every type a `device_api`, and no other layout has one. A single type that lost its own to a
-    /// fault must not turn the whole parent into something else.
+    /// In the merged kernel every type has a `device_api`; no other layout has this file. One type whose `device_api` is missing
+    /// because of a fault must not change the layout of the whole parent.
     fn detect(&self, parent: &dyn Marks) -> bool {
         !parent.parent_has(MDEV_DESTROY) && parent.parent_has(TYPES) && parent.any_type_has("device_api")
     }

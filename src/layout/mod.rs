@@ -71,7 +71,7 @@ pub struct RemoveRequest<'a> {
     pub write: &'a RemoveWriter<'a>,
 }
 
-/// Writes one line to a file of a folder. `Ok` is the driver's answer; `Err` means that there is none.
+/// Writes one line to a file of a folder. `Ok` is the result that the driver returned; `Err`: the driver returned none.
 pub type RemoveWriter<'a> = dyn Fn(&dyn Dir, &str, &str) -> Result<IoResult<()>> + 'a;
 
 /// One generation of the interface.
@@ -92,16 +92,16 @@ pub trait Layout: Sync {
         self.place_lock(parent)
     }
 
-    /// Checks the same as [`Layout::check`], and chooses. Writes nothing that a device would notice.
+    /// Checks the same as [`Layout::check`], and chooses a place. Its writes change no device.
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
-    /// Removes a device of this parent, which no process has open. The caller holds [`Layout::place_lock`]. `is_it` returns
-    /// whether the place still has the device that was found; it is called after the folder of the device has been opened and
-    /// before anything is written.
+    /// Removes a device of this parent that no process has open. The caller holds [`Layout::place_lock`]. `is_it` returns whether
+    /// the place still has the device that was found; it is called after the folder of the device has been opened and before the
+    /// first write.
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()>;
 
-    /// Where a place is used again: the lock under which no creator that uses this library gives one of this parent's
-    /// places to another device.
+    /// The lock under which no creator that uses this library gives one of this parent's places to another device. `None` if
+    /// places are not used again.
     fn place_lock(&self, parent: &dyn Dir) -> Option<String> {
         let _ = parent;
         None
@@ -135,7 +135,7 @@ pub trait Layout: Sync {
         false
     }
 
-    /// Why an open parent offers no types now, and what to do about it.
+    /// Why an open parent offers no types now, and the next step.
     fn without_types(&self, parent: &dyn Dir) -> String {
         let _ = parent;
         "it has no types now".to_owned()
@@ -165,7 +165,7 @@ pub trait Layout: Sync {
         read_text(&*sysfs.open(&format!("{parent}/{TYPES}/{id}")).ok()?, "device_api").ok()
     }
 
-    /// Every device shows its type. Where a driver may not, the type is recorded.
+    /// Whether every device shows its type. If not, the type is recorded.
     fn shows_type(&self) -> bool {
         true
     }
@@ -184,8 +184,8 @@ pub trait Prepared {
         None
     }
 
-    /// Fails where another program has taken the place since it was prepared. Nothing has been written then, so nothing that is
-    /// there is ours.
+    /// Fails if another program has taken the place since it was prepared. Nothing has been written by then, so the device in the
+    /// place belongs to that program.
     fn check_free(&self) -> Result<()> {
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Prepared for SingleWrite<'_> {
 /// a listing.
 static LAYOUTS: [&dyn Layout; 4] = [&merged::Merged, &general::General, &rfc::Rfc, &vendor::Vendor];
 
-/// The parent's file that removes devices, of the founding proposal alone.
+/// The parent's file that removes devices. Only the layout of the founding proposal has it.
 const MDEV_DESTROY: &str = "mdev_destroy";
 
 /// What tells the layouts apart.
@@ -349,7 +349,7 @@ fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
     }
 }
 
-/// `dir` is the folder of the type or of its parent.
+/// The error for a type that no longer exists. `dir` is the folder of the type or of its parent.
 fn gone(dir: &dyn Dir, id: &str) -> Error {
     let message = format!("type {id} no longer exists: its parent was removed or its driver unbound");
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(dir.path())
@@ -365,7 +365,7 @@ fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
-/// The type has a `requires_group` that does not read 0; one that reads 0 is as if it were absent.
+/// Whether the type has a file `requires_group` with a value other than 0.
 fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
     match read_text(kind, types::REQUIRES_GROUP) {
         Ok(text) => Ok(types::is_group_required(&text)),
@@ -428,8 +428,8 @@ fn why_full(kind: &dyn Dir, id: &str) -> String {
     }
 }
 
-/// The error of a write to a driver's file. EACCES and EPERM of a file that could be opened for writing are the driver's own,
-/// so that more privileges do not help.
+/// The error of a write to a driver's file. If the file can be opened for writing, EACCES and EPERM come from the driver, so
+/// more privileges do not help.
 pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     let path = format!("{}/{name}", dir.path());
     match errno {
@@ -447,7 +447,7 @@ pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     }
 }
 
-/// Writes a text, reads it back where the file can be read, and fails where the driver has kept only the beginning of it.
+/// Writes a text and reads it back if the file is readable. Fails if the driver has kept only the beginning of the text.
 pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
     write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
     if !dir.meta(name).is_ok_and(|meta| meta.mode & 0o444 != 0) {
@@ -455,12 +455,12 @@ pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
     }
     match read_text(dir, name) {
         Ok(kept) if !kept.is_empty() && is_cut(text, &kept) => Err(cut_error(dir, name, text, &kept)),
-        // A file that shows nothing, or something else, takes the text as an order.
+        // A file that shows nothing, or another text, is a command file.
         _ => Ok(()),
     }
 }
 
-/// A driver kept the beginning of a text alone. A number without its unit or its fraction is the same number.
+/// Whether a driver kept only the beginning of a text. A number without its unit or its fraction counts as complete.
 fn is_cut(text: &str, kept: &str) -> bool {
     let (text, kept) = (text.trim(), kept.trim());
     let Some(lost) = text.strip_prefix(kept).filter(|lost| !lost.is_empty()) else { return false };
@@ -492,9 +492,9 @@ fn known<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     }
 }
 
-/// Removes a device through a file in its own folder. The folder is opened before `is_it` is asked: a device that is still the one
-/// that was found has existed all the time, so that the folder is its own. The file is opened below that descriptor, which
-/// never leads to another device: the write reaches the device that was found, or fails.
+/// Removes a device through a file in its own folder. The folder is opened before `is_it` is called: if the device is then still
+/// the one that was found, it has existed all the time, and the folder belongs to it. The file is opened below that descriptor,
+/// which never leads to another device. So the write reaches the device that was found, or fails.
 fn remove_by_own_file(
     parent: &dyn Dir,
     name: &str,

@@ -22,7 +22,7 @@ impl Layout for Rfc {
         LayoutKind::Rfc
     }
 
-    /// Also by its types, so that a driver that lacks `mdev_destroy` is not taken for another layout's.
+    /// Detects the layout by the types, too, so that a driver without `mdev_destroy` is not detected as another layout.
     fn detect(&self, parent: &dyn Marks) -> bool {
         parent.parent_has(MDEV_DESTROY)
             || (parent.parent_has(TYPES) && parent.any_type_has(LayoutKind::Rfc.instances_attr()))

@@ -20,7 +20,7 @@ const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances
 /// A file of a type whose devices have to be created in a group.
 pub(super) const REQUIRES_GROUP: &str = "requires_group";
 
-/// By the text of that file. 0 is as if the file were absent.
+/// Whether the content of that file requires a group. 0 means the same as a missing file.
 pub(super) fn is_group_required(text: &str) -> bool {
     text.trim() != "0"
 }
@@ -249,14 +249,14 @@ pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> 
     Ok(())
 }
 
-/// A count as drivers print it, `u32::MAX` for every larger one. Some drivers print -1 or fractions in a faulty state, and
-/// then the count is not known.
+/// A count as drivers print it; `u32::MAX` for every larger count. `None` for -1 and fractions, which some drivers print in a
+/// faulty state.
 pub fn parse_count(text: &str) -> Option<u32> {
     let digits = text.trim();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Digits fail to parse only where there are too many of them.
+    // Digits alone fail to parse only if the number is too large.
     Some(digits.parse().unwrap_or(u32::MAX))
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
-//! the VF's `current_vgpu_type`, and removes it for a 0. Drivers differ in what a refused write leaves: the type that the VF
-//! had, or 0. So only a free VF is given a type and only the VF that is meant is cleared, and each write is followed by a read:
-//! choosing, writing and clearing are done under the lock of the PF.
+//! the VF's `current_vgpu_type`, and removes it for a 0. Drivers differ in the value after a refused write: the type that the
+//! VF had, or 0. So only a free VF is given a type, only the intended VF is cleared, and each write is followed by a read.
+//! Choosing, writing and clearing are done under the lock of the PF.
 
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
 use super::{
@@ -19,7 +19,7 @@ pub(super) const DEVICE_API: &str = "vfio-pci";
 /// Vendor parameters of a VF; they stay when the VF is cleared.
 const PARAMS: &str = "vgpu_params";
 
-/// What clears the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
+/// Texts that clear the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
 const NO_PARAMS: [&str; 2] = ["", " "];
 
 #[derive(Debug)]
@@ -195,7 +195,7 @@ fn choose<'c>(parent: &dyn Dir, request: &CreateRequest<'_>, candidates: &'c [Ca
     }
 }
 
-/// Checked before anything is written: a VF without a group never becomes usable.
+/// The error for a VF without an IOMMU group, which never becomes usable. Checked before the first write.
 fn no_iommu_group(parent: &dyn Dir, vf: &str) -> Error {
     let message = format!(
         "VF {vf} has no IOMMU group, so that no guest can use it: the IOMMU is off; enable it in the firmware and on the \
@@ -253,11 +253,11 @@ impl Prepared for Chosen<'_> {
 impl Chosen<'_> {
     fn make(&self) -> Result<()> {
         let Some(params) = self.request.params else {
-            // Those of a device that was here before must not become ours.
+            // The new device must not inherit the parameters of an earlier device on this VF.
             clear_params(&*self.dir);
             return self.give_type();
         };
-        // Some drivers take parameters before the VF has its type, others not until then.
+        // Some drivers accept parameters before the VF has its type, others only afterwards.
         let early = write_params(&*self.dir, params)?;
         self.give_type()?;
         match early {
@@ -288,7 +288,7 @@ impl Chosen<'_> {
     fn give_type(&self) -> Result<()> {
         let (dir, id) = (&*self.dir, self.request.type_id);
         if let Err(errno) = write_line_once(dir, CURRENT, id) {
-            // A driver may give the type and return an error. The VF does not list the type that it has.
+            // A driver may set the type and return an error. A VF does not list the type that it has.
             if read_text(dir, CURRENT).is_ok_and(|text| text.trim() == id) {
                 return Err(write_error(dir, CURRENT, errno));
             }
@@ -341,7 +341,7 @@ fn mark(dir: &dyn Dir) -> IoResult<u64> {
     dir.meta(CURRENT).map(|meta| meta.changed)
 }
 
-/// The VF is free afterwards, whatever the driver answers to the write.
+/// Clears the VF. Succeeds if the VF is free afterwards, even if the driver returned an error for the write.
 fn free(dir: &dyn Dir) -> IoResult<()> {
     let written = write_line(dir, CURRENT, "0");
     match read_text(dir, CURRENT).as_deref().map(str::trim) {
@@ -351,11 +351,11 @@ fn free(dir: &dyn Dir) -> IoResult<()> {
     }
 }
 
-/// What a driver did with parameters.
+/// Whether a driver kept the parameters.
 enum Kept {
-    /// It has them, as far as it shows.
+    /// It has them, as far as the file shows.
     All,
-    /// It has dropped them, or their end, or takes none at this moment: why.
+    /// It has dropped them or their end, or accepts none at this moment: the cause.
     Not(Error),
 }
 
@@ -368,7 +368,7 @@ fn write_params(dir: &dyn Dir, params: &str) -> Result<Kept> {
     match read_text(dir, PARAMS) {
         Ok(kept) if is_cut(params, &kept) => Ok(Kept::Not(cut_error(dir, PARAMS, params, &kept))),
         Err(errno @ Errno::NXIO) => Ok(Kept::Not(io("read", dir, PARAMS, errno))),
-        // What cannot be read cannot be compared.
+        // Without a readable file there is nothing to compare.
         _ => Ok(Kept::All),
     }
 }

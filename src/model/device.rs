@@ -43,8 +43,8 @@ pub struct Device {
     pub owner: Option<String>,
     /// Attributes written at create, in order; a name may stand twice (AP needs it).
     pub attributes: Vec<(String, String)>,
-    /// What differs between this device and any other of its UUID or its VF: on the mdev bus, the inode number of its link;
-    /// of a VF, the mark that its creator set. `None` while it does not run, and for a VF that another program set.
+    /// Distinguishes this device from every other device of its UUID or its VF. On the mdev bus: the inode number of its link. Of
+    /// a VF: the mark that its creator set. `None` while the device does not run, and for a VF whose type another program set.
     pub mark: Option<u64>,
     /// It exists in the kernel.
     pub active: bool,

@@ -36,7 +36,7 @@ pub fn is_component(text: &str) -> bool {
         && !text.bytes().any(|b| b == b'/' || b == 0 || b == b'\n')
 }
 
-/// The same without control characters: a name that a request may give.
+/// The same, and without control characters. Names in a request must be such components.
 pub fn is_plain_component(text: &str) -> bool {
     is_component(text) && !text.chars().any(char::is_control)
 }

@@ -75,13 +75,13 @@ impl Type {
         self.available_instances.map(|count| (count, self.counts_places && count > 1))
     }
 
-    /// The id or the name as it is shown; stacks write names with `_` where the vendor has a space.
+    /// Whether `text` is the id or the name. `_` may stand for a space of the name, as management software writes it.
     fn is_called(&self, text: &str) -> bool {
         self.id == text || self.name.as_deref().is_some_and(|name| name == text || name.replace(' ', "_") == text)
     }
 
-    /// A form that other tools print, in any case: the number of the id as `0x60e`, `1550` or `nvidia-1550`, and the name
-    /// without the vendor's prefix (`A10-4Q`).
+    /// Whether `text` is a form that other tools print, in upper or lower case: the number of the id as `0x60e`, `1550` or
+    /// `nvidia-1550`, or the name without the vendor's prefix (`A10-4Q`).
     fn is_also_called(&self, text: &str) -> bool {
         let same_number = number(&self.id).is_some_and(|id| number(text) == Some(id));
         let same_name = || self.name.as_deref().is_some_and(|name| short_name(name) == short_name(text));
@@ -105,7 +105,7 @@ fn short_name(name: &str) -> String {
     without.trim().to_owned()
 }
 
-/// What a text means among the types of a parent.
+/// The result of [`find_type`].
 #[derive(Debug)]
 pub enum FoundType<'t> {
     /// This type.

@@ -29,12 +29,12 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// What the records of its members have.
+    /// The id of the group, which the records of its members contain.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// From here on the group is complete, or no member is left.
+    /// Ends the group: it is complete, or no member of it exists any more.
     pub fn finish(&self) -> Result<()> {
         match self.store {
             Runtime::Files(store) => store.end_batch(&self.id),
@@ -76,7 +76,7 @@ impl Runtime {
         }
     }
 
-    /// Takes an incomplete group to remove it. `None` if it no longer exists or another process removes it.
+    /// Locks an incomplete group to remove it. `None` if it no longer exists or another process creates or removes it.
     pub fn claim(&self, id: &Uuid) -> Result<Option<Batch<'_>>> {
         let lock = match self {
             Runtime::Files(store) => store.claim(id)?.map(Some),

@@ -25,16 +25,16 @@ const FACTS_MAX: u64 = 256 * 1024;
 /// How long one holder may keep a lock: longer than the slowest driver needs for a device.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a process that looks whether a device or group is being made may be in the way of its creator.
+/// How long a creator waits for a process that holds the lock only to look whether the device or group is being made.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many records of devices that are gone are removed under one lock: a fraction of a second.
 const SWEEP_MAX: usize = 2000;
 
-/// A waiter looks for the lock when it was released.
+/// Pause between two sweeps, in which a waiter can take the lock.
 const BETWEEN_SWEEPS: Duration = Duration::from_millis(2);
 
-/// How often a record may be replaced while it is read. Each creator of a UUID replaces its own once.
+/// How often a record may be replaced while it is read. Each creator of a UUID replaces its record once.
 const REPLACED: u32 = 16;
 
 /// How a folder of ours is opened.
@@ -163,14 +163,14 @@ impl FileStore {
         let dir = self.make_devices()?;
         let (_alone, living, held) = loop {
             let alone = self.lock()?;
-            if let Some((living, held)) = self.sweep(&dir, facts, new_group.members, alive)? {
+            if let Some((living, held)) = self.sweep(&dir, facts, alive) {
                 break (alone, living, held);
             }
             drop(alone);
             // Time for another process to take the lock.
             std::thread::sleep(BETWEEN_SWEEPS);
         };
-        let in_use = || (new_group.in_use)().map(|groups| [groups, held.clone()].concat());
+        let in_use: Vec<u32> = new_group.in_use.iter().copied().chain(held).collect();
         settle(facts, NewGroup { in_use: &in_use, ..new_group }, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
@@ -191,7 +191,7 @@ impl FileStore {
     fn place(&self, dir: &OwnedFd, new: &Facts) -> Result<Lock> {
         let file = Unnamed::new(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
         let name = new.uuid.to_string();
-        // Locked before the file has a name: no process ever sees it without its lock.
+        // Locked before the file has a name: no process finds the file without its lock.
         let lock = self.transient_lock(&self.lock_of(&new.uuid));
         let lock =
             lock.map_err(|e| if e.code == ErrorCode::Timeout { taken(&new.uuid).at(self.path(&name)) } else { e })?;
@@ -202,28 +202,26 @@ impl FileStore {
         }
     }
 
-    /// Removes the facts of devices that are gone and of creators that were killed. Returns those that hold, and the groups of
-    /// devices that may still appear though their creators were killed: their facts are kept, unless a device in `new` needs
-    /// the place. `None` when so many were removed that others must get the lock first. Fails where the record of a device cannot
-    /// be read and one of `members` needs a group: that device may have any number.
+    /// Removes the facts of devices that no longer exist and of creators that were killed. Returns the facts of existing devices,
+    /// and the groups of devices whose creators were killed and that may still appear. Their facts are kept, unless a device in
+    /// `new` needs the place. `None` if so many were removed that other processes must get the lock first.
     fn sweep(
         &self,
         dir: &OwnedFd,
         new: &[Facts],
-        members: &[Uuid],
         alive: &dyn Fn(&Facts) -> Option<u64>,
-    ) -> Result<Option<(Vec<Facts>, Vec<u32>)>> {
+    ) -> Option<(Vec<Facts>, Vec<u32>)> {
         let (uuids, others) = names(dir, &self.devices);
         sweep_strays(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
             if removed == SWEEP_MAX {
-                return Ok(None);
+                return None;
             }
-            let (facts, unread) = match self.read(dir, &uuid) {
-                Ok(facts) => (facts, None),
-                Err(e) => (None, Some(e)),
-            };
+            let facts = self.read(dir, &uuid).unwrap_or_else(|e| {
+                log::warn!("{e}");
+                None
+            });
             // Of a broken file nothing but the UUID is known.
             let unknown = Facts { uuid, ..Facts::default() };
             let holds = match (&facts, alive(facts.as_ref().unwrap_or(&unknown))) {
@@ -233,34 +231,27 @@ impl FileStore {
                 (None, Some(_)) => true,
                 (_, None) => self.is_being_made(&uuid),
             };
-            match unread {
-                Some(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) || holds && !members.is_empty() => {
-                    return Err(e);
-                }
-                Some(e) => log::warn!("{e}"),
-                None => {}
-            }
             if holds {
                 living.extend(facts);
                 continue;
             }
-            let late = facts.map_or_else(Vec::new, |facts| facts.groups_held());
-            if late.is_empty() || new.iter().any(|new| new.uuid == uuid) {
-                // An entry that cannot be removed stays in the way for ever: it must not count as progress.
+            let late = facts.filter(Facts::may_still_appear).and_then(|facts| facts.group);
+            held.extend(late);
+            if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
+                // An entry that cannot be removed is found again by every sweep: it must not count as progress.
                 removed += usize::from(self.remove(dir, &uuid));
             }
-            held.extend(late);
         }
-        Ok(Some((living, held)))
+        Some((living, held))
     }
 
-    /// A creator holds the device's lock while it works. An ordinary user cannot look, and takes it to be so.
+    /// Whether a creator holds the lock of the device. True also if the lock file cannot be opened, as for an ordinary user.
     fn is_being_made(&self, uuid: &Uuid) -> bool {
         is_held(&self.lock_of(uuid)).unwrap_or(true)
     }
 
-    /// Removes a record whose device is gone, and the lock file of a creator that was killed. Under the lock of the store. False
-    /// when the record could not be removed.
+    /// Removes a record whose device no longer exists, and the lock file of a creator that was killed. The caller holds the lock
+    /// of the store. False if the record could not be removed.
     fn remove(&self, dir: &OwnedFd, uuid: &Uuid) -> bool {
         let removed = self.unlink(dir, uuid);
         let _ = unlink(self.lock_of(uuid));
@@ -355,7 +346,7 @@ impl FileStore {
         let write = || -> Result<()> {
             let text = serde_json::to_vec(&catalogue).unwrap_or_default();
             let dir = self.make(&self.types)?;
-            // A list must not wait for a writer: the types are remembered by the next one.
+            // A list must not wait for a writer: the next list remembers the types.
             self.put(&dir, parent, &text, Duration::ZERO)
         };
         if let Err(e) = write() {
@@ -394,14 +385,14 @@ impl FileStore {
     }
 }
 
-/// Removes what killed processes left, under the lock that every writer of such a file holds.
+/// Removes the files that killed processes left. The caller holds the lock that every writer of such a file holds.
 pub(super) fn sweep_strays(dir: &OwnedFd, names: &[String]) {
     for stray in names.iter().filter(|name| name.starts_with('.')) {
         let _ = unlinkat(dir, stray, AtFlags::empty());
     }
 }
 
-/// UUIDs, and what else lies there.
+/// The UUIDs in the folder, and the other names.
 pub(super) fn names(dir: &OwnedFd, path: &str) -> (Vec<Uuid>, Vec<String>) {
     let (mut uuids, mut others) = (Vec::new(), Vec::new());
     let entries = match Dir::read_from(dir) {
@@ -422,7 +413,7 @@ pub(super) fn names(dir: &OwnedFd, path: &str) -> (Vec<Uuid>, Vec<String>) {
     (uuids, others)
 }
 
-/// The lock of everything that is written below the folder and for its host.
+/// Takes the lock for all writes below the folder.
 pub(super) fn lock_store(base: &str, patience: Duration) -> Result<Lock> {
     in_folder(base, base, || Lock::acquire(&format!("{base}/lock"), patience))
 }

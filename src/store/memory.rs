@@ -14,7 +14,7 @@ use super::catalogue::Catalogue;
 use super::runtime::{Facts, LockHook, NewGroup, settle};
 use crate::error::{Error, ErrorCode, Result};
 
-/// As of files, but for all holders together: they are threads of this process.
+/// Timeout as for files, but for all holders together: they are threads of this process.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A map, in which those whose device is being made are told apart.
@@ -24,7 +24,7 @@ pub struct MemoryStore {
     facts: Mutex<BTreeMap<Uuid, Entry>>,
     catalogues: Mutex<BTreeMap<String, Catalogue>>,
     locks: Mutex<BTreeSet<String>>,
-    /// A lock has ended.
+    /// Notified when a lock is released.
     unlocked: Condvar,
     hook: Mutex<Hook>,
     /// Groups that are not complete; true while one is being created or removed.
@@ -57,7 +57,7 @@ impl Drop for MemoryLock<'_> {
 #[derive(Debug)]
 struct Entry {
     facts: Facts,
-    /// Until its reservation is dropped or confirmed.
+    /// True until its reservation is dropped or confirmed.
     being_made: bool,
 }
 

@@ -6,16 +6,16 @@ use uuid::Uuid;
 use super::runtime::{Facts, Runtime};
 use crate::error::Result;
 
-/// Names and groups that are ours from now on. When this is dropped, the record of a device stays if the kernel was asked for
-/// the device ([`Reservation::begin`]) and it was not seen to be absent since ([`Reservation::absent`]): without its record a
-/// device that exists could not be identified. After a panic this is what a killed creator leaves.
+/// Reserved names and groups. When this is dropped, the record of a device stays if a write for the device has begun
+/// ([`Reservation::begin`]) and the device was not seen to be absent since ([`Reservation::absent`]): without its record an
+/// existing device could not be identified. After a panic the same records stay as after the kill of a creator.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     store: &'a Runtime,
     facts: Vec<Facts>,
-    /// Devices that exist, or may.
+    /// Devices that exist, or may exist.
     begun: Vec<Uuid>,
-    /// Say that the devices are being made; none for the simulated host.
+    /// Their locks show other processes that the devices are being made; empty for the simulated host.
     _locks: Vec<crate::lock::Lock>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Reservation<'a> {
         &self.facts
     }
 
-    /// The kernel is asked for the device next.
+    /// To be called before the write that makes the device.
     pub fn begin(&mut self, uuid: &Uuid) {
         if !self.begun.contains(uuid) && self.facts.iter().any(|facts| facts.uuid == *uuid) {
             self.begun.push(*uuid);
@@ -41,14 +41,14 @@ impl<'a> Reservation<'a> {
         self.begun.retain(|begun| begun != uuid);
     }
 
-    /// The devices are there: `alive` gives the mark of each. From here on others may see their facts as settled.
+    /// The devices exist: `alive` returns the mark of each. From here on their facts are final for other processes.
     pub fn confirm(&mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
         self.begun = self.facts.iter().map(|facts| facts.uuid).collect();
         for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
             if facts.mark.is_none() {
                 facts.mark = alive(facts);
             } else if let Runtime::Files(_) = self.store {
-                // Its file has the mark.
+                // The record has the mark already.
                 continue;
             }
             self.store.replace(facts)?;

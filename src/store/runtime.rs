@@ -17,7 +17,6 @@ use super::files::FileStore;
 use super::memory::{MemoryLock, MemoryStore};
 use super::reservation::Reservation;
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::group_numbers;
 use crate::model::name::{is_attribute, is_plain_component};
 
 /// A sysfs attribute takes one page.
@@ -85,16 +84,6 @@ impl Facts {
             || self.type_hidden
     }
 
-    /// Every group number that the device may have: the one it was made with, and those of its attributes.
-    fn groups(&self) -> impl Iterator<Item = u32> {
-        group_numbers(self.group, &self.attributes)
-    }
-
-    /// The same where the device may still appear; none otherwise.
-    pub(super) fn groups_held(&self) -> Vec<u32> {
-        if self.may_still_appear() { self.groups().collect() } else { Vec::new() }
-    }
-
     /// A device that appeared at this time may be the one of a killed creator, whose record this is.
     pub fn may_have_made(&self, appeared: u64) -> bool {
         let bound = |written: u64| written.saturating_add(u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX));
@@ -107,7 +96,7 @@ impl Facts {
         self.abandoned.is_some() && self.may_have_made(u64::try_from(now).unwrap_or(u64::MAX))
     }
 
-    /// What no request can have asked for; a record is checked as the request was.
+    /// Why no request can have had these values; `None` if they are valid. A record is checked as a request is.
     pub(super) fn fault(&self) -> Option<&'static str> {
         let texts = [Some(&self.parent), Some(&self.type_id), self.name.as_ref(), self.function.as_ref()];
         if !texts.into_iter().flatten().all(|text| text.is_empty() || is_plain_component(text)) {
@@ -131,21 +120,18 @@ impl Facts {
     }
 }
 
-/// Returns the group numbers in use that no record has: shown by a driver, or defined.
-pub type GroupsInUse<'a> = dyn Fn() -> Result<Vec<u32>> + 'a;
-
 /// Devices that are to share one group number, which no device has.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct NewGroup<'a> {
     /// The devices; none: no group is needed.
     pub members: &'a [Uuid],
-    /// Called under the lock of the store, if a group is needed.
-    pub in_use: &'a GroupsInUse<'a>,
+    /// Numbers in use that no record has: shown by a driver, or defined.
+    pub in_use: &'a [u32],
 }
 
 impl<'a, const N: usize> From<&'a [Uuid; N]> for NewGroup<'a> {
     fn from(members: &'a [Uuid; N]) -> Self {
-        NewGroup { members, in_use: &|| Ok(Vec::new()) }
+        NewGroup { members, in_use: &[] }
     }
 }
 
@@ -214,7 +200,7 @@ impl Runtime {
         }
     }
 
-    /// The device is no longer being made. Of files, its lock says so.
+    /// The device is no longer being made. In the store of files the end of its lock shows that.
     pub(super) fn release(&self, uuid: &Uuid) {
         if let Runtime::Memory(store) = self {
             store.release(uuid);
@@ -231,7 +217,7 @@ impl Runtime {
         }
     }
 
-    /// Takes the lock of this name, a file below `/run/libmdev/locks`. ETIMEDOUT, with the holder, when a single holder
+    /// Takes the lock of this name, a file below `/run/libmdev/locks`. ETIMEDOUT, which names the holder, when one holder
     /// keeps it for 30 s.
     pub fn lock(&self, name: &str) -> Result<HostLock<'_>> {
         match self {
@@ -240,7 +226,7 @@ impl Runtime {
         }
     }
 
-    /// Sets what is called with the name of each lock of the simulated host before it is taken.
+    /// Sets the hook that is called with the name of each lock of the simulated host before it is taken.
     pub fn set_lock_hook(&self, hook: Option<Box<LockHook>>) {
         if let Runtime::Memory(store) = self {
             store.set_lock_hook(hook);
@@ -313,7 +299,7 @@ pub(super) fn settle(
         }
     }
     if !new_group.members.is_empty() {
-        let group = free_group(living, (new_group.in_use)()?)?;
+        let group = free_group(living, new_group.in_use)?;
         facts.iter_mut().filter(|new| new_group.members.contains(&new.uuid)).for_each(|new| new.group = Some(group));
     }
     Ok(())
@@ -326,8 +312,8 @@ pub fn taken(uuid: &Uuid) -> Error {
 }
 
 /// The lowest number from 1 on that no living device has.
-fn free_group(living: &[Facts], in_use: Vec<u32>) -> Result<u32> {
-    let mut taken: Vec<u32> = living.iter().flat_map(Facts::groups).chain(in_use).collect();
+fn free_group(living: &[Facts], in_use: &[u32]) -> Result<u32> {
+    let mut taken: Vec<u32> = living.iter().filter_map(|facts| facts.group).chain(in_use.iter().copied()).collect();
     taken.sort_unstable();
     taken.dedup();
     let mut next = 1_u32;

@@ -21,12 +21,12 @@ pub type IoResult<T> = Result<T, Errno>;
 /// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
 pub const READ_MAX: usize = 64 * 1024;
 
-/// How often a write is made that a signal interrupts in the driver. A driver may answer EINTR without a signal, for ever.
+/// How often a write that a signal interrupted is made. A driver may return EINTR without a signal, again and again.
 pub const WRITE_ATTEMPTS: u32 = 8;
 
 /// Files of every device that the library never reads on its own: the kernel takes the device's lock to print them. A probe,
-/// an unbind and a removal of the device hold that lock, so that a reader would wait as long as they do, without end while a
-/// guest keeps the device busy. `docs/sysfs-files.md` says what is read instead.
+/// an unbind and a removal of the device hold that lock, so a reader would wait until they end, without a bound while a guest
+/// uses the device. `docs/sysfs-files.md` lists what is read instead.
 pub const LOCKED_FILES: [&str; 4] = ["driver_override", "sriov_numvfs", "sriov_vf_total_msix", "uevent"];
 
 /// Kind of a directory entry.
@@ -108,11 +108,11 @@ pub struct User {
 /// What is known about the processes that have a node open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Users {
-    /// The kernel has no such node, or it is not a kernel's.
+    /// The kernel has no such node, or the host is not a real kernel.
     NoNode,
-    /// No process of the host has one open now; one may open it at any time.
+    /// No process of the host has a node open now; a process may open one at any time.
     None,
-    /// This one has.
+    /// This process has a node open.
     Found(User),
     /// No process was found, and for this reason there may be one; with what to do about it.
     Unknown(String),
@@ -121,7 +121,7 @@ pub enum Users {
 /// Why [`Dir::write_detached`] failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DetachedError {
-    /// The file cannot be opened, or this is the driver's answer.
+    /// The file cannot be opened, or the driver returned this errno.
     Write(Errno),
     /// No process can be started. Nothing was written.
     NotStarted(Errno),
@@ -187,8 +187,8 @@ pub trait Dir: Send + Debug {
     /// have done its work.
     fn write(&self, name: &str, value: &[u8]) -> IoResult<()>;
 
-    /// This process may open the file for writing. Nothing is written: EACCES or EPERM of a write to such a file is the
-    /// driver's answer.
+    /// Whether this process may open the file for writing. Writes nothing. For such a file, EACCES or EPERM of a write comes
+    /// from the driver.
     fn is_writable(&self, name: &str) -> bool;
 
     /// Writes as [`Dir::write`] does, where a driver may block the writer for an unlimited time: a process of its own
@@ -244,7 +244,7 @@ pub fn device_number(text: &str) -> Option<u64> {
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// `None` where the object does not exist; every other failure stays one.
+/// `None` if the object does not exist; every other failure is returned.
 pub fn if_present<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -253,9 +253,9 @@ pub fn if_present<T>(result: IoResult<T>) -> IoResult<Option<T>> {
     }
 }
 
-/// Writes a text in a single write that ends with a newline, as `echo` writes it: some drivers drop the last byte of what
-/// they are given. A text that ends with a newline already gets no second one. Repeated up to [`WRITE_ATTEMPTS`] times where a
-/// signal interrupted the driver: for writes that may be done twice.
+/// Writes a text in a single write that ends with a newline, as `echo` does: some drivers drop the last byte of a write. A text
+/// that ends with a newline already gets no second one. Repeats the write up to [`WRITE_ATTEMPTS`] times if a signal
+/// interrupted the driver, so only for writes that may be done twice.
 pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     for _ in 1..WRITE_ATTEMPTS {
         match write_line_once(dir, name, text) {
@@ -266,7 +266,7 @@ pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     write_line_once(dir, name, text)
 }
 
-/// Writes the same once. After EINTR the caller has to look whether the driver has done what it was asked to.
+/// Writes the same once. After EINTR the caller has to check whether the driver has done its work.
 pub fn write_line_once(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     if text.ends_with('\n') {
         return dir.write(name, text.as_bytes());
@@ -342,7 +342,7 @@ mod tests {
         let dir = host.open("/sys/bus/pci").unwrap();
         let count = Arc::new(AtomicU32::new(0));
         let writes = Arc::clone(&count);
-        // Not for ever, so that the test ends where the loop has no bound.
+        // A limited number, so that the test ends even if the loop has no bound.
         let answer = move || (writes.fetch_add(1, Ordering::Relaxed) < 1000).then_some(Errno::INTR);
         host.set_hook(Some(Arc::new(move |_, _| answer())));
         assert_eq!(write_line(&*dir, "uevent", "change"), Err(Errno::INTR));

@@ -3,7 +3,7 @@
 //!
 //! Whatever is asked for is either done or refused: an element that is not known, and one that is given twice, is an error.
 //! [`Unknown::Ignore`] skips unknown elements and XML attributes instead, as libvirt's own parser does. Elements that only
-//! report something are skipped, so that every dump of a device, ours or libvirt's, asks for the same device again: `<path>`,
+//! report something are skipped, so that every dump of a device, ours or libvirt's, is a request for the same device: `<path>`,
 //! `<devnode>` and `<driver>` beside the capability, `<iommuGroup>` and `<owner>` inside it (the owner of a new device is the
 //! one that the connection names). `<parent_addr>` is used only where `<parent>` is `computer`: a dump for libvirt of a
 //! definition whose parent is absent has no other name for that parent.
@@ -18,7 +18,7 @@
 //! | `numa` | `node` is a decimal number: a wish for where the parent should be, when `parent` is left out |
 //! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
 //! | `start` | `type` is `auto` or `manual`: whether a definition starts when its parent appears; no effect on create |
-//! | `attr` | `name` is a file of the device, or of a folder in it (`nvidia/vgpu_params`; each component by the rules of `name`), `value` has 1 to 4095 bytes: a write of none never reaches a driver |
+//! | `attr` | `name` is a file of the device, or of a folder in it (`nvidia/vgpu_params`; each component by the rules of `name`), `value` has 1 to 4095 bytes: an empty write never reaches a driver |
 //!
 //! White space around `name`, `parent`, `uuid` and `group` does not count.
 
@@ -40,7 +40,7 @@ const MAX_VALUE: usize = 4095;
 /// libvirt's name for a device that has none.
 const NO_NAME: &str = "new device";
 
-/// What happens to elements and XML attributes that this version does not know.
+/// How to treat elements and XML attributes that this version does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
     /// They are errors.
@@ -49,7 +49,7 @@ pub enum Unknown {
     Ignore,
 }
 
-/// Reads a device definition in either dialect; refuses what it does not know.
+/// Reads a device definition in either dialect; refuses unknown elements and XML attributes.
 pub fn parse_device(text: &[u8]) -> Result<DeviceDef> {
     parse_device_with(text, Unknown::Refuse)
 }
@@ -72,7 +72,7 @@ struct Parser<'a> {
     reader: Reader<'a>,
     unknown: Unknown,
     def: DeviceDef,
-    /// Only where it is the name of one device.
+    /// `parent_addr`, if it is the name of one device.
     parent_addr: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl<'a> Parser<'a> {
         let mut seen = Vec::new();
         while let Some(tag) = self.reader.child()? {
             match tag.name {
-                // Elements of a dump that say nothing about what to create.
+                // Elements of a dump that have no effect on a create.
                 "path" | "devnode" | "driver" => {
                     self.reader.skip()?;
                     continue;

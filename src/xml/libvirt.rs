@@ -13,9 +13,9 @@
 //! * An inactive device has IOMMU group 0, as libvirt prints it. An active one without a group has no `<iommuGroup>`, since 0 is
 //!   the number of a real group.
 //! * `<iommuGroup>` of a PCI parent needs a member: it is left out where the members are not known.
-//! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. They have
-//!   the `mdev_types` of their types inside another `mdev_types`, as libvirt prints it for mtty and OpenStack Nova reads it. The
-//!   outer one is printed without types, too. Libvirt's own schema has no place for either.
+//! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. Their types
+//!   are in a `mdev_types` capability inside another one, as libvirt prints it for mtty and OpenStack Nova reads it. The outer
+//!   capability is printed without types, too. Libvirt's own schema allows neither.
 
 use super::kind::{ParentKind, Subchannel};
 use super::writer::{Writer, id16};

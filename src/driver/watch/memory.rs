@@ -254,7 +254,7 @@ impl Memory {
     }
 }
 
-/// What a device that was read shows. One that cannot be read is not gone.
+/// The look of a device that was read. A device that cannot be read does not count as removed.
 fn look_of(read: Result<Option<Device>>, mark: Option<u64>) -> Result<Look> {
     match read {
         Ok(Some(device)) => Ok(seen(device, mark)),

@@ -50,12 +50,12 @@ impl Monitor {
         if is_vendor { self.look_at_idle_cards() } else { Ok(()) }
     }
 
-    /// A PF without VFs is a parent only while something on the host shows that vGPUs can be made, which another PF may do.
+    /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
     fn look_at_idle_cards(&mut self) -> Result<()> {
         let places = bus::physical_functions(&*self.conn.host.sysfs)?;
         let new = places.into_iter().find(|place| !self.memory.parents.contains_key(&place.syspath));
         if let Some(place) = new {
-            // It looks for the next one.
+            // That call looks for the next card.
             return self.parent_came(place);
         }
         let is_idle =

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What mdevctl has no word for, in a file of its own, and how two files change as one.
 //!
-//! A definition is in two files then, and a writer may be killed between them, or find no room for the second. So the file of
-//! extras names the very file of mdevctl's that it belongs to, which is written before it has a name; while the two change,
-//! it has the extras of the old file as well. Extras of any other file say nothing: mdevctl may define a device of this UUID
-//! and type anew.
+//! A definition then consists of two files. A writer may be killed between the two writes, or the second write may fail
+//! (ENOSPC). The file of extras therefore contains the identity of the mdevctl file that it belongs to. That file is written
+//! before it gets its name, so its identity is known. During a change, the file of extras also contains the extras of the old
+//! file. Extras that belong to another file are ignored: mdevctl may have defined a device of this UUID and type anew.
 
 use std::os::fd::AsFd;
 
@@ -27,28 +27,29 @@ pub(super) struct Extras {
     params: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
-    /// The file of mdevctl's that they belong to. Files of releases before this one do not say.
+    /// The mdevctl file that these extras belong to; `None` in files of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<FileIdentity>,
-    /// Those of the file that is being replaced.
+    /// The extras of the file that is being replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Box<Extras>>,
 }
 
-/// What tells a file from every other that had or will have its name.
+/// Distinguishes a file from every other file that had or will have its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileIdentity {
     ino: u64,
-    /// When it was made, in nanoseconds; 0 where the file system does not keep that.
+    /// The time of its creation, in nanoseconds; 0 if the file system does not record it.
     born: u64,
-    /// With the text, what a copy (a backup, an upgrade of the whole system) has in common with its original; 0 if unknown.
+    /// The time of modification; 0 if unknown. A copy (a backup, an upgrade of the whole system) has the time and the text of its
+    /// original.
     modified: u64,
     /// The text, as a UUID of version 5.
     text: Uuid,
 }
 
 impl FileIdentity {
-    /// The identity of an open file, but for its text.
+    /// The identity of an open file, without its text.
     pub(super) fn of(file: impl AsFd) -> Result<Self, Errno> {
         let nanoseconds = |time: StatxTimestamp| {
             let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
@@ -60,7 +61,7 @@ impl FileIdentity {
                 let born = if has_born { nanoseconds(stat.stx_btime) } else { 0 };
                 Ok(FileIdentity { ino: stat.stx_ino, born, modified: nanoseconds(stat.stx_mtime), text: Uuid::nil() })
             }
-            // A filter of system calls that is older than statx(2).
+            // A seccomp filter that is older than statx(2).
             Err(Errno::NOSYS | Errno::PERM) => {
                 Ok(FileIdentity { ino: fstat(&file)?.st_ino, born: 0, modified: 0, text: Uuid::nil() })
             }
@@ -68,12 +69,12 @@ impl FileIdentity {
         }
     }
 
-    /// The same with the text that the file has.
+    /// Adds the text of the file to the identity.
     pub(super) fn with(self, text: &[u8]) -> Self {
         FileIdentity { text: Uuid::new_v5(&Uuid::NAMESPACE_OID, text), ..self }
     }
 
-    /// It is the same file, written to in place perhaps, as mdevctl does; or an exact copy.
+    /// Whether it is the same file, even if written in place since, as mdevctl does; or an exact copy.
     fn is(&self, other: &Self) -> bool {
         (self.ino == other.ino && self.born == other.born)
             || (self.modified != 0 && self.modified == other.modified && self.text == other.text)
@@ -96,17 +97,17 @@ impl Extras {
         self.before.is_some()
     }
 
-    /// The same, of this file.
+    /// These extras as belonging to this file.
     pub(super) fn owned_by(&self, file: &FileIdentity) -> Self {
         Extras { of: Some(file.clone()), before: None, ..self.clone() }
     }
 
-    /// The same, while the file may still be the one that `old` belongs to.
+    /// These extras together with `old`, while the file may still be the one that `old` belongs to.
     pub(super) fn after(&self, old: Extras) -> Self {
         Extras { before: Some(Box::new(Extras { before: None, ..old })), ..self.clone() }
     }
 
-    /// Those that belong to this file, with a definition of this type in it.
+    /// The extras that belong to this file, if it defines a device of this type; else `None`.
     pub(super) fn belonging_to(self, file: &FileIdentity, type_id: &str) -> Option<Self> {
         let is_of = |extras: &Extras| extras.of.as_ref().is_none_or(|of| of.is(file));
         let own = match self.before {

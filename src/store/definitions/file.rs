@@ -60,10 +60,10 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIde
     Ok(Some((text, identity)))
 }
 
-/// A definition as mdevctl's file has it.
+/// A definition as read from mdevctl's file, with the text and the identity of the file.
 pub(super) type Read = (Definition, Vec<u8>, FileIdentity);
 
-/// What mdevctl's file says, with its text and identity.
+/// Reads mdevctl's file. `None` if it does not exist.
 pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<Read>, Useless> {
     let Some((text, identity)) = text(dir, &uuid.to_string())? else { return Ok(None) };
     match json::parse(&text) {

@@ -395,7 +395,7 @@ impl DefinitionFiles {
         }
     }
 
-    /// A writer that is killed, or has no room on the way, leaves the old definition or the new one.
+    /// If the writer is killed or a write fails, either the old definition or the new one remains.
     fn write(&self, new: &Definition, old: Old) -> Result<()> {
         let extras = Extras::of(new);
         let old = match old {
@@ -411,7 +411,7 @@ impl DefinitionFiles {
         self.replace(new, &extras, &text, old.own)
     }
 
-    /// Writes both files, `before` being the extras of the file that is there.
+    /// Writes both files. `before` are the extras of the existing file.
     fn replace(&self, new: &Definition, extras: &Extras, text: &str, before: Option<Extras>) -> Result<()> {
         let folder = format!("{}/{}", self.base, new.parent);
         let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
@@ -422,19 +422,19 @@ impl DefinitionFiles {
         let identity = FileIdentity::of(file.file()).map_err(failed)?.with(text.as_bytes());
         let extras = extras.owned_by(&identity);
         let before = before.filter(|before| !before.is_empty());
-        // First the extras, which say nothing without their file: a reader of the new definition sees all of it.
+        // The extras come first: without their file they have no effect, and a reader of the new definition finds them complete.
         let way = before.clone().map_or_else(|| extras.clone(), |before| extras.after(before));
         let named = self.write_extras(new, &way).and_then(|()| give_name(file, new).map_err(failed));
         if let Err(e) = named {
             let back = self.write_extras(new, &before.unwrap_or_default());
-            back.unwrap_or_else(|undo| log::warn!("{undo}; what is left there belongs to no definition"));
+            back.unwrap_or_else(|undo| log::warn!("{undo}; the remaining file belongs to no definition"));
             return Err(e);
         }
         let kept = self.sync(&dir, &folder);
         if before.is_some() {
-            // What is there says to which file it belongs.
+            // The extras on disk already contain the identity of the new file, so a failure is only logged.
             let done = self.write_extras(new, &extras);
-            done.unwrap_or_else(|e| log::warn!("{e}; the new definition counts all the same"));
+            done.unwrap_or_else(|e| log::warn!("{e}; the new definition is valid all the same"));
         }
         kept
     }
@@ -515,7 +515,7 @@ enum Old {
     Found(Box<Found>),
 }
 
-/// Gives a complete file the name of a definition, whatever has it now.
+/// Gives a complete file the name of a definition. Replaces a file that has this name.
 fn give_name(file: Unnamed<'_>, definition: &Definition) -> std::result::Result<(), Errno> {
     let name = definition.uuid.to_string();
     match file.name(&name) {

@@ -31,7 +31,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
     if !crate::model::name::is_component(&type_id) {
         return Err(format!("its \"mdev_type\" is {}, which is no type", shown(&type_id)));
     }
-    // As mdevctl reads it: whatever is not the text "auto" means manual.
+    // As mdevctl reads it: every value except the text "auto" means manual.
     let autostart = match map.get("start") {
         None | Some(Value::Null) => return Err("it has no \"start\"".to_owned()),
         Some(start) => start == AUTO,

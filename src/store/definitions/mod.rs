@@ -69,12 +69,12 @@ pub enum Previous {
     Definition(Definition),
 }
 
-/// Which autostart a definition has that replaces another.
+/// The autostart of a definition that replaces another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// That of the older one.
+    /// The autostart of the older definition.
     Keep,
-    /// Its own.
+    /// The autostart of the new definition.
     Set,
 }
 
@@ -171,9 +171,9 @@ impl Definitions {
         }
     }
 
-    /// Writes a definition and returns what was written. It replaces an older one of the same parent and UUID, whose owner it
-    /// takes over when it has none, and whose autostart it takes over with [`Start::Keep`]. `check` runs last before anything
-    /// is written, under the lock of the store, so that what it has seen still holds.
+    /// Writes a definition and returns what was written. It replaces an older definition of the same parent and UUID. It takes
+    /// the owner of that definition if it has none itself, and its autostart with [`Start::Keep`]. `check` runs under the lock of
+    /// the store, directly before the first write, so that its result is still valid.
     pub fn put(&self, definition: &Definition, start: Start, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
         match self {
             Definitions::Files(files) => files.put(definition, start, check),

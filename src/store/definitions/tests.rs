@@ -283,7 +283,7 @@ fn what_is_closed_is_not_taken_for_empty() {
     }
 }
 
-/// Returns when a new file has another time than one made before: file systems take the time of the last tick.
+/// Waits until a new file gets a later time than a file made before: file systems use the time of the last tick.
 fn next_tick(folder: &std::path::Path) {
     let time = || {
         let probe = folder.join("probe");
@@ -296,12 +296,12 @@ fn next_tick(folder: &std::path::Path) {
     }
 }
 
-/// A definition that cannot be written lends nothing to the one that mdevctl writes next, of the same UUID and type.
+/// The extras of a failed define do not apply to the definition that mdevctl writes next for the same UUID and type.
 #[test]
 fn a_define_that_fails_leaves_no_extras_to_the_next_definition() {
     let text = definition("11", None).pretty_json();
     for errno in [Errno::NOSPC, Errno::ROFS] {
-        // With `stays`, nothing can be undone either: as if the writer had been killed.
+        // With `stays`, the undo fails, too, as if the writer had been killed.
         for stays in [false, true] {
             let disk = Disk::new();
             let hook = move |call: &str, path: &str| {
@@ -320,7 +320,7 @@ fn a_define_that_fails_leaves_no_extras_to_the_next_definition() {
     }
 }
 
-/// mdevctl writes in place what it modifies; what it defines after it undefined is another file.
+/// mdevctl modifies a file in place. A define after an undefine makes another file.
 #[test]
 fn extras_last_over_a_modify_of_mdevctl_and_end_with_its_undefine() {
     let disk = Disk::with(&definition("11", Some("mine")));

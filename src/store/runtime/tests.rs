@@ -2,7 +2,6 @@
 //! The store in files and in memory.
 
 use super::*;
-use crate::store::calls::watched;
 
 fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
     Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
@@ -54,7 +53,7 @@ fn groups_are_the_lowest_free_ones() {
 }
 
 #[test]
-fn the_record_of_a_killed_creator_says_nothing_about_a_later_device() {
+fn record_of_a_killed_creator_is_not_about_a_later_device() {
     let (dir, [store, _]) = both();
     let devices = dir.path().join("libmdev/devices");
     std::fs::create_dir_all(&devices).unwrap();
@@ -64,7 +63,7 @@ fn the_record_of_a_killed_creator_says_nothing_about_a_later_device() {
     let written = read.abandoned.unwrap();
     assert!(read.may_have_made(written) && read.may_still_appear());
     assert!(!read.may_have_made(written + 60_000_000_000));
-    // While its creator works, and once it is done, it is of the device that there is.
+    // While its creator works, and afterwards, the record is about the existing device.
     let mut made = store.reserve(vec![facts(2, Some("b"), None)], &[], &|_| None).unwrap();
     let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
     assert_eq!(abandoned(), None);
@@ -74,7 +73,7 @@ fn the_record_of_a_killed_creator_says_nothing_about_a_later_device() {
 }
 
 #[test]
-fn what_was_not_confirmed_is_taken_back() {
+fn unconfirmed_reservation_is_released() {
     let (_dir, stores) = both();
     for store in stores {
         drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
@@ -82,16 +81,16 @@ fn what_was_not_confirmed_is_taken_back() {
     }
 }
 
-/// Who destroys a device forgets it a moment later, when its UUID may be in use again.
+/// A destroyer removes the record after the device, when the UUID may be in use again.
 #[test]
-fn who_is_late_to_forget_does_not_forget_the_next_one() {
+fn late_forget_keeps_the_record_of_the_next_device() {
     let (_dir, stores) = both();
     for store in stores {
         let uuid = Uuid::from_u128(1);
         let mut next = store.reserve(vec![facts(1, Some("next"), None)], &[], &|_| None).unwrap();
         store.forget(&uuid, None);
         assert_eq!(store.get(&uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("next"));
-        // Nor does a creator of the same UUID who has nothing to be remembered.
+        // A creator of the same UUID without a record does not remove it either.
         drop(store.reserve(vec![facts(1, None, None)], &[], &|_| None).unwrap());
         assert!(store.get(&uuid).unwrap().is_some());
         next.confirm(&|_| Some(7)).unwrap();
@@ -102,7 +101,7 @@ fn who_is_late_to_forget_does_not_forget_the_next_one() {
 }
 
 #[test]
-fn creators_do_not_sweep_each_others_files_away() {
+fn creator_keeps_the_files_of_other_creators() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().to_str().unwrap();
     std::thread::scope(|scope| {
@@ -113,7 +112,7 @@ fn creators_do_not_sweep_each_others_files_away() {
                     let own = facts(1000 * thread + n + 1, None, Some(1));
                     let uuid = own.uuid;
                     let made = std::cell::Cell::new(false);
-                    // Everybody's devices are there, but for the one that is being made.
+                    // All devices exist, except the one that is being made.
                     let alive = |asked: &Facts| (asked.uuid != uuid || made.get()).then_some(7);
                     let mut reserved = store.reserve(vec![own], &[], &alive).unwrap();
                     made.set(true);
@@ -126,7 +125,7 @@ fn creators_do_not_sweep_each_others_files_away() {
 }
 
 #[test]
-fn facts_survive_the_way_to_the_file_and_back() {
+fn facts_are_equal_after_write_and_read() {
     let (dir, [store, _]) = both();
     let full = Facts {
         parent: "0000:86:00.0".into(),
@@ -139,7 +138,7 @@ fn facts_survive_the_way_to_the_file_and_back() {
     let mut reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
     reserved.confirm(&|_| Some(5)).unwrap();
     assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { mark: Some(5), ..full.clone() }));
-    // Everybody may read them, and only the lock is the owner's alone: run this under a strict umask, too.
+    // Every user may read the records; only the owner may open the lock. This holds under a strict umask, too.
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
         std::fs::metadata(dir.path().join("libmdev").join(name)).unwrap().permissions().mode() & 0o777
@@ -148,7 +147,7 @@ fn facts_survive_the_way_to_the_file_and_back() {
         [mode(""), mode("devices"), mode(&format!("devices/{}", full.uuid)), mode("lock")],
         [0o755, 0o755, 0o644, 0o600]
     );
-    // A broken neighbour hides nothing, and is reported by the call that names it.
+    // A broken record hides no other, and a look-up of that record reports it.
     std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(3))), "{").unwrap();
     assert_eq!(store.all().unwrap().len(), 1);
     assert_eq!(store.get(&Uuid::from_u128(3)).unwrap_err().code, ErrorCode::Store);
@@ -176,7 +175,7 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
     assert_eq!(store.get(&uuid).unwrap_err().code, ErrorCode::Store);
     assert!(store.catalogue("0000:41:00.0", 1).is_empty());
     assert_eq!(store.lock("parent-0000:41:00.0").unwrap_err().code, ErrorCode::Store);
-    // Another creator sweeps it away, as a destroyer does.
+    // Another creator removes it, as a destroyer does.
     drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
     assert!(!record.exists());
     fifo(&record);
@@ -187,7 +186,7 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
     assert!(!record.exists());
 }
 
-/// An ordinary user can lock what he can read: a record, and every folder.
+/// An ordinary user can lock every file that he can read: a record, and every folder.
 #[test]
 fn foreign_flock_delays_no_creator() {
     use rustix::fs::{FlockOperation, flock};
@@ -209,7 +208,7 @@ fn foreign_flock_delays_no_creator() {
     assert_eq!(next.facts()[0].group, Some(1));
     drop(store.lock("type-mtty-1").unwrap());
     drop(locked);
-    // What is locked is the owner's alone, and nothing of a device stays.
+    // The lock files belong to the owner alone, and no file of a device stays.
     let names = |folder: &str| {
         let entries = std::fs::read_dir(base.join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
@@ -241,7 +240,7 @@ fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
     let place = || std::mem::forget(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-    // In the folder as a process leaves it that was killed.
+    // The folder as a killed process leaves it.
     let lock = dir.path().join(format!("libmdev/locks/device-{uuid}"));
     place();
     assert!(lock.exists());
@@ -251,26 +250,7 @@ fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
     assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
 }
 
-/// The device may have the name and the group that the request wants.
-#[test]
-fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
-    let (_dir, [store, _]) = both();
-    let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
-    first.confirm(&|_| Some(7)).unwrap();
-    drop(first);
-    let record = format!("devices/{}", Uuid::from_u128(1));
-    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
-        let record = record.clone();
-        let hook = move |call: &str, path: &str| match call == "openat" && path.ends_with(&record) {
-            true => Err(errno),
-            false => Ok(()),
-        };
-        let e = watched(hook, || store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| Some(7))).unwrap_err();
-        assert_eq!(e.errno, errno.raw_os_error(), "{e}");
-    }
-}
-
-/// A record may be written by hand; what it says is listed, dumped and compared.
+/// A record may have been written by hand; its values are listed, dumped and compared.
 #[test]
 fn record_with_an_invalid_text_is_refused() {
     let (dir, [store, _]) = both();
@@ -294,7 +274,7 @@ fn record_with_an_invalid_text_is_refused() {
     }
 }
 
-/// More than are removed under one lock.
+/// More stale records than one sweep removes under one lock.
 #[test]
 fn stale_records_are_removed_in_several_pieces() {
     let (dir, [store, _]) = both();

@@ -53,8 +53,8 @@ impl LinuxDir {
         self.door.open_at(self.fd()?, &self.path, name, flags, &self.has_links)
     }
 
-    /// Calls `act` with the directory that holds the last component of `name`, and that component. Calls that take a path
-    /// (fstatat, readlinkat, utimensat) would follow a link on the way out of the root.
+    /// Calls `act` with the directory that holds the last component of `name`, and with that component. System calls with a path
+    /// (fstatat, readlinkat, utimensat) would follow a link that leads out of the root.
     fn at_last<T>(&self, name: &str, act: impl FnOnce(&OwnedFd, &str) -> IoResult<T>) -> IoResult<T> {
         if !is_relative(name) {
             return Err(Errno::INVAL);
@@ -126,7 +126,7 @@ impl Dir for LinuxDir {
         let result = started
             .map_err(DetachedError::NotStarted)
             .and_then(|writing| detached::wait(writing, value.len(), give_up));
-        // Open until now: another process that looks for users sees by it that this one removes the device.
+        // The file stays open until here: another process that looks for users then finds that this process removes the device.
         self.door.spent.push(fd);
         result
     }
@@ -160,7 +160,7 @@ impl Dir for LinuxDir {
             let mut buffer = [MaybeUninit::<u8>::uninit(); 1024];
             let (target, rest) = rustix::fs::readlinkat_raw(dir, name, &mut buffer[..])?;
             if rest.is_empty() {
-                // Longer than any link of sysfs: the other call makes room.
+                // The target is longer than any link of sysfs: this call allocates a larger buffer.
                 let target = readlinkat(dir, name, Vec::new())?;
                 return target.into_string().map_err(|_| Errno::ILSEQ);
             }
@@ -198,7 +198,7 @@ impl LinuxDir {
     }
 }
 
-/// A time of `stat` as one number. The two fields have another integer type on each architecture.
+/// A time of `stat` in nanoseconds. The integer types of the two fields differ between architectures.
 pub(super) fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
     let seconds = seconds.try_into().unwrap_or_default();
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.try_into().unwrap_or_default()) as u64

@@ -34,7 +34,7 @@ use users::{Identity, PRIVATE_NODE};
 /// Where distributions put the list of PCI vendors and products.
 const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
 
-/// Where a node is made that /dev does not have.
+/// Folders in which a node is made that is missing in /dev.
 const PRIVATE_NODES: [&str; 2] = ["/run/libmdev", "/dev"];
 
 /// See statfs(2).
@@ -69,7 +69,7 @@ impl Sysfs for LinuxSysfs {
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
         let node = VfioNode::Group(group);
         let opened = match self.door.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
-            // A container's /dev has the nodes of the time when it was started.
+            // The /dev of a container has only the nodes that existed when the container was started.
             Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node)?.ok_or(errno),
             opened => opened,
         };
@@ -119,7 +119,7 @@ impl Sysfs for LinuxSysfs {
 }
 
 impl LinuxSysfs {
-    /// The folder of sysfs is one, and not files that look like it.
+    /// Whether the folder of sysfs is a mounted sysfs and not a copy of its files.
     fn is_kernel(&self) -> IoResult<bool> {
         let opened = if_present(self.door.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
         opened.map_or(Ok(false), |sys| Ok(fstatfs(&sys)?.f_type as u64 == SYSFS_MAGIC))
@@ -147,10 +147,10 @@ impl LinuxSysfs {
         found.map(|found| Some(Identity::of(&found))).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
     }
 
-    /// Opens a node that is not in /dev by one of our own. `None` where that is impossible.
+    /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.
     fn open_private(&self, node: &VfioNode) -> IoResult<Option<OwnedFd>> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Below another root /dev is not ours, and without a kernel the number means nothing.
+        // Below another root, /dev does not belong to this kernel; without a real sysfs, the number has no meaning.
         if self.door.is_confined() || !self.is_kernel()? {
             return Ok(None);
         }
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// The directory is open already, and what it contains leads out of the root.
+    /// The directory is open already, and its links lead out of the root.
     #[test]
     fn no_link_below_an_open_directory_leaves_the_root() {
         let (root, _) = host();
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(fs::metadata(outside.path().join("create")).unwrap().modified().unwrap(), before);
     }
 
-    /// As when a device is destroyed and another one of its UUID is created.
+    /// The same happens when a device is destroyed and another device of its UUID is created.
     #[test]
     fn write_below_open_directory_does_not_reach_its_replacement() {
         let (root, _) = host();
@@ -316,7 +316,7 @@ mod tests {
         symlink("11/name", class.join("link")).unwrap();
         for (turn, sysfs) in both_ways(root.path()).into_iter().enumerate() {
             let dir = sysfs.open("/sys/class/c").unwrap();
-            // From here on the kernel is asked for names with links on their way by their whole path.
+            // From here on, names with links on their way are opened by their whole path.
             dir.read("link", &mut Vec::new()).unwrap_err();
             dir.open("link").unwrap_err();
             let device = dir.open("11").unwrap();

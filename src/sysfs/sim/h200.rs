@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without. And a host with one
-//! card whose driver is the one that was proposed for the kernel in 2025.
+//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without. Also a host with one card
+//! that has the driver that was proposed for the kernel in 2025.
 
 use super::default::{Build, Pci, bridge};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
@@ -75,7 +75,7 @@ pub fn upstream_host() -> SimHost {
     build.file("/dev/vfio/vfio", 0o666, "");
     build.pci(&BRIDGES[0]);
     pf(&mut build, &UPSTREAM, VFS);
-    // No entry stands there twice: the tests of the simulated VFs see to it.
+    // No entry exists twice: the tests of the simulated VFs check that.
     SimHost::new(build.entries).expect("the entries above fit together")
 }
 

@@ -16,7 +16,7 @@ pub enum Op {
     Read,
     /// A file is written.
     Write,
-    /// A process is started that writes a file.
+    /// The start of a process that writes a file.
     Start,
     /// A directory is listed.
     List,
@@ -48,7 +48,7 @@ pub struct LogEntry {
 /// Called before every operation; an errno fails it there and then. May itself use the host.
 pub type Hook = dyn Fn(Op, &str) -> Option<Errno> + Send + Sync;
 
-/// When a fault strikes: instead of the operation, or once it is done.
+/// When a fault occurs: instead of the operation, or after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     Before,

@@ -79,7 +79,7 @@ pub(super) enum Attr {
     Number,
     Group,
     Ap(ap::File),
-    /// NVIDIA's, one folder down.
+    /// `nvidia/vgpu_params` of a mediated device.
     VgpuParams,
     /// Of a vendor that is not known here: shows what was written last.
     Vendor,

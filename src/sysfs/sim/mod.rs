@@ -165,8 +165,8 @@ impl SimHost {
         })
     }
 
-    /// A process opens the VFIO node of a device's own (`/dev/vfio/devices/vfioN`) and has not bound it yet, or closes it.
-    /// The group is free all the same. ENODEV for an unknown UUID.
+    /// A process opens the device's own VFIO node (`/dev/vfio/devices/vfioN`) without binding it, or closes the node. The group
+    /// stays free. ENODEV for an unknown UUID.
     pub fn set_opened(&self, uuid: &str, opened: bool) -> IoResult<()> {
         self.with(|kernel| {
             let dir = kernel.devices.get(uuid).ok_or(Errno::NODEV)?.dir;
@@ -240,8 +240,8 @@ impl SimHost {
         self.shared.inject.fail_next(op, Moment::Before, path_suffix, errno, nth);
     }
 
-    /// The `nth` successful write from now on whose path ends in `path_suffix` takes effect and returns `errno`, once: a
-    /// driver that makes the device and fails.
+    /// Once, the `nth` successful write from now on whose path ends in `path_suffix` takes effect and returns `errno`, as if a
+    /// driver made the device and failed.
     pub fn fail_after_write(&self, path_suffix: &str, errno: Errno, nth: u32) {
         self.shared.inject.fail_next(Op::Write, Moment::After, path_suffix, errno, nth);
     }

@@ -3,7 +3,7 @@
 
 use crate::sysfs::{Errno, IoResult};
 
-/// The most that one write to `vgpu_params` has.
+/// The maximum length of a write to `vgpu_params`.
 const VGPU_PARAMS_MAX: usize = 1024;
 
 /// Length of a UUID in text.

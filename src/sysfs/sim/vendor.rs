@@ -21,10 +21,10 @@ const CREATABLE: &str = "nvidia/creatable_vgpu_types";
 
 const PARAMS: &str = "nvidia/vgpu_params";
 
-/// The driver of VFs in the kernel's own tree, as it was proposed in 2025.
+/// The driver of VFs that was proposed for the kernel in 2025.
 pub(super) const UPSTREAM_DRIVER: &str = "nvidia-vgpu-vfio";
 
-/// How a card's driver answers.
+/// The driver whose behaviour a card has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Personality {
     /// NVIDIA's vGPU host driver: types of different sizes share the card.
@@ -58,7 +58,7 @@ struct Pf {
     /// Framebuffer in MiB.
     capacity: u64,
     personality: Personality,
-    /// A VF without a type has no `vgpu_params`: they are ENXIO, and go with the type.
+    /// `vgpu_params` of a VF without a type is ENXIO, and parameters are lost with the type.
     params_need_type: bool,
 }
 
@@ -77,8 +77,8 @@ pub(super) struct Vf {
 }
 
 impl Vf {
-    /// A VF that has a type keeps it until a 0 is written, which is refused while a guest has the VF. The driver takes the
-    /// low half of a number.
+    /// A VF that has a type keeps it until a 0 is written, which is refused while a guest uses the VF. The driver uses the low
+    /// 32 bits of a number.
     fn decide_nvidia(&self, number: i64) -> IoResult<u32> {
         let id = (number & i64::from(u32::MAX)) as u32;
         match number {
@@ -118,7 +118,7 @@ impl Vendor {
         self.vfs_of(pf).map(|vf| vf.current).find(|id| *id != 0)
     }
 
-    /// What a free VF of the card can be given.
+    /// The types that a free VF of the card can be given.
     fn creatable(&self, pf: Ino) -> Vec<u32> {
         let Some(card) = self.pfs.get(&pf) else { return Vec::new() };
         let size = |id: u32| card.catalogue.size(id);
@@ -129,7 +129,7 @@ impl Vendor {
         }
     }
 
-    /// The text that lists them. The driver in the kernel's own tree has a header only while the card has no vGPU.
+    /// The list of these types as text. The proposed driver prints a header only while the card has no vGPU.
     fn list(&self, pf: Ino, ids: &[u32]) -> String {
         match self.pfs.get(&pf) {
             Some(card) if card.personality == Personality::Upstream && self.first_type(pf).is_some() => {
@@ -278,7 +278,7 @@ fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     }
 }
 
-/// Every free VF of the card lists what it could be given now, and one that has a type lists none.
+/// Every free VF of the card lists the types that it can be given now; a VF that has a type lists none.
 fn refresh(kernel: &mut Kernel, pf: Ino) {
     let creatable = kernel.vendor.creatable(pf);
     let (all, none) = (kernel.vendor.list(pf, &creatable), kernel.vendor.list(pf, &[]));
@@ -291,7 +291,7 @@ fn refresh(kernel: &mut Kernel, pf: Ino) {
     }
 }
 
-/// From now on a VF without a type has no parameters, and a new device none of the one before it.
+/// From now on a VF without a type has no parameters, and a new device does not inherit parameters.
 pub(super) fn params_need_type(kernel: &mut Kernel) {
     kernel.vendor.pfs.values_mut().for_each(|card| card.params_need_type = true);
     let free: Vec<Ino> = kernel.vendor.vfs.iter().filter(|(_, vf)| vf.current == 0).map(|(dir, _)| *dir).collect();
