@@ -76,7 +76,7 @@ static int measure(struct mdev_conn *conn, int rounds)
 	double *took[2] = { calloc((size_t)rounds, sizeof(double)), calloc((size_t)rounds, sizeof(double)) };
 	int i, kind, rc = took[0] && took[1] ? 0 : -1;
 
-	/* The first round of each is not counted: it loads and fills what later ones find. */
+	/* The first round of each is not counted: it loads code and fills caches. */
 	for (i = -1; i < rounds && rc == 0; i++)
 		for (kind = 0; kind < 2 && rc == 0; kind++) {
 			double start = now();

@@ -176,7 +176,7 @@ static void one_parent(int expected)
 	free(text);
 }
 
-/* s390-tools' ap-check locks in pre with the number of its parent, and gives the lock back in post to the same only. */
+/* s390-tools' ap-check takes a lock in pre with the id of its parent, and releases it in post only if the id is the same. */
 static void one_parent_for_an_action(void)
 {
 	const char *log = "echo $4 $6 $PPID >>%s/log; exit %d\n";
@@ -185,20 +185,20 @@ static void one_parent_for_an_action(void)
 	put_script("callouts/other", log, root, 2);
 	put_script("notifiers/test", log, root, 0);
 	T_INT(define(0), 0);
-	/* get of two, pre of two, post, notify. */
+	/* get of both scripts, pre of both, post, notify. */
 	one_parent(6);
 	T_INT(undefine(0), 0);
 	one_parent(6);
 	put_script("callouts/test", "[ $4 = get ] && exit 2; echo $4 $6 $PPID >>%s/log; [ $4 != pre ]\n", root);
 	T_INT(define(0), -ECANCELED);
-	/* get and pre of the other, pre, notify. */
+	/* get and pre of the other script, pre, notify. */
 	one_parent(4);
 	unlink(below("etc/mdevctl.d/scripts.d/callouts/other"));
 	unlink(below("etc/mdevctl.d/scripts.d/notifiers/test"));
 	T_OK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
 }
 
-/* The file that was checked is the one that runs, whatever has its path then. */
+/* The file that was checked is run, also if its path leads to another file by then. */
 static void the_file_that_was_checked(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -266,7 +266,7 @@ static void descriptors(void)
 	if (T_OK(f != NULL)) {
 		T_OK(fgets(seen, sizeof(seen), f) != NULL);
 		fclose(f);
-		/* Three, the script itself, and the one by which ls looks. */
+		/* The three standard descriptors, the script itself, and the folder that ls lists. */
 		T_INT(atoi(seen), 5);
 	}
 	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);

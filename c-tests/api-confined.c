@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A host below ?root= whose links lead out of it: no byte outside the root is
- * written or read, whatever openat2(2) answers. Each case runs in a process of
+ * written or read, whatever openat2(2) returns. Each case runs in a process of
  * its own, since a seccomp filter stays.
  */
 #include <fcntl.h>
@@ -132,7 +132,7 @@ static int use_host(int errno_value)
 	snprintf(uri, sizeof(uri), "mdev:///system?root=%s/host", base);
 	if (mdev_conn_open(&conn, uri, 0) < 0)
 		return 2;
-	/* What lies below the root is found, links within it included. */
+	/* Files below the root are found, also through links within the root. */
 	if (mdev_conn_lookup_by_name(conn, "mtty", &parent) < 0)
 		return 3;
 	if (mdev_device_find_type(parent, "in", &found) < 0)

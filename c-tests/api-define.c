@@ -81,7 +81,7 @@ static void it_starts_and_stops(struct mdev_conn *conn, struct mdev_device *dev)
 	mdev_device_unref(running);
 }
 
-/* A definition that is changed while the device runs: what runs, and what is defined. */
+/* A definition that is changed while the device runs: the running device, and the definition. */
 static void definition_of_what_runs(struct mdev_conn *conn)
 {
 	static const char format[] = "<device><parent>ap_matrix</parent><capability type='mdev'><type id='vfio_ap-passthrough'/>"
@@ -105,7 +105,7 @@ static void definition_of_what_runs(struct mdev_conn *conn)
 	T_STR(names[1], "assign_domain");
 	T_STR(values[1], "0x03");
 	T_OK(names[2] == NULL && values[2] == NULL);
-	/* What runs, in decimal digits, with what was assigned since. */
+	/* The running device, in decimal digits, with the queues that were assigned since. */
 	T_INT(mdev_device_set_attr(dev, "assign_control_domain", "0xa"), 0);
 	T_INT(mdev_device_get_xml(dev, &xml, MDEV_XML_LIBVIRT), 0);
 	T_HAS(xml, "<attr name='assign_adapter' value='3'/>");
@@ -117,7 +117,7 @@ static void definition_of_what_runs(struct mdev_conn *conn)
 	T_HAS(xml, "<attr name='assign_domain' value='0x03'/>");
 	T_OK(!strstr(xml, "assign_control_domain") && !strstr(xml, "<path>"));
 	free(xml);
-	/* The node is a snapshot: it keeps what it has shown. */
+	/* The node is a snapshot: its attributes do not change. */
 	T_INT(mdev_device_undefine(dev, 0), 0);
 	T_INT(mdev_device_list_definition_attrs(dev, &names, &values), 2);
 	T_INT(mdev_device_get_xml(dev, &xml, MDEV_XML_INACTIVE), -ENOENT);
@@ -172,7 +172,7 @@ static void bad_requests(struct mdev_conn *conn)
 	T_INT(mdev_conn_autostart(conn, "pci_0000_99_00_0", 0), -ENODEV);
 }
 
-/* What a handle cannot do to a device that is not its own. */
+/* Operations of a handle that must not affect another device. */
 static void it_reaches_nothing(struct mdev_device *dev, int code)
 {
 	char *text = NULL;

@@ -32,7 +32,7 @@ static void an_error_tells_all(void)
 
 #define BAD "\033[31m\nred\177"
 
-/* The call fails, and a terminal may show what it says. */
+/* The call fails, and its message is safe for a terminal. */
 #define SHOWN(call)                                                                                                    \
 	do {                                                                                                           \
 		const char *said;                                                                                      \

@@ -279,7 +279,7 @@ static void definition_through_the_table(struct mdev_conn *conn)
 	drv->device_unref(dev);
 }
 
-/* The simulated host has no problem; what a finding says is api-problems.c's. */
+/* The simulated host has no problem; api-problems.c tests the content of findings. */
 static void problems_through_the_table(struct mdev_conn *conn)
 {
 	struct mdev_finding **list = NULL;

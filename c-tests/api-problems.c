@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a list leaves out, as data: a link that leads nowhere and a definition that is broken. */
+/* The omissions of a list as data: a link without a target, and a broken definition. */
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -77,7 +77,7 @@ void raise_mdev(const char *function, size_t line);
 
 struct events;
 
-/* Which nodes are shown that are not by default: see shown.c. */
+/* Settings that show more nodes than the default: see shown.c. */
 struct settings {
 	bool vendor_vfio;
 	bool other_buses;
@@ -136,14 +136,14 @@ const char *node_name(virNodeDevicePtr dev);
 
 /* ---- shown.c: the nodes that clients get ---- */
 
-/* Of a daemon: the module's configuration file. Without the file, the defaults. */
+/* For a daemon: reads the module's configuration file. Without the file, the defaults hold. */
 int settings_read(struct settings *ret);
 /* False: no such name, or a value other than 0 and 1. */
 bool settings_set(struct settings *settings, const char *name, const char *value);
 bool node_is_shown(struct host *host, struct mdev_device *dev);
-/* Raises an error that says why a node is not shown, and what shows it. */
+/* Raises an error with the reason why a node is not shown, and the setting that shows it. */
 void fail_not_shown(struct host *host, int code, struct mdev_device *dev, const char *name);
-/* Whether a device may be created under the parent that XML names; must_exist: and the parent is there. */
+/* Whether a device may be created under the parent that XML names; with must_exist, only if the parent exists. */
 int check_parent(struct host *host, const char *xml, bool must_exist);
 
 /* ---- computer.c: the root of the tree ---- */
@@ -155,7 +155,7 @@ char *computer_xml(struct host *host);
 
 /* Whether the XML wants a device of another kind than ours. */
 bool xml_is_for_stock(const char *xml);
-/* Whether it wants one of ours. What libmdev will not even read wants neither. */
+/* Whether the XML is for a device of ours. XML that libmdev cannot read is for none. */
 bool xml_is_for_mdev(const char *xml);
 /* The text of an element right below the root, to be freed; NULL when there is none. */
 char *xml_text(const char *xml, const char *name);

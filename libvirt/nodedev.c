@@ -116,7 +116,7 @@ static int list_all(virConnectPtr conn, virNodeDevicePtr **ret, unsigned int fla
 		n = (int)i;
 		*ret = list;
 	} else {
-		/* The error is that of the node. */
+		/* The error of the node is raised. */
 		free_nodes(list);
 	}
 	names_clear(&names);
@@ -344,7 +344,7 @@ static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned
 	if (may_make(conn, ACL_DEFINE_XML, xml, flags) < 0)
 		return NULL;
 	host = host_get(conn);
-	/* libmdev defines devices under parents that are not there yet; to libvirt's clients that is an error. */
+	/* libmdev can define devices under absent parents; for libvirt's clients that is an error. */
 	if (host && check_parent(host, xml, true) == 0)
 		ret = make(host, conn, xml, mdev->define_xml, is_validated(flags) ? 0 : MDEV_DEFINE_IGNORE_UNKNOWN);
 	host_put(host);

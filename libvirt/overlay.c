@@ -77,7 +77,7 @@ static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 	if (is_ours(conn, name))
 		return nodedev_driver.lookup_by_name(conn, name);
 	dev = stock.lookup_by_name(conn, name);
-	/* Of a name that libvirt's own nodes do not have, we say why it is not there. */
+	/* If libvirt has no node of this name, raise our error, which has the reason. */
 	if (!dev && virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && (!stock_name(name) || is_known(conn, name)))
 		return nodedev_driver.lookup_by_name(conn, name);
 	return dev;

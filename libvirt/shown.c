@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Which of libmdev's nodes the clients of libvirt get. By default those that they can use as they are: libvirt attaches a
- * mediated device by its UUID, which a virtual GPU without mdev does not have, and OpenStack Nova fails on a parent without
- * PCI that libvirt's own driver does not list. The settings show the others.
+ * Which of libmdev's nodes the clients of libvirt see. By default, the nodes that they can use as they are. Libvirt attaches a
+ * mediated device by its UUID, which a virtual GPU without mdev does not have. OpenStack Nova fails on a parent without PCI
+ * that libvirt's own driver does not list. The settings show these nodes, too.
  */
 
 #include <errno.h>
@@ -89,7 +89,7 @@ static bool is_vendor_vfio(struct mdev_device *dev)
 	return mdev->device_get_layout(dev, &layout) == 0 && !strcmp(layout, "vendor-vfio");
 }
 
-/* The setting that would show the node; NULL: it is shown. Libvirt lists the devices of any parent, so we do. */
+/* The setting that would show the node; NULL: it is shown. Libvirt lists the devices of any parent, so we do the same. */
 static const char *setting_of(struct host *host, struct mdev_device *dev)
 {
 	const char *name;
@@ -154,7 +154,7 @@ static int absent(const char *name)
 	return -1;
 }
 
-/* A VF of a vendor-vfio parent is no node, and may be named as the parent of a device. */
+/* A VF of a vendor-vfio parent is not a node, but may be named as the parent of a device. */
 static int check_vf(struct host *host, const char *name, bool must_exist)
 {
 	int code = mdev->error_get_code(mdev->last_error());

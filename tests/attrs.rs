@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Attributes in folders of a device: what vendors' drivers have there, and what leads out of the device.
+//! Attributes in folders of a device: files of vendors' drivers, and names that lead out of the device.
 
 use std::fs;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ fn nested_attributes_are_listed_read_and_written() {
     for name in ["nvidia/vgpu_params", "nvidia/vm_name", "intel_vgpu/vgpu_id", "uevent"] {
         assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
     }
-    // One level; nothing of power management, nothing behind links, nothing that can be neither read nor written here.
+    // One level only. No files of power management, none behind links, none that can be neither read nor written here.
     let unwanted = |name: &&String| {
         name.starts_with("power/")
             || name.starts_with("up")
@@ -112,7 +112,7 @@ fn attribute_names_never_leave_the_device() {
 }
 
 #[test]
-fn a_definition_of_mdevctl_with_nested_attributes_starts_and_comes_back() {
+fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_the_same() {
     let (root, _sim, conn) = vendors_host();
     let folder = root.path().join("etc/mdevctl.d/mtty");
     fs::create_dir_all(&folder).unwrap();
@@ -211,10 +211,10 @@ fn nested_attributes_on_a_file_system() {
     assert_eq!(fs::read(root.path().join("sys/elsewhere/secret")).unwrap(), b"1\n");
 }
 
-/// The XML of a running matrix of AP queues has the queues of now, in whatever way they came, as a create request that gives the
-/// same again.
+/// The XML of a running matrix of AP queues has its current queues, however they were assigned, in a form that creates the same
+/// matrix again.
 #[test]
-fn xml_of_a_running_ap_device_has_its_queues_of_now() {
+fn xml_of_a_running_ap_device_has_its_current_queues() {
     let sim = default_host();
     let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
     let conn = Conn::of(parts);
@@ -241,18 +241,18 @@ fn xml_of_a_running_ap_device_has_its_queues_of_now() {
         conn.lookup_by_uuid(UUID).unwrap().start(StartFlags::empty()).unwrap();
         assert_eq!(conn.lookup_by_uuid(UUID).unwrap().attr("matrix").unwrap(), "03.00ab\n05.00ab");
     }
-    // One of the two alone.
+    // Only one of the two.
     let node = conn.lookup_by_uuid(UUID).unwrap();
     node.set_attr("unassign_domain", "0xab").unwrap();
     assert!(!node.xml(XmlFlags::LIBVIRT).unwrap().contains("assign_domain'"));
-    // What cannot be read is shown as it was given; a lack of descriptors is an error.
+    // Queues that cannot be read are shown as they were given; a lack of descriptors is an error.
     for (errno, is_shown) in [(Errno::ACCESS, true), (Errno::MFILE, false)] {
         sim.set_hook(Some(Arc::new(move |op, path: &str| {
             (op == Op::Read && path.ends_with("/control_domains")).then_some(errno)
         })));
         assert_eq!(node.xml(XmlFlags::LIBVIRT).is_ok_and(|xml| xml.contains("171")), is_shown, "{errno}");
     }
-    // Never for a list.
+    // A list never reads the queues.
     sim.set_hook(Some(Arc::new(|_, path: &str| {
         assert!(!path.ends_with("/control_domains"));
         None

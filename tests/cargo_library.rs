@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The shared library that cargo builds works as it lies in the target folder: a C program that links it runs, and a C
-//! program that loads it by its path runs.
+//! The shared library that cargo builds can be used from the target folder: a C program that links it runs, and a C program
+//! that loads it by its path runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -42,7 +42,7 @@ impl Maker {
         request(self.parent, self.type_id, &with_uuid("")).replace("<parent>", "<name>n</name><parent>")
     }
 
-    /// Does what the write of the library would do.
+    /// Makes the device, as the write of the library would.
     fn make(&self, sim: &SimHost, uuid: &str) {
         match self.path {
             vfs::PF => vfs::set(sim, 0, self.type_id).unwrap(),
@@ -50,7 +50,7 @@ impl Maker {
         }
     }
 
-    /// From now on, once: the driver makes the device when it is asked to, then does `more` and returns `errno`.
+    /// At the next create, the driver makes the device, does `more` and returns `errno`.
     fn makes_and_fails(
         &'static self,
         lab: &Lab,
@@ -111,7 +111,7 @@ fn create_that_a_signal_interrupts_makes_one_device() {
         for more in [with_uuid(""), String::new()] {
             let lab = Lab::new();
             let before = lab.conn.list(ListFlags::DEVICES).unwrap().len();
-            // Interrupted before the driver did anything, and after it did all.
+            // Interrupted before the driver did anything, and after it did everything.
             lab.sim.fail_next(Op::Write, maker.file, Errno::INTR, 1);
             lab.create(maker.parent, maker.type_id, &more).unwrap().destroy(DestroyFlags::empty()).unwrap();
             maker.makes_and_fails(&lab, Some(Errno::INTR), |_| {});
@@ -130,7 +130,7 @@ fn eexist_for_a_random_uuid_is_the_device_that_was_made() {
         maker.makes_and_fails(&lab, None, |_| {});
         let node = lab.create(maker.parent, maker.type_id, "").unwrap();
         assert_eq!(node.type_id(), Ok(maker.type_id));
-        // A UUID that the caller gives may be another creator's.
+        // A UUID that the caller gives may belong to another creator's device.
         let lab = Lab::new();
         maker.makes_and_fails(&lab, None, |_| {});
         let e = lab.create(maker.parent, maker.type_id, &with_uuid("")).unwrap_err();

@@ -144,8 +144,8 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     assert!(failed >= at_least.0 && tolerated >= at_least.1, "{failed} failed, {tolerated} did not matter");
 }
 
-/// A panic is caught at the C boundary, and no code after it runs: what it leaves is what a killed creator leaves. A device
-/// that exists has its record, so that it can be found and destroyed.
+/// A panic is caught at the C boundary, and no code after it runs: the state is the same as after the kill of a creator. An
+/// existing device has its record, so that it can be found and destroyed.
 #[test]
 fn device_that_was_made_before_a_panic_keeps_its_record() {
     for case in [RFC, VENDOR] {
@@ -304,7 +304,7 @@ fn the_error_names_the_step() {
 fn the_proposals_sequence_and_nothing_else() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
-    // From the lock on: a look before it would see what others are about to change.
+    // Counted from the lock on: a read before it would see a state that other processes are about to change.
     lab.runtime.set_lock_hook(Some(Box::new(move |name| {
         assert_eq!(name, "type-0000:86:00.0-11");
         sim.start_log();

@@ -211,11 +211,11 @@ fn a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone() {
     assert!(refused > 1, "{refused}");
 }
 
-/// From some operation on until its end, the process has no descriptor left: what a failed create has made is removed with
-/// those that were kept for that.
+/// From some operation on, the process has no descriptor left. A failed create removes its device with the descriptors that are
+/// kept for that.
 #[test]
-fn failed_create_leaves_no_device_when_no_descriptor_comes_back() {
-    if !alone("failed_create_leaves_no_device_when_no_descriptor_comes_back") {
+fn failed_create_without_descriptors_leaves_no_device() {
+    if !alone("failed_create_without_descriptors_leaves_no_device") {
         return;
     }
     let parents =
@@ -231,7 +231,7 @@ fn failed_create_leaves_no_device_when_no_descriptor_comes_back() {
                 if count.fetch_add(1, Ordering::Relaxed) == nth {
                     *kept.lock().unwrap() = leave(0);
                 }
-                // As on the real host, these need a descriptor.
+                // These operations need a descriptor, as on the real host.
                 let needs = matches!(op, Op::Open | Op::Read | Op::Write | Op::List | Op::Hold | Op::Watch);
                 (needs && File::open("/dev/null").is_err()).then_some(Errno::MFILE)
             })));

@@ -127,7 +127,7 @@ fn a_single_fault_leaves_all_others_alone() {
     }
 }
 
-/// Faults that cost nothing that a list or a dump has: a name or a number of the vendor, or a stray file.
+/// Faults that hide nothing in a list or a dump: a wrong name or number of the vendor, or a stray file.
 const HARMLESS: [&str; 10] = [
     // Clamped: any number above 0 means that one can be created.
     "available-overflow",
@@ -142,7 +142,8 @@ const HARMLESS: [&str; 10] = [
     "uevent-empty",
 ];
 
-/// What a list leaves out is reported as data: at least one finding names the place of each fault, and none a sound parent.
+/// Every omission of a list is reported as data: at least one finding names the place of each fault, and none names a parent
+/// without faults.
 #[test]
 fn list_problems_names_every_fault() {
     let problems = |names: &[&str], parents: usize| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A name or a handle is of one device: no operation on it reaches another device of the same UUID.
+//! A name or a handle belongs to one device: no operation on it reaches another device of the same UUID.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ fn fails<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode, errno: E
     assert_eq!((e.code, e.errno), (code, errno.raw_os_error()), "{what}: {e}");
 }
 
-/// Everything of a handle that reads or changes a running device.
+/// Checks that every operation of a handle that reads or changes a running device fails.
 fn every_operation_fails(node: &Node, code: ErrorCode, what: &str) {
     let failed = |result, operation: &str| fails(result, code, Errno::NODEV, &format!("{operation} of {what}"));
     failed(node.destroy(DestroyFlags::empty()), "destroy");
@@ -130,7 +130,7 @@ fn a_stale_handle_does_not_reach_a_device_of_another_program() {
     }
 }
 
-/// Runs `what` before the first operation on the kernel that `when` is true of.
+/// Runs `what` before the first operation on the kernel for which `when` is true.
 fn once_before(
     sim: &SimHost,
     when: impl Fn(Op, &str) -> bool + Send + Sync + 'static,
@@ -145,9 +145,9 @@ fn once_before(
     })));
 }
 
-/// A create that fails takes its own device back, not the next one of its UUID.
+/// A failed create removes its own device, and not the next device of its UUID.
 #[test]
-fn a_failed_create_does_not_take_back_the_device_of_another_program() {
+fn failed_create_does_not_remove_the_device_of_another_program() {
     let (_root, sim, conn) = host(true);
     let other = sim.clone();
     let device = format!("{}/{UUID}", "/sys/devices/pci0000:00/0000:00:02.0");

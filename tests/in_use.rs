@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices that a process has open are never destroyed, and the error says by what and by whom.
+//! Devices that a process has open are never destroyed, and the error names the node and the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -57,7 +57,7 @@ fn device_in_use_is_busy_and_the_error_names_the_process() {
     assert!(e.message.contains("process 4711 (qemu) has /dev/vfio/"), "{e}");
 }
 
-/// Every attempt is made where the driver cannot block the caller.
+/// Every attempt is made in a process of its own, so that the driver cannot block the caller.
 #[test]
 fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
     let (host, conn) = lab();
@@ -177,7 +177,7 @@ fn refused_write_is_explained_without_an_open_of_the_group() {
     }
 }
 
-/// A kernel without CONFIG_VFIO_GROUP: the device's own node is all that it gets.
+/// On a kernel without CONFIG_VFIO_GROUP, a device has only its own node.
 #[test]
 fn device_without_a_group_is_ready_when_it_has_its_own_node() {
     let root = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ fn device_without_a_group_is_ready_when_it_has_its_own_node() {
     );
     let start = Instant::now();
     conn.create_xml(xml.as_bytes(), CreateFlags::EXIST_OK).unwrap();
-    // The node in /dev is not waited for, where the kernel's own list has it.
+    // If the kernel's own list has the node, the create does not wait for the node in /dev.
     std::fs::create_dir_all(root.path().join("dev/vfio")).unwrap();
     std::fs::create_dir_all(root.path().join("sys/class/vfio/7")).unwrap();
     link("../../../../../kernel/iommu_groups/7", &format!("sys/devices/virtual/mtty/mtty/{UUID}/iommu_group"));

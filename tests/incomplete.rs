@@ -51,8 +51,8 @@ impl Lab {
         fs::read_dir(self.root.path().join("libmdev").join(folder)).map_or(0, Iterator::count)
     }
 
-    /// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory, its locks
-    /// and its chance to clean up are gone, its files and devices are left. False if `at` selected none.
+    /// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory and its
+    /// locks are lost, it cleans up nothing, and its files and devices remain. False if `at` selected no operation.
     fn killed(&self, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static, create: impl FnOnce()) -> bool {
         let run = self.root.path().join("libmdev");
         let files = Arc::new(Mutex::new(Files::new()));
@@ -68,7 +68,7 @@ impl Lab {
         let killed = catch_unwind(AssertUnwindSafe(create)).is_err();
         self.sim.set_hook(None);
         if killed {
-            // Undoes what the unwinding cleaned up.
+            // Restores the files that the unwinding removed.
             for (path, text) in files.lock().unwrap().iter() {
                 let _ = fs::remove_file(path);
                 fs::write(path, text).unwrap();
@@ -77,7 +77,7 @@ impl Lab {
         killed
     }
 
-    /// Leaves one device of three, of the owner "me".
+    /// Leaves one device of a group of three, whose owner is "me".
     fn leave_one(&self) {
         let writes = AtomicUsize::new(0);
         let second = move |op, path: &str| {
@@ -129,7 +129,7 @@ fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
             let (lab, step) = (Lab::new(), AtomicUsize::new(0));
             let before = lab.devices();
             let conn = lab.conn(Some("me"));
-            // What happens between two of these leaves the same files and devices.
+            // A kill between two of these operations leaves the same files and devices.
             let at = move |op, _: &str| {
                 matches!(op, Op::Write | Op::Stamp | Op::Meta) && step.fetch_add(1, Ordering::Relaxed) == nth
             };
@@ -220,7 +220,7 @@ fn device_in_use_stays_and_its_group_stays_listed() {
 fn device_that_another_program_created_is_no_member() {
     let lab = Lab::new();
     lab.leave_one();
-    // Destroyed and created again behind the library's back.
+    // Another program destroys the device and creates it again.
     lab.sim.echo("/sys/bus/pci/devices/0000:86:00.0/mdev_destroy", &uuid(1)).unwrap();
     let path = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/12/create";
     lab.sim.echo(path, &uuid(1)).unwrap();
@@ -229,7 +229,7 @@ fn device_that_another_program_created_is_no_member() {
     assert!(lab.devices().contains(&uuid(1)));
 }
 
-/// In either store, without a kill.
+/// In both stores, without a kill.
 #[test]
 fn group_whose_devices_cannot_be_removed_is_incomplete() {
     let lab = Lab::new();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 const ROOMS: [(&str, &[&str]); 13] = [
     ("error", &[]),
     ("fd", &[]),
-    // What a request leaves out: every part that leaves something out reports it.
+    // The omissions of a request: every part that leaves something out reports it.
     ("finding", &["error"]),
-    // flock(2) with a bound: for the store.
+    // flock(2) with a timeout, for the store.
     ("lock", &["error", "fd"]),
     ("model", &["error"]),
     ("sysfs", &["error", "fd", "finding"]),

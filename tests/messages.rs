@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What errors tell a person to do next.
+//! The next steps in error messages.
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags};
 use mdev::error::Error;

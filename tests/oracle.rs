@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Our libvirt dialect beside what libvirt's own node-device driver prints for the same made-up host, line by line.
+//! Compares our libvirt dialect with the XML of libvirt's own node-device driver for the same made-up host, line by line.
 //!
-//! Nothing is changed in our dump. Libvirt's is changed by [`DIFFERENCES`], which is the list of everything that differs. Each
-//! must be seen, so that the list stays true.
+//! Our dump is not changed. [`DIFFERENCES`] lists all differences and changes libvirt's dump accordingly. Each difference must
+//! occur, so that the list stays true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ mod tree;
 /// Changes the lines of libvirt's dump to what we print; false where there is nothing to change.
 type Change = fn(&mut Vec<String>) -> bool;
 
-/// What differs, and why that is right.
+/// The differences, and why each is right.
 const DIFFERENCES: [(&str, Change); 4] = [
     ("pci-express: has nothing to do with mediated devices", |lines| remove(lines, "<pci-express")),
     ("vpd: has nothing to do with mediated devices", |lines| remove(lines, "<capability type='vpd'>")),
@@ -49,7 +49,7 @@ const DIFFERENCES: [(&str, Change); 4] = [
 /// Parents of ours that libvirt does not list as parents, and whether it lists the node.
 const OURS_ALONE: [(&str, bool); 2] = [("mdpy_mdpy", false), ("pci_0000_b0_00_0", true)];
 
-/// The schema has no place for these: types outside of pci, css and ap_matrix.
+/// Nodes that the schema does not allow: types outside of pci, css and ap_matrix.
 const NOT_IN_SCHEMA: [&str; 3] = ["mdpy_mdpy", "mtty_idle", "mtty_mtty"];
 
 const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
@@ -64,7 +64,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The first element whose line begins so, up to the line after its end.
+/// The lines of the first element that begins with `start`, up to the line after its end.
 fn element(lines: &[String], start: &str) -> Option<(usize, usize)> {
     let first = lines.iter().position(|line| line.trim_start().starts_with(start))?;
     let is_whole = lines[first].ends_with("/>") || lines[first].contains("</");
@@ -76,7 +76,8 @@ fn remove(lines: &mut Vec<String>, start: &str) -> bool {
     element(lines, start).map(|(first, end)| lines.drain(first..end)).is_some()
 }
 
-/// Libvirt has types in the order of the directory, which differs between file systems; we have them in that of their ids.
+/// Libvirt prints types in the order of the directory, which differs between file systems; we print them in the order of their
+/// ids.
 fn sort_types(lines: &mut [String]) {
     let is_type = |line: &String| line.trim_start().starts_with("<type id=");
     let Some(first) = lines.iter().position(is_type) else { return };

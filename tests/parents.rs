@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which PCI devices are parents, and what is said of those that are none or can create nothing now.
+//! Which PCI devices are parents, and the errors for devices that are no parents or can create nothing now.
 
 #[path = "support/hosts.rs"]
 #[allow(dead_code)]
@@ -36,7 +36,7 @@ fn device(address: &str, driver: Option<&str>) -> Vec<SimEntry> {
     entries
 }
 
-/// A PF with these lists of VFs, which are bound to `vf_driver`; without one they have no files.
+/// A PF whose VFs have these lists and are bound to `vf_driver`; without a driver the VFs have no files.
 fn card(address: &str, driver: &str, lists: &[&str], vf_driver: Option<&str>) -> Vec<SimEntry> {
     let mut entries = device(address, Some(driver));
     entries.push(file(&format!("/sys/devices/{address}/sriov_totalvfs"), 0o444, "8\n"));
@@ -76,7 +76,7 @@ fn create(conn: &Conn, parent: &str, type_id: &str) -> Error {
     conn.create_xml(request(parent, type_id, 1).as_bytes(), CreateFlags::empty()).unwrap_err()
 }
 
-/// MIG mode without GPU instances, a full card, another mode: the VFs are there.
+/// MIG mode without GPU instances, a full card, another mode: the VFs exist.
 #[test]
 fn a_card_with_vfs_and_no_types_is_not_asked_to_enable_them() {
     for empty in [HEADER, ""] {
@@ -90,7 +90,7 @@ fn a_card_with_vfs_and_no_types_is_not_asked_to_enable_them() {
             assert!(!e.message.contains("sriov-manage"), "{e}");
             assert_eq!(e.code, ErrorCode::NoType);
         }
-        // Which types there will be is not known.
+        // The future types are not known.
         let text = request(PF, "1434", 1);
         let node = conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
         assert!(!node.start(StartFlags::empty()).unwrap_err().message.contains("sriov-manage"));
@@ -145,7 +145,7 @@ fn a_card_that_only_computes_is_no_parent() {
     assert_eq!(e.code, ErrorCode::NoParent);
     assert!(e.message.contains("nvidia_vgpu_vfio") && !e.message.contains("sriov-manage"), "{e}");
     let mut monitor = conn.monitor().unwrap();
-    // The host software comes, or the VFs of another card do.
+    // The host software is loaded, or the VFs of another card appear.
     machine.plug([SimEntry::Dir { path: "/sys/module/nvidia_vgpu_vfio".to_owned() }]).unwrap();
     assert_eq!(names(&conn), ["pci_0000_41_00_0", "pci_0000_81_00_0"]);
     assert!(create(&conn, PF, "1434").message.contains("sriov-manage -e 0000:41:00.0"));
@@ -166,7 +166,7 @@ fn a_device_that_is_no_parent_has_its_driver_named() {
     }
 }
 
-/// Two opens of folders that are not there, beyond what every host costs.
+/// A list opens each of the four driver folders twice; none exists on this host.
 #[test]
 fn a_host_without_such_cards_pays_a_failed_open_for_each_driver() {
     let (host, conn) = host(device(PF, Some("e1000")));
@@ -252,7 +252,7 @@ fn a_parent_is_waited_for_until_it_has_a_type() {
     assert_eq!(waiting.join().unwrap(), Ok(2));
 }
 
-/// Ampere with an older driver: each VF is a parent on the mdev bus, and the PF none.
+/// Ampere with an older driver: each VF is a parent on the mdev bus, and the PF is not.
 #[test]
 fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
     let mut entries = card(PF, "nvidia", &["", ""], None);

@@ -21,7 +21,7 @@ fn open() -> (SimHost, Conn) {
     (host, conn)
 }
 
-/// What `request` reads.
+/// The files that `request` reads.
 fn reads(host: &SimHost, request: impl FnOnce()) -> Vec<String> {
     host.start_log();
     request();

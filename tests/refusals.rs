@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What create and define refuse, so that no device is made or defined that cannot be used later.
+//! Requests that create and define refuse, so that no device is made or defined that cannot be used later.
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
 use mdev::error::{Error, ErrorCode};
@@ -44,7 +44,7 @@ fn create_of_a_uuid_that_is_defined_with_another_type_returns_eexist() {
             refused(create(&conn, &xml(parent, other, UUID, "")), ErrorCode::Exists, Errno::EXIST, &words);
             let group = conn.create_group_xml(&[xml(parent, other, UUID, "").as_bytes()], CreateFlags::empty());
             refused(group.map(|mut nodes| nodes.remove(0)), ErrorCode::Exists, Errno::EXIST, &["device 1 of 1"]);
-            // The device that is defined may be created, too, and another definition does not stop what runs already.
+            // The defined device may also be created, and another definition does not affect a running device.
             create(&conn, &xml(parent, defined, UUID, "")).unwrap();
             define(&conn, &xml(parent, other, UUID, "")).unwrap();
             create(&conn, &xml(parent, defined, UUID, "")).unwrap().destroy(DestroyFlags::empty()).unwrap();

@@ -133,7 +133,7 @@ mod types {
         // A VF that has a type lists none.
         assert_eq!(read(&host, &at(0, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
         set(&host, 1, "1442").unwrap();
-        // 141 less 2 x 70 is less than the smallest type: the header is left.
+        // 141 less 2 x 70 is less than the smallest type: only the header remains.
         assert_eq!(read(&host, &at(2, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
         assert_eq!(set(&host, 2, "1438"), Err(Errno::IO));
         set(&host, 0, "0").unwrap();

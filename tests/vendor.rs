@@ -295,7 +295,7 @@ fn xml_in_both_dialects() {
 
 /// The driver that was proposed for the kernel: one type on a card, no parameters, other names of drivers.
 #[test]
-fn a_vgpu_of_the_upstream_driver_lives_like_any_other() {
+fn vgpu_of_the_upstream_driver_is_created_listed_and_destroyed() {
     let host = upstream_host();
     let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
     let parent = conn.lookup_by_name(PF).unwrap();

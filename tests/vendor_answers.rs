@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the library makes of files that a vendor's driver leaves out, fills in an unusual way or changes, and of the errors
-//! that it returns.
+//! How the library handles files that a vendor's driver does not have, fills in an unusual way or changes, and the errors that
+//! the driver returns.
 
 use mdev::driver::{CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, XmlFlags};
 use mdev::error::{Error, ErrorCode};
@@ -70,7 +70,7 @@ fn einval_without_a_group_names_the_group() {
     let e = lab.create("0000:86:00.0", "11", "").unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Kernel, Errno::INVAL.raw_os_error()), "{e}");
     assert!(e.message.contains("requires a group"), "{e}");
-    // Neither with a group nor on a type that requires none is the group the cause.
+    // With a group, or on a type that requires none, the group is not the cause.
     for (type_id, group) in [("11", "<group>1</group>"), ("12", "")] {
         lab.sim.fail_next(Op::Write, &format!("/{type_id}/create"), Errno::INVAL, 1);
         let e = lab.create("0000:86:00.0", type_id, group).unwrap_err();
@@ -143,7 +143,7 @@ fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
     for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
         let xml = node.xml(flags).unwrap();
         assert!(!xml.contains("<type id="), "{xml}");
-        // The dump does not say what to create, and the error names what is missing.
+        // The dump has no type, so it cannot be created; the error names the missing element.
         let e = lab.conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err();
         assert!(e.code == ErrorCode::XmlContent && e.message.contains("<type id="), "{e}");
         let whole = xml.replace("<uuid>", "<type id='11'/><uuid>");
@@ -186,7 +186,7 @@ fn params_refused_before_the_type_are_written_after_it() {
     assert_eq!(first_vf(&lab), ["1441", "frame_rate_limiter=60"]);
     assert_eq!(node.params(), Ok("frame_rate_limiter=60"));
 
-    // A driver that never takes them.
+    // A driver that never accepts parameters.
     let lab = Lab::new();
     lab.driver(|_, op, path| (op == Op::Write && path.ends_with("/vgpu_params")).then_some(Errno::NXIO));
     let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
@@ -218,7 +218,7 @@ fn attribute_that_the_driver_cuts_fails_the_write() {
     });
     let e = node.set_attr("vgpu_params", "frame_rate_limiter=60").unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::BadData, Errno::IO.raw_os_error()), "{e}");
-    // Written in another form, which the driver shows as a number of its own.
+    // A number in another form, which the driver shows in its own form.
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
     queue.set_attr("weight", "007").unwrap();
     assert_eq!(queue.attr("weight").unwrap(), "7");
@@ -299,7 +299,7 @@ fn capacity_is_an_upper_bound_where_several_vfs_share_a_card() {
     assert_eq!(capacity("0000:41:00.0", "1443"), Some((0, false)));
 }
 
-/// Drivers answer 0 to a free VF, and a refused write to a VF with a type, in different ways.
+/// Drivers differ in their results for a 0 to a free VF, and for a refused write to a VF with a type.
 #[test]
 fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
     for (errno, frees) in [(Errno::PERM, true), (Errno::PERM, false), (Errno::BUSY, true), (Errno::BUSY, false)] {
@@ -322,7 +322,7 @@ fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
     }
 }
 
-/// A driver that refuses the type leaves the VF free; the error is the driver's, or says that the card is full.
+/// If the driver refuses the type, the VF stays free. The error is that of the driver, or reports that the card is full.
 #[test]
 fn refused_type_leaves_a_free_vf_and_no_record() {
     for (errno, list, code) in [
@@ -400,7 +400,7 @@ fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
     in_use(vf.set_attr("vgpu_params", "a=1"));
     fail("/online", Errno::PERM);
     in_use(queue.set_online(false));
-    // Any other errno is the driver's own.
+    // Any other errno is returned as it is.
     fail("/vgpu_params", Errno::INVAL);
     assert_eq!(vf.set_attr("vgpu_params", "a=1").unwrap_err().errno, Errno::INVAL.raw_os_error());
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated VFs answer as those of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` and
-//! `vendor-facts-upstream.tsv` is taken again in memory, on a card made of nothing but what that record says was there at
-//! first, and the name of the VFs' driver.
+//! The simulated VFs behave as the VFs of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` and
+//! `vendor-facts-upstream.tsv` is repeated in memory. The card is made only of the state before the first step, as recorded
+//! there, and the name of the VFs' driver.
 
 #[path = "support/facts.rs"]
 mod facts;
@@ -12,7 +12,7 @@ use facts::{Step, steps, unescape};
 use mdev::sysfs::sim::{SimEntry, SimHost};
 use mdev::sysfs::{IoResult, Sysfs, basename, read_text};
 
-/// What a driver answers.
+/// The record of one driver.
 struct Record {
     driver: &'static str,
     facts: &'static str,

@@ -146,8 +146,8 @@ fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
     }
 }
 
-/// A program that writes the type without truncating the file first leaves the mark that we have set: the device is theirs all
-/// the same.
+/// A program that writes the type without truncating the file first leaves the mark that the library has set: the device still
+/// belongs to that program.
 #[test]
 fn vf_that_is_taken_with_our_mark_stays_theirs() {
     for nth in [1, 2] {
@@ -397,7 +397,7 @@ fn listed(lab: &Lab) -> Option<String> {
     devices.iter().find(|node| node.syspath() == vfs::vf(0)).map(|node| node.uuid().unwrap())
 }
 
-/// A write that the driver refuses, as a shell does it: the file is truncated before, which changes its time.
+/// A write by a shell that the driver refuses. The shell truncates the file first, which changes the time of the file.
 fn refused_echo(host: &SimHost) {
     assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1438"), Err(Errno::PERM));
 }
@@ -407,7 +407,7 @@ fn clear_and_set(host: &SimHost) {
     host.echo(&at(0, "current_vgpu_type"), "1441").unwrap();
 }
 
-/// Before the n-th operation on the type of the first VF, once the driver has accepted it.
+/// Selects the n-th operation on the type of the first VF after the driver has accepted the type.
 fn nth_when_set(host: &SimHost, nth: usize) -> impl Fn(Op, &str) -> bool + Send + Sync + 'static {
     let (host, count, busy) = (host.clone(), AtomicUsize::new(0), AtomicBool::new(false));
     move |_, path| {
@@ -489,7 +489,7 @@ fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
     }
 }
 
-/// Of several devices the others are removed, and the group is not reported: no call could remove it.
+/// If one of several devices stays, the others are removed. The group is not reported, since no call could remove it.
 #[test]
 fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
     let lab = Lab::new();

@@ -52,11 +52,11 @@ impl Lab {
 /// Requests that change the host, so that each needs a new one.
 const CHANGES: [&str; 5] = ["create", "create on a VF", "destroy", "destroy a VF's device", "autostart"];
 
-/// What a request made of a host on which every object is there: nothing to complain of, or why not.
+/// The verdict on a request to a host on which every object exists: `Err` with the reason if its result is wrong.
 type Verdict = Result<(), String>;
 
-/// The error may be any but one that says that an object does not exist.
-fn told(result: Result<(), Error>) -> Verdict {
+/// Any error is right, except one that reports an object as missing.
+fn verdict(result: Result<(), Error>) -> Verdict {
     match result {
         Err(e) if matches!(e.code, ErrorCode::NoNode | ErrorCode::NoParent | ErrorCode::NoType) => Err(e.to_string()),
         Err(e) if [Errno::NODEV, Errno::NOENT].iter().any(|errno| e.errno == errno.raw_os_error()) => {
@@ -71,42 +71,42 @@ fn list(conn: &Conn, flags: ListFlags, whole: usize) -> Verdict {
     let (listed, found) = collect(|| conn.list(flags));
     match listed {
         Ok(nodes) if nodes.len() < whole && found.is_empty() => Err(format!("{} of {whole} nodes", nodes.len())),
-        other => told(other.map(drop)),
+        other => verdict(other.map(drop)),
     }
 }
 
 fn started(conn: &Conn) -> Verdict {
     match conn.autostart(Some(M60), StartFlags::empty()) {
         Ok(0) => Err("nothing was started, and no error".to_owned()),
-        other => told(other.map(drop)),
+        other => verdict(other.map(drop)),
     }
 }
 
 type Request = fn(&Conn) -> Verdict;
 
 const REQUESTS: [(&str, Request); 16] = [
-    ("look up a parent", |conn| told(conn.lookup_by_name("pci_0000_86_00_0").map(drop))),
-    ("look up a PF", |conn| told(conn.lookup_by_name(CARD).map(drop))),
-    ("look up a parent by path", |conn| told(conn.lookup_by_name("/sys/bus/pci/devices/0000:86:00.0").map(drop))),
-    ("look up by name", |conn| told(conn.lookup_by_name("bus").map(drop))),
-    ("look up a VF's device by name", |conn| told(conn.lookup_by_name("vf").map(drop))),
-    ("look up a definition by name", |conn| told(conn.lookup_by_name("defined").map(drop))),
-    ("look up by UUID", |conn| told(conn.lookup_by_uuid(ON_BUS).map(drop))),
-    ("look up a VF's device by UUID", |conn| told(conn.lookup_by_uuid(ON_VF).map(drop))),
-    ("look up a definition by UUID", |conn| told(conn.lookup_by_uuid(DEFINED).map(drop))),
+    ("look up a parent", |conn| verdict(conn.lookup_by_name("pci_0000_86_00_0").map(drop))),
+    ("look up a PF", |conn| verdict(conn.lookup_by_name(CARD).map(drop))),
+    ("look up a parent by path", |conn| verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:86:00.0").map(drop))),
+    ("look up by name", |conn| verdict(conn.lookup_by_name("bus").map(drop))),
+    ("look up a VF's device by name", |conn| verdict(conn.lookup_by_name("vf").map(drop))),
+    ("look up a definition by name", |conn| verdict(conn.lookup_by_name("defined").map(drop))),
+    ("look up by UUID", |conn| verdict(conn.lookup_by_uuid(ON_BUS).map(drop))),
+    ("look up a VF's device by UUID", |conn| verdict(conn.lookup_by_uuid(ON_VF).map(drop))),
+    ("look up a definition by UUID", |conn| verdict(conn.lookup_by_uuid(DEFINED).map(drop))),
     ("list", |conn| list(conn, ListFlags::empty(), 10)),
     ("list devices", |conn| list(conn, ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE, 4)),
-    ("create", |conn| told(conn.create_xml(xml(M60, "12", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))),
+    ("create", |conn| verdict(conn.create_xml(xml(M60, "12", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))),
     ("create on a VF", |conn| {
-        told(conn.create_xml(xml(CARD, "1441", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))
+        verdict(conn.create_xml(xml(CARD, "1441", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))
     }),
-    ("destroy", |conn| told(conn.destroy_uuid(ON_BUS, DestroyFlags::empty()))),
-    ("destroy a VF's device", |conn| told(conn.destroy_uuid(ON_VF, DestroyFlags::empty()))),
+    ("destroy", |conn| verdict(conn.destroy_uuid(ON_BUS, DestroyFlags::empty()))),
+    ("destroy a VF's device", |conn| verdict(conn.destroy_uuid(ON_VF, DestroyFlags::empty()))),
     ("autostart", started),
 ];
 
-/// Runs the request with its n-th operation failing; `None` when it has not that many. What the verdict is, and where the
-/// failure was.
+/// Runs the request with a failure of its n-th operation; `None` if it has fewer operations. Returns the verdict and the failed
+/// operation.
 fn with_failure(lab: &Lab, request: Request, nth: usize, errno: Errno) -> Option<(Verdict, String)> {
     let (count, failed) = (AtomicUsize::new(0), Arc::new(Mutex::new(None)));
     let at = Arc::clone(&failed);

@@ -35,7 +35,7 @@ SKIP=(sound drivers/media drivers/gpu drivers/net/wireless drivers/infiniband dr
 # What the initramfs inserts before the machine's own root is there to load more from.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console)
 
-# What Debian leaves out of the configuration of 6.12.
+# Options that Debian's configuration of 6.12 does not set.
 IOMMUFD=(CONFIG_IOMMUFD"=m" CONFIG_VFIO_DEVICE_CDEV"=y")
 
 missing_packages()
@@ -93,7 +93,7 @@ fetch_debs()
 	local where=$1 kver=$2 version=$3 package
 	local -a names=("linux-image-$kver=$version" "linux-headers-$kver=$version" "linux-source-$MDEV_VM_KERNEL=$version")
 
-	# The headers' other half and the build tools have other names in each series.
+	# The package with the common headers and the package with the build tools are named after the series.
 	for package in $(apt-cache depends "linux-headers-$kver=$version" | sed -nE 's/^ *Depends: (linux-(headers|kbuild)-.*)/\1/p'); do
 		names+=("$package=$version")
 	done
@@ -120,7 +120,7 @@ unpack_kernel()
 	# With the kernel's types beside the headers, the build would need pahole to describe each module.
 	rm -f -- "$dir/usr/src/linux-headers-$kver/vmlinux"
 	mkdir "$dir/source"
-	# tar reads the archive once and stops early when it has the samples alone; dpkg-deb then dies of SIGPIPE.
+	# tar reads the archive once, and stops early if it only needs the samples; dpkg-deb then dies of SIGPIPE.
 	(set +o pipefail
 	dpkg-deb --fsys-tarfile "$dir"/debs/linux-source-*.deb 2>/dev/null | tar -x -O --wildcards './usr/src/*.tar.xz' |
 		xz -dc -T0 | tar -x -C "$dir/source" --strip-components=1 --wildcards \
@@ -138,7 +138,7 @@ extract_vmlinux()
 	length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
 	dd if="$image" of="$out.packed" bs=1M iflag=skip_bytes,count_bytes status=none \
 		skip=$(((sects + 1) * 512 + offset)) count="$((length))"
-	# The last four bytes are the unpacked size, which is no part of the stream: both programs complain of it.
+	# The last four bytes are the unpacked size and not part of the stream: both programs report an error about them.
 	case $(od -An -tx1 -N4 "$out.packed" | tr -d ' ') in
 	fd377a58) xz -dc --single-stream <"$out.packed" >"$out" || true ;;
 	28b52ffd) zstd -dcq <"$out.packed" >"$out" 2>/dev/null || true ;;
@@ -161,8 +161,8 @@ make_drivers()
 		"$@" modules >"$source/log" 2>&1 || die "the drivers do not build: $(tail -n 5 "$source/log")"
 }
 
-# The sample drivers, and VFIO with iommufd where Debian's configuration of the kernel leaves that out. VFIO's structures
-# depend on it, so all that use them are built, the samples included.
+# The sample drivers; and VFIO with iommufd, where Debian's configuration of the kernel does not set it. VFIO's structures depend on
+# iommufd, so all modules that use them are built, including the samples.
 build_drivers()
 {
 	local dir=$1 kver=$2 source=$1/source extra=$1/lib/modules/$2/extra
@@ -173,7 +173,7 @@ build_drivers()
 		printf 'obj-m += drivers/iommu/iommufd/ drivers/vfio/\n%s\n' \
 			'subdir-ccflags-y := -DCONFIG_IOMMUFD_MODULE=1 -DCONFIG_VFIO_DEVICE_CDEV=1' >>"$source/Kbuild"
 		config=("${IOMMUFD[@]}")
-		# A part of the kernel's library that only iommufd uses: it becomes a part of that module, and exports nothing.
+		# A part of the kernel's library that only iommufd uses: it is linked into that module, and exports nothing.
 		printf '%s\n' '#define CONFIG_INTERVAL_TREE_SPAN_ITER 1' '#include <linux/export.h>' '#undef EXPORT_SYMBOL_GPL' \
 			'#define EXPORT_SYMBOL_GPL(name)' '#include "../../../lib/interval_tree.c"' \
 			>"$source/drivers/iommu/iommufd/interval_tree.c"
@@ -184,13 +184,13 @@ build_drivers()
 	make_drivers "$dir" "$kver" "$source" ${config[@]+"${config[@]}"}
 	mkdir -p "$extra"
 	find "$source" -name '*.ko' -exec cp -t "$extra" {} +
-	# What a module of ours needs to find the symbols of these.
+	# The project's own module needs this file to find the symbols of these modules.
 	cp -- "$source/Module.symvers" "$dir/"
 	depmod -b "$dir" -F "$dir/usr/src/linux-headers-$kver/Module.symvers" "$kver" 2>/dev/null ||
 		depmod -b "$dir" "$kver"
 }
 
-# Whether VFIO is built here, with iommufd and device nodes.
+# Whether this script builds VFIO, with iommufd and device nodes.
 with_iommufd()
 {
 	[ -e "$1/source/drivers/vfio/device_cdev.c" ] && ! grep -q '^CONFIG_IOMMUFD=' "$1/boot/config-$2"

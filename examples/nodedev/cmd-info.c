@@ -65,7 +65,7 @@ static void info_types(struct mdev_device *parent)
 	}
 }
 
-/* Why a parent can create nothing now: the library says it where a type is asked for. */
+/* Why a parent can create nothing now: the error of a request for a type has the reason. */
 static void info_next_step(struct mdev_device *parent)
 {
 	const struct mdev_type *const *types;
@@ -169,7 +169,7 @@ static void info_text(struct mdev_device *dev, const char *id)
 	}
 }
 
-/* What a definition gives to a device when it starts. */
+/* The values that a definition gives to a device at its start. */
 static void json_definition_attrs(struct json *j, struct mdev_device *dev)
 {
 	const char *const *names, *const *values;

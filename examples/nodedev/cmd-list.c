@@ -73,7 +73,7 @@ static char *type_summary(const struct mdev_type *type)
 	return b.s;
 }
 
-/* "16", or "up to 8" where the VFs of a card count each for itself. */
+/* "16", or "up to 8" if the number is an upper bound. */
 static void table_capacity(struct table *t, const struct mdev_type *type)
 {
 	struct buf b = { 0 };

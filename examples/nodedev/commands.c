@@ -61,8 +61,8 @@ static const struct command commands[] = {
 	  "dumpxml NAME|UUID [--libvirt] [--inactive]",
 	  "print the XML of a parent or a device",
 	  "The XML is in the dialect of the mediated device proposal; with --libvirt in\n"
-	  "the schema of libvirt's node devices. With --inactive a device is printed as it\n"
-	  "is defined, also while it runs.\n" },
+	  "the schema of libvirt's node devices. With --inactive the definition of a\n"
+	  "device is printed, also while it runs.\n" },
 	{ "dumphost", 0, 0, 1, cmd_dumphost,
 	  "dumphost [FILE]",
 	  "write the whole host to a file that can be replayed",
@@ -259,7 +259,7 @@ static bool wants_help(char **words)
 	return false;
 }
 
-/* Separates options from operands. `operands` has room for every word. */
+/* Separates options from operands. `operands` is large enough for every word. */
 static int read_args(const struct command *c, char **words, struct args *args, char **operands)
 {
 	bool only_operands = false;
@@ -280,7 +280,7 @@ static int read_args(const struct command *c, char **words, struct args *args, c
 			return USAGE;
 		}
 	}
-	/* --incomplete stands for the operands. */
+	/* --incomplete replaces the operands. */
 	min = given(args, OPT_INCOMPLETE) ? 0 : c->min;
 	max = given(args, OPT_INCOMPLETE) ? 0 : c->max;
 	if (args->count < min || (max >= 0 && args->count > max)) {

@@ -44,7 +44,7 @@ def children(element, kind):
 
 
 def is_virtual(name):
-    """An operator configures a parent without a PCI address by its name; libvirt knows mtty alone."""
+    """An operator configures a parent without a PCI address by its name; libvirt supports only mtty."""
     return name.startswith("mtty_")
 
 

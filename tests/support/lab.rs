@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A simulated host of one test alone, with a driver that answers as the test says.
+//! A simulated host for one test, with a driver whose results the test chooses.
 #![allow(dead_code, reason = "each program that includes this file uses a part of it")]
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Lab {
         self.conn.destroy_uuid(uuid, DestroyFlags::empty())
     }
 
-    /// Calls `answer` before each operation, but not before those that `answer` itself does on the host.
+    /// Calls `answer` before each operation, but not before the operations that `answer` itself does on the host.
     pub fn driver(&self, answer: impl Fn(&SimHost, Op, &str) -> Option<Errno> + Send + Sync + 'static) {
         let (sim, busy) = (self.sim.clone(), AtomicBool::new(false));
         self.sim.set_hook(Some(Arc::new(move |op, path: &str| {

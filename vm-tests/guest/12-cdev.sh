@@ -11,7 +11,7 @@
 SYSTEM=mdev:///system
 UUID=00000cde-1111-4222-8333-444444444444
 
-# The device node of a device, by what sysfs shows.
+# The device node of a device, as named in sysfs.
 node_of()
 {
 	local dir
@@ -24,7 +24,7 @@ group_of()
 	echo "/dev/vfio/$(basename "$(readlink "$MDEV_BUS/$1/iommu_group")")"
 }
 
-# hold [--bind] NODE: a process that holds the node until "let_go"; what it says is in $held.
+# hold [--bind] NODE: starts a process that holds the node until "let_go"; its output is in $held.
 hold()
 {
 	coproc HOLDER { exec vfio-hold "$@"; }
@@ -54,7 +54,7 @@ kernel_has_nodes()
 	t_ok 'there is /dev/iommu' test -c /dev/iommu
 	t_ok 'the device has a node of its own' test -c "$node"
 	t_eq 'sysfs shows the number of the node' "$(stat -c '%Hr:%Lr' "$node")" "$(cat "$MDEV_BUS/$UUID"/vfio-dev/vfio*/dev)"
-	t_ok 'and the device has its IOMMU group' test -c "$group"
+	t_ok 'the node of its IOMMU group exists' test -c "$group"
 
 	hold "$node"
 	t_eq 'a process opens the node and does not bind it' open "$held"
@@ -72,7 +72,7 @@ kernel_has_nodes()
 	let_go
 }
 
-# What the kernel does by itself when a device is removed of which a process has the node open.
+# What the kernel does when a device is removed while a process has its node open.
 removal_waits()
 {
 	local how=$1 node remover
@@ -103,8 +103,8 @@ library()
 	t_ok 'and changes nothing' test -e "$MDEV_BUS/$UUID/mdev_type"
 	let_go
 	t_ok 'the library destroys the device' timeout 20 host-linked "$SYSTEM" destroy "$UUID"
-	t_not 'which is gone' test -e "$MDEV_BUS/$UUID"
-	t_not 'and not listed' grep -q "$name" <(host-linked "$SYSTEM" list)
+	t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
+	t_not 'the device is not listed' grep -q "$name" <(host-linked "$SYSTEM" list)
 }
 
 t_install "${1-}"

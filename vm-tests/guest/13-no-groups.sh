@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --kernel 6.12 guest/13-no-groups.sh INSTALLED
 #
-# A kernel without CONFIG_VFIO_GROUP: a device has no IOMMU group that sysfs shows, and only its own node in /dev/vfio.
+# A kernel without CONFIG_VFIO_GROUP: sysfs shows no IOMMU group of a device, and /dev/vfio has only the device's own node.
 # INSTALLED is what "install-for-vm" made.
 
 # shellcheck source=lib.sh
@@ -15,9 +15,9 @@ t_install "${1-}"
 t_drivers_without_groups
 
 t_ok 'the kernel creates a device' sh -c "echo $UUID >$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create"
-t_not 'which has no iommu_group' test -e "$MDEV_BUS/$UUID/iommu_group"
-t_eq 'but a node of its own' devices/vfio0 "$(find /dev/vfio -type c -printf '%P\n')"
+t_not 'the device has no iommu_group' test -e "$MDEV_BUS/$UUID/iommu_group"
+t_eq 'the device has a node of its own' devices/vfio0 "$(find /dev/vfio -type c -printf '%P\n')"
 t_match 'the library lists it' "mdev_${UUID//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
 t_ok 'and destroys it' timeout 20 host-linked "$SYSTEM" destroy "$UUID"
-t_not 'it is gone' test -e "$MDEV_BUS/$UUID"
+t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
 t_done

@@ -121,15 +121,15 @@ rfc_destroy()
 	t_eq 'rfc: everything is free again' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 
-# A driver that takes a newline for granted.
+# A driver that expects a newline and drops the last byte.
 rfc_drops()
 {
 	echo 1 >"$PARAMETERS/drop_last_byte"
 	t_eq 'rfc: without a newline no UUID is left' EINVAL "$(put "$T/12/create" "${A}8")"
 	t_eq 'rfc: a digit of the group is lost' 39 "$(put "$T/11/create" "${A}8:12")"
 	t_eq 'rfc: in silence' 1 "$(cat "$RFC/${A}8/group")"
-	t_eq 'rfc: nor is it destroyed' EINVAL "$(put "$RFC/mdev_destroy" "${A}8")"
-	t_eq 'rfc: with a newline it is' 37 "$(put "$RFC/mdev_destroy" "${A}8\n")"
+	t_eq 'rfc: without a newline a destroy is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_eq 'rfc: with a newline the device is destroyed' 37 "$(put "$RFC/mdev_destroy" "${A}8\n")"
 	t_eq 'rfc: with a newline the group is whole' 40 "$(put "$T/11/create" "${A}8:12\n")"
 	t_eq 'rfc: it is' 12 "$(cat "$RFC/${A}8/group")"
 	t_eq 'rfc: parameters without a newline' 3 "$(put "$T/11/params" 'a=1')"
@@ -165,9 +165,9 @@ folders()
 	t_eq 'rfc: a space clears them' 1 "$(put "$dir/vgpu_params" ' ')"
 	t_eq 'rfc: they are clear' '' "$(cat "$dir/vgpu_params")"
 	echo 1 >"$RFC/${A}8/lab_busy"
-	t_eq 'rfc: of a busy device EPERM' EPERM "$(put "$dir/vgpu_params" 'a=1\n')"
+	t_eq 'rfc: a write to a busy device is EPERM' EPERM "$(put "$dir/vgpu_params" 'a=1\n')"
 	echo 0 >"$RFC/${A}8/lab_busy"
-	t_eq 'general: as the samples have it' "This is MDEV ${A}9" "$(cat "$GENERAL/${A}9/vendor/sample_mdev_dev")"
+	t_eq 'general: the attribute of the samples is there' "This is MDEV ${A}9" "$(cat "$GENERAL/${A}9/vendor/sample_mdev_dev")"
 	echo "${A}8" >"$RFC/mdev_destroy"
 	echo 1 >"$GENERAL/${A}9/destroy"
 }
@@ -242,7 +242,7 @@ unbind()
 	t_eq 'with everything free' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 
-# While a driver lets go of a device, its uevent file blocks who reads it.
+# While a device is unbound from its driver, a read of its uevent file blocks.
 held()
 {
 	local driver=mdev_lab reader
@@ -250,7 +250,7 @@ held()
 	t_eq 'a driver holds a device that is unbound from it' 0 $?
 	cat "$RFC/uevent" >/dev/null &
 	reader=$!
-	t_ok 'who reads its uevent waits' t_until 20 t_in_state_d "$reader"
+	t_ok 'a read of its uevent blocks' t_until 20 t_in_state_d "$reader"
 	t_ok 'its types can be read' test "$(cat "$T/12/name")" = 'GRID M60-0Q'
 	t_not 'it has no link to its driver' test -e "$RFC/driver"
 	t_ok 'the reader still waits' t_in_state_d "$reader"

@@ -91,8 +91,8 @@ sequence_general()
 	t_ok 'general: and away' nodedev destroy grouped
 }
 
-# A driver that takes a newline for granted, as NVIDIA's does, and drops the last byte of a write whatever it is. Without the
-# newline of each write, group 12 would be 1, the parameters would lose a byte, and a destroy would be EINVAL.
+# A driver that expects a newline, as NVIDIA's does, and drops the last byte of a write whatever that byte is. Without the newline
+# at the end of each write, group 12 would be 1, the parameters would lose a byte, and a destroy would be EINVAL.
 last_byte_dropped()
 {
 	echo 1 >"$PARAMETERS/drop_last_byte"
@@ -103,7 +103,7 @@ last_byte_dropped()
 	t_match 'they are read back whole' '<group>12</group>.*<params>frame_rate_limiter=60</params>' \
 		"$(nodedev dumpxml whole | tr -d '\n')"
 	t_eq 'the parameters of the type are clear' '' "$(cat "$P/lab_params")"
-	t_ok 'its own file takes all of a text, too' nodedev attr set whole nvidia/vgpu_params frame_rate_limiter=30
+	t_ok 'a text for a file of the device arrives whole, too' nodedev attr set whole nvidia/vgpu_params frame_rate_limiter=30
 	t_eq 'the driver has it' frame_rate_limiter=30 "$(cat "$P/${A}5/nvidia/vgpu_params")"
 	t_ok 'destroy' nodedev destroy whole
 	t_not 'the device is gone' test -e "$MDEV_BUS/${A}5"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh [--record]
 #
-# What the test module serves on a PF and its VFs, by plain sysfs: the vendor-vfio layout as NVIDIA's vGPU host driver serves
-# it. The steps of vendor-facts.tsv are for the simulated kernel (src/sysfs/sim), too; --record prints them as they are
-# answered.
+# What the test module does on a PF and its VFs, by plain sysfs: the vendor-vfio layout as in NVIDIA's vGPU host driver. The
+# steps of vendor-facts.tsv are also the test of the simulated kernel (src/sysfs/sim); --record prints them with the results of
+# the module.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -102,7 +102,7 @@ injected()
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
 }
 
-# Of drivers that keep the parameters in the device.
+# Drivers that keep the parameters in the device.
 params_need_type()
 {
 	local vf=${N[5]}
@@ -115,7 +115,7 @@ params_need_type()
 	t_eq 'and read' a=1 "$(cat "$vf/vgpu_params")"
 	echo 0 >"$vf/current_vgpu_type"
 	echo 1433 >"$vf/current_vgpu_type"
-	t_eq 'they go with the device' '' "$(cat "$vf/vgpu_params")"
+	t_eq 'parameters are lost with the device' '' "$(cat "$vf/vgpu_params")"
 	echo 0 >"$vf/current_vgpu_type"
 	echo 0 >"$PARAMETERS/vgpu_params_need_type"
 }
@@ -140,7 +140,7 @@ ordered()
 	t_eq 'the driver holds a VF that is unbound' 0 $?
 	cat "$vf/uevent" >/dev/null &
 	reader=$!
-	t_ok 'who reads its uevent waits' t_until 20 t_in_state_d "$reader"
+	t_ok 'a read of its uevent blocks' t_until 20 t_in_state_d "$reader"
 	t_eq 'its type can be read' 0 "$(cat "$vf/nvidia/current_vgpu_type")"
 	t_release_unbind
 	t_eq 'it is unbound' 0 $?
@@ -201,7 +201,7 @@ in_use()
 	for out in 0 1433 1431 7; do
 		t_eq "'$out' is EPERM while QEMU has it" EPERM "$(put "$vf/current_vgpu_type" "$out")"
 	done
-	t_eq 'what is no number is EINVAL' EINVAL "$(put "$vf/current_vgpu_type" x)"
+	t_eq 'a text that is not a number is EINVAL' EINVAL "$(put "$vf/current_vgpu_type" x)"
 	t_eq 'and nothing has changed' 1433 "$(cat "$vf/current_vgpu_type")"
 	t_eq 'parameters are EPERM' EPERM "$(put "$vf/vgpu_params" 'a=1\n')"
 	t_eq 'too many are E2BIG' E2BIG "$(put "$vf/vgpu_params" "repeat:1025:a")"

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 1 --module "module vgpu_upstream=1" guest/51-vgpu-upstream.sh [--record]
 #
-# What the test module serves on a PF and its VFs, by plain sysfs, in the way of the driver that was proposed for the kernel in
-# 2025. The steps of vendor-facts-upstream.tsv are for the simulated kernel (src/sysfs/sim), too; --record prints them as they
-# are answered.
+# What the test module does on a PF and its VFs, by plain sysfs, as the driver that was proposed for the kernel in 2025. The
+# steps of vendor-facts-upstream.tsv are also the test of the simulated kernel (src/sysfs/sim); --record prints them with the
+# results of the module.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
 
 PARAMETERS=/sys/module/mdev_lab/parameters
 
-# put FILE TEXT: writes the text and prints what came of it, a length or an errno
+# put FILE TEXT: writes the text and prints the result, a length or an errno
 put()
 {
 	t_try write "$1" "$2"
@@ -53,13 +53,13 @@ in_use()
 {
 	local file=$VF/nvidia/current_vgpu_type bdf text
 	bdf=$(basename "$(readlink -f "$VF")")
-	t_not 'QEMU does not get a VF without a type' t_qemu none -device "vfio-pci,host=$bdf"
+	t_not 'QEMU cannot open a VF without a type' t_qemu none -device "vfio-pci,host=$bdf"
 	echo 1433 >"$file"
-	t_ok 'QEMU takes a VF with one' t_qemu lab -device "vfio-pci,host=$bdf"
+	t_ok 'QEMU opens a VF with a type' t_qemu lab -device "vfio-pci,host=$bdf"
 	for text in 0 1433 1431 7; do
 		t_eq "'$text' is EBUSY while QEMU has it" EBUSY "$(put "$file" "$text")"
 	done
-	t_eq 'what is no number is EINVAL' EINVAL "$(put "$file" x)"
+	t_eq 'a text that is not a number is EINVAL' EINVAL "$(put "$file" x)"
 	t_eq 'nothing has changed' 1433 "$(cat "$file")"
 	t_ok 'QEMU ends' t_qemu_end lab
 	t_eq 'then it is freed' 1 "$(put "$file" 0)"

@@ -291,10 +291,10 @@ hands()
 		echo 0 >"$PF/virtfn0/nvidia/current_vgpu_type"
 		echo $kind >"$PF/virtfn0/nvidia/current_vgpu_type"
 		reused "reused by a shell, for $kind" ${U}2 $kind \
-			"$([ $kind = 1434 ] && echo "$same" || echo 'is gone: its VF 0000:41:00.1 was cleared, and is device')"
+			"$([ $kind = 1434 ] && echo "$same" || echo 'no longer exists: its VF 0000:41:00.1 was cleared, and is device')"
 	done
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
-	# The write is refused and changes nothing, but the shell has truncated the file.
+	# The write is refused and changes no type, but the shell has truncated the file.
 	echo 1434 2>/dev/null >"$PF/virtfn0/nvidia/current_vgpu_type"
 	reused 'written to by a shell that was refused' ${U}2 1434 "$same"
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
@@ -374,7 +374,7 @@ replay()
 	clean 'a life'
 }
 
-# More than the driver takes.
+# More than the driver accepts.
 TOO_LONG=$(printf 'a%.0s' {1..1100})
 
 t_install "$1"

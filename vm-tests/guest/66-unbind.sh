@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/66-unbind.sh INSTALLED [RESULTS]
 #
-# One parent is being unbound: its driver holds device_lock() of it for as long as this test wants. Lists, look-ups, dumps, new
-# monitors, and creates on another parent must answer all the same. Each runs below a watchdog; its time is printed beside the
-# time that it took before the unbind began.
+# One parent is being unbound, and device_lock() of it is held until this test ends the hold. Lists, look-ups, dumps, new
+# monitors, and creates on another parent must return all the same. Each runs below a watchdog; its time is printed beside its
+# time before the unbind.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -31,7 +31,7 @@ event()
 export -f life event
 export A
 
-# ms COMMAND: prints how many milliseconds it took; fails when the watchdog ended it
+# ms COMMAND: prints the milliseconds that the command took; fails when the watchdog ended the command
 ms()
 {
 	local since=${EPOCHREALTIME/[.,]/} rc
@@ -76,6 +76,6 @@ t_ok 'the reader is still blocked' t_in_state_d "$reader"
 t_release_unbind
 t_eq 'the parent is unbound' 0 $?
 wait "$reader"
-t_not 'its device is gone' test -e "$MDEV_BUS/${A}1"
-t_not 'and is not listed' sh -c "nodedev list --devices | grep -q ${A}1"
+t_not 'its device no longer exists' test -e "$MDEV_BUS/${A}1"
+t_not 'its device is not listed' sh -c "nodedev list --devices | grep -q ${A}1"
 t_done

@@ -151,7 +151,7 @@ attributes_in_order()
 	t_ok 'undefined by its name' ours undefine ordered
 }
 
-# NVIDIA's mdev driver has its attributes one folder down; mdevctl writes them as nvidia/vgpu_params.
+# NVIDIA's mdev driver has its attributes in a folder of the device; mdevctl writes them as nvidia/vgpu_params.
 attributes_in_folders()
 {
 	local parent type file dialect
@@ -171,9 +171,9 @@ attributes_in_folders()
 		"$(nodedev attr list "$THEIRS" | tr '\n' ' ')"
 	t_ok 'it is set' nodedev attr set "$THEIRS" nvidia/vgpu_params frame_rate_limiter=30
 	t_eq 'the driver has that' frame_rate_limiter=30 "$(cat "$file")"
-	t_not 'what is read-only stays' nodedev attr set "$THEIRS" nvidia/vm_name x
-	t_not 'no name leads out of the device' nodedev attr get "$THEIRS" nvidia/../../uevent
-	t_not 'nor does a link' nodedev attr get "$THEIRS" mdev_type/name
+	t_not 'a read-only attribute cannot be set' nodedev attr set "$THEIRS" nvidia/vm_name x
+	t_not 'a name that leads out of the device is refused' nodedev attr get "$THEIRS" nvidia/../../uevent
+	t_not 'a link is refused' nodedev attr get "$THEIRS" mdev_type/name
 	nodedev -q destroy "$THEIRS"
 	t_eq 'it starts by itself' 1 "$(ours autostart)"
 	t_eq 'with its attribute' frame_rate_limiter=60 "$(cat "$file")"

@@ -171,10 +171,10 @@ vgpus()
 	}
 	out=$(events 2 set_type 1434)
 	t_match 'a VF becomes a virtual GPU, by echo' '^created mdev_.*updated pci_' "${out//$'\n'/ }"
-	# The shell truncates the file before it writes: a monitor that looks in between sees another device of this type first.
+	# The shell truncates the file before it writes: a monitor that reads the VF in between sees another device of this type first.
 	out=$(events 2 set_type 0)
-	t_match 'and is none any more' '^deleted mdev_.*(updated pci_|created mdev_)' "${out//$'\n'/ }"
-	t_eq 'and is listed no more' '' "$(nodedev list --devices --json |
+	t_match 'and is deleted' '^deleted mdev_.*(updated pci_|created mdev_)' "${out//$'\n'/ }"
+	t_eq 'and is not listed' '' "$(nodedev list --devices --json |
 		jq -r --arg path "$(readlink -f "$pf/virtfn3")" '.[] | select(.path == $path) | .uuid')"
 	printf "<device><name>mine</name><parent>%s</parent><capability type='mdev'><type id='1434'/></capability></device>\n" \
 		"$(basename "$(readlink -f "$pf")")" >/run/vgpu.xml

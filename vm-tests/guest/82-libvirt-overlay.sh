@@ -62,12 +62,12 @@ beside_stock()
 	t_eq 'the parents' mtty_mtty "$(v_names --cap mdev_types)"
 }
 
-# Parents that libvirt does not list, once the module is asked for them.
+# Parents that libvirt does not list, with the setting that shows them.
 other_buses()
 {
 	mkdir -p /etc/libmdev
 	echo 'other_buses = 1' >/etc/libmdev/libvirt.conf
-	v_ended 'the daemon ends well'
+	v_ended 'the daemon exits cleanly'
 	v_start
 	t_eq 'parents that libvirt does not list' 'mbochs_mbochs mdpy_mdpy' "$(comm -13 /run/stock.list <(v nodedev-list | sed '/^$/d' | sort) | paste -sd' ')"
 	t_eq 'the parents' 'mbochs_mbochs mdpy_mdpy mtty_mtty' "$(v_names --cap mdev_types)"
@@ -125,7 +125,7 @@ restart()
 	t_ok 'the daemon reloads' t_until 30 grep -q 'Reloading configuration' "$V_LOG"
 	after=$(v nodedev-list --all; v nodedev-dumpxml "$NODE"; v nodedev-info "$NODE")
 	t_eq 'reloaded: all is as it was' "$before" "$after"
-	v_ended 'the daemon ends well'
+	v_ended 'the daemon exits cleanly'
 	v_start
 	after=$(v nodedev-list --all; v nodedev-dumpxml "$NODE"; v nodedev-info "$NODE")
 	t_eq 'restarted: all is as it was' "$before" "$after"
@@ -135,12 +135,12 @@ restart()
 
 going_back()
 {
-	v_ended 'the daemon ends well'
+	v_ended 'the daemon exits cleanly'
 	rm -rf /run/libmdev-libvirt
 	v_start stock
 	t_eq "libvirt's own nodes, and no other" '' "$(diff /run/stock.list <(v nodedev-list --all | sed '/^$/d' | sort))"
 	t_not 'nothing of ours is in the daemon' grep mdev "/proc/$V_PID/maps"
-	v_ended 'the daemon ends well without us'
+	v_ended 'the daemon exits cleanly without us'
 }
 
 t_install "$1"
@@ -156,7 +156,7 @@ v_config
 v_start stock
 v nodedev-list --all | sed '/^$/d' | sort >/run/stock.list
 while read -r name; do v nodedev-dumpxml "$name" >"/run/stock/$name"; done </run/stock.list
-v_ended 'stock: the daemon ends well'
+v_ended 'stock: the daemon exits cleanly'
 v_start
 beside_stock
 detach

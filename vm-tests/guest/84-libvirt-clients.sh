@@ -31,5 +31,5 @@ t_program 'every call, after that' calls.py "$V_URI" mtty_mtty mtty mtty-1
 t_ok 'the daemon has no more descriptors than after the first create' t_until 20 sh -c "[ \$(ls /proc/$V_PID/fd | wc -l) -le $before ]"
 echo "# descriptors: $before before, $(ls "/proc/$V_PID/fd" | wc -l) after"
 grep VmRSS "/proc/$V_PID/status" | sed 's/^/# the daemon: /'
-v_ended 'the daemon ends well'
+v_ended 'the daemon exits cleanly'
 t_done

@@ -23,10 +23,10 @@
 #   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
 #   t_until SECONDS COMMAND...    repeat the command until it succeeds; for what sends no event
 #   t_took MS COMMAND...          the command succeeds and takes at least this time
-#   t_hold_unbind MS DRIVER BDF   start to unbind a device of the test module, whose driver then holds device_lock() of it for
-#                                 that time; returns when it does. Not in a subshell: it sets t_unbind_pid
-#   t_release_unbind              end that time, and wait until the device is unbound
-#   t_in_state_d PID              the process waits and no signal ends that
+#   t_hold_unbind MS DRIVER BDF   start to unbind a device of the test module, with device_lock() held for this time; returns
+#                                 when the lock is held. Not in a subshell: it sets t_unbind_pid
+#   t_release_unbind              release the lock, and wait until the device is unbound
+#   t_in_state_d PID              the process waits in state D: no signal ends it
 #   t_uuid                        print a random UUID
 #   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
 #   t_qemu_end NAME               end it and wait until it is gone

@@ -208,7 +208,7 @@ static ssize_t vm_name_show(struct device *dev, struct device_attribute *attr, c
 }
 static DEVICE_ATTR_RO(vm_name);
 
-/* As the kernel's sample drivers have it, for the parents of the general layout. */
+/* The attribute of the kernel's sample drivers, for the parents of the general layout. */
 static ssize_t sample_mdev_dev_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "This is MDEV %s\n", dev_name(dev));

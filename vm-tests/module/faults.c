@@ -66,7 +66,7 @@ int lab_failure_after_create(void)
 	return -READ_ONCE(fail_after_create_errno);
 }
 
-/* How many bytes of a write to a file of the rfc layout its driver looks at. */
+/* How many bytes of a write to a file of the rfc layout the driver uses. */
 size_t lab_bytes_seen(size_t count)
 {
 	return count && READ_ONCE(drop_last_byte) ? count - 1 : count;
@@ -77,7 +77,7 @@ bool lab_group_required(void)
 	return READ_ONCE(group_required);
 }
 
-/* As most drivers wait for their hardware: a signal does not end it. */
+/* Like most drivers that wait for their hardware: no signal ends the wait. */
 void lab_delay_create(void)
 {
 	msleep(READ_ONCE(create_delay_ms));

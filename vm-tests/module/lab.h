@@ -88,8 +88,8 @@ extern struct mdev_driver lab_mdev_driver;
 extern unsigned int lab_types;
 
 /*
- * As NVIDIA's driver keeps vgpu_params: whatever the last byte of a write is, it
- * is not kept, and the write returns that it was taken.
+ * vgpu_params as in NVIDIA's driver: the last byte of a write is dropped,
+ * whatever it is, and the write returns the whole length.
  */
 static inline ssize_t lab_keep_params(char *params, const char *buf, size_t count)
 {

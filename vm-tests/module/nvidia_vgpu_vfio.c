@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * An empty module with the name of NVIDIA's vGPU host software. A PF without
- * VFs is a parent only where that is loaded: it tells a host that makes vGPUs
- * from one that only computes.
+ * VFs is a parent only while this module is loaded: it distinguishes a host that
+ * makes vGPUs from a host that only computes.
  */
 #include <linux/module.h>
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("stands for the vGPU host software");
+MODULE_DESCRIPTION("stands in for the vGPU host software");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* How NVIDIA's vGPU host driver answers: types of different sizes share the framebuffer of a card. */
+/* The behaviour of NVIDIA's vGPU host driver: types of different sizes share the framebuffer of a card. */
 #include <linux/module.h>
 
 #include "vgpu.h"
@@ -25,7 +25,7 @@ static bool has_room(const struct vgpu_pf *pf, const struct vgpu_type *type)
 	return vgpu_instances_left(pf, type) && memory >= type->memory;
 }
 
-/* A VF that has a type keeps it until a 0 is written, which a user of the VF and a free VF refuse. */
+/* A VF that has a type keeps it until a 0 is written. A 0 is refused for a VF in use and for a free VF. */
 static int set_type(struct vgpu_vf *vf, const char *buf)
 {
 	const struct vgpu_type *type;
@@ -57,7 +57,7 @@ static int emit_type(char *buf, int at, const struct vgpu_type *type)
 	return sysfs_emit_at(buf, at, "%-5u : %s\n", type->id, type->name);
 }
 
-/* The header is there without types, too. */
+/* The header is printed without types, too. */
 static int show_types(const struct vgpu_vf *vf, char *buf)
 {
 	unsigned int i;

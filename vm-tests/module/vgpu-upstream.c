@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How the driver answers that was proposed for the kernel in 2025: all VFs of a
- * card have the same type, and a VF has no file but those for its type.
+ * The behaviour of the driver that was proposed for the kernel in 2025: all VFs
+ * of a card have the same type, and a VF has only the files for its type.
  */
 #include "vgpu.h"
 

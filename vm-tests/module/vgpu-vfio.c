@@ -201,7 +201,7 @@ static int vgpu_sriov_configure(struct pci_dev *pdev, int number)
 	return -EINVAL;
 }
 
-/* Its name is the personality's. */
+/* The personality sets the name. */
 static struct pci_driver vgpu_driver = {
 	.probe = vgpu_probe,
 	.remove = vgpu_remove,
@@ -215,7 +215,7 @@ static int vf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return pdev->is_virtfn ? probe_vf(pdev) : -ENODEV;
 }
 
-/* Of the VFs alone, where they have a driver of their own. */
+/* Only for the VFs, if they have a driver of their own. */
 static struct pci_driver vgpu_vf_driver = {
 	.probe = vf_probe,
 	.remove = vgpu_remove,
@@ -252,7 +252,7 @@ int lab_vgpu_init(void)
 	return ret;
 }
 
-/* VFs go with their PF: both drivers are there until they are gone. */
+/* The VFs are removed with their PF, so both drivers stay registered until then. */
 void lab_vgpu_exit(void)
 {
 	pci_unregister_driver(&vgpu_driver);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a PF has, which types its VFs take of it, and the files of a VF's nvidia/. */
+/* The framebuffer of a PF, the types of its VFs, and the files of a VF's nvidia/. */
 #include <linux/ctype.h>
 #include <linux/module.h>
 
@@ -44,7 +44,7 @@ const struct vgpu_type *vgpu_find_type(unsigned long id)
 	return NULL;
 }
 
-/* How many more VFs can have this type, by number alone. */
+/* How many more VFs can have this type by its maximum number of instances. */
 unsigned int vgpu_instances_left(const struct vgpu_pf *pf, const struct vgpu_type *type)
 {
 	unsigned int left = vgpu_max_instances ? vgpu_max_instances : type->max_instances;
@@ -64,7 +64,7 @@ int vgpu_give(struct vgpu_vf *vf, const struct vgpu_type *type)
 	return lab_failure_after_create();
 }
 
-/* True, with the errno in @ret, when this write of a type is the one that a test wants to fail. */
+/* True, with the errno in @ret, if a test has ordered a failure of this write of a type. */
 bool vgpu_is_injected(int *ret)
 {
 	if (vgpu_fail_write_nth <= 0 || --vgpu_fail_write_nth > 0)

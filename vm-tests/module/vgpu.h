@@ -3,10 +3,10 @@
  * The vendor-vfio layout: a driver on a PF with SR-IOV and on its VFs. A VF
  * that has been given a type is a virtual GPU.
  *
- * vgpu.c           what a PF has; the files of a VF's nvidia/
- * vgpu-nvidia.c    what NVIDIA's vGPU host driver answers
- * vgpu-upstream.c  what the driver answers that was proposed for the kernel
- * vgpu-vfio.c      the driver, how VFs come and go, the VFIO device of a VF
+ * vgpu.c           the framebuffer of a PF; the files of a VF's nvidia/
+ * vgpu-nvidia.c    behaviour of NVIDIA's vGPU host driver
+ * vgpu-upstream.c  behaviour of the driver that was proposed for the kernel
+ * vgpu-vfio.c      the driver; adding and removing VFs; the VFIO device of a VF
  */
 #ifndef MDEV_LAB_VGPU_H
 #define MDEV_LAB_VGPU_H
@@ -47,7 +47,7 @@ struct vgpu_vf {
 	bool open;			/* by a user of the VFIO device */
 };
 
-/* What drivers of this layout answer in different ways. */
+/* The behaviour in which drivers of this layout differ. */
 struct vgpu_personality {
 	const char *pf_driver;
 	const char *vf_driver;		/* NULL: the one of the PF */

@@ -126,7 +126,7 @@ static int devices(struct mdev_conn *conn)
 	return n;
 }
 
-/* The killed one's device: none, or whole. True: it was there. */
+/* The device of the killed creator does not exist, or is complete. True: it existed. */
 static bool look_at_victim(struct mdev_conn *conn)
 {
 	struct mdev_device *dev = NULL;
@@ -221,7 +221,7 @@ static void no_facts(void)
 	closedir(dir);
 }
 
-/* Makes the record of the killed creator, which keeps a group, as old as it is when that time is over. */
+/* Sets the time of the killed creator's record back, so that the record no longer keeps its group. */
 static void age_record(void)
 {
 	struct timespec times[2];

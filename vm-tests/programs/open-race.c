@@ -7,9 +7,9 @@
  * destroy may take.
  *
  * Checked in each round: the destroy returns in time; when it succeeds, the
- * node is not open; after the process has closed the node, the device is gone
- * or can be destroyed. Prints how often the destroy won, was refused at once,
- * and was overtaken; how many devices were destroyed while the node was open
+ * node is not open; after the process has closed the node, the device no longer
+ * exists or can be destroyed. Prints how often the destroy won, was refused at
+ * once, and was overtaken (the process opened the node during it); how many devices were destroyed while the node was open
  * (dead), and how many destroys did not return in time (hung).
  */
 #include <dirent.h>
@@ -35,7 +35,7 @@
 #define LONG_MS 6000
 #define LONG_EVERY 100
 
-/* What the two processes have in common. */
+/* Shared by the two processes. */
 struct shared {
 	atomic_int round;	/* that the opener may start */
 	atomic_int done;	/* that it has finished */
