@@ -5,9 +5,11 @@ use std::fs;
 use std::sync::Arc;
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags};
-use mdev::error::ErrorCode;
+use mdev::error::{Error, ErrorCode};
+use mdev::lock::is_held;
 use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::sim::{SimHost, default_host};
+use mdev::sysfs::sim::{Op, SimHost, default_host};
+use rustix::io::Errno;
 
 const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
 const GENERAL: &str = "/sys/devices/pci0000:80/0000:80:03.0/0000:87:00.0";
@@ -37,6 +39,14 @@ impl Lab {
         self.sim.echo(&format!("{parent}/mdev_supported_types/{type_id}/create"), text).unwrap();
     }
 
+    /// What mdevctl writes.
+    fn define(&self, parent: &str, uuid: &str, attrs: &str) {
+        let folder = self.root.path().join("etc/mdevctl.d").join(parent);
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!(r#"{{"mdev_type": "11", "start": "manual", "attrs": [{attrs}]}}"#);
+        fs::write(folder.join(uuid), text).unwrap();
+    }
+
     /// The record that a creator leaves when it is killed before it is done.
     fn killed(&self, uuid: &str, type_id: &str, more: &str) {
         let text = format!(r#"{{"uuid":"{uuid}","parent":"0000:86:00.0","type":"{type_id}"{more}}}"#);
@@ -55,9 +65,13 @@ fn xml(parent: &str, type_id: &str, more: &str) -> String {
 }
 
 fn group_of(conn: &Conn) -> u32 {
+    try_group_of(conn).map_err(|e| e.to_string()).unwrap()
+}
+
+fn try_group_of(conn: &Conn) -> Result<u32, Error> {
     let text = xml("0000:86:00.0", "11", "");
-    let made = conn.create_group_xml(&[text.as_bytes()], CreateFlags::empty()).map_err(|e| e.to_string()).unwrap();
-    made[0].group().unwrap()
+    let made = conn.create_group_xml(&[text.as_bytes()], CreateFlags::empty())?;
+    made[0].group()
 }
 
 #[test]
@@ -79,6 +93,79 @@ fn allocated_groups_are_never_in_use() {
     });
     groups.sort_unstable();
     assert_eq!(groups, [6, 7, 8, 9, 10, 11, 12, 13]);
+}
+
+#[test]
+fn groups_given_as_attributes_are_in_use() {
+    let lab = Lab::new();
+    let more = format!("<uuid>{}</uuid><attr name='group' value='1'/>", uuid(1));
+    lab.conn().define_xml(xml("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
+    lab.define("0000:99:00.0", &uuid(2), r#"{"group": "2\n"}, {"other": "5"}, {"group": "3"}"#);
+    // Creators that have not written the attribute yet: the device exists, or may still appear.
+    lab.killed(&uuid(3), "12", r#","attributes":[["group","4"]]"#);
+    lab.echo(RFC, "12", &uuid(3));
+    lab.killed(&uuid(4), "11", r#","group":5,"attributes":[["group","6"]]"#);
+    assert_eq!(group_of(&lab.conn()), 7);
+}
+
+#[test]
+fn create_fails_while_a_group_in_use_cannot_be_read() {
+    let lab = Lab::new();
+    let conn = lab.conn();
+    lab.echo(GENERAL, "queue-4", &format!("{}:1", uuid(1)));
+    let fail = |errno| lab.sim.set_hook(Some(Arc::new(move |op, path| is_group(op, path).then_some(errno))));
+    for errno in [Errno::IO, Errno::ACCESS, Errno::MFILE] {
+        fail(errno);
+        let e = try_group_of(&conn).unwrap_err();
+        assert_eq!((e.errno, e.path.is_some_and(|path| path.ends_with("/group"))), (errno.raw_os_error(), true));
+        lab.sim.set_hook(None);
+        assert_eq!(lab.sim.entries().iter().filter(|entry| entry.path().ends_with("mdev_type")).count(), 1, "{errno}");
+    }
+    // The number is needed for an allocation alone.
+    fail(Errno::IO);
+    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    // A device that its creator removes at that moment has no group.
+    fail(Errno::NODEV);
+    assert_eq!(group_of(&conn), 1);
+}
+
+fn is_group(op: Op, path: &str) -> bool {
+    op == Op::Read && path.ends_with("/group")
+}
+
+#[test]
+fn create_fails_while_the_record_of_a_device_cannot_be_read() {
+    let lab = Lab::new();
+    let conn = lab.conn();
+    let record = lab.root.path().join("run/libmdev/devices").join(uuid(1));
+    fs::write(&record, "{").unwrap();
+    lab.echo(RFC, "12", &uuid(1));
+    let e = try_group_of(&conn).unwrap_err();
+    assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, record.to_str()), "{e}");
+    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    // Without its device the record says nothing, and is removed.
+    conn.lookup_by_uuid(&uuid(1)).unwrap().destroy(DestroyFlags::empty()).unwrap();
+    fs::write(&record, "{").unwrap();
+    assert_eq!(group_of(&conn), 1);
+}
+
+#[test]
+fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
+    let lab = Arc::new(Lab::new());
+    // The creator looks for the device of this record when it has the lock of the store.
+    lab.killed(&uuid(1), "12", r#","group":1"#);
+    lab.echo(RFC, "12", &uuid(1));
+    let (writer, lock) = (Arc::downgrade(&lab), lab.root.path().join("run/libmdev/lock"));
+    lab.sim.set_hook(Some(Arc::new(move |op, path| {
+        if op == Op::Meta && path.ends_with(&uuid(1)) && is_held(lock.to_str()?).unwrap() {
+            writer.upgrade()?.define("0000:99:00.0", &uuid(2), r#"{"group": "2"}"#);
+        }
+        None
+    })));
+    assert_eq!(group_of(&lab.conn()), 3);
+    assert!(lab.root.path().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
 }
 
 #[test]

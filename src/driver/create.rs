@@ -305,19 +305,12 @@ impl<'a> Making<'a> {
         if facts.is_empty() {
             return Ok(());
         }
-        let in_use = if fresh.is_empty() { Vec::new() } else { self.groups_in_use()? };
+        let in_use = || devices::groups_in_use(self.host);
         let group = NewGroup { members: fresh, in_use: &in_use };
         let reserved = self.host.runtime.reserve(facts, group, &|facts| self.alive(facts))?;
         self.groups = reserved.facts().iter().map(|facts| (facts.uuid, facts.group)).collect();
         self.reserved.push(reserved);
         Ok(())
-    }
-
-    /// Group numbers that drivers show, and those of definitions, whose devices may be started at any time.
-    fn groups_in_use(&self) -> Result<Vec<u32>> {
-        let mut groups = self.bus.as_ref().map_or(Ok(Vec::new()), |bus| devices::shown_groups(&**bus))?;
-        groups.extend(self.host.definitions.all()?.into_iter().filter_map(|definition| definition.group));
-        Ok(groups)
     }
 
     fn alive(&self, facts: &Facts) -> Option<u64> {

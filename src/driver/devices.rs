@@ -15,7 +15,7 @@ use crate::layout::bus::{Place, link_name, read_parent};
 use crate::layout::functions::functions;
 use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
-use crate::model::{Device, Function, Parent};
+use crate::model::{Device, Function, Parent, group_in_text, group_numbers};
 use crate::store::Facts;
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
 
@@ -209,8 +209,9 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
     let shown_file =
         |file| if layout.shows_creation() { read_text(dir, &format!("{entry}/{file}")).ok() } else { None };
+    // The file is right and the record is not, since the file can be written after the device was made.
     let recorded_group = facts.and_then(|facts| facts.group);
-    let group = shown_file("group").map_or(recorded_group, |text| group_in_file(&text, recorded_group));
+    let group = shown_file("group").map_or(recorded_group, |text| group_in_text(&text, recorded_group));
     let params = match facts {
         Some(facts) => facts.params.clone(),
         None => shown_file("params").filter(|params| !params.is_empty()),
@@ -249,32 +250,31 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     }))
 }
 
-/// The groups that drivers show, including the groups of devices that other programs made.
-pub(super) fn shown_groups(bus: &dyn Dir) -> Result<Vec<u32>> {
+/// Group numbers that drivers show, and those of definitions, whose devices may be started at any time.
+pub(super) fn groups_in_use(host: &Host) -> Result<Vec<u32>> {
+    let mut groups = spots::open_devices(host)?.map_or_else(|| Ok(Vec::new()), |bus| shown_groups(&*bus))?;
+    for definition in host.definitions.all()? {
+        groups.extend(group_numbers(definition.group, &definition.attributes));
+    }
+    Ok(groups)
+}
+
+/// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
+/// be read: it may be any number.
+fn shown_groups(bus: &dyn Dir) -> Result<Vec<u32>> {
     let mut names = Vec::new();
     bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;
     let mut groups = Vec::new();
     for name in names {
         let file = format!("{name}/group");
-        match read_text(bus, &file) {
-            Ok(text) => groups.extend(group_in_file(&text, None)),
-            Err(errno) if is_exhausted(errno) => {
-                return Err(Error::io("read", &format!("{}/{file}", bus.path()), errno));
-            }
-            // Most drivers have no such file.
-            Err(_) => {}
-        }
+        // Most drivers have no such file.
+        let text = if_present(read_text(bus, &file)).map_err(|errno| {
+            Error::io("read", &format!("{}/{file}", bus.path()), errno)
+                .hint("no group number is known to be free; name a group with <group>")
+        })?;
+        groups.extend(text.and_then(|text| group_in_text(&text, None)));
     }
     Ok(groups)
-}
-
-/// The group of a device whose driver shows a `group` file. The file overrides the record, since it can be written after the
-/// device was made. Empty or 0: no group. The record is used only if the file holds no number.
-fn group_in_file(text: &str, recorded: Option<u32>) -> Option<u32> {
-    match text.trim() {
-        "" => None,
-        text => text.parse().map_or(recorded, |group| Some(group).filter(|group| *group != 0)),
-    }
 }
 
 #[cfg(test)]

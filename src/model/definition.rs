@@ -25,3 +25,20 @@ pub struct DeviceDef {
     /// `<attr name='' value=''/>`, in order, repeated names allowed.
     pub attributes: Vec<(String, String)>,
 }
+
+/// The attribute of a device that is its group number.
+const GROUP: &str = "group";
+
+/// The group of a device by the text of its `group` file. Empty or 0: no group. `other` counts only where the text is no number.
+pub fn group_in_text(text: &str, other: Option<u32>) -> Option<u32> {
+    match text.trim() {
+        "" => None,
+        text => text.parse().map_or(other, |group| Some(group).filter(|group| *group != 0)),
+    }
+}
+
+/// Every group number that a device may have which is made with this group and these attributes.
+pub fn group_numbers(group: Option<u32>, attributes: &[(String, String)]) -> impl Iterator<Item = u32> {
+    let own = attributes.iter().filter(|(name, _)| name == GROUP);
+    group.into_iter().chain(own.filter_map(|(_, text)| group_in_text(text, None)))
+}

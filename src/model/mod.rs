@@ -9,6 +9,6 @@ pub mod name;
 pub mod parent;
 
 pub use address::PciAddress;
-pub use definition::DeviceDef;
+pub use definition::{DeviceDef, group_in_text, group_numbers};
 pub use device::{Device, NO_PARENT};
 pub use parent::{FoundType, Function, LayoutKind, Parent, ParentDetails, PciFacts, Type, find_type};

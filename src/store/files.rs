@@ -163,14 +163,14 @@ impl FileStore {
         let dir = self.make_devices()?;
         let (_alone, living, held) = loop {
             let alone = self.lock()?;
-            if let Some((living, held)) = self.sweep(&dir, facts, alive) {
+            if let Some((living, held)) = self.sweep(&dir, facts, new_group.members, alive)? {
                 break (alone, living, held);
             }
             drop(alone);
             // Time for another process to take the lock.
             std::thread::sleep(BETWEEN_SWEEPS);
         };
-        let in_use: Vec<u32> = new_group.in_use.iter().copied().chain(held).collect();
+        let in_use = || (new_group.in_use)().map(|groups| [groups, held.clone()].concat());
         settle(facts, NewGroup { in_use: &in_use, ..new_group }, &living, alive)?;
         let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
@@ -204,24 +204,26 @@ impl FileStore {
 
     /// Removes the facts of devices that no longer exist and of creators that were killed. Returns the facts of existing devices,
     /// and the groups of devices whose creators were killed and that may still appear. Their facts are kept, unless a device in
-    /// `new` needs the place. `None` if so many were removed that other processes must get the lock first.
+    /// `new` needs the place. `None` if so many were removed that other processes must get the lock first. Fails if the record of
+    /// a device cannot be read and one of `members` needs a group: that device may have any number.
     fn sweep(
         &self,
         dir: &OwnedFd,
         new: &[Facts],
+        members: &[Uuid],
         alive: &dyn Fn(&Facts) -> Option<u64>,
-    ) -> Option<(Vec<Facts>, Vec<u32>)> {
+    ) -> Result<Option<(Vec<Facts>, Vec<u32>)>> {
         let (uuids, others) = names(dir, &self.devices);
         sweep_strays(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
             if removed == SWEEP_MAX {
-                return None;
+                return Ok(None);
             }
-            let facts = self.read(dir, &uuid).unwrap_or_else(|e| {
-                log::warn!("{e}");
-                None
-            });
+            let (facts, unread) = match self.read(dir, &uuid) {
+                Ok(facts) => (facts, None),
+                Err(e) => (None, Some(e)),
+            };
             // Of a broken file nothing but the UUID is known.
             let unknown = Facts { uuid, ..Facts::default() };
             let holds = match (&facts, alive(facts.as_ref().unwrap_or(&unknown))) {
@@ -231,18 +233,25 @@ impl FileStore {
                 (None, Some(_)) => true,
                 (_, None) => self.is_being_made(&uuid),
             };
+            match unread {
+                Some(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) || holds && !members.is_empty() => {
+                    return Err(e);
+                }
+                Some(e) => log::warn!("{e}"),
+                None => {}
+            }
             if holds {
                 living.extend(facts);
                 continue;
             }
-            let late = facts.filter(Facts::may_still_appear).and_then(|facts| facts.group);
-            held.extend(late);
-            if late.is_none() || new.iter().any(|new| new.uuid == uuid) {
+            let late = facts.map_or_else(Vec::new, |facts| facts.groups_held());
+            if late.is_empty() || new.iter().any(|new| new.uuid == uuid) {
                 // An entry that cannot be removed is found again by every sweep: it must not count as progress.
                 removed += usize::from(self.remove(dir, &uuid));
             }
+            held.extend(late);
         }
-        Some((living, held))
+        Ok(Some((living, held)))
     }
 
     /// Whether a creator holds the lock of the device. True also if the lock file cannot be opened, as for an ordinary user.

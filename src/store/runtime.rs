@@ -17,6 +17,7 @@ use super::files::FileStore;
 use super::memory::{MemoryLock, MemoryStore};
 use super::reservation::Reservation;
 use crate::error::{Error, ErrorCode, Result};
+use crate::model::group_numbers;
 use crate::model::name::{is_attribute, is_plain_component};
 
 /// A sysfs attribute takes one page.
@@ -84,6 +85,16 @@ impl Facts {
             || self.type_hidden
     }
 
+    /// Every group number that the device may have: the one it was made with, and those of its attributes.
+    fn groups(&self) -> impl Iterator<Item = u32> {
+        group_numbers(self.group, &self.attributes)
+    }
+
+    /// The same where the device may still appear; none otherwise.
+    pub(super) fn groups_held(&self) -> Vec<u32> {
+        if self.may_still_appear() { self.groups().collect() } else { Vec::new() }
+    }
+
     /// A device that appeared at this time may be the one of a killed creator, whose record this is.
     pub fn may_have_made(&self, appeared: u64) -> bool {
         let bound = |written: u64| written.saturating_add(u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX));
@@ -120,18 +131,21 @@ impl Facts {
     }
 }
 
+/// Returns the group numbers in use that no record has: shown by a driver, or defined.
+pub type GroupsInUse<'a> = dyn Fn() -> Result<Vec<u32>> + 'a;
+
 /// Devices that are to share one group number, which no device has.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct NewGroup<'a> {
     /// The devices; none: no group is needed.
     pub members: &'a [Uuid],
-    /// Numbers in use that no record has: shown by a driver, or defined.
-    pub in_use: &'a [u32],
+    /// Called under the lock of the store, if a group is needed.
+    pub in_use: &'a GroupsInUse<'a>,
 }
 
 impl<'a, const N: usize> From<&'a [Uuid; N]> for NewGroup<'a> {
     fn from(members: &'a [Uuid; N]) -> Self {
-        NewGroup { members, in_use: &[] }
+        NewGroup { members, in_use: &|| Ok(Vec::new()) }
     }
 }
 
@@ -299,7 +313,7 @@ pub(super) fn settle(
         }
     }
     if !new_group.members.is_empty() {
-        let group = free_group(living, new_group.in_use)?;
+        let group = free_group(living, (new_group.in_use)()?)?;
         facts.iter_mut().filter(|new| new_group.members.contains(&new.uuid)).for_each(|new| new.group = Some(group));
     }
     Ok(())
@@ -312,8 +326,8 @@ pub fn taken(uuid: &Uuid) -> Error {
 }
 
 /// The lowest number from 1 on that no living device has.
-fn free_group(living: &[Facts], in_use: &[u32]) -> Result<u32> {
-    let mut taken: Vec<u32> = living.iter().filter_map(|facts| facts.group).chain(in_use.iter().copied()).collect();
+fn free_group(living: &[Facts], in_use: Vec<u32>) -> Result<u32> {
+    let mut taken: Vec<u32> = living.iter().flat_map(Facts::groups).chain(in_use).collect();
     taken.sort_unstable();
     taken.dedup();
     let mut next = 1_u32;

@@ -2,6 +2,7 @@
 //! The store in files and in memory.
 
 use super::*;
+use crate::store::calls::watched;
 
 fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
     Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
@@ -248,6 +249,25 @@ fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
     std::fs::write(&lock, "").unwrap();
     drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
     assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
+}
+
+/// The device may have the name and the group that the request wants.
+#[test]
+fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
+    let (_dir, [store, _]) = both();
+    let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+    first.confirm(&|_| Some(7)).unwrap();
+    drop(first);
+    let record = format!("devices/{}", Uuid::from_u128(1));
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+        let record = record.clone();
+        let hook = move |call: &str, path: &str| match call == "openat" && path.ends_with(&record) {
+            true => Err(errno),
+            false => Ok(()),
+        };
+        let e = watched(hook, || store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| Some(7))).unwrap_err();
+        assert_eq!(e.errno, errno.raw_os_error(), "{e}");
+    }
 }
 
 /// A record may have been written by hand; its values are listed, dumped and compared.
