@@ -43,4 +43,5 @@ pub mod model;
 pub mod monitor;
 pub mod store;
 pub mod sysfs;
+pub mod trust;
 pub mod xml;

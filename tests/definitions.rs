@@ -337,6 +337,11 @@ fn hostile_folders() {
     let is_root = std::os::unix::fs::chown(dir.join(uuid(9)), Some(12345), None).is_ok();
     fs::write(dir.join(uuid(12)), good).unwrap();
     fs::set_permissions(dir.join(uuid(12)), fs::Permissions::from_mode(0o666)).unwrap();
+    if is_root {
+        fs::write(dir.join(uuid(13)), good).unwrap();
+        std::os::unix::fs::chown(dir.join(uuid(13)), None, Some(12345)).unwrap();
+        fs::set_permissions(dir.join(uuid(13)), fs::Permissions::from_mode(0o664)).unwrap();
+    }
     fs::write(dir.join(uuid(10).to_uppercase()), good).unwrap();
     fs::write(dir.join("stray"), good).unwrap();
     fs::create_dir_all(base.join("scripts.d/callouts")).unwrap();
@@ -347,7 +352,7 @@ fn hostile_folders() {
     let listed = names(&conn, ListFlags::INACTIVE);
     let expected = if is_root { vec![UUID.to_owned()] } else { vec![uuid(9), UUID.to_owned()] };
     assert_eq!(listed, expected);
-    for n in (1..9).chain(is_root.then_some(9)).chain([12]) {
+    for n in (1..9).chain([12]).chain([9, 13].into_iter().filter(|_| is_root)) {
         let e = conn.lookup_by_uuid(&uuid(n)).unwrap_err();
         assert_eq!(e.code, ErrorCode::Store, "{n}: {e}");
         assert!(e.path.as_deref().is_some_and(|path| path.ends_with(&uuid(n))), "{n}: {e:?}");

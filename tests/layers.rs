@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("fd", &[]),
     // The omissions of a request: every part that leaves something out reports it.
@@ -13,13 +13,15 @@ const ROOMS: [(&str, &[&str]); 13] = [
     // flock(2) with a timeout, for the store.
     ("lock", &["error", "fd"]),
     ("model", &["error"]),
+    // Files that make the caller act with its rights: definitions and call-outs.
+    ("trust", &[]),
     ("sysfs", &["error", "fd", "finding"]),
     ("xml", &["model", "error"]),
     ("layout", &["sysfs", "model", "error", "finding"]),
-    ("store", &["model", "error", "fd", "finding", "lock"]),
+    ("store", &["model", "error", "fd", "finding", "lock", "trust"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.
-    ("callout", &["error", "fd"]),
+    ("callout", &["error", "fd", "trust"]),
     ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
     ("ffi", &["driver", "model", "error", "finding"]),
 ];

@@ -19,9 +19,9 @@
 //!
 //! A script gets `/` as its directory, a process group of its own and 30 seconds; then, or when the calling process has ended,
 //! the group is killed. Its environment is a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without
-//! a shell. A script that other users than root and the caller may change is left out. The file that was checked is run by its
-//! descriptor, also if its path leads to another file by then. So `$0` of a `#!` script is `/dev/fd/3`, and descriptor 3 is open
-//! beside the first three.
+//! a shell. Where another user than root and the caller may change a script or its folder, the action ends: the script might
+//! have refused. The file that was checked is run by its descriptor, also if its path leads to another file by then. So `$0` of
+//! a `#!` script is `/dev/fd/3`, and descriptor 3 is open beside the first three.
 //!
 //! All scripts of an action have the same parent process, which lives until the action is over.
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::extras::FileIdentity;
 use super::{Definition, json};
 use crate::store::calls::{openat, read};
+use crate::trust::writable_by_others;
 
 /// The AP matrix needs some hundred attributes; nothing needs this much.
 const TEXT_MAX: u64 = 1024 * 1024;
@@ -27,7 +28,7 @@ pub(super) enum Useless {
     Unread(Errno),
 }
 
-/// A regular file of ours or of root's that not everybody may write, whole. `None`: there is none.
+/// A regular file of ours or of root's that no other user may write, whole. `None`: there is none.
 pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIdentity)>, Useless> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let irregular = || Useless::Stray("it is not a regular file".to_owned(), Errno::INVAL);
@@ -48,8 +49,8 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIde
         let why = format!("it belongs to user {}, who would have root write to devices", stat.st_uid);
         return Err(Useless::Foreign(why));
     }
-    if stat.st_mode & 0o002 != 0 {
-        return Err(Useless::Foreign("everybody may write it (chmod o-w)".to_owned()));
+    if let Some(why) = writable_by_others(&stat) {
+        return Err(Useless::Foreign(why));
     }
     let identity = FileIdentity::of(&fd).map_err(Useless::Unread)?;
     let text = read(fd, TEXT_MAX + 1).map_err(Useless::Unread)?;
