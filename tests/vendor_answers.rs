@@ -157,8 +157,8 @@ fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
 }
 
 #[test]
-fn params_that_the_driver_cuts_fail_the_create() {
-    for kept in ["frame_rate_limiter=6\n", "\n"] {
+fn params_that_the_driver_does_not_keep_fail_the_create() {
+    for kept in ["frame_rate_limiter=6\n", "\n", "x=1\n", "frame_rate_limiter=600\n"] {
         let lab = Lab::new();
         lab.driver(move |sim, op, path| {
             let params = vfs::at(0, "vgpu_params");
@@ -202,6 +202,38 @@ fn params_that_are_too_long_for_the_driver_say_so() {
     assert_eq!(e.errno, Errno::TOOBIG.raw_os_error(), "{e}");
     assert!(e.message.contains("longer than the driver accepts"), "{e}");
     assert_eq!(first_vf(&lab), ["0", ""]);
+}
+
+/// The write succeeds, and the file holds what it held before.
+#[test]
+fn attribute_that_the_driver_ignores_fails_the_write() {
+    let lab = Lab::new();
+    let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
+    let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
+    vf.set_attr("vgpu_params", "x=1").unwrap();
+    queue.set_attr("weight", "30").unwrap();
+    let weight = format!("{}/weight", queue.syspath());
+    lab.driver(move |sim, op, path| {
+        let revert = |file: &str, new: &str, old: &str| {
+            if op == Op::Read && read(sim, file).unwrap() == new {
+                write(sim, file, old).unwrap();
+            }
+        };
+        match path {
+            _ if path.ends_with("/vgpu_params") => revert(&vfs::at(0, "vgpu_params"), "y=2", "x=1\n"),
+            _ if path.ends_with("/weight") => revert(&weight, "60", "30\n"),
+            _ => {}
+        }
+        None
+    });
+    for (node, name, new, old) in [(&vf, "vgpu_params", "y=2", "x=1"), (&queue, "weight", "60", "30")] {
+        let e = node.set_attr(name, new).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::BadData, Errno::IO.raw_os_error()), "{e}");
+        assert!(e.message.contains(new) && e.message.contains(old), "{e}");
+        assert_eq!(node.attr(name).unwrap(), old);
+        // The same value once more is no change.
+        node.set_attr(name, old).unwrap();
+    }
 }
 
 #[test]

@@ -10,8 +10,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
 use crate::sysfs::{
-    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_exhausted, read_text, write_line,
-    write_line_once,
+    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_exhausted, read_text, write_line_once,
 };
 
 pub mod ap;
@@ -24,8 +23,10 @@ mod general;
 mod merged;
 mod rfc;
 mod vendor;
+mod written;
 
 pub use vendor::remembered_type;
+pub use written::write_whole;
 
 /// The folder of types that every layout with an mdev bus has.
 pub const TYPES: &str = "mdev_supported_types";
@@ -447,37 +448,6 @@ pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     }
 }
 
-/// Writes a text and reads it back if the file is readable. Fails if the driver has kept only the beginning of the text.
-pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
-    write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
-    if !dir.meta(name).is_ok_and(|meta| meta.mode & 0o444 != 0) {
-        return Ok(());
-    }
-    match read_text(dir, name) {
-        Ok(kept) if !kept.is_empty() && is_cut(text, &kept) => Err(cut_error(dir, name, text, &kept)),
-        // A file that shows nothing, or another text, is a command file.
-        _ => Ok(()),
-    }
-}
-
-/// Whether a driver kept only the beginning of a text. A number without its unit or its fraction counts as complete.
-fn is_cut(text: &str, kept: &str) -> bool {
-    let (text, kept) = (text.trim(), kept.trim());
-    let Some(lost) = text.strip_prefix(kept).filter(|lost| !lost.is_empty()) else { return false };
-    let is_number = !kept.is_empty() && kept.bytes().all(|byte| byte.is_ascii_digit());
-    !is_number || lost.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn cut_error(dir: &dyn Dir, name: &str, text: &str, kept: &str) -> Error {
-    let path = format!("{}/{name}", dir.path());
-    let message = format!(
-        "{path} holds '{}' after '{}' was written: the driver has dropped the end; write a shorter text",
-        shown(kept),
-        shown(text)
-    );
-    Error::new(ErrorCode::BadData, Errno::IO, message).at(path)
-}
-
 /// The type of a device on the mdev bus, by the link that leads to it.
 fn linked_type(dir: &dyn Dir, link: &str) -> IoResult<Option<String>> {
     known(dir.link(link)).map(|target| target.map(|target| basename(&target).to_owned()))
@@ -548,34 +518,4 @@ fn write_remove(
 fn no_longer_exists(device: &RemoveRequest<'_>, path: &str) -> Error {
     let message = format!("device {} no longer exists", device.uuid);
     Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_without_its_end_is_cut_and_number_without_its_unit_is_not() {
-        for (text, kept) in [
-            ("frame_rate_limiter=60", "frame_rate_limiter=6"),
-            ("frame_rate_limiter=60", ""),
-            ("60", "6"),
-            ("0x10", "0x1"),
-            ("disable_vnc=1,x=2", "disable_vnc=1"),
-        ] {
-            assert!(is_cut(text, kept), "{text} {kept}");
-        }
-        for (text, kept) in [
-            ("60", "60"),
-            ("60 ", "60"),
-            ("60%", "60"),
-            ("1.5", "1"),
-            ("0x10", "16"),
-            ("on", "1"),
-            ("+5", "5"),
-            (" ", ""),
-        ] {
-            assert!(!is_cut(text, kept), "{text} {kept}");
-        }
-    }
 }

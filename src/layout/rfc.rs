@@ -3,13 +3,14 @@
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
 use super::types::read_one;
+use super::written::{PARAMS, read_back};
 use super::{
     CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances,
-    linked_type, no_params, open_type, write_create, write_remove, write_whole,
+    linked_type, no_params, open_type, write_create, write_error, write_remove, write_whole,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, IoResult, basename};
+use crate::sysfs::{Dir, Errno, IoResult, basename, write_line};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
@@ -82,12 +83,14 @@ impl Prepared for WithParams<'_> {
             return write_create(&*self.kind, &self.request);
         }
         // Without parameters of our own, those of a creator that was killed half-way must not become ours.
-        let params = self.request.params.unwrap_or(CLEAR);
-        let set = write_params(&*self.kind, params);
+        let set = match self.request.params {
+            Some(params) => write_whole(&*self.kind, PARAMS, params),
+            None => clear_params(&*self.kind),
+        };
         let result = set.and_then(|()| write_create(&*self.kind, &self.request));
         if self.request.params.is_some() {
             // Also when the create failed, and even when setting them did: the driver may have taken part of them.
-            match write_params(&*self.kind, CLEAR) {
+            match clear_params(&*self.kind) {
                 Ok(()) => {}
                 // The parent went away, and its parameters with it.
                 Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
@@ -102,10 +105,10 @@ impl Prepared for WithParams<'_> {
 fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     // The proposal's first step; and a type that went while we waited for it is told apart here.
     check_instances(kind, request.type_id, LayoutKind::Rfc.instances_attr())?;
-    let has_params = match kind.meta("params") {
+    let has_params = match kind.meta(PARAMS) {
         Ok(_) => true,
         Err(Errno::NOENT) => false,
-        Err(errno) => return Err(Error::io("look at", &format!("{}/params", kind.path()), errno)),
+        Err(errno) => return Err(Error::io("look at", &format!("{}/{PARAMS}", kind.path()), errno)),
     };
     if request.params.is_some() && !has_params {
         return Err(no_params(request.type_id));
@@ -114,6 +117,11 @@ fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     Ok(has_params)
 }
 
-fn write_params(kind: &dyn Dir, value: &str) -> Result<()> {
-    write_whole(kind, "params", value)
+/// A driver may show a text of its own where none is set, so a text that is left is no error.
+fn clear_params(kind: &dyn Dir) -> Result<()> {
+    write_line(kind, PARAMS, CLEAR).map_err(|errno| write_error(kind, PARAMS, errno))?;
+    if let Some(left) = read_back(kind, PARAMS).filter(|left| !left.trim().is_empty()) {
+        log::warn!("{}/{PARAMS} holds '{}' after it was cleared; new devices may have it", kind.path(), shown(&left));
+    }
+    Ok(())
 }

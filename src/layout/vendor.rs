@@ -6,8 +6,8 @@
 
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
 use super::{
-    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, cut_error, is_cut, known, no_group,
-    no_params, write_error,
+    CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, known, no_group, no_params,
+    write_error, written,
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
@@ -17,7 +17,7 @@ use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_absent, read_text, 
 pub(super) const DEVICE_API: &str = "vfio-pci";
 
 /// Vendor parameters of a VF; they stay when the VF is cleared.
-const PARAMS: &str = "vgpu_params";
+pub(super) const PARAMS: &str = "vgpu_params";
 
 /// Texts that clear the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
 const NO_PARAMS: [&str; 2] = ["", " "];
@@ -355,7 +355,7 @@ fn free(dir: &dyn Dir) -> IoResult<()> {
 enum Kept {
     /// It has them, as far as the file shows.
     All,
-    /// It has dropped them or their end, or accepts none at this moment: the cause.
+    /// It shows another text, or accepts none at this moment: the cause.
     Not(Error),
 }
 
@@ -366,7 +366,7 @@ fn write_params(dir: &dyn Dir, params: &str) -> Result<Kept> {
         Err(errno) => return Err(write_error(dir, PARAMS, errno)),
     }
     match read_text(dir, PARAMS) {
-        Ok(kept) if is_cut(params, &kept) => Ok(Kept::Not(cut_error(dir, PARAMS, params, &kept))),
+        Ok(now) => Ok(written::check_kept(dir, PARAMS, params, None, &now).map_or_else(Kept::Not, |()| Kept::All)),
         Err(errno @ Errno::NXIO) => Ok(Kept::Not(io("read", dir, PARAMS, errno))),
         // Without a readable file there is nothing to compare.
         _ => Ok(Kept::All),

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Texts that are written to a driver's file, and whether the driver has kept them.
+
+use super::{vendor, write_error};
+use crate::error::{Error, ErrorCode, Result, shown};
+use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
+
+/// Parameters of the types of the founding proposal.
+pub(super) const PARAMS: &str = "params";
+
+/// Files that show a text as it was written.
+const VERBATIM: [&str; 2] = [PARAMS, vendor::PARAMS];
+
+/// Words for off and for on that the kernel takes, and shows in another form.
+const SWITCHES: [&[&str]; 2] = [&["0", "n", "no", "off", "false"], &["1", "y", "yes", "on", "true"]];
+
+/// Writes a text, reads it back where the file can be read, and fails where the driver has not kept it.
+pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
+    let before = read_back(dir, name);
+    write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
+    read_back(dir, name).map_or(Ok(()), |now| check_kept(dir, name, text, before.as_deref(), &now))
+}
+
+/// `None` where the file cannot be read, so that there is nothing to compare.
+pub(super) fn read_back(dir: &dyn Dir, name: &str) -> Option<String> {
+    let is_readable = dir.meta(name).is_ok_and(|meta| meta.mode & 0o444 != 0);
+    if is_readable { read_text(dir, name).ok() } else { None }
+}
+
+/// Fails where a driver that showed `before`, and shows `now` after `text` was written, has not kept the text.
+pub(super) fn check_kept(dir: &dyn Dir, name: &str, text: &str, before: Option<&str>, now: &str) -> Result<()> {
+    let Some(why) = why_lost(basename(name), text.trim(), before.map(str::trim), now.trim()) else { return Ok(()) };
+    let path = format!("{}/{name}", dir.path());
+    let message = format!("{path} holds '{}' after '{}' was written: {why}", shown(now), shown(text));
+    Err(Error::new(ErrorCode::BadData, Errno::IO, message).at(path))
+}
+
+/// `None` where the file holds the text, or another form of it. A driver may show a text in a form of its own, so that of most
+/// files only an empty text, the beginning of the text and the text before the write are known to be wrong.
+fn why_lost(name: &str, text: &str, before: Option<&str>, now: &str) -> Option<&'static str> {
+    let is_verbatim = VERBATIM.contains(&name);
+    if now == text || !is_verbatim && is_same(text, now) {
+        return None;
+    }
+    match now {
+        "" => Some("the driver has dropped the text; look at the kernel's log"),
+        _ if is_cut(text, now) => Some("the driver has dropped the end; write a shorter text"),
+        _ if before == Some(now) => Some("the driver has kept the old text; look at the kernel's log"),
+        _ if is_verbatim => Some("the driver has changed the text; look at the kernel's log"),
+        _ => None,
+    }
+}
+
+/// A driver kept the beginning of a text alone.
+fn is_cut(text: &str, now: &str) -> bool {
+    text.len() > now.len() && text.starts_with(now)
+}
+
+/// Both are the same number, the same switch, the same masks, or `now` is a list with the text in brackets.
+fn is_same(text: &str, now: &str) -> bool {
+    let zero_for_none = now.is_empty() && number(text) == Some(0);
+    let numbers = number(text).is_some_and(|text| number(now) == Some(text));
+    let switches = SWITCHES.iter().any(|words| [text, now].iter().all(|one| is_any(words, one)));
+    let masks = text.contains(',') && significant(text) == significant(now);
+    let chosen =
+        now.split_whitespace().any(|word| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')) == Some(text));
+    zero_for_none || numbers || switches || masks || chosen
+}
+
+fn is_any(words: &[&str], word: &str) -> bool {
+    words.iter().any(|one| one.eq_ignore_ascii_case(word))
+}
+
+/// A number, without its unit and its fraction.
+fn number(text: &str) -> Option<u64> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+/// Hexadecimal masks without the zeros at their ends: bit 0 of the kernel's AP masks is on the left.
+fn significant(masks: &str) -> Vec<&str> {
+    masks.split(',').map(|mask| mask.trim().trim_start_matches("0x").trim_end_matches('0')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_the_driver_has_not_kept_is_lost() {
+        for (name, text, before, now) in [
+            ("limit", "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
+            ("limit", "frame_rate_limiter=60", None, ""),
+            ("limit", "60", None, "6"),
+            ("limit", "0x10", None, "0x1"),
+            ("limit", "disable_vnc=1,x=2", None, "disable_vnc=1"),
+            ("limit", "y=2", Some("x=1"), "x=1"),
+            ("limit", "60", Some("30"), "30"),
+            ("limit", "on", Some("0"), "0"),
+            ("limit", "fast", Some("[slow] fast"), "[slow] fast"),
+            ("ap_config", "0x05,0x04,0x0", Some("0x0500,0x0500,0x0000"), "0x0500,0x0500,0x0000"),
+            ("params", "60%", None, "60"),
+            ("vgpu_params", "y=2", None, "x=1"),
+            ("vgpu_params", "", None, "x=1"),
+            ("vgpu_params", "0", None, ""),
+        ] {
+            assert!(why_lost(name, text, before, now).is_some(), "{name} {text} {before:?} {now}");
+        }
+    }
+
+    #[test]
+    fn text_that_the_driver_shows_in_its_own_form_is_kept() {
+        for (text, now) in [
+            ("60", "60"),
+            ("60%", "60"),
+            ("60", "60 Hz"),
+            ("1.5", "1"),
+            ("0x10", "16"),
+            ("007", "7"),
+            ("+5", "5"),
+            ("0", ""),
+            ("on", "1"),
+            ("N", "0"),
+            ("off", "N"),
+            ("fast", "slow [fast]"),
+            ("0x05,0x04,0x0", "0x0500,0x0400,0x0000"),
+            ("", ""),
+        ] {
+            assert_eq!(why_lost("limit", text, Some(now), now), None, "{text} {now}");
+        }
+        // The driver has taken the text, and shows what came of it.
+        assert_eq!(why_lost("state", "start", Some("idle"), "running"), None);
+        assert_eq!(why_lost("vgpu_params", "y=2", Some("x=1"), "y=2"), None);
+    }
+}
