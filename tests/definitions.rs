@@ -382,10 +382,21 @@ fn a_card_whose_functions_are_not_enabled_is_waited_for() {
     let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoType, "{e}");
     sim.enable_vfs().unwrap();
-    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(1));
-    // A type that the card has not is a fault at any time.
-    fs::write(folder.join(UUID.replace('1', "9")), r#"{"mdev_type":"4711","start":"auto"}"#).unwrap();
-    assert_eq!(conn.autostart(None, StartFlags::empty()).unwrap_err().code, ErrorCode::NoType);
+    // An idle card lists every type that it has, and a card with a vGPU does not.
+    let unknown = folder.join(UUID.replace('1', "9"));
+    fs::write(&unknown, r#"{"mdev_type":"4711","start":"auto"}"#).unwrap();
+    let defined = fs::read(folder.join(UUID)).unwrap();
+    fs::remove_file(folder.join(UUID)).unwrap();
+    let e = conn.autostart(None, StartFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NoType, Errno::NODEV.raw_os_error()), "{e}");
+    fs::write(folder.join(UUID), defined).unwrap();
+    assert_eq!(conn.autostart(Some("0000:86:00.0"), StartFlags::empty()), Ok(0));
+    let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();
+    assert!(e.message.contains(", 1 were"), "{e}");
+    let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NoType, Errno::AGAIN.raw_os_error()), "{e}");
+    fs::remove_file(&unknown).unwrap();
+    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
 }
 
 /// Scripts hear of every way in which a device starts, stops or is defined, and their word counts.

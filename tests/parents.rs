@@ -110,6 +110,41 @@ fn a_card_with_vfs_and_no_types_is_not_asked_to_enable_them() {
     }
 }
 
+/// Drivers list only the types that fit beside the vGPUs. Nothing is remembered: other programs created the vGPUs.
+#[test]
+fn define_accepts_a_type_that_a_used_card_does_not_list() {
+    for (list, is_used, code) in [(HEADER, true, None), (LIST, true, None), (LIST, false, Some(ErrorCode::NoType))] {
+        let (host, conn) = host(card(PF, "nvidia", &[list, list], Some("nvidia")));
+        let set = |n: u32, current: &str, list: &str| {
+            let folder = format!("/sys/devices/0000:41:00.{n}/nvidia");
+            host.unplug(&folder).unwrap();
+            let current = file(&format!("{folder}/current_vgpu_type"), 0o644, current);
+            host.plug([current, file(&format!("{folder}/creatable_vgpu_types"), 0o444, list)]).unwrap();
+        };
+        if is_used {
+            set(1, "1440\n", HEADER);
+        }
+        let define = |parent: &str, type_id: &str, number: u32| {
+            // One device fills the card.
+            let flags = if number == 1 { DefineFlags::AUTOSTART } else { DefineFlags::empty() };
+            let defined = conn.define_xml(request(parent, type_id, number).as_bytes(), flags);
+            defined.map(drop).map_err(|e| e.code)
+        };
+        assert_eq!(define(PF, "1441", 1).err(), code, "{list} {is_used}");
+        assert_eq!(define("0000:41:00.2", "1441", 2).err(), code, "{list} {is_used}");
+        assert_eq!(define(PF, "NVIDIA H200X-141C", 3).err(), Some(ErrorCode::NoType), "{list} {is_used}");
+        if code.is_some() {
+            continue;
+        }
+        let e = conn.autostart(Some(PF), StartFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NoType, libc::EAGAIN), "{e}");
+        assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
+        // The vGPU is removed, and the driver lists every type.
+        [1, 2].iter().for_each(|n| set(*n, "0\n", "1440 : NVIDIA H200X-71C\n1441 : NVIDIA H200X-141C\n"));
+        assert_eq!(conn.autostart(Some(PF), StartFlags::empty()), Ok(1), "{list}");
+    }
+}
+
 #[test]
 fn a_card_is_found_by_its_vfs_whatever_its_driver() {
     for (driver, vf_driver) in

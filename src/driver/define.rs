@@ -314,7 +314,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     Ok((def, is_new))
 }
 
-/// The type on a parent whose types cannot be read. It has to be an id: the definition keeps it unchanged, and mdevctl starts
+/// The type on a parent that does not show it now. It has to be an id: the definition keeps it unchanged, and mdevctl starts
 /// devices by the id of their type.
 fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
@@ -325,7 +325,7 @@ fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
         None => "the name of its folder in mdev_supported_types, or its number in creatable_vgpu_types".to_owned(),
     };
     let message =
-        format!("{parent}: it has no types now, so that '{text}' cannot be resolved; give the id of a type: {id}");
+        format!("{parent}: it shows no such type now, so '{text}' cannot be resolved; give the id of a type: {id}");
     Err(Error::new(ErrorCode::NoType, Errno::NODEV, message))
 }
 

@@ -270,8 +270,8 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
     Ok(found.into_iter().map(|function| function.sysname).collect())
 }
 
-/// Whether the parent of this sysfs name exists and its types are not known yet: it has no VFs, or none of them has or lists a
-/// type.
+/// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
+/// type, or one of them has a vGPU.
 pub(super) fn waits(host: &Host, parent: &str) -> bool {
     let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
     let Ok((layout, dir)) = open_parent(&*host.sysfs, &target.place.syspath) else { return false };

@@ -133,9 +133,12 @@ fn enabled(pf: &dyn Dir) -> usize {
     (0..VFS_MAX).take_while(|n| pf.meta(&format!("virtfn{n}")).is_ok()).count()
 }
 
-/// No VF of an open PF has a type or lists one: which types there will be is not known yet.
+/// The VFs of an open PF may not list all its types now: no VF lists one, or a VF has a vGPU, and drivers list only the types
+/// that fit beside the vGPUs.
 pub fn is_pending(pf: &dyn Dir) -> IoResult<bool> {
-    Ok(candidates(pf)?.iter().all(|one| one.function.type_id.is_none() && one.creatable.is_empty()))
+    let all = candidates(pf)?;
+    let is_used = all.iter().any(|one| one.function.type_id.is_some());
+    Ok(is_used || all.iter().all(|one| one.creatable.is_empty()))
 }
 
 /// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
