@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, access, fchmod};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -12,13 +12,16 @@ use super::calls::{linkat, openat, renameat, unlinkat};
 /// Readable by all, since an ordinary user may list devices; written by the owner.
 const MODE: Mode = Mode::from_raw_mode(0o644);
 
+/// What /proc shows of the open files of this process.
+const OPEN_FILES: &str = "/proc/self/fd";
+
 /// A complete file that has no name yet. Goes without a trace when it is dropped before it is given one.
 #[derive(Debug)]
 pub(super) struct Unnamed<'d> {
     file: OwnedFd,
     dir: BorrowedFd<'d>,
-    /// Where the file system makes no files without a name (O_TMPFILE): one that nobody takes for anything, since it
-    /// begins with a dot.
+    /// Where a file without a name (O_TMPFILE) cannot be made, or cannot be given one: a name that begins with a dot, which no
+    /// reader takes for a definition or record.
     stand_in: Option<String>,
 }
 
@@ -26,7 +29,9 @@ impl<'d> Unnamed<'d> {
     /// A file in `dir` with this content.
     pub(super) fn new(dir: &'d impl AsFd, content: &[u8]) -> Result<Self, Errno> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let new = match openat(dir, ".", flags, MODE) {
+        // Without /proc, as in a chroot, a file gets a name by a capability alone.
+        let opened = access(OPEN_FILES, Access::EXISTS).and_then(|()| openat(dir, ".", flags, MODE));
+        let new = match opened {
             Ok(file) => Unnamed { file, dir: dir.as_fd(), stand_in: None },
             // overlayfs before 6.3 and FUSE; EISDIR and ENOENT from kernels that do not know the flag.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT) => Self::standing_in(dir.as_fd())?,
@@ -68,12 +73,8 @@ impl<'d> Unnamed<'d> {
             Some(own) => linkat(self.dir, &**own, self.dir, name, AtFlags::empty()),
             None => {
                 // The form that needs no capability: a link to what /proc shows, followed.
-                let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-                match linkat(CWD, own, self.dir, name, AtFlags::SYMLINK_FOLLOW) {
-                    // No /proc, as in a chroot: this form needs CAP_DAC_READ_SEARCH, which root has.
-                    Err(Errno::NOENT) => linkat(&self.file, "", self.dir, name, AtFlags::EMPTY_PATH),
-                    linked => linked,
-                }
+                let own = format!("{OPEN_FILES}/{}", self.file.as_raw_fd());
+                linkat(CWD, own, self.dir, name, AtFlags::SYMLINK_FOLLOW)
             }
         }
     }
