@@ -3,9 +3,9 @@
 //! "there is no such node, parent or device", and no list may be short without a finding.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, StartFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node, StartFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::finding::collect;
 use mdev::store::{Definitions, Runtime};
@@ -16,8 +16,10 @@ const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
 const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
 const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
 const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
+const OTHER: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
 const M60: &str = "0000:86:00.0";
 const CARD: &str = "0000:41:00.0";
+const VF: &str = "0000:41:00.5";
 
 /// None of these means that an object does not exist.
 const ERRNOS: [Errno; 2] = [Errno::IO, Errno::NOMEM];
@@ -41,7 +43,7 @@ impl Lab {
         let parts: (Arc<dyn mdev::sysfs::Sysfs>, _, _) =
             (Arc::new(sim.clone()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
         let conn = Conn::of(parts);
-        for request in [xml(M60, "12", ON_BUS, "bus"), xml(CARD, "1441", ON_VF, "vf")] {
+        for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
             conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
         }
         conn.define_xml(xml(M60, "12", DEFINED, "defined").as_bytes(), DefineFlags::AUTOSTART).unwrap();
@@ -50,7 +52,26 @@ impl Lab {
 }
 
 /// Requests that change the host, so that each needs a new one.
-const CHANGES: [&str; 5] = ["create", "create on a VF", "destroy", "destroy a VF's device", "autostart"];
+const CHANGES: [&str; 8] = [
+    "create",
+    "create on a VF",
+    "create a group",
+    "destroy",
+    "destroy a VF's device",
+    "autostart",
+    "start",
+    "undefine",
+];
+
+/// Codes of errors that say that an object does not exist, or did not appear.
+const ABSENT: [ErrorCode; 6] = [
+    ErrorCode::NoNode,
+    ErrorCode::NoParent,
+    ErrorCode::NoType,
+    ErrorCode::NoAttribute,
+    ErrorCode::WrongState,
+    ErrorCode::Timeout,
+];
 
 /// The verdict on a request to a host on which every object exists: `Err` with the reason if its result is wrong.
 type Verdict = Result<(), String>;
@@ -58,7 +79,7 @@ type Verdict = Result<(), String>;
 /// Any error is right, except one that reports an object as missing.
 fn verdict(result: Result<(), Error>) -> Verdict {
     match result {
-        Err(e) if matches!(e.code, ErrorCode::NoNode | ErrorCode::NoParent | ErrorCode::NoType) => Err(e.to_string()),
+        Err(e) if ABSENT.contains(&e.code) => Err(e.to_string()),
         Err(e) if [Errno::NODEV, Errno::NOENT].iter().any(|errno| e.errno == errno.raw_os_error()) => {
             Err(e.to_string())
         }
@@ -82,9 +103,41 @@ fn started(conn: &Conn) -> Verdict {
     }
 }
 
+/// A dump has everything, or says what it lacks: with the errno of a file, or with a finding.
+fn dump(conn: &Conn) -> Verdict {
+    static WHOLE: LazyLock<String> = LazyLock::new(|| Lab::new().conn.dump_xml().unwrap());
+    let whole = &*WHOLE;
+    let (dumped, found) = collect(|| conn.dump_xml());
+    match dumped {
+        Ok(text) if text != *whole && !text.contains("EIO") && found.is_empty() => {
+            Err(format!("{} of {} bytes", text.len(), whole.len()))
+        }
+        Ok(text) if text.contains("ENOMEM") => Err("ENOMEM as the content of a file".to_owned()),
+        other => verdict(other.map(drop)),
+    }
+}
+
+/// A request of the device with this UUID.
+fn of<T>(conn: &Conn, uuid: &str, request: impl FnOnce(Node) -> Result<T, Error>) -> Verdict {
+    verdict(conn.lookup_by_uuid(uuid).and_then(request).map(drop))
+}
+
+/// A device is shown with its IOMMU group, or a finding says that the group cannot be read.
+fn grouped(conn: &Conn, uuid: &str) -> Verdict {
+    let (node, found) = collect(|| conn.lookup_by_uuid(uuid));
+    let has_none = found.iter().find(|finding| finding.message.contains("has no IOMMU group"));
+    if let Some(finding) = has_none {
+        return Err(finding.message.clone());
+    }
+    match node {
+        Ok(node) if node.iommu_group().is_err() && found.is_empty() => Err("no group and no finding".to_owned()),
+        other => verdict(other.map(drop)),
+    }
+}
+
 type Request = fn(&Conn) -> Verdict;
 
-const REQUESTS: [(&str, Request); 16] = [
+const REQUESTS: [(&str, Request); 34] = [
     ("look up a parent", |conn| verdict(conn.lookup_by_name("pci_0000_86_00_0").map(drop))),
     ("look up a PF", |conn| verdict(conn.lookup_by_name(CARD).map(drop))),
     ("look up a parent by path", |conn| verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:86:00.0").map(drop))),
@@ -103,34 +156,80 @@ const REQUESTS: [(&str, Request); 16] = [
     ("destroy", |conn| verdict(conn.destroy_uuid(ON_BUS, DestroyFlags::empty()))),
     ("destroy a VF's device", |conn| verdict(conn.destroy_uuid(ON_VF, DestroyFlags::empty()))),
     ("autostart", started),
+    ("look up a vGPU by its VF", |conn| verdict(conn.lookup_by_name(VF).map(drop))),
+    ("look up a vGPU by a path to its VF", |conn| {
+        verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:41:00.0/virtfn1").map(drop))
+    }),
+    ("look up a PF by path", |conn| verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:41:00.0").map(drop))),
+    ("look up a device by path", |conn| {
+        verdict(conn.lookup_by_name(&format!("/sys/bus/mdev/devices/{ON_BUS}")).map(drop))
+    }),
+    ("look at the group of a device", |conn| grouped(conn, ON_BUS)),
+    ("look at the group of a VF's device", |conn| grouped(conn, ON_VF)),
+    ("wait for a parent", |conn| verdict(conn.wait_parent(M60, 0).map(drop))),
+    ("wait for a PF", |conn| verdict(conn.wait_parent(CARD, 0).map(drop))),
+    ("wait for the PF of a VF", |conn| verdict(conn.wait_parent(VF, 0).map(drop))),
+    ("dump the host", dump),
+    ("read an attribute", |conn| of(conn, ON_BUS, |node| node.attr("uevent"))),
+    ("list the attributes", |conn| of(conn, ON_VF, |node| node.attrs())),
+    ("set an attribute", |conn| of(conn, ON_VF, |node| node.set_attr("vgpu_params", "x=1"))),
+    ("reset", |conn| of(conn, ON_BUS, |node| node.reset())),
+    ("start", |conn| of(conn, DEFINED, |node| node.start(StartFlags::empty()))),
+    ("undefine", |conn| of(conn, DEFINED, |node| node.undefine(DefineFlags::empty()))),
+    ("create a group", |conn| {
+        let (one, two) = (xml(M60, "12", NEW, "new"), xml(CARD, "1441", OTHER, "other"));
+        verdict(conn.create_group_xml(&[one.as_bytes(), two.as_bytes()], CreateFlags::empty()).map(drop))
+    }),
+    ("open a monitor", |conn| verdict(conn.monitor().map(drop))),
 ];
 
-/// Runs the request with a failure of its n-th operation; `None` if it has fewer operations. Returns the verdict and the failed
-/// operation.
-fn with_failure(lab: &Lab, request: Request, nth: usize, errno: Errno) -> Option<(Verdict, String)> {
-    let (count, failed) = (AtomicUsize::new(0), Arc::new(Mutex::new(None)));
-    let at = Arc::clone(&failed);
-    lab.sim.set_hook(Some(Arc::new(move |op: Op, path: &str| {
-        let now = count.fetch_add(1, Ordering::Relaxed) == nth;
-        now.then(|| *at.lock().unwrap() = Some(format!("{op:?} {path}"))).map(|()| errno)
-    })));
-    let verdict = request(&lab.conn);
-    lab.sim.set_hook(None);
-    let step = failed.lock().unwrap().take();
-    step.map(|step| (verdict, step))
+/// How long a failure lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lasts {
+    /// The n-th operation fails.
+    Once,
+    /// It fails, and every later one of the same kind on the same path.
+    On,
 }
 
-#[test]
-fn no_other_errno_is_reported_as_absence() {
+/// Runs the request with its n-th operation failing; `None` when it has not that many. What the verdict is, and where the
+/// failure was.
+fn with_failure<T>(
+    sim: &SimHost,
+    nth: usize,
+    errno: Errno,
+    lasts: Lasts,
+    request: impl FnOnce() -> T,
+) -> Option<(T, String)> {
+    let (count, failed) = (AtomicUsize::new(0), Arc::new(Mutex::new(None)));
+    let at = Arc::clone(&failed);
+    sim.set_hook(Some(Arc::new(move |op: Op, path: &str| {
+        let mut failed = at.lock().unwrap();
+        if count.fetch_add(1, Ordering::Relaxed) == nth {
+            *failed = Some((op, path.to_owned()));
+            return Some(errno);
+        }
+        let again = || failed.as_ref().is_some_and(|(of, at)| *of == op && at == path);
+        (lasts == Lasts::On && again()).then_some(errno)
+    })));
+    let verdict = request();
+    sim.set_hook(None);
+    let step = failed.lock().unwrap().take();
+    step.map(|(op, path)| (verdict, format!("{op:?} {path}")))
+}
+
+/// All failures of these requests; the wrong verdicts.
+fn wrong(lasts: Lasts, errnos: &[Errno], requests: &[(&str, Request)]) -> (usize, Vec<String>) {
     let (mut wrong, mut injected) = (Vec::new(), 0);
-    for (name, request) in REQUESTS {
+    for (name, request) in requests {
         let mut lab = Lab::new();
-        for errno in ERRNOS {
+        for errno in errnos.iter().copied() {
             for nth in 0.. {
-                if CHANGES.contains(&name) {
+                if CHANGES.contains(name) {
                     lab = Lab::new();
                 }
-                let Some((verdict, step)) = with_failure(&lab, request, nth, errno) else { break };
+                let conn = &lab.conn;
+                let Some((verdict, step)) = with_failure(&lab.sim, nth, errno, lasts, || request(conn)) else { break };
                 injected += 1;
                 if let Err(why) = verdict {
                     wrong.push(format!("{name}: {errno} at {step}: {why}"));
@@ -138,6 +237,69 @@ fn no_other_errno_is_reported_as_absence() {
             }
         }
     }
+    (injected, wrong)
+}
+
+#[test]
+fn no_other_errno_is_reported_as_absence() {
+    let (injected, wrong) = wrong(Lasts::Once, &ERRNOS, &REQUESTS);
     assert!(injected > 1000, "only {injected} errors were injected");
+    assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A second look does not help here.
+#[test]
+fn no_lasting_failure_is_reported_as_absence() {
+    let lookups = REQUESTS.into_iter().filter(|(name, _)| !CHANGES.contains(name)).collect::<Vec<_>>();
+    let (injected, wrong) = wrong(Lasts::On, &[Errno::IO], &lookups);
+    assert!(injected > 1000, "only {injected} errors were injected");
+    assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Everything that the kernel sends about nodes that stay, and another device that makes the monitor count.
+fn stir(lab: &Lab) {
+    let uevent = |path: &str| format!("{}/uevent", lab.conn.lookup_by_name(path).unwrap().syspath());
+    for path in ["bus", M60, CARD] {
+        lab.sim.echo(&uevent(path), "change").unwrap();
+    }
+    let vf = format!("/sys/bus/pci/devices/{VF}");
+    lab.sim.echo(&format!("{vf}/uevent"), "change").unwrap();
+    for text in [xml(M60, "12", NEW, "new"), xml(CARD, "1441", OTHER, "other")] {
+        lab.conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    }
+}
+
+fn drain(monitor: &mut Monitor, kinds: &mut Vec<(EventKind, String)>) -> Result<(), Error> {
+    while let Some(event) = monitor.receive()? {
+        kinds.push((event.kind, event.node.map_or(String::new(), |node| node.name().to_owned())));
+    }
+    Ok(())
+}
+
+/// A node that the monitor cannot read stays as it was.
+#[test]
+fn no_monitor_reports_what_it_cannot_read_as_deleted() {
+    let (mut wrong, mut injected) = (Vec::new(), 0);
+    for (lasts, errno) in [(Lasts::Once, Errno::IO), (Lasts::On, Errno::IO), (Lasts::Once, Errno::NOMEM)] {
+        for nth in 0.. {
+            let lab = Lab::new();
+            let mut monitor = lab.conn.monitor().unwrap();
+            stir(&lab);
+            let mut kinds = Vec::new();
+            let drained = with_failure(&lab.sim, nth, errno, lasts, || drain(&mut monitor, &mut kinds));
+            let Some((result, step)) = drained else { break };
+            injected += 1;
+            if let Err(e) = verdict(result) {
+                wrong.push(format!("{errno} at {step}: {e}"));
+            }
+            drain(&mut monitor, &mut kinds).unwrap();
+            for (kind, name) in kinds {
+                if matches!(kind, EventKind::Deleted | EventKind::Undefined) {
+                    wrong.push(format!("{errno} at {step}: {kind:?} {name}"));
+                }
+            }
+        }
+    }
+    assert!(injected > 100, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }

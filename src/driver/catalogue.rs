@@ -4,22 +4,23 @@
 use std::collections::HashMap;
 
 use super::Host;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::bus::{self, Place};
 use crate::layout::types::compare_ids;
-use crate::layout::{self, Layout, open_parent, remembered_type};
+use crate::layout::{self, Layout, layout_of, open_parent, remembered_type};
 use crate::model::{Parent, Type};
 use crate::store::Runtime;
-use crate::sysfs::{Dir, Sysfs};
+use crate::sysfs::{Dir, IoResult, Sysfs, is_exhausted};
 
 /// Ids and names.
 pub(super) type Types = Vec<(String, String)>;
 
 /// What is remembered of the types of the parent at this place.
-pub(super) fn remembered(host: &Host, place: &Place) -> Option<Types> {
-    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).ok()?;
-    let types = host.runtime.catalogue(place.sysname(), layout.types_stamp(&*dir)?);
-    (!types.is_empty()).then_some(types)
+pub(super) fn remembered(host: &Host, place: &Place) -> IoResult<Option<Types>> {
+    let dir = host.sysfs.open(&place.syspath)?;
+    let Some(stamp) = layout_of(&*dir)?.types_stamp(&*dir)? else { return Ok(None) };
+    let types = host.runtime.catalogue(place.sysname(), stamp);
+    Ok((!types.is_empty()).then_some(types))
 }
 
 /// Remembers what was remembered on the host that a replay is of.
@@ -30,7 +31,7 @@ pub(super) fn restore(sysfs: &dyn Sysfs, runtime: &Runtime, catalogues: &[(Strin
     for place in bus::physical_functions(sysfs)? {
         let Some((_, types)) = catalogues.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
         let Ok((layout, dir)) = open_parent(sysfs, &place.syspath) else { continue };
-        if let Some(stamp) = layout.types_stamp(&*dir) {
+        if let Ok(Some(stamp)) = layout.types_stamp(&*dir) {
             runtime.remember_catalogue(place.sysname(), stamp, types);
         }
     }
@@ -38,23 +39,30 @@ pub(super) fn restore(sysfs: &dyn Sysfs, runtime: &Runtime, catalogues: &[(Strin
 }
 
 /// Adds to the types of a parent those that it showed before.
-pub(super) fn complete(host: &Host, parent: &mut Parent) {
+pub(super) fn complete(host: &Host, parent: &mut Parent) -> Result<()> {
     let layout = layout::of_kind(parent.layout);
     if !layout.hides_full_types() || parent.functions.is_empty() {
-        return;
+        return Ok(());
     }
-    if let Ok(dir) = host.sysfs.open(&parent.syspath) {
-        complete_types(host, layout, &*dir, &mut parent.types);
+    match host.sysfs.open(&parent.syspath) {
+        Ok(dir) => complete_types(host, layout, &*dir, &mut parent.types),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("open", &parent.syspath, errno)),
+        // A parent that was removed has no types any more.
+        Err(_) => Ok(()),
     }
 }
 
 /// The same for the types alone.
-pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir, types: &mut Vec<Type>) {
+pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir, types: &mut Vec<Type>) -> Result<()> {
     if !layout.hides_full_types() {
-        return;
+        return Ok(());
     }
     // VFs that are made anew, or by another driver, may have other types.
-    let Some(stamp) = layout.types_stamp(parent) else { return };
+    let stamp = match layout.types_stamp(parent) {
+        Ok(Some(stamp)) => stamp,
+        Err(errno) if is_exhausted(errno) => return Err(Error::io("read the types of", parent.path(), errno)),
+        _ => return Ok(()),
+    };
     let sysname = crate::sysfs::basename(parent.path());
     let mut known = host.runtime.catalogue(sysname, stamp);
     let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
@@ -80,4 +88,5 @@ pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir,
         known.sort_unstable_by(|(a, _), (b, _)| compare_ids(a, b));
         host.runtime.remember_catalogue(sysname, stamp, &known);
     }
+    Ok(())
 }

@@ -71,7 +71,10 @@ fn forget_if_gone(host: &Host, uuid: &Uuid, mark: Option<u64>) {
 /// The parent's node name, for the sentence of an error.
 fn node_of(parent: &dyn Dir) -> String {
     let sysname = basename(parent.path());
-    link_name(parent, "subsystem").map_or_else(|| sysname.to_owned(), |subsystem| node_name(&subsystem, sysname))
+    link_name(parent, "subsystem")
+        .ok()
+        .flatten()
+        .map_or_else(|| sysname.to_owned(), |subsystem| node_name(&subsystem, sysname))
 }
 
 /// The facts decide, and only when they are about this very device.

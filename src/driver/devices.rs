@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::Host;
 use super::spots::{self, LazyFacts, Spot};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report};
-use crate::layout::bus::{Place, link_name, read_parent};
-use crate::layout::functions::functions;
+use crate::layout::bus::{Place, link_name, or_reported, read_parent};
+use crate::layout::functions::present;
 use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent, group_in_text, group_numbers};
@@ -131,10 +131,9 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
 pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
     let path = path.trim_end_matches('/');
     let Some(uuid) = parse_uuid(basename(path)) else { return Ok(None) };
-    let ino = |path: &str| match host.sysfs.open(path).and_then(|dir| dir.ino()) {
-        Ok(ino) => Ok(Some(ino)),
-        Err(errno) if is_exhausted(errno) => Err(Error::io("open", path, errno)),
-        Err(_) => Ok(None),
+    let ino = |path: &str| {
+        let ino = if_present(host.sysfs.open(path).and_then(|dir| dir.ino()));
+        ino.map_err(|errno| Error::io("open", path, errno))
     };
     let Some(wanted) = ino(path)? else { return Ok(None) };
     let Some(device) = by_uuid(host, &uuid)? else { return Ok(None) };
@@ -145,7 +144,7 @@ pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
 pub(super) fn on_vf(host: &Host, place: &Place, vf: &str) -> Result<Option<Device>> {
     let failed = |errno| Error::io("read", &place.syspath, errno);
     let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath).map_err(failed)?);
-    let all = functions(&*dir).map_err(failed)?;
+    let all = present(&*dir).map_err(failed)?;
     let Some(function) = all.into_iter().find(|function| function.sysname == vf) else { return Ok(None) };
     match spots::of_function(&dir, &function, &LazyFacts::new(host))? {
         Some(spot) => at(host, &spot, &mut KnownParents::new(&*host.sysfs)),
@@ -207,24 +206,40 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
     }
     let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
-    let shown_file =
-        |file| if layout.shows_creation() { read_text(dir, &format!("{entry}/{file}")).ok() } else { None };
+    let shown_file = |file| {
+        let name = format!("{entry}/{file}");
+        match read_text(dir, &name) {
+            _ if !layout.shows_creation() => Ok(None),
+            // Some drivers let only root read it.
+            Err(Errno::ACCESS) => Ok(None),
+            read => or_reported(dir, &name, if_present(read)).map_err(failed),
+        }
+    };
     // The file is right and the record is not, since the file can be written after the device was made.
     let recorded_group = facts.and_then(|facts| facts.group);
-    let group = shown_file("group").map_or(recorded_group, |text| group_in_text(&text, recorded_group));
+    let group = shown_file("group")?.map_or(recorded_group, |text| group_in_text(&text, recorded_group));
     let params = match facts {
         Some(facts) => facts.params.clone(),
-        None => shown_file("params").filter(|params| !params.is_empty()),
+        None => shown_file("params")?.filter(|params| !params.is_empty()),
     };
     let physical_function = match layout.is_function() {
         true => Some(parent.name.clone()),
         false => parent.physical_function.clone(),
     };
-    let iommu_group = link_name(dir, &format!("{entry}/iommu_group")).and_then(|group| group.parse().ok());
-    if iommu_group.is_none() && type_id.is_some() && layout.has_iommu_group() {
+    let link = format!("{entry}/iommu_group");
+    let group_link = link_name(dir, &link);
+    if group_link == Ok(None) && type_id.is_some() && layout.has_iommu_group() {
         let what = "it has no IOMMU group, so no guest can use it";
         report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
     }
+    let group_name = or_reported(dir, &link, group_link).map_err(failed)?;
+    let iommu_group = group_name.as_deref().and_then(|name| name.parse().ok());
+    if let Some(name) = group_name.filter(|_| iommu_group.is_none()) {
+        let what = format!("its IOMMU group '{}' is not a number, so no guest can use it", shown_text(&name));
+        report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
+    }
+    let link = format!("{entry}/driver");
+    let driver = or_reported(dir, &link, link_name(dir, &link)).map_err(failed)?;
     Ok(Some(Device {
         name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(&spot.uuid, &parent.sysname)),
         uuid: spot.uuid,
@@ -236,7 +251,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         iommu_group,
         numa_node: parent.numa_node,
         physical_function,
-        driver: link_name(dir, &format!("{entry}/driver")),
+        driver,
         group,
         params,
         owner: facts.and_then(|facts| facts.owner.clone()),

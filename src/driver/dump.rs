@@ -13,16 +13,18 @@ use rustix::io::Errno;
 use super::{Conn, catalogue, spots};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
-use crate::layout::bus::{self, Place, link_name};
-use crate::layout::functions::{self, functions};
-use crate::layout::{self, DEVICES, LiveMarks, TYPES, ap};
+use crate::finding::{Finding, report};
+use crate::layout::bus::{self, Place, link_name, or_reported};
+use crate::layout::functions::{self, present};
+use crate::layout::{self, DEVICES, TYPES, ap};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
-    Dir, EntryKind, FileState, LOCKED_FILES, Sysfs, basename, dirname, is_exhausted, read_text, resolve,
+    Dir, EntryKind, FileState, IoResult, LOCKED_FILES, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
+    read_text, resolve,
 };
 use crate::xml;
 
@@ -71,32 +73,35 @@ const DUMP_MAX: u64 = 16 * 1024 * 1024;
 const DEPTH: u32 = 3;
 
 /// What the XML of a parent says beyond the snapshot.
-pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> ParentDetails {
+pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Result<ParentDetails> {
     let sysfs = &*host.sysfs;
     let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
     if let Some(pci) = &parent.pci {
         (details.vendor_name, details.product_name) = host.pci_names.get(sysfs, pci.vendor, pci.product);
     }
-    if let Ok(dir) = sysfs.open(&parent.syspath) {
-        details.physical_function = link_name(&*dir, "physfn").and_then(|name| name.parse().ok());
-        details.max_virtual_functions =
-            read_text(&*dir, "sriov_totalvfs").ok().and_then(|text| text.trim().parse().ok());
+    let failed = |errno| Error::io("read", &parent.syspath, errno);
+    if let Some(dir) = if_present(sysfs.open(&parent.syspath)).map_err(failed)? {
+        let text = |name: &str| or_reported(&*dir, name, if_present(read_text(&*dir, name))).map_err(failed);
+        let physfn = or_reported(&*dir, "physfn", link_name(&*dir, "physfn")).map_err(failed)?;
+        details.physical_function = physfn.and_then(|name| name.parse().ok());
+        details.max_virtual_functions = text("sriov_totalvfs")?.and_then(|text| text.trim().parse().ok());
         if parent.subsystem == "css" {
-            details.channel_device = read_text(&*dir, "dev_busid").ok();
+            details.channel_device = text("dev_busid")?;
         }
         if details.max_virtual_functions.is_some() {
-            details.virtual_functions = vf_links(&*dir).filter_map(|name| name.parse().ok()).collect();
+            let vfs = vf_links(&*dir).map_err(failed)?;
+            details.virtual_functions = vfs.iter().filter_map(|name| name.parse().ok()).collect();
         }
     }
     if let Some(group) = parent.iommu_group {
-        details.iommu_group_members = group_members(sysfs, group);
+        details.iommu_group_members = group_members(sysfs, group)?;
     }
-    details
+    Ok(details)
 }
 
 /// Sysfs names of the VFs of an open PF.
-fn vf_links(dir: &dyn Dir) -> impl Iterator<Item = String> + '_ {
-    (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")))
+fn vf_links(dir: &dyn Dir) -> IoResult<Vec<String>> {
+    (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")).transpose()).collect()
 }
 
 /// A device as its XML shows it. A running matrix of AP queues is shown with the queues that it has now: queues can be assigned
@@ -121,13 +126,16 @@ pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'
 }
 
 /// In the kernel's order, as libvirt prints them.
-fn group_members(sysfs: &dyn Sysfs, group: u32) -> Vec<PciAddress> {
+fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
     let mut members: Vec<PciAddress> = Vec::new();
-    if let Ok(dir) = sysfs.open(&format!("/sys/kernel/iommu_groups/{group}/devices")) {
-        // A group that cannot be read is dumped without its members.
-        let _ = dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>()));
+    let path = format!("/sys/kernel/iommu_groups/{group}/devices");
+    let listed = sysfs.open(&path).and_then(|dir| dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>())));
+    match listed {
+        Err(errno) if is_exhausted(errno) => return Err(Error::io("list", &path, errno)),
+        Err(errno) if !is_absent(errno) => report(Finding::io(path, "it cannot be listed to its end", errno)),
+        _ => {}
     }
-    members
+    Ok(members)
 }
 
 /// Names from pci.ids, a file of more than a megabyte, for whoever dumps one card after the other of the same kind.
@@ -169,16 +177,19 @@ impl Conn {
         let mut names = BTreeMap::new();
         for place in bus::places(sysfs)? {
             taken.parent(&place);
-            if let Some(pci) = bus::read_parent(sysfs, &place, false).ok().and_then(|parent| parent.pci) {
+            let parent = taken.got(&place.syspath, bus::read_parent(sysfs, &place, false));
+            if let Some(pci) = parent.and_then(|parent| parent.pci) {
                 names.insert((pci.vendor, pci.product), pci_names(sysfs, pci.vendor, pci.product));
             }
         }
         taken.devices();
         for (uuid, facts) in spots::all_facts(&self.host)? {
-            if spots::mark_of(&self.host, &facts).is_ok_and(|mark| mark.is_some_and(|mark| facts.are_of(mark))) {
+            let path = format!("{FACTS}/{uuid}");
+            let mark = taken.got(&path, spots::mark_of(&self.host, &facts)).flatten();
+            if mark.is_some_and(|mark| facts.are_of(mark)) {
                 // A mark is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
-                taken.file(&format!("{FACTS}/{uuid}"), 0o644, portable);
+                taken.file(&path, 0o644, portable);
             }
         }
         for definition in super::defined::all(&self.host)? {
@@ -186,12 +197,16 @@ impl Conn {
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }
         for place in bus::physical_functions(sysfs)? {
-            if let Some(types) = catalogue::remembered(&self.host, &place) {
+            let types = taken.got(&place.syspath, catalogue::remembered(&self.host, &place));
+            if let Some(types) = types.flatten() {
                 let portable = serde_json::to_vec(&types).unwrap_or_default();
                 taken.file(&format!("{CATALOGUES}/{}", place.sysname()), 0o644, portable);
             }
         }
         taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
+        if let Some((path, errno)) = taken.exhausted {
+            return Err(Error::io("read", &path, errno));
+        }
         let entries = taken.entries.into_iter().map(|(path, kind)| HostEntry { path, kind }).collect();
         Ok(xml::write_host(&Host { kernel: sysfs.kernel(), entries }))
     }
@@ -219,11 +234,36 @@ fn names_text(names: &Names) -> String {
 struct Taken<'a> {
     sysfs: &'a dyn Sysfs,
     entries: BTreeMap<String, HostEntryKind>,
+    /// This process ran out of descriptors or memory, so that something is missing in the entries.
+    exhausted: Option<(String, Errno)>,
 }
 
 impl<'a> Taken<'a> {
     fn new(sysfs: &'a dyn Sysfs) -> Self {
-        Taken { sysfs, entries: BTreeMap::new() }
+        Taken { sysfs, entries: BTreeMap::new(), exhausted: None }
+    }
+
+    /// What was read. An object that exists and cannot be read is reported and left out; see [`Taken::exhausted`] as well.
+    fn got<T>(&mut self, path: &str, read: IoResult<T>) -> Option<T> {
+        match read {
+            Ok(value) => return Some(value),
+            Err(errno) if is_absent(errno) => {}
+            Err(errno) if is_exhausted(errno) => drop(self.exhausted.get_or_insert((path.to_owned(), errno))),
+            Err(errno) => report(Finding::io(path, "left out of the dump, it cannot be read", errno)),
+        }
+        None
+    }
+
+    fn open(&mut self, path: &str) -> Option<Box<dyn Dir>> {
+        self.got(path, self.sysfs.open(path))
+    }
+
+    /// The entries of a folder, as many as can be listed.
+    fn list(&mut self, dir: &dyn Dir) -> Vec<(String, EntryKind)> {
+        let mut entries = Vec::new();
+        let listed = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind)));
+        self.got(dir.path(), listed);
+        entries
     }
 
     fn file(&mut self, path: &str, mode: u32, content: Vec<u8>) {
@@ -231,13 +271,9 @@ impl<'a> Taken<'a> {
     }
 
     fn parent(&mut self, place: &Place) {
-        let Ok(dir) = self.sysfs.open(&place.syspath) else { return };
+        let Some(dir) = self.open(&place.syspath) else { return };
         self.entries.insert(place.syspath.clone(), HostEntryKind::Dir);
-        let mut entries = Vec::new();
-        if let Err(errno) = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind))) {
-            log::warn!("{}: cannot be listed to its end: {errno}", place.syspath);
-        }
-        for (name, kind) in entries {
+        for (name, kind) in self.list(&*dir) {
             match kind {
                 EntryKind::Link => self.link(&*dir, &name),
                 EntryKind::File if PARENT_FILES.contains(&name.as_str()) => self.attribute(&*dir, &name),
@@ -254,20 +290,21 @@ impl<'a> Taken<'a> {
 
     /// The VFs that are devices of a PF, or may become some.
     fn functions(&mut self, dir: &dyn Dir, place: &Place) {
-        let layout = layout::detect(&LiveMarks::new(dir));
+        let Some(layout) = self.got(dir.path(), layout::layout_of(dir)) else { return };
         let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
-        if self.sysfs.open(functions::SOFTWARE).is_ok() {
+        if self.open(functions::SOFTWARE).is_some() {
             self.entries.insert(functions::SOFTWARE.to_owned(), HostEntryKind::Dir);
         }
-        let vfs = functions(dir).unwrap_or_default();
+        let vfs = self.got(dir.path(), present(dir)).unwrap_or_default();
         for folder in functions::DRIVERS.into_iter().chain(["/sys/bus/pci/devices"]) {
-            let Ok(links) = self.sysfs.open(folder) else { continue };
+            let Some(links) = self.open(folder) else { continue };
             let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
             names.for_each(|name| self.link(&*links, name));
         }
         for vf in &vfs {
-            let path = dir.link(&vf.entry).ok().and_then(|target| resolve(dir.path(), &target));
-            let Some(vf_dir) = path.and_then(|path| self.sysfs.open(&path).ok()) else { continue };
+            let target = self.got(&format!("{}/{}", dir.path(), vf.entry), dir.link(&vf.entry));
+            let path = target.and_then(|target| resolve(dir.path(), &target));
+            let Some(vf_dir) = path.and_then(|path| self.open(&path)) else { continue };
             self.entries.insert(vf_dir.path().to_owned(), HostEntryKind::Dir);
             for link in ["physfn", "iommu_group", "driver", "subsystem"] {
                 self.link(&*vf_dir, link);
@@ -286,7 +323,7 @@ impl<'a> Taken<'a> {
     fn bus_links(&mut self, place: &Place) {
         let sysname = place.sysname();
         for path in [format!("/sys/bus/{}/devices", place.subsystem), "/sys/class/mdev_bus".to_owned()] {
-            if let Ok(dir) = self.sysfs.open(&path) {
+            if let Some(dir) = self.open(&path) {
                 self.link(&*dir, sysname);
             }
         }
@@ -294,13 +331,9 @@ impl<'a> Taken<'a> {
 
     /// Links to the devices, and the nodes of their groups.
     fn devices(&mut self) {
-        let Ok(dir) = self.sysfs.open(DEVICES) else { return };
+        let Some(dir) = self.open(DEVICES) else { return };
         self.entries.insert(DEVICES.to_owned(), HostEntryKind::Dir);
-        let mut uuids = Vec::new();
-        if let Err(errno) = dir.list(&mut |name, _| uuids.push(name.to_owned())) {
-            log::warn!("{DEVICES}: cannot be listed to its end: {errno}");
-        }
-        for uuid in uuids {
+        for (uuid, _) in self.list(&*dir) {
             self.link(&*dir, &uuid);
             self.group(&*dir, &format!("{uuid}/"));
         }
@@ -308,49 +341,54 @@ impl<'a> Taken<'a> {
 
     /// The IOMMU group that `<below>iommu_group` leads to: its members and its node.
     fn group(&mut self, dir: &dyn Dir, below: &str) {
-        let Some(group) = link_name(dir, &format!("{below}iommu_group")) else { return };
-        let path = format!("/sys/kernel/iommu_groups/{group}/devices");
-        if let Ok(members) = self.sysfs.open(&path) {
-            let mut names = Vec::new();
-            let _ = members.list(&mut |name, _| names.push(name.to_owned()));
-            names.iter().for_each(|name| self.link(&*members, name));
+        let link = format!("{below}iommu_group");
+        let name = self.got(&format!("{}/{link}", dir.path()), link_name(dir, &link));
+        let Some(group) = name.flatten() else { return };
+        if let Some(members) = self.open(&format!("/sys/kernel/iommu_groups/{group}/devices")) {
+            self.list(&*members).iter().for_each(|(name, _)| self.link(&*members, name));
         }
-        if let Ok(nodes) = self.sysfs.open("/dev/vfio") {
-            if nodes.meta(&group).is_ok() {
+        if let Some(nodes) = self.open("/dev/vfio") {
+            if self.got(&format!("/dev/vfio/{group}"), nodes.meta(&group)).is_some() {
                 self.file(&format!("/dev/vfio/{group}"), 0o600, Vec::new());
             }
         }
     }
 
     fn link(&mut self, dir: &dyn Dir, name: &str) {
-        if let Ok(target) = dir.link(name) {
-            self.entries.insert(format!("{}/{name}", dir.path()), HostEntryKind::Link(target));
+        let path = format!("{}/{name}", dir.path());
+        if let Some(target) = self.got(&path, dir.link(name)) {
+            self.entries.insert(path, HostEntryKind::Link(target));
         }
     }
 
     fn attribute(&mut self, dir: &dyn Dir, name: &str) {
-        let Ok(meta) = dir.meta(name) else { return };
+        let path = format!("{}/{name}", dir.path());
+        let Some(meta) = self.got(&path, dir.meta(name)) else { return };
         // A file without read permission is a command file. A file that takes the device's lock is in the replay, and empty.
         let content = if name == NUMBER_OF_VFS {
-            Ok(format!("{}\n", vf_links(dir).count()).into_bytes())
+            let Some(vfs) = self.got(&path, vf_links(dir)) else { return };
+            Ok(format!("{}\n", vfs.len()).into_bytes())
         } else if meta.mode & 0o444 == 0 || LOCKED_FILES.contains(&name) {
             Ok(Vec::new())
         } else {
             let mut buf = Vec::new();
-            dir.read(name, &mut buf).map(|()| buf).map_err(Errno::raw_os_error)
+            match dir.read(name, &mut buf) {
+                Err(errno) if is_exhausted(errno) => {
+                    self.got::<()>(&path, Err(errno));
+                    return;
+                }
+                // The replay fails a read in the same way.
+                read => read.map(|()| buf).map_err(Errno::raw_os_error),
+            }
         };
-        self.entries.insert(format!("{}/{name}", dir.path()), HostEntryKind::File(meta.mode, content));
+        self.entries.insert(path, HostEntryKind::File(meta.mode, content));
     }
 
     /// A folder of a type or device, with everything in it.
     fn tree(&mut self, above: &dyn Dir, name: &str, depth: u32) {
-        let Ok(dir) = above.open(name) else { return };
+        let Some(dir) = self.got(&format!("{}/{name}", above.path()), above.open(name)) else { return };
         self.entries.insert(dir.path().to_owned(), HostEntryKind::Dir);
-        let mut entries = Vec::new();
-        if let Err(errno) = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind))) {
-            log::warn!("{}: cannot be listed to its end: {errno}", dir.path());
-        }
-        for (name, kind) in entries {
+        for (name, kind) in self.list(&*dir) {
             match kind {
                 EntryKind::Link => self.link(&*dir, &name),
                 EntryKind::File => self.attribute(&*dir, &name),

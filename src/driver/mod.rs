@@ -294,7 +294,7 @@ impl Conn {
             return bus::read_bare_parent(&*self.host.sysfs, place);
         }
         let mut parent = bus::read_parent_to(&*self.host.sysfs, place, Some(depth))?;
-        catalogue::complete(&self.host, &mut parent);
+        catalogue::complete(&self.host, &mut parent).map_err(|e| Errno::from_raw_os_error(e.errno))?;
         Ok(parent)
     }
 
@@ -305,13 +305,12 @@ impl Conn {
         if let Some(device) = devices::by_name(&self.host, name)? {
             return Ok(Node::device(self.clone(), device));
         }
-        if let Ok(bus::Target { place, function: Some(vf) }) = bus::find_target(&*self.host.sysfs, name) {
-            if let Some(device) = devices::on_vf(&self.host, &place, &vf)? {
-                return Ok(Node::device(self.clone(), device));
-            }
-        }
-        match bus::find(&*self.host.sysfs, name) {
-            Ok(place) => self.parent_at(&place),
+        match bus::find_target(&*self.host.sysfs, name) {
+            Ok(bus::Target { place, function: Some(vf) }) => match devices::on_vf(&self.host, &place, &vf)? {
+                Some(device) => Ok(Node::device(self.clone(), device)),
+                None => Err(bus::no_vgpu(&place, &vf)),
+            },
+            Ok(bus::Target { place, function: None }) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
@@ -334,7 +333,7 @@ impl Conn {
     fn whole_parent(&self, place: &bus::Place) -> Result<Parent> {
         let mut parent = bus::read_parent(&*self.host.sysfs, place, true)
             .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
-        catalogue::complete(&self.host, &mut parent);
+        catalogue::complete(&self.host, &mut parent)?;
         Ok(parent)
     }
 

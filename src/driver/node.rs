@@ -215,7 +215,7 @@ impl Node {
         Ok(match &self.what {
             What::Parent { parent, above, read } => {
                 let parent = self.for_dump(parent, *read, libvirt)?;
-                let details = dump::details(&self.conn.host, &parent, above);
+                let details = dump::details(&self.conn.host, &parent, above)?;
                 if libvirt { xml::parent_libvirt(&parent, &details) } else { xml::parent_rfc(&parent, &details) }
             }
             What::Device(device) => {

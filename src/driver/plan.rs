@@ -130,7 +130,7 @@ pub(super) fn find_type(
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
-    catalogue::complete_types(host, layout, parent, &mut types);
+    catalogue::complete_types(host, layout, parent, &mut types)?;
     match model::find_type(&types, wanted) {
         FoundType::One(kind) => Ok(kind.id.clone()),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
@@ -152,7 +152,7 @@ pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
             Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
             Err(_) => continue,
         };
-        catalogue::complete_types(host, layout, &*dir, &mut types);
+        catalogue::complete_types(host, layout, &*dir, &mut types)?;
         if types.iter().any(|kind| kind.id == wanted) {
             return Ok(Some(wanted.to_owned()));
         }
@@ -254,7 +254,7 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
             Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
             Err(_) => continue,
         };
-        catalogue::complete_types(host, layout, &*dir, &mut types);
+        catalogue::complete_types(host, layout, &*dir, &mut types)?;
         let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));
         match model::find_type(&types, wanted) {
             FoundType::One(kind) => {

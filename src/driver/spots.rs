@@ -151,12 +151,14 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
     Ok(spots)
 }
 
-/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now.
+/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now. Fails where the VF cannot be
+/// read: it may be a device.
 pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
-    match see_listed(dir, function)? {
-        Some(seen) => identified(dir, function, seen, facts),
-        None => Ok(None),
-    }
+    let entry = &function.entry;
+    let failed = |errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno);
+    let Some(seen) = if_present(see(&**dir, entry)).map_err(failed)?.flatten() else { return Ok(None) };
+    let uuid = identify(&function.sysname, &seen, facts.all()?.values());
+    if_present(spot_of(dir, entry, uuid, seen)).map_err(failed)
 }
 
 /// What a VF that had a type when it was listed is now.

@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use super::functions::{self, PfState, is_function, pf_state};
 use super::types::Depth;
-use super::{Layout, LiveMarks, TYPES, detect, has_types, read_types};
+use super::{Layout, TYPES, has_types, layout_of, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, collect, report};
 use crate::model::name::{is_component, node_name};
@@ -94,7 +94,7 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
         return Ok(None);
     }
     let Some(pci) = open(PCI)? else { return Ok(None) };
-    let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?) {
+    let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?).map_err(|e| Errno::from_raw_os_error(e.errno))? {
         true => Some(sysname.to_owned()),
         false => is_function(&*pci, sysname)?,
     };
@@ -119,28 +119,32 @@ pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
                 Some(pf) if is_function(dir, name)?.is_some() => drop(states.insert(pf, PfState::Ready)),
                 Some(_) => {}
                 None if states.contains_key(&own) => {}
-                None => drop(states.insert(own, pf_state(dir, name)?)),
+                None => match pf_state(dir, name)? {
+                    PfState::Other => {}
+                    state => drop(states.insert(own, state)),
+                },
             }
             Ok(())
         })?;
     }
+    let is_idle = |state: &PfState| *state == PfState::Idle;
     let has_vgpus = states.values().any(|state| *state == PfState::Ready);
-    let is_listed = |state| match state {
-        PfState::Idle => has_vgpus || functions::has_software(sysfs),
-        state => state != PfState::Other,
-    };
-    let listed = states.into_iter().filter(|(_, state)| is_listed(*state));
-    Ok(listed.map(|(syspath, _)| Place { syspath, subsystem: "pci".to_owned() }).collect())
+    if !has_vgpus && states.values().any(is_idle) && !has_software(sysfs)? {
+        states.retain(|_, state| !is_idle(state));
+    }
+    Ok(states.into_keys().map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).collect())
+}
+
+fn has_software(sysfs: &dyn Sysfs) -> Result<bool> {
+    functions::has_software(sysfs).map_err(|errno| Error::io("look for", functions::SOFTWARE, errno))
 }
 
 /// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
-fn is_listed_pf(sysfs: &dyn Sysfs, state: PfState) -> bool {
+fn is_listed_pf(sysfs: &dyn Sysfs, state: PfState) -> Result<bool> {
     match state {
-        PfState::Other => false,
-        PfState::Ready | PfState::Unbound => true,
-        PfState::Idle => {
-            functions::has_software(sysfs) || physical_functions(sysfs).is_ok_and(|places| !places.is_empty())
-        }
+        PfState::Other => Ok(false),
+        PfState::Ready | PfState::Unbound => Ok(true),
+        PfState::Idle => Ok(has_software(sysfs)? || !physical_functions(sysfs)?.is_empty()),
     }
 }
 
@@ -206,12 +210,14 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     let target = find_target(sysfs, text)?;
     match target.function {
         None => Ok(target.place),
-        Some(vf) => {
-            let message =
-                format!("the VF {vf} is not a node: it has no vGPU now; its parent is {}", target.place.name());
-            Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(target.place.syspath))
-        }
+        Some(vf) => Err(no_vgpu(&target.place, &vf)),
     }
+}
+
+/// The VF of the PF at `place` is no device.
+pub fn no_vgpu(place: &Place, vf: &str) -> Error {
+    let message = format!("the VF {vf} has no vGPU, so it is no node; its parent is {}", place.name());
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(&*place.syspath)
 }
 
 /// The same for whoever creates devices, and may name a VF to have that one used.
@@ -222,7 +228,7 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         Error::new(ErrorCode::NoParent, Errno::NODEV, message)
     };
     if text.starts_with('/') {
-        let path = resolve("/", text).and_then(|path| vf_path(sysfs, path)).ok_or_else(missing)?;
+        let path = resolve("/", text).map(|path| vf_path(sysfs, path)).transpose()?.flatten().ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
         return match find_place(sysfs, wanted) {
@@ -255,22 +261,31 @@ fn find_place(sysfs: &dyn Sysfs, wanted: impl FnMut(&Place) -> bool) -> Result<O
 }
 
 /// A path that ends in a `virtfnN` link leads to a VF.
-fn vf_path(sysfs: &dyn Sysfs, path: String) -> Option<String> {
+fn vf_path(sysfs: &dyn Sysfs, path: String) -> Result<Option<String>> {
     if !basename(&path).starts_with("virtfn") {
-        return Some(path);
+        return Ok(Some(path));
     }
-    let target = sysfs.open(dirname(&path)).ok()?.link(basename(&path)).ok()?;
-    resolve(dirname(&path), &target)
+    let target = if_present(sysfs.open(dirname(&path)).and_then(|dir| dir.link(basename(&path))));
+    let target = target.map_err(|errno| Error::io("look at", &path, errno))?;
+    Ok(target.and_then(|target| resolve(dirname(&path), &target)))
 }
 
 /// The parent on the mdev bus that is the first VF of the PF that `text` names: older vendor drivers make every VF a parent of
 /// its own, and the PF none.
-pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Option<Place> {
-    let pf = pci_address(text.rsplit('/').find(|part| !part.is_empty())?)?;
-    let pci = sysfs.open(PCI).ok()?;
-    let vf = (0..).map_while(|n| link_name(&*pci, &format!("{pf}/virtfn{n}")));
-    let mut parents = vf.filter(|vf| pci.meta(&format!("{vf}/{TYPES}")).is_ok());
-    find(sysfs, &parents.next()?).ok()
+pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
+    let Some(pf) = text.rsplit('/').find(|part| !part.is_empty()).and_then(pci_address) else { return Ok(None) };
+    let failed = |errno| Error::io("look for the VFs of", &format!("{PCI}/{pf}"), errno);
+    let Some(pci) = if_present(sysfs.open(PCI)).map_err(failed)? else { return Ok(None) };
+    for n in 0.. {
+        let Some(vf) = link_name(&*pci, &format!("{pf}/virtfn{n}")).map_err(failed)? else { break };
+        if if_present(pci.meta(&format!("{vf}/{TYPES}"))).map_err(failed)?.is_some() {
+            return match find(sysfs, &vf) {
+                Err(e) if e.code == ErrorCode::NoParent => Ok(None),
+                found => found.map(Some),
+            };
+        }
+    }
+    Ok(None)
 }
 
 /// The VF at a path or, `by_link`, with its last component as address.
@@ -310,7 +325,7 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Result<Option<Target>> {
     if if_present(dir.meta(&format!("{sysname}/{TYPES}"))).map_err(failed)?.is_some() {
         return Ok(Some(own.into()));
     }
-    if is_listed_pf(sysfs, pf_state(&*dir, &sysname).map_err(failed)?) {
+    if is_listed_pf(sysfs, pf_state(&*dir, &sysname).map_err(failed)?)? {
         return Ok(Some(own.into()));
     }
     if let Some(pf) = is_function(&*dir, &sysname).map_err(failed)? {
@@ -318,7 +333,7 @@ fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Result<Option<Target>> {
     }
     let message = format!(
         "PCI device {sysname} cannot create mediated devices (it has no {TYPES}, and no VFs that can become mediated devices); {}",
-        missing_driver(link_name(&*dir, &format!("{sysname}/driver")).as_deref())
+        missing_driver(link_name(&*dir, &format!("{sysname}/driver")).map_err(failed)?.as_deref())
     );
     Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(own.syspath))
 }
@@ -363,18 +378,19 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
     let dir = sysfs.open(&place.syspath)?;
     let (layout, types, functions): (&dyn Layout, Vec<Type>, Vec<Function>) = match depth {
         Some(depth) => read_types(&*dir, depth)?,
-        None => (detect(&LiveMarks::new(&*dir)), Vec::new(), Vec::new()),
+        None => (layout_of(&*dir)?, Vec::new(), Vec::new()),
     };
+    let link = |name: &str| or_reported(&*dir, name, link_name(&*dir, name));
     Ok(Parent {
         name: place.name(),
         sysname: place.sysname().to_owned(),
         syspath: place.syspath.clone(),
         subsystem: place.subsystem.clone(),
         layout: layout.kind(),
-        driver: link_name(&*dir, "driver"),
-        numa_node: numa_node(&*dir),
-        iommu_group: link_name(&*dir, "iommu_group").and_then(|group| group.parse().ok()),
-        physical_function: link_name(&*dir, "physfn").map(|sysname| node_name("pci", &sysname)),
+        driver: link("driver")?,
+        numa_node: or_reported(&*dir, NUMA_NODE, read_numa_node(&*dir))?,
+        iommu_group: link("iommu_group")?.and_then(|group| group.parse().ok()),
+        physical_function: link("physfn")?.map(|sysname| node_name("pci", &sysname)),
         pci: pci_facts(&*dir, place)?,
         types,
         functions,
@@ -382,13 +398,33 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
 }
 
 /// Last component of a link, where there is one.
-pub fn link_name(dir: &dyn Dir, name: &str) -> Option<String> {
-    dir.link(name).ok().map(|target| basename(&target).to_owned())
+pub fn link_name(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
+    Ok(if_present(dir.link(name))?.map(|target| basename(&target).to_owned()))
 }
 
-/// The kernel says -1 where there is no NUMA.
+/// For an optional file or link of an object that is shown without it when it cannot be read: reports that, and fails only when
+/// this process has run out of descriptors or memory.
+pub fn or_reported<T>(dir: &dyn Dir, name: &str, read: IoResult<Option<T>>) -> IoResult<Option<T>> {
+    match read {
+        Err(errno) if !is_exhausted(errno) => {
+            report(Finding::io(format!("{}/{name}", dir.path()), "not shown, it cannot be read", errno));
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+/// Holds -1 where the host has no NUMA.
+const NUMA_NODE: &str = "numa_node";
+
+fn read_numa_node(dir: &dyn Dir) -> IoResult<Option<i32>> {
+    let text = if_present(read_text(dir, NUMA_NODE))?;
+    Ok(text.and_then(|text| text.trim().parse().ok()).filter(|node| *node >= 0))
+}
+
+/// The NUMA node of a device, where that can be read.
 pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
-    read_text(dir, "numa_node").ok()?.trim().parse().ok().filter(|node| *node >= 0)
+    read_numa_node(dir).ok().flatten()
 }
 
 /// The identity of a PCI parent; `None` for a parent of another bus, and if one of the files holds no number. The file `uevent`
@@ -397,10 +433,9 @@ pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
 /// [`LOCKED_FILES`]: crate::sysfs::LOCKED_FILES
 fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {
     let Some(address) = place.sysname().parse().ok().filter(|_| place.subsystem == "pci") else { return Ok(None) };
-    let number = |name: &str| match read_text(dir, name) {
-        Ok(text) => Ok(u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()),
-        Err(errno) if is_exhausted(errno) => Err(errno),
-        Err(_) => Ok(None),
+    let number = |name: &str| {
+        let text = or_reported(dir, name, if_present(read_text(dir, name)))?;
+        Ok(text.and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()))
     };
     let (vendor, product, class) = (number("vendor")?, number("device")?, number("class")?);
     let (Some(vendor), Some(product), Some(class)) = (vendor, product, class) else { return Ok(None) };

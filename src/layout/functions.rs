@@ -12,7 +12,7 @@ use super::types::compare_ids;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{Function, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
 pub(super) const FOLDER: &str = "nvidia";
@@ -94,8 +94,8 @@ pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
 }
 
 /// The module or the driver that makes vGPUs is loaded, so that a PF without VFs can get VFs that become vGPUs.
-pub fn has_software(sysfs: &dyn Sysfs) -> bool {
-    [SOFTWARE, DRIVERS[1]].iter().any(|path| sysfs.open(path).is_ok())
+pub fn has_software(sysfs: &dyn Sysfs) -> IoResult<bool> {
+    Ok(if_present(sysfs.open(SOFTWARE))?.is_some() || if_present(sysfs.open(DRIVERS[1]))?.is_some())
 }
 
 /// Why an open PF offers no type now, and the next step.
@@ -163,8 +163,8 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
         let Some(target) = if_present(parent.link(&entry))? else { break };
         match current(parent, &entry) {
             Ok(type_id) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id }),
-            // Bound to another driver: it is not one of ours.
-            Err(Errno::NOENT) => {}
+            // Bound to a driver that makes no vGPUs.
+            Err(errno) if is_absent(errno) => {}
             Err(errno) if is_exhausted(errno) => return Err(errno),
             Err(errno) => {
                 let file = format!("{}/{entry}/{FOLDER}/{CURRENT}", parent.path());
@@ -182,9 +182,9 @@ pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
         match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
-            Ok(_) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id: None }),
             Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(_) => {}
+            Err(errno) if is_absent(errno) => {}
+            _ => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id: None }),
         }
     }
     Ok(found)

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
 use crate::sysfs::{
-    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_exhausted, read_text, write_line_once,
+    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_absent, is_exhausted, read_text,
+    write_line_once,
 };
 
 pub mod ap;
@@ -148,9 +149,9 @@ pub trait Layout: Sync {
     }
 
     /// What changes when the types of an open parent may have become others altogether.
-    fn types_stamp(&self, parent: &dyn Dir) -> Option<u64> {
+    fn types_stamp(&self, parent: &dyn Dir) -> IoResult<Option<u64>> {
         let _ = parent;
-        None
+        Ok(None)
     }
 
     /// One type of an open parent.
@@ -275,24 +276,30 @@ impl Marks for LiveMarks<'_> {
     }
 
     fn any_type_has(&self, name: &str) -> bool {
-        let Ok(types) = self.parent.open(TYPES) else { return false };
         let mut found = false;
-        // A failing list has no types, which is what it then answers.
-        let _ = types.list(&mut |id, _| found = found || self.has(&*types, &format!("{id}/{name}")));
+        let mut look =
+            |types: &dyn Dir| types.list(&mut |id, _| found = found || self.has(types, &format!("{id}/{name}")));
+        match self.parent.open(TYPES).and_then(|types| look(&*types)) {
+            Err(errno) if !is_absent(errno) => self.failed.set(Some(errno)),
+            _ => {}
+        }
         found
     }
+}
+
+/// The layout of an open parent. Fails where a file that decides cannot be looked at.
+pub fn layout_of(parent: &dyn Dir) -> IoResult<&'static dyn Layout> {
+    let marks = LiveMarks::new(parent);
+    let layout = detect(&marks);
+    // Orders of the wrong layout would go nowhere, or worse.
+    marks.failed.get().map_or(Ok(layout), Err)
 }
 
 /// The layout and the open folder of the parent at `syspath`.
 pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Layout, Box<dyn Dir>)> {
     let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
-    let marks = LiveMarks::new(&*dir);
-    let layout = detect(&marks);
-    match marks.failed.get() {
-        None => Ok((layout, dir)),
-        // Orders of the wrong layout would go nowhere, or worse.
-        Some(errno) => Err(Error::io("tell the layout of", syspath, errno)),
-    }
+    let layout = layout_of(&*dir).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
+    Ok((layout, dir))
 }
 
 /// The types of an open parent, and the layout that they and the parent show.

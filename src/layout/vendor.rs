@@ -11,7 +11,9 @@ use super::{
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, is_absent, read_text, write_line, write_line_once};
+use crate::sysfs::{
+    Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, read_text, write_line, write_line_once,
+};
 
 /// What a guest sees, and how QEMU attaches it.
 pub(super) const DEVICE_API: &str = "vfio-pci";
@@ -113,8 +115,8 @@ impl Layout for Vendor {
         true
     }
 
-    fn types_stamp(&self, parent: &dyn Dir) -> Option<u64> {
-        parent.meta(&format!("virtfn0/{FOLDER}")).ok().map(|meta| meta.ino)
+    fn types_stamp(&self, parent: &dyn Dir) -> IoResult<Option<u64>> {
+        Ok(if_present(parent.meta(&format!("virtfn0/{FOLDER}")))?.map(|meta| meta.ino))
     }
 
     fn without_types(&self, parent: &dyn Dir) -> String {

@@ -15,13 +15,13 @@ use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
 use crate::layout::bus::{self, Place};
-use crate::layout::functions::{current, current_file, present};
+use crate::layout::functions::{current_file, present};
 use crate::layout::types::Depth;
 use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
 use crate::store::Definition;
-use crate::sysfs::{Dir, Errno, basename, dirname, is_exhausted, resolve};
+use crate::sysfs::{Dir, Errno, basename, dirname, if_present, is_absent, is_exhausted, resolve};
 
 /// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
 /// device had when the last user is gone, which may be after the kernel's event, and says nothing then.
@@ -118,9 +118,9 @@ impl Memory {
         let mut memory = Memory::default();
         let mut known = KnownParents::new(&*host.sysfs);
         for place in bus::places(&*host.sysfs)? {
-            if let Some(parent) = read_parent(host, &place)? {
+            if let Read::Parent(parent) = read_parent(host, &place)? {
                 known.add(&parent);
-                memory.add_parent(host, place, parent)?;
+                memory.add_parent(host, place, *parent)?;
             }
         }
         let defined = defined::all(host)?.into_iter();
@@ -205,15 +205,13 @@ impl Memory {
             Ok(dir) => Rc::from(dir),
             Err(errno) => return unseen(&vf.parent, errno),
         };
-        let layout = layout::of_kind(LayoutKind::VendorVfio);
-        let type_id = match current(&*dir, &vf.function.entry) {
-            Ok(type_id) => type_id,
-            Err(errno) => return unseen(&vf.function.sysname, errno),
-        };
         let facts = LazyFacts::new(host);
-        let function = Function { type_id, ..vf.function.clone() };
-        let Some(spot) = spots::of_function(&dir, &function, &facts)? else { return Ok(Look::Gone) };
-        let mark = layout.mark(&*dir, &spot.entry).ok();
+        let spot = match spots::of_function(&dir, &vf.function, &facts) {
+            Ok(Some(spot)) => spot,
+            Ok(None) => return Ok(Look::Gone),
+            Err(e) => return unknown(e),
+        };
+        let mark = Some(spot.mark());
         let mut known = self.known_parent(host, &spot.parent);
         look_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), mark)
     }
@@ -259,12 +257,22 @@ fn look_of(read: Result<Option<Device>>, mark: Option<u64>) -> Result<Look> {
     match read {
         Ok(Some(device)) => Ok(seen(device, mark)),
         Ok(None) => Ok(Look::Gone),
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
-        Err(e) => {
-            report(Finding::from(&e));
-            Ok(Look::Unknown)
-        }
+        Err(e) => unknown(e),
     }
+}
+
+/// A look that failed says nothing about the node.
+fn unknown(e: Error) -> Result<Look> {
+    unless_exhausted(e).map(|()| Look::Unknown)
+}
+
+/// Reports a node that cannot be read, and so stays as it is known. Fails where it is this process that ran out of something.
+pub(super) fn unless_exhausted(e: Error) -> Result<()> {
+    if is_exhausted(Errno::from_raw_os_error(e.errno)) {
+        return Err(e);
+    }
+    report(Finding::from(&e));
+    Ok(())
 }
 
 fn seen(device: Device, mark: Option<u64>) -> Look {
@@ -279,16 +287,9 @@ fn is_ready(layout: &dyn Layout, device: &Device) -> bool {
     typed && (device.iommu_group.is_some() || !layout.has_iommu_group())
 }
 
-/// What cannot be read is gone, or it is there and says nothing for now; not to be able to look is neither.
+/// A device that was not found is gone only if the errno means absence.
 fn unseen(what: &str, errno: Errno) -> Result<Look> {
-    match errno {
-        Errno::NOENT | Errno::NODEV | Errno::NOTDIR => Ok(Look::Gone),
-        errno if is_exhausted(errno) => Err(Error::io("look at", what, errno)),
-        errno => {
-            log::warn!("{what}: not known which device it is: {errno}");
-            Ok(Look::Unknown)
-        }
-    }
+    if is_absent(errno) { Ok(Look::Gone) } else { unknown(Error::io("look at", what, errno)) }
 }
 
 /// The VFs of a parent by their paths: also one that is left out of lists, since it may become readable.
@@ -297,16 +298,16 @@ fn vfs_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Vf>> {
         return Ok(HashMap::new());
     }
     let failed = |errno| Error::io("read the VFs of", &parent.syspath, errno);
-    let dir = match host.sysfs.open(&parent.syspath) {
-        Ok(dir) => dir,
-        Err(errno) if is_exhausted(errno) => return Err(failed(errno)),
-        // The kernel will say that it is gone.
-        Err(_) => return Ok(HashMap::new()),
-    };
-    let path = |function: &Function| resolve(dir.path(), &dir.link(&function.entry).ok()?);
-    let vf = |function| Vf { parent: parent.syspath.clone(), function };
-    let present = present(&*dir).map_err(failed)?.into_iter();
-    Ok(present.filter_map(|function| Some((path(&function)?, vf(function)))).collect())
+    // The kernel sends an event when the parent is removed.
+    let Some(dir) = if_present(host.sysfs.open(&parent.syspath)).map_err(failed)? else { return Ok(HashMap::new()) };
+    let mut vfs = HashMap::new();
+    for function in present(&*dir).map_err(failed)? {
+        let target = if_present(dir.link(&function.entry)).map_err(failed)?;
+        if let Some(path) = target.and_then(|target| resolve(dir.path(), &target)) {
+            vfs.insert(path, Vf { parent: parent.syspath.clone(), function });
+        }
+    }
+    Ok(vfs)
 }
 
 /// The file to follow for a VF.
@@ -319,18 +320,22 @@ pub(super) fn vf_of(file: &str) -> &str {
     dirname(dirname(file))
 }
 
-/// `None` for one that cannot be read: it is gone, or left out of a list as well.
-pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Option<Parent>> {
+/// What a look at a parent returned.
+pub(super) enum Read {
+    Gone,
+    /// It exists and cannot be read: what is known stays.
+    Unknown,
+    Parent(Box<Parent>),
+}
+
+pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
     match bus::read_parent_to(&*host.sysfs, place, Some(Depth::Alike)) {
         Ok(mut parent) => {
-            catalogue::complete(host, &mut parent);
-            Ok(Some(parent))
+            catalogue::complete(host, &mut parent)?;
+            Ok(Read::Parent(Box::new(parent)))
         }
-        Err(errno) if is_exhausted(errno) => Err(Error::io("read", &place.syspath, errno)),
-        Err(errno) => {
-            log::info!("{}: left out, cannot be read: {errno}", place.syspath);
-            Ok(None)
-        }
+        Err(errno) if is_absent(errno) => Ok(Read::Gone),
+        Err(errno) => unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| Read::Unknown),
     }
 }
 

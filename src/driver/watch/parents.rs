@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::memory::{KnownParent, Vf, read_parent};
+use super::memory::{KnownParent, Read, Vf, read_parent, unless_exhausted};
 use super::{EventKind, Monitor};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
@@ -33,7 +33,10 @@ impl Monitor {
             return Ok(());
         }
         let sysfs = &*self.conn.host.sysfs;
-        let found = bus::parent_of(sysfs, path, &event.subsystem).map_err(|e| Error::io("look at", path, e))?;
+        let found = match bus::parent_of(sysfs, path, &event.subsystem) {
+            Ok(found) => found,
+            Err(errno) => return unless_exhausted(Error::io("look at", path, errno)),
+        };
         match found {
             Some(place) if self.memory.parents.contains_key(&place.syspath) => self.check_parent(&place.syspath, false),
             Some(place) => self.parent_came(place),
@@ -42,7 +45,8 @@ impl Monitor {
     }
 
     fn parent_came(&mut self, place: Place) -> Result<()> {
-        let Some(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
+        let Read::Parent(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
+        let parent = *parent;
         self.parent_told(EventKind::Created, parent.clone());
         let is_vendor = parent.layout == LayoutKind::VendorVfio;
         let vfs = self.memory.add_parent(&self.conn.host, place, parent)?;
@@ -92,9 +96,16 @@ impl Monitor {
     fn check_parent(&mut self, path: &str, tell_anyway: bool) -> Result<()> {
         let Some(known) = self.memory.parents.get(path) else { return Ok(()) };
         let sysfs = &*self.conn.host.sysfs;
-        let found = bus::parent_of(sysfs, path, &known.place.subsystem).map_err(|e| Error::io("look at", path, e))?;
-        let Some(place) = found else { return self.parent_gone(path) };
-        let Some(parent) = read_parent(&self.conn.host, &place)? else { return self.parent_gone(path) };
+        let place = match bus::parent_of(sysfs, path, &known.place.subsystem) {
+            Ok(Some(place)) => place,
+            Ok(None) => return self.parent_gone(path),
+            Err(errno) => return unless_exhausted(Error::io("look at", path, errno)),
+        };
+        let parent = match read_parent(&self.conn.host, &place)? {
+            Read::Parent(parent) => *parent,
+            Read::Gone => return self.parent_gone(path),
+            Read::Unknown => return Ok(()),
+        };
         if tell_anyway || parent != known.parent {
             self.parent_told(EventKind::Updated, parent.clone());
         }
@@ -166,8 +177,8 @@ fn read_numbers(host: &Host, place: &Place, parent: &mut Parent) -> Result<bool>
         },
         // Which types there are is a question of what is left as well.
         false => {
-            let Some(now) = read_parent(host, place)? else { return Ok(false) };
-            *parent = now;
+            let Read::Parent(now) = read_parent(host, place)? else { return Ok(false) };
+            *parent = *now;
             return Ok(true);
         }
     };
