@@ -23,6 +23,11 @@
 #   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
 #   t_until SECONDS COMMAND...    repeat the command until it succeeds; for what sends no event
 #   t_took MS COMMAND...          the command succeeds and takes at least this time
+#   t_within NAME SECONDS COMMAND...
+#                                 the command succeeds within this time, times $MDEV_VM_SLACK; what it prints is in t_out. A
+#                                 watchdog ends it
+#   t_refused NAME SECONDS REGEX COMMAND...
+#                                 it fails within this time, and what it prints matches the expression
 #   t_hold_unbind MS DRIVER BDF   start to unbind a device of the test module, with device_lock() held for this time; returns
 #                                 when the lock is held. Not in a subshell: it sets t_unbind_pid
 #   t_release_unbind              release the lock, and wait until the device is unbound
@@ -226,6 +231,34 @@ t_took()
 	local ms=$1 since=${EPOCHREALTIME/[.,]/}
 	shift
 	"$@" && [ $((${EPOCHREALTIME/[.,]/} - since)) -ge $((ms * 1000)) ]
+}
+
+# t_watched SECONDS COMMAND...: its output in t_out, its time in t_ms
+t_watched()
+{
+	local bound=$(($1 * ${MDEV_VM_SLACK:-1})) since=${EPOCHREALTIME/[.,]/} rc=0
+	shift
+	t_out=$(timeout -k 1 "$bound" "$@" 2>&1) || rc=$?
+	t_ms=$(((${EPOCHREALTIME/[.,]/} - since) / 1000))
+	return $rc
+}
+
+t_within()
+{
+	local name=$1 rc=0
+	shift
+	t_watched "$@" || rc=$?
+	t_report "$rc" "$name ($t_ms ms)" "exit code $rc after $t_ms ms, bound $1 s: ${*:2}" "$t_out"
+}
+
+t_refused()
+{
+	local name=$1 bound=$2 regex=$3 rc=0 bad=1
+	shift 3
+	t_watched "$bound" "$@" || rc=$?
+	# 124 and 137 are the watchdog's.
+	[ "$rc" = 0 ] || [ "$rc" -ge 124 ] || ! [[ $t_out =~ $regex ]] || bad=0
+	t_report "$bad" "$name ($t_ms ms)" "exit code $rc after $t_ms ms, bound $bound s: $*" "wanted: $regex" "$t_out"
 }
 
 t_in_state_d()
