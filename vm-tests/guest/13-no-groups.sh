@@ -11,6 +11,23 @@
 SYSTEM=mdev:///system
 UUID=00000cde-1111-4222-8333-444444444444
 
+NODE=/dev/vfio/devices/vfio0
+
+hold()
+{
+	coproc HOLDER { exec vfio-hold "$@" "$NODE"; }
+	holder=$HOLDER_PID
+	held=
+	IFS= read -r -t 20 held <&"${HOLDER[0]}"
+}
+
+let_go()
+{
+	local input=${HOLDER[1]}
+	exec {input}>&-
+	wait "$holder"
+}
+
 t_install "${1-}"
 t_drivers_without_groups
 
@@ -18,6 +35,21 @@ t_ok 'the kernel creates a device' sh -c "echo $UUID >$MDEV_CLASS/mtty/mdev_supp
 t_not 'the device has no iommu_group' test -e "$MDEV_BUS/$UUID/iommu_group"
 t_eq 'the device has a node of its own' devices/vfio0 "$(find /dev/vfio -type c -printf '%P\n')"
 t_match 'the library lists it' "mdev_${UUID//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
-t_ok 'and destroys it' timeout 20 host-linked "$SYSTEM" destroy "$UUID"
+t_within 'the library destroys it' 20 host-linked "$SYSTEM" destroy "$UUID"
+t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
+t_within 'the library creates a device, and does not wait for a group' 4 host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
+t_ok 'the device exists' test -e "$MDEV_BUS/$UUID/mdev_type"
+hold
+t_eq 'a process opens its node' open "$held"
+t_refused 'destroy is EBUSY' 10 'rc=-16 errno=16 code=14 ' host-linked "$SYSTEM" destroy "$UUID"
+t_match 'the error names the process' "process $holder \(vfio-hold\) has $NODE open" "$t_out"
+t_ok 'the device is unchanged' test -e "$MDEV_BUS/$UUID/mdev_type"
+let_go
+hold --bind
+t_eq 'a process binds its node' bound "$held"
+t_refused 'destroy is EBUSY' 10 'rc=-16 errno=16 code=14 ' host-linked "$SYSTEM" destroy "$UUID"
+t_ok 'the device is unchanged' test -e "$MDEV_BUS/$UUID/mdev_type"
+let_go
+t_within 'then the library destroys the device' 20 host-linked "$SYSTEM" destroy "$UUID"
 t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
 t_done
