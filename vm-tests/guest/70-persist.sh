@@ -161,10 +161,11 @@ attributes_in_folders()
 	done
 	type=$(basename "$(find "$parent/mdev_supported_types" -mindepth 1 -maxdepth 1 | sort | head -n 1)")
 	file=$MDEV_BUS/$THEIRS/nvidia/vgpu_params
-	mkdir -p "$STORE/${parent##*/}"
-	printf '{"mdev_type": "%s", "start": "auto", "attrs": [{"nvidia/vgpu_params": "frame_rate_limiter=60"}]}' "$type" \
-		>"$STORE/${parent##*/}/$THEIRS"
-	t_ok 'a definition with an attribute in a folder: it starts' ours start "$THEIRS"
+	t_ok 'mdevctl defines a device' mdevctl define --uuid "$THEIRS" --parent "${parent##*/}" --type "$type" --auto
+	t_ok 'and adds an attribute in a folder' \
+		mdevctl modify --uuid "$THEIRS" --addattr nvidia/vgpu_params --value frame_rate_limiter=60
+	t_match 'XML has it' 'nvidia/vgpu_params=frame_rate_limiter=60$' "$(by_xml "$THEIRS")"
+	t_ok 'we start it' ours start "$THEIRS"
 	t_eq 'the driver has all of it' frame_rate_limiter=60 "$(cat "$file")"
 	t_eq 'it is read' frame_rate_limiter=60 "$(nodedev attr get "$THEIRS" nvidia/vgpu_params)"
 	t_match 'it is listed, as what is beside it' 'nvidia/vgpu_params.*nvidia/vm_name' \
