@@ -3,10 +3,9 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstatfs, mknodat, unlink};
+use rustix::fs::{OFlags, fstatfs};
 
 use super::uevent::Events;
 use super::{
@@ -18,6 +17,7 @@ mod detached;
 mod dir;
 mod door;
 mod filter;
+mod private_node;
 mod spent;
 mod uevents;
 mod users;
@@ -29,13 +29,10 @@ pub use spent::set_range_closer;
 
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
-use users::{Identity, PRIVATE_NODE};
+use users::Identity;
 
 /// Where distributions put the list of PCI vendors and products.
 const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
-
-/// Folders in which a node is made that is missing in /dev.
-const PRIVATE_NODES: [&str; 2] = ["/run/libmdev", "/dev"];
 
 /// See statfs(2).
 const SYSFS_MAGIC: u64 = 0x6265_6572;
@@ -149,26 +146,13 @@ impl LinuxSysfs {
 
     /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.
     fn open_private(&self, node: &VfioNode) -> IoResult<Option<OwnedFd>> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         // Below another root, /dev does not belong to this kernel; without a real sysfs, the number has no meaning.
         if self.door.is_confined() || !self.is_kernel()? {
             return Ok(None);
         }
         let Some(number) = self.number(node)? else { return Ok(None) };
-        let name = format!("{PRIVATE_NODE}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // /run is often mounted without devices (nodev).
-        let opened = PRIVATE_NODES.iter().find_map(|folder| {
-            let path = format!("{folder}/{name}");
-            mknodat(CWD, &*path, FileType::CharacterDevice, Mode::from(0o600), number).ok()?;
-            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-            let opened = self.door.open(&path, flags);
-            let _ = unlink(&*path);
-            match opened {
-                Err(Errno::ACCESS | Errno::PERM | Errno::NXIO) => None,
-                opened => Some(opened),
-            }
-        });
-        opened.transpose()
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        private_node::open_number(number, |path| self.door.open(path, flags)).transpose()
     }
 }
 
@@ -196,6 +180,8 @@ mod tests {
     use crate::sysfs::EntryKind;
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     fn host() -> (tempfile::TempDir, LinuxSysfs) {
         let root = tempfile::tempdir().unwrap();
@@ -353,7 +339,7 @@ mod tests {
         let (root, sysfs) = host();
         fs::write(root.path().join("sys/class/c/big"), vec![b'x'; super::super::READ_MAX + 1]).unwrap();
         let fifo = root.path().join("sys/class/c/fifo");
-        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::from(0o600), 0).unwrap();
         let dir = sysfs.open("/sys/class/c").unwrap();
         assert_eq!(read_text(&*dir, "big").unwrap_err(), Errno::FBIG);
         assert!(read_text(&*dir, "fifo").is_ok_and(|text| text.is_empty()));

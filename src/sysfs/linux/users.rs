@@ -12,13 +12,11 @@ use std::path::Path;
 
 use rustix::fs::makedev;
 
+use super::private_node::PRIVATE_NODE;
 use crate::sysfs::{Errno, IoResult, User, Users, is_absent, is_exhausted};
 
 /// Inode number of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-
-/// Beginning of the names of nodes that this library makes.
-pub(super) const PRIVATE_NODE: &str = ".vfio-";
 
 /// Files that a process has open for writing while it removes a device.
 const REMOVERS: [&str; 4] = ["/remove", "/destroy", "/mdev_destroy", "/current_vgpu_type"];
