@@ -122,7 +122,7 @@ impl Error {
     /// Puts `; hint` after the sentence: the cause, or what to do next.
     #[must_use]
     pub fn hint(mut self, hint: &str) -> Self {
-        self.message = format!("{}; {hint}", self.message);
+        self.message = printable(format!("{}; {hint}", self.message));
         self
     }
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, describe};
+use crate::error::{Error, ErrorCode, describe, printable};
 
 /// The severity of a finding: `enum mdev_severity` in C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Finding {
     /// A warning about an object: "{object}: {what}".
     pub fn new(code: ErrorCode, object: impl Into<String>, what: impl std::fmt::Display) -> Self {
         let object = object.into();
-        let message = format!("{object}: {what}");
+        let message = printable(format!("{object}: {what}"));
         Finding { severity: Severity::Warning, code, object, message, next_step: None, errno: None }
     }
 
@@ -56,7 +56,7 @@ impl Finding {
     /// The same finding with a next step.
     #[must_use]
     pub fn next(self, step: impl Into<String>) -> Self {
-        Finding { next_step: Some(step.into()), ..self }
+        Finding { next_step: Some(printable(step.into())), ..self }
     }
 
     /// The same finding as an error: the object cannot be used before it is repaired.
@@ -124,6 +124,21 @@ mod tests {
         assert_eq!(found, [one()]);
         assert_eq!(found[0].message, "/sys/x: not a number");
         assert_eq!(collect(|| ()).1, []);
+    }
+
+    #[test]
+    fn no_finding_has_characters_that_a_terminal_obeys() {
+        let bad = "/sys/\u{1b}[31m\u{202e}\n";
+        let new = Finding::new(ErrorCode::BadData, bad, bad).next(bad);
+        let clean = "/sys/\\u{1b}[31m\\u{202e}\\n";
+        assert_eq!(new.message, format!("{clean}: {clean}"));
+        assert_eq!(new.next_step.as_deref(), Some(clean));
+        assert_eq!(new.object, bad, "the file has this name");
+        let of_error = Error::io("open", bad, Errno::IO).hint(bad);
+        let read_only = Error::io("open", bad, Errno::ROFS);
+        for finding in [Finding::io(bad, bad, Errno::IO), Finding::from(&of_error), Finding::from(&read_only)] {
+            assert!(!finding.message.contains(char::is_control), "{finding:?}");
+        }
     }
 
     #[test]
