@@ -71,3 +71,17 @@ fn no_request_reads_a_file_that_takes_the_lock_of_a_device() {
     let locked: Vec<&String> = all.iter().filter(|path| LOCKED.contains(&basename(path))).collect();
     assert_eq!(locked, Vec::<&String>::new());
 }
+
+/// The driver builds each of these lists when it is read, with a call to the card's firmware for each type.
+#[test]
+fn a_list_without_types_reads_no_list_of_types() {
+    let (host, conn) = open();
+    let lists = |flags: ListFlags| {
+        let read = reads(&host, || drop(conn.list(flags).unwrap()));
+        read.iter().filter(|path| basename(path) == "creatable_vgpu_types").count()
+    };
+    for flags in [ListFlags::NO_TYPES, ListFlags::NO_TYPES | ListFlags::PARENTS, ListFlags::DEVICES] {
+        assert_eq!(lists(flags), 0, "{flags:?}");
+    }
+    assert_eq!(lists(ListFlags::PARENTS), 8, "one for each VF");
+}
