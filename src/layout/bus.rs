@@ -103,30 +103,17 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
     Ok(syspath.map(|syspath| Place { syspath, subsystem: subsystem.to_owned() }))
 }
 
-/// The PFs whose VFs become devices. They have no mdev bus, but they or their VFs are bound to a known driver. The folders of
-/// those drivers lead to all of them; most hosts have no such folder.
+/// The PFs whose VFs become devices. They have no mdev bus, and may be bound to any driver, so every PCI device is looked at:
+/// a device that is not a PF costs one failed open.
 pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
-    // By path. A VF with the vendor's files shows the state of its PF.
     let mut states: BTreeMap<String, PfState> = BTreeMap::new();
-    for folder in functions::DRIVERS {
-        scan(sysfs, folder, &mut |dir, name| {
-            if name.parse::<PciAddress>().is_err() {
-                return Ok(());
-            }
-            let Some(own) = follow(dir, name)? else { return Ok(()) };
-            let physfn = if_present(dir.link(&format!("{name}/physfn")))?;
-            match physfn.and_then(|target| resolve(&own, &target)) {
-                Some(pf) if is_function(dir, name)?.is_some() => drop(states.insert(pf, PfState::Ready)),
-                Some(_) => {}
-                None if states.contains_key(&own) => {}
-                None => match pf_state(dir, name)? {
-                    PfState::Other => {}
-                    state => drop(states.insert(own, state)),
-                },
-            }
-            Ok(())
-        })?;
-    }
+    scan(sysfs, PCI, &mut |dir, name| {
+        let state = pf_state(dir, name)?;
+        if state != PfState::Other {
+            states.extend(follow(dir, name)?.map(|syspath| (syspath, state)));
+        }
+        Ok(())
+    })?;
     let is_idle = |state: &PfState| *state == PfState::Idle;
     let has_vgpus = states.values().any(|state| *state == PfState::Ready);
     if !has_vgpus && states.values().any(is_idle) && !has_software(sysfs)? {

@@ -41,8 +41,8 @@ pub(super) struct Candidate {
 }
 
 /// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework
-/// that was proposed for the kernel, of which the PF driver has two names. Each folder links the devices that are bound to the
-/// driver. A host without such cards pays one failed open for each folder.
+/// that was proposed for the kernel, of which the PF driver has two names. Only a PF without the vendor's files needs one of
+/// these drivers to be a parent.
 pub const DRIVERS: [&str; 4] = [
     "/sys/bus/pci/drivers/nvidia",
     "/sys/bus/pci/drivers/nvidia-vgpu-vfio",
