@@ -412,8 +412,17 @@ fn device_without_a_vfio_group_gets_an_iommufd_object() {
     if !exists(&lab.sim, &format!("{path}/vfio-dev")) {
         lab.sim.plug([SimEntry::Dir { path: format!("{path}/vfio-dev/vfio0") }]).unwrap();
     }
-    let args = lab.conn.lookup_by_uuid(FIRST).unwrap().qemu_args(QemuFlags::empty()).unwrap();
-    assert!(args.starts_with("-object iommufd,id=iommufd-") && args.contains(",iommufd=iommufd-"), "{args}");
+    let node = lab.conn.lookup_by_uuid(FIRST).unwrap();
+    let args = node.qemu_args(QemuFlags::empty()).unwrap();
+    let device = format!("vfio-pci,sysfsdev=/sys/bus/mdev/devices/{FIRST},iommufd=iommufd-{FIRST}");
+    assert_eq!(args, format!("-object iommufd,id=iommufd-{FIRST} -device {device}"));
+    // One argument or one command is not enough.
+    let e = node.qemu_device().unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NotSupported, Errno::OPNOTSUPP.raw_os_error()), "{e}");
+    assert!(e.message.contains("mdev_device_get_qemu_args()"), "{e}");
+    let e = node.qmp_device_add(Some("hostdev0")).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NotSupported, Errno::OPNOTSUPP.raw_os_error()), "{e}");
+    assert!(e.message.contains("object-add") && e.message.contains(&device), "{e}");
 }
 
 #[test]

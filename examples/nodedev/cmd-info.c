@@ -101,15 +101,28 @@ static char *qmp_of(struct mdev_device *dev, const char *id)
 	return mdev_device_get_qmp_device_add(dev, id, &text) < 0 ? NULL : text;
 }
 
+static char *qemu_args_of(struct mdev_device *dev)
+{
+	char *text;
+
+	return mdev_device_get_qemu_args(dev, &text, 0) < 0 ? NULL : text;
+}
+
 static void info_attach(struct mdev_device *dev, const char *id)
 {
 	char *qemu = text_of(dev, mdev_device_get_qemu_device);
+	/* A device without a VFIO group needs more than -device. */
+	char *args = qemu ? NULL : qemu_args_of(dev);
 	char *qmp = qmp_of(dev, id);
 	char *hostdev = text_of(dev, mdev_device_get_hostdev_xml);
 
 	if (qemu) {
 		fputs("\nQEMU argument\n  -device ", stdout);
 		print_safe(stdout, qemu);
+		putchar('\n');
+	} else if (args) {
+		fputs("\nQEMU arguments\n  ", stdout);
+		print_safe(stdout, args);
 		putchar('\n');
 	}
 	if (qmp) {
@@ -129,6 +142,7 @@ static void info_attach(struct mdev_device *dev, const char *id)
 		}
 	}
 	free(qemu);
+	free(args);
 	free(qmp);
 	free(hostdev);
 }
@@ -189,7 +203,7 @@ static void json_definition_attrs(struct json *j, struct mdev_device *dev)
 
 static void info_json(struct mdev_device *dev, const char *id)
 {
-	char *qemu, *qmp, *hostdev;
+	char *qemu, *args, *qmp, *hostdev;
 	struct json j = { 0 };
 	int start = 0;
 
@@ -197,6 +211,7 @@ static void info_json(struct mdev_device *dev, const char *id)
 	json_node(&j, dev, true);
 	if (mdev_device_is_parent(dev) != 1) {
 		qemu = text_of(dev, mdev_device_get_qemu_device);
+		args = qemu_args_of(dev);
 		qmp = qmp_of(dev, id);
 		hostdev = text_of(dev, mdev_device_get_hostdev_xml);
 		json_bool(&j, "persistent", mdev_device_is_persistent(dev) == 1);
@@ -205,9 +220,11 @@ static void info_json(struct mdev_device *dev, const char *id)
 		json_definition_attrs(&j, dev);
 		json_string(&j, "params", get(dev, mdev_device_get_params));
 		json_string(&j, "qemuDevice", qemu);
+		json_string(&j, "qemuArgs", args);
 		json_raw(&j, "qmpDeviceAdd", qmp);
 		json_string(&j, "hostdevXML", hostdev);
 		free(qemu);
+		free(args);
 		free(qmp);
 		free(hostdev);
 	}

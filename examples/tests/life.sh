@@ -24,6 +24,7 @@ sed -i 1d .out
 json_is ".uuid == \"$given\" and .name == \"my-vgpu\" and .type == \"11\" and .group == 1"
 json_is ".params == \"frame_rate_limiter=0\" and .parent == \"pci_0000_86_00_0\" and .layout == \"rfc\""
 json_is ".qemuDevice == \"vfio-pci,sysfsdev=/sys/bus/mdev/devices/$given\""
+json_is ".qemuArgs | startswith(\"-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/$given\")"
 json_is '.qmpDeviceAdd.execute == "device_add" and .qmpDeviceAdd.arguments.id == "gpu0"'
 json_is ".hostdevXML | contains(\"<address uuid='$given'/>\")"
 

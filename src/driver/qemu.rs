@@ -38,10 +38,19 @@ impl Node {
         })
     }
 
-    /// The text after `-device`.
+    /// The text after `-device`. Fails with EOPNOTSUPP if QEMU needs an iommufd object as well.
     pub fn qemu_device(&self) -> Result<String> {
-        let (driver, property, value) = attachment(self.attachable()?);
-        Ok(format!("{driver},{property}={value}"))
+        let _request = self.conn().request();
+        let device = self.attachable()?;
+        match self.needs_iommufd(device) {
+            true => Err(self.no_group("use mdev_device_get_qemu_args(), whose text has the object")),
+            false => Ok(device_text(device)),
+        }
+    }
+
+    fn no_group(&self, next: &str) -> Error {
+        let message = format!("it has no VFIO group, so QEMU needs an iommufd object for it; {next}");
+        Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name())
     }
 
     /// Every argument that QEMU needs for the device, separated by spaces; no argument contains a space. The arguments of several
@@ -52,10 +61,9 @@ impl Node {
         if !device.active {
             return Err(self.not_running());
         }
-        let mut args = format!("-device {}", self.qemu_device()?);
-        // A kernel without VFIO groups offers nothing else.
-        if flags.contains(QemuFlags::IOMMUFD) || device.iommu_group.is_none() && self.has_own_node(device) {
-            let id = format!("iommufd-{}", device.uuid);
+        let mut args = format!("-device {}", device_text(device));
+        if flags.contains(QemuFlags::IOMMUFD) || self.needs_iommufd(device) {
+            let id = iommufd_id(device);
             args = format!("-object iommufd,id={id} {args},iommufd={id}");
         }
         if self.is_nvidia(device) {
@@ -64,9 +72,10 @@ impl Node {
         Ok(args)
     }
 
-    /// The device has a node below `/dev/vfio/devices`.
-    fn has_own_node(&self, device: &Device) -> bool {
-        self.conn().host.sysfs.open(&format!("{}/vfio-dev", device.syspath)).is_ok()
+    /// The device has only its own node, below `/dev/vfio/devices`: the kernel was built without VFIO groups.
+    fn needs_iommufd(&self, device: &Device) -> bool {
+        let own_node = || self.conn().host.sysfs.open(&format!("{}/vfio-dev", device.syspath)).is_ok();
+        device.active && device.iommu_group.is_none() && own_node()
     }
 
     /// Whether the device is NVIDIA's. The file `vendor` is in the folder of a VF, else in that of the device's parent.
@@ -76,9 +85,11 @@ impl Node {
         vendor.is_some_and(|vendor| vendor.trim() == NEEDS_UUID)
     }
 
-    /// The whole QMP command that plugs the device into a running guest.
+    /// The whole QMP command that plugs the device into a running guest. Fails with EOPNOTSUPP if one command is not enough.
     pub fn qmp_device_add(&self, id: Option<&str>) -> Result<String> {
-        let (driver, property, value) = attachment(self.attachable()?);
+        let _request = self.conn().request();
+        let device = self.attachable()?;
+        let (driver, property, value) = attachment(device);
         let mut arguments = json!({ "driver": driver });
         if let Some(id) = id {
             if !is_qemu_id(id) {
@@ -90,6 +101,12 @@ impl Node {
             }
             arguments["id"] = json!(id);
         }
+        if self.needs_iommufd(device) {
+            let iommufd = iommufd_id(device);
+            let object = json!({ "execute": "object-add", "arguments": { "qom-type": "iommufd", "id": iommufd } });
+            let device = device_text(device);
+            return Err(self.no_group(&format!("send {object}, and then a device_add of {device},iommufd={iommufd}")));
+        }
         arguments[property] = json!(value);
         Ok(json!({ "execute": "device_add", "arguments": arguments }).to_string())
     }
@@ -98,6 +115,16 @@ impl Node {
     pub fn hostdev_xml(&self) -> Result<String> {
         Ok(xml::hostdev(self.attachable()?))
     }
+}
+
+fn device_text(device: &Device) -> String {
+    let (driver, property, value) = attachment(device);
+    format!("{driver},{property}={value}")
+}
+
+/// Id of the iommufd object of the device.
+fn iommufd_id(device: &Device) -> String {
+    format!("iommufd-{}", device.uuid)
 }
 
 /// See id_wellformed() in QEMU's util/id.c.

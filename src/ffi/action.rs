@@ -107,10 +107,12 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
 
 /// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
 /// Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
+/// On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text.
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which
+///         mdev_device_get_qemu_args() includes; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
 #[unsafe(no_mangle)]
@@ -148,12 +150,14 @@ pub unsafe extern "C" fn mdev_device_get_qemu_args(
     }
 }
 
-/// The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON.
+/// The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON. On a kernel without VFIO groups
+/// one command is not enough: QEMU needs an object-add of an iommufd first, and the error message contains both commands.
 ///
 /// @param dev a mediated device
 /// @param id the id that the device gets inside QEMU; NULL: none
 /// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object;
+///         -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's device_add.
 #[unsafe(no_mangle)]
