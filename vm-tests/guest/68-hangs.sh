@@ -144,7 +144,7 @@ writer_is_blocked()
 slow_driver_end()
 {
 	wait "$slow"
-	t_match 'the destroy gives up after 60 s and says what goes on' \
+	t_match 'the destroy returns after 60 s and names the cause' \
 		"the driver has not removed device ${A}4 within 60 s.*rc=1 ms=6[0-9]{4}\$" "$(tr '\n' ' ' </run/slow.out | sed 's/ $//')"
 	t_ok 'the driver removes the device in the end' t_until 60 test ! -e "$MDEV_BUS/${A}4"
 	t_within 'no list has it then' 10 sh -c "! nodedev list --devices | grep -q ${A}4"
@@ -213,7 +213,7 @@ stale_records()
 	t_within 'both are destroyed' 20 nodedev destroy model other
 }
 
-# Nobody writes to these: an open of them for reading would block.
+# No process writes to these: an open for reading that may block does.
 fifos()
 {
 	mkfifo "$RUN/devices/${A}1" "$RUN/locks/device-${A}2"
