@@ -14,10 +14,10 @@
 SYSTEM=mdev:///system
 UUID=00000bad-1111-4222-8333-444444444444
 ROUNDS=100
-LIMIT=300
+LIMIT=$((300 * MDEV_VM_SLACK))
 if [ -n "${MDEV_VM_ALL-}" ]; then
 	ROUNDS=2000
-	LIMIT=3600
+	LIMIT=$((3600 * MDEV_VM_SLACK))
 fi
 
 # The ways to run a program: where nothing hides; without the nodes, as in a container whose /dev is older than the device;
@@ -63,7 +63,7 @@ timed()
 {
 	local start
 	start=$(date +%s%N)
-	out=$(timeout -k 5 20 "$@" 2>&1)
+	out=$(timeout -k 5 $((20 * MDEV_VM_SLACK)) "$@" 2>&1)
 	took=$((($(date +%s%N) - start) / 1000000))
 }
 
@@ -71,9 +71,9 @@ timed()
 destroy()
 {
 	local way=$1
-	out=$($way timeout -k 5 20 host-linked "$SYSTEM" destroy "$UUID" 2>&1)
+	out=$($way timeout -k 5 $((20 * MDEV_VM_SLACK)) host-linked "$SYSTEM" destroy "$UUID" 2>&1)
 	took=$(sed -n 's/^destroy took \([0-9]*\).*/\1/p' <<<"$out")
-	took=${took:-20000}
+	took=${took:-$((20000 * MDEV_VM_SLACK))}
 }
 
 busy()
@@ -81,7 +81,7 @@ busy()
 	local way=$1 what=$2
 	destroy "$way"
 	t_match "$way, $what: destroy is EBUSY" 'rc=-16 errno=16 code=14 ' "$out"
-	t_ok "$way, $what: within a second ($took ms)" test "$took" -lt 1000
+	t_ok "$way, $what: within a second, times $MDEV_VM_SLACK ($took ms)" test "$took" -lt $((1000 * MDEV_VM_SLACK))
 	t_ok "$way, $what: and nothing is changed" test -e "$MDEV_BUS/$UUID/mdev_type"
 }
 
@@ -158,7 +158,7 @@ opened_during_removal()
 	fi
 	path=$(readlink -f "$MDEV_BUS/$UUID/remove")
 	# shellcheck disable=SC2016 # of the inner shell
-	timeout -k 5 100 strace -f -o /run/strace.log -P "$path" -e inject=write:delay_enter=3s \
+	timeout -k 5 $((100 * MDEV_VM_SLACK)) strace -f -o /run/strace.log -P "$path" -e inject=write:delay_enter=3s \
 		bash -c 'echo $$ >/run/destroy.pid && exec host-linked "$@"' - "$SYSTEM" destroy "$UUID" >/run/destroy.log 2>&1 &
 	job=$!
 	t_ok 'the removal has begun' t_until 20 is_open "$path"
@@ -192,7 +192,7 @@ opened_during_removal
 
 # Without the nodes, a create does not wait for them.
 timed bare host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
-t_ok "a create without /dev/vfio takes no longer ($took ms)" test "$took" -lt 1500
+t_ok "a create without /dev/vfio takes no longer ($took ms)" test "$took" -lt $((1500 * MDEV_VM_SLACK))
 host-linked "$SYSTEM" destroy "$UUID" >/dev/null
 
 out=$(timeout "$LIMIT" open-race "$SYSTEM" mtty_mtty mtty-1 "$ROUNDS" 2>&1)
