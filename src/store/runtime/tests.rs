@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::store::calls::watched;
+use crate::store::files::{PATIENCE, lock_store};
 
 fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
     Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
@@ -294,16 +295,31 @@ fn record_with_an_invalid_text_is_refused() {
     }
 }
 
-/// More stale records than one sweep removes under one lock.
+/// More than three times as many as are removed under one lock: another process gets the lock while records are left.
 #[test]
 fn stale_records_are_removed_in_several_pieces() {
     let (dir, [store, _]) = both();
     drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-    for n in 2..4600 {
+    let base = dir.path().join("libmdev");
+    for n in 2..7000 {
         let stale = serde_json::to_vec(&Facts { mark: Some(7), ..facts(n, Some("a"), Some(1)) }).unwrap();
-        std::fs::write(dir.path().join(format!("libmdev/devices/{}", Uuid::from_u128(n))), stale).unwrap();
+        std::fs::write(base.join(format!("devices/{}", Uuid::from_u128(n))), stale).unwrap();
     }
     let fresh = Uuid::from_u128(1);
-    let new = store.reserve(vec![facts(1, Some("a"), None)], &[fresh], &|_| None).unwrap();
+    let left_at_lock = std::cell::RefCell::new(None);
+    let start = || {
+        let base = base.clone();
+        std::thread::spawn(move || {
+            let _lock = lock_store(base.to_str().unwrap(), PATIENCE).unwrap();
+            std::fs::read_dir(base.join("devices")).unwrap().count()
+        })
+    };
+    let alive = |_: &Facts| {
+        left_at_lock.borrow_mut().get_or_insert_with(start);
+        None
+    };
+    let new = store.reserve(vec![facts(1, Some("a"), None)], &[fresh], &alive).unwrap();
     assert_eq!((new.facts()[0].group, store.all().unwrap().len()), (Some(1), 1));
+    let left = left_at_lock.into_inner().unwrap().join().unwrap();
+    assert!(left > 900, "the lock was free only when {left} records were left");
 }
