@@ -18,7 +18,7 @@ use watched as kernel;
 pub(super) use kernel::{fsync, linkat, mkdirat, renameat, unlinkat};
 
 #[cfg(test)]
-pub(super) use watched::watched;
+pub(crate) use watched::watched;
 
 pub(super) fn open(path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     kernel::open(path, flags, mode).and_then(long_lived)
@@ -77,7 +77,7 @@ mod watched {
     }
 
     /// Runs something with every call of this thread's shown to `hook` first.
-    pub(in crate::store) fn watched<T>(
+    pub(crate) fn watched<T>(
         hook: impl FnMut(&str, &str) -> Result<(), Errno> + 'static,
         run: impl FnOnce() -> T,
     ) -> T {

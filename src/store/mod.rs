@@ -17,6 +17,8 @@ pub mod runtime;
 
 pub use batch::Batch;
 pub use bell::Ear;
-pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start};
+#[cfg(test)]
+pub(crate) use calls::watched;
+pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unread};
 pub use reservation::Reservation;
 pub use runtime::{Facts, HostLock, Runtime};

@@ -3,21 +3,21 @@
 
 use std::collections::BTreeSet;
 
-use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::memory::unless_exhausted;
 use super::{EventKind, Monitor};
 use crate::driver::defined;
 use crate::driver::spots::with_room;
 use crate::driver::{Host, Node};
 use crate::error::{Error, Result};
+use crate::finding::{Finding, report};
 use crate::model::Device;
 use crate::model::name::parse_uuid;
 use crate::monitor::{Definitions, Folders, MEMORY};
 use crate::store;
-use crate::sysfs::is_exhausted;
 
-/// Who tells of the definitions of a host.
+/// The source of changes of the definitions of a host.
 pub(super) fn source(host: &Host) -> Result<Box<dyn Definitions>> {
     match &*host.definitions {
         store::Definitions::Files(files) => {
@@ -31,19 +31,22 @@ pub(super) fn source(host: &Host) -> Result<Box<dyn Definitions>> {
 }
 
 impl Monitor {
-    /// A file in the folder of a parent may be another now. An error for want of descriptors or memory alone: what could not
-    /// be looked at is not gone.
+    /// The file of a definition may have changed. A definition that cannot be read stays as it is known.
     pub(super) fn look_at_definition(&mut self, parent: &str, file: &str) -> Result<()> {
         // Half-written files have names that are no UUID.
         let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return Ok(()) };
         let host = &self.conn.host;
         let now = match with_room(host, || host.definitions.get(parent, &uuid)) {
-            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-                // A list leaves it out as well.
-                log::warn!("{e}");
+            Ok(now) => now,
+            Err(e) => {
+                let is_unread = store::is_unread(&e);
+                unless_exhausted(e)?;
+                if is_unread {
+                    return Ok(());
+                }
+                // Not a valid definition: a list leaves it out as well.
                 None
             }
-            found => found?,
         };
         self.defined((parent.to_owned(), uuid), now);
         Ok(())
@@ -52,15 +55,26 @@ impl Monitor {
     /// Any file of one parent, or of all.
     pub(super) fn look_at_definitions(&mut self, parent: Option<&str>) -> Result<()> {
         let host = &self.conn.host;
-        let now = match parent {
-            Some(parent) => with_room(host, || host.definitions.of_parent(parent)),
-            None => defined::all(host),
-        }?;
+        let read = with_room(host, || match parent {
+            Some(parent) => host.definitions.of_parent_and_broken(parent),
+            None => host.definitions.all_and_broken(),
+        });
+        let (now, broken) = match read {
+            Ok(read) => read,
+            Err(e) => return unless_exhausted(e),
+        };
+        broken.iter().for_each(|one| report(Finding::from(&one.error)));
+        let is_unread = |(parent, uuid): &(String, Uuid)| {
+            let unread = broken.iter().filter(|one| store::is_unread(&one.error));
+            unread.filter(|one| one.parent == *parent).any(|one| one.uuid.is_none_or(|broken| broken == *uuid))
+        };
         let known = self.memory.definitions.keys().filter(|(of, _)| parent.is_none_or(|parent| parent == of)).cloned();
         let keys = now.iter().map(|def| (def.parent.clone(), def.uuid)).chain(known).collect::<BTreeSet<_>>();
         for key in keys {
             let def = now.iter().find(|def| (&def.parent, &def.uuid) == (&key.0, &key.1)).cloned();
-            self.defined(key, def);
+            if def.is_some() || !is_unread(&key) {
+                self.defined(key, def);
+            }
         }
         Ok(())
     }
@@ -92,5 +106,72 @@ impl Monitor {
         let parent = memory.parents.values().find(|known| known.parent.sysname == def.parent);
         let parent = parent.or_else(|| memory.parents.get(&function()?.parent));
         defined::on_parent(def, parent.map(|known| &known.parent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::driver::{Conn, DefineFlags};
+    use crate::store::{Runtime, watched};
+    use crate::sysfs::sim::default_host;
+
+    const UUID: &str = "11111111-2222-4333-8444-555555555555";
+    const IGD: &str = "0000:00:02.0";
+
+    /// Every call that reads definitions fails in turn, after the file and after the folder was replaced.
+    #[test]
+    fn definition_that_cannot_be_read_stays_defined() {
+        let root = tempfile::tempdir().unwrap();
+        ["etc", "run"].iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
+        let definitions = store::Definitions::files(root.path().to_str().unwrap());
+        let conn = Conn::of((Arc::new(default_host()), Arc::new(Runtime::memory([])), Arc::new(definitions)));
+        let xml = format!(
+            "<device><parent>{IGD}</parent><capability type='mdev'><type id='i915-GVTg_V5_4'/><uuid>{UUID}</uuid>\
+             </capability></device>"
+        );
+        conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap();
+        let base = root.path().join("etc/mdevctl.d");
+        let aside = root.path().join("etc/aside");
+        let changes: [&dyn Fn(); 3] = [
+            &|| fs::write(base.join(IGD).join(UUID), r#"{"mdev_type":"i915-GVTg_V5_8","start":"manual"}"#).unwrap(),
+            &|| {
+                [(base.join(IGD), &aside), (aside.clone(), &base.join(IGD))]
+                    .iter()
+                    .for_each(|(a, b)| fs::rename(a, b).unwrap())
+            },
+            &|| [(base.clone(), &aside), (aside.clone(), &base)].iter().for_each(|(a, b)| fs::rename(a, b).unwrap()),
+        ];
+        let mut injected = 0;
+        for (case, change) in changes.iter().enumerate() {
+            for (errno, nth) in
+                [Errno::IO, Errno::ACCESS].into_iter().flat_map(|errno| (0..40).map(move |n| (errno, n)))
+            {
+                let mut monitor = conn.monitor().unwrap();
+                change();
+                let (count, hit) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+                let (counter, struck) = (Rc::clone(&count), Rc::clone(&hit));
+                let hook = move |_: &str, _: &str| {
+                    counter.set(counter.get() + 1);
+                    let fails = counter.get() > nth;
+                    struck.set(struck.get() || fails);
+                    if fails { Err(errno) } else { Ok(()) }
+                };
+                let kinds = watched(hook, || {
+                    let received = std::iter::from_fn(|| monitor.receive().unwrap());
+                    received.map(|event| event.kind).collect::<Vec<_>>()
+                });
+                assert!(!kinds.contains(&EventKind::Undefined), "case {case}: {errno} from call {nth} on: {kinds:?}");
+                injected += u32::from(hit.get());
+            }
+        }
+        assert!(injected > 10, "only {injected} failures");
     }
 }

@@ -63,17 +63,6 @@ impl DefinitionFiles {
         self.base.strip_suffix(MDEVCTL_FOLDER).unwrap_or_default()
     }
 
-    pub(super) fn of_parent(&self, parent: &str) -> Result<Vec<Definition>> {
-        let mut found = match self.open_parent(&self.base, parent) {
-            Ok(Some(dir)) => self.whole(parent, &dir)?,
-            Err(e) if is_room_missing(&e) => return Err(e),
-            // A folder that is none of a parent, or that is gone, has none.
-            _ => Vec::new(),
-        };
-        found.sort_unstable_by_key(|def: &Definition| def.uuid);
-        Ok(found)
-    }
-
     pub(super) fn all(&self) -> Result<Vec<Definition>> {
         let mut all = Vec::new();
         self.each_parent(
@@ -90,7 +79,7 @@ impl DefinitionFiles {
     /// What is whole in the folder of a parent.
     fn whole(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Definition>> {
         let mut found = Vec::new();
-        for uuid in self.uuids(parent, dir)? {
+        for uuid in self.uuids(parent, dir, &mut left_out)? {
             match self.read(parent, dir, &uuid) {
                 Ok(one) => found.extend(one.map(|one| one.definition)),
                 Err(e) => left_out(e)?,
@@ -100,35 +89,48 @@ impl DefinitionFiles {
     }
 
     pub(super) fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
-        let (mut all, mut broken) = (Vec::new(), Vec::new());
+        let mut found = (Vec::new(), Vec::new());
         let base = match open(&self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
-            Err(Errno::NOENT) => return Ok((all, broken)),
+            Err(Errno::NOENT) => return Ok(found),
             Err(errno) => return Err(self.failed("open", &self.base, errno)),
         };
-        for parent in self.names(&base, &self.base)?.into_iter().filter(|name| is_parent(name)) {
-            let dir = match self.open_parent(&self.base, &parent) {
-                Ok(Some(dir)) => dir,
-                Ok(None) => continue,
-                // As in a list.
-                Err(e) if [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(&e)) => continue,
-                Err(e) if is_room_missing(&e) => return Err(e),
-                Err(error) => {
-                    broken.push(Broken { parent, uuid: None, error });
-                    continue;
-                }
-            };
-            for uuid in self.uuids(&parent, &dir)? {
-                match self.read(&parent, &dir, &uuid) {
-                    Ok(found) => all.extend(found.map(|one| one.definition)),
-                    Err(e) if is_room_missing(&e) => return Err(e),
-                    Err(error) => broken.push(Broken { parent: parent.clone(), uuid: Some(uuid), error }),
-                }
+        for parent in self.names(&base, &self.base, &mut Err)?.into_iter().filter(|name| is_parent(name)) {
+            self.add_of_parent(&parent, &mut found)?;
+        }
+        found.0.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
+        found.1.sort_unstable_by(|a: &Broken, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
+        Ok(found)
+    }
+
+    pub(super) fn of_parent_and_broken(&self, parent: &str) -> Result<(Vec<Definition>, Vec<Broken>)> {
+        let mut found = (Vec::new(), Vec::new());
+        self.add_of_parent(parent, &mut found)?;
+        Ok(found)
+    }
+
+    fn add_of_parent(&self, parent: &str, (all, broken): &mut (Vec<Definition>, Vec<Broken>)) -> Result<()> {
+        let mut leave_out = |uuid, error: Error| {
+            if is_room_missing(&error) {
+                return Err(error);
+            }
+            broken.push(Broken { parent: parent.to_owned(), uuid, error });
+            Ok(())
+        };
+        let dir = match self.open_parent(&self.base, parent) {
+            Ok(Some(dir)) => dir,
+            Ok(None) => return Ok(()),
+            // As in a list.
+            Err(e) if is_not_folder(&e) => return Ok(()),
+            Err(e) => return leave_out(None, e),
+        };
+        for uuid in self.uuids(parent, &dir, &mut |e| leave_out(None, e))? {
+            match self.read(parent, &dir, &uuid) {
+                Ok(found) => all.extend(found.map(|one| one.definition)),
+                Err(e) => leave_out(Some(uuid), e)?,
             }
         }
-        all.sort_unstable_by(|a: &Definition, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
-        broken.sort_unstable_by(|a: &Broken, b| (&a.parent, a.uuid).cmp(&(&b.parent, b.uuid)));
-        Ok((all, broken))
+        Ok(())
     }
 
     pub(super) fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
@@ -262,7 +264,7 @@ impl DefinitionFiles {
             Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return closed(self.failed("open", &self.base, errno)),
         };
-        for parent in self.names(&base, &self.base)? {
+        for parent in self.names(&base, &self.base, closed)? {
             if !is_parent(&parent) {
                 continue;
             }
@@ -278,9 +280,10 @@ impl DefinitionFiles {
         Ok(())
     }
 
-    fn names(&self, dir: &OwnedFd, path: &str) -> Result<Vec<String>> {
+    /// `cut`: a listing that fails before its end.
+    fn names(&self, dir: &OwnedFd, path: &str, cut: &mut dyn FnMut(Error) -> Result<()>) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        let failed = |errno| left_out(self.failed("list", path, errno));
+        let mut failed = |errno| cut(self.failed("list", path, errno));
         match list(dir) {
             Ok(entries) => {
                 for entry in entries {
@@ -296,7 +299,7 @@ impl DefinitionFiles {
         Ok(names)
     }
 
-    fn uuids(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Uuid>> {
+    fn uuids(&self, parent: &str, dir: &OwnedFd, cut: &mut dyn FnMut(Error) -> Result<()>) -> Result<Vec<Uuid>> {
         let folder = format!("{}/{parent}", self.base);
         let own = |name: &String| {
             let uuid = parse_uuid(name)?;
@@ -308,7 +311,7 @@ impl DefinitionFiles {
             }
             is_own.then_some(uuid)
         };
-        Ok(self.names(dir, &folder)?.iter().filter_map(own).collect())
+        Ok(self.names(dir, &folder, cut)?.iter().filter_map(own).collect())
     }
 
     fn open_parent(&self, base: &str, parent: &str) -> Result<Option<OwnedFd>> {
@@ -327,7 +330,7 @@ impl DefinitionFiles {
     /// Where the files of extras of a parent are, and can be.
     fn open_extras(&self, parent: &str) -> Result<Option<OwnedFd>> {
         match self.open_parent(&self.extras, parent) {
-            Err(e) if [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(&e)) => {
+            Err(e) if is_not_folder(&e) => {
                 log::warn!("{e}");
                 Ok(None)
             }
@@ -533,6 +536,17 @@ fn store_error(action: &str, path: &str, errno: Errno, hint: &str) -> Error {
     let plain = Error::io(action, path, errno);
     let code = if plain.code == ErrorCode::AccessDenied { plain.code } else { ErrorCode::Store };
     Error { code, message: format!("{}{hint}", plain.message), ..plain }
+}
+
+/// A stray file or a link is in the place of a parent's folder.
+fn is_not_folder(e: &Error) -> bool {
+    [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(e))
+}
+
+/// The error of a definition or folder that could not be read, so that the definition may be valid. False for the error of a
+/// definition that was read and is not valid.
+pub fn is_unread(e: &Error) -> bool {
+    !e.message.ends_with(FIX) && !is_not_folder(e)
 }
 
 fn errno_of(e: &Error) -> Errno {

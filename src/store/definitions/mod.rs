@@ -22,7 +22,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-pub use files::{DefinitionFiles, MDEVCTL_FOLDER};
+pub use files::{DefinitionFiles, MDEVCTL_FOLDER, is_unread};
 
 /// A device that is defined, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -137,12 +137,12 @@ impl Definitions {
         }
     }
 
-    /// Those of one parent, by UUID, as [`Definitions::all`] has them.
-    pub fn of_parent(&self, parent: &str) -> Result<Vec<Definition>> {
+    /// Those of one parent, and what cannot be used there, as [`Definitions::all_and_broken`] has them.
+    pub fn of_parent_and_broken(&self, parent: &str) -> Result<(Vec<Definition>, Vec<Broken>)> {
         match self {
-            Definitions::Files(files) => files.of_parent(parent),
+            Definitions::Files(files) => files.of_parent_and_broken(parent),
             Definitions::Memory(memory) => {
-                Ok(memory.map().values().filter(|one| one.parent == parent).cloned().collect())
+                Ok((memory.map().values().filter(|one| one.parent == parent).cloned().collect(), Vec::new()))
             }
         }
     }

@@ -144,10 +144,12 @@ fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
     disk.put(&other).unwrap();
     let is_room = |errno| matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM);
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO] {
-        let reads: [&dyn Fn() -> Result<Vec<Definition>>; 4] =
-            [&|| disk.store.all(), &|| disk.store.of_parent(PARENT), &|| disk.store.of_uuid(&Uuid::nil()), &|| {
-                disk.store.get(PARENT, &Uuid::nil()).map(|one| one.into_iter().collect())
-            }];
+        let reads: [&dyn Fn() -> Result<Vec<Definition>>; 4] = [
+            &|| disk.store.all(),
+            &|| disk.store.of_parent_and_broken(PARENT).map(|(all, _)| all),
+            &|| disk.store.of_uuid(&Uuid::nil()),
+            &|| disk.store.get(PARENT, &Uuid::nil()).map(|one| one.into_iter().collect()),
+        ];
         for (case, read) in reads.into_iter().enumerate() {
             for number in 0.. {
                 let (result, hit) = failing(number, errno, read);
