@@ -13,7 +13,7 @@ use crate::trust::writable_by_others;
 /// More entries than any host has, the two that every folder has among them; a folder of that many is not one of scripts.
 const SCRIPTS_MAX: usize = 258;
 
-/// A script, open: the file that was found fit, whatever has its path later.
+/// A script, open: the file that was checked; its path may lead to another file later.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) path: PathBuf,

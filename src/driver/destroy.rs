@@ -52,7 +52,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     Ok(())
 }
 
-/// Removes a device that this process has just made. Nothing is asked of the records, which may be unreadable: the device is
+/// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
 /// known by its mark.
 pub(super) fn take_back(host: &Host, spot: &Spot) -> Result<()> {
     let (layout, parent) = spot.open_parent(host)?;
@@ -109,7 +109,7 @@ fn remove(
         Some(group) => hold(host, uuid, &nodes, group)?,
         None => None,
     };
-    // What the held group does not keep closed: a device that is opened by its own node and not yet bound.
+    // Nodes that the held group does not protect: a device that is opened by its own node and not yet bound.
     let open = if held.is_some() { nodes.own() } else { nodes.all() };
     // The driver of a VF refuses by itself and never blocks.
     let may_block = refuse_users(host, uuid, &open, is_new || layout.is_function())? && !layout.is_function();
@@ -268,7 +268,7 @@ impl Writer<'_> {
         let Some(User { pid, program, path, .. }) = user else {
             let seconds = REMOVE_TIMEOUT.as_secs();
             let message = format!(
-                "the driver has not removed device {uuid} within {seconds} s and is still at it; look at the kernel's log"
+                "the driver has not removed device {uuid} within {seconds} s and has not finished; look at the kernel's log"
             );
             return Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message);
         };

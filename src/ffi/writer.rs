@@ -15,7 +15,7 @@ use rustix::process::Pid;
 use super::launch::{close_range, copy};
 use crate::driver::{DetachedReport, Writing};
 
-/// Gives the door its writer. Once is enough; again does no harm.
+/// Installs the writer. Further calls have no effect.
 pub(super) fn install() {
     crate::driver::set_detached_writer(write);
 }

@@ -113,7 +113,7 @@ free()
 	t_not "$way: and gone" test -e "$MDEV_BUS/$UUID"
 }
 
-# Of a device with a node of its own, nothing can be told in another PID namespace.
+# Of a device with a node of its own, it cannot be determined in another PID namespace whether it is in use.
 free_apart()
 {
 	if [ -n "$(cdev)" ]; then

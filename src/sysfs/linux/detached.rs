@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Writes by a process of their own: the kernel blocks the writer of `remove` until the last user of the device has closed
-//! it, and not even SIGKILL ends that. The caller must not be the one who waits.
+//! it, and not even SIGKILL ends that. So a child process does the write, and the caller waits for it with a bound.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -33,7 +33,7 @@ pub type DetachedWriter = fn(BorrowedFd<'_>, &[u8]) -> IoResult<Writing>;
 
 static WRITER: OnceLock<DetachedWriter> = OnceLock::new();
 
-/// Processes that nothing waits for any more: who has started them, and their own id. A copy of this process (fork(2)) has the
+/// Processes that nothing waits for any more: the process that started them, and their own id. A copy of this process (fork(2)) has the
 /// list and not the children.
 static ABANDONED: Mutex<Vec<(Pid, Pid)>> = Mutex::new(Vec::new());
 
@@ -43,7 +43,7 @@ const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 /// Installs the function that starts such a process. It cannot be written in safe code, so the C layer brings it; without
 /// one, the caller itself writes.
 pub fn set_detached_writer(writer: DetachedWriter) {
-    // A second connection brings the same function again.
+    // Each connection sets the same function.
     let _ = WRITER.set(writer);
 }
 
@@ -79,7 +79,7 @@ fn read_report(report: &OwnedFd, length: usize, give_up: &mut dyn FnMut() -> boo
     let mut bytes = [0_u8; size_of::<Report>()];
     let read = retry(|| rustix::io::read(report, &mut bytes)).map_err(DetachedError::NoReport)?;
     if read != bytes.len() {
-        // It was killed.
+        // The process was killed before it wrote its answer.
         return Err(DetachedError::NoReport(Errno::PIPE));
     }
     let [a, b, c, d, rest @ ..] = bytes;

@@ -56,7 +56,7 @@ impl Door {
         Ok(Door { confinement: Confinement::Walk, ..Door::new(root)? })
     }
 
-    /// A path must not be resolved by a call that follows links out of the root.
+    /// Whether a path must not be resolved by a call that follows links out of the root.
     pub(super) fn is_confined(&self) -> bool {
         self.confinement != Confinement::None
     }
@@ -127,7 +127,7 @@ impl Door {
     }
 }
 
-/// Asks the kernel once. `.` is open already, so that no permission of a file can be the reason of a failure: from then on
+/// Calls openat2 once. `.` is open already, so that no permission of a file can be the reason of a failure: from then on
 /// EPERM is the answer for a file (immutable, fs-verity) and is returned.
 fn probe(root: &OwnedFd) -> IoResult<Confinement> {
     match by_kernel(root, ".", ON_THE_WAY, ResolveFlags::IN_ROOT) {

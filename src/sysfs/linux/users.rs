@@ -59,7 +59,7 @@ pub(super) fn find(wanted: &[(Identity, String)]) -> IoResult<Users> {
     }
     // Mounted with hidepid, /proc leaves out what this process may not look into.
     if search.is_hidden || !processes.contains(&1) {
-        let why = "this process may not look into every other one (CAP_SYS_PTRACE); destroy it as root in the host's own \
+        let why = "this process cannot read the descriptors of all processes (CAP_SYS_PTRACE); destroy it as root in the host's own \
                    PID namespace";
         return Ok(Users::Unknown(why.to_owned()));
     }
