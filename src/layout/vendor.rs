@@ -4,6 +4,8 @@
 //! VF had, or 0. So only a free VF is given a type, only the intended VF is cleared, and each write is followed by a read.
 //! Choosing, writing and clearing are done under the lock of the PF.
 
+use std::collections::BTreeSet;
+
 use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
 use super::{
     CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, known, no_group, no_params,
@@ -220,10 +222,17 @@ fn full(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate], fre
         (None, _) if !request.avoid.is_empty() => {
             format!("no VF is left for type {id}: the driver refused {}", request.avoid.join(", "))
         }
-        (None, all) => format!(
-            "type {id} has no instances left: none of the {free} free VFs of {} has room for it; destroy one or use another parent",
-            all.len()
-        ),
+        (None, all) => {
+            let types: BTreeSet<&str> = all.iter().filter_map(|one| one.function.type_id.as_deref()).collect();
+            let beside = match types.is_empty() {
+                true => String::new(),
+                false => format!(" beside the vGPUs of type {}", Vec::from_iter(types).join(", ")),
+            };
+            format!(
+                "type {id} has no instances left: none of the {free} free VFs of {} lists it{beside}; destroy one or use another parent",
+                all.len()
+            )
+        }
     };
     Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(parent.path())
 }
