@@ -13,7 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::launch::{close_range, copy};
-use crate::driver::{DetachedReport, Writing};
+use crate::driver::{DetachedReport, Writing, long_lived};
 
 /// Installs the writer. Further calls have no effect.
 pub(super) fn install() {
@@ -22,6 +22,7 @@ pub(super) fn install() {
 
 fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
     let (report, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (report, theirs) = (long_lived(report)?, long_lived(theirs)?);
     let (file, end) = (file.as_raw_fd(), theirs.as_raw_fd());
     // SAFETY: sets of this frame; both processes return from `copy` as from fork(2), and the new one calls only the kernel,
     // on numbers and on memory that its copy of this frame has, and never returns.
