@@ -109,6 +109,18 @@ pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
     (result, found)
 }
 
+/// Runs a part of a request; returns its result and what it reported, which the request reports as well.
+pub fn observe<T>(part: impl FnOnce() -> T) -> (T, Vec<Finding>) {
+    let (result, found) = collect(part);
+    let _ = COLLECTED.try_with(|collected| {
+        if let Some(all) = &mut *collected.borrow_mut() {
+            let new: Vec<Finding> = found.iter().filter(|finding| !all.contains(finding)).cloned().collect();
+            all.extend(new);
+        }
+    });
+    (result, found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +151,21 @@ mod tests {
         for finding in [Finding::io(bad, bad, Errno::IO), Finding::from(&of_error), Finding::from(&read_only)] {
             assert!(!finding.message.contains(char::is_control), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn observed_findings_stay_those_of_the_request() {
+        let of = |object: &str| Finding::new(ErrorCode::Kernel, object, "bad");
+        let (inner, outer) = collect(|| {
+            report(of("a"));
+            observe(|| {
+                report(of("a"));
+                report(of("b"));
+            })
+            .1
+        });
+        assert_eq!(inner, [of("a"), of("b")]);
+        assert_eq!(outer, inner);
     }
 
     #[test]

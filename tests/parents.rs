@@ -222,6 +222,22 @@ fn a_pci_device_that_is_not_a_pf_costs_one_look_for_each_scan() {
     assert_eq!(host.take_log().into_iter().filter(about).count(), 2);
 }
 
+/// A network card may have hundreds of VFs.
+#[test]
+fn list_does_not_look_at_the_functions_of_a_network_card() {
+    let mut entries = card(PF, "mlx5_core", &["", ""], Some("vfio-pci"));
+    for entry in &mut entries {
+        if entry.path().ends_with("/class") {
+            *entry = file(entry.path(), 0o444, "0x020000\n");
+        }
+    }
+    let (host, conn) = host(entries);
+    host.start_log();
+    assert_eq!(names(&conn), Vec::<String>::new());
+    let about = |entry: &LogEntry| entry.path.contains("/virtfn");
+    assert_eq!(host.take_log().into_iter().filter(about).count(), 0);
+}
+
 /// The forms that other tools print, through the same calls.
 #[test]
 fn types_parents_and_devices_are_found_in_every_form_in_use() {

@@ -137,7 +137,7 @@ fn grouped(conn: &Conn, uuid: &str) -> Verdict {
 
 type Request = fn(&Conn) -> Verdict;
 
-const REQUESTS: [(&str, Request); 34] = [
+const REQUESTS: [(&str, Request); 35] = [
     ("look up a parent", |conn| verdict(conn.lookup_by_name("pci_0000_86_00_0").map(drop))),
     ("look up a PF", |conn| verdict(conn.lookup_by_name(CARD).map(drop))),
     ("look up a parent by path", |conn| verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:86:00.0").map(drop))),
@@ -150,6 +150,10 @@ const REQUESTS: [(&str, Request); 34] = [
     ("list", |conn| list(conn, ListFlags::empty(), 10)),
     ("list devices", |conn| list(conn, ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE, 4)),
     ("create", |conn| verdict(conn.create_xml(xml(M60, "12", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))),
+    ("create where a parent has room", |conn| {
+        let text = xml(M60, "12", NEW, "new").replace(&format!("<parent>{M60}</parent>"), "");
+        verdict(conn.create_xml(text.as_bytes(), CreateFlags::empty()).map(drop))
+    }),
     ("create on a VF", |conn| {
         verdict(conn.create_xml(xml(CARD, "1441", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))
     }),

@@ -305,7 +305,10 @@ impl<'a> Making<'a> {
         if facts.is_empty() {
             return Ok(());
         }
-        let in_use = || devices::groups_in_use(self.host);
+        // Read before the store is locked: a driver that blocks the read would block every creator of this host. A device that is
+        // made from here on has its group in its record, unless another program makes it, which no lock prevents.
+        let shown = if fresh.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
+        let in_use = || Ok([&shown[..], &devices::defined_groups(self.host)?].concat());
         let group = NewGroup { members: fresh, in_use: &in_use };
         let reserved = self.host.runtime.reserve(facts, group, &|facts| self.alive(facts))?;
         self.groups = reserved.facts().iter().map(|facts| (facts.uuid, facts.group)).collect();

@@ -16,8 +16,11 @@ use crate::layout::functions::present;
 use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent, group_in_text, group_numbers};
-use crate::store::Facts;
+use crate::store::{Broken, Facts, Previous};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
+
+/// Why a group that may be in use and cannot be read fails an allocation.
+const NO_FREE_GROUP: &str = "no group number is known to be free; name a group with <group>";
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub(super) struct KnownParents<'a> {
@@ -265,28 +268,35 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
     }))
 }
 
-/// Group numbers that drivers show, and those of definitions, whose devices may be started at any time.
-pub(super) fn groups_in_use(host: &Host) -> Result<Vec<u32>> {
-    let mut groups = spots::open_devices(host)?.map_or_else(|| Ok(Vec::new()), |bus| shown_groups(&*bus))?;
-    for definition in host.definitions.all()? {
-        groups.extend(group_numbers(definition.group, &definition.attributes));
+/// The group numbers of definitions, whose devices may be started at any time. Fails if a definition cannot be used: its device may
+/// have any group.
+pub(super) fn defined_groups(host: &Host) -> Result<Vec<u32>> {
+    let hinted = |e: Error| e.hint(NO_FREE_GROUP);
+    let (mut definitions, broken) = host.definitions.all_and_broken().map_err(hinted)?;
+    for Broken { parent, uuid, error } in broken {
+        // mdevctl writes in place, so the file may be complete in some milliseconds.
+        let previous = uuid.map(|uuid| host.definitions.previous(&parent, &uuid)).transpose().map_err(hinted)?;
+        match previous {
+            Some(Previous::Definition(complete)) => definitions.push(complete),
+            Some(Previous::Nothing) => {}
+            Some(Previous::Broken) | None => return Err(hinted(error)),
+        }
     }
-    Ok(groups)
+    Ok(definitions.iter().flat_map(|one| group_numbers(one.group, &one.attributes)).collect())
 }
 
 /// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
 /// be read: it may be any number.
-fn shown_groups(bus: &dyn Dir) -> Result<Vec<u32>> {
+pub(super) fn shown_groups(host: &Host) -> Result<Vec<u32>> {
+    let Some(bus) = spots::open_devices(host)? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;
     let mut groups = Vec::new();
     for name in names {
         let file = format!("{name}/group");
         // Most drivers have no such file.
-        let text = if_present(read_text(bus, &file)).map_err(|errno| {
-            Error::io("read", &format!("{}/{file}", bus.path()), errno)
-                .hint("no group number is known to be free; name a group with <group>")
-        })?;
+        let text = if_present(read_text(&*bus, &file))
+            .map_err(|errno| Error::io("read", &format!("{}/{file}", bus.path()), errno).hint(NO_FREE_GROUP))?;
         groups.extend(text.and_then(|text| group_in_text(&text, None)));
     }
     Ok(groups)

@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{Finding, observe, report};
 use crate::layout::types::Depth;
 use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Definition, Facts};
-use crate::sysfs::{Dir, is_exhausted};
+use crate::sysfs::{Dir, is_absent, is_exhausted};
 
 /// One device about to be made.
 pub(super) struct Plan {
@@ -138,19 +139,32 @@ pub(super) fn find_type(
     }
 }
 
-/// The id of a type that any parent has or had under this id, or else under this name.
+/// The id of a type that any parent has or had under this id, or else under this name. Fails when it was not found and an object
+/// that may have it could not be read.
 pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
+    let (found, left_out) = observe(|| search_type(host, wanted));
+    match found {
+        Ok(None) => first_failed(left_out).map_or(Ok(None), Err),
+        found => found,
+    }
+}
+
+fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     let mut by_name = None;
     for place in bus::places(&*host.sysfs)? {
         let (layout, dir) = match open_parent(&*host.sysfs, &place.syspath) {
             Ok(opened) => opened,
-            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
-            Err(_) => continue,
+            Err(e) => {
+                leave_out(e)?;
+                continue;
+            }
         };
         let mut types = match read_types(&*dir, Depth::Alike) {
             Ok((_, types, _)) => types,
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
-            Err(_) => continue,
+            Err(errno) => {
+                leave_out(Error::io("read", &place.syspath, errno))?;
+                continue;
+            }
         };
         catalogue::complete_types(host, layout, &*dir, &mut types)?;
         if types.iter().any(|kind| kind.id == wanted) {
@@ -242,8 +256,40 @@ struct Candidate {
 }
 
 /// No parent was named: the one with the most instances left, or with PACK the one with the fewest; on the NUMA node that
-/// is wished for, when there is one there.
+/// is wished for, when there is one there. An object that may be such a parent and could not be read is the error only when
+/// nothing was found.
 fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {
+    let (found, left_out) = observe(|| search_parent(host, def, flags));
+    match found {
+        Err(e) if matches!(e.code, ErrorCode::NoType | ErrorCode::NoInstances) => {
+            Err(first_failed(left_out).unwrap_or(e))
+        }
+        found => found,
+    }
+}
+
+/// Reports a parent that cannot be searched for a type. One that has been removed has no type. Fails only when this process has
+/// run out of descriptors or memory.
+fn leave_out(e: Error) -> Result<()> {
+    let errno = Errno::from_raw_os_error(e.errno);
+    if is_exhausted(errno) {
+        return Err(e);
+    }
+    if !is_absent(errno) {
+        report(Finding::from(&e));
+    }
+    Ok(())
+}
+
+/// The first finding whose cause is a failed system call, as an error.
+fn first_failed(left_out: Vec<Finding>) -> Option<Error> {
+    left_out.into_iter().find_map(|finding| {
+        let errno = finding.errno.filter(|errno| !is_absent(*errno))?;
+        Some(Error::new(finding.code, errno, finding.message).at(finding.object))
+    })
+}
+
+fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {
     let wanted = &def.type_id;
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
@@ -251,8 +297,10 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
         let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir, Depth::Alike)?, dir)));
         let ((layout, mut types, _), dir) = match read {
             Ok(read) => read,
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
-            Err(_) => continue,
+            Err(errno) => {
+                leave_out(Error::io("read", &place.syspath, errno))?;
+                continue;
+            }
         };
         catalogue::complete_types(host, layout, &*dir, &mut types)?;
         let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));

@@ -116,7 +116,15 @@ pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     })?;
     let is_idle = |state: &PfState| *state == PfState::Idle;
     let has_vgpus = states.values().any(|state| *state == PfState::Ready);
-    if !has_vgpus && states.values().any(is_idle) && !has_software(sysfs)? {
+    let can_make_vgpus = || match functions::has_software(sysfs) {
+        Err(errno) if is_exhausted(errno) => Err(Error::io("look for", functions::SOFTWARE, errno)),
+        Err(errno) => {
+            report(Finding::io(functions::SOFTWARE, "cards without VFs are not listed", errno));
+            Ok(false)
+        }
+        found => Ok(found.unwrap_or_default()),
+    };
+    if !has_vgpus && states.values().any(is_idle) && !can_make_vgpus()? {
         states.retain(|_, state| !is_idle(state));
     }
     Ok(states.into_keys().map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).collect())

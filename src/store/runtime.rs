@@ -139,7 +139,7 @@ pub type GroupsInUse<'a> = dyn Fn() -> Result<Vec<u32>> + 'a;
 pub struct NewGroup<'a> {
     /// The devices; none: no group is needed.
     pub members: &'a [Uuid],
-    /// Called under the lock of the store, if a group is needed.
+    /// Called under the lock of the store, if a group is needed. It must not read from a driver, which may block.
     pub in_use: &'a GroupsInUse<'a>,
 }
 

@@ -295,9 +295,16 @@ fn record_with_an_invalid_text_is_refused() {
     }
 }
 
-/// More than three times as many as are removed under one lock: another process gets the lock while records are left.
+/// More than three times as many as are removed under one lock. A waiter gets the lock in one of the pauses if it wakes up in time,
+/// which may take several attempts on a busy machine.
 #[test]
 fn stale_records_are_removed_in_several_pieces() {
+    let is_free_in_between = (0..20).any(|_| left_when_the_lock_was_free() > 900);
+    assert!(is_free_in_between, "the lock was not free before the last records were removed, in 20 attempts");
+}
+
+/// Removes some thousand stale records. How many of them were left when another thread got the lock.
+fn left_when_the_lock_was_free() -> usize {
     let (dir, [store, _]) = both();
     drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
     let base = dir.path().join("libmdev");
@@ -320,6 +327,5 @@ fn stale_records_are_removed_in_several_pieces() {
     };
     let new = store.reserve(vec![facts(1, Some("a"), None)], &[fresh], &alive).unwrap();
     assert_eq!((new.facts()[0].group, store.all().unwrap().len()), (Some(1), 1));
-    let left = left_at_lock.into_inner().unwrap().join().unwrap();
-    assert!(left > 900, "the lock was free only when {left} records were left");
+    left_at_lock.into_inner().unwrap().join().unwrap()
 }
