@@ -14,7 +14,20 @@ const VERBATIM: [&str; 2] = [PARAMS, vendor::PARAMS];
 /// Words for off and for on that the kernel takes, and shows in another form.
 const SWITCHES: [&[&str]; 2] = [&["0", "n", "no", "off", "false"], &["1", "y", "yes", "on", "true"]];
 
-/// Writes a text, reads it back where the file can be read, and fails where the driver has not kept it.
+/// Whether a file holds the text that was written to it.
+#[derive(Debug, PartialEq, Eq)]
+enum Kept {
+    /// It holds the text, or another form of it, or a text that says nothing about it.
+    Yes,
+    /// It holds what it held before, or nothing. The driver may have taken the text all the same: a file that starts an action may
+    /// never show it, and a text in another form may be the value that the driver has already.
+    Unclear,
+    /// It does not hold the text: why, and the next step.
+    No(&'static str),
+}
+
+/// Writes a text and reads it back where the file can be read. Fails if the driver has not kept it, and logs a warning if that is
+/// unclear.
 pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
     let before = read_back(dir, name);
     write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
@@ -27,27 +40,34 @@ pub(super) fn read_back(dir: &dyn Dir, name: &str) -> Option<String> {
     if is_readable { read_text(dir, name).ok() } else { None }
 }
 
-/// Fails where a driver that showed `before`, and shows `now` after `text` was written, has not kept the text.
+/// Fails if a driver that showed `before`, and shows `now` after `text` was written, has not kept the text.
 pub(super) fn check_kept(dir: &dyn Dir, name: &str, text: &str, before: Option<&str>, now: &str) -> Result<()> {
-    let Some(why) = why_lost(basename(name), text.trim(), before.map(str::trim), now.trim()) else { return Ok(()) };
-    let path = format!("{}/{name}", dir.path());
-    let message = format!("{path} holds '{}' after '{}' was written: {why}", shown(now), shown(text));
-    Err(Error::new(ErrorCode::BadData, Errno::IO, message).at(path))
+    let path = || format!("{}/{name}", dir.path());
+    let holds = || format!("{} holds '{}' after '{}' was written", path(), shown(now), shown(text));
+    match compare(basename(name), text.trim(), before.map(str::trim), now.trim()) {
+        Kept::Yes => Ok(()),
+        Kept::Unclear => {
+            log::warn!("{}; the driver may have ignored the text", holds());
+            Ok(())
+        }
+        Kept::No(why) => Err(Error::new(ErrorCode::BadData, Errno::IO, format!("{}: {why}", holds())).at(path())),
+    }
 }
 
-/// `None` where the file holds the text, or another form of it. A driver may show a text in a form of its own, so that of most
-/// files only an empty text, the beginning of the text and the text before the write are known to be wrong.
-fn why_lost(name: &str, text: &str, before: Option<&str>, now: &str) -> Option<&'static str> {
+/// A driver may show a text in a form of its own. So a file that is not verbatim is known to have lost the text only if it shows the
+/// beginning of the text.
+fn compare(name: &str, text: &str, before: Option<&str>, now: &str) -> Kept {
     let is_verbatim = VERBATIM.contains(&name);
     if now == text || !is_verbatim && is_same(text, now) {
-        return None;
+        return Kept::Yes;
     }
     match now {
-        "" => Some("the driver has dropped the text; look at the kernel's log"),
-        _ if is_cut(text, now) => Some("the driver has dropped the end; write a shorter text"),
-        _ if before == Some(now) => Some("the driver has kept the old text; look at the kernel's log"),
-        _ if is_verbatim => Some("the driver has changed the text; look at the kernel's log"),
-        _ => None,
+        "" if is_verbatim => Kept::No("the driver has dropped the text; look at the kernel's log"),
+        "" => Kept::Unclear,
+        _ if is_cut(text, now) => Kept::No("the driver has dropped the end; write a shorter text"),
+        _ if is_verbatim => Kept::No("the driver has changed the text; look at the kernel's log"),
+        _ if before == Some(now) => Kept::Unclear,
+        _ => Kept::Yes,
     }
 }
 
@@ -56,15 +76,16 @@ fn is_cut(text: &str, now: &str) -> bool {
     text.len() > now.len() && text.starts_with(now)
 }
 
-/// Both are the same number, the same switch, the same masks, or `now` is a list with the text in brackets.
+/// Both are the same number, the same word or switch, the same masks, or `now` is a list with the text in brackets.
 fn is_same(text: &str, now: &str) -> bool {
     let zero_for_none = now.is_empty() && number(text) == Some(0);
     let numbers = number(text).is_some_and(|text| number(now) == Some(text));
+    let words = text.eq_ignore_ascii_case(now);
     let switches = SWITCHES.iter().any(|words| [text, now].iter().all(|one| is_any(words, one)));
     let masks = text.contains(',') && significant(text) == significant(now);
     let chosen =
         now.split_whitespace().any(|word| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')) == Some(text));
-    zero_for_none || numbers || switches || masks || chosen
+    zero_for_none || numbers || words || switches || masks || chosen
 }
 
 fn is_any(words: &[&str], word: &str) -> bool {
@@ -82,8 +103,9 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Hexadecimal masks without the zeros at their ends: bit 0 of the kernel's AP masks is on the left.
-fn significant(masks: &str) -> Vec<&str> {
-    masks.split(',').map(|mask| mask.trim().trim_start_matches("0x").trim_end_matches('0')).collect()
+fn significant(masks: &str) -> Vec<String> {
+    let masks = masks.to_ascii_lowercase();
+    masks.split(',').map(|mask| mask.trim().trim_start_matches("0x").trim_end_matches('0').to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -91,24 +113,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_the_driver_has_not_kept_is_lost() {
+    fn text_that_is_cut_or_not_verbatim_is_lost() {
         for (name, text, before, now) in [
             ("limit", "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
-            ("limit", "frame_rate_limiter=60", None, ""),
             ("limit", "60", None, "6"),
             ("limit", "0x10", None, "0x1"),
             ("limit", "disable_vnc=1,x=2", None, "disable_vnc=1"),
-            ("limit", "y=2", Some("x=1"), "x=1"),
-            ("limit", "60", Some("30"), "30"),
-            ("limit", "on", Some("0"), "0"),
-            ("limit", "fast", Some("[slow] fast"), "[slow] fast"),
-            ("ap_config", "0x05,0x04,0x0", Some("0x0500,0x0500,0x0000"), "0x0500,0x0500,0x0000"),
+            ("limit", "disable_vnc=1,x=2", Some("disable_vnc=1"), "disable_vnc=1"),
             ("params", "60%", None, "60"),
+            ("params", "x=1", None, "X=1"),
+            ("params", "x=1", Some(""), ""),
             ("vgpu_params", "y=2", None, "x=1"),
+            ("vgpu_params", "y=2", Some("x=1"), "x=1"),
             ("vgpu_params", "", None, "x=1"),
             ("vgpu_params", "0", None, ""),
         ] {
-            assert!(why_lost(name, text, before, now).is_some(), "{name} {text} {before:?} {now}");
+            let kept = compare(name, text, before, now);
+            assert!(matches!(kept, Kept::No(_)), "{name} {text} {before:?} {now}: {kept:?}");
+        }
+    }
+
+    /// Files that start an action, values that the driver has already, and actions that are not done yet.
+    #[test]
+    fn text_is_not_lost_if_the_file_is_empty_or_unchanged() {
+        for (text, before, now) in [
+            ("1", "", ""),
+            ("1", "0", "0"),
+            ("1G", "1073741824", "1073741824"),
+            ("max", "100", "100"),
+            ("start", "idle", "idle"),
+            ("fast", "[slow] fast", "[slow] fast"),
+            ("", "x", "x"),
+        ] {
+            assert_eq!(compare("limit", text, Some(before), now), Kept::Unclear, "{text} {before}");
         }
     }
 
@@ -126,14 +163,16 @@ mod tests {
             ("on", "1"),
             ("N", "0"),
             ("off", "N"),
+            ("Enabled", "enabled"),
             ("fast", "slow [fast]"),
             ("0x05,0x04,0x0", "0x0500,0x0400,0x0000"),
+            ("0x0F,0XA4,0x0", "0x0f00,0xa400,0x0000"),
             ("", ""),
         ] {
-            assert_eq!(why_lost("limit", text, Some(now), now), None, "{text} {now}");
+            assert_eq!(compare("limit", text, Some(now), now), Kept::Yes, "{text} {now}");
         }
         // The driver has taken the text, and shows what came of it.
-        assert_eq!(why_lost("state", "start", Some("idle"), "running"), None);
-        assert_eq!(why_lost("vgpu_params", "y=2", Some("x=1"), "y=2"), None);
+        assert_eq!(compare("state", "start", Some("idle"), "running"), Kept::Yes);
+        assert_eq!(compare("vgpu_params", "y=2", Some("x=1"), "y=2"), Kept::Yes);
     }
 }
