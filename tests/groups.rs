@@ -2,9 +2,10 @@
 //! Group numbers that no other device has, and records that killed creators left.
 
 use std::fs;
-use std::sync::Arc;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::lock::is_held;
 use mdev::store::{Definitions, Runtime};
@@ -166,6 +167,51 @@ fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
     })));
     assert_eq!(group_of(&lab.conn()), 3);
     assert!(lab.root.path().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
+}
+
+/// A driver may block a read, and the lock of the store is held by one creator at a time.
+#[test]
+fn no_driver_is_read_under_the_lock_of_the_store() {
+    let lab = Lab::new();
+    lab.echo(RFC, "11", &format!("{}:1", uuid(1)));
+    let lock = lab.root.path().join("run/libmdev/lock");
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&held);
+    lab.sim.set_hook(Some(Arc::new(move |op, path| {
+        if op == Op::Read && is_held(lock.to_str()?).unwrap_or(false) {
+            seen.lock().unwrap().push(path.to_owned());
+        }
+        None
+    })));
+    assert_eq!(group_of(&lab.conn()), 2);
+    assert_eq!(*held.lock().unwrap(), Vec::<String>::new());
+}
+
+/// Its device may have any group once the definition is complete, or fixed.
+#[test]
+fn create_fails_while_a_definition_cannot_be_read() {
+    let lab = Lab::new();
+    let conn = lab.conn();
+    lab.define("0000:99:00.0", &uuid(1), r#"{"group": "1"}"#);
+    let file = lab.root.path().join("etc/mdevctl.d/0000:99:00.0").join(uuid(1));
+    let whole = fs::read(&file).unwrap();
+    let before = conn.list(ListFlags::DEVICES | ListFlags::ACTIVE).unwrap().len();
+    let set = |text: &[u8], mode| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (text, mode) in [(&whole[..whole.len() / 2], 0o644), (&whole, 0o666)] {
+        set(text, mode);
+        let e = try_group_of(&conn).unwrap_err();
+        assert_eq!(e.path.as_deref(), file.to_str(), "{e}");
+        assert!(e.message.contains("name a group with <group>"), "{e}");
+        assert_eq!(conn.list(ListFlags::DEVICES | ListFlags::ACTIVE).unwrap().len(), before);
+    }
+    // The number is needed for an allocation alone.
+    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    set(&whole, 0o644);
+    assert_eq!(group_of(&conn), 2);
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub const DRIVERS: [&str; 4] = [
 /// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
 pub const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
+/// How the PCI class of network controllers begins: none of them is a GPU.
+const NETWORK: &str = "0x02";
+
 /// The state of a PCI device in this layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PfState {
@@ -71,6 +74,10 @@ pub enum PfState {
 pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
     let Some(total) = if_present(read_text(dir, &format!("{name}/{VFS}")))? else { return Ok(PfState::Other) };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
+        return Ok(PfState::Other);
+    }
+    // A network card may have hundreds of VFs.
+    if if_present(read_text(dir, &format!("{name}/class")))?.is_some_and(|class| class.starts_with(NETWORK)) {
         return Ok(PfState::Other);
     }
     let mut without_files = PfState::Idle;
