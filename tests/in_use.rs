@@ -8,7 +8,7 @@ use mdev::driver::{Conn, CreateFlags, DestroyFlags};
 use mdev::error::ErrorCode;
 use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
-use mdev::sysfs::{Errno, Sysfs};
+use mdev::sysfs::{Errno, Sysfs, Users};
 
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
@@ -156,6 +156,30 @@ fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
         assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
         assert!(e.message.contains("which one cannot be determined") && !e.message.contains("not visible"), "{e}");
     }
+}
+
+/// A process in another PID namespace may be a guest. One that only a security policy hides is none while the group is held.
+#[test]
+fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
+    let why = || "process 4712 cannot be looked into".to_owned();
+    let (host, conn) = lab();
+    add_cdev(&host);
+    host.set_no_user(Users::Unknown(why()));
+    let refuse = || {
+        host.start_log();
+        let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
+        assert!(e.message.contains("4712"), "{e}");
+        assert!(host.take_log().iter().all(|entry| entry.op != Op::Start && entry.op != Op::Write));
+    };
+    refuse();
+    host.set_no_user(Users::Unreadable(why()));
+    // A kernel or a /dev without the group.
+    host.fail_next(Op::Hold, "", Errno::NOENT, 1);
+    refuse();
+    host.start_log();
+    conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "the write may block");
 }
 
 /// An open of the group makes that of a guest that starts at this moment fail.

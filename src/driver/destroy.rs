@@ -112,7 +112,12 @@ fn remove(
     // Nodes that the held group does not protect: a device that is opened by its own node and not yet bound.
     let open = if held.is_some() { nodes.own() } else { nodes.all() };
     // The driver of a VF refuses by itself and never blocks.
-    let may_block = refuse_users(host, uuid, &open, is_new || layout.is_function())? && !layout.is_function();
+    let certainty = match &held {
+        _ if is_new || layout.is_function() => Certainty::None,
+        Some(_) => Certainty::Visible,
+        None => Certainty::Full,
+    };
+    let may_block = refuse_users(host, uuid, &open, certainty)? && !layout.is_function();
     // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
     // the device and creating another one of its UUID: the layout asks `is_it` once it has the device's own folder open.
     let failed = |errno| Error::io("look at", &spot.syspath, errno);
@@ -169,24 +174,44 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
     }
 }
 
+/// How certain it must be that no process has a device open before it is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// The device is new, or its driver refuses a removal by itself.
+    None,
+    /// All processes of the host are visible. Its group is held, so that no process uses the device; a process that cannot be
+    /// looked into may have its own node open, which only delays the removal.
+    Visible,
+    /// All processes of the host can be looked into.
+    Full,
+}
+
 /// Refuses a device of which a process has one of the nodes open, or which may have such a process: the kernel would block
 /// the removal until that process closes it. True when a process can still open one before the device is removed.
-fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], unknown_is_free: bool) -> Result<bool> {
+fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], certainty: Certainty) -> Result<bool> {
     let [first, ..] = nodes else { return Ok(false) };
     match host.sysfs.vfio_users(nodes) {
         Ok(Users::NoNode) => Ok(false),
         Ok(Users::Found(user)) => Err(in_use(uuid, &user)),
         Ok(Users::None) => Ok(true),
-        Ok(Users::Unknown(_)) | Err(_) if unknown_is_free => Ok(true),
+        Ok(Users::Unknown(_) | Users::Unreadable(_)) | Err(_) if certainty == Certainty::None => Ok(true),
+        Ok(Users::Unreadable(why)) if certainty == Certainty::Visible => {
+            log::warn!("device {uuid} is destroyed while a process may have {} open: {why}", paths_of(nodes));
+            Ok(true)
+        }
         Err(errno) => Err(Error::io("look for the users of", &first.path(), errno)),
-        Ok(Users::Unknown(why)) => {
-            let paths = nodes.iter().map(VfioNode::path).collect::<Vec<_>>().join(" and ");
+        Ok(Users::Unknown(why) | Users::Unreadable(why)) => {
+            let paths = paths_of(nodes);
             let message = format!(
                 "device {uuid} may be in use: whether a process has {paths} open cannot be determined, since {why}"
             );
             Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(first.path()))
         }
     }
+}
+
+fn paths_of(nodes: &[VfioNode]) -> String {
+    nodes.iter().map(VfioNode::path).collect::<Vec<_>>().join(" and ")
 }
 
 fn in_use(uuid: &Uuid, user: &User) -> Error {
@@ -220,10 +245,15 @@ impl Writer<'_> {
         if !self.may_block {
             return Ok(write_line_once(dir, name, text));
         }
-        let mut user = None;
+        let (mut user, mut rounds) = (None, 0_u32);
         let written = dir.write_detached(name, format!("{text}\n").as_bytes(), &mut || {
-            user = self.user();
-            user.is_some() || self.started.elapsed() > REMOVE_TIMEOUT
+            let is_over = self.started.elapsed() > REMOVE_TIMEOUT;
+            rounds += 1;
+            // A search looks at all descriptors of the host: its interval doubles from one second on.
+            if is_over || rounds.is_power_of_two() {
+                user = self.user();
+            }
+            user.is_some() || is_over
         });
         let (uuid, path) = (self.uuid, format!("{}/{name}", dir.path()));
         let error = match written {

@@ -114,8 +114,12 @@ pub enum Users {
     None,
     /// This process has a node open.
     Found(User),
-    /// No process was found, and for this reason there may be one; with what to do about it.
+    /// No process was found, and there may be one, since not all processes of the host are visible here; with the reason and what
+    /// to do.
     Unknown(String),
+    /// No process was found, all processes of the host are visible here, and one of them cannot be looked into; with the reason
+    /// and what to do.
+    Unreadable(String),
 }
 
 /// Why [`Dir::write_detached`] failed.

@@ -39,7 +39,7 @@ impl Sysfs for SimHost {
         self.before(Op::Users, || nodes.first().map(VfioNode::path).unwrap_or_default())?;
         Ok(self.with(|kernel| match nodes.iter().find_map(|node| nodes::user(kernel, node)) {
             Some(user) => Users::Found(user),
-            None if nodes.iter().any(|node| nodes::exists(kernel, node)) => Users::None,
+            None if nodes.iter().any(|node| nodes::exists(kernel, node)) => kernel.no_user.clone(),
             None => Users::NoNode,
         }))
     }

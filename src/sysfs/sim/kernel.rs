@@ -11,7 +11,7 @@ use super::tree::{Ino, Kind, Tree};
 use super::vendor::{self, Vendor};
 use super::{ap, device, general, merged, rfc, text};
 use crate::sysfs::uevent::{Action, Signal};
-use crate::sysfs::{Errno, IoResult, READ_MAX};
+use crate::sysfs::{Errno, IoResult, READ_MAX, Users};
 
 /// The most that one write carries to an attribute.
 const PAGE: usize = 4096;
@@ -103,6 +103,8 @@ pub(super) struct Kernel {
     pub(super) roles: BTreeMap<Ino, Role>,
     /// Folders of devices whose own VFIO node a process has open without having bound it.
     pub(super) opened: BTreeSet<Ino>,
+    /// The answer to a search for users that finds none.
+    pub(super) no_user: Users,
     /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
     /// even while the old node is still open.
     pub(super) held: BTreeSet<Ino>,
@@ -125,6 +127,7 @@ impl Kernel {
             vendor: Vendor::default(),
             roles: BTreeMap::new(),
             opened: BTreeSet::new(),
+            no_user: Users::None,
             held: BTreeSet::new(),
             generation: 0,
             number: 0,

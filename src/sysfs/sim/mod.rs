@@ -24,7 +24,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Errno, IoResult, basename, dirname, is_relative};
+use super::{Errno, IoResult, Users, basename, dirname, is_relative};
 use crate::error::{Error, ErrorCode, Result};
 
 mod ap;
@@ -177,6 +177,11 @@ impl SimHost {
             };
             Ok(())
         })
+    }
+
+    /// What a search for the users of an existing node returns when it finds none: [`Users::None`] unless set.
+    pub fn set_no_user(&self, users: Users) {
+        self.with(|kernel| kernel.no_user = users);
     }
 
     /// Writes as `echo` in a shell does, which truncates the file first: that is a change of its time, too.
