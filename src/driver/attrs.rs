@@ -63,8 +63,11 @@ impl Node {
         }
         check(name, value).map_err(|e| e.of(self.name()))?;
         let attributes = self.open_attributes()?;
-        let _held = self.hold_identity()?;
-        attributes.write(name, value).map_err(|e| self.explain_refusal(e).of(self.name()))
+        let held = self.hold_identity()?;
+        let written = attributes.write(name, value);
+        // The explanation may search all processes, which must not delay the users of the lock.
+        drop(held);
+        written.map_err(|e| self.explain_refusal(e).of(self.name()))
     }
 
     fn explain_refusal(&self, refused: Error) -> Error {
@@ -126,9 +129,10 @@ impl Node {
             }
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         }
-        let _held = self.hold_identity()?;
-        write_line(&*dir, file, value)
-            .map_err(|errno| self.explain_refusal(layout::write_error(&*dir, file, errno)).of(self.name()))
+        let held = self.hold_identity()?;
+        let written = write_line(&*dir, file, value);
+        drop(held);
+        written.map_err(|errno| self.explain_refusal(layout::write_error(&*dir, file, errno)).of(self.name()))
     }
 }
 
