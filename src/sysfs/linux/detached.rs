@@ -3,7 +3,8 @@
 //! it, and not even SIGKILL ends that. So a child process does the write, and the caller waits for it with a bound.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,9 +34,10 @@ pub type DetachedWriter = fn(BorrowedFd<'_>, &[u8]) -> IoResult<Writing>;
 
 static WRITER: OnceLock<DetachedWriter> = OnceLock::new();
 
-/// Processes that nothing waits for any more: the process that started them, and their own id. A copy of this process (fork(2)) has the
-/// list and not the children.
-static ABANDONED: Mutex<Vec<(Pid, Pid)>> = Mutex::new(Vec::new());
+/// Processes that nothing waits for any more: the process that started them in the upper half, their own id in the lower one; 0
+/// is a free place. A copy of this process (fork(2)) has the list and not the children. It has no lock, which another thread
+/// might hold at the moment of the copy.
+static ABANDONED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
 /// Also waits for processes without exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
@@ -58,7 +60,7 @@ pub(super) fn wait(writing: Writing, length: usize, give_up: &mut dyn FnMut() ->
     match result {
         Ok(()) | Err(DetachedError::Write(_)) => drop(retry(|| waitpid(Some(pid), WALL))),
         // The process may be blocked in the kernel, and is a zombie when that ends.
-        Err(_) => lock().push((getpid(), pid)),
+        Err(_) => abandon(pair(pid)),
     }
     result
 }
@@ -93,11 +95,32 @@ fn read_report(report: &OwnedFd, length: usize, give_up: &mut dyn FnMut() -> boo
 /// Removes the zombies of abandoned processes that have ended. Never waits, and never for a process of the caller's own.
 pub(super) fn reap() {
     let is_left = |pid| matches!(waitpid(Some(pid), WALL | WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR));
-    lock().retain(|(owner, pid)| *owner == getpid() && is_left(*pid));
+    for place in &ABANDONED {
+        if place.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        // Taken out first: once a process has been waited for, its id may be that of a child of the caller.
+        let found = place.swap(0, Ordering::AcqRel);
+        let pid = i32::try_from(found & u64::from(u32::MAX)).ok().and_then(Pid::from_raw);
+        if pid.is_some_and(|pid| found == pair(pid) && is_left(pid)) {
+            abandon(found);
+        }
+    }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Vec<(Pid, Pid)>> {
-    ABANDONED.lock().unwrap_or_else(PoisonError::into_inner)
+/// This process and one that it has started.
+fn pair(pid: Pid) -> u64 {
+    let number = |pid: Pid| u64::from(pid.as_raw_nonzero().get().unsigned_abs());
+    number(getpid()) << 32 | number(pid)
+}
+
+/// Keeps a process for [`reap`]. If no place is free, it stays a zombie until this process ends.
+fn abandon(pair: u64) {
+    let is_kept =
+        ABANDONED.iter().any(|place| place.compare_exchange(0, pair, Ordering::AcqRel, Ordering::Relaxed).is_ok());
+    if !is_kept {
+        log::debug!("more than {} writers of sysfs files are blocked", ABANDONED.len());
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +160,22 @@ mod tests {
             assert_eq!(answer(Some([-1, errno.raw_os_error()])), Err(DetachedError::Write(errno)));
         }
         assert_eq!(answer(None), Err(DetachedError::NoReport(Errno::PIPE)));
+    }
+
+    /// As in a copy of the process that started it, whose own child has that id.
+    #[test]
+    fn abandoned_process_of_another_process_is_not_waited_for() {
+        let (mut child, writing) = start(None);
+        drop(child.stdin.take());
+        rustix::process::waitid(
+            rustix::process::WaitId::Pid(writing.pid),
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+        )
+        .unwrap();
+        abandon(pair(writing.pid) + (1 << 32));
+        reap();
+        assert!(child.wait().unwrap().success());
+        assert!(ABANDONED.iter().all(|place| place.load(Ordering::Relaxed) != pair(writing.pid) + (1 << 32)));
     }
 
     #[test]
