@@ -15,7 +15,7 @@
 //!
 //! While a program runs, the keeper waits for both its end and the socket: only the keeper kills a program, by the number that
 //! the program has in the keeper's PID namespace, and before that number is free again. If the caller has ended, the keeper
-//! kills the program's group and exits.
+//! kills the program's group and exits. If the keeper itself is killed, the kernel kills the program.
 //!
 //! The keeper is a copy of a process that may have threads, so between its start and its end it only calls the kernel: no
 //! allocation, no lock, nothing that another thread might have held when the copy was made. Everything that it needs is made
@@ -203,12 +203,13 @@ fn split(request: &[u8], words: &mut [*const c_char]) -> Option<usize> {
 unsafe fn serve(prepared: &Prepared, envp: usize) {
     // SAFETY: calls of the kernel on numbers.
     unsafe {
+        let keeper = libc::getpid();
         let pid = copy() as c_int;
         if pid < 0 {
             return fail(*libc::__errno_location());
         }
         if pid == 0 {
-            become_program(prepared, envp);
+            become_program(prepared, envp, keeper);
         }
         // By both, so that it is done before the group is killed and before the program runs.
         libc::setpgid(pid, pid);
@@ -289,9 +290,14 @@ pub(super) unsafe fn close_range(first: RawFd, last: RawFd) {
 ///
 /// # Safety
 /// Only in a process of `copy`, after `receive`.
-unsafe fn become_program(prepared: &Prepared, envp: usize) -> ! {
+unsafe fn become_program(prepared: &Prepared, envp: usize, keeper: c_int) -> ! {
     // SAFETY: calls of the kernel; the arrays end with NULL and their strings live in this copy of the process.
     unsafe {
+        // Without its keeper, the program has no time limit. A keeper that ended before this call has no signal sent.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() != keeper {
+            libc::_exit(127);
+        }
         libc::setpgid(0, 0);
         (1..=64).for_each(|signal| set_default(signal));
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -459,6 +465,17 @@ mod tests {
         assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
         drop(keeper);
         assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe");
+    }
+
+    #[test]
+    fn program_is_killed_when_its_keeper_is_killed() {
+        let keeper = Keeper::new();
+        let mut out = keeper.start("/bin/sh", &["-c", "echo; exec sleep 30"]);
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        let started = std::time::Instant::now();
+        rustix::process::kill_process(keeper.pid, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe");
+        assert!(started.elapsed() < std::time::Duration::from_secs(25), "it has run to its end");
     }
 
     #[test]
