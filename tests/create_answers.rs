@@ -122,6 +122,47 @@ fn create_that_a_signal_interrupts_makes_one_device() {
     }
 }
 
+/// The caller gives the UUID, and the write of the create fails for a reason of its own.
+#[test]
+fn failed_create_leaves_a_device_of_another_type_to_its_creator() {
+    for (maker, other) in MAKERS[..3].iter().zip(["11", "queue-4", "i915-GVTg_V5_8"]) {
+        let lab = Lab::new();
+        let done = AtomicBool::new(false);
+        lab.driver(move |sim, op, path| {
+            if op != Op::Write || !path.ends_with(maker.file) || done.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            write_create(sim, maker.path, other, UUID).unwrap();
+            Some(Errno::IO)
+        });
+        let e = lab.create(maker.parent, maker.type_id, &with_uuid("")).unwrap_err();
+        assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
+        assert!(lab.is_listed(UUID), "{}", maker.type_id);
+        assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().type_id(), Ok(other));
+    }
+}
+
+/// The write of the parameters fails, so that the create was never written.
+#[test]
+fn failed_parameters_leave_a_device_of_the_same_uuid_to_its_creator() {
+    for errno in [Errno::IO, Errno::INTR] {
+        let lab = Lab::new();
+        let done = AtomicBool::new(false);
+        lab.driver(move |sim, op, path| {
+            if op != Op::Write || !path.ends_with("/12/params") || done.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            write_create(sim, M60, "12", UUID).unwrap();
+            Some(errno)
+        });
+        let e = lab.create("0000:86:00.0", "12", &with_uuid("<params>a=1</params>")).unwrap_err();
+        let expected = if errno == Errno::INTR { Errno::EXIST } else { errno };
+        assert_eq!(e.errno, expected.raw_os_error(), "{e}");
+        assert!(lab.is_listed(UUID), "{errno}");
+        assert_eq!(lab.sim.params_set(&format!("{M60}/mdev_supported_types/12")).unwrap(), "");
+    }
+}
+
 /// The kernel itself may repeat a write after a signal.
 #[test]
 fn eexist_for_a_random_uuid_is_the_device_that_was_made() {

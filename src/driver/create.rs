@@ -365,7 +365,7 @@ impl<'a> Making<'a> {
             made.mark = function.mark;
         }
         let mut is_asked = false;
-        let committed = ready.check_free().and_then(|()| {
+        let committed = ready.check_free().and_then(|()| ready.set_up()).and_then(|()| {
             is_asked = true;
             self.reserved.iter_mut().for_each(|reserved| reserved.begin(&plan.uuid));
             ready.commit()

@@ -53,10 +53,16 @@ impl Made<'_> {
         };
         let Some(spot) = found.filter(|spot| spot.parent == *parent) else { return Ok(Located::Absent) };
         let is_marked = self.mark.map(|mark| mark == spot.mark());
+        // Without a mark, a device of the same UUID may be another program's. The founding proposal may show no type.
+        let shown = match (&self.vf, self.mark) {
+            (None, None) => self.plan.layout.type_of(&*spot.dir, &spot.entry)?,
+            _ => None,
+        };
         Ok(match (&self.vf, &spot.seen) {
             (Some(_), Some(seen)) if seen.type_id != self.plan.type_id => Located::Absent,
             (Some(vf), Some(seen)) if !is_marked.unwrap_or(self.is_accepted) => self.doubt(host, vf, seen),
             (None, _) if is_marked == Some(false) => Located::Absent,
+            _ if shown.is_some_and(|shown| shown != self.plan.type_id) => Located::Absent,
             _ => Located::Own(spot),
         })
     }

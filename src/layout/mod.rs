@@ -192,7 +192,12 @@ pub trait Prepared {
         Ok(())
     }
 
-    /// Makes it: the writes that the kernel must see, and nothing else. Leaves nothing behind when it fails.
+    /// The writes before the first one that may make a device. Leaves nothing behind when it fails.
+    fn set_up(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the device, after [`Prepared::set_up`]. Leaves nothing behind when it fails.
     fn commit(self: Box<Self>) -> Result<()>;
 }
 

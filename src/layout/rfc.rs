@@ -78,26 +78,37 @@ struct WithParams<'a> {
 }
 
 impl Prepared for WithParams<'_> {
-    fn commit(self: Box<Self>) -> Result<()> {
+    fn set_up(&self) -> Result<()> {
         if !self.has_params {
-            return write_create(&*self.kind, &self.request);
+            return Ok(());
         }
         // Without parameters of our own, those of a creator that was killed half-way must not become ours.
         let set = match self.request.params {
             Some(params) => write_whole(&*self.kind, PARAMS, params),
             None => clear_params(&*self.kind),
         };
-        let result = set.and_then(|()| write_create(&*self.kind, &self.request));
-        if self.request.params.is_some() {
-            // Also when the create failed, and even when setting them did: the driver may have taken part of them.
-            match clear_params(&*self.kind) {
-                Ok(()) => {}
-                // The parent went away, and its parameters with it.
-                Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
-                Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
-            }
-        }
+        // The driver may have taken part of them.
+        set.inspect_err(|_| self.clear_own())
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        let result = write_create(&*self.kind, &self.request);
+        self.clear_own();
         result
+    }
+}
+
+impl WithParams<'_> {
+    fn clear_own(&self) {
+        if self.request.params.is_none() {
+            return;
+        }
+        match clear_params(&*self.kind) {
+            Ok(()) => {}
+            // The parent went away, and its parameters with it.
+            Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
+            Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
+        }
     }
 }
 
