@@ -99,8 +99,10 @@ impl FileStore {
 
     /// Forgets a device that is gone, unless its UUID is being given to a new one, whose facts these are then.
     pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
-        // A broken file is of no use to any device.
-        self.forget_if(uuid, |dir| self.read(dir, uuid).map_or(true, |facts| facts.is_none_or(|facts| own(&facts))));
+        self.forget_if(uuid, |dir| match self.read(dir, uuid) {
+            Ok(facts) => facts.is_none_or(|facts| own(&facts)),
+            Err(e) => is_invalid(&e),
+        });
     }
 
     /// Forgets facts that nobody is at work on and that never became a device's.
@@ -204,8 +206,8 @@ impl FileStore {
 
     /// Removes the facts of devices that no longer exist and of creators that were killed. Returns the facts of existing devices,
     /// and the groups of devices whose creators were killed and that may still appear. Their facts are kept, unless a device in
-    /// `new` needs the place. `None` if so many were removed that other processes must get the lock first. Fails if the record of
-    /// a device cannot be read and one of `members` needs a group: that device may have any number.
+    /// `new` needs the place. `None` if so many were removed that other processes must get the lock first. A record that may be
+    /// valid and cannot be read is kept. Fails if its device exists and one of `members` needs a group: the device may have any.
     fn sweep(
         &self,
         dir: &OwnedFd,
@@ -236,6 +238,11 @@ impl FileStore {
             match unread {
                 Some(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) || holds && !members.is_empty() => {
                     return Err(e);
+                }
+                // It may be the record of a VF, which is not looked for on the mdev bus.
+                Some(e) if !is_invalid(&e) => {
+                    log::warn!("{e}");
+                    continue;
                 }
                 Some(e) => log::warn!("{e}"),
                 None => {}
@@ -392,6 +399,11 @@ impl FileStore {
     pub(super) fn host_lock(&self, name: &str) -> Result<Lock> {
         in_folder(&self.locks, &self.base, || Lock::acquire(&format!("{}/{name}", self.locks), PATIENCE))
     }
+}
+
+/// The record is about no device: its text is invalid, or it is not a regular file. With every other errno it may be valid.
+fn is_invalid(error: &Error) -> bool {
+    matches!(Errno::from_raw_os_error(error.errno), Errno::BADMSG | Errno::INVAL | Errno::LOOP)
 }
 
 /// Removes the files that killed processes left. The caller holds the lock that every writer of such a file holds.

@@ -271,6 +271,36 @@ fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
     }
 }
 
+/// It may be the record of a VF: without it the device has no UUID, name and owner.
+#[test]
+fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
+    let (dir, [store, _]) = both();
+    let uuid = Uuid::from_u128(1);
+    let vf = Facts { function: Some("0000:41:00.4".into()), ..facts(1, Some("a"), None) };
+    let mut first = store.reserve(vec![vf], &[], &|_| None).unwrap();
+    first.confirm(&|_| Some(7)).unwrap();
+    drop(first);
+    let record = dir.path().join(format!("libmdev/devices/{uuid}"));
+    let unread = |run: &dyn Fn()| {
+        let path = record.to_string_lossy().into_owned();
+        let hook = move |call: &str, opened: &str| match call == "openat" && opened == path {
+            true => Err(Errno::IO),
+            false => Ok(()),
+        };
+        watched(hook, run);
+    };
+    // A device is alive only if its VF is known.
+    let alive = |facts: &Facts| facts.function.is_some().then_some(7);
+    unread(&|| drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap()));
+    assert!(record.exists());
+    unread(&|| store.forget(&uuid, Some(8)));
+    assert!(record.exists());
+    assert_eq!(store.get(&uuid).unwrap().unwrap().name.as_deref(), Some("a"));
+    std::fs::write(&record, "{").unwrap();
+    drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap());
+    assert!(!record.exists());
+}
+
 /// A record may have been written by hand; its values are listed, dumped and compared.
 #[test]
 fn record_with_an_invalid_text_is_refused() {
