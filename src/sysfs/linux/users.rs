@@ -101,6 +101,10 @@ fn may_read_all() -> IoResult<bool> {
 /// node cannot be determined.
 const LOCAL: [&str; 8] = ["devtmpfs", "tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs"];
 
+/// Kinds of file systems on which the kernel makes all files, none of them a device node: /sys/devices/virtual/vfio/7 has the
+/// name of one.
+const WITHOUT_NODES: [&str; 8] = ["sysfs", "proc", "cgroup", "cgroup2", "debugfs", "tracefs", "configfs", "securityfs"];
+
 /// Beginnings of the names of files that are on no mount and have a name of any text.
 const UNMOUNTED: [&str; 2] = ["/memfd:", "/dmabuf:"];
 
@@ -118,7 +122,7 @@ enum Seen {
 enum Mount {
     /// A stat of them cannot block.
     Local,
-    /// No device can be opened by them (`nodev`).
+    /// No device can be opened by them: [`WITHOUT_NODES`], or mounted with `nodev`.
     NoDevices,
     /// Neither holds.
     Other,
@@ -209,6 +213,8 @@ impl<'a> Search<'a> {
             Some(Mount::Local) => {}
             Some(Mount::NoDevices) => return Ok(None),
             Some(Mount::Other) | None => {
+                // Closed while its mount was looked for: the process has ended, and its mounts are not shown any more.
+                read_link(&link).map_err(errno)?;
                 if self.is_wanted(&name) {
                     self.candidate.get_or_insert(pid);
                 }
@@ -267,7 +273,7 @@ fn mount_of(line: &str, wanted: &[(Identity, String)]) -> Option<(u64, Mount)> {
     let kind = file_system.split(' ').next()?;
     let mount = match is_wanted || LOCAL.contains(&kind) {
         true => Mount::Local,
-        false if options.any(|option| option == "nodev") => Mount::NoDevices,
+        false if WITHOUT_NODES.contains(&kind) || options.any(|option| option == "nodev") => Mount::NoDevices,
         false => Mount::Other,
     };
     Some((id, mount))
@@ -409,6 +415,7 @@ mod tests {
             ("36 29 259:1 / / rw shared:1 master:2 - ext4 /dev/nvme0n1p1 rw", Some((36, Mount::Local))),
             ("90 29 0:50 / /a\\040-\\040tmpfs rw - nfs4 server:/x rw,vers=4.2", Some((90, Mount::Other))),
             ("91 29 0:51 / /b rw,nosuid,nodev - fuse.sshfs user@host: rw", Some((91, Mount::NoDevices))),
+            ("22 29 0:20 / /sys rw,relatime - sysfs sysfs rw", Some((22, Mount::NoDevices))),
             ("92 29 0:77 / /root rw - overlay overlay rw", Some((92, Mount::Local))),
             ("93 29 0:78 / /root rw - overlay overlay rw", Some((93, Mount::Other))),
             ("", None),
@@ -425,7 +432,7 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         assert_eq!(search.mount("/proc/self", number(&null)), Ok(Some(Mount::Local)));
         let status = std::fs::File::open("/proc/self/status").unwrap();
-        assert!(matches!(search.mount("/proc/self", number(&status)), Ok(Some(Mount::Other | Mount::NoDevices))));
+        assert_eq!(search.mount("/proc/self", number(&status)), Ok(Some(Mount::NoDevices)));
         // On no mount of any namespace.
         let (pipe, _end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         assert_eq!(search.mount("/proc/self", number(&pipe)), Ok(None));
