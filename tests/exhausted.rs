@@ -212,49 +212,64 @@ fn a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone() {
 }
 
 /// From some operation on, the process has no descriptor left. A failed create removes its device with the descriptors that are
-/// kept for that.
+/// kept for that, also when the driver made the device and returned an error.
 #[test]
 fn failed_create_without_descriptors_leaves_no_device() {
     if !alone("failed_create_without_descriptors_leaves_no_device") {
         return;
     }
-    let parents =
-        [("0000:86:00.0", "11", "<group>7</group>"), (IGD, "i915-GVTg_V5_4", ""), ("0000:41:00.0", "1441", "")];
-    for (parent, type_id, group) in parents {
-        let mut failed = 0;
-        for nth in 0.. {
-            let sim = default_host();
-            let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
-            let (count, taken) = (AtomicUsize::new(0), Arc::new(Mutex::new(Vec::new())));
-            let kept = Arc::clone(&taken);
-            sim.set_hook(Some(Arc::new(move |op, _: &str| {
-                if count.fetch_add(1, Ordering::Relaxed) == nth {
-                    *kept.lock().unwrap() = leave(0);
-                }
-                // These operations need a descriptor, as on the real host.
-                let needs = matches!(op, Op::Open | Op::Read | Op::Write | Op::List | Op::Hold | Op::Watch);
-                (needs && File::open("/dev/null").is_err()).then_some(Errno::MFILE)
-            })));
-            let xml = format!(
-                "<device><name>n</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{group}\
-                 <uuid>{UUID}</uuid></capability></device>"
-            );
-            let created = conn.create_xml(xml.as_bytes(), CreateFlags::empty());
-            sim.set_hook(None);
-            let ran_out = !std::mem::take(&mut *taken.lock().unwrap()).is_empty();
-            let found = conn.lookup_by_uuid(UUID);
-            match created {
-                Ok(_) => assert!(found.is_ok()),
-                Err(e) => {
-                    assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{parent}, operation {nth}: {e}");
-                    assert!(found.is_err(), "{parent}, operation {nth}: {e}");
-                    failed += 1;
-                }
+    let makers = [
+        ("0000:86:00.0", "11", "<group>7</group>", "/create"),
+        (IGD, "i915-GVTg_V5_4", "", "/create"),
+        ("0000:41:00.0", "1441", "", "/current_vgpu_type"),
+    ];
+    for (parent, type_id, group, file) in makers {
+        let xml = format!(
+            "<device><name>n</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{group}\
+             <uuid>{UUID}</uuid></capability></device>"
+        );
+        for lie in [None, Some(Errno::IO), Some(Errno::INTR)] {
+            let mut failed = 0;
+            let mut nth = 0;
+            while create_without_descriptors(&xml, nth, lie.map(|errno| (file, errno)), &mut failed) {
+                nth += 1;
             }
-            if !ran_out {
-                break;
-            }
+            assert!(failed > 8, "{parent}, {lie:?}: {failed}");
         }
-        assert!(failed > 8, "{parent}: {failed}");
     }
+}
+
+/// No descriptor is left from the n-th operation on; false if there were not so many. `lie`: the driver makes the device and returns
+/// this errno for the write of this file.
+fn create_without_descriptors(xml: &str, nth: usize, lie: Option<(&str, Errno)>, failed: &mut u32) -> bool {
+    let sim = default_host();
+    let runtime = Arc::new(Runtime::memory([]));
+    let conn = Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime));
+    let (count, taken) = (AtomicUsize::new(0), Arc::new(Mutex::new(Vec::new())));
+    let kept = Arc::clone(&taken);
+    if let Some((file, errno)) = lie {
+        sim.fail_after_write(file, errno, 1);
+    }
+    sim.set_hook(Some(Arc::new(move |op, _: &str| {
+        if count.fetch_add(1, Ordering::Relaxed) == nth {
+            *kept.lock().unwrap() = leave(0);
+        }
+        // These operations need a descriptor, as on the real host.
+        let needs = matches!(op, Op::Open | Op::Read | Op::Write | Op::List | Op::Hold | Op::Watch);
+        (needs && File::open("/dev/null").is_err()).then_some(Errno::MFILE)
+    })));
+    let created = conn.create_xml(xml.as_bytes(), CreateFlags::empty());
+    sim.set_hook(None);
+    let ran_out = !std::mem::take(&mut *taken.lock().unwrap()).is_empty();
+    let (found, recorded) = (conn.lookup_by_uuid(UUID), !runtime.all().unwrap().is_empty());
+    match created {
+        Ok(_) => assert!(found.is_ok() && recorded),
+        Err(e) => {
+            let own = lie.is_some_and(|(_, errno)| e.errno == errno.raw_os_error());
+            assert!(e.errno == Errno::MFILE.raw_os_error() || own, "{xml}, operation {nth}, {lie:?}: {e}");
+            assert!(found.is_err() && !recorded, "{xml}, operation {nth}, {lie:?}: {e}");
+            *failed += 1;
+        }
+    }
+    ran_out
 }
