@@ -15,7 +15,7 @@ PF=$(readlink -f /sys/bus/pci/devices/0000:41:00.0)
 echo 8 >"$PF/lab_enable_vfs"
 start=$SECONDS
 # Not by t_ok, to see what it says while it works.
-killed mdev:///system pci_0000_41_00_0 1434 vgpu_params '' "$PF/virtfn0/nvidia/current_vgpu_type" | sed -u 's/^/# /'
+killed -f "$PF/virtfn0/nvidia/current_vgpu_type" mdev:///system pci_0000_41_00_0 1434 vgpu_params '' | sed -u 's/^/# /'
 t_eq 'killed at every point: nothing is wrong after it' 0 "${PIPESTATUS[0]}"
 echo "# $((SECONDS - start)) s"
 t_eq 'every VF is free' '0 0 0 0 0 0 0 0' "$(cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' ')"

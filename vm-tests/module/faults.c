@@ -22,6 +22,10 @@ static int fail_after_create_errno;
 module_param(fail_after_create_errno, int, 0644);
 MODULE_PARM_DESC(fail_after_create_errno, "every create makes its device and fails with this errno; 0 is none");
 
+static bool short_create;
+module_param(short_create, bool, 0644);
+MODULE_PARM_DESC(short_create, "every create on the mdev bus makes its device and returns one byte less than was written");
+
 static unsigned int create_delay_ms;
 module_param(create_delay_ms, uint, 0644);
 MODULE_PARM_DESC(create_delay_ms, "a create blocks for this time before it does anything");
@@ -64,6 +68,12 @@ int lab_injected_failure(void)
 int lab_failure_after_create(void)
 {
 	return -READ_ONCE(fail_after_create_errno);
+}
+
+/* What a create of so many bytes returns that made its device. */
+size_t lab_bytes_taken(size_t count)
+{
+	return READ_ONCE(short_create) ? count - 1 : count;
 }
 
 /* How many bytes of a write to a file of the rfc layout the driver uses. */

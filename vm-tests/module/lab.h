@@ -104,6 +104,7 @@ static inline struct lab_device *to_lab(struct device *dev)
 /* faults.c: what fails returns a negative errno, or 0 */
 int lab_injected_failure(void);
 int lab_failure_after_create(void);
+size_t lab_bytes_taken(size_t count);
 size_t lab_bytes_seen(size_t count);
 bool lab_group_required(void);
 void lab_delay_create(void);

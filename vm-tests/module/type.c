@@ -112,7 +112,7 @@ static ssize_t create_store(struct lab_type *type, const char *buf, size_t count
 		return -EINVAL;
 	lab_delay_create();
 	ret = lab_device_create(type, &uuid, group);
-	return ret ? ret : count;
+	return ret ? ret : lab_bytes_taken(count);
 }
 
 #define TYPE_RO(_name) static struct type_attribute attr_##_name = { { .name = #_name, .mode = 0444 }, _name##_show, NULL }

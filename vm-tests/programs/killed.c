@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * killed URI PARENT TYPE ATTRIBUTE MORE [FILE]: kills a process with SIGKILL
- * before each system call of a create, one run for each, and then of a destroy.
- * ATTRIBUTE is where the device shows its parameters, MORE are
- * elements for its request. FILE is of layouts where a shell can give a device
- * away behind the library's back: the file that takes the type, of the VF that
- * a create chooses when all are free.
+ * killed [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE:
+ * kills a process with SIGKILL before each system call of a create, one run for
+ * each, and then of a destroy. ATTRIBUTE is where the device shows its
+ * parameters, MORE are elements for its request.
+ *
+ * -f  of layouts where a shell can give a device away behind the library's
+ *     back: the file that takes the type, of the VF that a create chooses when
+ *     all are free.
+ * -g  of a create of three devices in one group instead, without the calls that
+ *     follow one which only reads: the state is the same before and after it.
+ * -l  of a create alone, while the driver lies: this parameter of the test
+ *     module has this value then, and is 0 after the kill. The create may fail:
+ *     a device that is left then is named in the error.
  *
  * After each run: at most the killed one's device is there, and that one is
  * whole, listed, and can be destroyed; when it is gone, no other can be reached
@@ -13,6 +20,8 @@
  * none; no record of /run/libmdev is left. One exception: the record of a killed
  * creator that asked for a group keeps the group for ten seconds, since the
  * device may still appear. A create after that time removes the record.
+ *
+ * killed-group.c has what must hold after a kill of the creator of a group.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,14 +34,15 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <libmdev.h>
+#include "killed.h"
 
 #define VICTIM "c60cc60c-0000-4222-8333-444444444441"
 #define NEXT "c60cc60c-0000-4222-8333-444444444442"
-#define FACTS "/run/libmdev/devices"
+#define PARAMETERS "/sys/module/mdev_lab/parameters"
 
 /* Fewer system calls than this have not been counted well. */
 #define POINTS_MIN 40
@@ -43,14 +53,16 @@
 static const char *uri, *parent, *type, *attribute, *more, *file;
 static char victim[1024];
 
+/* A parameter of the test module and its value. */
+static char lie[64];
+static const char *lie_value;
+
 /* Where it happens, for messages. */
 static const char *action;
-static int point, faults, left, kept;
+int point;
+static int faults, left, kept;
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 1, 2)))
-#endif
-static void fault(const char *fmt, ...)
+void fault(const char *fmt, ...)
 {
 	const struct mdev_error *err = mdev_last_error();
 	va_list ap;
@@ -65,7 +77,7 @@ static void fault(const char *fmt, ...)
 	printf(" (%s)\n", err ? mdev_error_get_message(err) : "no error");
 }
 
-static struct mdev_conn *open_conn(void)
+struct mdev_conn *open_conn(void)
 {
 	struct mdev_conn *conn = NULL;
 
@@ -74,12 +86,25 @@ static struct mdev_conn *open_conn(void)
 	return conn;
 }
 
-static void request(char *xml, size_t size, const char *uuid, const char *params, const char *elements, const char *name)
+void request(char *xml, size_t size, const char *uuid, const char *params, const char *elements, const char *name)
 {
 	snprintf(xml, size,
 		 "<device><name>%s</name><parent>%s</parent><capability type='mdev'><type id='%s'/><uuid>%s</uuid>"
 		 "<params>%s</params>%s</capability></device>",
 		 name, parent, type, uuid, params, elements);
+}
+
+/* A create that failed because the driver lies: the device is not there, or the error names it. */
+static bool is_honest(struct mdev_conn *conn)
+{
+	char message[1024];
+	struct mdev_device *dev = NULL;
+
+	snprintf(message, sizeof(message), "%s", mdev_error_get_message(mdev_last_error()));
+	if (mdev_conn_lookup_by_uuid(conn, VICTIM, &dev) == -ENODEV || strstr(message, VICTIM))
+		return true;
+	printf("the device is there, and not named: %s\n", message);
+	return false;
 }
 
 /* In a process of its own: what gets killed. */
@@ -88,8 +113,10 @@ static int create_victim(void)
 	struct mdev_conn *conn = NULL;
 	struct mdev_device *dev = NULL;
 
-	if (mdev_conn_open(&conn, uri, 0) < 0 || mdev_conn_create_xml(conn, victim, &dev, 0) < 0)
+	if (mdev_conn_open(&conn, uri, 0) < 0)
 		return 1;
+	if (mdev_conn_create_xml(conn, victim, &dev, 0) < 0)
+		return !*lie || !is_honest(conn);
 	mdev_device_unref(dev);
 	mdev_conn_unref(conn);
 	return 0;
@@ -105,7 +132,7 @@ static int destroy_victim(void)
 	return 0;
 }
 
-static void has_params(struct mdev_device *dev, const char *wanted)
+void has_params(struct mdev_device *dev, const char *wanted)
 {
 	char *seen = NULL;
 
@@ -116,7 +143,7 @@ static void has_params(struct mdev_device *dev, const char *wanted)
 	free(seen);
 }
 
-static int devices(struct mdev_conn *conn)
+int devices(struct mdev_conn *conn)
 {
 	struct mdev_device **list = NULL;
 	int n = mdev_conn_list(conn, &list, MDEV_LIST_DEVICES);
@@ -192,7 +219,7 @@ static void change_hands(struct mdev_conn *conn)
 }
 
 /* Whoever comes next. */
-static void serve_next(struct mdev_conn *conn, const char *params)
+void serve_next(struct mdev_conn *conn, const char *params)
 {
 	struct mdev_device *dev = NULL;
 	char xml[1024];
@@ -208,31 +235,33 @@ static void serve_next(struct mdev_conn *conn, const char *params)
 	mdev_device_unref(dev);
 }
 
-static void no_facts(void)
+void no_files(const char *path)
 {
 	struct dirent *entry;
-	DIR *dir = opendir(FACTS);
+	DIR *dir = opendir(path);
 
 	if (!dir)
 		return;
 	while ((entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] != '.' || strlen(entry->d_name) > 2)
-			fault("%s is left in %s", entry->d_name, FACTS);
+			fault("%s is left in %s", entry->d_name, path);
 	closedir(dir);
 }
 
-/* Sets the time of the killed creator's record back, so that the record no longer keeps its group. */
-static void age_record(void)
+/* Sets the time of a killed creator's record back, so that the record no longer keeps its group. */
+void age_record(const char *uuid)
 {
 	struct timespec times[2];
 	struct stat st;
+	char path[256];
 
-	if (stat(FACTS "/" VICTIM, &st) < 0)
+	snprintf(path, sizeof(path), FACTS "/%s", uuid);
+	if (stat(path, &st) < 0)
 		return;
 	times[0] = st.st_atim;
 	times[1] = st.st_mtim;
 	times[1].tv_sec -= LATE;
-	if (utimensat(AT_FDCWD, FACTS "/" VICTIM, times, 0) < 0)
+	if (utimensat(AT_FDCWD, path, times, 0) < 0)
 		fault("the time of its record cannot be set");
 	kept++;
 }
@@ -251,13 +280,28 @@ static void look(void)
 		change_hands(conn);
 	serve_next(conn, "theirs=2");
 	if (*more && !was_there)
-		age_record();
+		age_record(VICTIM);
 	serve_next(conn, "");
 	if (devices(conn) != 0)
 		fault("devices are left");
-	no_facts();
+	no_files(FACTS);
 	alarm(0);
 	mdev_conn_unref(conn);
+}
+
+static void driver_lies(bool now)
+{
+	char path[128];
+	FILE *f;
+
+	if (!*lie)
+		return;
+	snprintf(path, sizeof(path), PARAMETERS "/%s", lie);
+	f = fopen(path, "w");
+	if (!f || fprintf(f, "%s\n", now ? lie_value : "0") < 0 || fclose(f)) {
+		perror(path);
+		exit(2);
+	}
 }
 
 static pid_t start(int (*what)(void))
@@ -279,13 +323,43 @@ static pid_t start(int (*what)(void))
 	return pid;
 }
 
-/* Kills at the N-th stop: before a system call when N is odd, after it when it is even. False: it had ended by then. */
-static bool killed_at(int n, int (*what)(void))
+/* The system call that the process has stopped at changes nothing that another process can see. */
+static bool only_reads(pid_t pid)
+{
+	static const int calls[] = {
+		SYS_read, SYS_pread64, SYS_readlink, SYS_readlinkat, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_statfs,
+		SYS_fstatfs, SYS_getdents64, SYS_lseek, SYS_faccessat, SYS_mmap, SYS_munmap, SYS_mprotect,
+		SYS_madvise, SYS_brk, SYS_poll, SYS_ppoll, SYS_futex, SYS_getrandom, SYS_clock_gettime, SYS_getpid,
+		SYS_gettid, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_prlimit64, SYS_uname,
+	};
+	struct __ptrace_syscall_info info;
+	long flags;
+	size_t i;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof(info), &info) < 0 || info.op != PTRACE_SYSCALL_INFO_ENTRY)
+		return false;
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (info.entry.nr == (unsigned long)calls[i])
+			return true;
+	if (info.entry.nr != SYS_openat && info.entry.nr != SYS_openat2)
+		return false;
+	flags = (long)info.entry.args[2];
+	if (info.entry.nr == SYS_openat2)
+		flags = ptrace(PTRACE_PEEKDATA, pid, (void *)flags, NULL);
+	return !(flags & (O_WRONLY | O_RDWR | O_CREAT));
+}
+
+/*
+ * Kills at the N-th stop: before a system call when N is odd, after it when it is even; if "sparse", at the first stop from there
+ * on before a system call that follows one which does more than read. False: it had ended by then.
+ */
+static bool killed_at(int *n, int (*what)(void), bool sparse)
 {
 	pid_t pid = start(what);
-	int status, sig = 0;
+	bool same = false;	/* as at the stop before */
+	int status, stop, sig = 0;
 
-	for (;;) {
+	for (stop = 0;;) {
 		if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)sig) < 0 || waitpid(pid, &status, 0) < 0) {
 			perror("ptrace");
 			exit(2);
@@ -296,55 +370,86 @@ static bool killed_at(int n, int (*what)(void))
 			return false;
 		}
 		sig = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
-		if (!sig && --n <= 0) {
+		if (sig)
+			continue;
+		if (++stop >= *n && !(sparse && (same || stop % 2 == 0))) {
+			*n = stop;
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
 			return true;
 		}
+		if (sparse && stop % 2)
+			same = only_reads(pid);
 	}
 }
 
 /*
  * Kills before every system call in turn, which is as good as after the one
- * before it: nothing that anybody could see happens between the two.
+ * before it: nothing that another process can see happens between the two. Of
+ * several devices, a call that follows one which only reads is left out.
  */
-static void every_point(const char *name, int (*what)(void), bool on_device)
+static void every_point(const char *name, int (*what)(void), bool on_device, void (*look_after)(void))
 {
 	bool killed = true;
+	int kills = 0;
 
 	action = name;
 	left = 0;
 	kept = 0;
-	for (point = 1; killed; point += 2) {
+	for (point = 1; killed; point += 2, kills++) {
 		if (on_device && create_victim())
 			fault("there is no device to destroy");
-		killed = killed_at(point, what);
-		look();
+		driver_lies(true);
+		killed = killed_at(&point, what, look_after == look_at_group);
+		driver_lies(false);
+		look_after();
 	}
 	/* The last one was not killed. */
-	point = (point - 3) / 2;
-	printf("%s: killed at %d points, the device was there after %d, a group was kept after %d\n", name, point,
-	       on_device ? left : left - 1, kept);
-	if (point < POINTS_MIN)
+	kills--;
+	printf("%s: killed at %d points, ", name, kills);
+	if (look_after == look)
+		printf("the device was there after %d, ", on_device || *lie ? left : left - 1);
+	else
+		print_groups();
+	printf("%d records kept a group\n", kept);
+	if (kills < POINTS_MIN)
 		fault("that is too few");
 }
 
 int main(int argc, char **argv)
 {
-	if (argc != 6 && argc != 7) {
-		fprintf(stderr, "usage: killed URI PARENT TYPE ATTRIBUTE MORE [FILE]\n");
+	bool of_group = false;
+	int option;
+
+	while ((option = getopt(argc, argv, "f:gl:")) != -1) {
+		if (option == 'f')
+			file = optarg;
+		else if (option == 'g')
+			of_group = true;
+		else if (option == 'l' && sscanf(optarg, "%63[a-z_]=", lie) == 1 && strchr(optarg, '='))
+			lie_value = strchr(optarg, '=') + 1;
+		else
+			return 2;
+	}
+	if (argc - optind != 5) {
+		fprintf(stderr, "usage: killed [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE\n");
 		return 2;
 	}
-	uri = argv[1];
-	parent = argv[2];
-	type = argv[3];
-	attribute = argv[4];
-	more = argv[5];
-	file = argv[6];
+	argv += optind;
+	uri = argv[0];
+	parent = argv[1];
+	type = argv[2];
+	attribute = argv[3];
+	more = argv[4];
 	request(victim, sizeof(victim), VICTIM, "mine=1", more, "victim");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	every_point("create", create_victim, false);
-	every_point("destroy", destroy_victim, true);
+	if (of_group) {
+		every_point("create of a group", create_group, false, look_at_group);
+	} else {
+		every_point("create", create_victim, false, look);
+		if (!*lie)
+			every_point("destroy", destroy_victim, true, look);
+	}
 	printf("%d faults\n", faults);
 	return faults ? 1 : 0;
 }
