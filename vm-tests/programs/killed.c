@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * killed [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE:
+ * killed [-e N] [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE:
  * kills a process with SIGKILL before each system call of a create, one run for
  * each, and then of a destroy. ATTRIBUTE is where the device shows its
  * parameters, MORE are elements for its request.
  *
+ * -e  before every Nth of them alone.
  * -f  of layouts where a shell can give a device away behind the library's
  *     back: the file that takes the type, of the VF that a create chooses when
  *     all are free.
@@ -56,6 +57,9 @@ static char victim[1024];
 /* A parameter of the test module and its value. */
 static char lie[64];
 static const char *lie_value;
+
+/* Of the points, each of which number is one to kill at. */
+static int every = 1;
 
 /* Where it happens, for messages. */
 static const char *action;
@@ -396,7 +400,7 @@ static void every_point(const char *name, int (*what)(void), bool on_device, voi
 	action = name;
 	left = 0;
 	kept = 0;
-	for (point = 1; killed; point += 2, kills++) {
+	for (point = 1; killed; point += 2 * every, kills++) {
 		if (on_device && create_victim())
 			fault("there is no device to destroy");
 		driver_lies(true);
@@ -412,7 +416,7 @@ static void every_point(const char *name, int (*what)(void), bool on_device, voi
 	else
 		print_groups();
 	printf("%d records kept a group\n", kept);
-	if (kills < POINTS_MIN)
+	if (kills < POINTS_MIN / every - 1)
 		fault("that is too few");
 }
 
@@ -421,8 +425,10 @@ int main(int argc, char **argv)
 	bool of_group = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "f:gl:")) != -1) {
-		if (option == 'f')
+	while ((option = getopt(argc, argv, "e:f:gl:")) != -1) {
+		if (option == 'e' && atoi(optarg) > 0)
+			every = atoi(optarg);
+		else if (option == 'f')
 			file = optarg;
 		else if (option == 'g')
 			of_group = true;
@@ -432,7 +438,7 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (argc - optind != 5) {
-		fprintf(stderr, "usage: killed [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE\n");
+		fprintf(stderr, "usage: killed [-e N] [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE\n");
 		return 2;
 	}
 	argv += optind;
