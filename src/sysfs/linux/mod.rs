@@ -204,11 +204,13 @@ mod tests {
         sysfs.settle();
     }
 
-    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more. Needs the right to make nodes.
+    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more. Needs the right to make nodes in /dev:
+    /// a temporary folder may be on a file system on which no node is looked for.
     #[test]
     fn user_of_a_deleted_node_is_found_by_its_number() {
-        let (root, sysfs) = host();
-        let node = root.path().join("vfio/7");
+        let (_root, sysfs) = host();
+        let Ok(dev) = tempfile::tempdir_in("/dev") else { return };
+        let node = dev.path().join("vfio/7");
         fs::create_dir_all(node.parent().unwrap()).unwrap();
         let null = device_number("1:3\n");
         if mknodat(CWD, &node, FileType::CharacterDevice, Mode::from(0o666), null.unwrap()).is_err() {
