@@ -37,7 +37,8 @@ t_eq 'the device has a node of its own' devices/vfio0 "$(find /dev/vfio -type c 
 t_match 'the library lists it' "mdev_${UUID//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
 t_within 'the library destroys it' 20 host-linked "$SYSTEM" destroy "$UUID"
 t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
-t_within 'the library creates a device, and does not wait for a group' 4 host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
+echo "<device><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>$UUID</uuid></capability></device>" >/run/device.xml
+t_within 'the library creates a device, and does not wait for a group' 4 nodedev create /run/device.xml
 t_ok 'the device exists' test -e "$MDEV_BUS/$UUID/mdev_type"
 hold
 t_eq 'a process opens its node' open "$held"
