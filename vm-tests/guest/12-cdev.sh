@@ -24,22 +24,6 @@ group_of()
 	echo "/dev/vfio/$(basename "$(readlink "$MDEV_BUS/$1/iommu_group")")"
 }
 
-# hold [--bind] NODE: starts a process that holds the node until "let_go"; its output is in $held.
-hold()
-{
-	coproc HOLDER { exec vfio-hold "$@"; }
-	holder=$HOLDER_PID
-	held=
-	IFS= read -r -t 20 held <&"${HOLDER[0]}"
-}
-
-let_go()
-{
-	local input=${HOLDER[1]}
-	exec {input}>&-
-	wait "$holder"
-}
-
 # try NODE: whether the node opens at this moment, "open" or "open EBUSY".
 try()
 {
@@ -56,20 +40,20 @@ kernel_has_nodes()
 	t_eq 'sysfs shows the number of the node' "$(stat -c '%Hr:%Lr' "$node")" "$(cat "$MDEV_BUS/$UUID"/vfio-dev/vfio*/dev)"
 	t_ok 'the node of its IOMMU group exists' test -c "$group"
 
-	hold "$node"
-	t_eq 'a process opens the node and does not bind it' open "$held"
+	t_hold vfio-hold "$node"
+	t_eq 'a process opens the node and does not bind it' open "$t_held"
 	t_eq 'the kernel still opens the group' open "$(try "$group")"
-	let_go
-	hold --bind "$node"
-	t_eq 'a process binds the node' bound "$held"
+	t_let_go
+	t_hold vfio-hold --bind "$node"
+	t_eq 'a process binds the node' bound "$t_held"
 	t_eq 'the kernel does not open the group' 'open EBUSY' "$(try "$group")"
-	let_go
+	t_let_go
 	t_eq 'the group opens again' open "$(try "$group")"
-	hold "$group"
-	t_eq 'a process opens the group' open "$held"
+	t_hold vfio-hold "$group"
+	t_eq 'a process opens the group' open "$t_held"
 	t_eq 'the kernel still opens the node' open "$(try "$node")"
 	t_eq 'but does not bind it' 'bind EBUSY' "$(vfio-hold --bind "$node" </dev/null)"
-	let_go
+	t_let_go
 }
 
 # What the kernel does when a device is removed while a process has its node open.
@@ -78,12 +62,12 @@ removal_waits()
 	local how=$1 node remover
 	shift
 	node=$(node_of "$UUID")
-	hold "$@" "$node"
+	t_hold vfio-hold "$@" "$node"
 	{ echo 1 >"$MDEV_BUS/$UUID/remove"; } &
 	remover=$!
 	t_ok "a write to remove takes the folder of a node that is $how" t_until 20 test ! -e "$MDEV_BUS/$UUID"
 	t_ok 'and waits for the process' kill -0 "$remover"
-	let_go
+	t_let_go
 	t_ok 'and returns when the process has closed the node' t_until 20 t_gone "$remover"
 	t_ok 'the device is created again' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"
 }
@@ -97,11 +81,11 @@ library()
 	removal_waits 'open'
 	removal_waits 'bound' --bind
 
-	hold --bind "$(node_of "$UUID")"
+	t_hold vfio-hold --bind "$(node_of "$UUID")"
 	t_match 'destroy of a device that is bound is EBUSY' 'rc=-16 errno=16 code=14 ' \
 		"$(timeout 20 host-linked "$SYSTEM" destroy "$UUID" 2>&1)"
 	t_ok 'and changes nothing' test -e "$MDEV_BUS/$UUID/mdev_type"
-	let_go
+	t_let_go
 	t_ok 'the library destroys the device' timeout 20 host-linked "$SYSTEM" destroy "$UUID"
 	t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
 	t_not 'the device is not listed' grep -q "$name" <(host-linked "$SYSTEM" list)

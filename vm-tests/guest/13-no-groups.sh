@@ -13,21 +13,6 @@ UUID=00000cde-1111-4222-8333-444444444444
 
 NODE=/dev/vfio/devices/vfio0
 
-hold()
-{
-	coproc HOLDER { exec vfio-hold "$@" "$NODE"; }
-	holder=$HOLDER_PID
-	held=
-	IFS= read -r -t 20 held <&"${HOLDER[0]}"
-}
-
-let_go()
-{
-	local input=${HOLDER[1]}
-	exec {input}>&-
-	wait "$holder"
-}
-
 t_install "${1-}"
 t_drivers_without_groups
 
@@ -40,17 +25,17 @@ t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
 echo "<device><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>$UUID</uuid></capability></device>" >/run/device.xml
 t_within 'the library creates a device, and does not wait for a group' 4 nodedev create /run/device.xml
 t_ok 'the device exists' test -e "$MDEV_BUS/$UUID/mdev_type"
-hold
-t_eq 'a process opens its node' open "$held"
+t_hold vfio-hold "$NODE"
+t_eq 'a process opens its node' open "$t_held"
 t_refused 'destroy is EBUSY' 10 'rc=-16 errno=16 code=14 ' host-linked "$SYSTEM" destroy "$UUID"
-t_match 'the error names the process' "process $holder \(vfio-hold\) has $NODE open" "$t_out"
+t_match 'the error names the process' "process $t_holder \(vfio-hold\) has $NODE open" "$t_out"
 t_ok 'the device is unchanged' test -e "$MDEV_BUS/$UUID/mdev_type"
-let_go
-hold --bind
-t_eq 'a process binds its node' bound "$held"
+t_let_go
+t_hold vfio-hold --bind "$NODE"
+t_eq 'a process binds its node' bound "$t_held"
 t_refused 'destroy is EBUSY' 10 'rc=-16 errno=16 code=14 ' host-linked "$SYSTEM" destroy "$UUID"
 t_ok 'the device is unchanged' test -e "$MDEV_BUS/$UUID/mdev_type"
-let_go
+t_let_go
 t_within 'then the library destroys the device' 20 host-linked "$SYSTEM" destroy "$UUID"
 t_not 'the device no longer exists' test -e "$MDEV_BUS/$UUID"
 t_done

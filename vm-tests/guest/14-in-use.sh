@@ -40,22 +40,6 @@ group()
 	echo "/dev/vfio/$(basename "$(readlink "$MDEV_BUS/$UUID/iommu_group")")"
 }
 
-hold()
-{
-	coproc HOLDER { exec vfio-hold "$@"; }
-	holder=$HOLDER_PID
-	held=
-	IFS= read -r -t 20 held <&"${HOLDER[0]}"
-	[[ $held == open || $held == bound ]]
-}
-
-let_go()
-{
-	local input=${HOLDER[1]}
-	exec {input}>&-
-	wait "$holder"
-}
-
 create() { host-linked "$SYSTEM" create mtty_mtty mtty-1 "$UUID"; }
 
 # timed COMMAND...: its output in $out, its time in $took.
@@ -90,18 +74,18 @@ in_use()
 	local way=$1 node
 	t_ok "$way: create" create
 	node=$(group)
-	hold "$node"
-	busy "$way" "$held group"
-	let_go
+	t_hold vfio-hold "$node"
+	busy "$way" "$t_held group"
+	t_let_go
 	[ -n "$(cdev)" ] || without_nodes=$((without_nodes + 1))
 	for node in $(cdev); do
-		hold "$node"
+		t_hold vfio-hold "$node"
 		busy "$way" "open node"
-		[ "$way" = apart ] || t_match "$way: the error names the process and the node" "process $holder \(vfio-hold\) has $node open" "$out"
-		let_go
-		hold --bind "$node"
+		[ "$way" = apart ] || t_match "$way: the error names the process and the node" "process $t_holder \(vfio-hold\) has $node open" "$out"
+		t_let_go
+		t_hold vfio-hold --bind "$node"
 		busy "$way" "bound node"
-		let_go
+		t_let_go
 	done
 }
 
@@ -128,14 +112,11 @@ free_apart()
 # A process that has the group and "remove" open is removing the device, and is no guest.
 second_destroy()
 {
-	local input
 	create >/dev/null
-	coproc HOLDER { exec bash -c 'exec 3<>"$1" 4>"$2" && echo open && read -r _' first "$(group)" "$MDEV_BUS/$UUID/remove"; }
-	holder=$HOLDER_PID
-	IFS= read -r -t 20 _ <&"${HOLDER[0]}"
+	t_hold bash -c 'exec 3<>"$1" 4>"$2" && echo open && read -r _' first "$(group)" "$MDEV_BUS/$UUID/remove"
 	busy host 'another destroy is under way'
-	t_match 'and the error says so' "is being destroyed by process $holder \(bash\)" "$out"
-	let_go
+	t_match 'and the error says so' "is being destroyed by process $t_holder \(bash\)" "$out"
+	t_let_go
 	free host
 }
 
@@ -164,17 +145,17 @@ opened_during_removal()
 	t_ok 'the removal has begun' t_until 20 is_open "$path"
 	pid=$(cat /run/destroy.pid)
 	kill -STOP "$pid"
-	hold "$node"
-	t_eq 'and a process opens the device' open "$held"
+	t_hold vfio-hold "$node"
+	t_eq 'and a process opens the device' open "$t_held"
 	t_ok 'the kernel deletes the node' t_until 20 test ! -e "$node"
 	kill -CONT "$pid"
 	t_ok 'the destroy returns' t_until 20 grep -q 'rc=' /run/destroy.log
 	t_ok 'while the process has the node open' is_open "$node (deleted)"
-	let_go
+	t_let_go
 	wait "$job"
 	out=$(cat /run/destroy.log)
 	t_match 'the destroy is EBUSY' 'rc=-16 errno=16 code=14 ' "$out"
-	t_match 'and the error names the process' "was opened while it was being removed: process $holder \(vfio-hold\) has $node open" "$out"
+	t_match 'and the error names the process' "was opened while it was being removed: process $t_holder \(vfio-hold\) has $node open" "$out"
 	t_ok 'then the device is gone' t_until 20 test ! -e "$MDEV_BUS/$UUID"
 }
 

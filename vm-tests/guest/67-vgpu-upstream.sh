@@ -58,20 +58,15 @@ life()
 # The driver refuses to clear a VF that a process has open. An open by the device node counts when it is bound.
 in_use()
 {
-	local node input
+	local node
 	node=/dev/vfio/devices/$(ls "$(vf_of first)/vfio-dev")
 	t_ok 'the VF has a device node' test -c "$node"
-	coproc HOLDER { exec vfio-hold --bind "$node"; }
-	holder=$HOLDER_PID
-	input=${HOLDER[1]}
-	held=
-	IFS= read -r -t $((20 * MDEV_VM_SLACK)) held <&"${HOLDER[0]}"
-	t_eq 'a process binds it' bound "$held"
-	t_refused 'destroy is refused and names the process' 10 "is in use: process $holder \\(vfio-hold\\) has $node open" \
+	t_hold vfio-hold --bind "$node"
+	t_eq 'a process binds it' bound "$t_held"
+	t_refused 'destroy is refused and names the process' 10 "is in use: process $t_holder \\(vfio-hold\\) has $node open" \
 		nodedev destroy first
 	t_eq 'the VF keeps its type' '1434 0 0 0 0 0 0 0' "$(current)"
-	exec {input}>&-
-	wait "$holder"
+	t_let_go
 }
 
 t_install "$1"

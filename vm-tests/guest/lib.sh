@@ -33,6 +33,9 @@
 #   t_release_unbind              release the lock, and wait until the device is unbound
 #   t_in_state_d PID              the process waits in state D: no signal ends it
 #   t_uuid                        print a random UUID
+#   t_hold COMMAND...           start a command that prints a line, in t_held, and holds what it has open until its input ends;
+#                               its process id is t_holder. Not in a subshell
+#   t_let_go                    end that command and wait for it
 #   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
 #   t_qemu_end NAME               end it and wait until it is gone
 
@@ -305,4 +308,19 @@ t_qemu_end()
 t_gone()
 {
 	! kill -0 "$1" 2>/dev/null
+}
+
+t_hold()
+{
+	coproc T_HOLDER { exec "$@"; }
+	t_holder=$T_HOLDER_PID
+	t_held=
+	IFS= read -r -t $((20 * ${MDEV_VM_SLACK:-1})) t_held <&"${T_HOLDER[0]}"
+}
+
+t_let_go()
+{
+	local input=${T_HOLDER[1]}
+	exec {input}>&-
+	wait "$t_holder"
 }
