@@ -55,7 +55,11 @@ pub fn places(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     }
     scan_class(sysfs, &mut found)?;
     found.extend(physical_functions(sysfs)?.into_iter().map(|place| (place.syspath, place.subsystem)));
-    Ok(found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect())
+    Ok(sorted(found))
+}
+
+fn sorted(found: BTreeMap<String, String>) -> Vec<Place> {
+    found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect()
 }
 
 fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
@@ -242,11 +246,18 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
     find_place(sysfs, same)?.map(Target::from).ok_or_else(missing)
 }
 
-/// Finds the wanted parent. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
+/// Finds the wanted parent: first in the class, which has nearly every parent of a host and no other device. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
 /// such failure as the error.
-fn find_place(sysfs: &dyn Sysfs, wanted: impl FnMut(&Place) -> bool) -> Result<Option<Place>> {
+fn find_place(sysfs: &dyn Sysfs, wanted: impl Fn(&Place) -> bool) -> Result<Option<Place>> {
+    let (places_of_class, _) = collect(|| {
+        let mut found = BTreeMap::new();
+        scan_class(sysfs, &mut found).map(|()| sorted(found))
+    });
+    if let Some(found) = places_of_class?.into_iter().find(&wanted) {
+        return Ok(Some(found));
+    }
     let (places, left_out) = collect(|| places(sysfs));
-    if let Some(found) = places?.into_iter().find(wanted) {
+    if let Some(found) = places?.into_iter().find(&wanted) {
         return Ok(Some(found));
     }
     match left_out.into_iter().find_map(|finding| Some((finding.errno?, finding))) {
