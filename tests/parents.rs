@@ -290,6 +290,20 @@ fn types_parents_and_devices_are_found_in_every_form_in_use() {
 }
 
 #[test]
+fn a_type_name_with_a_slash_is_found_and_leads_nowhere_else() {
+    let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA A/B-1Q\n"], Some("nvidia")));
+    let node = conn.create_xml(request(PF, "NVIDIA A/B-1Q", 1).as_bytes(), CreateFlags::empty()).unwrap();
+    assert_eq!(node.type_id(), Ok("1"));
+    let gvt = request("0000:00:02.0", "i915-GVTg_V5_8/devices", 2);
+    let conn = Conn::on(Arc::new(mdev::sysfs::sim::default_host()), Arc::new(Runtime::memory([])));
+    for made in
+        [conn.create_xml(gvt.as_bytes(), CreateFlags::empty()), conn.define_xml(gvt.as_bytes(), DefineFlags::empty())]
+    {
+        assert_eq!(made.unwrap_err().code, ErrorCode::NoType);
+    }
+}
+
+#[test]
 fn a_short_name_of_two_types_names_both() {
     let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA T4-1Q\n2 : GRID T4-1Q\n"], Some("nvidia")));
     let of_find = conn.lookup_by_name(PF).unwrap().find_type("t4-1q").unwrap_err();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Node names as libvirt builds them, and what a stranger's text must be before it may become part of a path.
+//! Node names as libvirt builds them, and what text from outside must be before it may become part of a path.
 
 use uuid::Uuid;
 
 /// The longest name of one directory entry.
-const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = 255;
 
 /// The longest name of an attribute: far more than any driver's, far less than a path may have.
 const ATTRIBUTE_MAX: usize = 1023;

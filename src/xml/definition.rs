@@ -24,8 +24,8 @@
 
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
-use crate::error::{Error, ErrorCode, Result};
-use crate::model::name::{is_attribute, is_plain_component, parse_uuid};
+use crate::error::{ErrorCode, Result};
+use crate::model::name::{NAME_MAX, is_attribute, is_plain_component, parse_uuid};
 use crate::model::{DeviceDef, NO_PARENT};
 
 /// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
@@ -197,7 +197,11 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         if !is_plain_component(&name) {
-            return Err(self.bad_name(tag, "name", &name, "a device name"));
+            let sentence = format!(
+                "<name> gives {}, which is not a device name: 1 to 255 bytes, no '/', no control characters, not '.' or '..'",
+                shown(&name)
+            );
+            return Err(self.reader.wrong(tag.at, sentence));
         }
         self.def.name = Some(name);
         Ok(())
@@ -248,19 +252,17 @@ impl<'a> Parser<'a> {
         self.only(tag, &["id"])?;
         let id = self.required(tag, "id")?;
         self.nothing(tag)?;
-        if !is_plain_component(&id) {
-            return Err(self.bad_name(tag, "type", &id, "a type id"));
+        // The name of a type may have a '/'; its id is one component, which the search for it requires.
+        if id.len() > NAME_MAX || !id.split('/').all(is_plain_component) {
+            let sentence = format!(
+                "<type> gives {}, which is not the id or the name of a type: 1 to 255 bytes, no control characters; no '/' at \
+                 either end, no '.' or '..' beside one",
+                shown(&id)
+            );
+            return Err(self.reader.wrong(tag.at, sentence));
         }
         self.def.type_id = id;
         Ok(())
-    }
-
-    fn bad_name(&self, tag: &Tag<'a>, element: &str, value: &str, what: &str) -> Error {
-        let sentence = format!(
-            "<{element}> gives {}, which is not {what}: 1 to 255 bytes, no '/', no control characters, not '.' or '..'",
-            shown(value)
-        );
-        self.reader.wrong(tag.at, sentence)
     }
 
     fn uuid(&mut self, tag: &Tag<'a>) -> Result<()> {
