@@ -87,6 +87,43 @@ fn device_that_the_driver_makes_and_reports_as_failed_is_removed() {
     }
 }
 
+/// Another program makes the device of this definition, and then the file that would make it cannot be opened.
+#[test]
+fn create_that_could_not_write_leaves_the_device_of_another_program() {
+    for maker in &MAKERS[..3] {
+        for errno in [Errno::MFILE, Errno::ACCESS, Errno::IO] {
+            let lab = Lab::new();
+            let done = AtomicBool::new(false);
+            lab.driver(move |sim, op, path| {
+                if op != Op::OpenFile || !path.ends_with(maker.file) {
+                    return None;
+                }
+                if !done.swap(true, Ordering::Relaxed) {
+                    maker.make(sim, UUID);
+                }
+                Some(errno)
+            });
+            let e = lab.create(maker.parent, maker.type_id, &with_uuid("")).unwrap_err();
+            assert_eq!(e.errno, errno.raw_os_error(), "{}: {e}", maker.type_id);
+            assert!(lab.is_listed(UUID), "{}: {errno}", maker.type_id);
+            assert!(lab.runtime.all().unwrap().is_empty(), "{}", maker.type_id);
+        }
+    }
+}
+
+#[test]
+fn group_create_fails_when_it_cannot_be_read_whether_a_group_is_required() {
+    for errno in [Errno::MFILE, Errno::NOMEM, Errno::IO] {
+        let lab = Lab::new();
+        lab.sim.fail_next(Op::Read, "/12/requires_group", errno, 1);
+        lab.sim.start_log();
+        let text = request("0000:86:00.0", "12", "");
+        let e = lab.conn.create_group_xml(&[text.as_bytes()], CreateFlags::empty()).unwrap_err();
+        assert_eq!(e.errno, errno.raw_os_error(), "{e}");
+        assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write));
+    }
+}
+
 #[test]
 fn device_that_cannot_be_removed_again_keeps_its_record_and_is_named() {
     for maker in &MAKERS {

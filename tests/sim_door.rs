@@ -206,8 +206,11 @@ mod injected {
         let id = uuid(1);
         let expected = [
             (Op::Read, "max_instances", None),
+            (Op::OpenFile, "params", None),
             (Op::Write, "params", Some(&b"x"[..])),
+            (Op::OpenFile, "create", None),
             (Op::Write, "create", Some(id.as_bytes())),
+            (Op::OpenFile, "params", None),
             (Op::Write, "params", Some(&b"\n"[..])),
         ];
         assert_eq!(steps, expected);
@@ -245,7 +248,7 @@ mod injected {
             (op == Op::List).then_some(Errno::NOMEM)
         })));
         assert_eq!(dir.list(&mut |_, _| ()).unwrap_err(), Errno::NOMEM);
-        assert_eq!(dir.write("mdev_supported_types/11/create", uuid(1).as_bytes()), Err(Errno::NOENT));
+        assert_eq!(dir.write("mdev_supported_types/11/create", uuid(1).as_bytes()), Err(Errno::NODEV));
         host.set_hook(None);
         assert_eq!(host.open(M60).unwrap_err(), Errno::NOENT);
     }

@@ -351,7 +351,7 @@ impl<'a> Making<'a> {
         tried: &[String],
     ) -> Result<Attempt> {
         let named = |e: Error| e.of(&plan.place.name());
-        let Ready { prepared: ready, lock } = match prepared {
+        let Ready { prepared: mut ready, lock } = match prepared {
             Some(ready) => ready,
             None => prepare(self.host, plan, group, tried)?,
         };

@@ -8,7 +8,7 @@ use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, observe, report};
 use crate::layout::types::Depth;
-use crate::layout::{CreateRequest, FunctionMark, Layout, bus, open_parent, read_types};
+use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Definition, Facts};
 use crate::sysfs::{Dir, is_absent, is_exhausted};
@@ -74,11 +74,16 @@ impl Plan {
         Ok(on_vf || sysname == self.place.sysname())
     }
 
-    /// Does the type want a group now?
+    /// The type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
-        let kind = self.layout.read_type(&*self.dir, &self.type_id);
-        let kind = kind.map_err(|errno| Error::io("read", self.dir.path(), errno))?;
-        Ok(kind.is_some_and(|kind| kind.requires_group))
+        let required = layout::type_requires_group(&*self.dir, &self.type_id);
+        required.map_err(|errno| {
+            Error::io(
+                "read whether a group is required by",
+                &format!("{}/{TYPES}/{}", self.dir.path(), self.type_id),
+                errno,
+            )
+        })
     }
 }
 

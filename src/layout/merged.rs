@@ -31,7 +31,7 @@ impl Layout for Merged {
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
         check(&*kind, request)?;
-        Ok(Box::new(SingleWrite { kind, request: *request }))
+        Ok(SingleWrite::boxed(kind, request))
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::{Function, LayoutKind, Type};
 use crate::sysfs::{
-    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, basename, if_present, is_absent, is_exhausted, read_text,
-    write_line_once,
+    Dir, Errno, IoResult, Sysfs, WRITE_ATTEMPTS, Writer, basename, if_present, is_absent, is_exhausted, read_text,
+    write_line_to,
 };
 
 pub mod ap;
@@ -115,7 +115,8 @@ pub trait Layout: Sync {
 
     /// The device is there, ready or not.
     fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
-        dir.meta(entry).is_ok()
+        // What cannot be looked at may be there.
+        !dir.meta(entry).is_err_and(is_absent)
     }
 
     /// What tells this device from every other that had or will have its place. `dir` is the bus, or the parent where
@@ -192,8 +193,9 @@ pub trait Prepared {
         Ok(())
     }
 
-    /// The writes before the first one that may make a device. Leaves nothing behind when it fails.
-    fn set_up(&self) -> Result<()> {
+    /// Everything before the first write that may make a device: opens the file for that write, and does the writes before it.
+    /// Leaves nothing behind when it fails.
+    fn set_up(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -216,11 +218,23 @@ pub struct FunctionMark<'a> {
 struct SingleWrite<'a> {
     kind: Box<dyn Dir>,
     request: CreateRequest<'a>,
+    file: Option<Box<dyn Writer>>,
+}
+
+impl<'a> SingleWrite<'a> {
+    fn boxed(kind: Box<dyn Dir>, request: &CreateRequest<'a>) -> Box<dyn Prepared + 'a> {
+        Box::new(SingleWrite { kind, request: *request, file: None })
+    }
 }
 
 impl Prepared for SingleWrite<'_> {
+    fn set_up(&mut self) -> Result<()> {
+        self.file = Some(open_create(&*self.kind)?);
+        Ok(())
+    }
+
     fn commit(self: Box<Self>) -> Result<()> {
-        write_create(&*self.kind, &self.request)
+        write_create(&*self.kind, self.file, &self.request)
     }
 }
 
@@ -378,6 +392,12 @@ fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
+/// The same for a type of an open parent; no type without a folder requires one.
+pub fn type_requires_group(parent: &dyn Dir, id: &str) -> IoResult<bool> {
+    let kind = if_present(parent.open(&format!("{TYPES}/{id}")))?;
+    kind.map_or(Ok(false), |kind| requires_group(&*kind))
+}
+
 /// Whether the type has a file `requires_group` with a value other than 0.
 fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
     match read_text(kind, types::REQUIRES_GROUP) {
@@ -406,14 +426,26 @@ fn no_params(id: &str) -> Error {
     Error::new(ErrorCode::ParamsNotSupported, Errno::OPNOTSUPP, message)
 }
 
+/// A type's file that makes a device.
+const CREATE: &str = "create";
+
+/// Opens the file before the device is asked for: a failure to open it, unlike that of the write, makes no device.
+fn open_create(kind: &dyn Dir) -> Result<Box<dyn Writer>> {
+    kind.writer(CREATE).map_err(|errno| write_error(kind, CREATE, errno))
+}
+
 /// The write that makes the device. The kernel's errno passes through; the common ones get their own code.
-fn write_create(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, request: &CreateRequest<'_>) -> Result<()> {
     let text = match request.group {
         Some(group) => format!("{}:{group}", request.uuid),
         None => request.uuid.to_string(),
     };
-    write_line_once(kind, "create", &text).map_err(|errno| {
-        let plain = write_error(kind, "create", errno);
+    let written = match file {
+        Some(mut file) => write_line_to(&mut *file, &text),
+        None => Err(Errno::BADF),
+    };
+    written.map_err(|errno| {
+        let plain = write_error(kind, CREATE, errno);
         match errno {
             Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
             Errno::NOSPC | Errno::USERS => {
@@ -446,7 +478,7 @@ fn why_full(kind: &dyn Dir, id: &str) -> String {
 pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     let path = format!("{}/{name}", dir.path());
     match errno {
-        Errno::ACCESS | Errno::PERM if dir.is_writable(name) => {
+        Errno::ACCESS | Errno::PERM if dir.writer(name).is_ok() => {
             let message = format!(
                 "cannot write {path}: {}; the driver refuses it, most often because a guest uses the device",
                 describe(errno)

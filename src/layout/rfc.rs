@@ -6,11 +6,11 @@ use super::types::read_one;
 use super::written::{PARAMS, read_back};
 use super::{
     CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances,
-    linked_type, no_params, open_type, write_create, write_error, write_remove, write_whole,
+    linked_type, no_params, open_create, open_type, write_create, write_error, write_remove, write_whole,
 };
 use crate::error::{Error, Result, shown};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, IoResult, basename, write_line};
+use crate::sysfs::{Dir, Errno, IoResult, Writer, basename, write_line};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
@@ -40,7 +40,7 @@ impl Layout for Rfc {
     fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
         let kind = open_type(parent, request.type_id)?;
         let has_params = check(&*kind, request)?;
-        Ok(Box::new(WithParams { kind, request: *request, has_params }))
+        Ok(Box::new(WithParams { kind, request: *request, has_params, file: None }))
     }
 
     fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
@@ -75,10 +75,12 @@ struct WithParams<'a> {
     kind: Box<dyn Dir>,
     request: CreateRequest<'a>,
     has_params: bool,
+    file: Option<Box<dyn Writer>>,
 }
 
 impl Prepared for WithParams<'_> {
-    fn set_up(&self) -> Result<()> {
+    fn set_up(&mut self) -> Result<()> {
+        self.file = Some(open_create(&*self.kind)?);
         if !self.has_params {
             return Ok(());
         }
@@ -91,8 +93,8 @@ impl Prepared for WithParams<'_> {
         set.inspect_err(|_| self.clear_own())
     }
 
-    fn commit(self: Box<Self>) -> Result<()> {
-        let result = write_create(&*self.kind, &self.request);
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        let result = write_create(&*self.kind, self.file.take(), &self.request);
         self.clear_own();
         result
     }

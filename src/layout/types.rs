@@ -9,7 +9,7 @@ use super::{LAYOUTS, Layout, Marks, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, if_present, is_exhausted, read_text_in};
 
 /// Files that take orders; reading them is refused, so the attempt is spared.
 const WRITE_ONLY: [&str; 2] = ["create", "params"];
@@ -139,10 +139,18 @@ pub fn complete(parent: &dyn Dir, types: &mut [Type]) {
 /// One type of an open parent, under its layout's rules.
 pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Option<Type>> {
     let dir = parent.open(TYPES)?;
-    Ok(read_type(&*dir, id, &mut Room::default()).map(|mut kind| {
-        kind.available_instances = available(&kind, layout.kind().instances_attr(), dir.path());
-        kind
-    }))
+    if if_present(dir.open(id))?.is_none() {
+        return Ok(None);
+    }
+    let mut room = Room::default();
+    let kind = read_type(&*dir, id, &mut room);
+    match room.exhausted {
+        Some(errno) => Err(errno),
+        None => Ok(kind.map(|mut kind| {
+            kind.available_instances = available(&kind, layout.kind().instances_attr(), dir.path());
+            kind
+        })),
+    }
 }
 
 /// The marks of a parent whose types have been read already.

@@ -186,14 +186,13 @@ pub trait Dir: Send + Debug {
     /// directory, ELOOP for a link in the last place.
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
 
-    /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
-    /// value never reaches a driver, so it is refused with EINVAL. EINTR comes back, too: a driver that was interrupted may
-    /// have done its work.
-    fn write(&self, name: &str, value: &[u8]) -> IoResult<()>;
+    /// Opens a regular file for writing. An errno of this step does not come from the driver: it has not been asked yet.
+    fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>>;
 
-    /// Whether this process may open the file for writing. Writes nothing. For such a file, EACCES or EPERM of a write comes
-    /// from the driver.
-    fn is_writable(&self, name: &str) -> bool;
+    /// Opens the file and writes: see [`Dir::writer`] and [`Writer::write`].
+    fn write(&self, name: &str, value: &[u8]) -> IoResult<()> {
+        self.writer(name)?.write(value)
+    }
 
     /// Writes as [`Dir::write`] does, where a driver may block the writer for an unlimited time: a process of its own
     /// writes, and `give_up` is called about once a second. When it returns true, the result is [`DetachedError::GaveUp`] and
@@ -219,6 +218,14 @@ pub trait Dir: Send + Debug {
 
     /// Inode number of this directory itself.
     fn ino(&self) -> IoResult<u64>;
+}
+
+/// A file that is open for writing.
+pub trait Writer: Send + Debug {
+    /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
+    /// value never reaches a driver, so it is refused with EINVAL. EINTR comes back, too: a driver that was interrupted may
+    /// have done its work.
+    fn write(&mut self, value: &[u8]) -> IoResult<()>;
 }
 
 /// Something that ends when it is dropped: a held VFIO node.
@@ -272,10 +279,15 @@ pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
 
 /// Writes the same once. After EINTR the caller has to check whether the driver has done its work.
 pub fn write_line_once(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
-    if text.ends_with('\n') {
-        return dir.write(name, text.as_bytes());
+    write_line_to(&mut *dir.writer(name)?, text)
+}
+
+/// Writes the same to an open file.
+pub fn write_line_to(file: &mut dyn Writer, text: &str) -> IoResult<()> {
+    match text.ends_with('\n') {
+        true => file.write(text.as_bytes()),
+        false => file.write(format!("{text}\n").as_bytes()),
     }
-    dir.write(name, format!("{text}\n").as_bytes())
 }
 
 /// Joins a relative link target to the directory that holds the link, without asking the kernel: `..` removes a component.

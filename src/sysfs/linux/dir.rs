@@ -14,10 +14,14 @@ use super::door::Door;
 use super::retry;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, is_relative};
+use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, Writer, is_relative};
 
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
 const PAGE: usize = 4096 + 1;
+
+/// How often a read is repeated after EINTR: more often than signals come during one read, and with an end, since a driver may
+/// return EINTR for ever.
+const READ_ATTEMPTS: u32 = 64;
 
 /// Room for some 250 entries of a UUID's length, so that most directories take one call and the one that finds the end.
 const LISTING: usize = 16 * 1024;
@@ -101,22 +105,9 @@ impl Dir for LinuxDir {
         result
     }
 
-    fn write(&self, name: &str, value: &[u8]) -> IoResult<()> {
-        if value.is_empty() {
-            return Err(Errno::INVAL);
-        }
+    fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>> {
         let fd = self.open_file(name, OFlags::WRONLY)?;
-        let result = rustix::io::write(&fd, value);
-        self.door.spent.push(fd);
-        match result {
-            Ok(written) if written == value.len() => Ok(()),
-            Ok(_) => Err(Errno::IO),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    fn is_writable(&self, name: &str) -> bool {
-        self.open_file(name, OFlags::WRONLY).map(|fd| self.door.spent.push(fd)).is_ok()
+        Ok(Box::new(LinuxWriter { fd: Some(fd), door: Arc::clone(&self.door) }))
     }
 
     fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
@@ -198,6 +189,33 @@ impl LinuxDir {
     }
 }
 
+#[derive(Debug)]
+struct LinuxWriter {
+    /// `None` only while it is dropped.
+    fd: Option<OwnedFd>,
+    door: Arc<Door>,
+}
+
+impl Writer for LinuxWriter {
+    fn write(&mut self, value: &[u8]) -> IoResult<()> {
+        if value.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        match rustix::io::write(self.fd.as_ref().ok_or(Errno::BADF)?, value)? {
+            written if written == value.len() => Ok(()),
+            _ => Err(Errno::IO),
+        }
+    }
+}
+
+impl Drop for LinuxWriter {
+    fn drop(&mut self) {
+        if let Some(fd) = self.fd.take() {
+            self.door.spent.push(fd);
+        }
+    }
+}
+
 /// A time of `stat` in nanoseconds. The integer types of the two fields differ between architectures.
 pub(super) fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
     let seconds = seconds.try_into().unwrap_or_default();
@@ -217,12 +235,19 @@ fn kind(file_type: FileType) -> EntryKind {
 fn read_to_end(fd: &OwnedFd, buf: &mut Vec<u8>) -> IoResult<()> {
     let start = buf.len();
     let mut page = [const { MaybeUninit::<u8>::uninit() }; PAGE];
+    let mut attempts = 0;
     loop {
-        let count = retry(|| {
-            let (filled, _) = rustix::io::read(fd, &mut page)?;
-            buf.extend_from_slice(filled);
-            Ok(filled.len())
-        })?;
+        let count = match rustix::io::read(fd, &mut page) {
+            Ok((filled, _)) => {
+                buf.extend_from_slice(filled);
+                filled.len()
+            }
+            Err(Errno::INTR) if attempts < READ_ATTEMPTS => {
+                attempts += 1;
+                continue;
+            }
+            Err(errno) => return Err(errno),
+        };
         if buf.len() - start > READ_MAX {
             return Err(Errno::FBIG);
         }

@@ -9,7 +9,7 @@ use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
-    DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, is_relative,
+    DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, Writer, is_relative,
 };
 
 /// Where the host's own list of PCI names is.
@@ -91,6 +91,31 @@ impl SimDir {
     }
 }
 
+/// A file of the folder `ino`, which is at `path`.
+#[derive(Debug)]
+struct SimWriter {
+    host: SimHost,
+    ino: Ino,
+    name: String,
+    path: String,
+}
+
+impl Writer for SimWriter {
+    fn write(&mut self, value: &[u8]) -> IoResult<()> {
+        if value.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let path = || format!("{}/{}", self.path, self.name);
+        self.host.shared.inject.before(Op::Write, path, Some(value))?;
+        self.host.with(|kernel| match kernel.write(self.ino, &self.name, value) {
+            // The file was open: kernfs returns this error for every access to a file that was removed.
+            Err(Errno::NOENT) => Err(Errno::NODEV),
+            result => result,
+        })?;
+        self.host.shared.inject.after(Op::Write, path)
+    }
+}
+
 impl Dir for SimDir {
     fn path(&self) -> &str {
         &self.path
@@ -106,22 +131,20 @@ impl Dir for SimDir {
         self.host.with(|kernel| kernel.read(self.ino, name, buf))
     }
 
-    fn write(&self, name: &str, value: &[u8]) -> IoResult<()> {
-        if value.is_empty() {
-            return Err(Errno::INVAL);
-        }
-        self.enter(Op::Write, name, Some(value))?;
-        self.host.with(|kernel| kernel.write(self.ino, name, value))?;
-        self.host.shared.inject.after(Op::Write, || format!("{}/{name}", self.path))
+    fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>> {
+        self.enter(Op::OpenFile, name, None)?;
+        self.host.with(|kernel| kernel.writable(self.ino, name))?;
+        Ok(Box::new(SimWriter {
+            host: self.host.clone(),
+            ino: self.ino,
+            name: name.to_owned(),
+            path: self.path.clone(),
+        }))
     }
 
     fn write_detached(&self, name: &str, value: &[u8], _: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
         self.enter(Op::Start, name, Some(value)).map_err(DetachedError::NotStarted)?;
         self.write(name, value).map_err(DetachedError::Write)
-    }
-
-    fn is_writable(&self, name: &str) -> bool {
-        self.meta(name).is_ok_and(|meta| meta.kind == EntryKind::File && meta.mode & 0o222 != 0)
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {

@@ -12,6 +12,8 @@ use crate::sysfs::{Errno, IoResult};
 pub enum Op {
     /// A directory is opened.
     Open,
+    /// A file is opened for writing.
+    OpenFile,
     /// A file is read.
     Read,
     /// A file is written.

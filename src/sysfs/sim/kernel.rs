@@ -152,14 +152,20 @@ impl Kernel {
         }
     }
 
-    pub(super) fn write(&mut self, dir: Ino, name: &str, value: &[u8]) -> IoResult<()> {
+    /// The file that a process opens for writing.
+    pub(super) fn writable(&self, dir: Ino, name: &str) -> IoResult<Ino> {
         let file = self.file(dir, name)?;
         let node = self.tree.node(file)?;
         match node.kind {
-            Kind::File(_) if node.mode & 0o222 == 0 => return Err(Errno::ACCESS),
-            Kind::File(_) => {}
-            _ => return Err(Errno::INVAL),
+            Kind::File(_) if node.mode & 0o222 == 0 => Err(Errno::ACCESS),
+            Kind::File(_) => Ok(file),
+            _ => Err(Errno::INVAL),
         }
+    }
+
+    pub(super) fn write(&mut self, dir: Ino, name: &str, value: &[u8]) -> IoResult<()> {
+        let file = self.writable(dir, name)?;
+        let node = self.tree.node(file)?;
         let uevent = node.name == "uevent";
         let taken = &value[..value.len().min(PAGE)];
         match self.roles.get(&file).cloned() {
