@@ -159,9 +159,11 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
             Ok(Users::Found(user)) => in_use(uuid, &user),
             users => {
                 let path = VfioNode::Group(group).path();
+                let unknown = |why: &str| ("a process", format!(" (which one cannot be determined: {why})"));
                 let (which, why) = match users {
+                    Ok(Users::Unreadable(why)) => unknown(&why),
                     Ok(_) => ("a process that is not visible here", String::new()),
-                    Err(errno) => ("a process", format!(" (which one cannot be determined: {})", describe(errno))),
+                    Err(errno) => unknown(&describe(errno)),
                 };
                 let message =
                     format!("device {uuid} is in use: {which} has {path} open{why}; stop the guest that has it first");
@@ -249,7 +251,7 @@ impl Writer<'_> {
         let written = dir.write_detached(name, format!("{text}\n").as_bytes(), &mut || {
             let is_over = self.started.elapsed() > REMOVE_TIMEOUT;
             rounds += 1;
-            // A search looks at all descriptors of the host: its interval doubles from one second on.
+            // A search looks at all descriptors of the host, for 5 s at most: its interval doubles from one second on.
             if is_over || rounds.is_power_of_two() {
                 user = self.user();
             }

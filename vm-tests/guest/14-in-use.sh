@@ -159,6 +159,23 @@ opened_during_removal()
 	t_ok 'then the device is gone' t_until 20 test ! -e "$MDEV_BUS/$UUID"
 }
 
+# An ordinary user has files with the names of all nodes open, on a mount that is in no list of mounts any more. No library can
+# hold the group here, so that only these files decide.
+foreign_names()
+{
+	t_ok 'create beside files with the names of nodes' create
+	# shellcheck disable=SC2016 # of the inner shell
+	t_hold setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Urm bash -c '
+		mount -t tmpfs none /tmp && mkdir -p /tmp/vfio/devices || exit
+		for ((n = 0; n < 400; n++)); do
+			exec {fd}>"/tmp/vfio/$n" {fd}>"/tmp/vfio/devices/vfio$n" || exit
+		done
+		umount -l /tmp && echo open && read -r _'
+	t_eq 'an ordinary user opens them and detaches their mount' open "$t_held"
+	free unable
+	t_let_go
+}
+
 without_nodes=0
 t_install "${1-}"
 t_drivers
@@ -169,6 +186,7 @@ done
 in_use apart
 free_apart
 second_destroy
+foreign_names
 opened_during_removal
 
 # Without the nodes, a create does not wait for them.

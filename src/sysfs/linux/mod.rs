@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The real door: directory descriptors on this host's sysfs, or on one below another root.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{AtFlags, OFlags, StatxFlags, fstatfs, statx};
 
 use super::uevent::Events;
 use super::{
@@ -140,8 +139,7 @@ impl LinuxSysfs {
             return Ok(Some(Identity::Device(number)));
         }
         let Some(fd) = if_present(self.door.open(&node.path(), OFlags::PATH))? else { return Ok(None) };
-        let found = File::from(fd).metadata();
-        found.map(|found| Some(Identity::of(&found))).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        Ok(Some(Identity::of(&statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?)))
     }
 
     /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.
@@ -179,7 +177,7 @@ fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
 mod tests {
     use super::*;
     use crate::sysfs::EntryKind;
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
