@@ -335,7 +335,7 @@ unsafe fn report(what: i32, value: i32) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::ffi::CString;
     use std::io::{IoSlice, Read};
     use std::mem::MaybeUninit;
@@ -348,6 +348,43 @@ mod tests {
     };
 
     use super::*;
+
+    /// Calls `f` in a thread in which clone(2) returns EAGAIN, and checks that no signal is blocked in it afterwards.
+    pub(in crate::ffi) fn without_clone(f: impl FnOnce() + Send) {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                refuse_clone();
+                let before = blocked_signals();
+                f();
+                assert_eq!(blocked_signals(), before);
+            });
+            thread.join().unwrap();
+        });
+    }
+
+    /// Sets a seccomp filter of the calling thread.
+    fn refuse_clone() {
+        let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+        let mut steps = [
+            // The number of the system call is the first member of struct seccomp_data.
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_clone as u32, 1),
+            step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EAGAIN as u32, 0),
+            step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+        ];
+        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+        // SAFETY: the kernel reads the program and its steps, which outlive the call.
+        let set = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    fn blocked_signals() -> String {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        status.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned()
+    }
 
     struct Keeper {
         pid: Pid,
@@ -485,6 +522,13 @@ mod tests {
         let mut status = 0;
         // SAFETY: a status of this frame; nothing is found that could be taken.
         assert_eq!(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }, -1);
+    }
+
+    #[test]
+    fn keeper_that_cannot_be_made_is_an_error() {
+        let (_control, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        without_clone(|| assert_eq!(launch(theirs.as_fd()), Err(Errno::AGAIN)));
     }
 
     #[test]

@@ -105,6 +105,15 @@ mod tests {
         assert_eq!(report(&full, b"1\n").0, [-1, libc::ENOSPC]);
     }
 
+    #[test]
+    fn writer_that_cannot_be_made_is_an_error_and_writes_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        super::super::launch::tests::without_clone(|| {
+            assert_eq!(write(file.as_file().as_fd(), b"1\n").err(), Some(Errno::AGAIN));
+        });
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"");
+    }
+
     /// The lock of the calling process ends with it, and its file system can be unmounted, although the write is still blocked.
     #[test]
     fn blocked_write_keeps_neither_descriptors_nor_the_directory_of_the_caller() {
