@@ -369,6 +369,53 @@ fn a_parent_that_goes_while_a_create_waits_is_named() {
     assert!(lab.runtime.all().unwrap().is_empty());
 }
 
+/// The driver has made the device, and the device and its parent are removed before the create has found it usable.
+#[test]
+fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_parent() {
+    // The folders that are removed, below the parent.
+    let unbound = [format!("/{UUID}"), "/mdev_supported_types".to_owned()];
+    for (case, file, gone) in [
+        (RFC, "/11/create", &[String::new()][..]),
+        (RFC, "/11/create", &unbound),
+        (VENDOR, "/current_vgpu_type", &[String::new()]),
+    ] {
+        let (mut while_waiting, mut while_finding) = (0, 0);
+        for nth in 1.. {
+            let lab = Lab::of(case);
+            let parent = lab.conn.lookup_by_name(case.parent).unwrap();
+            let (node, path) = (parent.name(), parent.syspath().to_owned());
+            let (sim, left) = (lab.sim.clone(), Arc::new(AtomicUsize::new(0)));
+            let after_write = Arc::clone(&left);
+            let gone_paths: Vec<String> = gone.iter().map(|below| format!("{path}{below}")).collect();
+            lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+                let is_write = op == Op::Write && path.ends_with(file);
+                let count = left.load(Ordering::Relaxed);
+                if is_write || count > 0 {
+                    left.store(count + 1, Ordering::Relaxed);
+                }
+                if count == nth {
+                    gone_paths.iter().for_each(|path| sim.unplug(path).unwrap());
+                }
+                None
+            })));
+            let result = lab.create();
+            lab.sim.set_hook(None);
+            if after_write.load(Ordering::Relaxed) <= nth {
+                break;
+            }
+            let step = format!("{file}, {gone:?}, operation {nth}");
+            // The last operations only look at the device once more.
+            let Err(e) = result else { continue };
+            assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{step}: {e}");
+            assert!(e.message.starts_with(&format!("{node}: ")), "{step}: {e}");
+            assert!(e.message.ends_with(": its parent was removed, or its driver unbound"), "{step}: {e}");
+            *(if e.message.contains(UUID) { &mut while_finding } else { &mut while_waiting }) += 1;
+            assert!(lab.runtime.all().unwrap().is_empty(), "{step}: {e}");
+        }
+        assert!(while_waiting > 0 && while_finding > 0, "{file}, {gone:?}: {while_waiting}, {while_finding}");
+    }
+}
+
 #[test]
 fn a_device_in_use_is_left_alone() {
     let lab = Lab::new();

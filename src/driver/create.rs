@@ -9,17 +9,17 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::devices::KnownParents;
 use super::identity::{Identity, VfDevice};
-use super::made::{Left, Located, Made};
+use super::made::{Left, Located, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, ready, spots, unknown};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::{FunctionMark, Prepared, has_types};
+use crate::layout::{FunctionMark, Prepared};
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::NewGroup;
 use crate::store::runtime::taken;
 use crate::store::{Batch, Definition, Facts, HostLock, Reservation};
-use crate::sysfs::{Dir, IoResult, basename, is_absent, is_exhausted};
+use crate::sysfs::{Dir, IoResult, basename, is_exhausted};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -247,7 +247,7 @@ fn create_all<'a>(
     }
     for plan in plans {
         if let Err(e) = making.make(plan, prepared.take()) {
-            return Err((Some(plan), making.take_back(e)));
+            return Err((Some(plan), making.take_back(explain_missing_parent(plan, e))));
         }
     }
     let devices = match making.finish(plans) {
@@ -449,7 +449,8 @@ impl<'a> Making<'a> {
     /// The devices as they are now; from here on others see their facts as settled.
     fn finish(&mut self, plans: &[Plan]) -> Result<Vec<Device>> {
         let mut known = KnownParents::new(&*self.host.sysfs);
-        let made = plans.iter().map(|plan| self.find_made(plan, &mut known));
+        let mut find = |plan| self.find_made(plan, &mut known).map_err(|e| explain_missing_parent(plan, e));
+        let made = plans.iter().map(&mut find);
         let devices = made.collect::<Result<Vec<Device>>>()?;
         let mut reserved = std::mem::take(&mut self.reserved);
         let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.made_mark(&facts.uuid)));
@@ -478,11 +479,6 @@ impl<'a> Making<'a> {
     /// Why a device that was made cannot be found.
     fn lost(&self, plan: &Plan) -> Error {
         let uuid = plan.uuid;
-        if has_types(&*plan.dir).is_err_and(is_absent) {
-            let why = "its parent was removed, or its driver unbound";
-            let message = format!("device {uuid} was created and no longer exists: {why}");
-            return Error::new(ErrorCode::NoParent, Errno::NODEV, message);
-        }
         let made = self.made.iter().find(|made| made.plan.uuid == uuid);
         let message = match made.map(|made| (&made.vf, made.locate(self.host, self.bus.as_ref()))) {
             Some((Some(vf), Ok(Located::InDoubt(_)))) => format!(

@@ -8,8 +8,9 @@ use super::spots::{self, Seen, Spot};
 use super::{Host, destroy};
 use crate::error::{Error, ErrorCode};
 use crate::layout::functions::stranger_uuid;
+use crate::layout::has_types;
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult};
+use crate::sysfs::{Dir, Errno, IoResult, if_present, is_absent};
 
 /// A device that was made, and its identity: see [`Identity`](super::identity::Identity).
 pub(super) struct Made<'a> {
@@ -48,7 +49,8 @@ impl Made<'_> {
     pub(super) fn locate(&self, host: &Host, bus: Option<&Rc<dyn Dir>>) -> IoResult<Located> {
         let (uuid, parent) = (self.plan.uuid, &self.plan.place.syspath);
         let found = match self.vf {
-            Some(_) => spots::on_vf(host, parent, &self.entry, uuid)?,
+            // Without its PF there is no VF.
+            Some(_) => if_present(spots::on_vf(host, parent, &self.entry, uuid))?.flatten(),
             None => bus.map(|bus| spots::on_bus(bus, &uuid)).transpose()?.flatten(),
         };
         let Some(spot) = found.filter(|spot| spot.parent == *parent) else { return Ok(Located::Absent) };
@@ -103,4 +105,14 @@ impl Made<'_> {
             Err(e) => Left::Device(Some(spot.mark()), e),
         }
     }
+}
+
+/// Names the parent in an error about a device or file that is missing because the parent is.
+pub(super) fn explain_missing_parent(plan: &Plan, e: Error) -> Error {
+    let is_missing = || has_types(&*plan.dir).is_err_and(is_absent);
+    if e.code == ErrorCode::NoParent || !is_absent(Errno::from_raw_os_error(e.errno)) || !is_missing() {
+        return e;
+    }
+    let message = format!("cannot create device {}: its parent was removed, or its driver unbound", plan.uuid);
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).of(&plan.place.name())
 }

@@ -54,12 +54,13 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
         enough.contains(&seen.get())
     };
     if wait_until(host, PATIENCE, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
+        let enough = [Progress::NoParent, Progress::Ready];
+        if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&enough))? {
+            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
+        }
         if seen.get() == Progress::NoParent {
             let message = "the device was created and no longer exists: its parent was removed, or its driver unbound";
             return Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path()));
-        }
-        if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&[Progress::Ready]))? {
-            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
         }
         return Ok(());
     }

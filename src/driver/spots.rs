@@ -15,7 +15,7 @@ use super::Host;
 use super::devices::KnownParents;
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, report};
-use crate::layout::functions::{current, functions, stranger_uuid};
+use crate::layout::functions::{current, functions, present, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
@@ -265,14 +265,14 @@ fn on_function(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
     let vf = facts.function.as_deref().unwrap_or_default();
     let failed = |errno| Error::io("look for the device on", &format!("{PCI}/{vf}"), errno);
     let Some(mark) = mark_of(host, facts).map_err(failed)?.filter(|mark| facts.are_of(*mark)) else { return Ok(None) };
+    let seen = Seen { type_id: facts.type_id.clone(), mark };
     let find = || {
         let dir: Rc<dyn Dir> = Rc::from(open_pf(host, vf)?);
-        let entry = functions(&*dir)?.into_iter().find(|function| function.sysname == vf).ok_or(Errno::IO)?.entry;
-        Ok((dir, entry))
+        let found = present(&*dir)?.into_iter().find(|function| function.sysname == vf);
+        found.map(|function| spot_of(&dir, &function.entry, facts.uuid, seen)).transpose()
     };
-    let (dir, entry) = find().map_err(failed)?;
-    let seen = Seen { type_id: facts.type_id.clone(), mark };
-    spot_of(&dir, &entry, facts.uuid, seen).map(Some).map_err(failed)
+    // Absent: the VF was removed after its mark was read.
+    Ok(if_present(find()).map_err(failed)?.flatten())
 }
 
 /// The PF that a VF is one of.
