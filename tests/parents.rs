@@ -5,13 +5,15 @@
 #[allow(dead_code)]
 mod hosts;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hosts::{file, link, uuid};
-use mdev::driver::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, StartFlags};
+use mdev::driver::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, Node, StartFlags, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
-use mdev::sysfs::sim::{LogEntry, SimEntry, SimHost};
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::{LogEntry, Op, SimEntry, SimHost, default_host};
 
 const PF: &str = "0000:41:00.0";
 const SECOND: &str = "0000:81:00.0";
@@ -345,4 +347,45 @@ fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
     for name in [PF, "pci_0000_41_00_0", "/sys/bus/pci/devices/0000:41:00.0"] {
         assert_eq!(conn.wait_parent(name, 0).unwrap().name(), "pci_0000_41_00_1", "{name}");
     }
+}
+
+/// A list of devices reads each parent for its devices alone, a list of both kinds reads it first for itself.
+#[test]
+fn list_of_both_kinds_has_the_same_devices_whatever_cannot_be_read() {
+    let sim = default_host();
+    let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
+    for (n, (parent, type_id)) in [("0000:86:00.0", "12"), ("0000:87:00.0", "queue-1"), (PF, "1441")].iter().enumerate()
+    {
+        conn.create_xml(request(parent, type_id, n as u32).as_bytes(), CreateFlags::empty()).unwrap();
+    }
+    let both = ListFlags::PARENTS | ListFlags::DEVICES;
+    let devices = |flags| {
+        let nodes = conn.list(flags).unwrap().into_iter().filter(|node| node.uuid().is_ok());
+        let line = |node: Node| {
+            let (ty, uuid) = (node.type_id().unwrap_or("?"), node.uuid().unwrap());
+            format!("{} {uuid} on {}: {ty}, {}", node.name(), node.parent_name(), node.xml(XmlFlags::empty()).unwrap())
+        };
+        nodes.map(line).collect::<Vec<_>>()
+    };
+    let whole = devices(both);
+    assert!(whole.len() > 3, "{whole:?}");
+    sim.start_log();
+    devices(both);
+    let steps: BTreeSet<(String, String)> =
+        sim.take_log().into_iter().map(|entry| (format!("{:?}", entry.op), entry.path)).collect();
+    let mut shorter = 0;
+    for (op, path) in steps {
+        // The folder that has all parents cannot be listed: only a list that needs it fails.
+        if path == "/sys/class/mdev_bus" || path == "/sys/bus/pci/devices" {
+            continue;
+        }
+        let (wanted_op, wanted) = (op.clone(), path.clone());
+        let fails = move |op: Op, path: &str| format!("{op:?}") == wanted_op && path == wanted;
+        sim.set_hook(Some(Arc::new(move |op, path: &str| fails(op, path).then_some(Errno::IO))));
+        let (alone, with_parents) = (devices(ListFlags::DEVICES), devices(both));
+        sim.set_hook(None);
+        shorter += usize::from(alone.len() < whole.len());
+        assert_eq!(alone, with_parents, "{op} of {path} fails");
+    }
+    assert!(shorter > 5, "{shorter}");
 }

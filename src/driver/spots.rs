@@ -130,16 +130,19 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
     };
     let mut tenants = Vec::new();
     for place in bus::physical_functions(&*host.sysfs)? {
-        let dir: Rc<dyn Dir> = match host.sysfs.open(&place.syspath) {
-            Ok(dir) => Rc::from(dir),
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("open", &place.syspath, errno)),
+        let read = || {
+            let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath)?);
+            let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir), Ok)?;
+            Ok((dir, own))
+        };
+        let (dir, own) = match read() {
+            Ok(found) => found,
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("read the VFs of", &place.syspath, errno)),
             Err(errno) => {
-                report(Finding::io(&place.syspath, "its devices are left out, it cannot be opened", errno));
+                report(Finding::io(&place.syspath, "its devices are left out, its VFs cannot be read", errno));
                 continue;
             }
         };
-        let read = |errno| Error::io("read the VFs of", &place.syspath, errno);
-        let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir).map_err(read), Ok)?;
         for function in own {
             let seen = see_listed(&dir, &function)?;
             tenants.extend(seen.map(|seen| (Rc::clone(&dir), function, seen)));

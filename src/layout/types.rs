@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use super::{LAYOUTS, Layout, Marks, TYPES};
+use super::{LAYOUTS, Layout, LiveMarks, Marks, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{LayoutKind, Type};
@@ -62,7 +62,7 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
     let layout = match files {
         Some(_) => super::of_kind(LayoutKind::Mdev),
-        None => super::detect(&Seen { parent, types: &types }),
+        None => Seen::new(parent, &types).layout()?,
     };
     for kind in &mut types {
         if layout.kind() == LayoutKind::Mdev && kind.device_api.as_deref().is_none_or(str::is_empty) {
@@ -76,8 +76,8 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
 
 /// The files to read of every other type, when the first one shows the merged kernel.
 fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<Cow<'static, str>>> {
-    let seen = Seen { parent, types: std::slice::from_ref(first) };
-    if first.device_api.is_none() || super::detect(&seen).kind() != LayoutKind::Mdev {
+    let seen = Seen::new(parent, std::slice::from_ref(first));
+    if first.device_api.is_none() || !seen.layout().is_ok_and(|layout| layout.kind() == LayoutKind::Mdev) {
         return None;
     }
     let others = first.attributes.iter().map(|(name, _)| name).filter(|name| !MERGED_FILES.contains(&name.as_ref()));
@@ -155,13 +155,25 @@ pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Opt
 
 /// The marks of a parent whose types have been read already.
 struct Seen<'a> {
-    parent: &'a dyn Dir,
+    parent: LiveMarks<'a>,
     types: &'a [Type],
+}
+
+impl<'a> Seen<'a> {
+    fn new(parent: &'a dyn Dir, types: &'a [Type]) -> Self {
+        Seen { parent: LiveMarks::new(parent), types }
+    }
+
+    /// Fails where a file that decides cannot be looked at, as [`super::layout_of`] does.
+    fn layout(&self) -> IoResult<&'static dyn Layout> {
+        let layout = super::detect(self);
+        self.parent.failed.get().map_or(Ok(layout), Err)
+    }
 }
 
 impl Marks for Seen<'_> {
     fn parent_has(&self, name: &str) -> bool {
-        name == TYPES || self.parent.meta(name).is_ok()
+        name == TYPES || self.parent.parent_has(name)
     }
 
     fn any_type_has(&self, name: &str) -> bool {
