@@ -225,3 +225,22 @@ fn a_group_that_is_made_again_stays_one() {
     let e = conn.create_group_xml(&[first.as_bytes(), stranger.as_bytes()], CreateFlags::EXIST_OK).unwrap_err();
     assert_eq!(e.code, ErrorCode::Exists, "{e}");
 }
+
+/// One byte more than a dump may have is refused; the file is sparse.
+#[test]
+fn dump_of_more_than_16_mib_is_refused_without_being_parsed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("host.xml");
+    let open = |size: u64| {
+        std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+        Conn::open(Some(&format!("test://{}", path.display()))).unwrap_err()
+    };
+    for size in [(16 << 20) + 1, 1 << 40] {
+        let e = open(size);
+        assert_eq!((e.code, e.errno), (ErrorCode::XmlLimit, 27), "{e}");
+        let text = format!("{} is larger than 16 MiB; it is not a dump of a host", path.display());
+        assert_eq!((e.message.as_str(), e.path.as_deref()), (text.as_str(), path.to_str()));
+    }
+    // Of 16 MiB it is parsed.
+    assert_ne!(open(16 << 20).code, ErrorCode::XmlLimit);
+}

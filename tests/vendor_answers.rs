@@ -472,3 +472,41 @@ fn allocated_group_is_one_that_no_driver_shows_and_no_definition_has() {
     write(&lab.sim, &format!("{}/group", node.syspath()), "3\n").unwrap();
     assert_eq!(allocate(), 5);
 }
+
+/// Some drivers drop the last byte of a write, whatever it is.
+#[test]
+fn every_write_ends_with_one_newline() {
+    let lab = Lab::new();
+    lab.sim.start_log();
+    let queue = lab.create("0000:87:00.0", "queue-1", &with_uuid("<attr name='weight' value='2'/>")).unwrap();
+    queue.set_online(false).unwrap();
+    queue.set_online(true).unwrap();
+    queue.reset().unwrap();
+    queue.set_attr("weight", "16").unwrap();
+    queue.set_attr("weight", "17\n").unwrap();
+    lab.destroy(UUID).unwrap();
+    let last = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let writes = |lab: &Lab| -> Vec<(String, String)> {
+        let log = lab.sim.take_log().into_iter();
+        log.filter_map(|entry| Some((last(&entry.path), String::from_utf8(entry.value?).unwrap()))).collect()
+    };
+    let seen = writes(&lab);
+    let text =
+        |file: &str| seen.iter().filter(|(name, _)| name == file).map(|(_, text)| text.as_str()).collect::<Vec<_>>();
+    assert_eq!(text("online"), ["0\n", "1\n"], "{seen:?}");
+    assert_eq!(text("reset"), ["1\n"]);
+    assert_eq!(text("weight"), ["2\n", "16\n", "17\n"]);
+    for (parent, type_id, more) in [
+        ("0000:86:00.0", "11", with_uuid(&format!("<group>1</group>{LIMITER}"))),
+        ("0000:41:00.0", "1441", with_uuid(LIMITER)),
+        ("0000:00:02.0", "i915-GVTg_V5_8", with_uuid("")),
+    ] {
+        lab.sim.start_log();
+        lab.create(parent, type_id, &more).unwrap();
+        lab.destroy(UUID).unwrap();
+        let seen = writes(&lab);
+        assert!(seen.len() >= 2, "{parent}: {seen:?}");
+        let is_line = |text: &str| text.strip_suffix('\n').is_some_and(|line| !line.contains('\n'));
+        assert!(seen.iter().all(|(_, text)| is_line(text)), "{parent}: {seen:?}");
+    }
+}

@@ -141,8 +141,20 @@ mod tests {
             let told = parse(text.as_bytes()).unwrap_err();
             assert!(told.contains(why), "{text}: {told}");
         }
-        let text = br#"{"mdev_type":"11","start":"whatever","attrs":[{}],"x":0}"#;
-        assert_eq!(parse(text), Ok(Text { type_id: "11".into(), autostart: false, attributes: vec![] }));
+    }
+
+    #[test]
+    fn start_that_is_not_the_text_auto_is_manual() {
+        let parsed =
+            |start: &str| parse(format!(r#"{{"mdev_type":"11","start":{start},"attrs":[{{}}],"x":0}}"#).as_bytes());
+        for start in [r#""whatever""#, r#""Auto""#, r#""""#, "true", "false", "1", "0.5", "[]", r#"["auto"]"#, "{}"] {
+            assert_eq!(
+                parsed(start),
+                Ok(Text { type_id: "11".into(), autostart: false, attributes: vec![] }),
+                "{start}"
+            );
+        }
+        assert!(parsed(r#""auto""#).unwrap().autostart);
     }
 
     proptest::proptest! {
