@@ -145,6 +145,8 @@ fn plain(dir: &OwnedFd, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
 }
 
 fn by_kernel(dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) -> IoResult<OwnedFd> {
+    #[cfg(test)]
+    tests::CALLS.set(tests::CALLS.get() + 1);
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
     while_again(|| openat2(dir, name, flags, Mode::empty(), resolve)).and_then(long_lived)
 }
@@ -215,6 +217,40 @@ fn link_target(dir: &OwnedFd, name: &str) -> IoResult<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// Calls of `by_kernel` in this thread.
+        pub(super) static CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// As below the PF of many VFs: each name below `virtfnN` has a link on its way.
+    #[test]
+    fn file_behind_a_link_is_opened_by_one_call_after_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("pf")).unwrap();
+        std::fs::write(root.path().join("pf/own"), "").unwrap();
+        for n in 0..8 {
+            std::fs::create_dir(root.path().join(format!("vf{n}"))).unwrap();
+            std::fs::write(root.path().join(format!("vf{n}/type")), "").unwrap();
+            std::os::unix::fs::symlink(format!("../vf{n}"), root.path().join(format!("pf/virtfn{n}"))).unwrap();
+        }
+        let door = Door::new(root.path().to_str().unwrap()).unwrap();
+        if door.confinement != Confinement::Kernel {
+            return;
+        }
+        let (pf, has_links) = (door.open("/pf", ON_THE_WAY).unwrap(), Cell::new(false));
+        let calls = |name: &str| {
+            let before = CALLS.get();
+            door.open_at(&pf, "/pf", name, OFlags::RDONLY | OFlags::NOFOLLOW, &has_links).unwrap();
+            CALLS.get() - before
+        };
+        assert_eq!(calls("own"), 1);
+        assert_eq!(calls("virtfn0/type"), 2, "the link is found");
+        for n in 1..8 {
+            assert_eq!(calls(&format!("virtfn{n}/type")), 1, "virtfn{n}");
+        }
+        assert_eq!(calls("own"), 1);
+    }
 
     #[test]
     fn open_of_a_leased_file_ends_with_eagain() {
