@@ -158,7 +158,7 @@ fn gone(parent: &dyn Dir) -> Error {
 
 fn lost(parent: &dyn Dir, device: &RemoveRequest<'_>) -> Error {
     let message = format!(
-        "device {} has gone meanwhile: its VF {} was cleared or given to another, or somebody else wrote to it",
+        "device {} no longer exists: its VF {} was removed or cleared, or another program wrote to it; list the devices",
         device.uuid, device.entry
     );
     Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(format!("{}/{}", parent.path(), device.entry))

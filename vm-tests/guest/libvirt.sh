@@ -30,7 +30,7 @@ t_program()
 
 t_end()
 {
-	printf '1..%d\n# %d passed, %d failed\n' "$t_count" $((t_count - t_failed)) "$t_failed"
+	printf '1..%d\n# %d passed, %d failed, %d skipped\n' "$t_count" $((t_count - t_failed - t_skipped)) "$t_failed" "$t_skipped"
 	[ "$t_failed" = 0 ]
 }
 
