@@ -21,9 +21,13 @@
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
 			     "<uuid>c60cc60c-0000-4222-8333-444444444441</uuid></capability></device>";
 
-/* What a call-out that does not answer is given, and far less than the library waits for one that does not die. */
+/* What a call-out that does not answer is given, and less than the library waits for one that does not die. */
 #define LIMIT_S 30
 #define SPARE_S 4
+
+/* How often it is tried on a machine that is late: the library would be late each time. */
+#define ATTEMPTS 3
+#define LATE 4
 
 static char root[] = "/tmp/callout-kill.XXXXXX";
 
@@ -150,10 +154,12 @@ static int stop_in_namespace(void)
 		return 2;
 	if (waitpid(-1, NULL, WNOHANG) != 0)
 		return 3;
-	return seconds < LIMIT_S || seconds > LIMIT_S + SPARE_S ? 4 : 0;
+	if (seconds < LIMIT_S)
+		return 5;
+	return seconds > LIMIT_S + SPARE_S ? LATE : 0;
 }
 
-static void caller_with_another_pid_namespace(void)
+static int in_another_pid_namespace(void)
 {
 	int status = 0;
 	pid_t outer;
@@ -172,11 +178,19 @@ static void caller_with_another_pid_namespace(void)
 	T_NEED(outer > 0);
 	while (waitpid(outer, &status, 0) < 0 && errno == EINTR)
 		;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void caller_with_another_pid_namespace(void)
+{
+	int rc = LATE, n;
+
+	for (n = 0; n < ATTEMPTS && rc == LATE; n++)
+		rc = in_another_pid_namespace();
+	if (rc == 77)
 		T_OKF(1, "a caller with another PID namespace # SKIP no PID namespace can be made here");
 	else
-		T_OKF(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-		      "a caller with another PID namespace stops the call-out and nothing else (%d)", WEXITSTATUS(status));
+		T_OKF(rc == 0, "a caller with another PID namespace stops the call-out and nothing else (%d)", rc);
 }
 
 int main(void)
