@@ -177,6 +177,9 @@ fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
     // A kernel or a /dev without the group.
     host.fail_next(Op::Hold, "", Errno::NOENT, 1);
     refuse();
+    // The process that has the group is visible here, and was not found.
+    host.fail_next(Op::Hold, "", Errno::BUSY, 1);
+    refuse();
     host.start_log();
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
     assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "the write may block");
