@@ -4,12 +4,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::lock::is_held;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::{Sysfs, basename};
 use rustix::io::Errno;
 
 const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
@@ -222,6 +224,29 @@ fn the_place_of_a_killed_creator_is_free_at_once() {
     let text = xml("0000:86:00.0", "11", &format!("<uuid>{}</uuid><group>7</group>", uuid(5)));
     let text = text.replace("<parent>", "<name>mine</name><parent>");
     assert_eq!(conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap().group(), Ok(7));
+}
+
+/// The link of a device has the time of the first look at it.
+#[test]
+fn record_of_a_killed_creator_is_of_a_device_of_its_age_whenever_that_is_first_looked_at() {
+    for (made_before, is_its_own) in [(600, true), (300, false), (0, false)] {
+        let lab = Lab::new();
+        let conn = lab.conn();
+        conn.set_owner(Some("me")).unwrap();
+        lab.killed(&uuid(1), "11", r#","name":"ghost","owner":"me""#);
+        let record = fs::File::options().write(true).open(lab.root.path().join("run/libmdev/devices").join(uuid(1)));
+        record.unwrap().set_modified(SystemTime::now() - Duration::from_secs(600)).unwrap();
+        lab.echo(RFC, "11", &uuid(1));
+        let group = lab.sim.open(&format!("/sys/bus/mdev/devices/{}", uuid(1))).unwrap().link("iommu_group").unwrap();
+        let node = format!("/dev/vfio/{}", basename(&group));
+        lab.sim.age(&node, Duration::from_secs(made_before)).unwrap();
+        let node = conn.lookup_by_uuid(&uuid(1)).unwrap();
+        assert_eq!((node.name() == "ghost", node.owner().is_ok()), (is_its_own, is_its_own), "{made_before}");
+        match node.destroy(DestroyFlags::OWNED) {
+            Ok(()) => assert!(is_its_own, "{made_before}"),
+            Err(e) => assert_eq!((e.code, is_its_own), (ErrorCode::NotOwner, false), "{e}"),
+        }
+    }
 }
 
 #[test]

@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
 use mdev::error::{Error, ErrorCode};
 use mdev::finding::{Finding, Severity};
 use mdev::store::Runtime;
-use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::{Errno, Sysfs, basename};
 
 const RFC: (&str, &str) = ("0000:86:00.0", "11");
 const VENDOR: (&str, &str) = ("0000:41:00.0", "1438");
@@ -22,8 +23,8 @@ fn uuid(n: u32) -> String {
     format!("{n:08x}-0000-4000-8000-000000000000")
 }
 
-/// The files of the store, by path.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+/// The files of the store and their times, by path.
+type Files = BTreeMap<PathBuf, (Vec<u8>, SystemTime)>;
 
 /// A simulated kernel with the files of a host. Every connection has its own store, as every process has.
 struct Lab {
@@ -69,12 +70,19 @@ impl Lab {
         self.sim.set_hook(None);
         if killed {
             // Restores the files that the unwinding removed.
-            for (path, text) in files.lock().unwrap().iter() {
+            for (path, (text, time)) in files.lock().unwrap().iter() {
                 let _ = fs::remove_file(path);
                 fs::write(path, text).unwrap();
+                set_time(path, *time);
             }
         }
         killed
+    }
+
+    /// The VFIO node of a device.
+    fn group_node(&self, uuid: &str) -> String {
+        let group = self.sim.open(&format!("/sys/bus/mdev/devices/{uuid}")).unwrap().link("iommu_group").unwrap();
+        format!("/dev/vfio/{}", basename(&group))
     }
 
     /// Leaves one device of a group of three, whose owner is "me".
@@ -87,10 +95,21 @@ impl Lab {
     }
 }
 
-fn read_files(run: &std::path::Path) -> Files {
+fn read_files(run: &Path) -> Files {
     let entries = |folder: &str| fs::read_dir(run.join(folder)).into_iter().flatten();
     let paths = entries("devices").chain(entries("groups")).map(|entry| entry.unwrap().path());
-    paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    let read =
+        |path: PathBuf| (path.clone(), (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap()));
+    paths.map(read).collect()
+}
+
+fn set_time(path: &Path, time: SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// Time passes for the records.
+fn age(run: &Path, by: Duration) {
+    read_files(run).iter().for_each(|(path, (_, time))| set_time(path, *time - by));
 }
 
 fn devices(conn: &Conn) -> Vec<String> {
@@ -227,6 +246,60 @@ fn device_that_another_program_created_is_no_member() {
     let conn = lab.conn(Some("me"));
     assert_eq!((incomplete(&conn), conn.destroy_incomplete(None, DestroyFlags::empty())), (Vec::new(), Ok(0)));
     assert!(lab.devices().contains(&uuid(1)));
+}
+
+#[test]
+fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
+    let lab = Lab::new();
+    let (run, writes) = (lab.root.path().join("libmdev"), AtomicUsize::new(0));
+    // Each device takes the driver 70 s. The creator is killed when it looks at the third device for the first time.
+    let at = move |op, path: &str| {
+        if op == Op::Write && path.ends_with("/create") {
+            writes.fetch_add(1, Ordering::Relaxed);
+            age(&run, Duration::from_secs(70));
+        }
+        op == Op::Meta && path.ends_with(&uuid(3)) && writes.load(Ordering::Relaxed) == 3
+    };
+    assert!(lab.killed(at, || drop(create(&lab.conn(Some("me")), RFC))));
+    let conn = lab.conn(Some("me"));
+    assert_eq!(conn.lookup_by_uuid(&uuid(3)).unwrap().owner().as_deref(), Ok("me"));
+    assert_eq!(conn.destroy_incomplete(Some("me"), DestroyFlags::empty()), Ok(3));
+    assert!(!lab.devices().contains(&uuid(3)));
+    assert_eq!((lab.names("devices"), lab.names("groups")), (0, 0));
+}
+
+/// Where /dev does not have the nodes of the host, and the device was looked at late.
+#[test]
+fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
+    let lab = Lab::new();
+    let is_made = AtomicBool::new(false);
+    let at = move |op, path: &str| {
+        is_made.fetch_or(op == Op::Write && path.ends_with("/create"), Ordering::Relaxed);
+        op == Op::Meta && path.ends_with(&uuid(1)) && is_made.load(Ordering::Relaxed)
+    };
+    assert!(lab.killed(at, || drop(create(&lab.conn(Some("me")), RFC))));
+    age(&lab.root.path().join("libmdev"), Duration::from_secs(600));
+    lab.sim.unplug(&lab.group_node(&uuid(1))).unwrap();
+    let conn = lab.conn(Some("me"));
+    let e = conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::NotReady, Errno::NODATA.raw_os_error()), "{e}");
+    let record = format!("/run/libmdev/devices/{}", uuid(1));
+    assert!(e.message.contains(&format!("device {}", uuid(1))) && e.message.contains(&record), "{e}");
+    assert!(incomplete(&conn)[0].message.contains(&uuid(1)));
+    // The device is shown without its record.
+    let node = conn.lookup_by_uuid(&uuid(1)).unwrap();
+    node.owner().unwrap_err();
+    let found = conn.list_problems().unwrap();
+    assert!(found.iter().any(|finding| finding.message.contains("cannot determine")), "{found:?}");
+    let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NotOwner, "{e}");
+    // Another creator keeps the record.
+    let text = xml(RFC, 9).replace("<parent>", "<name>other</name><parent>");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
+    node.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(0));
+    assert_eq!((lab.names("devices"), incomplete(&conn)), (1, Vec::new()));
 }
 
 /// In both stores, without a kill.

@@ -16,7 +16,8 @@ use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
 use crate::sysfs::{
-    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, if_present, is_absent, write_line_once,
+    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, if_present, is_absent, is_exhausted,
+    write_line_once,
 };
 
 /// How long a driver may take to remove a device that no process has open.
@@ -84,8 +85,14 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     let Some(own) = host.owner() else {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
-    let own_facts = host.runtime.get(uuid)?.filter(|facts| spots::is_recorded(spot, layout, facts));
-    let owner = own_facts.and_then(|facts| facts.owner);
+    let owner = match host.runtime.get(uuid)? {
+        Some(facts) => match spots::is_recorded(&*host.sysfs, spot, layout, &facts) {
+            Ok(is_recorded) => facts.owner.filter(|_| is_recorded),
+            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
+            Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
+        },
+        None => None,
+    };
     match owner {
         Some(owner) if owner == own => Ok(()),
         Some(owner) => refuse(format!("device {uuid} belongs to '{owner}', not to '{own}'")),

@@ -181,6 +181,24 @@ pub(super) fn read_listed(spot: &Spot, facts: Option<&Facts>, known: &mut KnownP
     }
 }
 
+/// The facts, if they are about the device that was found. It is shown without them, and reported, if that cannot be determined.
+fn recorded<'f>(
+    sysfs: &dyn Sysfs,
+    spot: &Spot,
+    layout: &dyn Layout,
+    facts: Option<&'f Facts>,
+) -> Result<Option<&'f Facts>> {
+    let Some(facts) = facts else { return Ok(None) };
+    match spots::is_recorded(sysfs, spot, layout, facts) {
+        Ok(is_recorded) => Ok(is_recorded.then_some(facts)),
+        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
+        Err(e) => {
+            report(Finding::from(&e.of(&format!("device {}", spot.uuid))));
+            Ok(None)
+        }
+    }
+}
+
 /// The device that was found, with what is remembered of it.
 pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     let (dir, entry) = (&*spot.dir, spot.entry.as_str());
@@ -194,7 +212,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         Err(errno) => return Err(Error::io("read the parent of", &spot.syspath, errno)),
     };
     let layout = layout::of_kind(parent.layout);
-    let facts = facts.filter(|facts| spots::is_recorded(spot, layout, facts));
+    let facts = recorded(known.sysfs, spot, layout, facts)?;
     let shown = match &spot.seen {
         Some(seen) => Some(seen.type_id.clone()),
         None => layout.type_of(dir, entry).map_err(failed)?,

@@ -29,7 +29,7 @@ use crate::sysfs::{
 use crate::xml;
 
 /// Facts of devices travel in a dump under their usual path.
-const FACTS: &str = "/run/libmdev/devices";
+pub(super) const FACTS: &str = "/run/libmdev/devices";
 
 /// Types that a parent showed once, and now hides, as well.
 const CATALOGUES: &str = "/run/libmdev/types";

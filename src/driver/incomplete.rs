@@ -56,11 +56,11 @@ impl Group {
     }
 }
 
-/// The device of a record, if it exists.
+/// The device of a record, if it exists. Fails if it may be the device of another program.
 fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
     let Some(spot) = spots::find(host, &facts.uuid)? else { return Ok(None) };
     let (layout, _) = spot.open_parent(host)?;
-    Ok(spots::is_recorded(&spot, layout, facts).then_some(spot))
+    Ok(spots::is_recorded(&*host.sysfs, &spot, layout, facts)?.then_some(spot))
 }
 
 /// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors

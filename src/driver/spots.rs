@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::Host;
 use super::devices::KnownParents;
+use super::dump::FACTS;
+use super::vfio::Nodes;
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, report};
 use crate::layout::functions::{current, functions, present, stranger_uuid};
@@ -20,7 +22,7 @@ use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::Facts;
-use crate::sysfs::{Dir, IoResult, basename, dirname, if_present, is_exhausted, resolve};
+use crate::sysfs::{Birth, Dir, IoResult, Sysfs, basename, dirname, if_present, is_exhausted, resolve};
 
 /// Links to every VF.
 const PCI: &str = "/sys/bus/pci/devices";
@@ -311,18 +313,54 @@ pub(super) fn is_about(facts: &Facts, vf: &str, seen: &Seen) -> bool {
 }
 
 /// Whether these facts are about the device that was found. Facts of a killed creator are only if parent, type and time agree:
-/// another program may have made a device of this UUID since.
-pub(super) fn is_recorded(spot: &Spot, layout: &dyn Layout, facts: &Facts) -> bool {
+/// another program may have made a device of this UUID since. Fails if that cannot be determined; the caller must then keep the
+/// facts and not use them.
+pub(super) fn is_recorded(sysfs: &dyn Sysfs, spot: &Spot, layout: &dyn Layout, facts: &Facts) -> Result<bool> {
     if let Some(seen) = &spot.seen {
-        return is_about(facts, basename(&spot.syspath), seen);
+        return Ok(is_about(facts, basename(&spot.syspath), seen));
     }
     if facts.function.is_some() || !facts.are_of(spot.mark()) {
-        return false;
+        return Ok(false);
     }
-    facts.abandoned.is_none()
-        || (facts.parent == basename(&spot.parent)
-            && layout.type_of(&*spot.dir, &spot.entry).is_ok_and(|id| id.is_none_or(|id| id == facts.type_id))
-            && spot.dir.meta(&spot.entry).is_ok_and(|meta| facts.may_have_made(meta.changed)))
+    if facts.abandoned.is_none() {
+        return Ok(true);
+    }
+    if facts.parent != basename(&spot.parent) {
+        return Ok(false);
+    }
+    let shown = layout.type_of(&*spot.dir, &spot.entry).map_err(|errno| undetermined(spot, &describe(errno), errno))?;
+    if shown.is_some_and(|id| id != facts.type_id) {
+        return Ok(false);
+    }
+    is_as_old(sysfs, spot, facts)
+}
+
+/// Whether the device appeared when its killed creator may have made it. It appeared at the time of its link or before, and at the
+/// same time as its VFIO nodes: the kernel makes those while it binds the driver, within the creator's write.
+fn is_as_old(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
+    let failed = |errno| undetermined(spot, &describe(errno), errno);
+    let Some(link) = if_present(spot.dir.meta(&spot.entry)).map_err(failed)? else { return Ok(false) };
+    if facts.may_have_made(link.changed) {
+        return Ok(true);
+    }
+    let nodes = Nodes::of(&*spot.dir, &spot.entry);
+    for node in nodes.map_err(|e| undetermined(spot, &e.message, Errno::from_raw_os_error(e.errno)))?.all() {
+        match sysfs.vfio_node_birth(&node).map_err(failed)? {
+            Some(Birth::At(time)) => return Ok(facts.may_have_made(time)),
+            Some(Birth::NotAfter(time)) if facts.may_have_made(time) => return Ok(true),
+            _ => {}
+        }
+    }
+    Err(undetermined(spot, "no VFIO node of it in /dev shows when it was made", Errno::NODATA))
+}
+
+fn undetermined(spot: &Spot, why: &str, errno: Errno) -> Error {
+    let message = format!(
+        "cannot determine whether its creator, which was killed, or another program made it: {why}; destroy it, or remove \
+         {FACTS}/{} if another program made it",
+        spot.uuid
+    );
+    Error::new(ErrorCode::NotReady, errno, message).at(spot.syspath.clone())
 }
 
 /// The mark of the device on the mdev bus that these facts are about.
@@ -333,7 +371,8 @@ fn mark_on_bus(host: &Host, bus: &Rc<dyn Dir>, facts: &Facts) -> IoResult<Option
     let Some(spot) = on_bus(bus, &facts.uuid)? else { return Ok(None) };
     let opened = spot.open_parent(host).map_err(|e| Errno::from_raw_os_error(e.errno));
     let Some((layout, _)) = if_present(opened)? else { return Ok(None) };
-    Ok(is_recorded(&spot, layout, facts).then(|| spot.mark()))
+    let is_its_own = is_recorded(&*host.sysfs, &spot, layout, facts);
+    is_its_own.map(|is| is.then(|| spot.mark())).map_err(|e| Errno::from_raw_os_error(e.errno))
 }
 
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no

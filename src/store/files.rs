@@ -7,7 +7,10 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, fstat, mkdirat, open, statat, unlink, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, mkdirat, open, statat, unlink,
+    unlinkat, utimensat,
+};
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -140,6 +143,16 @@ impl FileStore {
                 log::warn!("{}/{uuid}: cannot be removed: {}", self.devices, describe(errno));
                 false
             }
+        }
+    }
+
+    /// Sets the time of a record of this process to now.
+    pub(super) fn touch(&self, uuid: &Uuid) {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let path = self.path(&uuid.to_string());
+        if let Err(errno) = utimensat(CWD, &*path, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            log::warn!("{path}: its time cannot be set: {}", describe(errno));
         }
     }
 

@@ -29,9 +29,14 @@ impl<'a> Reservation<'a> {
         &self.facts
     }
 
-    /// To be called before the write that makes the device.
+    /// To be called before each write that makes the device. Sets the time of its record, which was written before the other
+    /// devices of its group were made.
     pub fn begin(&mut self, uuid: &Uuid) {
-        if !self.begun.contains(uuid) && self.facts.iter().any(|facts| facts.uuid == *uuid) {
+        let Some(facts) = self.facts.iter().find(|facts| facts.uuid == *uuid) else { return };
+        if let (Runtime::Files(store), None, true) = (self.store, facts.mark, facts.worth_keeping()) {
+            store.touch(uuid);
+        }
+        if !self.begun.contains(uuid) {
             self.begun.push(*uuid);
         }
     }

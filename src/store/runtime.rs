@@ -63,14 +63,16 @@ pub struct Facts {
     /// The kernel may not show the type of the device.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub type_hidden: bool,
-    /// Set for a record without a mark whose creator no longer runs: when the record was written, in nanoseconds. Whether the
-    /// creator made the device is then unknown, and another program may have made one of this UUID.
+    /// Set for a record without a mark whose creator no longer runs: when the record was written, or the write for the device
+    /// began, in nanoseconds. Whether the creator made the device is then unknown, and another program may have made one of this
+    /// UUID.
     #[serde(skip)]
     pub abandoned: Option<u64>,
 }
 
-/// How long after its record was written a device of a killed creator may appear.
-const LATE: Duration = Duration::from_secs(10);
+/// How long after the creator's write began a device of a killed creator may appear: longer than a driver has been seen to block
+/// that write. The kernel ends the creator after the write.
+const LATE: Duration = Duration::from_secs(120);
 
 impl Facts {
     /// There is something here that the kernel could not tell.

@@ -52,7 +52,8 @@ pub struct Meta {
     /// Inode number; in sysfs never used twice between two boots.
     pub ino: u64,
     /// When it was last changed, in nanoseconds. In sysfs a write leaves it alone, and what truncates the file first
-    /// (`echo` in a shell) does not.
+    /// (`echo` in a shell) does not. Of an entry of sysfs that no program has changed: when the kernel made its inode in memory,
+    /// which is at a look at the entry and may be long after the entry appeared.
     pub changed: u64,
 }
 
@@ -90,6 +91,15 @@ impl VfioNode {
             VfioNode::Device { name, .. } => format!("/dev/vfio/devices/{name}"),
         }
     }
+}
+
+/// When the kernel made a node of `/dev/vfio`, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// At this time.
+    At(u64),
+    /// At this time or before it.
+    NotAfter(u64),
 }
 
 /// A process that has a node of `/dev/vfio` open.
@@ -149,6 +159,9 @@ pub trait Sysfs: Send + Sync + Debug {
     /// Looks for a process that has one of these nodes open, for 5 s at most. Not a reservation. Fails when a node cannot be looked at, or this
     /// process or host has run out of descriptors or memory.
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
+
+    /// When the kernel made the node. `None` if `/dev` does not show that: it has no such node, or is not the kernel's own.
+    fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>>;
 
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
     fn watch(&self) -> IoResult<Box<dyn Watch>>;

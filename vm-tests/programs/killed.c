@@ -19,7 +19,7 @@
  * whole, listed, and can be destroyed; when it is gone, no other can be reached
  * by its UUID; the next create succeeds at once and has its own parameters, or
  * none; no record of /run/libmdev is left. One exception: the record of a killed
- * creator that asked for a group keeps the group for ten seconds, since the
+ * creator that asked for a group keeps the group for two minutes, since the
  * device may still appear. A create after that time removes the record.
  *
  * killed-group.c has what must hold after a kill of the creator of a group.
@@ -49,7 +49,7 @@
 #define POINTS_MIN 40
 
 /* A device of a killed creator may appear this long after its record was written; a little more. */
-#define LATE 11
+#define LATE 121
 
 static const char *uri, *parent, *type, *attribute, *more, *file;
 static char victim[1024];

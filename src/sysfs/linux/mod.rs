@@ -8,10 +8,11 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags, fstatfs, statx};
 
 use super::uevent::Events;
 use super::{
-    Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, if_present, is_absent,
+    Birth, Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, if_present, is_absent,
     read_text,
 };
 
+mod birth;
 mod detached;
 mod dir;
 mod door;
@@ -84,6 +85,11 @@ impl Sysfs for LinuxSysfs {
             Users::None | Users::Unknown(_) | Users::Unreadable(_) if !self.is_kernel()? => Ok(Users::NoNode),
             users => Ok(users),
         }
+    }
+
+    fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {
+        let opened = if_present(self.door.open(&node.path(), OFlags::PATH | OFlags::NOFOLLOW))?;
+        opened.map_or(Ok(None), birth::of)
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {

@@ -259,7 +259,7 @@ fn count(folder: &str) -> Option<u64> {
     metadata(format!("{folder}/fd")).ok().map(|fds| fds.len())
 }
 
-fn errno(e: io::Error) -> Errno {
+pub(super) fn errno(e: io::Error) -> Errno {
     Errno::from_io_error(&e).unwrap_or(Errno::IO)
 }
 

@@ -9,7 +9,8 @@ use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
-    DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, Writer, is_relative,
+    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, Writer,
+    if_present, is_relative,
 };
 
 /// Where the host's own list of PCI names is.
@@ -42,6 +43,15 @@ impl Sysfs for SimHost {
             None if nodes.iter().any(|node| nodes::exists(kernel, node)) => kernel.no_user.clone(),
             None => Users::NoNode,
         }))
+    }
+
+    fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {
+        let path = node.path();
+        self.before(Op::Meta, || path.clone())?;
+        self.with(|kernel| {
+            let node = if_present(kernel.tree.find(&path).and_then(|ino| kernel.tree.node(ino)))?;
+            Ok(node.map(|node| Birth::At(node.changed)))
+        })
     }
 
     fn watch(&self) -> IoResult<Box<dyn Watch>> {
@@ -169,6 +179,7 @@ impl Dir for SimDir {
         self.host.with(|kernel| {
             kernel.tree.children(self.ino)?;
             let ino = kernel.tree.walk(self.ino, name, false)?;
+            kernel.tree.look(ino);
             let node = kernel.tree.node(ino)?;
             Ok(Meta { kind: node.entry_kind(), mode: node.mode, ino, changed: node.changed })
         })

@@ -23,6 +23,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Errno, IoResult, Users, basename, dirname, is_relative};
 use crate::error::{Error, ErrorCode, Result};
@@ -177,6 +178,11 @@ impl SimHost {
             };
             Ok(())
         })
+    }
+
+    /// The device node at a path was made that much earlier.
+    pub fn age(&self, node: &str, by: Duration) -> IoResult<()> {
+        self.with(|kernel| kernel.tree.find(node).map(|ino| kernel.tree.age(ino, by)))
     }
 
     /// What a search for the users of an existing node returns when it finds none: [`Users::None`] unless set.

@@ -2,6 +2,7 @@
 //! The file tree of the simulated host: directories, links and files, without any knowledge of what they mean.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sysfs::{EntryKind, Errno, IoResult};
 
@@ -30,7 +31,8 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) mode: u32,
     pub(super) kind: Kind,
-    /// Time of last change; a count does for one.
+    /// Time of last change, in nanoseconds. Of a file that was changed: a count. 0 before the first look at an entry, which makes
+    /// its inode and sets its time; that of a device node is set when the node is made.
     pub(super) changed: u64,
 }
 
@@ -141,7 +143,8 @@ impl Tree {
             _ => return Err(Errno::NOTDIR),
         }
         self.last = ino;
-        self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind, changed: 0 });
+        let changed = if matches!(kind, Kind::Device) { now() } else { 0 };
+        self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind, changed });
         Ok(ino)
     }
 
@@ -204,6 +207,21 @@ impl Tree {
         Ok(self.clock)
     }
 
+    /// A program looks at a link: the first look sets its time.
+    pub(super) fn look(&mut self, ino: Ino) {
+        match self.nodes.get_mut(&ino) {
+            Some(Node { kind: Kind::Link(_), changed, .. }) if *changed == 0 => *changed = now(),
+            _ => {}
+        }
+    }
+
+    /// Sets the time of a device node back.
+    pub(super) fn age(&mut self, ino: Ino, by: Duration) {
+        if let Some(Node { kind: Kind::Device, changed, .. }) = self.nodes.get_mut(&ino) {
+            *changed = changed.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
     /// What the file shows from now on. Without effect on one that is gone or could not be read in the first place.
     pub(super) fn show(&mut self, file: Ino, content: &str) {
         self.show_bytes(file, content.as_bytes());
@@ -241,6 +259,11 @@ impl Tree {
     pub(super) fn all(&self) -> impl Iterator<Item = (Ino, &Node)> {
         self.nodes.iter().map(|(ino, node)| (*ino, node))
     }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The way from a directory to an absolute path.

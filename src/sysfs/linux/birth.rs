@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! When the kernel made a node in `/dev`.
+
+use std::fs::{File, Metadata, read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::makedev;
+
+use super::users::errno;
+use crate::sysfs::{Birth, IoResult, is_absent};
+
+/// `None` if another program may have made the node: it is not in the file system in which the kernel makes and removes a node
+/// together with its device.
+pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
+    let found = File::from(node).metadata().map_err(errno)?;
+    if !found.file_type().is_char_device() {
+        return Ok(None);
+    }
+    let mounts = match read("/proc/self/mountinfo").map_err(errno) {
+        Err(errno) if is_absent(errno) => return Ok(None),
+        mounts => mounts?,
+    };
+    let mounts = String::from_utf8_lossy(&mounts);
+    Ok(mounts.lines().any(|line| is_devtmpfs(line, found.dev())).then(|| birth(&found)))
+}
+
+/// The time of last change is later where udev or touch(1) has set it. Before Linux 5.18, a node has no time of birth.
+fn birth(found: &Metadata) -> Birth {
+    let nanoseconds = |time: SystemTime| {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    };
+    match (found.created(), found.modified()) {
+        (Ok(born), _) => Birth::At(nanoseconds(born)),
+        (Err(_), changed) => Birth::NotAfter(changed.map_or(u64::MAX, nanoseconds)),
+    }
+}
+
+/// The line of mountinfo is a mount of the device file system with this device number: see proc_pid_mountinfo(5).
+fn is_devtmpfs(line: &str, device: u64) -> bool {
+    let Some((mount, file_system)) = line.split_once(" - ") else { return false };
+    let number = mount.split(' ').nth(2).and_then(|number| number.split_once(':'));
+    let Some((Ok(major), Ok(minor))) = number.map(|(major, minor)| (major.parse(), minor.parse())) else {
+        return false;
+    };
+    makedev(major, minor) == device && file_system.split(' ').next() == Some("devtmpfs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_device_file_system_shows_when_a_node_was_made() {
+        let dev = "25 1 0:6 / /dev rw,nosuid shared:2 - devtmpfs udev rw,size=4k";
+        assert!(is_devtmpfs(dev, makedev(0, 6)));
+        assert!(!is_devtmpfs(dev, makedev(0, 7)));
+        assert!(!is_devtmpfs("25 1 0:6 / /dev rw,nosuid - tmpfs tmpfs rw", makedev(0, 6)));
+        assert!(!is_devtmpfs("25 1 0:6", makedev(0, 6)));
+        assert_eq!(of(tempfile::tempfile().unwrap().into()), Ok(None));
+        let null = File::open("/dev/null").unwrap();
+        let is_devtmpfs = |mounts: &str| mounts.lines().any(|line| is_devtmpfs(line, null.metadata().unwrap().dev()));
+        let is_kernels = is_devtmpfs(&std::fs::read_to_string("/proc/self/mountinfo").unwrap());
+        assert_eq!(of(null.try_clone().unwrap().into()).unwrap().is_some(), is_kernels);
+    }
+}
