@@ -241,12 +241,19 @@ impl FileStore {
             };
             // Of a broken file nothing but the UUID is known.
             let unknown = Facts { uuid, ..Facts::default() };
-            let holds = match (&facts, alive(facts.as_ref().unwrap_or(&unknown))) {
+            let look = || alive(facts.as_ref().unwrap_or(&unknown));
+            let mut mark = look();
+            let is_being_made = mark.is_none() && self.is_being_made(&uuid);
+            if mark.is_none() && !is_being_made {
+                // A creator that has ended may have made the device after the first look.
+                mark = look();
+            }
+            let holds = match (&facts, mark) {
                 (Some(facts), Some(mark)) if facts.are_of(mark) => true,
                 // A VF that is being made is marked first, and may have another device's type until it has its own.
                 (Some(facts), Some(_)) => facts.function.is_some() && self.is_being_made(&uuid),
                 (None, Some(_)) => true,
-                (_, None) => self.is_being_made(&uuid),
+                (_, None) => is_being_made,
             };
             match unread {
                 Some(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) || holds && !members.is_empty() => {

@@ -75,6 +75,20 @@ fn record_of_a_killed_creator_is_not_about_a_later_device() {
 }
 
 #[test]
+fn record_of_a_device_that_appears_while_it_is_looked_for_is_kept() {
+    let (dir, [store, _]) = both();
+    let devices = dir.path().join("libmdev/devices");
+    std::fs::create_dir_all(&devices).unwrap();
+    let killed = facts(1, Some("a"), None);
+    std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
+    // The creator makes the device after the first look, and is killed.
+    let is_made = std::cell::Cell::new(false);
+    let alive = |facts: &Facts| (facts.uuid == killed.uuid && is_made.replace(true)).then_some(7);
+    drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap());
+    assert_eq!(store.get(&killed.uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("a"));
+}
+
+#[test]
 fn unconfirmed_reservation_is_released() {
     let (_dir, stores) = both();
     for store in stores {
