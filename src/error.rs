@@ -134,6 +134,27 @@ impl Error {
     }
 }
 
+/// This process or host has run out of something. That says nothing about the object at hand, which must then not be left
+/// out of a list as if it were broken.
+pub fn is_exhausted(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+}
+
+/// The errnos that mean "this object does not exist". Every other errno says nothing about the object, so a caller must
+/// report it and must not treat the object as absent.
+pub fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
+}
+
+/// `None` if the object does not exist; every other failure is returned.
+pub fn if_present<T>(result: std::result::Result<T, Errno>) -> std::result::Result<Option<T>, Errno> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(errno) if is_absent(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Whether this process may open files for which its user has no permission.
 fn overrides_permissions() -> bool {
     let effective = || Some(rustix::thread::capabilities(None).ok()?.effective);

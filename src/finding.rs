@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, describe, printable};
+use crate::error::{Error, ErrorCode, Result, describe, is_absent, printable};
 
 /// The severity of a finding: `enum mdev_severity` in C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,30 @@ pub fn observe<T>(part: impl FnOnce() -> T) -> (T, Vec<Finding>) {
         }
     });
     (result, found)
+}
+
+/// The first finding whose cause is a failed system call, as an error. An errno that means absence is no failure.
+pub fn first_failed(left_out: Vec<Finding>) -> Option<Error> {
+    left_out.into_iter().find_map(|finding| {
+        let errno = finding.errno.filter(|errno| !is_absent(*errno))?;
+        Some(Error::new(finding.code, errno, finding.message).at(finding.object))
+    })
+}
+
+/// Runs a search. If it finds nothing, an object that it could not read may be the wanted one: fails with the first such error.
+pub fn search<T>(search: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
+    let (found, left_out) = observe(search);
+    match found {
+        Ok(None) => first_failed(left_out).map_or(Ok(None), Err),
+        found => found,
+    }
+}
+
+/// Runs a part of a request that needs every object: fails with the first error of an object that it could not read.
+pub fn complete<T>(part: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (result, left_out) = observe(part);
+    let value = result?;
+    first_failed(left_out).map_or(Ok(value), Err)
 }
 
 #[cfg(test)]

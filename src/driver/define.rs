@@ -11,6 +11,7 @@ use super::spots::with_room;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::search;
 use crate::layout::{bus, open_parent, refuse_unsupported};
 use crate::model::name::is_component;
 use crate::model::{Device, DeviceDef};
@@ -63,19 +64,14 @@ impl Conn {
             match self.start_unless_running(def, flags) {
                 Ok(true) => started += 1,
                 Ok(false) => {}
-                Err(e) if self.waits(def, &e, scope.as_ref()) => {
-                    log::info!("{} on {} is not started yet: {e}", def.uuid, def.parent);
-                }
-                // No event announces the types of a parent, so the caller has to try again.
-                Err(e) if e.code == ErrorCode::NoType && defined::waits(&self.host, &def.parent) => {
-                    let later = Error { errno: Errno::AGAIN.raw_os_error(), ..e };
-                    failed.push(failure(def.uuid.to_string(), &def.parent, later));
-                }
-                Err(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
+                Err(e) => match self.cause(def, e, scope.as_ref()) {
+                    Some(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
+                    None => log::info!("{} on {} is not started yet", def.uuid, def.parent),
+                },
             }
         }
         // Whether these are meant to start cannot be told, so nobody may believe that all is well.
-        let is_meant = |parent: &str| asked(parent) && (scope.is_some() || !defined::is_absent(&self.host, parent));
+        let is_meant = |parent: &str| asked(parent) && (scope.is_some() || !defined::is_missing(&self.host, parent));
         for Broken { parent, uuid, error } in broken.iter().filter(|one| is_meant(&one.parent)) {
             let what = uuid.map_or("what is defined".to_owned(), |uuid| uuid.to_string());
             failed.push(failure(what, parent, error.clone()));
@@ -88,14 +84,20 @@ impl Conn {
         }
     }
 
-    /// It is nobody's fault that a device cannot be started before its hardware is there.
-    fn waits(&self, def: &Definition, e: &Error, scope: Option<&Scope>) -> bool {
-        match scope {
-            Some(scope) => scope.waits(def, e),
-            None => {
-                e.code == ErrorCode::NoParent
-                    || (e.code == ErrorCode::NoType && defined::waits(&self.host, &def.parent))
-            }
+    /// Why the start of a device failed. `None` if its hardware is not ready yet and a later autostart starts the device.
+    fn cause(&self, def: &Definition, e: Error, scope: Option<&Scope>) -> Option<Error> {
+        let is_pending = match e.code {
+            ErrorCode::NoType => defined::is_pending(&self.host, &def.parent),
+            _ => Ok(false),
+        };
+        match (is_pending, scope) {
+            (Err(unread), _) => Some(unread),
+            (Ok(_), Some(scope)) if scope.waits(def, &e) => None,
+            (Ok(_), None) if e.code == ErrorCode::NoParent => None,
+            (Ok(true), None) => None,
+            // No event announces the types of a parent, so the caller has to try again.
+            (Ok(true), Some(_)) => Some(Error { errno: Errno::AGAIN.raw_os_error(), ..e }),
+            (Ok(false), _) => Some(e),
         }
     }
 
@@ -276,7 +278,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             let sysname = defined::sysname(&target);
             let type_id = match find_type(host, layout, &*dir, &target.place, &wanted.type_id) {
                 // The types are not known before the VFs are enabled, as on an absent parent.
-                Err(e) if e.code == ErrorCode::NoType && defined::waits(host, &sysname) => {
+                Err(e) if e.code == ErrorCode::NoType && defined::is_pending(host, &sysname)? => {
                     type_of_absent(host, &wanted)?
                 }
                 found => found?,
@@ -346,9 +348,11 @@ fn refuse_taken_name(host: &Host, new: &Definition) -> Result<()> {
     super::plan::refuse_node_name(host, name)?;
     let other =
         |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != new.parent || def.uuid != new.uuid);
-    let defined = defined::all(host)?.into_iter().find(other).map(|def| def.uuid);
-    let running =
-        || devices::by_name(host, name).map(|device| device.map(|d| d.uuid).filter(|other| *other != new.uuid));
+    let defined = search(|| Ok(defined::all(host)?.into_iter().find(other)))?.map(|def| def.uuid);
+    let running = || {
+        let device = search(|| devices::by_name(host, name))?;
+        Ok(device.map(|device| device.uuid).filter(|other| *other != new.uuid))
+    };
     match defined.map_or_else(running, |uuid| Ok(Some(uuid)))? {
         None => Ok(()),
         Some(other) => {

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::spots::{self, Spot, with_room};
 use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, report, search};
 use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
 use crate::model::{Device, LayoutKind, NO_PARENT, Parent, PciAddress};
 use crate::store::Definition;
-use crate::sysfs::{Dir, basename, is_exhausted};
+use crate::sysfs::{Dir, basename, if_present, is_absent, is_exhausted};
 
 /// The parents of definitions, looked for once in a request.
 pub(super) struct Parents<'a> {
@@ -33,27 +34,26 @@ impl<'a> Parents<'a> {
         Parents { host, places: OnceCell::new() }
     }
 
-    /// By sysfs name, of a parent or of a VF of one. An error for want of descriptors or memory alone.
+    /// The parent of this sysfs name, or the PF of the VF of this name. Fails if it may exist and cannot be read.
     fn find(&self, sysname: &str) -> Result<Option<Present>> {
         let sysfs = &*self.host.sysfs;
         let places = match self.places.get() {
             Some(places) => places,
             None => {
-                // A host without parents may have definitions for all that.
-                let places = unless_exhausted(bus::places(sysfs))?.unwrap_or_default();
+                let places = bus::places(sysfs)?;
                 self.places.get_or_init(|| places)
             }
         };
         let place = match places.iter().find(|place| place.sysname() == sysname) {
             Some(place) => Some(place.clone()),
-            None => unless_exhausted(bus::find_target(sysfs, sysname))?.map(|target| target.place),
+            None => unless_absent(bus::find_target(sysfs, sysname))?.map(|target| target.place),
         };
         let Some(place) = place else { return Ok(None) };
-        let opened = unless_exhausted(open_parent(sysfs, &place.syspath))?;
+        let opened = unless_absent(open_parent(sysfs, &place.syspath))?;
         Ok(opened.map(|(layout, dir)| Present { place, layout, dir }))
     }
 
-    /// The device that a definition would make.
+    /// The device that a definition would make. If its parent cannot be read, reports that and returns the device without a parent.
     pub(super) fn device(&self, def: &Definition) -> Result<Device> {
         let above = |present: Present| Above {
             name: present.place.name(),
@@ -62,15 +62,22 @@ impl<'a> Parents<'a> {
             device_api: present.layout.device_api(&*self.host.sysfs, &present.place.syspath, &def.type_id),
             is_function: present.layout.is_function(),
         };
-        Ok(idle(def, self.find(&def.parent)?.map(above)))
+        let found = match self.find(&def.parent) {
+            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+                report(Finding::from(&e.of(&format!("the parent of the defined device {} is unknown", def.uuid))));
+                None
+            }
+            found => found?,
+        };
+        Ok(idle(def, found.map(above)))
     }
 }
 
-/// What cannot be had is not there, but what cannot be looked at may well be.
-fn unless_exhausted<T>(found: Result<T>) -> Result<Option<T>> {
+/// `None` if the error means that the object does not exist; every other error is returned.
+fn unless_absent<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
-        found => Ok(found.ok()),
+        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -185,7 +192,7 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
 pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     let found = match devices::generated_uuid(name) {
         Some(uuid) => of_uuid(host, &uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name),
-        None => all(host)?.into_iter().find(|def| def.name.as_deref() == Some(name)),
+        None => search(|| Ok(all(host)?.into_iter().find(|def| def.name.as_deref() == Some(name))))?,
     };
     let Some(def) = found else { return Ok(None) };
     let running = devices::by_uuid(host, &def.uuid)?.filter(|device| is_of(&def, device));
@@ -232,7 +239,7 @@ impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
         let target = bus::find_target(&*host.sysfs, parent)?;
         let vfs = vfs(host, &target.place)?;
-        let grows = target.function.is_some() && lacks_functions(host, &target.place);
+        let grows = target.function.is_some() && lacks_functions(host, &target.place)?;
         Ok(Scope { target, vfs, grows })
     }
 
@@ -252,34 +259,43 @@ impl Scope {
     }
 }
 
-fn lacks_functions(host: &Host, place: &bus::Place) -> bool {
-    let Ok(dir) = host.sysfs.open(&place.syspath) else { return false };
-    functions::are_missing(&*dir).unwrap_or(false)
+fn lacks_functions(host: &Host, place: &bus::Place) -> Result<bool> {
+    let lacks = if_present(host.sysfs.open(&place.syspath).and_then(|dir| functions::are_missing(&*dir)));
+    Ok(lacks.map_err(|errno| unread_vfs(place, errno))?.unwrap_or(false))
 }
 
-/// Sysfs names of the VFs of a parent, where its devices are VFs.
+fn unread_vfs(place: &bus::Place, errno: Errno) -> Error {
+    Error::io("read the VFs of", &place.syspath, errno)
+}
+
+/// Sysfs names of the VFs of a parent whose devices are VFs; none if the parent no longer exists.
 pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
-    let Some((layout, dir)) = unless_exhausted(open_parent(&*host.sysfs, &place.syspath))? else {
+    let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &place.syspath))? else {
         return Ok(Vec::new());
     };
     if !layout.is_function() {
         return Ok(Vec::new());
     }
-    let found = functions::functions(&*dir).map_err(|errno| Error::io("read the VFs of", &place.syspath, errno));
-    let found = unless_exhausted(found)?.unwrap_or_default();
-    Ok(found.into_iter().map(|function| function.sysname).collect())
+    let found = if_present(functions::functions(&*dir)).map_err(|errno| unread_vfs(place, errno))?;
+    Ok(found.unwrap_or_default().into_iter().map(|function| function.sysname).collect())
 }
 
 /// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
 /// type, or one of them has a vGPU.
-pub(super) fn waits(host: &Host, parent: &str) -> bool {
-    let Ok(target) = bus::find_target(&*host.sysfs, parent) else { return false };
-    let Ok((layout, dir)) = open_parent(&*host.sysfs, &target.place.syspath) else { return false };
-    layout.is_function() && functions::is_pending(&*dir).unwrap_or(false)
+pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
+    let Some(target) = unless_absent(bus::find_target(&*host.sysfs, parent))? else { return Ok(false) };
+    let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &target.place.syspath))? else {
+        return Ok(false);
+    };
+    if !layout.is_function() {
+        return Ok(false);
+    }
+    let is_pending = if_present(functions::is_pending(&*dir)).map_err(|errno| unread_vfs(&target.place, errno))?;
+    Ok(is_pending.unwrap_or(false))
 }
 
 /// There is no such parent now.
-pub(super) fn is_absent(host: &Host, parent: &str) -> bool {
+pub(super) fn is_missing(host: &Host, parent: &str) -> bool {
     bus::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
 }
 

@@ -101,9 +101,15 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     }
 }
 
-/// The device that was found.
+/// The device that was found. Without a record that can be read, it has no name and no owner.
 pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    let facts = spots::facts_of(host, &spot.uuid)?;
+    let facts = match spots::facts_of(host, &spot.uuid) {
+        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+            report(Finding::from(&e));
+            None
+        }
+        facts => facts?,
+    };
     read(spot, facts.as_ref(), known)
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Host;
 use super::devices::no_device;
-use super::spots::{self, Seen, Spot};
+use super::spots::{self, LazyFacts, Seen, Spot};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::layout::functions::stranger_uuid;
 use crate::layout::of_kind;
@@ -129,8 +129,7 @@ pub(super) fn is_device(host: &Host, uuid: &Uuid, vf: &str, seen: &Seen) -> Resu
         return Ok(true);
     }
     // The derived UUID applies only while no record claims this VF.
-    Ok(stranger_uuid(vf, &seen.type_id) == *uuid
-        && spots::identify(vf, seen, spots::all_facts(host)?.values()) == *uuid)
+    Ok(stranger_uuid(vf, &seen.type_id) == *uuid && LazyFacts::new(host).identify(vf, seen)? == *uuid)
 }
 
 /// The error for a UUID without a device. If the device was a VF, the message describes the VF as it is now.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::spots::{self, Spot};
 use super::{Conn, DestroyFlags, Host, asked, check_owner_name};
 use crate::error::{Error, ErrorCode, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, first_failed, observe, report};
 use crate::store::Facts;
 use crate::sysfs::is_exhausted;
 
@@ -77,12 +77,16 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
                 continue;
             }
         };
-        let group = Group::read(host, id, &spots::all_facts(host)?);
-        let is_empty = group.members.is_empty() && !group.may_grow;
+        let (records, left_out) = observe(|| spots::all_facts(host));
+        // A record that cannot be read may be of a member.
+        let unread = first_failed(left_out);
+        let group = Group::read(host, id, &records?);
+        let is_empty = group.members.is_empty() && !group.may_grow && unread.is_none();
         if !is_empty && owner.is_some_and(|owner| group.owner.as_deref() != Some(owner)) {
             continue;
         }
         let before = left.len();
+        left.extend(unread);
         for (_, member) in group.members {
             match member.and_then(|spot| asked::destroy(host, &spot, flags)) {
                 Ok(()) => removed += 1,

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, first_failed, observe, report};
 use crate::layout::bus;
 use crate::layout::types::Depth;
 use crate::model::Parent;
@@ -39,6 +39,8 @@ mod ready;
 mod spare;
 mod spots;
 mod suggest;
+#[cfg(test)]
+mod unread;
 mod uri;
 mod vfio;
 mod wait;
@@ -303,7 +305,8 @@ impl Conn {
     /// (in upper or lower case, with or without domain 0).
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let _request = self.request();
-        if let Some(device) = devices::by_name(&self.host, name)? {
+        let (device, left_out) = observe(|| devices::by_name(&self.host, name));
+        if let Some(device) = device? {
             return Ok(Node::device(self.clone(), device));
         }
         match bus::find_target(&*self.host.sysfs, name) {
@@ -315,6 +318,10 @@ impl Conn {
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
+                }
+                // A device whose record cannot be read may have the name.
+                if let Some(e) = first_failed(left_out) {
+                    return Err(e);
                 }
                 let next = match suggest::nearest_node(&self.host, name) {
                     Some(near) => format!("did you mean '{}'?", shown(&near)),

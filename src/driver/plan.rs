@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, observe, report};
+use crate::finding::{Finding, complete, first_failed, observe, report, search};
 use crate::layout::types::Depth;
 use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
-use crate::store::{Definition, Facts};
+use crate::store::{Definition, Facts, is_invalid};
 use crate::sysfs::{Dir, is_absent, is_exhausted};
 
 /// One device about to be made.
@@ -67,11 +67,11 @@ impl Plan {
 
     /// Whether the device may be the device that is defined on the parent or VF of this sysfs name.
     fn is_on(&self, host: &Host, sysname: &str) -> Result<bool> {
-        let on_vf = match &self.function {
-            Some(vf) => vf == sysname,
-            None => defined::vfs(host, &self.place)?.iter().any(|vf| vf == sysname),
-        };
-        Ok(on_vf || sysname == self.place.sysname())
+        Ok(sysname == self.place.sysname()
+            || match &self.function {
+                Some(vf) => vf == sysname,
+                None => defined::vfs(host, &self.place)?.iter().any(|vf| vf == sysname),
+            })
     }
 
     /// The type requires a group now.
@@ -108,7 +108,8 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
     Ok(Plan { place, layout, dir, type_id, uuid, def, function, pack: flags.contains(CreateFlags::PACK) })
 }
 
-/// A device must not be named as a parent is, or a lookup by that name would find either.
+/// A device must not be named as a parent is, or a lookup by that name would find either. Fails if a parent that may have the
+/// name cannot be read.
 pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
     // Node names have an underscore and addresses a colon; the search for any other name is spared.
     if !name.contains(['_', ':']) {
@@ -119,7 +120,8 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
             let message = format!("the name '{name}' is taken by the parent {}; choose another", place.name());
             Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
         }
-        Err(_) => Ok(()),
+        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(()),
+        Err(e) => Err(e),
     }
 }
 
@@ -136,22 +138,22 @@ pub(super) fn find_type(
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
-    catalogue::complete_types(host, layout, parent, &mut types)?;
+    let (completed, left_out) = observe(|| catalogue::complete_types(host, layout, parent, &mut types));
+    completed?;
     match model::find_type(&types, wanted) {
         FoundType::One(kind) => Ok(kind.id.clone()),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
-        FoundType::Nothing => Err(no_type(&place.name(), wanted, &types, &layout.without_types(parent))),
+        FoundType::Nothing => {
+            let missing = || no_type(&place.name(), wanted, &types, &layout.without_types(parent));
+            Err(first_failed(left_out).unwrap_or_else(missing))
+        }
     }
 }
 
 /// The id of a type that any parent has or had under this id, or else under this name. Fails when it was not found and an object
 /// that may have it could not be read.
 pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
-    let (found, left_out) = observe(|| search_type(host, wanted));
-    match found {
-        Ok(None) => first_failed(left_out).map_or(Ok(None), Err),
-        found => found,
-    }
+    search(|| search_type(host, wanted))
 }
 
 fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
@@ -182,14 +184,18 @@ fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     Ok(by_name)
 }
 
-/// Refuses a device that conflicts with a definition: the UUID of the definition with another type, or its name.
+/// Refuses a device that conflicts with a definition: the UUID of the definition with another type, or its name. Fails if a
+/// definition that may have that UUID or name cannot be read.
 pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     let exists = |message: String| Error::new(ErrorCode::Exists, Errno::EXIST, message);
     if let Some(uuid) = &plan.def.uuid {
-        let defs = match defined::of_uuid(host, uuid) {
-            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
-            // A broken file defines no device.
-            found => found.inspect_err(|e| log::warn!("{e}")).unwrap_or_default(),
+        let defs = match complete(|| defined::of_uuid(host, uuid)) {
+            // An invalid file defines no device.
+            Err(e) if is_invalid(&e) => {
+                log::warn!("{e}");
+                Vec::new()
+            }
+            found => found?,
         };
         let other = |def: &&Definition| def.type_id != plan.type_id;
         for def in defs.iter().filter(other) {
@@ -202,7 +208,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
         }
     }
     let Some(name) = plan.def.name.as_deref() else { return Ok(()) };
-    for def in defined::all(host)?.iter().filter(|def| def.name.as_deref() == Some(name)) {
+    for def in complete(|| defined::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
         if def.uuid != plan.uuid || !plan.is_on(host, &def.parent)? {
             return Err(exists(format!(
                 "the name '{name}' is taken by device {}, which is defined on {}; choose another, or start that device",
@@ -284,14 +290,6 @@ fn leave_out(e: Error) -> Result<()> {
         report(Finding::from(&e));
     }
     Ok(())
-}
-
-/// The first finding whose cause is a failed system call, as an error.
-fn first_failed(left_out: Vec<Finding>) -> Option<Error> {
-    left_out.into_iter().find_map(|finding| {
-        let errno = finding.errno.filter(|errno| !is_absent(*errno))?;
-        Some(Error::new(finding.code, errno, finding.message).at(finding.object))
-    })
 }
 
 fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {

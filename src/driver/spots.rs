@@ -16,13 +16,13 @@ use super::devices::KnownParents;
 use super::dump::FACTS;
 use super::vfio::Nodes;
 use crate::error::{Error, ErrorCode, Result, describe};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, first_failed, observe, report, search};
 use crate::layout::functions::{current, functions, present, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
-use crate::store::Facts;
-use crate::sysfs::{Birth, Dir, IoResult, Sysfs, basename, dirname, if_present, is_exhausted, resolve};
+use crate::store::{Facts, is_invalid_record, report_record};
+use crate::sysfs::{Birth, Dir, IoResult, Sysfs, basename, dirname, if_present, is_absent, is_exhausted, resolve};
 
 /// Links to every VF.
 const PCI: &str = "/sys/bus/pci/devices";
@@ -70,11 +70,17 @@ pub(super) struct Seen {
     pub(super) mark: u64,
 }
 
-/// Facts of all devices, read when first asked for: after the VFs that they are to be compared with, since a creator first
-/// remembers what it makes.
+/// Records of all devices, read when first needed: after the VFs that they are compared with, since a creator first writes the
+/// record of a device.
 pub(super) struct LazyFacts<'a> {
     host: &'a Host,
-    all: OnceCell<HashMap<Uuid, Facts>>,
+    all: OnceCell<Records>,
+}
+
+struct Records {
+    all: HashMap<Uuid, Facts>,
+    /// Why a record may be missing in `all`.
+    unread: Option<Error>,
 }
 
 impl<'a> LazyFacts<'a> {
@@ -82,12 +88,28 @@ impl<'a> LazyFacts<'a> {
         LazyFacts { host, all: OnceCell::new() }
     }
 
-    pub(super) fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
-        if let Some(all) = self.all.get() {
-            return Ok(all);
+    fn read(&self) -> Result<&Records> {
+        if let Some(read) = self.all.get() {
+            return Ok(read);
         }
-        let all = all_facts(self.host)?;
-        Ok(self.all.get_or_init(|| all))
+        let (all, left_out) = observe(|| all_facts(self.host));
+        let read = Records { all: all?, unread: first_failed(left_out) };
+        Ok(self.all.get_or_init(|| read))
+    }
+
+    pub(super) fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
+        self.read().map(|read| &read.all)
+    }
+
+    /// The UUID of the device that a VF is. Fails if a record that may be about the VF cannot be read.
+    pub(super) fn identify(&self, vf: &str, seen: &Seen) -> Result<Uuid> {
+        let read = self.read()?;
+        let ours = read.all.values().find(|facts| is_about(facts, vf, seen));
+        match (ours, &read.unread) {
+            (Some(facts), _) => Ok(facts.uuid),
+            (None, None) => Ok(stranger_uuid(vf, &seen.type_id)),
+            (None, Some(e)) => Err(e.clone().of(&format!("the UUID of the device on VF {vf} is unknown"))),
+        }
     }
 }
 
@@ -96,11 +118,11 @@ pub(super) fn all_facts(host: &Host) -> Result<HashMap<Uuid, Facts>> {
     with_room(host, || host.runtime.all())
 }
 
-/// The facts of one device; a broken file is logged.
+/// The record of one device. An invalid record is reported and is about no device. Fails if the record cannot be read.
 pub(super) fn facts_of(host: &Host, uuid: &Uuid) -> Result<Option<Facts>> {
     match with_room(host, || host.runtime.get(uuid)) {
-        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-            log::warn!("{e}");
+        Err(e) if is_invalid_record(&e) => {
+            report_record(&e);
             Ok(None)
         }
         result => result,
@@ -156,13 +178,13 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
     Ok(spots)
 }
 
-/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now. Fails where the VF cannot be
-/// read: it may be a device.
+/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now. Fails if the VF cannot be read,
+/// since it may be a device, or if its UUID is unknown.
 pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
     let entry = &function.entry;
     let failed = |errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno);
     let Some(seen) = if_present(see(&**dir, entry)).map_err(failed)?.flatten() else { return Ok(None) };
-    let uuid = identify(&function.sysname, &seen, facts.all()?.values());
+    let uuid = facts.identify(&function.sysname, &seen)?;
     if_present(spot_of(dir, entry, uuid, seen)).map_err(failed)
 }
 
@@ -240,12 +262,14 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
             return Ok(Some(spot));
         }
     }
-    // Only a UUID of that kind can be one that stands for a stranger's VF.
+    // Only a UUID of this version can be the derived UUID of a VF that has no record.
     if uuid.get_version_num() != 5 {
         return Ok(None);
     }
-    let spots = all(host, &KnownParents::new(&*host.sysfs), &LazyFacts::new(host))?;
-    Ok(spots.into_iter().find(|spot| spot.uuid == *uuid))
+    search(|| {
+        let spots = all(host, &KnownParents::new(&*host.sysfs), &LazyFacts::new(host))?;
+        Ok(spots.into_iter().find(|spot| spot.uuid == *uuid))
+    })
 }
 
 /// The device of this UUID on the open mdev bus.
@@ -420,7 +444,7 @@ pub(super) fn vendor() -> &'static dyn Layout {
 pub(super) fn open_devices(host: &Host) -> Result<Option<Rc<dyn Dir>>> {
     match host.sysfs.open(DEVICES) {
         Ok(dir) => Ok(Some(Rc::from(dir))),
-        Err(Errno::NOENT) => Ok(None),
+        Err(errno) if is_absent(errno) => Ok(None),
         Err(errno) => Err(Error::io("open", DEVICES, errno)),
     }
 }

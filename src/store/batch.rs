@@ -8,14 +8,14 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, open, statat, unlinkat};
+use rustix::fs::{AtFlags, statat, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic::Unnamed;
-use super::files::{FOLDER, FileStore, is_exhausted, names, sweep_strays};
+use super::files::{FileStore, names, open_folder, sweep_strays};
 use super::runtime::Runtime;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, is_exhausted};
 use crate::finding::{Finding, report};
 use crate::lock::{Lock, is_held};
 
@@ -106,7 +106,7 @@ impl FileStore {
     fn begin_batch(&self, id: &Uuid) -> Result<Lock> {
         let dir = self.make(&self.groups)?;
         let _alone = self.lock()?;
-        sweep_strays(&dir, &names(&dir, &self.groups).1);
+        sweep_strays(&dir, &names(&dir, &self.groups, &mut Err)?.1);
         // Locked before the file has a name, so that no process sees it without its lock.
         let lock = self.transient_lock(&self.lock_of_batch(id))?;
         let written = Unnamed::new(&dir, &[]).and_then(|file| file.name(&id.to_string()));
@@ -115,7 +115,7 @@ impl FileStore {
     }
 
     fn end_batch(&self, id: &Uuid) -> Result<()> {
-        let Some(dir) = self.open_groups()? else { return Ok(()) };
+        let Some(dir) = open_folder(&self.groups)? else { return Ok(()) };
         match unlinkat(dir, id.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::io("remove", &self.batch_path(id), errno)),
@@ -123,9 +123,9 @@ impl FileStore {
     }
 
     fn incomplete(&self) -> Result<Vec<Uuid>> {
-        let Some(dir) = self.open_groups()? else { return Ok(Vec::new()) };
+        let Some(dir) = open_folder(&self.groups)? else { return Ok(Vec::new()) };
         let mut ids = Vec::new();
-        for id in names(&dir, &self.groups).0 {
+        for id in names(&dir, &self.groups, &mut Err)?.0 {
             let lock = self.lock_of_batch(&id);
             match is_held(&lock) {
                 // The creator removes the file before it drops the lock.
@@ -140,7 +140,7 @@ impl FileStore {
     }
 
     fn claim(&self, id: &Uuid) -> Result<Option<Lock>> {
-        let Some(dir) = self.open_groups()? else { return Ok(None) };
+        let Some(dir) = open_folder(&self.groups)? else { return Ok(None) };
         match self.transient_lock(&self.lock_of_batch(id)) {
             // Another process may have removed the group since it was listed.
             Ok(lock) => Ok(self.has_batch(&dir, id)?.then_some(lock)),
@@ -154,14 +154,6 @@ impl FileStore {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(Error::io("look at", &self.batch_path(id), errno)),
-        }
-    }
-
-    fn open_groups(&self) -> Result<Option<OwnedFd>> {
-        match open(&*self.groups, FOLDER, Mode::empty()) {
-            Ok(dir) => Ok(Some(dir)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(Error::io("open", &self.groups, errno)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! The system calls that definitions and what is remembered are read and written with. In the tests of this crate each of
 //! them can be made to fail, which no disk does when it should.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -44,11 +45,11 @@ pub(super) fn open_regular(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno>
 }
 
 /// Up to so many bytes of a file.
-pub(super) fn read(file: OwnedFd, max: u64) -> Result<Vec<u8>, Errno> {
+pub(super) fn read(file: &File, max: u64) -> Result<Vec<u8>, Errno> {
     #[cfg(test)]
-    watched::before("read", "")?;
+    watched::before("read", &watched::path_of(file))?;
     let mut text = Vec::new();
-    let read = std::fs::File::from(file).take(max).read_to_end(&mut text);
+    let read = file.take(max).read_to_end(&mut text);
     read.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
     Ok(text)
 }
@@ -58,6 +59,23 @@ pub(super) fn list(dir: impl AsFd) -> Result<Dir, Errno> {
     #[cfg(test)]
     watched::before("list", &watched::path_of(&dir))?;
     Dir::read_from(dir)
+}
+
+/// The names in a folder. `cut`: called if the listing fails before its end; the names up to there follow if it returns `Ok`.
+pub(super) fn names<E>(dir: impl AsFd, cut: &mut dyn FnMut(Errno) -> Result<(), E>) -> Result<Vec<String>, E> {
+    let mut names = Vec::new();
+    let entries = match list(dir) {
+        Ok(entries) => entries,
+        Err(errno) => return cut(errno).map(|()| names),
+    };
+    for entry in entries {
+        match entry.as_ref().map(|entry| entry.file_name().to_str()) {
+            Ok(Ok(name)) if name != "." && name != ".." => names.push(name.to_owned()),
+            Ok(_) => {}
+            Err(errno) => cut(*errno)?,
+        }
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

@@ -3,22 +3,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, mkdirat, open, statat, unlink,
-    unlinkat, utimensat,
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, mkdirat, statat, unlink, unlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic::Unnamed;
-use super::calls::open_regular;
+use super::calls::{self, open, open_regular, read};
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
-use crate::error::{Error, ErrorCode, Result, describe};
+use crate::error::{Error, ErrorCode, Result, describe, if_present, is_exhausted};
 use crate::finding::{Finding, report};
 use crate::lock::{Lock, is_held};
 
@@ -67,36 +66,24 @@ impl FileStore {
 
     pub(super) fn all(&self) -> Result<HashMap<Uuid, Facts>> {
         let mut all = HashMap::new();
-        let dir = match open(&*self.devices, FOLDER, Mode::empty()) {
-            Ok(dir) => dir,
-            Err(errno) if is_exhausted(errno) => return Err(self.failed("open", errno)),
-            Err(errno) => {
-                self.warn_closed(errno);
-                return Ok(all);
-            }
+        let dir = match open_folder(&self.devices) {
+            Ok(Some(dir)) => dir,
+            Ok(None) => return Ok(all),
+            Err(e) => return left_out(&e).map(|()| all),
         };
-        for uuid in names(&dir, &self.devices).0 {
+        for uuid in names(&dir, &self.devices, &mut |e| left_out(&e))?.0 {
             match self.read(&dir, &uuid) {
-                Ok(Some(facts)) => {
-                    all.insert(uuid, facts);
-                }
-                Ok(None) => {}
-                Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
-                Err(e) => report(Finding::from(&e)),
+                Ok(facts) => all.extend(facts.map(|facts| (uuid, facts))),
+                Err(e) => left_out(&e)?,
             }
         }
         Ok(all)
     }
 
     pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
-        match open(&*self.devices, FOLDER, Mode::empty()) {
-            Ok(dir) => self.read(&dir, uuid),
-            // Nobody's fault but this process's: the device has its name and owner all the same.
-            Err(errno) if is_exhausted(errno) => Err(self.failed("open", errno)),
-            Err(errno) => {
-                self.warn_closed(errno);
-                Ok(None)
-            }
+        match open_folder(&self.devices)? {
+            Some(dir) => self.read(&dir, uuid),
+            None => Ok(None),
         }
     }
 
@@ -104,7 +91,7 @@ impl FileStore {
     pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
         self.forget_if(uuid, |dir| match self.read(dir, uuid) {
             Ok(facts) => facts.is_none_or(|facts| own(&facts)),
-            Err(e) => is_invalid(&e),
+            Err(e) => is_invalid_record(&e),
         });
     }
 
@@ -114,8 +101,7 @@ impl FileStore {
     }
 
     fn forget_if(&self, uuid: &Uuid, is_old: impl FnOnce(&OwnedFd) -> bool) {
-        // A host on which nothing was ever remembered is no reason for a warning here.
-        let Ok(dir) = open(&*self.devices, FOLDER, Mode::empty()) else { return };
+        let Some(dir) = self.open_devices() else { return };
         if matches!(statat(&dir, uuid.to_string(), AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
             return;
         }
@@ -228,7 +214,7 @@ impl FileStore {
         members: &[Uuid],
         alive: &dyn Fn(&Facts) -> Option<u64>,
     ) -> Result<Option<(Vec<Facts>, Vec<u32>)>> {
-        let (uuids, others) = names(dir, &self.devices);
+        let (uuids, others) = names(dir, &self.devices, &mut Err)?;
         sweep_strays(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
@@ -260,8 +246,8 @@ impl FileStore {
                     return Err(e);
                 }
                 // It may be the record of a VF, which is not looked for on the mdev bus.
-                Some(e) if !is_invalid(&e) => {
-                    log::warn!("{e}");
+                Some(e) if !is_invalid_record(&e) => {
+                    report(Finding::from(&e));
                     continue;
                 }
                 Some(e) => log::warn!("{e}"),
@@ -310,7 +296,7 @@ impl FileStore {
                 return Ok(Some(facts));
             }
             // Its creator was killed, or has replaced the file by one with a mark before it dropped the lock.
-            let failed = |errno| self.broken(uuid, &crate::error::describe(errno), errno);
+            let failed = |errno| self.unread(uuid, errno);
             let own = fstat(&file).map_err(failed)?;
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(now) if now.st_ino == own.st_ino => {
@@ -331,11 +317,10 @@ impl FileStore {
         let fd = match open_regular(dir, &uuid.to_string()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(self.broken(uuid, &crate::error::describe(errno), errno)),
+            Err(errno) => return Err(self.unread(uuid, errno)),
         };
-        let (mut file, mut text) = (File::from(fd), Vec::new());
-        let read = file.by_ref().take(FACTS_MAX).read_to_end(&mut text);
-        read.map_err(|e| self.broken(uuid, &e.to_string(), Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        let file = File::from(fd);
+        let text = read(&file, FACTS_MAX).map_err(|errno| self.unread(uuid, errno))?;
         let facts: Facts =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
         if let Some(why) = facts.fault() {
@@ -353,28 +338,35 @@ impl FileStore {
         Error::new(ErrorCode::Store, errno, message).at(path)
     }
 
+    fn unread(&self, uuid: &Uuid, errno: Errno) -> Error {
+        if is_invalid(errno) {
+            return self.broken(uuid, &describe(errno), errno);
+        }
+        Error { code: ErrorCode::Store, ..Error::io("read", &format!("{}/{uuid}", self.devices), errno) }
+    }
+
     fn failed(&self, action: &str, errno: Errno) -> Error {
         let plain = Error::io(action, &self.devices, errno);
         if plain.code == ErrorCode::AccessDenied { plain } else { Error { code: ErrorCode::Store, ..plain } }
     }
 
     fn open_devices(&self) -> Option<OwnedFd> {
-        open(&*self.devices, FOLDER, Mode::empty()).map_err(|errno| self.warn_closed(errno)).ok()
+        open_folder(&self.devices).unwrap_or_else(|e| {
+            log::warn!("{e}; no record is removed");
+            None
+        })
     }
 
-    fn warn_closed(&self, errno: Errno) {
-        // Without the folder, nothing was ever remembered on this host.
-        if errno != Errno::NOENT {
-            log::warn!("{}: cannot be opened: {errno}; names and owners of devices are not known", self.devices);
-        }
-    }
-
-    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
-        let Ok(dir) = open(&*self.types, FOLDER, Mode::empty()) else { return Vec::new() };
-        let Ok(fd) = open_regular(&dir, parent) else { return Vec::new() };
-        let mut text = Vec::new();
-        let read = File::from(fd).take(FACTS_MAX).read_to_end(&mut text);
-        read.ok().and_then(|_| Catalogue::read(&text, stamp)).unwrap_or_default()
+    /// Empty if the file does not exist, is invalid, or is about other VFs: it can be replaced.
+    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
+        let Some(dir) = open_folder(&self.types)? else { return Ok(Vec::new()) };
+        let text = match if_present(open_regular(&dir, parent)) {
+            Ok(fd) => fd.map(|fd| read(&File::from(fd), FACTS_MAX)).transpose(),
+            Err(errno) if is_invalid(errno) => return Ok(Vec::new()),
+            Err(errno) => Err(errno),
+        };
+        let text = text.map_err(|errno| Error::io("read", &format!("{}/{parent}", self.types), errno))?;
+        Ok(text.and_then(|text| Catalogue::read(&text, stamp)).unwrap_or_default())
     }
 
     pub(super) fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
@@ -421,9 +413,34 @@ impl FileStore {
     }
 }
 
-/// The record is about no device: its text is invalid, or it is not a regular file. With every other errno it may be valid.
-fn is_invalid(error: &Error) -> bool {
-    matches!(Errno::from_raw_os_error(error.errno), Errno::BADMSG | Errno::INVAL | Errno::LOOP)
+/// The file has an invalid text, or is not a regular file. With every other errno it may be valid.
+fn is_invalid(errno: Errno) -> bool {
+    matches!(errno, Errno::BADMSG | Errno::INVAL | Errno::LOOP)
+}
+
+/// The error of a record that is about no device, since it is invalid. The error of a folder has another code.
+pub fn is_invalid_record(e: &Error) -> bool {
+    e.code == ErrorCode::Store && is_invalid(Errno::from_raw_os_error(e.errno))
+}
+
+/// Opens a folder of the store; `None` if it does not exist.
+pub(super) fn open_folder(path: &str) -> Result<Option<OwnedFd>> {
+    if_present(open(path, FOLDER, Mode::empty())).map_err(|errno| Error::io("open", path, errno))
+}
+
+/// Reports a record or folder that is left out. Fails if this process has run out of descriptors or memory.
+fn left_out(e: &Error) -> Result<()> {
+    if is_exhausted(Errno::from_raw_os_error(e.errno)) {
+        return Err(e.clone());
+    }
+    report_record(e);
+    Ok(())
+}
+
+/// Reports a record that cannot be used. No call failed if it was read and is invalid.
+pub fn report_record(e: &Error) {
+    let finding = Finding::from(e);
+    report(if is_invalid_record(e) { Finding { errno: None, ..finding } } else { finding });
 }
 
 /// Removes the files that killed processes left. The caller holds the lock that every writer of such a file holds.
@@ -433,25 +450,20 @@ pub(super) fn sweep_strays(dir: &OwnedFd, names: &[String]) {
     }
 }
 
-/// The UUIDs in the folder, and the other names.
-pub(super) fn names(dir: &OwnedFd, path: &str) -> (Vec<Uuid>, Vec<String>) {
+/// The UUIDs in the folder, and the other names. `cut`: called with the error if the listing fails before its end.
+pub(super) fn names(
+    dir: &OwnedFd,
+    path: &str,
+    cut: &mut dyn FnMut(Error) -> Result<()>,
+) -> Result<(Vec<Uuid>, Vec<String>)> {
     let (mut uuids, mut others) = (Vec::new(), Vec::new());
-    let entries = match Dir::read_from(dir) {
-        Ok(entries) => entries,
-        Err(errno) => {
-            log::warn!("{path}: cannot be listed: {errno}");
-            return (uuids, others);
-        }
-    };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().to_str() else { continue };
-        match crate::model::name::parse_uuid(name) {
+    for name in calls::names(dir, &mut |errno| cut(Error::io("list", path, errno)))? {
+        match crate::model::name::parse_uuid(&name) {
             Some(uuid) => uuids.push(uuid),
-            None if name != "." && name != ".." => others.push(name.to_owned()),
-            None => {}
+            None => others.push(name),
         }
     }
-    (uuids, others)
+    Ok((uuids, others))
 }
 
 /// Takes the lock for all writes below the folder.
@@ -479,11 +491,6 @@ fn make_folder(path: &str) -> std::result::Result<(), Errno> {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno),
     }
-}
-
-/// This process or host has run out of something, which says nothing about the file.
-pub(super) fn is_exhausted(errno: Errno) -> bool {
-    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 fn serialise(facts: &Facts) -> Result<Vec<u8>> {

@@ -183,7 +183,8 @@ impl Runtime {
         Runtime::Memory(MemoryStore::new(facts))
     }
 
-    /// All facts; what cannot be read is logged and left out. Fails only when this process has run out of something.
+    /// The records of all devices. Reports and leaves out a record that cannot be used, and all of them if their folder cannot be
+    /// read. Fails only when this process has run out of descriptors or memory.
     pub fn all(&self) -> Result<HashMap<Uuid, Facts>> {
         match self {
             Runtime::Files(store) => store.all(),
@@ -191,7 +192,9 @@ impl Runtime {
         }
     }
 
-    /// The facts of one device; a broken file is an error here, since this call names it.
+    /// The record of one device. Fails if the record cannot be read, or is invalid: [`is_invalid_record`].
+    ///
+    /// [`is_invalid_record`]: super::is_invalid_record
     pub fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
         match self {
             Runtime::Files(store) => store.get(uuid),
@@ -249,11 +252,12 @@ impl Runtime {
         }
     }
 
-    /// The types, id and name, that a parent has shown since its VFs are what `stamp` says.
-    pub fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
+    /// The types, id and name, that a parent has shown since its VFs are what `stamp` says. Fails if they cannot be read: they must
+    /// not be replaced then.
+    pub fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
         match self {
             Runtime::Files(store) => store.catalogue(parent, stamp),
-            Runtime::Memory(store) => store.catalogue(parent, stamp),
+            Runtime::Memory(store) => Ok(store.catalogue(parent, stamp)),
         }
     }
 

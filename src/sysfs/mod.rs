@@ -11,6 +11,8 @@ use std::time::Instant;
 
 pub use rustix::io::Errno;
 
+pub use crate::error::{if_present, is_absent, is_exhausted};
+
 pub mod linux;
 pub mod sim;
 pub mod uevent;
@@ -250,31 +252,10 @@ pub trait Watch: Send + Debug {
     fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool>;
 }
 
-/// This process or host has run out of something. That says nothing about the object at hand, which must then not be left
-/// out of a list as if it were broken.
-pub fn is_exhausted(errno: Errno) -> bool {
-    matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-}
-
-/// The errnos that mean "this object does not exist". Every other errno says nothing about the object, so a caller must
-/// report it and must not treat the object as absent.
-pub fn is_absent(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
-}
-
 /// The device number in a `dev` file of sysfs: `511:3`.
 pub fn device_number(text: &str) -> Option<u64> {
     let (major, minor) = text.trim().split_once(':')?;
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
-}
-
-/// `None` if the object does not exist; every other failure is returned.
-pub fn if_present<T>(result: IoResult<T>) -> IoResult<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(errno) if is_absent(errno) => Ok(None),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// Writes a text in a single write that ends with a newline, as `echo` does: some drivers drop the last byte of a write. A text

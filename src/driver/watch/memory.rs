@@ -342,8 +342,8 @@ pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Conn;
-    use crate::store::Runtime;
+    use crate::driver::{Conn, CreateFlags};
+    use crate::store::{Runtime, watched};
     use crate::sysfs::sim::default_host;
     use std::sync::Arc;
 
@@ -359,5 +359,26 @@ mod tests {
         memory.add_parent(&conn.host, place, parent).unwrap();
         let known = &memory.parents[&path];
         assert!(known.dirty && looks.len() == LOOKS.len() && known.looks == looks);
+    }
+
+    /// A record that cannot be read may be the record of the VF, whose device is another one without it.
+    #[test]
+    fn device_on_a_vf_stays_as_it_is_while_a_record_cannot_be_read() {
+        let run = tempfile::tempdir().unwrap();
+        let runtime = Runtime::files(run.path().to_str().unwrap());
+        let conn = Conn::on(Arc::new(default_host()), Arc::new(runtime));
+        let xml =
+            b"<device><parent>0000:41:00.5</parent><capability type='mdev'><type id='1441'/></capability></device>";
+        let device = conn.create_xml(xml, CreateFlags::empty()).unwrap();
+        let memory = Memory::read(&conn.host).unwrap();
+        let look = |suffix: String| {
+            let hook = move |_: &str, path: &str| if path.ends_with(&suffix) { Err(Errno::IO) } else { Ok(()) };
+            watched(hook, || memory.look(&conn.host, device.syspath()).unwrap())
+        };
+        let uuid = device.uuid().unwrap();
+        assert!(matches!(look("no file".into()), Look::Ready(known) if known.device.uuid.to_string() == uuid));
+        for unread in ["devices", &uuid] {
+            assert!(matches!(look(unread.into()), Look::Unknown), "{unread}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! One file of a definition, read with suspicion: it makes root write to devices.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat};
@@ -53,7 +54,7 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIde
         return Err(Useless::Foreign(why));
     }
     let identity = FileIdentity::of(&fd).map_err(Useless::Unread)?;
-    let text = read(fd, TEXT_MAX + 1).map_err(Useless::Unread)?;
+    let text = read(&File::from(fd), TEXT_MAX + 1).map_err(Useless::Unread)?;
     if text.len() as u64 > TEXT_MAX {
         return Err(Useless::Stray(format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
     }

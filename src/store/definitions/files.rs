@@ -13,12 +13,12 @@ use uuid::Uuid;
 use super::extras::{Extras, FileIdentity};
 use super::file::{self, Useless};
 use super::{Broken, Definition, Previous, Start, json};
-use crate::error::{Error, ErrorCode, Result, shown};
+use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
 use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
-use crate::store::calls::{fsync, list, mkdirat, open, openat, unlinkat};
-use crate::store::files::{PATIENCE, is_exhausted, lock_store};
+use crate::store::calls::{fsync, list, mkdirat, names, open, openat, unlinkat};
+use crate::store::files::{PATIENCE, lock_store};
 
 /// The folder of definitions below a root.
 pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
@@ -282,21 +282,7 @@ impl DefinitionFiles {
 
     /// `cut`: a listing that fails before its end.
     fn names(&self, dir: &OwnedFd, path: &str, cut: &mut dyn FnMut(Error) -> Result<()>) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut failed = |errno| cut(self.failed("list", path, errno));
-        match list(dir) {
-            Ok(entries) => {
-                for entry in entries {
-                    match entry.as_ref().map(|entry| entry.file_name().to_str()) {
-                        Ok(Ok(name)) if name != "." && name != ".." => names.push(name.to_owned()),
-                        Ok(_) => {}
-                        Err(errno) => failed(*errno)?,
-                    }
-                }
-            }
-            Err(errno) => failed(errno)?,
-        }
-        Ok(names)
+        names(dir, &mut |errno| cut(self.failed("list", path, errno)))
     }
 
     fn uuids(&self, parent: &str, dir: &OwnedFd, cut: &mut dyn FnMut(Error) -> Result<()>) -> Result<Vec<Uuid>> {
@@ -546,7 +532,12 @@ fn is_not_folder(e: &Error) -> bool {
 /// The error of a definition or folder that could not be read, so that the definition may be valid. False for the error of a
 /// definition that was read and is not valid.
 pub fn is_unread(e: &Error) -> bool {
-    !e.message.ends_with(FIX) && !is_not_folder(e)
+    !is_invalid(e) && !is_not_folder(e)
+}
+
+/// The error of a definition that was read and is not valid.
+pub fn is_invalid(e: &Error) -> bool {
+    e.message.ends_with(FIX)
 }
 
 fn errno_of(e: &Error) -> Errno {
@@ -561,14 +552,15 @@ fn is_room_missing(e: &Error) -> bool {
     is_exhausted(errno_of(e))
 }
 
-/// One that is broken hides no other. For want of descriptors or memory none is left out: it would seem to be gone.
+/// Reports a definition or folder that is left out. Fails if this process has run out of descriptors or memory.
 fn left_out(e: Error) -> Result<()> {
     if is_room_missing(&e) {
         return Err(e);
     }
     let mut finding = Finding::from(&e).serious();
     if let Some(what) = e.message.strip_suffix(FIX) {
-        finding = Finding { message: what.to_owned(), ..finding }.next(FIX.trim_start_matches("; "));
+        // The file was read, so no call failed.
+        finding = Finding { message: what.to_owned(), errno: None, ..finding }.next(FIX.trim_start_matches("; "));
     }
     report(finding);
     Ok(())
