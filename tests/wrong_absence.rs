@@ -17,12 +17,14 @@ const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
 const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
 const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
 const OTHER: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
+const DEFINED_ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc606";
 const M60: &str = "0000:86:00.0";
 const CARD: &str = "0000:41:00.0";
 const VF: &str = "0000:41:00.5";
+const OTHER_VF: &str = "0000:41:00.6";
 
 /// None of these means that an object does not exist.
-const ERRNOS: [Errno; 2] = [Errno::IO, Errno::NOMEM];
+const ERRNOS: [Errno; 3] = [Errno::IO, Errno::NOMEM, Errno::INTR];
 
 struct Lab {
     sim: SimHost,
@@ -37,7 +39,7 @@ fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> String {
 }
 
 impl Lab {
-    /// A host with a device on the mdev bus, one on a VF, and a definition that is started with its parent.
+    /// A host with a device on the mdev bus, one on a VF, and for each a definition that is started with its parent.
     fn new() -> Lab {
         let sim = default_host();
         let parts: (Arc<dyn mdev::sysfs::Sysfs>, _, _) =
@@ -46,19 +48,25 @@ impl Lab {
         for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
             conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
         }
-        conn.define_xml(xml(M60, "12", DEFINED, "defined").as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        for request in [xml(M60, "12", DEFINED, "defined"), xml(OTHER_VF, "1441", DEFINED_ON_VF, "on a VF")] {
+            conn.define_xml(request.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        }
         Lab { sim, conn }
     }
 }
 
 /// Requests that change the host, so that each needs a new one.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 12] = [
     "create",
     "create on a VF",
     "create a group",
     "destroy",
     "destroy a VF's device",
     "autostart",
+    "autostart a PF",
+    "create what has the name of a parent",
+    "create what has the name of a class parent",
+    "create what is defined with another type",
     "start",
     "undefine",
 ];
@@ -96,9 +104,26 @@ fn list(conn: &Conn, flags: ListFlags, whole: usize) -> Verdict {
     }
 }
 
-fn started(conn: &Conn) -> Verdict {
-    match conn.autostart(Some(M60), StartFlags::empty()) {
+fn started(conn: &Conn, parent: &str) -> Verdict {
+    match conn.autostart(Some(parent), StartFlags::empty()) {
         Ok(0) => Err("nothing was started, and no error".to_owned()),
+        other => verdict(other.map(drop)),
+    }
+}
+
+/// A definition is shown below its parent, or a finding says that the parent cannot be read.
+fn below_parent(conn: &Conn, uuid: &str) -> Verdict {
+    let (node, found) = collect(|| conn.lookup_by_uuid(uuid));
+    match node {
+        Ok(node) if node.parent_name() == "computer" && found.is_empty() => Err("no parent and no finding".to_owned()),
+        other => verdict(other.map(drop)),
+    }
+}
+
+/// A create that conflicts with a parent, a device or a definition.
+fn conflict(conn: &Conn, xml: &str) -> Verdict {
+    match conn.create_xml(xml.as_bytes(), CreateFlags::empty()) {
+        Ok(_) => Err("it succeeded".to_owned()),
         other => verdict(other.map(drop)),
     }
 }
@@ -109,7 +134,7 @@ fn dump(conn: &Conn) -> Verdict {
     let whole = &*WHOLE;
     let (dumped, found) = collect(|| conn.dump_xml());
     match dumped {
-        Ok(text) if text != *whole && !text.contains("EIO") && found.is_empty() => {
+        Ok(text) if text != *whole && !["EIO", "EINTR"].iter().any(|e| text.contains(e)) && found.is_empty() => {
             Err(format!("{} of {} bytes", text.len(), whole.len()))
         }
         Ok(text) if text.contains("ENOMEM") => Err("ENOMEM as the content of a file".to_owned()),
@@ -137,7 +162,7 @@ fn grouped(conn: &Conn, uuid: &str) -> Verdict {
 
 type Request = fn(&Conn) -> Verdict;
 
-const REQUESTS: [(&str, Request); 35] = [
+const REQUESTS: [(&str, Request); 40] = [
     ("look up a parent", |conn| verdict(conn.lookup_by_name("pci_0000_86_00_0").map(drop))),
     ("look up a PF", |conn| verdict(conn.lookup_by_name(CARD).map(drop))),
     ("look up a parent by path", |conn| verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:86:00.0").map(drop))),
@@ -146,9 +171,10 @@ const REQUESTS: [(&str, Request); 35] = [
     ("look up a definition by name", |conn| verdict(conn.lookup_by_name("defined").map(drop))),
     ("look up by UUID", |conn| verdict(conn.lookup_by_uuid(ON_BUS).map(drop))),
     ("look up a VF's device by UUID", |conn| verdict(conn.lookup_by_uuid(ON_VF).map(drop))),
-    ("look up a definition by UUID", |conn| verdict(conn.lookup_by_uuid(DEFINED).map(drop))),
+    ("look up a definition by UUID", |conn| below_parent(conn, DEFINED)),
+    ("look up a definition on a VF by UUID", |conn| below_parent(conn, DEFINED_ON_VF)),
     ("list", |conn| list(conn, ListFlags::empty(), 10)),
-    ("list devices", |conn| list(conn, ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE, 4)),
+    ("list devices", |conn| list(conn, ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE, 5)),
     ("create", |conn| verdict(conn.create_xml(xml(M60, "12", NEW, "new").as_bytes(), CreateFlags::empty()).map(drop))),
     ("create where a parent has room", |conn| {
         let text = xml(M60, "12", NEW, "new").replace(&format!("<parent>{M60}</parent>"), "");
@@ -159,7 +185,11 @@ const REQUESTS: [(&str, Request); 35] = [
     }),
     ("destroy", |conn| verdict(conn.destroy_uuid(ON_BUS, DestroyFlags::empty()))),
     ("destroy a VF's device", |conn| verdict(conn.destroy_uuid(ON_VF, DestroyFlags::empty()))),
-    ("autostart", started),
+    ("autostart", |conn| started(conn, M60)),
+    ("autostart a PF", |conn| started(conn, CARD)),
+    ("create what has the name of a parent", |conn| conflict(conn, &xml(M60, "12", NEW, "pci_0000_41_00_0"))),
+    ("create what has the name of a class parent", |conn| conflict(conn, &xml(M60, "12", NEW, "css_0_0_0052"))),
+    ("create what is defined with another type", |conn| conflict(conn, &xml(CARD, "1442", DEFINED_ON_VF, "new"))),
     ("look up a vGPU by its VF", |conn| verdict(conn.lookup_by_name(VF).map(drop))),
     ("look up a vGPU by a path to its VF", |conn| {
         verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:41:00.0/virtfn1").map(drop))
@@ -223,12 +253,14 @@ fn with_failure<T>(
 }
 
 /// All failures of these requests; the wrong verdicts.
-fn wrong(lasts: Lasts, errnos: &[Errno], requests: &[(&str, Request)]) -> (usize, Vec<String>) {
+///
+/// Each operation fails `times` times, with the next errnos of the list in turn.
+fn wrong(lasts: Lasts, errnos: &[Errno], times: usize, requests: &[(&str, Request)]) -> (usize, Vec<String>) {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (name, request) in requests {
         let mut lab = Lab::new();
-        for errno in errnos.iter().copied() {
-            for nth in 0.. {
+        for first in 0..times {
+            for (nth, errno) in errnos.iter().copied().cycle().skip(first).enumerate() {
                 if CHANGES.contains(name) {
                     lab = Lab::new();
                 }
@@ -246,7 +278,7 @@ fn wrong(lasts: Lasts, errnos: &[Errno], requests: &[(&str, Request)]) -> (usize
 
 #[test]
 fn no_other_errno_is_reported_as_absence() {
-    let (injected, wrong) = wrong(Lasts::Once, &ERRNOS, &REQUESTS);
+    let (injected, wrong) = wrong(Lasts::Once, &ERRNOS, 2, &REQUESTS);
     assert!(injected > 1000, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -255,7 +287,7 @@ fn no_other_errno_is_reported_as_absence() {
 #[test]
 fn no_lasting_failure_is_reported_as_absence() {
     let lookups = REQUESTS.into_iter().filter(|(name, _)| !CHANGES.contains(name)).collect::<Vec<_>>();
-    let (injected, wrong) = wrong(Lasts::On, &[Errno::IO], &lookups);
+    let (injected, wrong) = wrong(Lasts::On, &[Errno::IO, Errno::INTR], 1, &lookups);
     assert!(injected > 1000, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -284,8 +316,8 @@ fn drain(monitor: &mut Monitor, kinds: &mut Vec<(EventKind, String)>) -> Result<
 #[test]
 fn no_monitor_reports_what_it_cannot_read_as_deleted() {
     let (mut wrong, mut injected) = (Vec::new(), 0);
-    for (lasts, errno) in [(Lasts::Once, Errno::IO), (Lasts::On, Errno::IO), (Lasts::Once, Errno::NOMEM)] {
-        for nth in 0.. {
+    for (lasts, first) in [(Lasts::Once, 0), (Lasts::On, 0), (Lasts::Once, 1)] {
+        for (nth, errno) in ERRNOS.into_iter().cycle().skip(first).enumerate() {
             let lab = Lab::new();
             let mut monitor = lab.conn.monitor().unwrap();
             stir(&lab);

@@ -276,7 +276,7 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
     if !layout.is_function() {
         return Ok(Vec::new());
     }
-    let found = if_present(functions::functions(&*dir)).map_err(|errno| unread_vfs(place, errno))?;
+    let found = if_present(functions::present(&*dir)).map_err(|errno| unread_vfs(place, errno))?;
     Ok(found.unwrap_or_default().into_iter().map(|function| function.sysname).collect())
 }
 

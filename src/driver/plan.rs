@@ -137,9 +137,12 @@ pub(super) fn find_type(
         return Ok(wanted.to_owned());
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
-    let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
-    let (completed, left_out) = observe(|| catalogue::complete_types(host, layout, parent, &mut types));
-    completed?;
+    let (types, left_out) = observe(|| {
+        let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
+        catalogue::complete_types(host, layout, parent, &mut types)?;
+        Ok(types)
+    });
+    let types = types?;
     match model::find_type(&types, wanted) {
         FoundType::One(kind) => Ok(kind.id.clone()),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),

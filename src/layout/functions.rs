@@ -199,7 +199,7 @@ pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
 
 /// An open PF has VFs that take no part (yet).
 pub fn are_missing(parent: &dyn Dir) -> IoResult<bool> {
-    Ok(functions(parent)?.len() < enabled(parent))
+    Ok(present(parent)?.len() < enabled(parent))
 }
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
