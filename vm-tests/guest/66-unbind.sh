@@ -13,6 +13,8 @@
 A=c60cc60c-0000-4222-8333-44444444444
 WATCHDOG=10
 MORE_MS=$((100 * MDEV_VM_SLACK))
+# Much longer than the watchdog, so that a call that waits for the lock is ended and not merely slow.
+HOLD_MS=$((12 * 1000 * WATCHDOG * MDEV_VM_SLACK))
 
 # bdf DEVICE-ID: the addresses of the PCI devices with this ID
 bdf()
@@ -88,7 +90,7 @@ best()
 held()
 {
 	local what=$1 name reader rc limit
-	t_hold_unbind 120000 "$2" "$3"
+	t_hold_unbind $HOLD_MS "$2" "$3"
 	t_eq "$what: its driver holds it" 0 $?
 	cat "/sys/bus/pci/devices/$3/uevent" >/dev/null &
 	reader=$!

@@ -3,8 +3,8 @@
  * open-race URI PARENT TYPE ROUNDS: one process opens the VFIO nodes of a
  * device while another destroys the device, once a round, at random times.
  * The node is the device's own, where the kernel has such nodes, or that of
- * its group. In some rounds the first process keeps it open for longer than a
- * destroy may take.
+ * its group. In some rounds the first process keeps it open until the destroy
+ * has returned.
  *
  * Checked in each round: the destroy returns in time; when it succeeds, the
  * node is not open; after the process has closed the node, the device no longer
@@ -30,9 +30,14 @@
 #define UUID "00000ace-1111-4222-8333-444444444444"
 #define DEVICE "/sys/bus/mdev/devices/" UUID
 
-/* A destroy that is refused needs no time; one that is overtaken notices within a second or two. */
-#define LIMIT_MS 4000
-#define LONG_MS 6000
+/*
+ * A destroy that is refused needs no time; one that is overtaken notices within
+ * a second or two. One that waits for the opener would return after LONG_MS.
+ * Much longer than any machine needs, and less than the 60 s after which the
+ * library gives up.
+ */
+#define LIMIT_MS 40000
+#define LONG_MS 45000
 #define LONG_EVERY 100
 
 /* Shared by the two processes. */
@@ -40,6 +45,7 @@ struct shared {
 	atomic_int round;	/* that the opener may start */
 	atomic_int done;	/* that it has finished */
 	atomic_int open;	/* it has the node open */
+	atomic_int returned;	/* the round whose destroy has returned */
 	atomic_int span_us;	/* how long a destroy takes here */
 	char node[512];
 };
@@ -71,6 +77,15 @@ static void fault(int round, const char *what)
 	faults++;
 }
 
+/* Until the destroy of the round has returned. */
+static void pause_long(int round)
+{
+	long end = now_us() + LONG_MS * 1000L;
+
+	while (atomic_load(&shared->returned) < round && now_us() < end)
+		pause_us(1000);
+}
+
 static void opener(unsigned int seed)
 {
 	for (int round = 1; round <= rounds; round++) {
@@ -81,7 +96,10 @@ static void opener(unsigned int seed)
 		int fd = open(shared->node, O_RDWR | O_CLOEXEC);
 		if (fd >= 0) {
 			atomic_store(&shared->open, 1);
-			pause_us(round % LONG_EVERY ? rand_r(&seed) % span : LONG_MS * 1000L);
+			if (round % LONG_EVERY)
+				pause_us(rand_r(&seed) % span);
+			else
+				pause_long(round);
 			atomic_store(&shared->open, 0);
 			close(fd);
 		}
@@ -153,6 +171,7 @@ int main(int argc, char **argv)
 		long start = now_us();
 		int rc = mdev_conn_destroy_uuid(conn, UUID, 0);
 		int open = atomic_load(&shared->open);
+		atomic_store(&shared->returned, round);
 		long took = (now_us() - start) / 1000;
 		longest = took > longest ? took : longest;
 		if (took > LIMIT_MS) {
