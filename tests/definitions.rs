@@ -400,6 +400,29 @@ fn a_card_whose_functions_are_not_enabled_is_waited_for() {
 }
 
 /// Scripts hear of every way in which a device starts, stops or is defined, and their word counts.
+/// The call-outs get the type of the device, and one of them may refuse.
+#[test]
+fn device_that_cannot_be_read_is_not_destroyed_without_its_call_outs() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    fs::write(scripts.join("s"), "#!/bin/sh\n[ $4 = pre ] && [ $6 = stop ] && exit 1\nexit 0\n").unwrap();
+    fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    conn.create_xml(xml(IGD, "i915-GVTg_V5_4", UUID, "").as_bytes(), CreateFlags::empty()).unwrap();
+
+    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 1);
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
+    assert!(e.message.contains("MDEV_DESTROY_NO_CALLOUTS"), "{e}");
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Callout, "{e}");
+    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 1);
+    conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
+}
+
 #[test]
 fn call_outs_are_asked_and_told() {
     let (root, sim, _conn) = host(true);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! mdevctl's call-outs around what is done to a device: asked before, told after.
 
+use rustix::io::Errno;
+
 use super::devices::KnownParents;
 use super::plan::Plan;
 use super::spots::Spot;
 use super::{DestroyFlags, Host, defined, destroy, devices};
 use crate::callout::{Action, Asked, Scripts, Subject};
-use crate::error::Result;
-use crate::model::Device;
+use crate::error::{Error, ErrorCode, Result};
+use crate::layout::of_kind;
 use crate::store::Definition;
 
 /// Whether this caller wants them.
@@ -88,17 +90,21 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     let command = || destroy::destroy(host, spot, flags);
     let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
+    let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without its call-outs";
+    let device = devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)).map_err(|e| e.hint(hint))?;
     // The destroy itself reports a device that no longer exists or that the caller may not destroy.
-    match devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)) {
-        Ok(Some(device @ Device { type_id: Some(_), .. })) => {
-            let parent = match defined::of_device(host, &device) {
-                Ok(Some(def)) => def.parent,
-                _ => device.parent_sysname,
-            };
-            let type_id = device.type_id.unwrap_or_default();
-            let def = Definition { parent, uuid: spot.uuid, type_id, ..Definition::default() };
-            scripts.around(Action::Stop, &subject(&def), command)
+    let Some(device) = device else { return command() };
+    let Some(type_id) = device.type_id.clone() else {
+        if !of_kind(device.layout).shows_type() {
+            return command();
         }
-        _ => command(),
-    }
+        let message = format!("the type of device {} cannot be read, and its call-outs get it; {hint}", device.uuid);
+        return Err(Error::new(ErrorCode::Callout, Errno::IO, message).at(device.syspath));
+    };
+    let parent = match defined::of_device(host, &device) {
+        Ok(Some(def)) => def.parent,
+        _ => device.parent_sysname,
+    };
+    let def = Definition { parent, uuid: spot.uuid, type_id, ..Definition::default() };
+    scripts.around(Action::Stop, &subject(&def), command)
 }
