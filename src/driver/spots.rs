@@ -370,6 +370,10 @@ fn is_as_old(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
     let nodes = Nodes::of(&*spot.dir, &spot.entry);
     for node in nodes.map_err(|e| undetermined(spot, &e.message, Errno::from_raw_os_error(e.errno)))?.all() {
         match sysfs.vfio_node_birth(&node).map_err(failed)? {
+            Some(Birth::At(time)) if facts.began_after(time) => {
+                let why = format!("{} is older than the request of its creator", node.path());
+                return Err(undetermined(spot, &why, Errno::NODATA));
+            }
             Some(Birth::At(time)) => return Ok(facts.may_have_made(time)),
             Some(Birth::NotAfter(time)) if facts.may_have_made(time) => return Ok(true),
             _ => {}
@@ -380,8 +384,8 @@ fn is_as_old(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
 
 fn undetermined(spot: &Spot, why: &str, errno: Errno) -> Error {
     let message = format!(
-        "cannot determine whether its creator, which was killed, or another program made it: {why}; destroy it, or remove \
-         {FACTS}/{} if another program made it",
+        "cannot determine whether its creator, which was killed, or another program made it: {why}; destroy it, or remove its \
+         record, {FACTS}/{} below the root of this connection, if another program made it",
         spot.uuid
     );
     Error::new(ErrorCode::NotReady, errno, message).at(spot.syspath.clone())

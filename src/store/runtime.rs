@@ -103,6 +103,12 @@ impl Facts {
         self.abandoned.is_none_or(|written| appeared <= bound(written))
     }
 
+    /// A node that appeared at this time existed before a killed creator began to make its device.
+    pub fn began_after(&self, appeared: u64) -> bool {
+        // Times of files lag behind by a tick of the kernel's clock.
+        self.abandoned.is_some_and(|began| appeared.saturating_add(1_000_000_000) < began)
+    }
+
     /// The device of a killed creator may still appear.
     pub fn may_still_appear(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());

@@ -12,10 +12,11 @@ use super::users::errno;
 use crate::sysfs::{Birth, IoResult, is_absent};
 
 /// `None` if another program may have made the node: it is not in the file system in which the kernel makes and removes a node
-/// together with its device.
+/// together with its device, or it was removed there.
 pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
     let found = File::from(node).metadata().map_err(errno)?;
-    if !found.file_type().is_char_device() {
+    // A node that is mounted on its own stays when the kernel removes it from the file system.
+    if !found.file_type().is_char_device() || found.nlink() == 0 {
         return Ok(None);
     }
     let mounts = match read("/proc/self/mountinfo").map_err(errno) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The real door: directory descriptors on this host's sysfs, or on one below another root.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, OFlags, StatxFlags, fstatfs, statx};
+use rustix::fs::{OFlags, fstatfs};
 
 use super::uevent::Events;
 use super::{
@@ -145,7 +146,7 @@ impl LinuxSysfs {
             return Ok(Some(Identity::Device(number)));
         }
         let Some(fd) = if_present(self.door.open(&node.path(), OFlags::PATH))? else { return Ok(None) };
-        Ok(Some(Identity::of(&statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty())?)))
+        Ok(Some(Identity::of(&File::from(fd).metadata().map_err(users::errno)?)))
     }
 
     /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.

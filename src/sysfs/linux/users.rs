@@ -4,9 +4,9 @@
 //! "No process found" holds only for the processes that /proc shows: all of the host in the initial PID namespace, and only
 //! those that this process may look into.
 
-use std::fs::{metadata, read_dir, read_link, read_to_string};
+use std::fs::{Metadata, metadata, read_dir, read_link, read_to_string};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,14 @@ pub(super) enum Identity {
 }
 
 impl Identity {
-    pub(super) fn of(found: &Statx) -> Self {
+    pub(super) fn of(found: &Metadata) -> Self {
+        match found.file_type().is_char_device() {
+            true => Identity::Device(found.rdev()),
+            false => Identity::File(found.dev(), found.ino()),
+        }
+    }
+
+    fn of_statx(found: &Statx) -> Self {
         match FileType::from_raw_mode(found.stx_mode.into()) {
             FileType::CharacterDevice => Identity::Device(makedev(found.stx_rdev_major, found.stx_rdev_minor)),
             _ => Identity::File(makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino),
@@ -222,7 +229,9 @@ impl<'a> Search<'a> {
             // FUSE and network file systems return these for a file that contradicts or has left its server. Any user can cause
             // that, and for a device of this host nothing does.
             Err(Errno::IO | Errno::STALE) => return Ok(None),
-            found => Identity::of(&found?),
+            // Before Linux 4.11, and below filters of system calls that are as old.
+            Err(Errno::NOSYS) => Identity::of(&metadata(&link).map_err(errno)?),
+            found => Identity::of_statx(&found?),
         };
         let Some((_, path)) = self.wanted.iter().find(|(one, _)| *one == found) else { return Ok(None) };
         // Any user can name a node by O_PATH, which does not open it.
@@ -296,7 +305,7 @@ mod tests {
         let path = root.path().join("vfio/7");
         std::fs::create_dir(root.path().join("vfio")).unwrap();
         std::fs::write(&path, "").unwrap();
-        let found = statx(CWD, &path, AtFlags::empty(), StatxFlags::empty()).unwrap();
+        let found = metadata(&path).unwrap();
         (root, path, [(Identity::of(&found), "/dev/vfio/7".to_owned())])
     }
 
