@@ -339,3 +339,26 @@ fn no_monitor_reports_what_it_cannot_read_as_deleted() {
     assert!(injected > 100, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+impl Lab {
+    /// Every operation fails on the paths that contain one of these.
+    fn unreadable(&self, parts: &'static [&'static str]) {
+        let hook = move |_: Op, path: &str| parts.iter().any(|part| path.contains(part)).then_some(Errno::IO);
+        self.sim.set_hook(Some(Arc::new(hook)));
+    }
+}
+
+/// One object of each kind: a VF, a PCI device that is no PF, and a device on the mdev bus.
+const UNREADABLE: [&[&str]; 3] =
+    [&["virtfn3/nvidia/current_vgpu_type"], &["0000:c2:00.0", "0000:86:00.0/sriov_totalvfs"], &[ON_BUS]];
+
+#[test]
+fn no_unreadable_pci_device_has_a_name_without_an_address() {
+    let lab = Lab::new();
+    lab.unreadable(UNREADABLE[1]);
+    for (name, uuid) in [("my_device", NEW), ("my:device", OTHER)] {
+        let text = xml(CARD, "1441", uuid, name);
+        lab.conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+        lab.conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
+    }
+}

@@ -230,7 +230,7 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         let path = resolve("/", text).map(|path| vf_path(sysfs, path)).transpose()?.flatten().ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
         let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
-        return match find_place(sysfs, wanted) {
+        return match find_place(sysfs, basename(&path), wanted) {
             Ok(None) => find_function(sysfs, &path, by_link)?.ok_or_else(missing),
             found => found?.map(Target::from).ok_or_else(missing),
         };
@@ -243,12 +243,13 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         return find_pci(sysfs, &address)?.ok_or_else(missing);
     }
     let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
-    find_place(sysfs, same)?.map(Target::from).ok_or_else(missing)
+    find_place(sysfs, text, same)?.map(Target::from).ok_or_else(missing)
 }
 
-/// Finds the wanted parent: first in the class, which has nearly every parent of a host and no other device. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
-/// such failure as the error.
-fn find_place(sysfs: &dyn Sysfs, wanted: impl Fn(&Place) -> bool) -> Result<Option<Place>> {
+/// Finds the wanted parent: first in the class, which has nearly every parent of a host and no other device. If no readable
+/// parent matches, a parent that cannot be read may be the wanted one: returns the first such failure as the error. `name`: its
+/// sysfs name or node name.
+fn find_place(sysfs: &dyn Sysfs, name: &str, wanted: impl Fn(&Place) -> bool) -> Result<Option<Place>> {
     let (places_of_class, _) = collect(|| {
         let mut found = BTreeMap::new();
         scan_class(sysfs, &mut found).map(|()| sorted(found))
@@ -260,9 +261,19 @@ fn find_place(sysfs: &dyn Sysfs, wanted: impl Fn(&Place) -> bool) -> Result<Opti
     if let Some(found) = places?.into_iter().find(&wanted) {
         return Ok(Some(found));
     }
-    match left_out.into_iter().find_map(|finding| Some((finding.errno?, finding))) {
+    let may_be = left_out.into_iter().filter(|finding| may_be(&finding.object, name));
+    match may_be.into_iter().find_map(|finding| Some((finding.errno?, finding))) {
         Some((errno, finding)) => Err(Error::new(finding.code, errno, finding.message).at(finding.object)),
         None => Ok(None),
+    }
+}
+
+/// Whether an object that cannot be read may be the parent of this name, or hide it. A PCI device has no name but its address.
+fn may_be(object: &str, name: &str) -> bool {
+    match object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
+        None if object != functions::SOFTWARE => true,
+        None | Some("") => pci_address(name).is_some(),
+        Some(entry) => entry == name,
     }
 }
 
