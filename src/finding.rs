@@ -131,9 +131,20 @@ pub fn first_failed(left_out: Vec<Finding>) -> Option<Error> {
 
 /// Runs a search. If it finds nothing, an object that it could not read may be the wanted one: fails with the first such error.
 pub fn search<T>(search: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
-    let (found, left_out) = observe(search);
+    search_where(|_| true, search)
+}
+
+/// The same, for a search that reads objects that cannot be the wanted one: `may_be` selects the findings about objects that can.
+pub fn search_where<T>(
+    may_be: impl FnMut(&Finding) -> bool,
+    search: impl FnOnce() -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let (found, mut left_out) = observe(search);
     match found {
-        Ok(None) => first_failed(left_out).map_or(Ok(None), Err),
+        Ok(None) => {
+            left_out.retain(may_be);
+            first_failed(left_out).map_or(Ok(None), Err)
+        }
         found => found,
     }
 }

@@ -340,6 +340,9 @@ fn no_monitor_reports_what_it_cannot_read_as_deleted() {
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Could be the derived UUID of a device on any VF.
+const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
+
 impl Lab {
     /// Every operation fails on the paths that contain one of these.
     fn unreadable(&self, parts: &'static [&'static str]) {
@@ -352,6 +355,43 @@ impl Lab {
 const UNREADABLE: [&[&str]; 3] =
     [&["virtfn3/nvidia/current_vgpu_type"], &["0000:c2:00.0", "0000:86:00.0/sriov_totalvfs"], &[ON_BUS]];
 
+/// Neither of them can be a device on this parent.
+#[test]
+fn no_unreadable_object_blocks_a_version_5_uuid_elsewhere() {
+    for parts in UNREADABLE {
+        let lab = Lab::new();
+        let conn = &lab.conn;
+        lab.unreadable(parts);
+        let text = xml(M60, "12", VERSION_5, "five");
+        let node = conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        assert!(!conn.lookup_by_uuid(VERSION_5).unwrap().is_active(), "{parts:?}");
+        let generated = format!("mdev_{}_0000_86_00_0", VERSION_5.replace('-', "_"));
+        assert!(!conn.lookup_by_name(&generated).unwrap().is_active(), "{parts:?}");
+        assert!(!conn.lookup_by_name("five").unwrap().is_active(), "{parts:?}");
+        node.start(StartFlags::empty()).unwrap();
+        assert!(conn.lookup_by_uuid(VERSION_5).unwrap().is_active(), "{parts:?}");
+        conn.destroy_uuid(VERSION_5, DestroyFlags::empty()).unwrap();
+        assert_eq!(conn.autostart(Some(M60), StartFlags::empty()), Ok(2), "{parts:?}");
+        conn.destroy_uuid(VERSION_5, DestroyFlags::empty()).unwrap();
+        node.undefine(DefineFlags::empty()).unwrap();
+        conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    }
+}
+
+/// The VF may be the device: only then is the error the answer.
+#[test]
+fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
+    for (number, parts) in UNREADABLE.into_iter().enumerate() {
+        let lab = Lab::new();
+        lab.unreadable(parts);
+        let looked_up = lab.conn.lookup_by_uuid(VERSION_5).unwrap_err();
+        let created = lab.conn.create_xml(xml(CARD, "1441", VERSION_5, "five").as_bytes(), CreateFlags::empty());
+        let is_hidden = number == 0;
+        assert_eq!(looked_up.code, if is_hidden { ErrorCode::Kernel } else { ErrorCode::NoNode }, "{looked_up}");
+        assert_eq!(created.map_err(|e| e.code).err(), is_hidden.then_some(ErrorCode::Kernel), "{parts:?}");
+    }
+}
+
 #[test]
 fn no_unreadable_pci_device_has_a_name_without_an_address() {
     let lab = Lab::new();
@@ -361,4 +401,30 @@ fn no_unreadable_pci_device_has_a_name_without_an_address() {
         lab.conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
         lab.conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
     }
+}
+
+/// A card with a vGPU may list more types later.
+#[test]
+fn faulty_vf_stops_no_wait_for_a_hidden_type() {
+    for parts in [&["virtfn3/nvidia/creatable_vgpu_types"], &["virtfn3/nvidia/current_vgpu_type"]] {
+        let lab = Lab::new();
+        lab.unreadable(parts);
+        let text = xml(CARD, "1999", NEW, "hidden");
+        lab.conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        let e = lab.conn.autostart(Some(CARD), StartFlags::empty()).unwrap_err();
+        assert_eq!((e.code, e.errno), (ErrorCode::NoType, Errno::AGAIN.raw_os_error()), "{e}");
+        lab.conn.autostart(None, StartFlags::empty()).unwrap();
+        let e = lab.conn.create_xml(xml(CARD, "1999", OTHER, "x").as_bytes(), CreateFlags::empty()).unwrap_err();
+        assert_eq!(e.code, ErrorCode::Kernel, "the VF may list the type: {e}");
+    }
+}
+
+#[test]
+fn unreadable_attribute_of_a_type_hides_no_list_of_types() {
+    let lab = Lab::new();
+    lab.unreadable(&["/heads"]);
+    let e = lab.conn.create_xml(xml(M60, "99", NEW, "x").as_bytes(), CreateFlags::empty()).unwrap_err();
+    assert!(e.code == ErrorCode::NoType && e.message.contains("it has 1"), "{e}");
+    let (parent, found) = collect(|| lab.conn.lookup_by_name(M60));
+    assert!(parent.is_ok() && !found.is_empty(), "{found:?}");
 }

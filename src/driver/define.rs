@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
-use super::plan::{find_type, known_type};
+use super::plan::{known_type, lacks_type, search_own_type};
 use super::spots::with_room;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
@@ -39,17 +39,11 @@ impl Conn {
         let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
-        let device = self.device_of(&def).unwrap_or_else(|e| {
+        let device = defined::device_of(&self.host, &def).unwrap_or_else(|e| {
             log::warn!("{}: whether it runs is not known: {e}", def.uuid);
             defined::on_parent(&def, None)
         });
         Ok(Node::device(self.clone(), device))
-    }
-
-    /// The device of a definition, running or not.
-    fn device_of(&self, def: &Definition) -> Result<Device> {
-        let running = devices::by_uuid(&self.host, &def.uuid)?.filter(|device| defined::is_of(def, device));
-        running.map_or_else(|| Parents::new(&self.host).device(def), Ok)
     }
 
     /// Starts everything that is defined to start by itself, on one parent or on all that are there; with a VF, what is defined
@@ -119,12 +113,20 @@ impl Conn {
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
+            // A VF that cannot be read is no reason not to wait for the type.
+            Err(e) if self.awaits_type(&def) => Err(Error { code: ErrorCode::NoType, ..e }),
             Err(e) => Err(e),
         }
     }
 
+    /// The parent of a definition exists, does not show the type now, and may show it later.
+    fn awaits_type(&self, def: &Definition) -> bool {
+        let lacks = lacks_type(&self.host, &def.parent, &def.type_id);
+        lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?)).unwrap_or(false)
+    }
+
     fn is_running(&self, def: &Definition) -> Result<bool> {
-        Ok(devices::by_uuid(&self.host, &def.uuid)?.is_some_and(|device| defined::is_of(def, &device)))
+        Ok(defined::running_of(&self.host, def)?.is_some())
     }
 }
 
@@ -276,11 +278,9 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
         Ok(target) => {
             let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
             let sysname = defined::sysname(&target);
-            let type_id = match find_type(host, layout, &*dir, &target.place, &wanted.type_id) {
+            let type_id = match search_own_type(host, layout, &*dir, &target.place, &wanted.type_id)? {
                 // The types are not known before the VFs are enabled, as on an absent parent.
-                Err(e) if e.code == ErrorCode::NoType && defined::is_pending(host, &sysname)? => {
-                    type_of_absent(host, &wanted)?
-                }
+                Err(_) if defined::is_pending(host, &sysname)? => type_of_absent(host, &wanted)?,
                 found => found?,
             };
             let kind = layout.read_type(&*dir, &type_id);
@@ -320,7 +320,12 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
 /// devices by the id of their type.
 fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
-    let id = match known_type(host, &wanted.type_id)? {
+    let id = match known_type(host, &wanted.type_id) {
+        // A number is the id of a type on a VF, never the name of a type.
+        Err(_) if wanted.type_id.parse::<u32>().is_ok() => return Ok(wanted.type_id.clone()),
+        found => found?,
+    };
+    let id = match id {
         Some(id) if id == wanted.type_id => return Ok(id),
         None if is_type_id(&wanted.type_id) => return Ok(wanted.type_id.clone()),
         Some(id) => format!("on the existing parents, it is the name of type '{id}'"),

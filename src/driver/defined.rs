@@ -136,10 +136,20 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
+/// The running device of a definition.
+pub(super) fn running_of(host: &Host, def: &Definition) -> Result<Option<Device>> {
+    Ok(devices::by_uuid_on(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))
+}
+
+/// The device of a definition, running or not.
+pub(super) fn device_of(host: &Host, def: &Definition) -> Result<Device> {
+    running_of(host, def)?.map_or_else(|| Parents::new(host).device(def), Ok)
+}
+
 /// The running device of the definition that an inactive device was read from; `None` if it does not run.
 pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
     let defined_on = |name: &str| device.parent_sysname == name;
-    let found = spots::find(host, &device.uuid)?;
+    let found = spots::find_on(host, &device.uuid, &device.parent_sysname)?;
     Ok(found.filter(|spot| defined_on(basename(&spot.parent)) || defined_on(basename(&spot.syspath))))
 }
 
@@ -194,9 +204,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         Some(uuid) => of_uuid(host, &uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name),
         None => search(|| Ok(all(host)?.into_iter().find(|def| def.name.as_deref() == Some(name))))?,
     };
-    let Some(def) = found else { return Ok(None) };
-    let running = devices::by_uuid(host, &def.uuid)?.filter(|device| is_of(&def, device));
-    running.map_or_else(|| Parents::new(host).device(&def), Ok).map(Some)
+    found.map(|def| device_of(host, &def)).transpose()
 }
 
 /// The sysfs name of a parent that is not there, from what a user calls it. A name that tells nothing is refused: its

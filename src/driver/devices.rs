@@ -95,10 +95,16 @@ pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Devic
 
 /// The device of this UUID, where there is one.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
-    match spots::find(host, uuid)? {
-        Some(spot) => at(host, &spot, &mut KnownParents::new(&*host.sysfs)),
-        None => Ok(None),
-    }
+    found(host, spots::find(host, uuid)?)
+}
+
+/// The same, for a device that only the parent or VF of this sysfs name can have.
+pub(super) fn by_uuid_on(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
+    found(host, spots::find_on(host, uuid, parent)?)
+}
+
+fn found(host: &Host, spot: Option<Spot>) -> Result<Option<Device>> {
+    spot.map_or(Ok(None), |spot| at(host, &spot, &mut KnownParents::new(&*host.sysfs)))
 }
 
 /// The device that was found. Without a record that can be read, it has no name and no owner.
@@ -155,10 +161,7 @@ pub(super) fn on_vf(host: &Host, place: &Place, vf: &str) -> Result<Option<Devic
     let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath).map_err(failed)?);
     let all = present(&*dir).map_err(failed)?;
     let Some(function) = all.into_iter().find(|function| function.sysname == vf) else { return Ok(None) };
-    match spots::of_function(&dir, &function, &LazyFacts::new(host))? {
-        Some(spot) => at(host, &spot, &mut KnownParents::new(&*host.sysfs)),
-        None => Ok(None),
-    }
+    found(host, spots::of_function(&dir, &function, &LazyFacts::new(host))?)
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.

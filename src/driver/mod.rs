@@ -306,7 +306,15 @@ impl Conn {
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let _request = self.request();
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
-        if let Some(device) = device? {
+        let device = match device {
+            // What cannot be read may have this UUID, but not on the parent of the definition of this name.
+            Err(e) if devices::generated_uuid(name).is_some() => match defined::by_name(&self.host, name) {
+                Ok(Some(device)) => Some(device),
+                _ => return Err(e),
+            },
+            found => found?,
+        };
+        if let Some(device) = device {
             return Ok(Node::device(self.clone(), device));
         }
         match bus::find_target(&*self.host.sysfs, name) {
@@ -349,9 +357,16 @@ impl Conn {
     pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
         let _request = self.request();
         let uuid = self.uuid(uuid)?;
-        let device = match devices::by_uuid(&self.host, &uuid)? {
-            Some(device) => Some(device),
-            None => defined::by_uuid(&self.host, &uuid)?,
+        let device = match devices::by_uuid(&self.host, &uuid) {
+            Ok(Some(device)) => Some(device),
+            Ok(None) => defined::by_uuid(&self.host, &uuid)?,
+            // What cannot be read may be this device, but not on the parent of the definition.
+            Err(e) => match defined::by_uuid(&self.host, &uuid) {
+                Ok(Some(idle)) if matches!(devices::by_uuid_on(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
+                    Some(idle)
+                }
+                _ => return Err(e),
+            },
         };
         device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| identity::lost(&self.host, &uuid))
     }

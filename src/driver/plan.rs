@@ -4,13 +4,14 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::spots::with_room;
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, complete, first_failed, observe, report, search};
+use crate::finding::{Finding, complete, first_failed, observe, report, search_where};
 use crate::layout::types::Depth;
 use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
-use crate::store::{Definition, Facts, is_invalid};
+use crate::store::{Facts, is_unread};
 use crate::sysfs::{Dir, is_absent, is_exhausted};
 
 /// One device about to be made.
@@ -65,13 +66,14 @@ impl Plan {
         }
     }
 
-    /// Whether the device may be the device that is defined on the parent or VF of this sysfs name.
-    fn is_on(&self, host: &Host, sysname: &str) -> Result<bool> {
-        Ok(sysname == self.place.sysname()
-            || match &self.function {
-                Some(vf) => vf == sysname,
-                None => defined::vfs(host, &self.place)?.iter().any(|vf| vf == sysname),
-            })
+    /// Sysfs names of the parent and the VFs on which the device may be defined.
+    fn defined_on(&self, host: &Host) -> Result<Vec<String>> {
+        let mut names = match &self.function {
+            Some(vf) => vec![vf.clone()],
+            None => defined::vfs(host, &self.place)?,
+        };
+        names.push(self.place.sysname().to_owned());
+        Ok(names)
     }
 
     /// The type requires a group now.
@@ -126,37 +128,56 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
 }
 
 /// The id of the type that the request names by id or by name.
-pub(super) fn find_type(
+fn find_type(host: &Host, layout: &dyn Layout, parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
+    search_own_type(host, layout, parent, place, wanted)?
+}
+
+/// The same; the inner result is the error if the parent does not show the type, also if that is since a VF cannot be read.
+pub(super) fn search_own_type(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
     place: &bus::Place,
     wanted: &str,
-) -> Result<String> {
+) -> Result<Result<String>> {
     if crate::model::name::is_component(wanted) && layout.has_type(parent, wanted) {
-        return Ok(wanted.to_owned());
+        return Ok(Ok(wanted.to_owned()));
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
-    let (types, left_out) = observe(|| {
+    let (types, mut left_out) = observe(|| {
         let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
         catalogue::complete_types(host, layout, parent, &mut types)?;
         Ok(types)
     });
     let types = types?;
     match model::find_type(&types, wanted) {
-        FoundType::One(kind) => Ok(kind.id.clone()),
+        FoundType::One(kind) => Ok(Ok(kind.id.clone())),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
         FoundType::Nothing => {
             let missing = || no_type(&place.name(), wanted, &types, &layout.without_types(parent));
-            Err(first_failed(left_out).unwrap_or_else(missing))
+            left_out.retain(may_be_type);
+            Ok(Err(first_failed(left_out).unwrap_or_else(missing)))
         }
     }
+}
+
+/// Whether what was left out may be, or may name, a type. Of the files of a type, only the name does.
+fn may_be_type(finding: &Finding) -> bool {
+    let inside = finding.object.split_once(&format!("/{TYPES}/")).and_then(|(_, path)| path.split_once('/'));
+    inside.is_none_or(|(_, file)| file == "name")
+}
+
+/// The parent or VF of this sysfs name exists and does not show the type now.
+pub(super) fn lacks_type(host: &Host, parent: &str, type_id: &str) -> Result<bool> {
+    let place = bus::find_target(&*host.sysfs, parent)?.place;
+    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath)?;
+    Ok(search_own_type(host, layout, &*dir, &place, type_id)?.is_err())
 }
 
 /// The id of a type that any parent has or had under this id, or else under this name. Fails when it was not found and an object
 /// that may have it could not be read.
 pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
-    search(|| search_type(host, wanted))
+    search_where(may_be_type, || search_type(host, wanted))
 }
 
 fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
@@ -191,28 +212,29 @@ fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
 /// definition that may have that UUID or name cannot be read.
 pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     let exists = |message: String| Error::new(ErrorCode::Exists, Errno::EXIST, message);
-    if let Some(uuid) = &plan.def.uuid {
-        let defs = match complete(|| defined::of_uuid(host, uuid)) {
+    if plan.def.uuid.is_none() && plan.def.name.is_none() {
+        return Ok(());
+    }
+    let own = plan.defined_on(host)?;
+    for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
+        let def = match with_room(host, || host.definitions.get(parent, uuid)) {
             // An invalid file defines no device.
-            Err(e) if is_invalid(&e) => {
-                log::warn!("{e}");
-                Vec::new()
+            Err(e) if !is_unread(&e) => {
+                report(Finding::from(&e));
+                None
             }
             found => found?,
         };
-        let other = |def: &&Definition| def.type_id != plan.type_id;
-        for def in defs.iter().filter(other) {
-            if plan.is_on(host, &def.parent)? {
-                return Err(exists(format!(
-                    "{}: device {uuid} is defined there with type {}, not {}; start the definition, or undefine it first",
-                    def.parent, def.type_id, plan.type_id
-                )));
-            }
+        if let Some(def) = def.filter(|def| def.type_id != plan.type_id) {
+            return Err(exists(format!(
+                "{parent}: device {uuid} is defined there with type {}, not {}; start the definition, or undefine it first",
+                def.type_id, plan.type_id
+            )));
         }
     }
     let Some(name) = plan.def.name.as_deref() else { return Ok(()) };
     for def in complete(|| defined::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
-        if def.uuid != plan.uuid || !plan.is_on(host, &def.parent)? {
+        if def.uuid != plan.uuid || !own.contains(&def.parent) {
             return Err(exists(format!(
                 "the name '{name}' is taken by device {}, which is defined on {}; choose another, or start that device",
                 def.uuid, def.parent

@@ -16,8 +16,8 @@ use super::devices::KnownParents;
 use super::dump::FACTS;
 use super::vfio::Nodes;
 use crate::error::{Error, ErrorCode, Result, describe};
-use crate::finding::{Finding, first_failed, observe, report, search};
-use crate::layout::functions::{current, functions, present, stranger_uuid};
+use crate::finding::{Finding, report, search_where};
+use crate::layout::functions::{SOFTWARE, current, functions, present, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
@@ -74,13 +74,7 @@ pub(super) struct Seen {
 /// record of a device.
 pub(super) struct LazyFacts<'a> {
     host: &'a Host,
-    all: OnceCell<Records>,
-}
-
-struct Records {
-    all: HashMap<Uuid, Facts>,
-    /// Why a record may be missing in `all`.
-    unread: Option<Error>,
+    all: OnceCell<HashMap<Uuid, Facts>>,
 }
 
 impl<'a> LazyFacts<'a> {
@@ -88,28 +82,18 @@ impl<'a> LazyFacts<'a> {
         LazyFacts { host, all: OnceCell::new() }
     }
 
-    fn read(&self) -> Result<&Records> {
-        if let Some(read) = self.all.get() {
-            return Ok(read);
-        }
-        let (all, left_out) = observe(|| all_facts(self.host));
-        let read = Records { all: all?, unread: first_failed(left_out) };
-        Ok(self.all.get_or_init(|| read))
-    }
-
+    /// A record that cannot be read is reported and left out.
     pub(super) fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
-        self.read().map(|read| &read.all)
+        if let Some(all) = self.all.get() {
+            return Ok(all);
+        }
+        let all = all_facts(self.host)?;
+        Ok(self.all.get_or_init(|| all))
     }
 
-    /// The UUID of the device that a VF is. Fails if a record that may be about the VF cannot be read.
+    /// The UUID of the device that a VF is, as every list shows it.
     pub(super) fn identify(&self, vf: &str, seen: &Seen) -> Result<Uuid> {
-        let read = self.read()?;
-        let ours = read.all.values().find(|facts| is_about(facts, vf, seen));
-        match (ours, &read.unread) {
-            (Some(facts), _) => Ok(facts.uuid),
-            (None, None) => Ok(stranger_uuid(vf, &seen.type_id)),
-            (None, Some(e)) => Err(e.clone().of(&format!("the UUID of the device on VF {vf} is unknown"))),
-        }
+        Ok(identify(vf, seen, self.all()?.values()))
     }
 }
 
@@ -152,7 +136,23 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
             Vec::new()
         }
     };
-    let mut tenants = Vec::new();
+    for used in used_functions(host, known)? {
+        spots.extend(identified(used, facts)?);
+    }
+    Ok(spots)
+}
+
+/// A VF that has a type.
+struct Used {
+    /// The PF.
+    dir: Rc<dyn Dir>,
+    function: Function,
+    seen: Seen,
+}
+
+/// Every VF that has a type. One that cannot be read is reported and left out.
+fn used_functions(host: &Host, known: &KnownParents<'_>) -> Result<Vec<Used>> {
+    let mut used = Vec::new();
     for place in bus::physical_functions(&*host.sysfs)? {
         let read = || {
             let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath)?);
@@ -169,17 +169,14 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
         };
         for function in own {
             let seen = see_listed(&dir, &function)?;
-            tenants.extend(seen.map(|seen| (Rc::clone(&dir), function, seen)));
+            used.extend(seen.map(|seen| Used { dir: Rc::clone(&dir), function, seen }));
         }
     }
-    for (dir, function, seen) in tenants {
-        spots.extend(identified(&dir, &function, seen, facts)?);
-    }
-    Ok(spots)
+    Ok(used)
 }
 
 /// The device that a VF of the open PF is, when it has a type. The facts are to be those of now. Fails if the VF cannot be read,
-/// since it may be a device, or if its UUID is unknown.
+/// since it may be a device.
 pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
     let entry = &function.entry;
     let failed = |errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno);
@@ -205,10 +202,11 @@ fn see_listed(dir: &Rc<dyn Dir>, function: &Function) -> Result<Option<Seen>> {
     }
 }
 
-fn identified(dir: &Rc<dyn Dir>, function: &Function, seen: Seen, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
-    let uuid = identify(&function.sysname, &seen, facts.all()?.values());
-    let spot = spot_of(dir, &function.entry, uuid, seen);
-    Ok(spot.map_err(|errno| report(vf_left_out(&**dir, function, errno))).ok())
+fn identified(used: Used, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
+    let Used { dir, function, seen } = used;
+    let uuid = facts.identify(&function.sysname, &seen)?;
+    let spot = spot_of(&dir, &function.entry, uuid, seen);
+    Ok(spot.map_err(|errno| report(vf_left_out(&*dir, &function, errno))).ok())
 }
 
 fn vf_left_out(pf: &dyn Dir, function: &Function, errno: Errno) -> Finding {
@@ -251,6 +249,41 @@ fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
 
 /// The device of this UUID, where there is one.
 pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
+    find_where(host, uuid, |finding| may_hide_function(host, finding))
+}
+
+/// The same, for a device that only the parent or VF of this sysfs name can have: what cannot be read elsewhere is only reported.
+pub(super) fn find_on(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Spot>> {
+    // Looked for only when something could not be read: the PF, if it exists or cannot be determined.
+    let place = OnceCell::new();
+    let find_place = || match bus::find_target(&*host.sysfs, parent) {
+        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(None),
+        found => found.map(|target| Some(target.place)),
+    };
+    find_where(host, uuid, |finding| {
+        let is_there =
+            |path: &str| finding.object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
+        may_hide_function(host, finding)
+            && match place.get_or_init(find_place) {
+                Ok(Some(place)) => is_there(&place.syspath) || is_there(&format!("{PCI}/{}", place.sysname())),
+                Ok(None) => false,
+                Err(_) => true,
+            }
+    })
+}
+
+/// Whether what a search of the VFs left out may be a device, or have one: a VF, or a PCI device that is not known to have no VFs.
+fn may_hide_function(host: &Host, finding: &Finding) -> bool {
+    let first_function = |pf: &str| if_present(host.sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{pf}/virtfn0"))));
+    match finding.object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
+        Some("") => true,
+        Some(entry) => !matches!(first_function(entry), Ok(None)),
+        None => finding.object != SOFTWARE,
+    }
+}
+
+/// `may_be` selects the findings about objects that may be the device.
+fn find_where(host: &Host, uuid: &Uuid, may_be: impl FnMut(&Finding) -> bool) -> Result<Option<Spot>> {
     if let Some(bus) = open_devices(host)? {
         if let Some(spot) = on_bus(&bus, uuid).map_err(|errno| bus_error(uuid, errno))? {
             return Ok(Some(spot));
@@ -266,10 +299,21 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
     if uuid.get_version_num() != 5 {
         return Ok(None);
     }
-    search(|| {
-        let spots = all(host, &KnownParents::new(&*host.sysfs), &LazyFacts::new(host))?;
-        Ok(spots.into_iter().find(|spot| spot.uuid == *uuid))
-    })
+    let mut used = Vec::new();
+    let unread = search_where(may_be, || {
+        used = used_functions(host, &KnownParents::new(&*host.sysfs))?;
+        Ok(None)
+    });
+    // The records are no part of that search: one that cannot be read hides no derived UUID.
+    let facts = LazyFacts::new(host);
+    for Used { dir, function, seen } in used {
+        if facts.identify(&function.sysname, &seen)? == *uuid {
+            let spot = spot_of(&dir, &function.entry, *uuid, seen);
+            let path = || format!("{}/{}", dir.path(), function.entry);
+            return if_present(spot).map_err(|errno| Error::io("look at", &path(), errno));
+        }
+    }
+    unread
 }
 
 /// The device of this UUID on the open mdev bus.

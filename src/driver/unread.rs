@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, StartFlags};
+use super::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, StartFlags};
 use crate::error::{Error, ErrorCode};
 use crate::finding::collect;
 use crate::store::{Definitions, Runtime, watched};
-use crate::sysfs::sim::default_host;
+use crate::sysfs::sim::{SimHost, default_host};
 use crate::sysfs::{Errno, is_exhausted};
 
 const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
@@ -20,6 +20,7 @@ const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
 const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
 const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
 const BATCH: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
+const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
 const M60: &str = "0000:86:00.0";
 const CARD: &str = "0000:41:00.0";
 const VF: &str = "0000:41:00.5";
@@ -37,6 +38,7 @@ fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> Vec<u8> {
 
 struct Lab {
     root: tempfile::TempDir,
+    sim: SimHost,
     conn: Conn,
     /// What a list has.
     whole: Vec<Listed>,
@@ -53,7 +55,8 @@ impl Lab {
         ["etc", "run"].iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
         let path = root.path().to_str().unwrap();
         let (runtime, definitions) = (Runtime::files(&format!("{path}/run")), Definitions::files(path));
-        let conn = Conn::of((Arc::new(default_host()), Arc::new(runtime), Arc::new(definitions)));
+        let sim = default_host();
+        let conn = Conn::of((Arc::new(sim.clone()), Arc::new(runtime), Arc::new(definitions)));
         conn.set_owner(Some("me")).unwrap();
         for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
             conn.create_xml(&request, CreateFlags::empty()).unwrap();
@@ -68,7 +71,7 @@ impl Lab {
         fs::write(&record, text).unwrap();
         conn.list(ListFlags::PARENTS).unwrap();
         let whole = nodes(&conn).unwrap();
-        let lab = Lab { root, conn, whole };
+        let lab = Lab { root, sim, conn, whole };
         // A type that the card does not show now; the types that it shows are to be remembered.
         let mut types = lab.types();
         types["types"] = serde_json::json!([["999", "hidden"]]);
@@ -170,9 +173,11 @@ const REQUESTS: [(&str, Request); 18] = [
     ("look up by name", |lab| verdict(lab.conn.lookup_by_name("bus"))),
     ("look up a VF's device by UUID", |lab| verdict(lab.conn.lookup_by_uuid(ON_VF))),
     ("look up a VF's device by name", |lab| verdict(lab.conn.lookup_by_name("vf"))),
-    ("look up a VF's device by address", |lab| match lab.conn.lookup_by_name(VF) {
-        Ok(node) if node.uuid().ok().as_deref() != Some(ON_VF) => Err(format!("it is {:?}", node.uuid())),
-        other => verdict(other),
+    ("look up a VF's device by address", |lab| match collect(|| lab.conn.lookup_by_name(VF)) {
+        (Ok(node), found) if node.uuid().ok().as_deref() != Some(ON_VF) && found.is_empty() => {
+            Err(format!("it is {:?}, no finding", node.uuid()))
+        }
+        (other, _) => verdict(other),
     }),
     ("look up a definition by UUID", |lab| verdict(lab.conn.lookup_by_uuid(DEFINED))),
     ("look up a definition by name", |lab| verdict(lab.conn.lookup_by_name("defined"))),
@@ -245,4 +250,62 @@ fn no_file_of_the_stores_that_cannot_be_read_counts_as_absent() {
     }
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(injected > 400, "only {injected} errors were injected");
+}
+
+/// Runs the request with every call failing on a path that ends in one of these.
+fn with_unreadable<T>(ends: &[&'static str], request: impl FnOnce() -> T) -> T {
+    let ends = ends.to_vec();
+    let hook =
+        move |_: &str, path: &str| if ends.iter().any(|end| path.ends_with(end)) { Err(Errno::IO) } else { Ok(()) };
+    watched(hook, request)
+}
+
+/// Another program's device on a VF, and a record of another device that cannot be read.
+#[test]
+fn record_that_cannot_be_read_hides_no_other_device() {
+    const FREE: &str = "0000:41:00.6";
+    let lab = Lab::new();
+    let mut monitor = lab.conn.monitor().unwrap();
+    let current = format!("/sys/bus/pci/devices/{FREE}/nvidia/current_vgpu_type");
+    lab.sim.echo(&current, "1441").unwrap();
+    with_unreadable(&["c60cc60cc601", "c60cc60cc602"], || {
+        let (node, found) = collect(|| lab.conn.lookup_by_name(FREE).unwrap());
+        assert!(!found.is_empty());
+        let derived = node.uuid().unwrap();
+        let mut events = Vec::new();
+        while let Some(event) = monitor.receive().unwrap() {
+            events.push((event.kind, event.node.and_then(|node| node.uuid().ok())));
+        }
+        assert!(events.contains(&(EventKind::Created, Some(derived.clone()))), "{events:?}");
+        assert!(!events.iter().any(|(kind, _)| *kind == EventKind::Deleted), "{events:?}");
+        node.attrs().unwrap();
+        lab.conn.lookup_by_uuid(&derived).unwrap();
+        lab.conn.destroy_uuid(&derived, DestroyFlags::empty()).unwrap();
+        // A UUID of version 5, which a VF could have.
+        assert_eq!(lab.conn.lookup_by_uuid(VERSION_5).unwrap_err().code, ErrorCode::NoNode);
+    });
+    assert_eq!(lab.conn.lookup_by_uuid(ON_VF).unwrap().name(), "vf");
+}
+
+#[test]
+fn definitions_of_another_parent_that_cannot_be_read_block_no_create() {
+    let lab = Lab::new();
+    let folder = lab.root.path().join("etc/mdevctl.d/0000:ff:00.0");
+    fs::create_dir_all(&folder).unwrap();
+    let unnamed = |parent: &str, type_id: &str, uuid: &str| {
+        let text = String::from_utf8(xml(parent, type_id, uuid, "x")).unwrap();
+        text.replace("<name>x</name>", "").into_bytes()
+    };
+    with_unreadable(&["mdevctl.d/0000:ff:00.0"], || {
+        for (parent, type_id, uuid) in [(M60, "12", NEW), (CARD, "1441", VERSION_5)] {
+            lab.conn.create_xml(&unnamed(parent, type_id, uuid), CreateFlags::empty()).unwrap();
+        }
+    });
+    // The folders of the VFs of the parent, and of the parent.
+    for (folder, parent, type_id) in [("mdevctl.d/0000:41:00.6", CARD, "1441"), ("mdevctl.d/0000:86:00.0", M60, "12")] {
+        fs::create_dir_all(lab.root.path().join("etc").join(folder)).unwrap();
+        let refused =
+            with_unreadable(&[folder], || lab.conn.create_xml(&unnamed(parent, type_id, BATCH), CreateFlags::empty()));
+        assert_eq!(refused.unwrap_err().errno, Errno::IO.raw_os_error(), "{folder}");
+    }
 }

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::driver::defined;
 use crate::driver::devices::{self, KnownParents};
-use crate::driver::spots::{self, LazyFacts};
+use crate::driver::spots::{self, LazyFacts, Spot};
 use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, first_failed, observe, report};
 use crate::layout::bus::{self, Place};
 use crate::layout::functions::{current_file, present};
 use crate::layout::types::Depth;
@@ -182,7 +182,7 @@ impl Memory {
     /// Looks at a device.
     pub(super) fn look(&self, host: &Host, path: &str) -> Result<Look> {
         match self.vfs.get(path) {
-            Some(vf) => self.look_at_function(host, vf),
+            Some(vf) => self.look_at_function(host, path, vf),
             None => self.look_on_bus(host, path),
         }
     }
@@ -200,13 +200,18 @@ impl Memory {
         look_of(devices::at(host, &spot, &mut known), mark)
     }
 
-    fn look_at_function(&self, host: &Host, vf: &Vf) -> Result<Look> {
+    fn look_at_function(&self, host: &Host, path: &str, vf: &Vf) -> Result<Look> {
         let dir: Rc<dyn Dir> = match host.sysfs.open(&vf.parent) {
             Ok(dir) => Rc::from(dir),
             Err(errno) => return unseen(&vf.parent, errno),
         };
         let facts = LazyFacts::new(host);
-        let spot = match spots::of_function(&dir, &vf.function, &facts) {
+        let (found, left_out) = observe(|| spots::of_function(&dir, &vf.function, &facts));
+        let spot = match found {
+            // The record that cannot be read may be the record of the known device.
+            Ok(Some(spot)) if first_failed(left_out).is_some() && self.has_other_uuid(path, &spot) => {
+                return Ok(Look::Unknown);
+            }
             Ok(Some(spot)) => spot,
             Ok(None) => return Ok(Look::Gone),
             Err(e) => return unknown(e),
@@ -214,6 +219,14 @@ impl Memory {
         let mark = Some(spot.mark());
         let mut known = self.known_parent(host, &spot.parent);
         look_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), mark)
+    }
+
+    /// The VF is what it was, and its device was known under another UUID.
+    fn has_other_uuid(&self, path: &str, spot: &Spot) -> bool {
+        let known = self.devices.get(path).filter(|known| known.device.uuid != spot.uuid);
+        known.zip(spot.seen.as_ref()).is_some_and(|(known, seen)| {
+            known.mark == Some(seen.mark) && known.device.type_id.as_ref() == Some(&seen.type_id)
+        })
     }
 
     /// So that the parent of a device need not be read once more.

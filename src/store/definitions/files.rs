@@ -536,7 +536,7 @@ pub fn is_unread(e: &Error) -> bool {
 }
 
 /// The error of a definition that was read and is not valid.
-pub fn is_invalid(e: &Error) -> bool {
+fn is_invalid(e: &Error) -> bool {
     e.message.ends_with(FIX)
 }
 
