@@ -20,7 +20,6 @@ const POWER: &str = "power";
 impl Node {
     /// Reads an attribute of the device or parent now.
     pub fn attr(&self, name: &str) -> Result<String> {
-        let _request = self.conn().request();
         let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
         // What is still there was there when its file was read.
         self.check_identity()?;
@@ -30,7 +29,6 @@ impl Node {
     /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
     /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
     pub fn attrs(&self) -> Result<Vec<String>> {
-        let _request = self.conn().request();
         let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
         self.check_identity()?;
         let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
@@ -41,7 +39,6 @@ impl Node {
 
     /// What can be done with an attribute.
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
-        let _request = self.conn().request();
         let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
         self.check_identity()?;
         Ok(self.access(name, mode))
@@ -57,7 +54,6 @@ impl Node {
 
     /// Writes an attribute of a device.
     pub fn set_attr(&self, name: &str, value: &str) -> Result<()> {
-        let _request = self.conn().request();
         if self.is_parent() {
             return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
         }
@@ -116,7 +112,6 @@ impl Node {
     }
 
     fn order(&self, file: &str, value: &str) -> Result<()> {
-        let _request = self.conn().request();
         if self.is_parent() {
             return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
         }

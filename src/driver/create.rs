@@ -34,7 +34,6 @@ pub const GROUP_MAX: usize = 64;
 impl Conn {
     /// Creates a device from XML and returns it when it can be used.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
-        let _request = self.request();
         self.create_def(parse(xml, flags)?, flags, None)
     }
 
@@ -66,7 +65,6 @@ impl Conn {
     /// Creates several devices for one guest, all or none. Those whose types require a group share one: the one that the
     /// requests name, or one that no device has.
     pub fn create_group_xml(&self, xmls: &[&[u8]], flags: CreateFlags) -> Result<Vec<Node>> {
-        let _request = self.request();
         if xmls.is_empty() || xmls.len() > GROUP_MAX {
             return Err(Error::invalid(format!("a group has 1 to {GROUP_MAX} devices")));
         }
@@ -530,7 +528,6 @@ impl<'a> Making<'a> {
             let uuid = made.plan.uuid;
             let left = match self.remove(&made) {
                 Left::Device(_, e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-                    self.host.sysfs.settle();
                     self.host.spare.release();
                     self.remove(&made)
                 }

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
-use super::spots::with_room;
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, shown};
@@ -24,7 +23,6 @@ const FAILURES_NAMED: usize = 8;
 impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
-        let _request = self.request();
         let wanted = xml::parse_device_with(xml, unknown(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
         let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
@@ -35,7 +33,7 @@ impl Conn {
         // another process may be changing the autostart.
         let start = if autostart.is_some() { Start::Set } else { Start::Keep };
         let new = Definition { autostart: autostart.unwrap_or(false), ..def.clone() };
-        let put = || with_room(&self.host, || self.host.definitions.put(&new, start, &check));
+        let put = || self.host.definitions.put(&new, start, &check);
         let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
@@ -49,10 +47,9 @@ impl Conn {
     /// Starts everything that is defined to start by itself, on one parent or on all that are there; with a VF, what is defined
     /// on its PF as well. How many were started; when some could not be, an error that names the first; each is logged.
     pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
-        let _request = self.request();
         let scope = parent.map(|parent| Scope::of(&self.host, parent)).transpose()?;
         let asked = |parent: &str| scope.as_ref().is_none_or(|scope| scope.has(parent));
-        let (defs, broken) = with_room(&self.host, || self.host.definitions.all_and_broken())?;
+        let (defs, broken) = self.host.definitions.all_and_broken()?;
         let (mut started, mut failed) = (0, Vec::new());
         for def in defs.iter().filter(|def| def.autostart && asked(&def.parent)) {
             match self.start_unless_running(def, flags) {
@@ -134,7 +131,6 @@ impl Node {
     /// Starts a device that is defined.
     pub fn start(&self, flags: StartFlags) -> Result<()> {
         let conn = self.conn();
-        let _request = conn.request();
         let def = self.definition("started")?;
         if conn.is_running(&def)? {
             let message = "it runs already; a changed definition counts from its next start on";
@@ -146,7 +142,6 @@ impl Node {
     /// Forgets the definition; a device that runs does so until it is destroyed.
     pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
         let host = &self.conn().host;
-        let _request = self.conn().request();
         if flags.intersects(DefineFlags::AUTOSTART | DefineFlags::IGNORE_UNKNOWN) {
             let message = "only MDEV_DEFINE_NO_CALLOUTS applies to undefine; drop the other flags";
             return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message).of(self.name()));
@@ -164,7 +159,6 @@ impl Node {
     /// Whether the device is started when its parent appears.
     pub fn set_autostart(&self, autostart: bool) -> Result<()> {
         let host = &self.conn().host;
-        let _request = self.conn().request();
         let def = self.definition("started by itself")?;
         let new = Definition { autostart, ..def };
         asked::around(host, Ask::Yes, Action::Modify, &new, || {
@@ -177,7 +171,6 @@ impl Node {
 
     /// What [`Node::set_autostart`] has set, as it is now. A parent is there whenever its hardware is.
     pub fn autostart(&self) -> Result<bool> {
-        let _request = self.conn().request();
         if self.is_parent() {
             return Ok(true);
         }
@@ -186,7 +179,6 @@ impl Node {
 
     /// The device is defined now. Parents persist by nature.
     pub fn is_persistent(&self) -> Result<bool> {
-        let _request = self.conn().request();
         match self.as_device() {
             None => Ok(true),
             Some(device) => Ok(defined::of_device(&self.conn().host, device)?.is_some()),
@@ -195,7 +187,6 @@ impl Node {
 
     /// The attributes of the definition, in their order; the device itself may have others while it runs.
     pub fn definition_attrs(&self) -> Result<Vec<(String, String)>> {
-        let _request = self.conn().request();
         Ok(self.own_definition()?.attributes)
     }
 
@@ -299,7 +290,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     attrs::check_all(&wanted.attributes)?;
     let uuid = wanted.uuid.unwrap_or_else(Uuid::new_v4);
     let name = wanted.name.filter(|name| devices::generated_uuid(name).is_none());
-    let old = with_room(host, || host.definitions.previous(&parent, &uuid))?;
+    let old = host.definitions.previous(&parent, &uuid)?;
     let is_new = old == Previous::Nothing;
     let def = Definition {
         autostart: autostart.unwrap_or(matches!(old, Previous::Definition(Definition { autostart: true, .. }))),

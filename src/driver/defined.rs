@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::{self, Spot, with_room};
+use super::spots::{self, Spot};
 use super::{Host, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, report, search};
@@ -155,17 +155,17 @@ pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
 
 /// Everything that is defined.
 pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
-    with_room(host, || host.definitions.all())
+    host.definitions.all()
 }
 
 /// All definitions of a UUID, sorted by parent.
 pub(super) fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
-    with_room(host, || host.definitions.of_uuid(uuid))
+    host.definitions.of_uuid(uuid)
 }
 
 /// The definition of a device, where it has one.
 pub(super) fn of_device(host: &Host, device: &Device) -> Result<Option<Definition>> {
-    let get = |parent: &str| with_room(host, || host.definitions.get(parent, &device.uuid));
+    let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     match get(&device.parent_sysname)? {
         None if device.active && layout::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
         found => Ok(found),

@@ -171,7 +171,6 @@ fn pci_names(sysfs: &dyn Sysfs, vendor: u16, product: u16) -> (Option<String>, O
 impl Conn {
     /// The whole host as XML that `test:///PATH` replays.
     pub fn dump_xml(&self) -> Result<String> {
-        let _request = self.request();
         let sysfs = &*self.host.sysfs;
         let mut taken = Taken::new(sysfs);
         let mut names = BTreeMap::new();

@@ -17,7 +17,6 @@ impl Conn {
     /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns their number. A group that a process
     /// creates now does not count as incomplete. If a device cannot be destroyed, destroys the others and then fails.
     pub fn destroy_incomplete(&self, owner: Option<&str>, flags: DestroyFlags) -> Result<usize> {
-        let _request = self.request();
         if flags.contains(DestroyFlags::OWNED) {
             let message = "MDEV_DESTROY_OWNED does not apply to incomplete groups; give the owner instead";
             return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message));
@@ -67,7 +66,7 @@ fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
 /// of those that cannot be destroyed.
 pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> Result<(usize, Vec<Error>)> {
     let (mut removed, mut left) = (0, Vec::new());
-    for id in spots::with_room(host, || host.runtime.incomplete())? {
+    for id in host.runtime.incomplete()? {
         // Held until this group is done, so that of two processes one removes it.
         let claimed = match host.runtime.claim(&id) {
             Ok(Some(claimed)) => claimed,
@@ -103,7 +102,7 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
 
 /// Reports each incomplete group that has devices.
 pub(super) fn report_all(host: &Host) -> Result<()> {
-    let ids = match spots::with_room(host, || host.runtime.incomplete()) {
+    let ids = match host.runtime.incomplete() {
         Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
             report(Finding::from(&e));
             return Ok(());

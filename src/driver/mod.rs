@@ -57,7 +57,6 @@ pub use crate::callout::{ENDED, KILL, NOT_STARTED, REQUEST_MAX, WORDS_MAX, set_l
 pub use crate::fd::long_lived;
 pub use crate::sysfs::linux::{
     DetachedReport, FilterInstruction, Writing, event_filter, set_detached_writer, set_filter_attacher,
-    set_range_closer,
 };
 
 bitflags! {
@@ -165,15 +164,6 @@ struct Host {
     pci_names: dump::PciNames,
 }
 
-/// Ends a request: whatever the door kept open for speed is given back, on every way out.
-struct Request<'a>(&'a Host);
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        self.0.sysfs.settle();
-    }
-}
-
 /// The folders below a root in which the library makes files. It opens them by path, so a link there could lead out.
 const STORES: [&str; 6] = [
     "run/libmdev/devices",
@@ -246,13 +236,8 @@ impl Conn {
         }
     }
 
-    fn request(&self) -> Request<'_> {
-        Request(&self.host)
-    }
-
     /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
     pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
-        let _request = self.request();
         self.list_to(flags, Depth::Alike)
     }
 
@@ -304,7 +289,6 @@ impl Conn {
     /// Finds a device by its name, its path in sysfs or the address of its VF; a parent by its node name, its path or its address
     /// (in upper or lower case, with or without domain 0).
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
-        let _request = self.request();
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
         let device = match device {
             // What cannot be read may have this UUID, but not on the parent of the definition of this name.
@@ -355,7 +339,6 @@ impl Conn {
 
     /// A device by its UUID.
     pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
-        let _request = self.request();
         let uuid = self.uuid(uuid)?;
         let device = match devices::by_uuid(&self.host, &uuid) {
             Ok(Some(device)) => Some(device),
@@ -387,7 +370,6 @@ impl Conn {
 
     /// Destroys the device of this UUID.
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
-        let _request = self.request();
         let uuid = self.uuid(uuid)?;
         let spot = spots::find(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
         asked::destroy(&self.host, &spot, flags)

@@ -210,7 +210,6 @@ impl Node {
     /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group, its VFs and files that
     /// only some types have; for a device, its AP queues.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
-        let _request = self.conn.request();
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
         Ok(match &self.what {
             What::Parent { parent, above, read } => {
@@ -253,7 +252,6 @@ impl Node {
     /// Destroys the device. A handle of a running device destroys this device; a handle of a definition destroys the device that
     /// runs of the definition now. Another device of the same UUID is never destroyed.
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
-        let _request = self.conn.request();
         let Some(device) = self.as_device() else {
             let message = "a parent cannot be destroyed; only the devices on it can";
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));

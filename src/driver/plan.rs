@@ -4,7 +4,6 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::with_room;
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, complete, first_failed, observe, report, search_where};
@@ -217,7 +216,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     }
     let own = plan.defined_on(host)?;
     for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
-        let def = match with_room(host, || host.definitions.get(parent, uuid)) {
+        let def = match host.definitions.get(parent, uuid) {
             // An invalid file defines no device.
             Err(e) if !is_unread(&e) => {
                 report(Finding::from(&e));

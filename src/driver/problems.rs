@@ -10,7 +10,6 @@ impl Conn {
     /// Reads the whole host and returns its problems: parents, types, devices and definitions that a list leaves out or shows
     /// incompletely, and incomplete groups. Empty if there are none. Fails when a list fails.
     pub fn list_problems(&self) -> Result<Vec<Finding>> {
-        let _request = self.request();
         let everything = ListFlags::PARENTS | ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE;
         let (listed, found) = collect(|| {
             self.list_to(everything, Depth::Whole)?;

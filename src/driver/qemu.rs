@@ -40,7 +40,6 @@ impl Node {
 
     /// The text after `-device`. Fails with EOPNOTSUPP if QEMU needs an iommufd object as well.
     pub fn qemu_device(&self) -> Result<String> {
-        let _request = self.conn().request();
         let device = self.attachable()?;
         match self.needs_iommufd(device) {
             true => Err(self.no_group("use mdev_device_get_qemu_args(), whose text has the object")),
@@ -56,7 +55,6 @@ impl Node {
     /// Every argument that QEMU needs for the device, separated by spaces; no argument contains a space. The arguments of several
     /// devices can be put on one command line.
     pub fn qemu_args(&self, flags: QemuFlags) -> Result<String> {
-        let _request = self.conn().request();
         let device = self.attachable()?;
         if !device.active {
             return Err(self.not_running());
@@ -87,7 +85,6 @@ impl Node {
 
     /// The whole QMP command that plugs the device into a running guest. Fails with EOPNOTSUPP if one command is not enough.
     pub fn qmp_device_add(&self, id: Option<&str>) -> Result<String> {
-        let _request = self.conn().request();
         let device = self.attachable()?;
         let (driver, property, value) = attachment(device);
         let mut arguments = json!({ "driver": driver });

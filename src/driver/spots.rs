@@ -99,26 +99,15 @@ impl<'a> LazyFacts<'a> {
 
 /// The facts of all devices.
 pub(super) fn all_facts(host: &Host) -> Result<HashMap<Uuid, Facts>> {
-    with_room(host, || host.runtime.all())
+    host.runtime.all()
 }
 
 /// The record of one device. An invalid record is reported and is about no device. Fails if the record cannot be read.
 pub(super) fn facts_of(host: &Host, uuid: &Uuid) -> Result<Option<Facts>> {
-    match with_room(host, || host.runtime.get(uuid)) {
+    match host.runtime.get(uuid) {
         Err(e) if is_invalid_record(&e) => {
             report_record(&e);
             Ok(None)
-        }
-        result => result,
-    }
-}
-
-/// Without descriptors the store can be read no more than the kernel: those that are kept open for speed are given back.
-pub(super) fn with_room<T>(host: &Host, read: impl Fn() -> Result<T>) -> Result<T> {
-    match read() {
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-            host.sysfs.settle();
-            read()
         }
         result => result,
     }

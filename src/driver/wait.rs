@@ -25,7 +25,6 @@ impl Conn {
     /// Waits until the parent of this name offers at least one type; with a negative timeout, for ever. For a PF whose VFs are
     /// the parents, returns the first VF.
     pub fn wait_parent(&self, name: &str, timeout_ms: i32) -> Result<Node> {
-        let _request = self.request();
         let deadline = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
         if let Look::Ready(node) = self.look_for_parent(name)? {
             return Ok(*node);
@@ -54,7 +53,6 @@ impl Conn {
                     Some(deadline.map_or(poll, |deadline| deadline.min(poll)))
                 }
             };
-            self.host.sysfs.settle();
             watch.wait(until).map_err(failed)?;
         }
     }

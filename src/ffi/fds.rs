@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the sysfs door needs of the kernel and cannot ask for without `unsafe`: close_range(2), and a filter for its socket.
+//! What the monitor needs of the kernel and cannot ask for without `unsafe`: a filter for its socket.
 
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::driver::FilterInstruction;
 
-/// Gives the door both. Once is enough; again does no harm.
+/// Gives it to the monitor. Once is enough; again does no harm.
 pub(super) fn install() {
-    crate::driver::set_range_closer(close_range);
     crate::driver::set_filter_attacher(attach_filter);
-}
-
-/// Closes every descriptor from `first` to `last`. False, and none closed, where the kernel has no close_range (before 5.9).
-fn close_range(first: RawFd, last: RawFd) -> bool {
-    // By number and not by the C library's wrapper, which glibc has since 2.34 only.
-    // SAFETY: the call touches no memory. The door owns every descriptor of the range and forgets them afterwards.
-    unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 }
 }
 
 /// Lets the kernel look at every message for this socket first. False when it does not take the program.

@@ -183,9 +183,6 @@ pub trait Sysfs: Send + Sync + Debug {
     fn kernel(&self) -> Option<String> {
         None
     }
-
-    /// Gives back what was kept open for the sake of speed. Called at the end of every request.
-    fn settle(&self) {}
 }
 
 /// An open directory. `name` is always relative to it: one component or several joined by `/`; a component `..`, an empty

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::memory::unless_exhausted;
 use super::{EventKind, Monitor};
 use crate::driver::defined;
-use crate::driver::spots::with_room;
 use crate::driver::{Host, Node};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
@@ -36,7 +35,7 @@ impl Monitor {
         // Half-written files have names that are no UUID.
         let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return Ok(()) };
         let host = &self.conn.host;
-        let now = match with_room(host, || host.definitions.get(parent, &uuid)) {
+        let now = match host.definitions.get(parent, &uuid) {
             Ok(now) => now,
             Err(e) => {
                 let is_unread = store::is_unread(&e);
@@ -55,10 +54,10 @@ impl Monitor {
     /// Any file of one parent, or of all.
     pub(super) fn look_at_definitions(&mut self, parent: Option<&str>) -> Result<()> {
         let host = &self.conn.host;
-        let read = with_room(host, || match parent {
+        let read = match parent {
             Some(parent) => host.definitions.of_parent_and_broken(parent),
             None => host.definitions.all_and_broken(),
-        });
+        };
         let (now, broken) = match read {
             Ok(read) => read,
             Err(e) => return unless_exhausted(e),

@@ -71,7 +71,6 @@ pub struct Monitor {
 impl Conn {
     /// Starts to listen. What happens from here on is told, so that whoever lists afterwards misses nothing.
     pub fn monitor(&self) -> Result<Monitor> {
-        let _request = self.request();
         let source = Source::new(&*self.host.sysfs, definitions::source(&self.host)?)?;
         let memory = Memory::default();
         let out = VecDeque::new();
@@ -103,8 +102,6 @@ impl Monitor {
 
     /// Forgets what was not fetched yet, and tells from now on.
     pub fn start_over(&mut self) -> Result<()> {
-        let conn = self.conn.clone();
-        let _request = conn.request();
         self.lost = true;
         self.catch_up()?;
         self.out.clear();
@@ -114,8 +111,6 @@ impl Monitor {
 
     /// The next event, without waiting.
     pub fn receive(&mut self) -> Result<Option<Event>> {
-        let conn = self.conn.clone();
-        let _request = conn.request();
         let result = self.next();
         match &result {
             Ok(Some(_)) => self.source.wake_now(),

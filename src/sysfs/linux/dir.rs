@@ -28,8 +28,7 @@ const LISTING: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct LinuxDir {
-    /// Always there until the drop takes it.
-    fd: Option<OwnedFd>,
+    fd: OwnedFd,
     path: String,
     door: Arc<Door>,
     /// The descriptor's position is no longer at its beginning.
@@ -40,11 +39,7 @@ pub(super) struct LinuxDir {
 
 impl LinuxDir {
     pub(super) fn new(fd: OwnedFd, path: String, door: Arc<Door>) -> Self {
-        LinuxDir { fd: Some(fd), path, door, listed: Cell::new(false), has_links: Cell::new(false) }
-    }
-
-    fn fd(&self) -> IoResult<&OwnedFd> {
-        self.fd.as_ref().ok_or(Errno::BADF)
+        LinuxDir { fd, path, door, listed: Cell::new(false), has_links: Cell::new(false) }
     }
 
     /// O_NONBLOCK: below a made-up root anything may stand here, a FIFO too; sysfs itself takes no notice of it.
@@ -54,7 +49,7 @@ impl LinuxDir {
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        self.door.open_at(self.fd()?, &self.path, name, flags, &self.has_links)
+        self.door.open_at(&self.fd, &self.path, name, flags, &self.has_links)
     }
 
     /// Calls `act` with the directory that holds the last component of `name`, and with that component. System calls with a path
@@ -66,19 +61,9 @@ impl LinuxDir {
         match name.rsplit_once('/') {
             Some((way, last)) if self.door.is_confined() => {
                 let dir = self.open_at(way, OFlags::PATH | OFlags::DIRECTORY)?;
-                let result = act(&dir, last);
-                self.door.spent.push(dir);
-                result
+                act(&dir, last)
             }
-            _ => act(self.fd()?, name),
-        }
-    }
-}
-
-impl Drop for LinuxDir {
-    fn drop(&mut self) {
-        if let Some(fd) = self.fd.take() {
-            self.door.spent.push(fd);
+            _ => act(&self.fd, name),
         }
     }
 }
@@ -99,36 +84,28 @@ impl Dir for LinuxDir {
     }
 
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
-        let fd = self.open_file(name, OFlags::RDONLY)?;
-        let result = read_to_end(&fd, buf);
-        self.door.spent.push(fd);
-        result
+        read_to_end(&self.open_file(name, OFlags::RDONLY)?, buf)
     }
 
     fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>> {
-        let fd = self.open_file(name, OFlags::WRONLY)?;
-        Ok(Box::new(LinuxWriter { fd: Some(fd), door: Arc::clone(&self.door) }))
+        Ok(Box::new(LinuxWriter(self.open_file(name, OFlags::WRONLY)?)))
     }
 
     fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
         let Some(writer) = detached::writer() else { return self.write(name, value).map_err(DetachedError::Write) };
+        // The file stays open until the end: another process that looks for users then finds that this process removes the device.
         let fd = self.open_file(name, OFlags::WRONLY).map_err(DetachedError::Write)?;
-        let started = self.door.spent.with_room(|| writer(fd.as_fd(), value));
-        let result = started
-            .map_err(DetachedError::NotStarted)
-            .and_then(|writing| detached::wait(writing, value.len(), give_up));
-        // The file stays open until here: another process that looks for users then finds that this process removes the device.
-        self.door.spent.push(fd);
-        result
+        let writing = writer(fd.as_fd(), value).map_err(DetachedError::NotStarted)?;
+        detached::wait(writing, value.len(), give_up)
     }
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
         if self.listed.replace(true) {
             // A listing continues where the last one on this descriptor ended.
-            rustix::fs::seek(self.fd()?, rustix::fs::SeekFrom::Start(0))?;
+            rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         }
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; LISTING];
-        let mut entries = RawDir::new(self.fd()?, &mut buffer);
+        let mut entries = RawDir::new(&self.fd, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Err(Errno::INTR) => continue,
@@ -175,7 +152,7 @@ impl Dir for LinuxDir {
     }
 
     fn ino(&self) -> IoResult<u64> {
-        Ok(fstat(self.fd()?)?.st_ino)
+        Ok(fstat(&self.fd)?.st_ino)
     }
 }
 
@@ -190,28 +167,16 @@ impl LinuxDir {
 }
 
 #[derive(Debug)]
-struct LinuxWriter {
-    /// `None` only while it is dropped.
-    fd: Option<OwnedFd>,
-    door: Arc<Door>,
-}
+struct LinuxWriter(OwnedFd);
 
 impl Writer for LinuxWriter {
     fn write(&mut self, value: &[u8]) -> IoResult<()> {
         if value.is_empty() {
             return Err(Errno::INVAL);
         }
-        match rustix::io::write(self.fd.as_ref().ok_or(Errno::BADF)?, value)? {
+        match rustix::io::write(&self.0, value)? {
             written if written == value.len() => Ok(()),
             _ => Err(Errno::IO),
-        }
-    }
-}
-
-impl Drop for LinuxWriter {
-    fn drop(&mut self) {
-        if let Some(fd) = self.fd.take() {
-            self.door.spent.push(fd);
         }
     }
 }

@@ -7,7 +7,6 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 
 use super::retry;
-use super::spent::Spent;
 use crate::fd::long_lived;
 use crate::sysfs::{Errno, IoResult, is_absent, is_exhausted, is_relative};
 
@@ -36,7 +35,6 @@ enum Confinement {
 pub(super) struct Door {
     root: OwnedFd,
     confinement: Confinement,
-    pub(super) spent: Spent,
 }
 
 impl Door {
@@ -47,7 +45,7 @@ impl Door {
             "" => Confinement::None,
             _ => probe(&fd)?,
         };
-        Ok(Door { root: fd, confinement, spent: Spent::default() })
+        Ok(Door { root: fd, confinement })
     }
 
     /// A host whose paths are resolved in user space, for tests on kernels that have openat2.
@@ -83,11 +81,11 @@ impl Door {
     pub(super) fn open(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
         let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
         let flags = flags | OFlags::CLOEXEC;
-        self.spent.with_room(|| match self.confinement {
+        match self.confinement {
             Confinement::None => plain(&self.root, relative, flags),
             Confinement::Kernel => by_kernel(&self.root, relative, flags, ResolveFlags::IN_ROOT),
             Confinement::Walk => walk(&self.root, relative, flags),
-        })
+        }
     }
 
     /// Opens `name` below `dir`, which is the open directory at `path`. `has_links` belongs to that directory: it is set once a
@@ -109,11 +107,11 @@ impl Door {
         match self.confinement {
             // A name that is a link itself and must not be followed fails either way.
             Confinement::Kernel if has_links.get() && !is_own => self.open(&format!("{path}/{name}"), flags),
-            Confinement::None => self.spent.with_room(|| plain(dir, name, flags)),
-            Confinement::Walk if is_own => self.spent.with_room(|| plain(dir, name, flags)),
+            Confinement::None => plain(dir, name, flags),
+            Confinement::Walk if is_own => plain(dir, name, flags),
             // The cheapest check for the kernel; few names have links on their way.
             Confinement::Kernel => {
-                match self.spent.with_room(|| by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS)) {
+                match by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS) {
                     // Only from the root it is known whether a link leads out of that.
                     Err(Errno::LOOP) => {
                         has_links.set(true);

@@ -19,14 +19,12 @@ mod dir;
 mod door;
 mod filter;
 mod private_node;
-mod spent;
 mod uevents;
 mod users;
 mod watch;
 
 pub use detached::{Report as DetachedReport, Writing, set_detached_writer};
 pub use filter::{Instruction as FilterInstruction, program as event_filter, set_filter_attacher};
-pub use spent::set_range_closer;
 
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
@@ -58,6 +56,8 @@ impl LinuxSysfs {
 
 impl Sysfs for LinuxSysfs {
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
+        // Every request opens a folder by path.
+        detached::reap();
         let fd = self.door.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.door))))
     }
@@ -113,11 +113,6 @@ impl Sysfs for LinuxSysfs {
 
     fn kernel(&self) -> Option<String> {
         rustix::system::uname().release().to_str().ok().map(str::to_owned)
-    }
-
-    fn settle(&self) {
-        detached::reap();
-        self.door.spent.close_all();
     }
 }
 
@@ -207,7 +202,6 @@ mod tests {
         assert_eq!(seen, [("11".to_owned(), EntryKind::Dir)]);
         dir.write("11/name", b"x").unwrap();
         assert_eq!(fs::read(root.path().join("sys/class/c/11/name")).unwrap(), b"xRID\n");
-        sysfs.settle();
     }
 
     /// As after the first step of a removal, when neither sysfs nor /dev has the node any more. Needs the right to make nodes in /dev:
@@ -351,7 +345,6 @@ mod tests {
         let dir = sysfs.open("/sys/class/c").unwrap();
         assert_eq!(read_text(&*dir, "big").unwrap_err(), Errno::FBIG);
         assert!(read_text(&*dir, "fifo").is_ok_and(|text| text.is_empty()));
-        sysfs.settle();
         assert_eq!(dir.write("fifo", b"1").unwrap_err(), Errno::NXIO);
         assert_eq!(dir.write("big", b"").unwrap_err(), Errno::INVAL);
     }
