@@ -399,8 +399,7 @@ fn a_card_whose_functions_are_not_enabled_is_waited_for() {
     assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
 }
 
-/// Scripts hear of every way in which a device starts, stops or is defined, and their word counts.
-/// The call-outs get the type of the device, and one of them may refuse.
+/// A call-out that may refuse gets the type of the device, so an unreadable type fails the destroy.
 #[test]
 fn device_that_cannot_be_read_is_not_destroyed_without_its_call_outs() {
     let (root, sim, _conn) = host(true);
@@ -423,6 +422,7 @@ fn device_that_cannot_be_read_is_not_destroyed_without_its_call_outs() {
     conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
 }
 
+/// Call-outs run for each start, stop and definition of a device, and can refuse it.
 #[test]
 fn call_outs_are_asked_and_told() {
     let (root, sim, _conn) = host(true);

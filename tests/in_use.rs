@@ -173,11 +173,11 @@ fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
         assert!(host.take_log().iter().all(|entry| entry.op != Op::Start && entry.op != Op::Write));
     };
     refuse();
-    host.set_no_user(Users::Unreadable(why()));
+    host.set_no_user(Users::Incomplete(why()));
     // A kernel or a /dev without the group.
     host.fail_next(Op::Hold, "", Errno::NOENT, 1);
     refuse();
-    // The process that has the group is visible here, and was not found.
+    // A process has the group open, and the search did not find it.
     host.fail_next(Op::Hold, "", Errno::BUSY, 1);
     refuse();
     host.start_log();

@@ -90,7 +90,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
     let command = || destroy::destroy(host, spot, flags);
     let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
-    let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without its call-outs";
+    let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without call-outs";
     let device = devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)).map_err(|e| e.hint(hint))?;
     // The destroy itself reports a device that no longer exists or that the caller may not destroy.
     let Some(device) = device else { return command() };
@@ -98,7 +98,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
         if !of_kind(device.layout).shows_type() {
             return command();
         }
-        let message = format!("the type of device {} cannot be read, and its call-outs get it; {hint}", device.uuid);
+        let message = format!("cannot read the type of device {}, which its call-outs need; {hint}", device.uuid);
         return Err(Error::new(ErrorCode::Callout, Errno::IO, message).at(device.syspath));
     };
     let parent = match defined::of_device(host, &device) {

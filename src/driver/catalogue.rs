@@ -65,7 +65,7 @@ pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir,
         Ok(None) => return Ok(()),
         Err(errno) if is_exhausted(errno) => return Err(Error::io("read the types of", parent.path(), errno)),
         Err(errno) => {
-            report(Finding::io(parent.path(), "its full types are left out", errno));
+            report(Finding::io(parent.path(), "the types that it does not show now are left out", errno));
             return Ok(());
         }
     };

@@ -131,7 +131,7 @@ impl Conn {
         if plan.def.uuid.is_none() {
             return Ok(None);
         }
-        let Some(spot) = spots::find_on(&self.host, &plan.uuid, plan.place.sysname())? else { return Ok(None) };
+        let Some(spot) = spots::find_for(&self.host, &plan.uuid, plan.place.sysname())? else { return Ok(None) };
         let mut known = KnownParents::new(&*self.host.sysfs);
         let Some(mut device) = devices::at(&self.host, &spot, &mut known)? else { return Ok(None) };
         if !flags.contains(CreateFlags::EXIST_OK) {
@@ -465,7 +465,7 @@ impl<'a> Making<'a> {
             (Some(bus), false) => {
                 spots::on_bus(bus, &plan.uuid).map_err(|errno| spots::bus_error(&plan.uuid, errno))?
             }
-            _ => spots::find_on(self.host, &plan.uuid, plan.place.sysname())?,
+            _ => spots::find_for(self.host, &plan.uuid, plan.place.sysname())?,
         };
         let device = match spot.filter(|spot| self.has_made(spot)) {
             Some(spot) => devices::at(self.host, &spot, known)?,

@@ -55,10 +55,13 @@ impl Conn {
             match self.start_unless_running(def, flags) {
                 Ok(true) => started += 1,
                 Ok(false) => {}
-                Err(e) => match self.cause(def, e, scope.as_ref()) {
-                    Some(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
-                    None => log::info!("{} on {} is not started yet", def.uuid, def.parent),
-                },
+                Err(e) => {
+                    let why = e.to_string();
+                    match self.error_to_report(def, e, scope.as_ref()) {
+                        Some(e) => failed.push(failure(def.uuid.to_string(), &def.parent, e)),
+                        None => log::info!("{} on {} is not started yet: {why}", def.uuid, def.parent),
+                    }
+                }
             }
         }
         // Whether these are meant to start cannot be told, so nobody may believe that all is well.
@@ -75,8 +78,9 @@ impl Conn {
         }
     }
 
-    /// Why the start of a device failed. `None` if its hardware is not ready yet and a later autostart starts the device.
-    fn cause(&self, def: &Definition, e: Error, scope: Option<&Scope>) -> Option<Error> {
+    /// The error to report for a definition that autostart could not start. `None` if its hardware is not ready and a
+    /// later autostart starts it.
+    fn error_to_report(&self, def: &Definition, e: Error, scope: Option<&Scope>) -> Option<Error> {
         let is_pending = match e.code {
             ErrorCode::NoType => defined::is_pending(&self.host, &def.parent),
             _ => Ok(false),

@@ -138,7 +138,7 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
 
 /// The running device of a definition.
 pub(super) fn running_of(host: &Host, def: &Definition) -> Result<Option<Device>> {
-    Ok(devices::by_uuid_on(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))
+    Ok(devices::by_uuid_for(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))
 }
 
 /// The device of a definition, running or not.
@@ -149,7 +149,7 @@ pub(super) fn device_of(host: &Host, def: &Definition) -> Result<Device> {
 /// The running device of the definition that an inactive device was read from; `None` if it does not run.
 pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
     let defined_on = |name: &str| device.parent_sysname == name;
-    let found = spots::find_on(host, &device.uuid, &device.parent_sysname)?;
+    let found = spots::find_for(host, &device.uuid, &device.parent_sysname)?;
     Ok(found.filter(|spot| defined_on(basename(&spot.parent)) || defined_on(basename(&spot.syspath))))
 }
 

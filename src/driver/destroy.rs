@@ -168,7 +168,7 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
                 let path = VfioNode::Group(group).path();
                 let unknown = |why: &str| ("a process", format!(" (which one cannot be determined: {why})"));
                 let (which, why) = match users {
-                    Ok(Users::Unreadable(why)) => unknown(&why),
+                    Ok(Users::Incomplete(why)) => unknown(&why),
                     Ok(_) => ("a process that is not visible here", String::new()),
                     Err(errno) => unknown(&describe(errno)),
                 };
@@ -188,8 +188,8 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
 enum Certainty {
     /// The device is new, or its driver refuses a removal by itself.
     None,
-    /// All processes of the host are visible. Its group is held, so that no process uses the device; a process that cannot be
-    /// looked into may have its own node open, which only delays the removal.
+    /// All processes of the host are visible. Its group is held, so that no process uses the device. A process that was
+    /// not looked into may have its own node open, which only delays the removal.
     Visible,
     /// All processes of the host can be looked into.
     Full,
@@ -203,13 +203,13 @@ fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], certainty: Certain
         Ok(Users::NoNode) => Ok(false),
         Ok(Users::Found(user)) => Err(in_use(uuid, &user)),
         Ok(Users::None) => Ok(true),
-        Ok(Users::Unknown(_) | Users::Unreadable(_)) | Err(_) if certainty == Certainty::None => Ok(true),
-        Ok(Users::Unreadable(why)) if certainty == Certainty::Visible => {
+        Ok(Users::Unknown(_) | Users::Incomplete(_)) | Err(_) if certainty == Certainty::None => Ok(true),
+        Ok(Users::Incomplete(why)) if certainty == Certainty::Visible => {
             log::warn!("device {uuid} is destroyed while a process may have {} open: {why}", paths_of(nodes));
             Ok(true)
         }
         Err(errno) => Err(Error::io("look for the users of", &first.path(), errno)),
-        Ok(Users::Unknown(why) | Users::Unreadable(why)) => {
+        Ok(Users::Unknown(why) | Users::Incomplete(why)) => {
             let paths = paths_of(nodes);
             let message = format!(
                 "device {uuid} may be in use: whether a process has {paths} open cannot be determined, since {why}"

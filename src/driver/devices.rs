@@ -98,9 +98,9 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     found(host, spots::find(host, uuid)?)
 }
 
-/// The same, for a device that only the parent or VF of this sysfs name can have.
-pub(super) fn by_uuid_on(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
-    found(host, spots::find_on(host, uuid, parent)?)
+/// The device of this UUID, as [`spots::find_for`] finds it.
+pub(super) fn by_uuid_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
+    found(host, spots::find_for(host, uuid, parent)?)
 }
 
 fn found(host: &Host, spot: Option<Spot>) -> Result<Option<Device>> {

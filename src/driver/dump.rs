@@ -28,7 +28,7 @@ use crate::sysfs::{
 };
 use crate::xml;
 
-/// Facts of devices travel in a dump under their usual path.
+/// The folder of the records of devices, in a dump and below the root of a connection.
 pub(super) const FACTS: &str = "/run/libmdev/devices";
 
 /// Types that a parent showed once, and now hides, as well.

@@ -118,7 +118,7 @@ impl Identity<'_> {
 
 /// Locates the running device that a handle belongs to. Fails with ENODEV if the device no longer exists.
 pub(super) fn locate(host: &Host, device: &Device) -> Result<Spot> {
-    let found = spots::find_on(host, &device.uuid, &device.parent_sysname)?.ok_or_else(|| lost(host, &device.uuid))?;
+    let found = spots::find_for(host, &device.uuid, &device.parent_sysname)?.ok_or_else(|| lost(host, &device.uuid))?;
     let identity = Identity::of(device);
     if identity.is_at(&found) { Ok(found) } else { Err(identity.gone()) }
 }

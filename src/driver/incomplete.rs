@@ -57,7 +57,7 @@ impl Group {
 
 /// The device of a record, if it exists. Fails if it may be the device of another program.
 fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
-    let Some(spot) = spots::find_on(host, &facts.uuid, &facts.parent)? else { return Ok(None) };
+    let Some(spot) = spots::find_for(host, &facts.uuid, &facts.parent)? else { return Ok(None) };
     let (layout, _) = spot.open_parent(host)?;
     Ok(spots::is_recorded(&*host.sysfs, &spot, layout, facts)?.then_some(spot))
 }

@@ -107,12 +107,15 @@ impl Made<'_> {
     }
 }
 
-/// Names the parent in an error about a device or file that is missing because the parent is.
+/// Replaces the error about a missing device or file by one that names the parent, if the parent no longer exists.
 pub(super) fn explain_missing_parent(plan: &Plan, e: Error) -> Error {
     let is_missing = || has_types(&*plan.dir).is_err_and(is_absent);
     if e.code == ErrorCode::NoParent || !is_absent(Errno::from_raw_os_error(e.errno)) || !is_missing() {
         return e;
     }
-    let message = format!("cannot create device {}: its parent was removed, or its driver unbound", plan.uuid);
+    let message = format!(
+        "cannot create device {}: its parent was removed, or its driver unbound; create it again when the parent is back",
+        plan.uuid
+    );
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).of(&plan.place.name())
 }

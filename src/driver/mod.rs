@@ -345,7 +345,7 @@ impl Conn {
             Ok(None) => defined::by_uuid(&self.host, &uuid)?,
             // What cannot be read may be this device, but not on the parent of the definition.
             Err(e) => match defined::by_uuid(&self.host, &uuid) {
-                Ok(Some(idle)) if matches!(devices::by_uuid_on(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
+                Ok(Some(idle)) if matches!(devices::by_uuid_for(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
                     Some(idle)
                 }
                 _ => return Err(e),

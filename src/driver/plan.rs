@@ -75,15 +75,11 @@ impl Plan {
         Ok(names)
     }
 
-    /// The type requires a group now.
+    /// Whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
         let required = layout::type_requires_group(&*self.dir, &self.type_id);
         required.map_err(|errno| {
-            Error::io(
-                "read whether a group is required by",
-                &format!("{}/{TYPES}/{}", self.dir.path(), self.type_id),
-                errno,
-            )
+            Error::io("read", &format!("{}/{TYPES}/{}/requires_group", self.dir.path(), self.type_id), errno)
         })
     }
 }

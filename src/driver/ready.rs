@@ -59,7 +59,8 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
             log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
         }
         if seen.get() == Progress::NoParent {
-            let message = "the device was created and no longer exists: its parent was removed, or its driver unbound";
+            let message = "the device was created and no longer exists: its parent was removed, or its driver unbound; \
+                           create it again when the parent is back";
             return Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path()));
         }
         return Ok(());

@@ -152,7 +152,7 @@ fn used_functions(host: &Host, known: &KnownParents<'_>) -> Result<Vec<Used>> {
             Ok(found) => found,
             Err(errno) if is_exhausted(errno) => return Err(Error::io("read the VFs of", &place.syspath, errno)),
             Err(errno) => {
-                report(Finding::io(&place.syspath, "its devices are left out, its VFs cannot be read", errno));
+                report(Finding::io(&place.syspath, "its VFs cannot be read, so its devices are left out", errno));
                 continue;
             }
         };
@@ -241,8 +241,9 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
     find_where(host, uuid, |finding| may_hide_function(host, finding))
 }
 
-/// The same, for a device that only the parent or VF of this sysfs name can have: what cannot be read elsewhere is only reported.
-pub(super) fn find_on(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Spot>> {
+/// Finds the device of this UUID, on any parent. An unreadable object is an error only on the parent or VF of this
+/// sysfs name; elsewhere it is only reported.
+pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Spot>> {
     // Looked for only when something could not be read: the PF, if it exists or cannot be determined.
     let place = OnceCell::new();
     let find_place = || match bus::find_target(&*host.sysfs, parent) {
@@ -385,7 +386,8 @@ pub(super) fn is_recorded(sysfs: &dyn Sysfs, spot: &Spot, layout: &dyn Layout, f
     if facts.parent != basename(&spot.parent) {
         return Ok(false);
     }
-    let shown = layout.type_of(&*spot.dir, &spot.entry).map_err(|errno| undetermined(spot, &describe(errno), errno))?;
+    let shown =
+        layout.type_of(&*spot.dir, &spot.entry).map_err(|errno| unknown_creator(spot, &describe(errno), errno))?;
     if shown.is_some_and(|id| id != facts.type_id) {
         return Ok(false);
     }
@@ -395,30 +397,30 @@ pub(super) fn is_recorded(sysfs: &dyn Sysfs, spot: &Spot, layout: &dyn Layout, f
 /// Whether the device appeared when its killed creator may have made it. It appeared at the time of its link or before, and at the
 /// same time as its VFIO nodes: the kernel makes those while it binds the driver, within the creator's write.
 fn is_as_old(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
-    let failed = |errno| undetermined(spot, &describe(errno), errno);
+    let failed = |errno| unknown_creator(spot, &describe(errno), errno);
     let Some(link) = if_present(spot.dir.meta(&spot.entry)).map_err(failed)? else { return Ok(false) };
     if facts.may_have_made(link.changed) {
         return Ok(true);
     }
     let nodes = Nodes::of(&*spot.dir, &spot.entry);
-    for node in nodes.map_err(|e| undetermined(spot, &e.message, Errno::from_raw_os_error(e.errno)))?.all() {
+    for node in nodes.map_err(|e| unknown_creator(spot, &e.message, Errno::from_raw_os_error(e.errno)))?.all() {
         match sysfs.vfio_node_birth(&node).map_err(failed)? {
             Some(Birth::At(time)) if facts.began_after(time) => {
-                let why = format!("{} is older than the request of its creator", node.path());
-                return Err(undetermined(spot, &why, Errno::NODATA));
+                let why = format!("{} is older than the write of the killed creator", node.path());
+                return Err(unknown_creator(spot, &why, Errno::NODATA));
             }
             Some(Birth::At(time)) => return Ok(facts.may_have_made(time)),
             Some(Birth::NotAfter(time)) if facts.may_have_made(time) => return Ok(true),
             _ => {}
         }
     }
-    Err(undetermined(spot, "no VFIO node of it in /dev shows when it was made", Errno::NODATA))
+    Err(unknown_creator(spot, "no VFIO node of the device in /dev shows when the device was made", Errno::NODATA))
 }
 
-fn undetermined(spot: &Spot, why: &str, errno: Errno) -> Error {
+fn unknown_creator(spot: &Spot, why: &str, errno: Errno) -> Error {
     let message = format!(
-        "cannot determine whether its creator, which was killed, or another program made it: {why}; destroy it, or remove its \
-         record, {FACTS}/{} below the root of this connection, if another program made it",
+        "cannot determine which program created the device, its killed creator or another one: {why}; if another one did, \
+         remove the record {FACTS}/{} below the root of this connection, otherwise destroy the device",
         spot.uuid
     );
     Error::new(ErrorCode::NotReady, errno, message).at(spot.syspath.clone())

@@ -145,12 +145,12 @@ fn problems(lab: &Lab) -> Verdict {
     }
 }
 
-/// Shows how a destroy ended: the device was destroyed, or the request failed.
+/// A destroy by UUID. Every error is right, except one that reports an object as missing.
 fn destroyed(lab: &Lab, uuid: &str) -> Verdict {
     verdict(lab.conn.destroy_uuid(uuid, DestroyFlags::empty()))
 }
 
-/// The group stays listed unless its device was destroyed.
+/// A destroy of the incomplete group. It must destroy the device or fail.
 fn destroy_incomplete(lab: &Lab) -> Verdict {
     match lab.conn.destroy_incomplete(None, DestroyFlags::empty()) {
         Ok(0) => Err("nothing was destroyed, and no error".to_owned()),

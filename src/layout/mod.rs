@@ -392,7 +392,7 @@ fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
-/// The same for a type of an open parent; no type without a folder requires one.
+/// Whether a type of an open parent requires a group. False if the type has no folder.
 pub fn type_requires_group(parent: &dyn Dir, id: &str) -> IoResult<bool> {
     let kind = if_present(parent.open(&format!("{TYPES}/{id}")))?;
     kind.map_or(Ok(false), |kind| requires_group(&*kind))

@@ -126,12 +126,12 @@ pub enum Users {
     None,
     /// This process has a node open.
     Found(User),
-    /// No process was found, and there may be one, since not all processes of the host are visible here; with the reason and what
-    /// to do.
+    /// No process was found, and there may be one, since not all processes of the host are visible here. Has the reason
+    /// and what to do.
     Unknown(String),
-    /// No process was found, all processes of the host are visible here, and one of them cannot be looked into, or that takes too
-    /// long; with the reason and what to do.
-    Unreadable(String),
+    /// No process was found, and all processes of the host are visible here. One of them cannot be looked into, or the
+    /// search reached its time limit. Has the reason and what to do.
+    Incomplete(String),
 }
 
 /// Why [`Dir::write_detached`] failed.
@@ -158,8 +158,8 @@ pub trait Sysfs: Send + Sync + Debug {
     /// can open the group, nor bind a device of it to an iommufd.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
 
-    /// Looks for a process that has one of these nodes open, for 5 s at most. Not a reservation. Fails when a node cannot be looked at, or this
-    /// process or host has run out of descriptors or memory.
+    /// Looks for a process that has one of these nodes open, for 5 s at most. Not a reservation. Fails when a node
+    /// cannot be looked at, or this process or host has run out of descriptors or memory.
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
 
     /// When the kernel made the node. `None` if `/dev` does not show that: it has no such node, or is not the kernel's own.

@@ -252,11 +252,11 @@ impl<'a> Parser<'a> {
         self.only(tag, &["id"])?;
         let id = self.required(tag, "id")?;
         self.nothing(tag)?;
-        // The name of a type may have a '/'; its id is one component, which the search for it requires.
+        // The name of a type may contain '/'. An id is one path component; the search for the type checks that.
         if id.len() > NAME_MAX || !id.split('/').all(is_plain_component) {
             let sentence = format!(
-                "<type> gives {}, which is not the id or the name of a type: 1 to 255 bytes, no control characters; no '/' at \
-                 either end, no '.' or '..' beside one",
+                "<type> gives {}, which is not the id or the name of a type: 1 to 255 bytes, no control characters; no part \
+                 between slashes may be empty, '.' or '..'",
                 shown(&id)
             );
             return Err(self.reader.wrong(tag.at, sentence));

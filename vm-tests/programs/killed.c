@@ -48,7 +48,10 @@
 /* Fewer system calls than this have not been counted well. */
 #define POINTS_MIN 40
 
-/* A device of a killed creator may appear this long after its record was written; a little more. */
+/*
+ * Seconds after the time of its record within which a device of a killed
+ * creator may appear: LATE of src/store/runtime.rs, and 1.
+ */
 #define LATE 121
 
 static const char *uri, *parent, *type, *attribute, *more, *file;

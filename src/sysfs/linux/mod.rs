@@ -83,7 +83,7 @@ impl Sysfs for LinuxSysfs {
             return Ok(Users::NoNode);
         }
         match users::find(&wanted)? {
-            Users::None | Users::Unknown(_) | Users::Unreadable(_) if !self.is_kernel()? => Ok(Users::NoNode),
+            Users::None | Users::Unknown(_) | Users::Incomplete(_) if !self.is_kernel()? => Ok(Users::NoNode),
             users => Ok(users),
         }
     }

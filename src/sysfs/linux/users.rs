@@ -75,7 +75,7 @@ pub(super) fn find(wanted: &[(Identity, String)]) -> IoResult<Users> {
                    PID namespace";
         return Ok(Users::Unknown(why.to_owned()));
     }
-    Ok(search.doubt.map_or(Users::None, Users::Unreadable))
+    Ok(search.doubt.map_or(Users::None, Users::Incomplete))
 }
 
 /// Whether this process is in the initial namespace of this kind. A kernel without such namespaces has only that.
@@ -130,8 +130,8 @@ impl<'a> Search<'a> {
             }
             if self.is_late() {
                 self.doubt = Some(format!(
-                    "a search of the descriptors of all processes takes too long and was ended at process {pid}; end programs \
-                     that have very many descriptors open, or try again when the host is less busy"
+                    "the search of all open descriptors reached its limit of 5 s at process {pid}; stop programs with very \
+                     many open descriptors, or try again when the host is less busy"
                 ));
                 break;
             }
@@ -330,7 +330,7 @@ mod tests {
         assert!(!is_found(&users, "/dev/vfio/7"), "{users:?}");
     }
 
-    /// Any user can do that, for the device that a destroy looks for as well.
+    /// Any user can open a node with O_PATH, also the node of the device that is destroyed.
     #[test]
     fn descriptor_that_only_names_a_node_is_not_an_open_one() {
         let (_root, path, wanted) = node();
@@ -353,7 +353,7 @@ mod tests {
         let mut search = Search::new(&wanted, started + Duration::from_millis(50));
         assert_eq!(search.processes(&[std::process::id(); 50_000]), Ok(None));
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-        let why = format!("was ended at process {}; end programs that have very many descriptors", std::process::id());
+        let why = format!("at process {}; stop programs with very many open descriptors", std::process::id());
         assert!(search.doubt.as_ref().is_some_and(|doubt| doubt.contains(&why)), "{:?}", search.doubt);
     }
 
@@ -425,7 +425,7 @@ mod tests {
         assert_eq!(search.doubt, None);
     }
 
-    /// Any user can do that. Needs the right to make a user namespace.
+    /// A user namespace lets any user mount this. Skipped if no user namespace can be made.
     #[test]
     fn file_with_the_name_of_a_node_on_a_detached_mount_is_no_node() {
         let root = tempfile::tempdir().unwrap();
