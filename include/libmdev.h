@@ -1140,7 +1140,7 @@ int mdev_conn_destroy_uuid(struct mdev_conn *conn,
  * @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given: use owner instead. If a
  * device cannot be destroyed, the others are destroyed all the same, mdev_last_error() names the device, and its group stays
  * incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl refused or hangs;
- * -ENODATA: another program may have created the device, mdev_last_error() has the next step; -EACCES: no permission; other
+ * -ENODATA: another program may have created the device (mdev_last_error() has the next step); -EACCES: no permission; other
  * errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1.

@@ -252,7 +252,7 @@ mod tests {
         let patience = Duration::from_millis(200);
         for _ in 0..50 {
             let (lock, waited, longest) = wait_for_changing_holders(patience);
-            // On a busy machine this thread may not have run for so long that one holder had the lock for too long.
+            // On a busy machine, this thread can pause for so long that one holder exceeds the timeout: try again.
             if lock.is_err() && longest >= patience {
                 continue;
             }

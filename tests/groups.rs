@@ -239,7 +239,7 @@ fn record_of_a_killed_creator_is_of_a_device_of_its_age_whenever_that_is_first_l
         lab.echo(RFC, "11", &uuid(1));
         let group = lab.sim.open(&format!("/sys/bus/mdev/devices/{}", uuid(1))).unwrap().link("iommu_group").unwrap();
         let node = format!("/dev/vfio/{}", basename(&group));
-        lab.sim.age(&node, Duration::from_secs(made_before)).unwrap();
+        lab.sim.set_back_time(&node, Duration::from_secs(made_before)).unwrap();
         let node = conn.lookup_by_uuid(&uuid(1)).unwrap();
         assert_eq!((node.name() == "ghost", node.owner().is_ok()), (is_its_own, is_its_own), "{made_before}");
         match node.destroy(DestroyFlags::OWNED) {

@@ -114,7 +114,7 @@ impl Conn {
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
-            // A VF that cannot be read is no reason not to wait for the type.
+            // The error may be of an unreadable VF. NoType makes the next autostart try again.
             Err(e) if self.awaits_type(&def) => Err(Error { code: ErrorCode::NoType, ..e }),
             Err(e) => Err(e),
         }
@@ -316,7 +316,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
 fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
     let id = match known_type(host, &wanted.type_id) {
-        // A number is the id of a type on a VF, never the name of a type.
+        // The types of the existing parents are not needed for a number: it is the id of a type on a VF.
         Err(_) if wanted.type_id.parse::<u32>().is_ok() => return Ok(wanted.type_id.clone()),
         found => found?,
     };

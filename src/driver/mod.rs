@@ -291,7 +291,8 @@ impl Conn {
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
         let device = match device {
-            // What cannot be read may have this UUID, but not on the parent of the definition of this name.
+            // An unreadable object may be a device of this UUID. It is not this device if a definition of this name is
+            // on another parent.
             Err(e) if devices::generated_uuid(name).is_some() => match defined::by_name(&self.host, name) {
                 Ok(Some(device)) => Some(device),
                 _ => return Err(e),
@@ -343,7 +344,8 @@ impl Conn {
         let device = match devices::by_uuid(&self.host, &uuid) {
             Ok(Some(device)) => Some(device),
             Ok(None) => defined::by_uuid(&self.host, &uuid)?,
-            // What cannot be read may be this device, but not on the parent of the definition.
+            // An unreadable object may be this device. It is not if no object on the parent of the definition is
+            // unreadable.
             Err(e) => match defined::by_uuid(&self.host, &uuid) {
                 Ok(Some(idle)) if matches!(devices::by_uuid_for(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
                     Some(idle)

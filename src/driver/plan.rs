@@ -127,7 +127,8 @@ fn find_type(host: &Host, layout: &dyn Layout, parent: &dyn Dir, place: &bus::Pl
     search_own_type(host, layout, parent, place, wanted)?
 }
 
-/// The same; the inner result is the error if the parent does not show the type, also if that is since a VF cannot be read.
+/// As [`find_type`]. The inner result is an error if the parent does not show the type, or if an unreadable VF may list
+/// it.
 pub(super) fn search_own_type(
     host: &Host,
     layout: &dyn Layout,
@@ -156,13 +157,13 @@ pub(super) fn search_own_type(
     }
 }
 
-/// Whether what was left out may be, or may name, a type. Of the files of a type, only the name does.
+/// Whether an object that was left out may be a type or the name of one. Of the files of a type, only `name` counts.
 fn may_be_type(finding: &Finding) -> bool {
     let inside = finding.object.split_once(&format!("/{TYPES}/")).and_then(|(_, path)| path.split_once('/'));
     inside.is_none_or(|(_, file)| file == "name")
 }
 
-/// The parent or VF of this sysfs name exists and does not show the type now.
+/// Whether the parent or VF of this sysfs name does not show the type now. Fails if the parent does not exist.
 pub(super) fn lacks_type(host: &Host, parent: &str, type_id: &str) -> Result<bool> {
     let place = bus::find_target(&*host.sysfs, parent)?.place;
     let (layout, dir) = open_parent(&*host.sysfs, &place.syspath)?;

@@ -164,8 +164,8 @@ fn used_functions(host: &Host, known: &KnownParents<'_>) -> Result<Vec<Used>> {
     Ok(used)
 }
 
-/// The device that a VF of the open PF is, when it has a type. The facts are to be those of now. Fails if the VF cannot be read,
-/// since it may be a device.
+/// The device on a VF of the open PF, if the VF has a type. `facts` must be read after the VF. Fails if the VF cannot
+/// be read, since it may have a device.
 pub(super) fn of_function(dir: &Rc<dyn Dir>, function: &Function, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
     let entry = &function.entry;
     let failed = |errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno);
@@ -244,25 +244,25 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
 /// Finds the device of this UUID, on any parent. An unreadable object is an error only on the parent or VF of this
 /// sysfs name; elsewhere it is only reported.
 pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Spot>> {
-    // Looked for only when something could not be read: the PF, if it exists or cannot be determined.
+    // The parent, or the PF of the VF; looked up only if an object could not be read.
     let place = OnceCell::new();
     let find_place = || match bus::find_target(&*host.sysfs, parent) {
         Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(None),
         found => found.map(|target| Some(target.place)),
     };
     find_where(host, uuid, |finding| {
-        let is_there =
+        let is_below =
             |path: &str| finding.object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
         may_hide_function(host, finding)
             && match place.get_or_init(find_place) {
-                Ok(Some(place)) => is_there(&place.syspath) || is_there(&format!("{PCI}/{}", place.sysname())),
+                Ok(Some(place)) => is_below(&place.syspath) || is_below(&format!("{PCI}/{}", place.sysname())),
                 Ok(None) => false,
                 Err(_) => true,
             }
     })
 }
 
-/// Whether what a search of the VFs left out may be a device, or have one: a VF, or a PCI device that is not known to have no VFs.
+/// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.
 fn may_hide_function(host: &Host, finding: &Finding) -> bool {
     let first_function = |pf: &str| if_present(host.sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{pf}/virtfn0"))));
     match finding.object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
@@ -272,7 +272,8 @@ fn may_hide_function(host: &Host, finding: &Finding) -> bool {
     }
 }
 
-/// `may_be` selects the findings about objects that may be the device.
+/// Finds the device of this UUID. If none is found, fails with the first finding that `may_be` selects: that object may
+/// be it.
 fn find_where(host: &Host, uuid: &Uuid, may_be: impl FnMut(&Finding) -> bool) -> Result<Option<Spot>> {
     if let Some(bus) = open_devices(host)? {
         if let Some(spot) = on_bus(&bus, uuid).map_err(|errno| bus_error(uuid, errno))? {
@@ -391,12 +392,12 @@ pub(super) fn is_recorded(sysfs: &dyn Sysfs, spot: &Spot, layout: &dyn Layout, f
     if shown.is_some_and(|id| id != facts.type_id) {
         return Ok(false);
     }
-    is_as_old(sysfs, spot, facts)
+    appeared_in_time(sysfs, spot, facts)
 }
 
-/// Whether the device appeared when its killed creator may have made it. It appeared at the time of its link or before, and at the
-/// same time as its VFIO nodes: the kernel makes those while it binds the driver, within the creator's write.
-fn is_as_old(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
+/// Whether the device appeared while its killed creator may have made it. The time of its link is the time of
+/// appearance or later. Its VFIO nodes appear with it, during the creator's write.
+fn appeared_in_time(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<bool> {
     let failed = |errno| unknown_creator(spot, &describe(errno), errno);
     let Some(link) = if_present(spot.dir.meta(&spot.entry)).map_err(failed)? else { return Ok(false) };
     if facts.may_have_made(link.changed) {

@@ -115,7 +115,7 @@ pub trait Layout: Sync {
 
     /// The device is there, ready or not.
     fn is_there(&self, dir: &dyn Dir, entry: &str) -> bool {
-        // What cannot be looked at may be there.
+        // Any other errno does not mean that the device is absent.
         !dir.meta(entry).is_err_and(is_absent)
     }
 
@@ -429,7 +429,7 @@ fn no_params(id: &str) -> Error {
 /// A type's file that makes a device.
 const CREATE: &str = "create";
 
-/// Opens the file before the device is asked for: a failure to open it, unlike that of the write, makes no device.
+/// Opens the file before the write. A failed open makes no device; a failed write may have made one.
 fn open_create(kind: &dyn Dir) -> Result<Box<dyn Writer>> {
     kind.writer(CREATE).map_err(|errno| write_error(kind, CREATE, errno))
 }

@@ -164,7 +164,7 @@ impl<'a> Seen<'a> {
         Seen { parent: LiveMarks::new(parent), types }
     }
 
-    /// Fails where a file that decides cannot be looked at, as [`super::layout_of`] does.
+    /// Fails if a file that decides the layout cannot be read, as [`super::layout_of`] does.
     fn layout(&self) -> IoResult<&'static dyn Layout> {
         let layout = super::detect(self);
         self.parent.failed.get().map_or(Ok(layout), Err)

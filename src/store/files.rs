@@ -132,8 +132,8 @@ impl FileStore {
         }
     }
 
-    /// Sets the time of a record of this process to now.
-    pub(super) fn touch(&self, uuid: &Uuid) {
+    /// Sets the mtime of a record to now. A failure is only logged.
+    pub(super) fn set_mtime(&self, uuid: &Uuid) {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
         let path = self.path(&uuid.to_string());
@@ -357,7 +357,8 @@ impl FileStore {
         })
     }
 
-    /// Empty if the file does not exist, is invalid, or is about other VFs: it can be replaced.
+    /// The types that a parent has shown. Empty if the file does not exist, is invalid or is about other VFs; the
+    /// caller may then replace it.
     pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
         let Some(dir) = open_folder(&self.types)? else { return Ok(Vec::new()) };
         let text = match if_present(open_regular(&dir, parent)) {
@@ -413,12 +414,12 @@ impl FileStore {
     }
 }
 
-/// The file has an invalid text, or is not a regular file. With every other errno it may be valid.
+/// Whether the errno means that a file is invalid: bad text, or not a regular file.
 fn is_invalid(errno: Errno) -> bool {
     matches!(errno, Errno::BADMSG | Errno::INVAL | Errno::LOOP)
 }
 
-/// The error of a record that is about no device, since it is invalid. The error of a folder has another code.
+/// Whether the error is about an invalid record, which is about no device. An error of the folder has another code.
 pub fn is_invalid_record(e: &Error) -> bool {
     e.code == ErrorCode::Store && is_invalid(Errno::from_raw_os_error(e.errno))
 }

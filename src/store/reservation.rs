@@ -29,12 +29,12 @@ impl<'a> Reservation<'a> {
         &self.facts
     }
 
-    /// To be called before each write that makes the device. Sets the time of its record, which was written before the other
-    /// devices of its group were made.
+    /// Call before each write that makes a device. Sets the mtime of its record to now: the records of a group are all
+    /// written before the first device is made.
     pub fn begin(&mut self, uuid: &Uuid) {
         let Some(facts) = self.facts.iter().find(|facts| facts.uuid == *uuid) else { return };
         if let (Runtime::Files(store), None, true) = (self.store, facts.mark, facts.worth_keeping()) {
-            store.touch(uuid);
+            store.set_mtime(uuid);
         }
         if !self.begun.contains(uuid) {
             self.begun.push(*uuid);

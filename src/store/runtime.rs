@@ -70,8 +70,8 @@ pub struct Facts {
     pub abandoned: Option<u64>,
 }
 
-/// How long after the creator's write began a device of a killed creator may appear: longer than a driver has been seen to block
-/// that write. The kernel ends the creator after the write.
+/// How long after the start of the creator's write its device may appear. No driver has been seen to block the write
+/// for longer. A killed creator ends only after the write.
 const LATE: Duration = Duration::from_secs(120);
 
 impl Facts {
@@ -105,7 +105,7 @@ impl Facts {
 
     /// A node that appeared at this time existed before a killed creator began to make its device.
     pub fn began_after(&self, appeared: u64) -> bool {
-        // Times of files lag behind by a tick of the kernel's clock.
+        // File times lag by up to one tick of the kernel's clock; 1 s is more than that.
         self.abandoned.is_some_and(|began| appeared.saturating_add(1_000_000_000) < began)
     }
 
@@ -258,8 +258,8 @@ impl Runtime {
         }
     }
 
-    /// The types, id and name, that a parent has shown since its VFs are what `stamp` says. Fails if they cannot be read: they must
-    /// not be replaced then.
+    /// The types (id and name) that a parent has shown while its VFs had this `stamp`. Fails if they cannot be read;
+    /// the caller must not replace them then.
     pub fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
         match self {
             Runtime::Files(store) => store.catalogue(parent, stamp),

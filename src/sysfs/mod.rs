@@ -54,8 +54,8 @@ pub struct Meta {
     /// Inode number; in sysfs never used twice between two boots.
     pub ino: u64,
     /// When it was last changed, in nanoseconds. In sysfs a write leaves it alone, and what truncates the file first
-    /// (`echo` in a shell) does not. Of an entry of sysfs that no program has changed: when the kernel made its inode in memory,
-    /// which is at a look at the entry and may be long after the entry appeared.
+    /// (`echo` in a shell) does not. An entry that no program has changed has the time at which the kernel made its
+    /// inode in memory: at a look at the entry, possibly long after the entry appeared.
     pub changed: u64,
 }
 
@@ -162,7 +162,7 @@ pub trait Sysfs: Send + Sync + Debug {
     /// cannot be looked at, or this process or host has run out of descriptors or memory.
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
 
-    /// When the kernel made the node. `None` if `/dev` does not show that: it has no such node, or is not the kernel's own.
+    /// When the kernel made the node. `None` if that is unknown: `/dev` has no such node, or is not devtmpfs.
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>>;
 
     /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
@@ -198,7 +198,7 @@ pub trait Dir: Send + Debug {
     /// directory, ELOOP for a link in the last place.
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
 
-    /// Opens a regular file for writing. An errno of this step does not come from the driver: it has not been asked yet.
+    /// Opens a regular file for writing. This does not call the driver, so an errno does not come from it.
     fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>>;
 
     /// Opens the file and writes: see [`Dir::writer`] and [`Writer::write`].
@@ -234,9 +234,8 @@ pub trait Dir: Send + Debug {
 
 /// A file that is open for writing.
 pub trait Writer: Send + Debug {
-    /// Writes `value` in a single write. What the kernel answers comes back unchanged; a short write is EIO. An empty
-    /// value never reaches a driver, so it is refused with EINVAL. EINTR comes back, too: a driver that was interrupted may
-    /// have done its work.
+    /// Writes `value` in a single write. Returns the kernel's errno unchanged, also EINTR: the driver may have done its
+    /// work. A short write is EIO. An empty value is EINVAL, since it never reaches a driver.
     fn write(&mut self, value: &[u8]) -> IoResult<()>;
 }
 

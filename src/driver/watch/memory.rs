@@ -221,7 +221,7 @@ impl Memory {
         look_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), mark)
     }
 
-    /// The VF is what it was, and its device was known under another UUID.
+    /// Whether the VF is unchanged and its known device has another UUID.
     fn has_other_uuid(&self, path: &str, spot: &Spot) -> bool {
         let known = self.devices.get(path).filter(|known| known.device.uuid != spot.uuid);
         known.zip(spot.seen.as_ref()).is_some_and(|(known, seen)| {
@@ -374,7 +374,7 @@ mod tests {
         assert!(known.dirty && looks.len() == LOOKS.len() && known.looks == looks);
     }
 
-    /// A record that cannot be read may be the record of the VF, whose device is another one without it.
+    /// Without its record, the device of the VF would have another UUID.
     #[test]
     fn device_on_a_vf_stays_as_it_is_while_a_record_cannot_be_read() {
         let run = tempfile::tempdir().unwrap();

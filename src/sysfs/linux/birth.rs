@@ -11,11 +11,11 @@ use rustix::fs::makedev;
 use super::users::errno;
 use crate::sysfs::{Birth, IoResult, is_absent};
 
-/// `None` if another program may have made the node: it is not in the file system in which the kernel makes and removes a node
-/// together with its device, or it was removed there.
+/// When the kernel made the node. `None` if another program may have made it: it is not on devtmpfs, or was removed
+/// from there.
 pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
     let found = File::from(node).metadata().map_err(errno)?;
-    // A node that is mounted on its own stays when the kernel removes it from the file system.
+    // A bind mount keeps a node after the kernel has removed it from devtmpfs.
     if !found.file_type().is_char_device() || found.nlink() == 0 {
         return Ok(None);
     }
@@ -27,7 +27,8 @@ pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
     Ok(mounts.lines().any(|line| is_devtmpfs(line, found.dev())).then(|| birth(&found)))
 }
 
-/// The time of last change is later where udev or touch(1) has set it. Before Linux 5.18, a node has no time of birth.
+/// The time of birth, or the mtime as an upper bound: udev and touch(1) set it later. Nodes have no time of birth
+/// before Linux 5.18.
 fn birth(found: &Metadata) -> Birth {
     let nanoseconds = |time: SystemTime| {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -39,7 +40,7 @@ fn birth(found: &Metadata) -> Birth {
     }
 }
 
-/// The line of mountinfo is a mount of the device file system with this device number: see proc_pid_mountinfo(5).
+/// Whether the line of mountinfo is a mount of the devtmpfs with this device number: see proc_pid_mountinfo(5).
 fn is_devtmpfs(line: &str, device: u64) -> bool {
     let Some((mount, file_system)) = line.split_once(" - ") else { return false };
     let number = mount.split(' ').nth(2).and_then(|number| number.split_once(':'));

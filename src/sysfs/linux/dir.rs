@@ -19,8 +19,8 @@ use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MA
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
 const PAGE: usize = 4096 + 1;
 
-/// How often a read is repeated after EINTR: more often than signals come during one read, and with an end, since a driver may
-/// return EINTR for ever.
+/// The number of repeats of a read after EINTR: more than the signals during one read, and limited, since a driver may
+/// always return EINTR.
 const READ_ATTEMPTS: u32 = 64;
 
 /// Room for some 250 entries of a UUID's length, so that most directories take one call and the one that finds the end.

@@ -164,8 +164,8 @@ struct VfioGroup {
 
 impl Guard for VfioGroup {}
 
-/// Repeats a system call of this process alone that a signal interrupted. A driver may return EINTR without a signal, so a call
-/// that reaches one has a bound.
+/// Repeats a system call after EINTR, without a limit. Only for calls that reach no driver: a driver may return EINTR
+/// without a signal (see `READ_ATTEMPTS`).
 fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
     loop {
         match call() {

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, makedev, sta
 use super::private_node::PRIVATE_NODE;
 use crate::sysfs::{Errno, IoResult, User, Users, is_absent, is_exhausted};
 
-/// How long a search may take: any user can open more descriptors than can be looked at in minutes.
+/// The time limit of a search. Any user can open so many descriptors that a full search takes minutes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Inode numbers of the initial namespaces: PROC_PID_INIT_INO and PROC_USER_INIT_INO in include/linux/proc_ns.h.
@@ -209,12 +209,12 @@ impl<'a> Search<'a> {
 
     /// The wanted node that a descriptor leads to.
     ///
-    /// The process can put any other file behind the number between two calls, also one whose server does not answer. That is why
-    /// the number and type of the file are read with DONT_SYNC and no field asked for. The kernel then answers from memory: it
-    /// always returns the type and device number of a device, local file systems never wait, and FUSE sends no request, and
-    /// returns no type and no error for a file of a mount that this process may not use; no device can be opened on such a mount.
-    /// A look at mounts would not help, since a process can detach its own. Of the file systems that only root can mount, NFS
-    /// asks its server for a file without links, and 9p and CIFS may ask for any.
+    /// Between two calls, the process can put another file behind the descriptor, also a file whose server does not
+    /// answer. So type and device number are read with AT_STATX_DONT_SYNC and an empty mask, which the kernel answers
+    /// from memory. A device node always has its type and number then. Local file systems never wait. FUSE sends no
+    /// request; for a mount that this process may not use it returns no type and no error, and no device can be opened
+    /// there. The mount table cannot help, since a process can detach its mounts. NFS asks its server for a file
+    /// without links, 9p and CIFS may ask for any; only root can mount them.
     fn node(&self, folder: &str, fd: u32) -> IoResult<Option<String>> {
         let link = format!("{folder}/fd/{fd}");
         let target = match read_link(&link).map_err(errno) {
@@ -226,15 +226,15 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         let found = match statx(CWD, &*link, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()) {
-            // FUSE and network file systems return these for a file that contradicts or has left its server. Any user can cause
-            // that, and for a device of this host nothing does.
+            // FUSE and network file systems return these if the server no longer has the file, or contradicts what the
+            // kernel has of it. Any user can cause that; a device node of this host never returns them.
             Err(Errno::IO | Errno::STALE) => return Ok(None),
-            // Before Linux 4.11, and below filters of system calls that are as old.
+            // Linux before 4.11, or a seccomp filter without statx in its list.
             Err(Errno::NOSYS) => Identity::of(&metadata(&link).map_err(errno)?),
             found => Identity::of_statx(&found?),
         };
         let Some((_, path)) = self.wanted.iter().find(|(one, _)| *one == found) else { return Ok(None) };
-        // Any user can name a node by O_PATH, which does not open it.
+        // A descriptor with O_PATH does not open the device, and any user can have one.
         let info = read_to_string(format!("{folder}/fdinfo/{fd}")).map_err(errno)?;
         let flags = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
         let is_open = flags.is_none_or(|flags| flags & OFlags::PATH.bits() == 0);

@@ -143,7 +143,7 @@ impl Dir for SimDir {
 
     fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>> {
         self.enter(Op::OpenFile, name, None)?;
-        self.host.with(|kernel| kernel.writable(self.ino, name))?;
+        self.host.with(|kernel| kernel.open_for_write(self.ino, name))?;
         Ok(Box::new(SimWriter {
             host: self.host.clone(),
             ino: self.ino,

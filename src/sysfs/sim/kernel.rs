@@ -152,8 +152,8 @@ impl Kernel {
         }
     }
 
-    /// The file that a process opens for writing.
-    pub(super) fn writable(&self, dir: Ino, name: &str) -> IoResult<Ino> {
+    /// The file, if it can be opened for writing: EACCES without write permission, EINVAL if it is no regular file.
+    pub(super) fn open_for_write(&self, dir: Ino, name: &str) -> IoResult<Ino> {
         let file = self.file(dir, name)?;
         let node = self.tree.node(file)?;
         match node.kind {
@@ -164,7 +164,7 @@ impl Kernel {
     }
 
     pub(super) fn write(&mut self, dir: Ino, name: &str, value: &[u8]) -> IoResult<()> {
-        let file = self.writable(dir, name)?;
+        let file = self.open_for_write(dir, name)?;
         let node = self.tree.node(file)?;
         let uevent = node.name == "uevent";
         let taken = &value[..value.len().min(PAGE)];

@@ -180,9 +180,9 @@ impl SimHost {
         })
     }
 
-    /// The device node at a path was made that much earlier.
-    pub fn age(&self, node: &str, by: Duration) -> IoResult<()> {
-        self.with(|kernel| kernel.tree.find(node).map(|ino| kernel.tree.age(ino, by)))
+    /// Moves the time of a device node back by `by`.
+    pub fn set_back_time(&self, node: &str, by: Duration) -> IoResult<()> {
+        self.with(|kernel| kernel.tree.find(node).map(|ino| kernel.tree.set_back_time(ino, by)))
     }
 
     /// What a search for the users of an existing node returns when it finds none: [`Users::None`] unless set.

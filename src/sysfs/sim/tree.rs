@@ -31,8 +31,8 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) mode: u32,
     pub(super) kind: Kind,
-    /// Time of last change, in nanoseconds. Of a file that was changed: a count. 0 before the first look at an entry, which makes
-    /// its inode and sets its time; that of a device node is set when the node is made.
+    /// Time of last change: of a changed file a counter, of a link the time of the first look (0 before), of a device
+    /// node the time at which it was made; both in nanoseconds.
     pub(super) changed: u64,
 }
 
@@ -216,7 +216,7 @@ impl Tree {
     }
 
     /// Sets the time of a device node back.
-    pub(super) fn age(&mut self, ino: Ino, by: Duration) {
+    pub(super) fn set_back_time(&mut self, ino: Ino, by: Duration) {
         if let Some(Node { kind: Kind::Device, changed, .. }) = self.nodes.get_mut(&ino) {
             *changed = changed.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
         }
