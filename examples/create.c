@@ -51,9 +51,9 @@ static int use(struct mdev_device *dev)
 	printf("created %s\n", uuid);
 
 	/* ... and a char * to the caller, who frees it with plain free(). */
-	if (mdev_device_get_qemu_device(dev, &text) < 0)
-		return failed("get_qemu_device");
-	printf("start a guest with: qemu-system-x86_64 ... -device %s\n", text);
+	if (mdev_device_get_qemu_args(dev, &text, 0) < 0)
+		return failed("get_qemu_args");
+	printf("start a guest with: qemu-system-x86_64 ... %s\n", text);
 	free(text);
 
 	if (mdev_device_get_hostdev_xml(dev, &text) < 0)

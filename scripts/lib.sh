@@ -2,11 +2,13 @@
 # shellcheck shell=bash
 # What the scripts here share. Source it from bash.
 
-# say TEXT: what is going on, for somebody who watches. Quiet in a pipe.
+# say TEXT: the current step; bold on a terminal.
 say()
 {
 	if [ -t 2 ]; then
 		printf '\033[1m%s\033[0m\n' "$*" >&2
+	else
+		printf '%s\n' "$*" >&2
 	fi
 }
 
@@ -18,7 +20,7 @@ die()
 	exit 1
 }
 
-# quietly WHAT COMMAND ARG...: on a terminal everything the command prints; in a pipe only when it fails.
+# quietly WHAT COMMAND ARG...: on a terminal, prints the whole output of the command; in a pipe, only if it fails.
 quietly()
 {
 	local what=$1 log

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The program's help, its man page and the shell completion know the same commands and options.
+# The help, the man page and the shell completion have the same commands and options; the examples in docs/ work as printed.
 
 # shellcheck source=examples/tests/t.sh
 . "${SOURCE:?}/examples/tests/t.sh"
@@ -55,5 +55,28 @@ elif command -v man >/dev/null; then
 else
 	skip 'neither mandoc nor man'
 fi
+
+# Like meson devenv: the library and the header of the build, not installed.
+build=$(dirname "${LIBMDEV:?}")
+# The first C program of the page.
+sed -n 's/^    //; /^#include <stdio.h>/,/^}/p' "$SOURCE/docs/getting-started.md" >"$work/types.c"
+if command -v pkg-config >/dev/null; then
+	# shellcheck disable=SC2046 # several words
+	PKG_CONFIG_PATH=$build/meson-uninstalled run cc -Wall "$work/types.c" -o "$work/types" \
+		$(PKG_CONFIG_PATH=$build/meson-uninstalled pkg-config --cflags --libs libmdev)
+	rc_is 0
+	LD_LIBRARY_PATH=$build run "$work/types"
+	rc_is 0
+	out_has 'pci_0000_86_00_0: 11, 16 left'
+else
+	skip 'no pkg-config'
+fi
+
+awk -v dir="$work" '/^```xml/ { n++; in_xml = 1; next } /^```/ { in_xml = 0 } in_xml { print >(dir "/" n ".xml") }' \
+	"$SOURCE/docs/xml.md"
+for n in 1 2; do
+	nodedev -c test:///default create "$work/$n.xml"
+	rc_is 0 "example $n of docs/xml.md"
+done
 
 t_end
