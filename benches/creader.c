@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The yardstick: lists every parent and every type below ROOT/sys/class/mdev_bus and opens, reads and closes each of the four
- * attributes once, by path, with nothing kept, parsed or printed. Whoever lists types from C without a library writes this.
+ * The yardstick: lists every parent below ROOT/sys/class/mdev_bus and the folder of each of its types, and opens, reads and closes
+ * every file of a type that can be read, relative to the descriptor of the folder, with nothing kept, parsed or printed. A program
+ * in C that lists types without a library does this.
  *
  * creader ROOT [TIMES]: with TIMES, reads that often and prints the median microseconds of one reading.
  */
@@ -15,61 +16,66 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const attributes[] = {
-	"name", "device_api", "available_instances", "description",
-};
-
 struct counts {
 	unsigned long parents;
 	unsigned long types;
 	unsigned long bytes;
 };
 
-static void read_type(const char *type, struct counts *counts)
+typedef void visit_fn(int dir, const struct dirent *entry, struct counts *counts);
+
+/* Visits each entry of the folder NAME of DIR. */
+static int each(int dir, const char *name, visit_fn *visit, struct counts *counts)
 {
-	char path[PATH_MAX], text[4096];
-	size_t i;
-
-	counts->types++;
-	for (i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
-		ssize_t got;
-		int fd;
-
-		if (snprintf(path, sizeof(path), "%s/%s", type, attributes[i]) >= (int)sizeof(path))
-			continue;
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		got = read(fd, text, sizeof(text));
-		if (got > 0)
-			counts->bytes += (unsigned long)got;
-		close(fd);
-	}
-}
-
-static int each(const char *dir, const char *below, struct counts *counts,
-		void (*visit)(const char *, struct counts *))
-{
-	char path[PATH_MAX];
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *entry;
-	DIR *stream = opendir(dir);
+	DIR *stream;
 
-	if (!stream)
+	if (fd < 0)
 		return -1;
-	while ((entry = readdir(stream))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%s%s", dir, entry->d_name, below) < (int)sizeof(path))
-			visit(path, counts);
+	stream = fdopendir(fd);
+	if (!stream) {
+		close(fd);
+		return -1;
 	}
+	while ((entry = readdir(stream)))
+		if (entry->d_name[0] != '.')
+			visit(fd, entry, counts);
 	closedir(stream);
 	return 0;
 }
 
-static void read_parent(const char *types, struct counts *counts)
+static void read_file(int dir, const struct dirent *entry, struct counts *counts)
 {
+	char text[4096];
+	ssize_t got;
+	int fd;
+
+	/* The file "create" can only be written. */
+	if (entry->d_type != DT_REG || !strcmp(entry->d_name, "create"))
+		return;
+	fd = openat(dir, entry->d_name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	got = read(fd, text, sizeof(text));
+	if (got > 0)
+		counts->bytes += (unsigned long)got;
+	close(fd);
+}
+
+static void read_type(int dir, const struct dirent *entry, struct counts *counts)
+{
+	counts->types++;
+	each(dir, entry->d_name, read_file, counts);
+}
+
+static void read_parent(int dir, const struct dirent *entry, struct counts *counts)
+{
+	char types[sizeof(entry->d_name) + 32];
+
 	counts->parents++;
-	each(types, "", counts, read_type);
+	snprintf(types, sizeof(types), "%s/mdev_supported_types", entry->d_name);
+	each(dir, types, read_type, counts);
 }
 
 static int ascending(const void *a, const void *b)
@@ -106,7 +112,7 @@ int main(int argc, char **argv)
 		double start = now();
 
 		memset(&counts, 0, sizeof(counts));
-		if (each(bus, "/mdev_supported_types", &counts, read_parent) < 0) {
+		if (each(AT_FDCWD, bus, read_parent, &counts) < 0) {
 			perror(bus);
 			return 1;
 		}

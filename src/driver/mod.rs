@@ -10,7 +10,6 @@ use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, first_failed, observe, report};
 use crate::layout::bus;
-use crate::layout::types::Depth;
 use crate::model::Parent;
 use crate::model::name::parse_uuid;
 use crate::store::{Definitions, HostLock, Runtime};
@@ -238,10 +237,6 @@ impl Conn {
 
     /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
     pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
-        self.list_to(flags, Depth::Alike)
-    }
-
-    fn list_to(&self, flags: ListFlags, depth: Depth) -> Result<Vec<Node>> {
         let both = ListFlags::PARENTS | ListFlags::DEVICES;
         let kinds = if flags.intersects(both) { flags & both } else { both };
         let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
@@ -251,7 +246,7 @@ impl Conn {
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
             for place in bus::places(&*self.host.sysfs)? {
-                match self.listed_parent(&place, flags, depth) {
+                match self.listed_parent(&place, flags) {
                     Ok(parent) => {
                         if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
                             known.add(&parent);
@@ -277,11 +272,11 @@ impl Conn {
         Ok(nodes)
     }
 
-    fn listed_parent(&self, place: &bus::Place, flags: ListFlags, depth: Depth) -> IoResult<Parent> {
+    fn listed_parent(&self, place: &bus::Place, flags: ListFlags) -> IoResult<Parent> {
         if flags.contains(ListFlags::NO_TYPES) {
             return bus::read_bare_parent(&*self.host.sysfs, place);
         }
-        let mut parent = bus::read_parent_to(&*self.host.sysfs, place, Some(depth))?;
+        let mut parent = bus::read_parent(&*self.host.sysfs, place, true)?;
         catalogue::complete(&self.host, &mut parent).map_err(|e| Errno::from_raw_os_error(e.errno))?;
         Ok(parent)
     }

@@ -10,8 +10,7 @@ use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, ident
 use crate::error::{Error, ErrorCode, Result};
 use crate::layout;
 use crate::layout::bus::{Place, node_above};
-use crate::layout::types::complete;
-use crate::model::{self, Device, FoundType, LayoutKind, Parent, Type};
+use crate::model::{self, Device, FoundType, Parent, Type};
 use crate::xml;
 
 /// An immutable snapshot of a node. What reads or changes the kernel now says so.
@@ -23,32 +22,21 @@ pub struct Node {
 
 #[derive(Debug)]
 enum What {
-    Parent { parent: Box<Parent>, above: String, read: Read },
+    Parent { parent: Box<Parent>, above: String, has_types: bool },
     Device(Box<Device>),
-}
-
-/// How far the types of a parent were read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Read {
-    /// All of them.
-    Whole,
-    /// As [`crate::layout::types::Depth::Alike`].
-    Alike,
-    /// None.
-    Nothing,
 }
 
 impl Node {
     pub(super) fn parent(conn: Conn, parent: Parent) -> Self {
         let above = node_above(&parent.syspath);
-        Node { conn, what: What::Parent { parent: Box::new(parent), above, read: Read::Whole } }
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, has_types: true } }
     }
 
-    /// A parent whose types were read for a list, or not read at all.
+    /// A parent of a list, which may have been read without its types.
     pub(super) fn listed_parent(conn: Conn, parent: Parent, flags: ListFlags) -> Self {
         let above = node_above(&parent.syspath);
-        let read = if flags.contains(ListFlags::NO_TYPES) { Read::Nothing } else { Read::Alike };
-        Node { conn, what: What::Parent { parent: Box::new(parent), above, read } }
+        let has_types = !flags.contains(ListFlags::NO_TYPES);
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, has_types } }
     }
 
     pub(super) fn device(conn: Conn, device: Device) -> Self {
@@ -182,7 +170,7 @@ impl Node {
 
     /// The types of a parent.
     pub fn types(&self) -> Result<&[Type]> {
-        if let What::Parent { read: Read::Nothing, .. } = &self.what {
+        if let What::Parent { has_types: false, .. } = &self.what {
             let message = "its types were not asked for when it was listed; look it up by its name";
             return Err(Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name()));
         }
@@ -207,13 +195,13 @@ impl Node {
     }
 
     /// The node as XML; with [`XmlFlags::INACTIVE`] the definition of a device, whether it runs or not. Data that the snapshot
-    /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group, its VFs and files that
-    /// only some types have; for a device, its AP queues.
+    /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group and its VFs; for a device, its
+    /// AP queues.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
         let libvirt = flags.contains(XmlFlags::LIBVIRT);
         Ok(match &self.what {
-            What::Parent { parent, above, read } => {
-                let parent = self.for_dump(parent, *read, libvirt)?;
+            What::Parent { parent, above, has_types } => {
+                let parent = self.for_dump(parent, *has_types)?;
                 let details = dump::details(&self.conn.host, &parent, above)?;
                 if libvirt { xml::parent_libvirt(&parent, &details) } else { xml::parent_rfc(&parent, &details) }
             }
@@ -227,20 +215,12 @@ impl Node {
         })
     }
 
-    fn for_dump<'p>(&self, parent: &'p Parent, read: Read, libvirt: bool) -> Result<Cow<'p, Parent>> {
-        if read == Read::Nothing {
-            let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
-            return self.conn.whole_parent(&place).map(Cow::Owned);
+    fn for_dump<'p>(&self, parent: &'p Parent, has_types: bool) -> Result<Cow<'p, Parent>> {
+        if has_types {
+            return Ok(Cow::Borrowed(parent));
         }
-        let mut parent = Cow::Borrowed(parent);
-        // libvirt's dialect has no place for the vendor's other files.
-        if read == Read::Alike && !libvirt && parent.layout == LayoutKind::Mdev {
-            // A parent that has gone is dumped as it was seen.
-            if let Ok(dir) = self.conn.host.sysfs.open(&parent.syspath) {
-                complete(&*dir, &mut parent.to_mut().types);
-            }
-        }
-        Ok(parent)
+        let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
+        self.conn.whole_parent(&place).map(Cow::Owned)
     }
 
     /// The error for what only a device can do that runs.

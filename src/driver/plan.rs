@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, complete, first_failed, observe, report, search_where};
-use crate::layout::types::Depth;
 use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Facts, is_unread};
@@ -141,7 +140,7 @@ pub(super) fn search_own_type(
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (types, mut left_out) = observe(|| {
-        let (_, mut types, _) = read_types(parent, Depth::Alike).map_err(failed)?;
+        let (_, mut types, _) = read_types(parent).map_err(failed)?;
         catalogue::complete_types(host, layout, parent, &mut types)?;
         Ok(types)
     });
@@ -186,7 +185,7 @@ fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
                 continue;
             }
         };
-        let mut types = match read_types(&*dir, Depth::Alike) {
+        let mut types = match read_types(&*dir) {
             Ok((_, types, _)) => types,
             Err(errno) => {
                 leave_out(Error::io("read", &place.syspath, errno))?;
@@ -318,7 +317,7 @@ fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
     for place in bus::places(&*host.sysfs)? {
-        let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir, Depth::Alike)?, dir)));
+        let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir)?, dir)));
         let ((layout, mut types, _), dir) = match read {
             Ok(read) => read,
             Err(errno) => {

@@ -4,7 +4,6 @@
 use super::{Conn, ListFlags, incomplete};
 use crate::error::Result;
 use crate::finding::{Finding, collect};
-use crate::layout::types::Depth;
 
 impl Conn {
     /// Reads the whole host and returns its problems: parents, types, devices and definitions that a list leaves out or shows
@@ -12,7 +11,7 @@ impl Conn {
     pub fn list_problems(&self) -> Result<Vec<Finding>> {
         let everything = ListFlags::PARENTS | ListFlags::DEVICES | ListFlags::ACTIVE | ListFlags::INACTIVE;
         let (listed, found) = collect(|| {
-            self.list_to(everything, Depth::Whole)?;
+            self.list(everything)?;
             incomplete::report_all(&self.host)
         });
         listed?;

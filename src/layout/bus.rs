@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::functions::{self, PfState, is_function, pf_state};
-use super::types::Depth;
 use super::{Layout, TYPES, has_types, layout_of, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, collect, report};
@@ -381,21 +380,10 @@ fn missing_driver(driver: Option<&str>) -> String {
 
 /// The parent at `place` with everything known of it; `with_types` costs the most and is left out when not needed.
 pub fn read_parent(sysfs: &dyn Sysfs, place: &Place, with_types: bool) -> IoResult<Parent> {
-    read_parent_to(sysfs, place, with_types.then_some(Depth::Whole))
-}
-
-/// The parent without its types, for who would list it as one.
-pub fn read_bare_parent(sysfs: &dyn Sysfs, place: &Place) -> IoResult<Parent> {
-    has_types(&*sysfs.open(&place.syspath)?)?;
-    read_parent_to(sysfs, place, None)
-}
-
-/// The same, its types as thoroughly as wanted.
-pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) -> IoResult<Parent> {
     let dir = sysfs.open(&place.syspath)?;
-    let (layout, types, functions): (&dyn Layout, Vec<Type>, Vec<Function>) = match depth {
-        Some(depth) => read_types(&*dir, depth)?,
-        None => (layout_of(&*dir)?, Vec::new(), Vec::new()),
+    let (layout, types, functions): (&dyn Layout, Vec<Type>, Vec<Function>) = match with_types {
+        true => read_types(&*dir)?,
+        false => (layout_of(&*dir)?, Vec::new(), Vec::new()),
     };
     let link = |name: &str| or_reported(&*dir, name, link_name(&*dir, name));
     Ok(Parent {
@@ -412,6 +400,12 @@ pub fn read_parent_to(sysfs: &dyn Sysfs, place: &Place, depth: Option<Depth>) ->
         types,
         functions,
     })
+}
+
+/// The parent without its types, for who would list it as one.
+pub fn read_bare_parent(sysfs: &dyn Sysfs, place: &Place) -> IoResult<Parent> {
+    has_types(&*sysfs.open(&place.syspath)?)?;
+    read_parent(sysfs, place, false)
 }
 
 /// Last component of a link, where there is one.

@@ -322,8 +322,8 @@ pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Lay
 }
 
 /// The types of an open parent, and the layout that they and the parent show.
-pub fn read_types(parent: &dyn Dir, depth: types::Depth) -> IoResult<(&'static dyn Layout, Vec<Type>, Vec<Function>)> {
-    match types::read_types(parent, depth) {
+pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>, Vec<Function>)> {
+    match types::read_types(parent) {
         Ok((layout, types)) => Ok((layout, types, Vec::new())),
         Err(Errno::NOENT) if if_present(parent.meta(functions::VFS))?.is_some() => {
             let (types, functions) = functions::read_types(parent)?;

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use super::{LAYOUTS, Layout, LiveMarks, Marks, TYPES};
 use crate::error::ErrorCode;
@@ -28,42 +27,22 @@ pub(super) fn is_group_required(text: &str) -> bool {
 /// Files that every type of the merged kernel has or may have.
 const MERGED_FILES: [&str; 4] = ["name", "device_api", "available_instances", "description"];
 
-/// How thoroughly types are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Every folder of a type is listed, and every readable file in it read.
-    Whole,
-    /// Where the layout is that of the merged kernel, one folder is listed, and the other types are taken to have files of
-    /// the same names. The kernel gives all types of a driver the same files, and since 6.1 leaves drivers no choice; a
-    /// listing would be a third of the time and of the system calls. A file that only some types have may be missed.
-    Alike,
-}
-
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
-pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
+pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
-    let mut files: Option<Vec<Cow<'static, str>>> = None;
     let mut room = Room::default();
     dir.list(&mut |id, kind| {
-        if kind != EntryKind::Dir {
-            return;
-        }
-        let alike = files.as_deref().and_then(|files| read_alike(&*dir, id, files, &mut room));
-        types.extend(alike.or_else(|| read_type(&*dir, id, &mut room)));
-        if depth == Depth::Alike && files.is_none() {
-            files = types.first().and_then(|first| merged_files(parent, first));
+        if kind == EntryKind::Dir {
+            types.extend(read_type(&*dir, id, &mut room));
         }
     })?;
     if let Some(errno) = room.exhausted {
         return Err(errno);
     }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    let layout = match files {
-        Some(_) => super::of_kind(LayoutKind::Mdev),
-        None => Seen::new(parent, &types).layout()?,
-    };
+    let layout = Seen { parent: LiveMarks::new(parent), types: &types }.layout()?;
     for kind in &mut types {
         if layout.kind() == LayoutKind::Mdev && kind.device_api.as_deref().is_none_or(str::is_empty) {
             let file = format!("{}/{}/device_api", dir.path(), kind.id);
@@ -74,20 +53,9 @@ pub fn read_types(parent: &dyn Dir, depth: Depth) -> IoResult<(&'static dyn Layo
     Ok((layout, types))
 }
 
-/// The files to read of every other type, when the first one shows the merged kernel.
-fn merged_files(parent: &dyn Dir, first: &Type) -> Option<Vec<Cow<'static, str>>> {
-    let seen = Seen::new(parent, std::slice::from_ref(first));
-    if first.device_api.is_none() || !seen.layout().is_ok_and(|layout| layout.kind() == LayoutKind::Mdev) {
-        return None;
-    }
-    let others = first.attributes.iter().map(|(name, _)| name).filter(|name| !MERGED_FILES.contains(&name.as_ref()));
-    Some(MERGED_FILES.into_iter().map(Cow::Borrowed).chain(others.cloned()).collect())
-}
-
 /// Room to work in, made once for all types of a parent.
 #[derive(Default)]
 struct Room {
-    path: String,
     bytes: Vec<u8>,
     /// This process ran out of descriptors or memory: what was left out for it is not the host's fault.
     exhausted: Option<Errno>,
@@ -101,38 +69,6 @@ impl Room {
             return;
         }
         report(Finding::io(what.to_string(), "left out", errno));
-    }
-}
-
-/// A type by the names of its files. `None`: not one of them is there, which asks for a closer look.
-fn read_alike(types: &dyn Dir, id: &str, files: &[Cow<'static, str>], room: &mut Room) -> Option<Type> {
-    let mut kind = Type { id: id.to_owned(), attributes: Vec::with_capacity(files.len()), ..Type::default() };
-    for name in files {
-        let mut path = std::mem::take(&mut room.path);
-        path.clear();
-        for part in [id, "/", name.as_ref()] {
-            path.push_str(part);
-        }
-        take_attribute(types, &path, name.clone(), &mut kind, room);
-        room.path = path;
-    }
-    if kind.name.is_none() && kind.attributes.is_empty() {
-        return None;
-    }
-    sort_attributes(&mut kind);
-    Some(kind)
-}
-
-/// Adds to types that were read as [`Depth::Alike`] what a whole reading would have found beyond; what is there stays.
-pub fn complete(parent: &dyn Dir, types: &mut [Type]) {
-    let Ok((_, whole)) = read_types(parent, Depth::Whole) else { return };
-    for kind in types {
-        let Some(now) = whole.iter().find(|now| now.id == kind.id) else { continue };
-        let mut news = now.attributes.clone();
-        let known: HashSet<&str> = kind.attributes.iter().map(|(name, _)| name.as_ref()).collect();
-        news.retain(|(name, _)| !known.contains(name.as_ref()));
-        kind.attributes.extend(news);
-        sort_attributes(kind);
     }
 }
 
@@ -159,11 +95,7 @@ struct Seen<'a> {
     types: &'a [Type],
 }
 
-impl<'a> Seen<'a> {
-    fn new(parent: &'a dyn Dir, types: &'a [Type]) -> Self {
-        Seen { parent: LiveMarks::new(parent), types }
-    }
-
+impl Seen<'_> {
     /// Fails if a file that decides the layout cannot be read, as [`super::layout_of`] does.
     fn layout(&self) -> IoResult<&'static dyn Layout> {
         let layout = super::detect(self);
@@ -194,7 +126,7 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
         if entry == EntryKind::File {
             let known = MERGED_FILES.into_iter().find(|known| *known == name);
             let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-            take_attribute(&*dir, name, owned, &mut kind, room);
+            take_attribute(&*dir, owned, &mut kind, room);
         }
     });
     if let Err(errno) = listed {
@@ -209,20 +141,20 @@ fn sort_attributes(kind: &mut Type) {
     kind.attributes.sort_unstable_by(|(a, _), (b, _)| dump_rank(a).cmp(&dump_rank(b)).then_with(|| a.cmp(b)));
 }
 
-/// Reads the file `name`, which is at `path` below `dir`.
-fn take_attribute(dir: &dyn Dir, path: &str, name: Cow<'static, str>, kind: &mut Type, room: &mut Room) {
+/// Reads a file of a type.
+fn take_attribute(dir: &dyn Dir, name: Cow<'static, str>, kind: &mut Type, room: &mut Room) {
     if name == "params" {
         kind.has_params = true;
     }
     if WRITE_ONLY.contains(&name.as_ref()) {
         return;
     }
-    let text = match read_text_in(dir, path, &mut room.bytes) {
+    let text = match read_text_in(dir, &name, &mut room.bytes) {
         Ok(text) => text,
         // Write-only, or gone since the listing.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
         Err(errno) => {
-            room.leave_out(format_args!("{}/{path}", dir.path()), errno);
+            room.leave_out(format_args!("{}/{name}", dir.path()), errno);
             return;
         }
     };
@@ -323,34 +255,34 @@ mod tests {
         }
     }
 
-    /// Which type comes first in a listing is chance, so each is given the fault in turn.
     #[test]
-    fn reading_alike_sees_what_whole_reading_sees() {
+    fn type_has_the_files_that_its_folder_has() {
         let files = ["name", "device_api", "available_instances", "description", "vendor_detail"];
-        for faulty in ["1", "2", "3"] {
-            for missing in &files[..4] {
-                let root = tempfile::tempdir().unwrap();
-                for id in ["1", "2", "3", "4"] {
-                    let dir = root.path().join("sys/parent").join(TYPES).join(id);
-                    std::fs::create_dir_all(&dir).unwrap();
-                    // The fourth is an empty folder.
-                    for file in files.iter().filter(|file| id != "4" && (id != faulty || *file != missing)) {
-                        std::fs::write(dir.join(file), "7\n").unwrap();
-                    }
+        for (odd, missing) in ["1", "2", "3"].into_iter().flat_map(|odd| files.map(|missing| (odd, missing))) {
+            let root = tempfile::tempdir().unwrap();
+            for id in ["1", "2", "3", "4"] {
+                let dir = root.path().join("sys/parent").join(TYPES).join(id);
+                std::fs::create_dir_all(&dir).unwrap();
+                // The fourth is an empty folder.
+                for file in files.iter().filter(|file| id != "4" && (id != odd || **file != missing)) {
+                    std::fs::write(dir.join(file), "7\n").unwrap();
                 }
-                let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
-                let parent = sysfs.open("/sys/parent").unwrap();
-                let (layout, whole) = read_types(&*parent, Depth::Whole).unwrap();
-                let (alike_layout, alike) = read_types(&*parent, Depth::Alike).unwrap();
-                assert_eq!((alike_layout.kind(), &alike), (layout.kind(), &whole), "{faulty} lacks {missing}");
-                assert_eq!(whole.len(), 4);
+            }
+            let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
+            let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
+            assert_eq!((layout.kind(), types.len()), (LayoutKind::Mdev, 4), "{odd} lacks {missing}");
+            for kind in &types {
+                let has = |file: &str| kind.attribute(file).is_some() || (file == "name" && kind.name.is_some());
+                for file in files {
+                    let is_there = kind.id != "4" && (kind.id != odd || file != missing);
+                    assert_eq!(has(file), is_there, "{file} of {}: {odd} lacks {missing}", kind.id);
+                }
             }
         }
     }
 
-    /// The proposals give classes of devices attributes of their own: nothing is taken for granted there.
     #[test]
-    fn only_the_merged_kernels_types_are_alike() {
+    fn type_of_a_proposal_has_files_of_its_own() {
         let root = tempfile::tempdir().unwrap();
         for (id, file) in [("1", "heads"), ("2", "queues")] {
             let dir = root.path().join("sys/parent").join(TYPES).join(id);
@@ -359,7 +291,7 @@ mod tests {
             std::fs::write(dir.join(file), "2\n").unwrap();
         }
         let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
-        let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap(), Depth::Alike).unwrap();
+        let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
         assert_eq!(layout.kind(), LayoutKind::General);
         assert_eq!((types[0].attribute("heads"), types[1].attribute("queues")), (Some("2"), Some("2")));
     }

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, first_failed, observe, report};
 use crate::layout::bus::{self, Place};
 use crate::layout::functions::{current_file, present};
-use crate::layout::types::Depth;
 use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
@@ -342,7 +341,7 @@ pub(super) enum Read {
 }
 
 pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
-    match bus::read_parent_to(&*host.sysfs, place, Some(Depth::Alike)) {
+    match bus::read_parent(&*host.sysfs, place, true) {
         Ok(mut parent) => {
             catalogue::complete(host, &mut parent)?;
             Ok(Read::Parent(Box::new(parent)))
