@@ -25,8 +25,9 @@
 # shellcheck source=common.sh
 . "$(dirname -- "$0")/common.sh"
 
+# The last two are used by tests in the VM.
 PACKAGES=(qemu-system-x86 busybox-static cpio kmod udev mdevctl xz-utils zstd gcc gcc-12 libc6-dev make perl-base util-linux
-	libelf1)
+	libelf1 procps strace)
 APT=(apt-get -qq -o DPkg::Lock::Timeout=300 -o APT::Sandbox::User=root)
 
 # Parts of the kernel package that no test of mediated devices can need: two thirds of its size.
