@@ -39,7 +39,7 @@ mod spare;
 mod spots;
 mod suggest;
 #[cfg(test)]
-mod unread;
+mod store_faults;
 mod uri;
 mod vfio;
 mod wait;
