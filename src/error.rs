@@ -97,6 +97,11 @@ impl Error {
         Error::new(ErrorCode::InvalidArgument, Errno::INVAL, message)
     }
 
+    /// The errno as a type.
+    pub fn errno(&self) -> Errno {
+        Errno::from_raw_os_error(self.errno)
+    }
+
     /// The same error, with the path concerned.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
@@ -152,6 +157,15 @@ pub fn if_present<T>(result: std::result::Result<T, Errno>) -> std::result::Resu
         Ok(value) => Ok(Some(value)),
         Err(errno) if is_absent(errno) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+/// `None` if the error means that the object does not exist; every other error is returned.
+pub fn unless_absent<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if is_absent(e.errno()) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, Result, describe, is_absent, printable};
+use crate::error::{Error, ErrorCode, Result, describe, is_absent, is_exhausted, printable};
 
 /// The severity of a finding: `enum mdev_severity` in C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Finding {
 impl From<&Error> for Finding {
     fn from(e: &Error) -> Self {
         let (object, message) = (e.path.clone().unwrap_or_default(), e.message.clone());
-        let errno = Some(Errno::from_raw_os_error(e.errno));
+        let errno = Some(e.errno());
         Finding { severity: Severity::Warning, code: e.code, object, message, next_step: None, errno }
     }
 }
@@ -90,6 +90,15 @@ pub fn report(finding: Finding) {
         Some(all) if !all.contains(&finding) => all.push(finding),
         _ => {}
     });
+}
+
+/// Reports an object that cannot be read and is left out. Fails only if this process or host has run out of descriptors or memory.
+pub fn report_unless_exhausted(e: Error) -> Result<()> {
+    if is_exhausted(e.errno()) {
+        return Err(e);
+    }
+    report(Finding::from(&e));
+    Ok(())
 }
 
 /// Runs a request; returns its result and everything that it reported. A request runs in one thread, so the findings of other
@@ -150,7 +159,7 @@ pub fn search_where<T>(
 }
 
 /// Runs a part of a request that needs every object: fails with the first error of an object that it could not read.
-pub fn complete<T>(part: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn require_all<T>(part: impl FnOnce() -> Result<T>) -> Result<T> {
     let (result, left_out) = observe(part);
     let value = result?;
     first_failed(left_out).map_or(Ok(value), Err)

@@ -43,5 +43,6 @@ pub mod model;
 pub mod monitor;
 pub mod store;
 pub mod sysfs;
+pub mod time;
 pub mod trust;
 pub mod xml;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("fd", &[]),
     // The omissions of a request: every part that leaves something out reports it.
@@ -15,10 +15,11 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("model", &["error"]),
     // Files that make the caller act with its rights: definitions and call-outs.
     ("trust", &[]),
-    ("sysfs", &["error", "fd", "finding"]),
+    ("time", &[]),
+    ("sysfs", &["error", "fd", "finding", "time"]),
     ("xml", &["model", "error"]),
     ("layout", &["sysfs", "model", "error", "finding"]),
-    ("store", &["model", "error", "fd", "finding", "lock", "trust"]),
+    ("store", &["model", "error", "fd", "finding", "lock", "time", "trust"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.
     ("callout", &["error", "fd", "trust"]),

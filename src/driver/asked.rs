@@ -101,7 +101,7 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
         let message = format!("cannot read the type of device {}, which its call-outs need; {hint}", device.uuid);
         return Err(Error::new(ErrorCode::Callout, Errno::IO, message).at(device.syspath));
     };
-    let parent = match defined::of_device(host, &device) {
+    let parent = match defined::definition_of(host, &device) {
         Ok(Some(def)) => def.parent,
         _ => device.parent_sysname,
     };

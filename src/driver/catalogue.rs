@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use super::Host;
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::layout::bus::{self, Place};
 use crate::layout::types::compare_ids;
 use crate::layout::{self, Layout, layout_of, open_parent, remembered_type};
 use crate::model::{Parent, Type};
 use crate::store::Runtime;
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, is_exhausted};
+use crate::sysfs::{Dir, IoResult, Sysfs, is_exhausted};
 
 /// Ids and names.
 pub(super) type Types = Vec<(String, String)>;
@@ -21,7 +21,7 @@ pub(super) fn remembered(host: &Host, place: &Place) -> IoResult<Option<Types>> 
     let dir = host.sysfs.open(&place.syspath)?;
     let Some(stamp) = layout_of(&*dir)?.types_stamp(&*dir)? else { return Ok(None) };
     let types = host.runtime.catalogue(place.sysname(), stamp);
-    let types = types.map_err(|e| Errno::from_raw_os_error(e.errno))?;
+    let types = types.map_err(|e| e.errno())?;
     Ok((!types.is_empty()).then_some(types))
 }
 
@@ -72,11 +72,7 @@ pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir,
     let sysname = crate::sysfs::basename(parent.path());
     let mut known = match host.runtime.catalogue(sysname, stamp) {
         Ok(known) => known,
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
-        Err(e) => {
-            report(Finding::from(&e));
-            return Ok(());
-        }
+        Err(e) => return report_unless_exhausted(e),
     };
     let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
     let named = types.iter().filter_map(|kind| Some((kind.id.as_str(), kind.name.as_deref()?)));

@@ -509,7 +509,7 @@ impl<'a> Making<'a> {
     }
 
     fn locate(&mut self, made: &Made<'_>) -> IoResult<Located> {
-        self.open_bus().map_err(|e| Errno::from_raw_os_error(e.errno))?;
+        self.open_bus().map_err(|e| e.errno())?;
         made.locate(self.host, self.bus.as_ref())
     }
 
@@ -527,7 +527,7 @@ impl<'a> Making<'a> {
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
             let left = match self.remove(&made) {
-                Left::Device(_, e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => {
+                Left::Device(_, e) if is_exhausted(e.errno()) => {
                     self.host.spare.release();
                     self.remove(&made)
                 }

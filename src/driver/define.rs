@@ -9,7 +9,7 @@ use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
 use crate::callout::Action;
-use crate::error::{Error, ErrorCode, Result, shown};
+use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
 use crate::finding::search;
 use crate::layout::{bus, open_parent, refuse_unsupported};
 use crate::model::name::is_component;
@@ -37,7 +37,7 @@ impl Conn {
         let def = asked::around(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
-        let device = defined::device_of(&self.host, &def).unwrap_or_else(|e| {
+        let device = defined::active_or_inactive(&self.host, &def).unwrap_or_else(|e| {
             log::warn!("{}: whether it runs is not known: {e}", def.uuid);
             defined::on_parent(&def, None)
         });
@@ -114,20 +114,26 @@ impl Conn {
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
-            // The error may be of an unreadable VF. NoType makes the next autostart try again.
-            Err(e) if self.awaits_type(&def) => Err(Error { code: ErrorCode::NoType, ..e }),
-            Err(e) => Err(e),
+            Err(e) => match self.awaits_type(&def)? {
+                // The error may be of an unreadable VF. NoType makes the next autostart try again.
+                true => Err(Error { code: ErrorCode::NoType, ..e }),
+                false => Err(e),
+            },
         }
     }
 
-    /// The parent of a definition exists, does not show the type now, and may show it later.
-    fn awaits_type(&self, def: &Definition) -> bool {
+    /// Whether the parent exists, does not show the type now, and may show it later. False if that cannot be determined. Fails
+    /// only if this process or host has run out of descriptors or memory.
+    fn awaits_type(&self, def: &Definition) -> Result<bool> {
         let lacks = lacks_type(&self.host, &def.parent, &def.type_id);
-        lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?)).unwrap_or(false)
+        match lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?)) {
+            Err(e) if !is_exhausted(e.errno()) => Ok(false),
+            awaits => awaits,
+        }
     }
 
     fn is_running(&self, def: &Definition) -> Result<bool> {
-        Ok(defined::running_of(&self.host, def)?.is_some())
+        Ok(defined::running_device(&self.host, def)?.is_some())
     }
 }
 
@@ -185,7 +191,7 @@ impl Node {
     pub fn is_persistent(&self) -> Result<bool> {
         match self.as_device() {
             None => Ok(true),
-            Some(device) => Ok(defined::of_device(&self.conn().host, device)?.is_some()),
+            Some(device) => Ok(defined::definition_of(&self.conn().host, device)?.is_some()),
         }
     }
 
@@ -204,7 +210,7 @@ impl Node {
             let message = "a parent has no definition; only devices have";
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
-        defined::of_device(&self.conn().host, device)?.ok_or_else(|| {
+        defined::definition_of(&self.conn().host, device)?.ok_or_else(|| {
             let message = "it has no definition; define it first";
             Error::new(ErrorCode::WrongState, Errno::NOENT, message).of(self.name())
         })
@@ -215,7 +221,7 @@ impl Node {
             let message = format!("a parent is not {what}; only devices are");
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
-        defined::of_device(&self.conn().host, device)?.ok_or_else(|| self.transient(what))
+        defined::definition_of(&self.conn().host, device)?.ok_or_else(|| self.transient(what))
     }
 
     fn transient(&self, what: &str) -> Error {
@@ -317,7 +323,9 @@ fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
     let id = match known_type(host, &wanted.type_id) {
         // The types of the existing parents are not needed for a number: it is the id of a type on a VF.
-        Err(_) if wanted.type_id.parse::<u32>().is_ok() => return Ok(wanted.type_id.clone()),
+        Err(e) if wanted.type_id.parse::<u32>().is_ok() && !is_exhausted(e.errno()) => {
+            return Ok(wanted.type_id.clone());
+        }
         found => found?,
     };
     let id = match id {

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::spots::{self, Spot};
 use super::{Host, devices};
-use crate::error::{Error, ErrorCode, Result};
-use crate::finding::{Finding, report, search};
+use crate::error::{Error, ErrorCode, Result, unless_absent};
+use crate::finding::{report_unless_exhausted, search};
 use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
 use crate::model::{Device, LayoutKind, NO_PARENT, Parent, PciAddress};
 use crate::store::Definition;
-use crate::sysfs::{Dir, basename, if_present, is_absent, is_exhausted};
+use crate::sysfs::{Dir, basename, if_present};
 
 /// The parents of definitions, looked for once in a request.
 pub(super) struct Parents<'a> {
@@ -63,21 +63,13 @@ impl<'a> Parents<'a> {
             is_function: present.layout.is_function(),
         };
         let found = match self.find(&def.parent) {
-            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-                report(Finding::from(&e.of(&format!("the parent of the defined device {} is unknown", def.uuid))));
+            Ok(found) => found,
+            Err(e) => {
+                report_unless_exhausted(e.of(&format!("the parent of the defined device {} is unknown", def.uuid)))?;
                 None
             }
-            found => found?,
         };
         Ok(idle(def, found.map(above)))
-    }
-}
-
-/// `None` if the error means that the object does not exist; every other error is returned.
-fn unless_absent<T>(found: Result<T>) -> Result<Option<T>> {
-    match found {
-        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(None),
-        found => found.map(Some),
     }
 }
 
@@ -137,17 +129,17 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
 }
 
 /// The running device of a definition.
-pub(super) fn running_of(host: &Host, def: &Definition) -> Result<Option<Device>> {
+pub(super) fn running_device(host: &Host, def: &Definition) -> Result<Option<Device>> {
     Ok(devices::by_uuid_for(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))
 }
 
 /// The device of a definition, running or not.
-pub(super) fn device_of(host: &Host, def: &Definition) -> Result<Device> {
-    running_of(host, def)?.map_or_else(|| Parents::new(host).device(def), Ok)
+pub(super) fn active_or_inactive(host: &Host, def: &Definition) -> Result<Device> {
+    running_device(host, def)?.map_or_else(|| Parents::new(host).device(def), Ok)
 }
 
 /// The running device of the definition that an inactive device was read from; `None` if it does not run.
-pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Spot>> {
+pub(super) fn running_spot(host: &Host, device: &Device) -> Result<Option<Spot>> {
     let defined_on = |name: &str| device.parent_sysname == name;
     let found = spots::find_for(host, &device.uuid, &device.parent_sysname)?;
     Ok(found.filter(|spot| defined_on(basename(&spot.parent)) || defined_on(basename(&spot.syspath))))
@@ -159,12 +151,12 @@ pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
 }
 
 /// All definitions of a UUID, sorted by parent.
-pub(super) fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
+fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
     host.definitions.of_uuid(uuid)
 }
 
 /// The definition of a device, where it has one.
-pub(super) fn of_device(host: &Host, device: &Device) -> Result<Option<Definition>> {
+pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Definition>> {
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     match get(&device.parent_sysname)? {
         None if device.active && layout::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
@@ -204,7 +196,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         Some(uuid) => of_uuid(host, &uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name),
         None => search(|| Ok(all(host)?.into_iter().find(|def| def.name.as_deref() == Some(name))))?,
     };
-    found.map(|def| device_of(host, &def)).transpose()
+    found.map(|def| active_or_inactive(host, &def)).transpose()
 }
 
 /// The sysfs name of a parent that is not there, from what a user calls it. A name that tells nothing is refused: its
@@ -269,10 +261,10 @@ impl Scope {
 
 fn lacks_functions(host: &Host, place: &bus::Place) -> Result<bool> {
     let lacks = if_present(host.sysfs.open(&place.syspath).and_then(|dir| functions::are_missing(&*dir)));
-    Ok(lacks.map_err(|errno| unread_vfs(place, errno))?.unwrap_or(false))
+    Ok(lacks.map_err(|errno| vfs_error(place, errno))?.unwrap_or(false))
 }
 
-fn unread_vfs(place: &bus::Place, errno: Errno) -> Error {
+fn vfs_error(place: &bus::Place, errno: Errno) -> Error {
     Error::io("read the VFs of", &place.syspath, errno)
 }
 
@@ -284,7 +276,7 @@ pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
     if !layout.is_function() {
         return Ok(Vec::new());
     }
-    let found = if_present(functions::present(&*dir)).map_err(|errno| unread_vfs(place, errno))?;
+    let found = if_present(functions::present(&*dir)).map_err(|errno| vfs_error(place, errno))?;
     Ok(found.unwrap_or_default().into_iter().map(|function| function.sysname).collect())
 }
 
@@ -298,7 +290,7 @@ pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
     if !layout.is_function() {
         return Ok(false);
     }
-    let is_pending = if_present(functions::is_pending(&*dir)).map_err(|errno| unread_vfs(&target.place, errno))?;
+    let is_pending = if_present(functions::is_pending(&*dir)).map_err(|errno| vfs_error(&target.place, errno))?;
     Ok(is_pending.unwrap_or(false))
 }
 

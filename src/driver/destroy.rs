@@ -88,7 +88,7 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     let owner = match host.runtime.get(uuid)? {
         Some(facts) => match spots::is_recorded(&*host.sysfs, spot, layout, &facts) {
             Ok(is_recorded) => facts.owner.filter(|_| is_recorded),
-            Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
+            Err(e) if is_exhausted(e.errno()) => return Err(e),
             Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
         },
         None => None,

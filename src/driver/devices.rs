@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Host;
 use super::spots::{self, LazyFacts, Spot};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::layout::bus::{Place, link_name, or_reported, read_parent};
 use crate::layout::functions::present;
 use crate::layout::{self, Layout};
@@ -110,11 +110,11 @@ fn found(host: &Host, spot: Option<Spot>) -> Result<Option<Device>> {
 /// The device that was found. Without a record that can be read, it has no name and no owner.
 pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     let facts = match spots::facts_of(host, &spot.uuid) {
-        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-            report(Finding::from(&e));
+        Ok(facts) => facts,
+        Err(e) => {
+            report_unless_exhausted(e)?;
             None
         }
-        facts => facts?,
     };
     read(spot, facts.as_ref(), known)
 }
@@ -134,7 +134,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         match by_uuid(host, &facts.uuid) {
             // A stale file may have the same name as a living device.
             Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
-            Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => failed = Some(e),
+            Err(e) if !is_exhausted(e.errno()) => failed = Some(e),
             found => return found,
         }
     }
@@ -182,11 +182,8 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
 /// The same for a list, which leaves out a device that cannot be read and reports it.
 pub(super) fn read_listed(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
     match read(spot, facts, known) {
-        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-            report(Finding::from(&e));
-            Ok(None)
-        }
-        result => result,
+        Err(e) => report_unless_exhausted(e).map(|()| None),
+        device => device,
     }
 }
 
@@ -200,11 +197,7 @@ fn recorded<'f>(
     let Some(facts) = facts else { return Ok(None) };
     match spots::is_recorded(sysfs, spot, layout, facts) {
         Ok(is_recorded) => Ok(is_recorded.then_some(facts)),
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Err(e),
-        Err(e) => {
-            report(Finding::from(&e.of(&format!("device {}", spot.uuid))));
-            Ok(None)
-        }
+        Err(e) => report_unless_exhausted(e.of(&format!("device {}", spot.uuid))).map(|()| None),
     }
 }
 

@@ -295,7 +295,7 @@ impl<'a> Taken<'a> {
             self.entries.insert(functions::SOFTWARE.to_owned(), HostEntryKind::Dir);
         }
         let vfs = self.got(dir.path(), present(dir)).unwrap_or_default();
-        for folder in functions::DRIVERS.into_iter().chain(["/sys/bus/pci/devices"]) {
+        for folder in functions::DRIVERS.into_iter().chain([functions::PCI]) {
             let Some(links) = self.open(folder) else { continue };
             let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
             names.for_each(|name| self.link(&*links, name));

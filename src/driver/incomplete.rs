@@ -9,9 +9,8 @@ use uuid::Uuid;
 use super::spots::{self, Spot};
 use super::{Conn, DestroyFlags, Host, asked, check_owner_name};
 use crate::error::{Error, ErrorCode, Result};
-use crate::finding::{Finding, first_failed, observe, report};
+use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted};
 use crate::store::Facts;
-use crate::sysfs::is_exhausted;
 
 impl Conn {
     /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns their number. A group that a process
@@ -103,11 +102,8 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
 /// Reports each incomplete group that has devices.
 pub(super) fn report_all(host: &Host) -> Result<()> {
     let ids = match host.runtime.incomplete() {
-        Err(e) if !is_exhausted(Errno::from_raw_os_error(e.errno)) => {
-            report(Finding::from(&e));
-            return Ok(());
-        }
-        ids => ids?,
+        Ok(ids) => ids,
+        Err(e) => return report_unless_exhausted(e),
     };
     if ids.is_empty() {
         return Ok(());

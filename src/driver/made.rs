@@ -110,7 +110,7 @@ impl Made<'_> {
 /// Replaces the error about a missing device or file by one that names the parent, if the parent no longer exists.
 pub(super) fn explain_missing_parent(plan: &Plan, e: Error) -> Error {
     let is_missing = || has_types(&*plan.dir).is_err_and(is_absent);
-    if e.code == ErrorCode::NoParent || !is_absent(Errno::from_raw_os_error(e.errno)) || !is_missing() {
+    if e.code == ErrorCode::NoParent || !is_absent(e.errno()) || !is_missing() {
         return e;
     }
     let message = format!(

@@ -37,9 +37,9 @@ mod qemu;
 mod ready;
 mod spare;
 mod spots;
-mod suggest;
 #[cfg(test)]
 mod store_faults;
+mod suggest;
 mod uri;
 mod vfio;
 mod wait;
@@ -277,7 +277,7 @@ impl Conn {
             return bus::read_bare_parent(&*self.host.sysfs, place);
         }
         let mut parent = bus::read_parent(&*self.host.sysfs, place, true)?;
-        catalogue::complete(&self.host, &mut parent).map_err(|e| Errno::from_raw_os_error(e.errno))?;
+        catalogue::complete(&self.host, &mut parent).map_err(|e| e.errno())?;
         Ok(parent)
     }
 

@@ -239,7 +239,7 @@ impl Node {
         let host = &self.conn.host;
         let spot = match device.active {
             true => identity::locate(host, device)?,
-            false => defined::running(host, device)?.ok_or_else(|| self.not_running())?,
+            false => defined::running_spot(host, device)?.ok_or_else(|| self.not_running())?,
         };
         asked::destroy(host, &spot, flags)
     }

@@ -5,12 +5,12 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
-use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, complete, first_failed, observe, report, search_where};
+use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
+use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
 use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
-use crate::store::{Facts, is_unread};
-use crate::sysfs::{Dir, is_absent, is_exhausted};
+use crate::store::{Facts, is_unreadable};
+use crate::sysfs::{Dir, is_absent};
 
 /// One device about to be made.
 pub(super) struct Plan {
@@ -111,14 +111,9 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
     if !name.contains(['_', ':']) {
         return Ok(());
     }
-    match bus::find(&*host.sysfs, name) {
-        Ok(place) => {
-            let message = format!("the name '{name}' is taken by the parent {}; choose another", place.name());
-            Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
-        }
-        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(()),
-        Err(e) => Err(e),
-    }
+    let Some(place) = unless_absent(bus::find(&*host.sysfs, name))? else { return Ok(()) };
+    let message = format!("the name '{name}' is taken by the parent {}; choose another", place.name());
+    Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
 }
 
 /// The id of the type that the request names by id or by name.
@@ -214,7 +209,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
         let def = match host.definitions.get(parent, uuid) {
             // An invalid file defines no device.
-            Err(e) if !is_unread(&e) => {
+            Err(e) if !is_unreadable(&e) => {
                 report(Finding::from(&e));
                 None
             }
@@ -228,7 +223,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
         }
     }
     let Some(name) = plan.def.name.as_deref() else { return Ok(()) };
-    for def in complete(|| defined::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
+    for def in require_all(|| defined::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
         if def.uuid != plan.uuid || !own.contains(&def.parent) {
             return Err(exists(format!(
                 "the name '{name}' is taken by device {}, which is defined on {}; choose another, or start that device",
@@ -302,14 +297,7 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
 /// Reports a parent that cannot be searched for a type. One that has been removed has no type. Fails only when this process has
 /// run out of descriptors or memory.
 fn leave_out(e: Error) -> Result<()> {
-    let errno = Errno::from_raw_os_error(e.errno);
-    if is_exhausted(errno) {
-        return Err(e);
-    }
-    if !is_absent(errno) {
-        report(Finding::from(&e));
-    }
-    Ok(())
+    if is_absent(e.errno()) { Ok(()) } else { report_unless_exhausted(e) }
 }
 
 fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {

@@ -15,17 +15,14 @@ use super::Host;
 use super::devices::KnownParents;
 use super::dump::FACTS;
 use super::vfio::Nodes;
-use crate::error::{Error, ErrorCode, Result, describe};
-use crate::finding::{Finding, report, search_where};
-use crate::layout::functions::{SOFTWARE, current, functions, present, stranger_uuid};
+use crate::error::{Error, ErrorCode, Result, describe, unless_absent};
+use crate::finding::{Finding, report, report_unless_exhausted, search_where};
+use crate::layout::functions::{self, PCI, Searched, current, present, stranger_uuid};
 use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::{Facts, is_invalid_record, report_record};
 use crate::sysfs::{Birth, Dir, IoResult, Sysfs, basename, dirname, if_present, is_absent, is_exhausted, resolve};
-
-/// Links to every VF.
-const PCI: &str = "/sys/bus/pci/devices";
 
 /// One device, before anything is read of it.
 pub(super) struct Spot {
@@ -118,34 +115,33 @@ pub(super) fn all(host: &Host, known: &KnownParents<'_>, facts: &LazyFacts<'_>) 
     let mut spots = match open_devices(host) {
         Ok(Some(bus)) => all_on_bus(&bus)?,
         Ok(None) => Vec::new(),
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => return Err(e),
         // It must not hide the parents, nor the devices elsewhere.
         Err(e) => {
-            report(Finding::from(&e));
+            report_unless_exhausted(e)?;
             Vec::new()
         }
     };
-    for used in used_functions(host, known)? {
+    for used in used_vfs(host, known)? {
         spots.extend(identified(used, facts)?);
     }
     Ok(spots)
 }
 
 /// A VF that has a type.
-struct Used {
+struct UsedVf {
     /// The PF.
     dir: Rc<dyn Dir>,
-    function: Function,
+    vf: Function,
     seen: Seen,
 }
 
 /// Every VF that has a type. One that cannot be read is reported and left out.
-fn used_functions(host: &Host, known: &KnownParents<'_>) -> Result<Vec<Used>> {
+fn used_vfs(host: &Host, known: &KnownParents<'_>) -> Result<Vec<UsedVf>> {
     let mut used = Vec::new();
     for place in bus::physical_functions(&*host.sysfs)? {
         let read = || {
             let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath)?);
-            let own = known.functions(&place.syspath).map_or_else(|| functions(&*dir), Ok)?;
+            let own = known.functions(&place.syspath).map_or_else(|| functions::functions(&*dir), Ok)?;
             Ok((dir, own))
         };
         let (dir, own) = match read() {
@@ -156,9 +152,9 @@ fn used_functions(host: &Host, known: &KnownParents<'_>) -> Result<Vec<Used>> {
                 continue;
             }
         };
-        for function in own {
-            let seen = see_listed(&dir, &function)?;
-            used.extend(seen.map(|seen| Used { dir: Rc::clone(&dir), function, seen }));
+        for vf in own {
+            let seen = see_listed(&dir, &vf)?;
+            used.extend(seen.map(|seen| UsedVf { dir: Rc::clone(&dir), vf, seen }));
         }
     }
     Ok(used)
@@ -191,11 +187,11 @@ fn see_listed(dir: &Rc<dyn Dir>, function: &Function) -> Result<Option<Seen>> {
     }
 }
 
-fn identified(used: Used, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
-    let Used { dir, function, seen } = used;
-    let uuid = facts.identify(&function.sysname, &seen)?;
-    let spot = spot_of(&dir, &function.entry, uuid, seen);
-    Ok(spot.map_err(|errno| report(vf_left_out(&*dir, &function, errno))).ok())
+fn identified(used: UsedVf, facts: &LazyFacts<'_>) -> Result<Option<Spot>> {
+    let UsedVf { dir, vf, seen } = used;
+    let uuid = facts.identify(&vf.sysname, &seen)?;
+    let spot = spot_of(&dir, &vf.entry, uuid, seen);
+    Ok(spot.map_err(|errno| report(vf_left_out(&*dir, &vf, errno))).ok())
 }
 
 fn vf_left_out(pf: &dyn Dir, function: &Function, errno: Errno) -> Finding {
@@ -238,7 +234,7 @@ fn all_on_bus(bus: &Rc<dyn Dir>) -> Result<Vec<Spot>> {
 
 /// The device of this UUID, where there is one.
 pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
-    find_where(host, uuid, |finding| may_hide_function(host, finding))
+    find_where(host, uuid, |finding| may_hide_vf(host, finding))
 }
 
 /// Finds the device of this UUID, on any parent. An unreadable object is an error only on the parent or VF of this
@@ -246,14 +242,12 @@ pub(super) fn find(host: &Host, uuid: &Uuid) -> Result<Option<Spot>> {
 pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Spot>> {
     // The parent, or the PF of the VF; looked up only if an object could not be read.
     let place = OnceCell::new();
-    let find_place = || match bus::find_target(&*host.sysfs, parent) {
-        Err(e) if is_absent(Errno::from_raw_os_error(e.errno)) => Ok(None),
-        found => found.map(|target| Some(target.place)),
-    };
+    let find_place =
+        || unless_absent(bus::find_target(&*host.sysfs, parent)).map(|found| found.map(|target| target.place));
     find_where(host, uuid, |finding| {
         let is_below =
             |path: &str| finding.object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
-        may_hide_function(host, finding)
+        may_hide_vf(host, finding)
             && match place.get_or_init(find_place) {
                 Ok(Some(place)) => is_below(&place.syspath) || is_below(&format!("{PCI}/{}", place.sysname())),
                 Ok(None) => false,
@@ -263,12 +257,12 @@ pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<
 }
 
 /// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.
-fn may_hide_function(host: &Host, finding: &Finding) -> bool {
-    let first_function = |pf: &str| if_present(host.sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{pf}/virtfn0"))));
-    match finding.object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
-        Some("") => true,
-        Some(entry) => !matches!(first_function(entry), Ok(None)),
-        None => finding.object != SOFTWARE,
+fn may_hide_vf(host: &Host, finding: &Finding) -> bool {
+    let first_vf = |pf: &str| if_present(host.sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{pf}/virtfn0"))));
+    match functions::searched(&finding.object) {
+        Searched::AllPci | Searched::Other => true,
+        Searched::Pci(entry) => !matches!(first_vf(entry), Ok(None)),
+        Searched::Software => false,
     }
 }
 
@@ -292,15 +286,15 @@ fn find_where(host: &Host, uuid: &Uuid, may_be: impl FnMut(&Finding) -> bool) ->
     }
     let mut used = Vec::new();
     let unread = search_where(may_be, || {
-        used = used_functions(host, &KnownParents::new(&*host.sysfs))?;
+        used = used_vfs(host, &KnownParents::new(&*host.sysfs))?;
         Ok(None)
     });
     // The records are no part of that search: one that cannot be read hides no derived UUID.
     let facts = LazyFacts::new(host);
-    for Used { dir, function, seen } in used {
-        if facts.identify(&function.sysname, &seen)? == *uuid {
-            let spot = spot_of(&dir, &function.entry, *uuid, seen);
-            let path = || format!("{}/{}", dir.path(), function.entry);
+    for UsedVf { dir, vf, seen } in used {
+        if facts.identify(&vf.sysname, &seen)? == *uuid {
+            let spot = spot_of(&dir, &vf.entry, *uuid, seen);
+            let path = || format!("{}/{}", dir.path(), vf.entry);
             return if_present(spot).map_err(|errno| Error::io("look at", &path(), errno));
         }
     }
@@ -404,7 +398,7 @@ fn appeared_in_time(sysfs: &dyn Sysfs, spot: &Spot, facts: &Facts) -> Result<boo
         return Ok(true);
     }
     let nodes = Nodes::of(&*spot.dir, &spot.entry);
-    for node in nodes.map_err(|e| unknown_creator(spot, &e.message, Errno::from_raw_os_error(e.errno)))?.all() {
+    for node in nodes.map_err(|e| unknown_creator(spot, &e.message, e.errno()))?.all() {
         match sysfs.vfio_node_birth(&node).map_err(failed)? {
             Some(Birth::At(time)) if facts.began_after(time) => {
                 let why = format!("{} is older than the write of the killed creator", node.path());
@@ -433,10 +427,10 @@ fn mark_on_bus(host: &Host, bus: &Rc<dyn Dir>, facts: &Facts) -> IoResult<Option
         return bus_mark(&**bus, &facts.uuid);
     }
     let Some(spot) = on_bus(bus, &facts.uuid)? else { return Ok(None) };
-    let opened = spot.open_parent(host).map_err(|e| Errno::from_raw_os_error(e.errno));
+    let opened = spot.open_parent(host).map_err(|e| e.errno());
     let Some((layout, _)) = if_present(opened)? else { return Ok(None) };
     let is_its_own = is_recorded(&*host.sysfs, &spot, layout, facts);
-    is_its_own.map(|is| is.then(|| spot.mark())).map_err(|e| Errno::from_raw_os_error(e.errno))
+    is_its_own.map(|is| is.then(|| spot.mark())).map_err(|e| e.errno())
 }
 
 /// What tells the device that these facts speak of from every other, as the kernel shows it now. `None` when there is no
@@ -446,7 +440,7 @@ pub(super) fn mark_of(host: &Host, facts: &Facts) -> IoResult<Option<u64>> {
         return match open_devices(host) {
             Ok(Some(bus)) => mark_on_bus(host, &bus, facts),
             Ok(None) => Ok(None),
-            Err(e) => Err(Errno::from_raw_os_error(e.errno)),
+            Err(e) => Err(e.errno()),
         };
     };
     let seen = if_present(see_vf(host, vf))?.flatten();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every call that reads a file or a folder of the stores fails in turn, once and for good. No request may then report that an
+//! Every call that reads a file or a folder of the stores fails in turn, once, and then permanently. No request may then report that an
 //! object does not exist or that a name is free, and no list may be short without a finding.
 
 use std::cell::{Cell, RefCell};
@@ -40,7 +40,7 @@ struct Lab {
     root: tempfile::TempDir,
     sim: SimHost,
     conn: Conn,
-    /// What a list has.
+    /// The nodes of a complete list.
     whole: Vec<Listed>,
 }
 
@@ -130,7 +130,7 @@ fn nodes(conn: &Conn) -> Result<Vec<Listed>, Error> {
 fn list(lab: &Lab) -> Verdict {
     let (listed, found) = collect(|| nodes(&lab.conn));
     match listed {
-        Err(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) => Ok(()),
+        Err(e) if is_exhausted(e.errno()) => Ok(()),
         Err(e) => Err(e.to_string()),
         Ok(nodes) if nodes.len() < 2 => Err(format!("{nodes:?}")),
         Ok(nodes) if nodes != lab.whole && found.is_empty() => Err(format!("{nodes:?}, no finding")),
@@ -207,7 +207,7 @@ const REQUESTS: [(&str, Request); 18] = [
 ];
 
 /// How many of them leave the host as it is.
-const LOOKS: usize = 10;
+const READ_ONLY: usize = 10;
 
 /// Runs the request with its n-th reading call failing, and later ones of the same path as well if `lasts`. `None` if it has
 /// fewer calls.
@@ -237,7 +237,7 @@ fn no_file_of_the_stores_that_cannot_be_read_counts_as_absent() {
         for lasts in [false, true] {
             // The errnos in turn: each point sees two of the four.
             for (nth, errno) in ERRNOS.iter().cycle().skip(usize::from(lasts)).enumerate() {
-                if number >= LOOKS {
+                if number >= READ_ONLY {
                     lab = Lab::new();
                 }
                 let Some((verdict, path)) = with_failure(&lab, nth, *errno, lasts, *request) else { break };

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::functions::{self, PfState, is_function, pf_state};
+use super::functions::{self, PCI, PfState, Searched, is_function, pf_state};
 use super::{Layout, TYPES, has_types, layout_of, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::finding::{Finding, collect, report};
+use crate::finding::{Finding, collect, first_failed, report};
 use crate::model::name::{is_component, node_name};
 use crate::model::{Function, Parent, PciAddress, PciFacts, Type};
 use crate::sysfs::{
@@ -17,9 +17,6 @@ use crate::sysfs::{
 /// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
 /// on any other are found through their class.
 const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
-
-/// Links to every PCI device.
-const PCI: &str = "/sys/bus/pci/devices";
 
 /// Links to every parent of the merged kernel.
 const CLASS: &str = "/sys/class/mdev_bus";
@@ -97,7 +94,7 @@ pub fn parent_of(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<
         return Ok(None);
     }
     let Some(pci) = open(PCI)? else { return Ok(None) };
-    let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?).map_err(|e| Errno::from_raw_os_error(e.errno))? {
+    let found = match is_listed_pf(sysfs, pf_state(&*pci, sysname)?).map_err(|e| e.errno())? {
         true => Some(sysname.to_owned()),
         false => is_function(&*pci, sysname)?,
     };
@@ -256,23 +253,20 @@ fn find_place(sysfs: &dyn Sysfs, name: &str, wanted: impl Fn(&Place) -> bool) ->
     if let Some(found) = places_of_class?.into_iter().find(&wanted) {
         return Ok(Some(found));
     }
-    let (places, left_out) = collect(|| places(sysfs));
+    let (places, mut left_out) = collect(|| places(sysfs));
     if let Some(found) = places?.into_iter().find(&wanted) {
         return Ok(Some(found));
     }
-    let may_be = left_out.into_iter().filter(|finding| may_be(&finding.object, name));
-    match may_be.into_iter().find_map(|finding| Some((finding.errno?, finding))) {
-        Some((errno, finding)) => Err(Error::new(finding.code, errno, finding.message).at(finding.object)),
-        None => Ok(None),
-    }
+    left_out.retain(|finding| may_be(&finding.object, name));
+    first_failed(left_out).map_or(Ok(None), Err)
 }
 
 /// Whether an object that cannot be read may be the parent of this name, or hide it. A PCI device has no name but its address.
 fn may_be(object: &str, name: &str) -> bool {
-    match object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
-        None if object != functions::SOFTWARE => true,
-        None | Some("") => pci_address(name).is_some(),
-        Some(entry) => entry == name,
+    match functions::searched(object) {
+        Searched::Other => true,
+        Searched::AllPci | Searched::Software => pci_address(name).is_some(),
+        Searched::Pci(entry) => entry == name,
     }
 }
 

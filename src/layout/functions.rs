@@ -53,6 +53,32 @@ pub const DRIVERS: [&str; 4] = [
 /// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
 pub const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
+/// Links to every PCI device.
+pub const PCI: &str = "/sys/bus/pci/devices";
+
+/// What an object is that a search of all parents or VFs could not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Searched<'a> {
+    /// The folder of all PCI devices.
+    AllPci,
+    /// An entry of that folder, or a file below the entry.
+    Pci(&'a str),
+    /// [`SOFTWARE`].
+    Software,
+    /// Another object.
+    Other,
+}
+
+/// Classifies the object of a finding by its path.
+pub fn searched(object: &str) -> Searched<'_> {
+    match object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
+        Some("") => Searched::AllPci,
+        Some(entry) => Searched::Pci(entry),
+        None if object == SOFTWARE => Searched::Software,
+        None => Searched::Other,
+    }
+}
+
 /// How the PCI class of network controllers begins: none of them is a GPU.
 const NETWORK: &str = "0x02";
 

@@ -18,7 +18,7 @@ use super::calls::{self, open, open_regular, read};
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result, describe, if_present, is_exhausted};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::lock::{Lock, is_held};
 
 /// No file of ours is this large: a stranger's is not read to its end.
@@ -69,12 +69,12 @@ impl FileStore {
         let dir = match open_folder(&self.devices) {
             Ok(Some(dir)) => dir,
             Ok(None) => return Ok(all),
-            Err(e) => return left_out(&e).map(|()| all),
+            Err(e) => return left_out(e).map(|()| all),
         };
-        for uuid in names(&dir, &self.devices, &mut |e| left_out(&e))?.0 {
+        for uuid in names(&dir, &self.devices, &mut left_out)?.0 {
             match self.read(&dir, &uuid) {
                 Ok(facts) => all.extend(facts.map(|facts| (uuid, facts))),
-                Err(e) => left_out(&e)?,
+                Err(e) => left_out(e)?,
             }
         }
         Ok(all)
@@ -242,7 +242,7 @@ impl FileStore {
                 (_, None) => is_being_made,
             };
             match unread {
-                Some(e) if is_exhausted(Errno::from_raw_os_error(e.errno)) || holds && !members.is_empty() => {
+                Some(e) if is_exhausted(e.errno()) || holds && !members.is_empty() => {
                     return Err(e);
                 }
                 // It may be the record of a VF, which is not looked for on the mdev bus.
@@ -296,7 +296,7 @@ impl FileStore {
                 return Ok(Some(facts));
             }
             // Its creator was killed, or has replaced the file by one with a mark before it dropped the lock.
-            let failed = |errno| self.unread(uuid, errno);
+            let failed = |errno| self.read_error(uuid, errno);
             let own = fstat(&file).map_err(failed)?;
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(now) if now.st_ino == own.st_ino => {
@@ -317,10 +317,10 @@ impl FileStore {
         let fd = match open_regular(dir, &uuid.to_string()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(self.unread(uuid, errno)),
+            Err(errno) => return Err(self.read_error(uuid, errno)),
         };
         let file = File::from(fd);
-        let text = read(&file, FACTS_MAX).map_err(|errno| self.unread(uuid, errno))?;
+        let text = read(&file, FACTS_MAX).map_err(|errno| self.read_error(uuid, errno))?;
         let facts: Facts =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
         if let Some(why) = facts.fault() {
@@ -338,7 +338,7 @@ impl FileStore {
         Error::new(ErrorCode::Store, errno, message).at(path)
     }
 
-    fn unread(&self, uuid: &Uuid, errno: Errno) -> Error {
+    fn read_error(&self, uuid: &Uuid, errno: Errno) -> Error {
         if is_invalid(errno) {
             return self.broken(uuid, &describe(errno), errno);
         }
@@ -421,7 +421,7 @@ fn is_invalid(errno: Errno) -> bool {
 
 /// Whether the error is about an invalid record, which is about no device. An error of the folder has another code.
 pub fn is_invalid_record(e: &Error) -> bool {
-    e.code == ErrorCode::Store && is_invalid(Errno::from_raw_os_error(e.errno))
+    e.code == ErrorCode::Store && is_invalid(e.errno())
 }
 
 /// Opens a folder of the store; `None` if it does not exist.
@@ -430,11 +430,11 @@ pub(super) fn open_folder(path: &str) -> Result<Option<OwnedFd>> {
 }
 
 /// Reports a record or folder that is left out. Fails if this process has run out of descriptors or memory.
-fn left_out(e: &Error) -> Result<()> {
-    if is_exhausted(Errno::from_raw_os_error(e.errno)) {
-        return Err(e.clone());
+fn left_out(e: Error) -> Result<()> {
+    if !is_invalid_record(&e) {
+        return report_unless_exhausted(e);
     }
-    report_record(e);
+    report_record(&e);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub use batch::Batch;
 pub use bell::Ear;
 #[cfg(test)]
 pub(crate) use calls::watched;
-pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unread};
+pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use files::{is_invalid_record, report_record};
 pub use reservation::Reservation;
 pub use runtime::{Facts, HostLock, Runtime};

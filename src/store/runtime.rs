@@ -8,7 +8,7 @@
 //! another device of the same UUID.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use super::reservation::Reservation;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::group_numbers;
 use crate::model::name::{is_attribute, is_plain_component};
+use crate::time::nanoseconds;
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -111,8 +112,7 @@ impl Facts {
 
     /// The device of a killed creator may still appear.
     pub fn may_still_appear(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-        self.abandoned.is_some() && self.may_have_made(u64::try_from(now).unwrap_or(u64::MAX))
+        self.abandoned.is_some() && self.may_have_made(nanoseconds(SystemTime::now()))
     }
 
     /// Why no request can have had these values; `None` if they are valid. A record is checked as a request is.

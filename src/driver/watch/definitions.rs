@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::memory::unless_exhausted;
 use super::{EventKind, Monitor};
 use crate::driver::defined;
 use crate::driver::{Host, Node};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::Device;
 use crate::model::name::parse_uuid;
 use crate::monitor::{Definitions, Folders, MEMORY};
@@ -38,9 +37,9 @@ impl Monitor {
         let now = match host.definitions.get(parent, &uuid) {
             Ok(now) => now,
             Err(e) => {
-                let is_unread = store::is_unread(&e);
-                unless_exhausted(e)?;
-                if is_unread {
+                let is_unreadable = store::is_unreadable(&e);
+                report_unless_exhausted(e)?;
+                if is_unreadable {
                     return Ok(());
                 }
                 // Not a valid definition: a list leaves it out as well.
@@ -60,18 +59,18 @@ impl Monitor {
         };
         let (now, broken) = match read {
             Ok(read) => read,
-            Err(e) => return unless_exhausted(e),
+            Err(e) => return report_unless_exhausted(e),
         };
         broken.iter().for_each(|one| report(Finding::from(&one.error)));
-        let is_unread = |(parent, uuid): &(String, Uuid)| {
-            let unread = broken.iter().filter(|one| store::is_unread(&one.error));
+        let is_unreadable = |(parent, uuid): &(String, Uuid)| {
+            let unread = broken.iter().filter(|one| store::is_unreadable(&one.error));
             unread.filter(|one| one.parent == *parent).any(|one| one.uuid.is_none_or(|broken| broken == *uuid))
         };
         let known = self.memory.definitions.keys().filter(|(of, _)| parent.is_none_or(|parent| parent == of)).cloned();
         let keys = now.iter().map(|def| (def.parent.clone(), def.uuid)).chain(known).collect::<BTreeSet<_>>();
         for key in keys {
             let def = now.iter().find(|def| (&def.parent, &def.uuid) == (&key.0, &key.1)).cloned();
-            if def.is_some() || !is_unread(&key) {
+            if def.is_some() || !is_unreadable(&key) {
                 self.defined(key, def);
             }
         }

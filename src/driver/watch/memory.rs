@@ -13,14 +13,14 @@ use crate::driver::devices::{self, KnownParents};
 use crate::driver::spots::{self, LazyFacts, Spot};
 use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, first_failed, observe, report};
+use crate::finding::{first_failed, observe, report_unless_exhausted};
 use crate::layout::bus::{self, Place};
 use crate::layout::functions::{current_file, present};
 use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
 use crate::store::Definition;
-use crate::sysfs::{Dir, Errno, basename, dirname, if_present, is_absent, is_exhausted, resolve};
+use crate::sysfs::{Dir, Errno, basename, dirname, if_present, is_absent, resolve};
 
 /// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
 /// device had when the last user is gone, which may be after the kernel's event, and says nothing then.
@@ -275,16 +275,7 @@ fn look_of(read: Result<Option<Device>>, mark: Option<u64>) -> Result<Look> {
 
 /// A look that failed says nothing about the node.
 fn unknown(e: Error) -> Result<Look> {
-    unless_exhausted(e).map(|()| Look::Unknown)
-}
-
-/// Reports a node that cannot be read, and so stays as it is known. Fails where it is this process that ran out of something.
-pub(super) fn unless_exhausted(e: Error) -> Result<()> {
-    if is_exhausted(Errno::from_raw_os_error(e.errno)) {
-        return Err(e);
-    }
-    report(Finding::from(&e));
-    Ok(())
+    report_unless_exhausted(e).map(|()| Look::Unknown)
 }
 
 fn seen(device: Device, mark: Option<u64>) -> Look {
@@ -347,7 +338,7 @@ pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
             Ok(Read::Parent(Box::new(parent)))
         }
         Err(errno) if is_absent(errno) => Ok(Read::Gone),
-        Err(errno) => unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| Read::Unknown),
+        Err(errno) => report_unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| Read::Unknown),
     }
 }
 

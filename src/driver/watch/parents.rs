@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
-use super::memory::{KnownParent, Read, Vf, read_parent, unless_exhausted};
+use super::memory::{KnownParent, Read, Vf, read_parent};
 use super::{EventKind, Monitor};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
+use crate::finding::report_unless_exhausted;
 use crate::layout::bus::{self, Place};
 use crate::layout::types::read_counts;
 use crate::model::{LayoutKind, Parent};
@@ -35,7 +36,7 @@ impl Monitor {
         let sysfs = &*self.conn.host.sysfs;
         let found = match bus::parent_of(sysfs, path, &event.subsystem) {
             Ok(found) => found,
-            Err(errno) => return unless_exhausted(Error::io("look at", path, errno)),
+            Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),
         };
         match found {
             Some(place) if self.memory.parents.contains_key(&place.syspath) => self.check_parent(&place.syspath, false),
@@ -99,7 +100,7 @@ impl Monitor {
         let place = match bus::parent_of(sysfs, path, &known.place.subsystem) {
             Ok(Some(place)) => place,
             Ok(None) => return self.parent_gone(path),
-            Err(errno) => return unless_exhausted(Error::io("look at", path, errno)),
+            Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),
         };
         let parent = match read_parent(&self.conn.host, &place)? {
             Read::Parent(parent) => *parent,

@@ -526,12 +526,12 @@ fn store_error(action: &str, path: &str, errno: Errno, hint: &str) -> Error {
 
 /// A stray file or a link is in the place of a parent's folder.
 fn is_not_folder(e: &Error) -> bool {
-    [Errno::NOTDIR, Errno::LOOP].contains(&errno_of(e))
+    [Errno::NOTDIR, Errno::LOOP].contains(&e.errno())
 }
 
 /// The error of a definition or folder that could not be read, so that the definition may be valid. False for the error of a
 /// definition that was read and is not valid.
-pub fn is_unread(e: &Error) -> bool {
+pub fn is_unreadable(e: &Error) -> bool {
     !is_invalid(e) && !is_not_folder(e)
 }
 
@@ -540,16 +540,12 @@ fn is_invalid(e: &Error) -> bool {
     e.message.ends_with(FIX)
 }
 
-fn errno_of(e: &Error) -> Errno {
-    Errno::from_raw_os_error(e.errno)
-}
-
 /// The next step for a definition that cannot be used.
 const FIX: &str = "; fix or remove the file";
 
 /// Says nothing about any definition.
 fn is_room_missing(e: &Error) -> bool {
-    is_exhausted(errno_of(e))
+    is_exhausted(e.errno())
 }
 
 /// Reports a definition or folder that is left out. Fails if this process has run out of descriptors or memory.

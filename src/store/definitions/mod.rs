@@ -22,7 +22,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-pub use files::{DefinitionFiles, MDEVCTL_FOLDER, is_unread};
+pub use files::{DefinitionFiles, MDEVCTL_FOLDER, is_unreadable};
 
 /// A device that is defined, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,13 +3,13 @@
 
 use std::fs::{File, Metadata, read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::makedev;
 
 use super::users::errno;
 use crate::sysfs::{Birth, IoResult, is_absent};
+use crate::time::nanoseconds;
 
 /// When the kernel made the node. `None` if another program may have made it: it is not on devtmpfs, or was removed
 /// from there.
@@ -30,10 +30,6 @@ pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
 /// The time of birth, or the mtime as an upper bound: udev and touch(1) set it later. Nodes have no time of birth
 /// before Linux 5.18.
 fn birth(found: &Metadata) -> Birth {
-    let nanoseconds = |time: SystemTime| {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    };
     match (found.created(), found.modified()) {
         (Ok(born), _) => Birth::At(nanoseconds(born)),
         (Err(_), changed) => Birth::NotAfter(changed.map_or(u64::MAX, nanoseconds)),

@@ -2,9 +2,10 @@
 //! The file tree of the simulated host: directories, links and files, without any knowledge of what they mean.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use crate::sysfs::{EntryKind, Errno, IoResult};
+use crate::time::nanoseconds;
 
 /// Identity of a node; never used twice.
 pub(super) type Ino = u64;
@@ -143,7 +144,7 @@ impl Tree {
             _ => return Err(Errno::NOTDIR),
         }
         self.last = ino;
-        let changed = if matches!(kind, Kind::Device) { now() } else { 0 };
+        let changed = if matches!(kind, Kind::Device) { nanoseconds(SystemTime::now()) } else { 0 };
         self.nodes.insert(ino, Node { name: name.to_owned(), parent: dir, mode, kind, changed });
         Ok(ino)
     }
@@ -210,7 +211,9 @@ impl Tree {
     /// A program looks at a link: the first look sets its time.
     pub(super) fn look(&mut self, ino: Ino) {
         match self.nodes.get_mut(&ino) {
-            Some(Node { kind: Kind::Link(_), changed, .. }) if *changed == 0 => *changed = now(),
+            Some(Node { kind: Kind::Link(_), changed, .. }) if *changed == 0 => {
+                *changed = nanoseconds(SystemTime::now())
+            }
             _ => {}
         }
     }
@@ -259,11 +262,6 @@ impl Tree {
     pub(super) fn all(&self) -> impl Iterator<Item = (Ino, &Node)> {
         self.nodes.iter().map(|(ino, node)| (*ino, node))
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The way from a directory to an absolute path.
