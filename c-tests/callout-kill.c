@@ -21,13 +21,13 @@
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
 			     "<uuid>c60cc60c-0000-4222-8333-444444444441</uuid></capability></device>";
 
-/* What a call-out that does not answer is given, and less than the library waits for one that does not die. */
+/* The time limit of a call-out, and less than the library waits for a call-out that does not die. */
 #define LIMIT_S 30
 #define SPARE_S 4
 
-/* How often it is tried on a machine that is late: the library would be late each time. */
+/* Attempts, since a busy machine can delay one of them; a fault of the library delays each. */
 #define ATTEMPTS 3
-#define LATE 4
+#define EXIT_LATE 4
 
 static char root[] = "/tmp/callout-kill.XXXXXX";
 
@@ -156,7 +156,7 @@ static int stop_in_namespace(void)
 		return 3;
 	if (seconds < LIMIT_S)
 		return 5;
-	return seconds > LIMIT_S + SPARE_S ? LATE : 0;
+	return seconds > LIMIT_S + SPARE_S ? EXIT_LATE : 0;
 }
 
 static int in_another_pid_namespace(void)
@@ -183,9 +183,9 @@ static int in_another_pid_namespace(void)
 
 static void caller_with_another_pid_namespace(void)
 {
-	int rc = LATE, n;
+	int rc = EXIT_LATE, n;
 
-	for (n = 0; n < ATTEMPTS && rc == LATE; n++)
+	for (n = 0; n < ATTEMPTS && rc == EXIT_LATE; n++)
 		rc = in_another_pid_namespace();
 	if (rc == 77)
 		T_OKF(1, "a caller with another PID namespace # SKIP no PID namespace can be made here");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Call-outs on a host where clone(2) fails: the parent process of the call-outs
- * is not made, or it is made and the call-out is not. The action fails with the
- * errno of clone, changes nothing, and leaves no descriptor, process or blocked
- * signal. Each case runs in a process of its own.
+ * Call-outs on a host where clone(2) fails, for the parent process of the
+ * call-outs or for the call-out itself. The action fails with the errno of
+ * clone, changes nothing, and leaves no descriptor, process or blocked signal.
+ * Each case runs in a process of its own.
  */
 #include <dirent.h>
 #include <linux/filter.h>
@@ -23,7 +23,7 @@
 #define UUID "c60cc60c-0000-4222-8333-444444444441"
 #define SCRIPT "etc/mdevctl.d/scripts.d/callouts/test"
 
-/* An id that no other process has: the limit of processes counts those of a user. */
+/* A user ID without processes: RLIMIT_NPROC counts the processes of a user. */
 #define USER 123457
 
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>" UUID
@@ -109,19 +109,19 @@ static int blocked_signals(void)
 	return n;
 }
 
-/* A step that fails is the exit status, and what it is follows as a line of TAP. */
+/* Checks a step. On failure, prints it as a TAP comment and returns its number as the exit status. */
 #define STEP(number, call, want)                                                                                       \
 	do {                                                                                                           \
 		int step_got = (call);                                                                                 \
                                                                                                                        \
 		if (step_got != (want)) {                                                                              \
-			printf("# %s is %d: %s\n", #call, step_got, said());                                           \
+			printf("# %s is %d: %s\n", #call, step_got, last_message());                                   \
 			fflush(stdout);                                                                                \
 			return number;                                                                                 \
 		}                                                                                                      \
 	} while (0)
 
-static const char *said(void)
+static const char *last_message(void)
 {
 	const struct mdev_error *err = mdev_last_error();
 
@@ -140,12 +140,12 @@ static int use_host(int (*refuse)(void))
 		return 77;
 	STEP(1, mdev_conn_open(&conn, uri, 0), 0);
 	fds = open_descriptors();
-	/* The second time finds the process as the first one has left it. */
+	/* The second round checks that the first one left nothing behind. */
 	for (round = 0; round < 2; round++) {
 		STEP(2, mdev_conn_define_xml(conn, device, &dev, 0), -EAGAIN);
 		STEP(3, mdev_error_get_code(mdev_last_error()), MDEV_ERROR_CALLOUT);
-		STEP(4, strstr(said(), below(SCRIPT)) != NULL, 1);
-		STEP(5, strstr(said(), "Resource temporarily unavailable") != NULL, 1);
+		STEP(4, strstr(last_message(), below(SCRIPT)) != NULL, 1);
+		STEP(5, strstr(last_message(), "Resource temporarily unavailable") != NULL, 1);
 		STEP(6, strcmp(mdev_error_get_path(mdev_last_error()), below(SCRIPT)), 0);
 		STEP(7, mdev_conn_lookup_by_uuid(conn, UUID, &dev), -ENODEV);
 		STEP(8, open_descriptors(), fds);
@@ -153,7 +153,7 @@ static int use_host(int (*refuse)(void))
 		STEP(10, waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD, 1);
 	}
 	STEP(11, access(below("run/log"), F_OK), -1);
-	/* What asks no call-out needs no process. */
+	/* With MDEV_DEFINE_NO_CALLOUTS no process is needed. */
 	STEP(12, mdev_conn_define_xml(conn, device, &dev, MDEV_DEFINE_NO_CALLOUTS), 0);
 	STEP(13, mdev_device_undefine(dev, 0), -EAGAIN);
 	STEP(14, mdev_device_undefine(dev, MDEV_DEFINE_NO_CALLOUTS), 0);

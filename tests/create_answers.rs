@@ -112,7 +112,7 @@ fn create_that_could_not_write_leaves_the_device_of_another_program() {
 }
 
 #[test]
-fn group_create_fails_when_it_cannot_be_read_whether_a_group_is_required() {
+fn group_create_with_unreadable_requires_group_writes_nothing() {
     for errno in [Errno::MFILE, Errno::NOMEM, Errno::IO] {
         let lab = Lab::new();
         lab.sim.fail_next(Op::Read, "/12/requires_group", errno, 1);

@@ -401,7 +401,7 @@ fn a_card_whose_functions_are_not_enabled_is_waited_for() {
 
 /// A call-out that may refuse gets the type of the device, so an unreadable type fails the destroy.
 #[test]
-fn device_that_cannot_be_read_is_not_destroyed_without_its_call_outs() {
+fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
@@ -607,7 +607,7 @@ fn a_parent_is_not_forgotten_for_want_of_room() {
     assert!(refused > 0);
 }
 
-/// As mdevctl does.
+/// mdevctl treats such a definition as manual, too.
 #[test]
 fn definition_whose_start_is_not_a_string_is_manual() {
     let (root, _sim, conn) = host(true);

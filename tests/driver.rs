@@ -3,6 +3,7 @@
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, XmlFlags};
 use mdev::error::ErrorCode;
+use mdev::sysfs::Errno;
 
 const MY_VGPU: &[u8] = b"<device>
   <name>my-vgpu</name>
@@ -237,10 +238,10 @@ fn dump_of_more_than_16_mib_is_refused_without_being_parsed() {
     };
     for size in [(16 << 20) + 1, 1 << 40] {
         let e = open(size);
-        assert_eq!((e.code, e.errno), (ErrorCode::XmlLimit, 27), "{e}");
+        assert_eq!((e.code, e.errno), (ErrorCode::XmlLimit, Errno::FBIG.raw_os_error()), "{e}");
         let text = format!("{} is larger than 16 MiB; it is not a dump of a host", path.display());
         assert_eq!((e.message.as_str(), e.path.as_deref()), (text.as_str(), path.to_str()));
     }
-    // Of 16 MiB it is parsed.
+    // A file of 16 MiB is parsed.
     assert_ne!(open(16 << 20).code, ErrorCode::XmlLimit);
 }

@@ -228,7 +228,7 @@ fn the_place_of_a_killed_creator_is_free_at_once() {
 
 /// The link of a device has the time of the first look at it.
 #[test]
-fn record_of_a_killed_creator_is_of_a_device_of_its_age_whenever_that_is_first_looked_at() {
+fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
     for (made_before, is_its_own) in [(900, false), (600, true), (300, false), (0, false)] {
         let lab = Lab::new();
         let conn = lab.conn();

@@ -107,8 +107,8 @@ fn set_time(path: &Path, time: SystemTime) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Time passes for the records.
-fn age(run: &Path, by: Duration) {
+/// Sets the times of all records back by `by`.
+fn set_back_times(run: &Path, by: Duration) {
     read_files(run).iter().for_each(|(path, (_, time))| set_time(path, *time - by));
 }
 
@@ -256,7 +256,7 @@ fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
     let at = move |op, path: &str| {
         if op == Op::Write && path.ends_with("/create") {
             writes.fetch_add(1, Ordering::Relaxed);
-            age(&run, Duration::from_secs(70));
+            set_back_times(&run, Duration::from_secs(70));
         }
         op == Op::Meta && path.ends_with(&uuid(3)) && writes.load(Ordering::Relaxed) == 3
     };
@@ -268,7 +268,7 @@ fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
     assert_eq!((lab.names("devices"), lab.names("groups")), (0, 0));
 }
 
-/// Where /dev does not have the nodes of the host, and the device was looked at late.
+/// /dev has no node of the device, and the first look at its link was too late.
 #[test]
 fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
     let lab = Lab::new();
@@ -278,7 +278,7 @@ fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
         op == Op::Meta && path.ends_with(&uuid(1)) && is_made.load(Ordering::Relaxed)
     };
     assert!(lab.killed(at, || drop(create(&lab.conn(Some("me")), RFC))));
-    age(&lab.root.path().join("libmdev"), Duration::from_secs(600));
+    set_back_times(&lab.root.path().join("libmdev"), Duration::from_secs(600));
     lab.sim.unplug(&lab.group_node(&uuid(1))).unwrap();
     let conn = lab.conn(Some("me"));
     let e = conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();

@@ -292,7 +292,7 @@ fn types_parents_and_devices_are_found_in_every_form_in_use() {
 }
 
 #[test]
-fn a_type_name_with_a_slash_is_found_and_leads_nowhere_else() {
+fn type_name_with_a_slash_is_found_and_opens_no_other_folder() {
     let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA A/B-1Q\n"], Some("nvidia")));
     let node = conn.create_xml(request(PF, "NVIDIA A/B-1Q", 1).as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(node.type_id(), Ok("1"));
@@ -349,7 +349,7 @@ fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
     }
 }
 
-/// A list of devices reads each parent for its devices alone, a list of both kinds reads it first for itself.
+/// A list of both kinds reads each parent for itself and then for its devices; a list of devices only for its devices.
 #[test]
 fn list_of_both_kinds_has_the_same_devices_whatever_cannot_be_read() {
     let sim = default_host();

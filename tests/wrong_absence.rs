@@ -2,7 +2,7 @@
 //! Every operation of a request fails in turn with an errno that says nothing about the object. No request may then return
 //! "there is no such node, parent or device", and no list may be short without a finding.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node, StartFlags};
@@ -64,9 +64,9 @@ const CHANGES: [&str; 12] = [
     "destroy a VF's device",
     "autostart",
     "autostart a PF",
-    "create what has the name of a parent",
-    "create what has the name of a class parent",
-    "create what is defined with another type",
+    "create a device named as a parent",
+    "create a device named as a class parent",
+    "create a device that is defined with another type",
     "start",
     "undefine",
 ];
@@ -187,9 +187,11 @@ const REQUESTS: [(&str, Request); 40] = [
     ("destroy a VF's device", |conn| verdict(conn.destroy_uuid(ON_VF, DestroyFlags::empty()))),
     ("autostart", |conn| started(conn, M60)),
     ("autostart a PF", |conn| started(conn, CARD)),
-    ("create what has the name of a parent", |conn| conflict(conn, &xml(M60, "12", NEW, "pci_0000_41_00_0"))),
-    ("create what has the name of a class parent", |conn| conflict(conn, &xml(M60, "12", NEW, "css_0_0_0052"))),
-    ("create what is defined with another type", |conn| conflict(conn, &xml(CARD, "1442", DEFINED_ON_VF, "new"))),
+    ("create a device named as a parent", |conn| conflict(conn, &xml(M60, "12", NEW, "pci_0000_41_00_0"))),
+    ("create a device named as a class parent", |conn| conflict(conn, &xml(M60, "12", NEW, "css_0_0_0052"))),
+    ("create a device that is defined with another type", |conn| {
+        conflict(conn, &xml(CARD, "1442", DEFINED_ON_VF, "new"))
+    }),
     ("look up a vGPU by its VF", |conn| verdict(conn.lookup_by_name(VF).map(drop))),
     ("look up a vGPU by a path to its VF", |conn| {
         verdict(conn.lookup_by_name("/sys/bus/pci/devices/0000:41:00.0/virtfn1").map(drop))
@@ -252,9 +254,8 @@ fn with_failure<T>(
     step.map(|(op, path)| (verdict, format!("{op:?} {path}")))
 }
 
-/// All failures of these requests; the wrong verdicts.
-///
-/// Each operation fails `times` times, with the next errnos of the list in turn.
+/// Runs the requests with each operation failing `times` times, with the errnos in turn. Returns the number of failures
+/// and the wrong verdicts.
 fn wrong(lasts: Lasts, errnos: &[Errno], times: usize, requests: &[(&str, Request)]) -> (usize, Vec<String>) {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (name, request) in requests {
@@ -355,9 +356,9 @@ impl Lab {
 const UNREADABLE: [&[&str]; 3] =
     [&["virtfn3/nvidia/current_vgpu_type"], &["0000:c2:00.0", "0000:86:00.0/sriov_totalvfs"], &[ON_BUS]];
 
-/// Neither of them can be a device on this parent.
+/// None of these objects can be a device on this parent.
 #[test]
-fn no_unreadable_object_blocks_a_version_5_uuid_elsewhere() {
+fn version_5_uuid_is_usable_beside_unreadable_objects_elsewhere() {
     for parts in UNREADABLE {
         let lab = Lab::new();
         let conn = &lab.conn;
@@ -378,7 +379,7 @@ fn no_unreadable_object_blocks_a_version_5_uuid_elsewhere() {
     }
 }
 
-/// The VF may be the device: only then is the error the answer.
+/// The lookup fails only if the unreadable object may be the device.
 #[test]
 fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
     for (number, parts) in UNREADABLE.into_iter().enumerate() {
@@ -393,7 +394,7 @@ fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
 }
 
 #[test]
-fn no_unreadable_pci_device_has_a_name_without_an_address() {
+fn name_with_underscore_or_colon_is_free_beside_an_unreadable_pci_device() {
     let lab = Lab::new();
     lab.unreadable(UNREADABLE[1]);
     for (name, uuid) in [("my_device", NEW), ("my:device", OTHER)] {
@@ -405,7 +406,7 @@ fn no_unreadable_pci_device_has_a_name_without_an_address() {
 
 /// A card with a vGPU may list more types later.
 #[test]
-fn faulty_vf_stops_no_wait_for_a_hidden_type() {
+fn autostart_waits_for_a_hidden_type_beside_an_unreadable_vf() {
     for parts in [&["virtfn3/nvidia/creatable_vgpu_types"], &["virtfn3/nvidia/current_vgpu_type"]] {
         let lab = Lab::new();
         lab.unreadable(parts);
@@ -420,7 +421,41 @@ fn faulty_vf_stops_no_wait_for_a_hidden_type() {
 }
 
 #[test]
-fn unreadable_attribute_of_a_type_hides_no_list_of_types() {
+fn autostart_reports_exhaustion_beside_an_unreadable_vf() {
+    for nth in 0.. {
+        let lab = Lab::new();
+        lab.conn.lookup_by_uuid(DEFINED_ON_VF).unwrap().undefine(DefineFlags::empty()).unwrap();
+        lab.conn.define_xml(xml(CARD, "1999", NEW, "hidden").as_bytes(), DefineFlags::AUTOSTART).unwrap();
+        let (count, failed) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+        let injected = Arc::clone(&failed);
+        lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+            let needs_descriptor = matches!(op, Op::Open | Op::Read | Op::List);
+            if needs_descriptor && count.fetch_add(1, Ordering::Relaxed) == nth {
+                injected.store(true, Ordering::Relaxed);
+                return Some(Errno::MFILE);
+            }
+            path.ends_with("virtfn3/nvidia/creatable_vgpu_types").then_some(Errno::IO)
+        })));
+        let e = lab.conn.autostart(Some(CARD), StartFlags::empty()).unwrap_err();
+        if !failed.load(Ordering::Relaxed) {
+            assert!(nth > 20, "{nth}");
+            break;
+        }
+        assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{nth}: {e}");
+    }
+}
+
+#[test]
+fn define_with_a_type_number_reports_exhaustion() {
+    let lab = Lab::new();
+    lab.sim.fail_next(Op::Read, "/12/name", Errno::MFILE, 1);
+    let text = xml("0000:ff:00.0", "1999", OTHER, "x");
+    let e = lab.conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap_err();
+    assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{e}");
+}
+
+#[test]
+fn create_with_unknown_type_lists_types_despite_an_unreadable_attribute() {
     let lab = Lab::new();
     lab.unreadable(&["/heads"]);
     let e = lab.conn.create_xml(xml(M60, "99", NEW, "x").as_bytes(), CreateFlags::empty()).unwrap_err();

@@ -114,6 +114,7 @@ impl Conn {
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
+            Err(e) if is_exhausted(e.errno()) => Err(e),
             Err(e) => match self.awaits_type(&def)? {
                 // The error may be of an unreadable VF. NoType makes the next autostart try again.
                 true => Err(Error { code: ErrorCode::NoType, ..e }),

@@ -230,7 +230,7 @@ fn with_failure(lab: &Lab, nth: usize, errno: Errno, lasts: bool, request: Reque
 }
 
 #[test]
-fn no_file_of_the_stores_that_cannot_be_read_counts_as_absent() {
+fn unreadable_store_file_is_never_reported_as_absent() {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (number, (name, request)) in REQUESTS.iter().enumerate() {
         let mut lab = Lab::new();
@@ -260,7 +260,7 @@ fn with_unreadable<T>(ends: &[&'static str], request: impl FnOnce() -> T) -> T {
     watched(hook, request)
 }
 
-/// Another program's device on a VF, and a record of another device that cannot be read.
+/// A VF has a device of another program, and the record of another device is unreadable.
 #[test]
 fn record_that_cannot_be_read_hides_no_other_device() {
     const FREE: &str = "0000:41:00.6";
@@ -288,7 +288,7 @@ fn record_that_cannot_be_read_hides_no_other_device() {
 }
 
 #[test]
-fn definitions_of_another_parent_that_cannot_be_read_block_no_create() {
+fn create_succeeds_beside_unreadable_definitions_of_another_parent() {
     let lab = Lab::new();
     let folder = lab.root.path().join("etc/mdevctl.d/0000:ff:00.0");
     fs::create_dir_all(&folder).unwrap();

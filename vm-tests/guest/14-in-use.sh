@@ -56,7 +56,7 @@ shortest_create()
 	echo "$least"
 }
 
-# destroy WAY: its output in $out; its time in $took, without that which the way and the program need to start.
+# destroy WAY: sets $out to the output, and $took to the time of the destroy alone (without the start of WAY and of the program)
 destroy()
 {
 	local way=$1
@@ -164,8 +164,8 @@ opened_during_removal()
 	t_ok 'then the device is gone' t_until 20 test ! -e "$MDEV_BUS/$UUID"
 }
 
-# An ordinary user has files with the names of all nodes open, on a mount that is in no list of mounts any more. No library can
-# hold the group here, so that only these files decide.
+# An ordinary user has files with the names of all nodes open, on a detached mount. The library runs without the right to make a
+# node, so it cannot hold the group, and only the search for users decides.
 foreign_names()
 {
 	t_ok 'create beside files with the names of nodes' create
@@ -181,7 +181,7 @@ foreign_names()
 	t_let_go
 }
 
-# No process can be made that writes "remove": nothing is removed, and the next destroy succeeds.
+# The library cannot start the process that writes "remove": nothing is removed, and the next destroy succeeds.
 no_process()
 {
 	create >/dev/null
@@ -213,8 +213,8 @@ foreign_names
 no_process
 opened_during_removal
 
-# The library waits up to 2 s for a node: the shortest of several creates has no such wait, on no machine. The other way to run
-# takes as long as "bare", and leaves the nodes.
+# The library waits up to 2 s for a node. The shortest of several creates has no such wait. "mounted" starts as slowly as "bare"
+# and keeps the nodes.
 mounted() { unshare -m -- bash -c 'mount -t tmpfs none /mnt && exec "$@"' mounted "$@"; }
 bare_ms=$(shortest_create bare)
 host_ms=$(shortest_create mounted)

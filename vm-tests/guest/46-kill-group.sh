@@ -21,15 +21,15 @@ killed -e "$EVERY" -g mdev:///system "$PARENT" 11 params '' | sed -u 's/^/# /'
 t_eq 'killed at the points: what is left is complete, or reported and removed' 0 "${PIPESTATUS[0]}"
 echo "# $((SECONDS - start)) s"
 
-# owned UUID SECONDS: a creator wrote its record so many seconds before the device was made, and was killed; the device is looked at
-# three seconds after it was made. Whether it is the creator's to destroy.
+# owned UUID SECONDS: succeeds if a device counts as its killed creator's. The record is SECONDS older than the device, and the
+# device is looked at 3 s after it was made.
 owned()
 {
 	local device=/sys/bus/pci/devices/$PARENT/$1 node born
 	echo "$1" >"/sys/bus/pci/devices/$PARENT/mdev_supported_types/11/create"
 	node=/dev/vfio/$(basename "$(readlink "$device/iommu_group")")
 	born=$(stat -c %W "$node")
-	# As udev does for every event of the node.
+	# udev changes the mtime, too, with every event of the node.
 	touch -d '1 hour' "$node"
 	printf '{"uuid":"%s","parent":"%s","type":"11","owner":"killed"}' "$1" "$PARENT" >"/run/libmdev/devices/$1"
 	touch -d "@$((born - $2))" "/run/libmdev/devices/$1"
@@ -40,8 +40,8 @@ owned()
 }
 
 UUID=c60cc60c-0000-4222-8333-444444444460
-t_ok 'a device is its killed creator'\''s if its node was made in time' owned "$UUID" 119
-t_not 'a device is not its killed creator'\''s if its node was made too late' owned "$UUID" 121
+t_ok 'a device whose node was made 119 s after the record is its killed creator'\''s' owned "$UUID" 119
+t_not 'a device whose node was made 121 s after the record is not' owned "$UUID" 121
 t_ok 'the device of the other program' nodedev destroy "$UUID"
 t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'no parameters are left' '' "$(cat "/sys/bus/pci/devices/$PARENT/lab_params")"

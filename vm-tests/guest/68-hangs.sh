@@ -40,7 +40,8 @@ background()
 	) &
 }
 
-# soon NAME COMMAND...: it succeeds. The library waits 30 s for a lock, so this bound is the same on every machine
+# soon NAME COMMAND...: passes if COMMAND succeeds within SOON_MS: less than the 30 s that the library waits for a lock, so the
+# same on every machine
 soon()
 {
 	local name=$1 rc=0

@@ -9,8 +9,9 @@
  * Checked in each round: the destroy returns in time; when it succeeds, the
  * node is not open; after the process has closed the node, the device no longer
  * exists or can be destroyed. Prints how often the destroy won, was refused at
- * once, and was overtaken (the process opened the node during it); how many devices were destroyed while the node was open
- * (dead), and how many destroys did not return in time (hung).
+ * once, and was overtaken (the process opened the node during it); how many
+ * devices were destroyed while the node was open (dead), and how many destroys
+ * did not return in time (hung).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -31,10 +32,10 @@
 #define DEVICE "/sys/bus/mdev/devices/" UUID
 
 /*
- * A destroy that is refused needs no time; one that is overtaken notices within
- * a second or two. One that waits for the opener would return after LONG_MS.
- * Much longer than any machine needs, and less than the 60 s after which the
- * library gives up.
+ * A refused destroy returns at once, an overtaken one within a second or two. A
+ * destroy that waits for the opener returns after LONG_MS at the earliest. Both
+ * limits are far above the time that any machine needs, and below the 60 s
+ * after which the library gives up.
  */
 #define LIMIT_MS 40000
 #define LONG_MS 45000
@@ -77,8 +78,8 @@ static void fault(int round, const char *what)
 	faults++;
 }
 
-/* Until the destroy of the round has returned. */
-static void pause_long(int round)
+/* Waits until the destroy of the round has returned, at most LONG_MS. */
+static void wait_for_destroy(int round)
 {
 	long end = now_us() + LONG_MS * 1000L;
 
@@ -99,7 +100,7 @@ static void opener(unsigned int seed)
 			if (round % LONG_EVERY)
 				pause_us(rand_r(&seed) % span);
 			else
-				pause_long(round);
+				wait_for_destroy(round);
 			atomic_store(&shared->open, 0);
 			close(fd);
 		}

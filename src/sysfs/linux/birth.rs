@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_device_file_system_shows_when_a_node_was_made() {
+    fn node_outside_devtmpfs_has_no_birth() {
         let dev = "25 1 0:6 / /dev rw,nosuid shared:2 - devtmpfs udev rw,size=4k";
         assert!(is_devtmpfs(dev, makedev(0, 6)));
         assert!(!is_devtmpfs(dev, makedev(0, 7)));

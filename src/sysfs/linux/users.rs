@@ -332,7 +332,7 @@ mod tests {
 
     /// Any user can open a node with O_PATH, also the node of the device that is destroyed.
     #[test]
-    fn descriptor_that_only_names_a_node_is_not_an_open_one() {
+    fn descriptor_with_o_path_is_not_a_user() {
         let (_root, path, wanted) = node();
         let named = open(&path, OFlags::PATH, Mode::empty()).unwrap();
         let users = find(&wanted).unwrap();
