@@ -20,7 +20,8 @@
 //! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
 //! | [`monitor`] | what changes on a host, behind one descriptor |
 //! | [`driver`] | what a user can do; the only room that knows all of the above |
-//! | `ffi` | the C layer, and the only `unsafe` |
+//! | `sys` | what safe Rust cannot ask the kernel for; `unsafe` |
+//! | `ffi` | the C layer; `unsafe` |
 //!
 //! C programs use `include/libmdev.h`. The Rust items are public for the project's own tests and tools; only the C
 //! interface is kept stable.
@@ -42,6 +43,7 @@ pub mod lock;
 pub mod model;
 pub mod monitor;
 pub mod store;
+mod sys;
 pub mod sysfs;
 pub mod time;
 pub mod trust;

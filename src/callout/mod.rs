@@ -43,7 +43,6 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use process::{End, Fault, Outcome};
 use running::Keeper;
-pub use running::{ENDED, KILL, Launcher, NOT_STARTED, REQUEST_MAX, Report, WORDS_MAX, set_launcher};
 use scripts::Script;
 
 /// A script that has said nothing for this long hangs.

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A program that runs, in one of two ways.
+//! A program that runs.
 //!
 //! A child of the calling process reports its end by SIGCHLD, which the calling process may handle, ignore (then the status
-//! is lost) or answer by waiting for any child (then the status is taken). So the C layer starts programs below a keeper: a
+//! is lost) or answer by waiting for any child (then the status is taken). So programs are started below a keeper: a
 //! process without exit signal, which waitpid(-1) of the calling process does not find, and which reports the status. One
 //! keeper is the parent of every program of an action: s390-tools' ap-check takes a lock in `pre` with the process id of its
 //! parent, and releases it in `post` only when that process id is the same.
-//!
-//! Without a C layer, in this project's own tests, programs are ordinary children.
 
 use std::ffi::CString;
-use std::io::{IoSlice, Seek};
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,41 +20,11 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, sendmsg,
     shutdown, socketpair,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, kill_process_group, pidfd_open, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::process::{End, Fault};
 use crate::fd::long_lived;
-
-/// A report of a keeper: the kind of the event, and its value.
-pub type Report = [i32; 2];
-
-/// The program could not be started; the value is the errno. An [`ENDED`] follows all the same.
-pub const NOT_STARTED: i32 = 0;
-
-/// The program has ended; the value is its status as wait(2) returns it.
-pub const ENDED: i32 = 1;
-
-/// A message to a keeper: kill the program that runs, and all that is in its process group. Of the form of a request without
-/// arguments, which is none; ignored if no program runs.
-pub const KILL: [u8; 4] = [0; 4];
-
-/// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
-/// NUL at its end. With it come four descriptors: standard input, output, error, and the program.
-pub const REQUEST_MAX: usize = 16 * 1024;
-
-/// The most arguments and variables of a request.
-pub const WORDS_MAX: usize = 32;
-
-/// Starts a keeper, which takes requests from a socket of datagrams. When the other end is shut down or closed, it kills the
-/// program that runs and ends.
-pub type Launcher = fn(BorrowedFd<'_>) -> Result<Pid, Errno>;
-
-static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
-
-/// Once is enough; again does no harm.
-pub fn set_launcher(launcher: Launcher) {
-    let _ = LAUNCHER.set(launcher);
-}
+use crate::sys::keeper::{KILL, NOT_STARTED, REQUEST_MAX, Report, WORDS_MAX, launch};
 
 /// Also waits for processes without exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
@@ -74,10 +40,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    fn start(launcher: Launcher) -> Result<Self, Errno> {
+    fn start() -> Result<Self, Errno> {
         let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let (control, theirs) = (long_lived(control)?, long_lived(theirs)?);
-        Ok(Keeper { pid: launcher(theirs.as_fd())?, control })
+        Ok(Keeper { pid: launch(theirs.as_fd())?, control })
     }
 
     fn request(&self, start: &Start<'_>) -> Result<(), Errno> {
@@ -157,17 +123,12 @@ impl Drop for Keeper {
     }
 }
 
-pub(super) enum Running<'k> {
-    Kept {
-        /// The action's keeper; set to `None` when it cannot be used any more.
-        keeper: &'k mut Option<Keeper>,
-        failed: Option<Errno>,
-        has_ended: bool,
-    },
-    Child {
-        child: Child,
-        pidfd: Option<OwnedFd>,
-    },
+/// A program below the keeper of its action.
+pub(super) struct Running<'k> {
+    /// The action's keeper; set to `None` when it cannot be used any more.
+    keeper: &'k mut Option<Keeper>,
+    failed: Option<Errno>,
+    has_ended: bool,
 }
 
 /// What is started, with the ends of its pipes that it gets.
@@ -183,70 +144,34 @@ pub(super) struct Start<'a> {
 
 impl Start<'_> {
     /// `keeper` is the keeper of the action; `None` before the first program.
-    pub(super) fn run(self, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Fault> {
-        match LAUNCHER.get() {
-            Some(launcher) => Ok(self.keep(*launcher, keeper)?),
-            None => self.spawn(),
-        }
-    }
-
-    fn keep(self, launcher: Launcher, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Errno> {
+    pub(super) fn run(self, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Errno> {
         let current = match keeper.take() {
             Some(current) => current,
-            None => Keeper::start(launcher)?,
+            None => Keeper::start()?,
         };
         let asked = current.request(&self);
         // EPIPE: the keeper has ended. Any other error, such as a lack of descriptors, may be temporary.
         if asked != Err(Errno::PIPE) {
             *keeper = Some(current);
         }
-        asked.map(|()| Running::Kept { keeper, failed: None, has_ended: false })
-    }
-
-    fn spawn(mut self) -> Result<Running<'static>, Fault> {
-        let text = |word: &CString| std::ffi::OsString::from(String::from_utf8_lossy(word.to_bytes()).into_owned());
-        let mut words = self.argv.iter().map(text);
-        let mut command = Command::new(words.next().ok_or(Errno::INVAL)?);
-        command.args(words).env_clear().current_dir("/").process_group(0);
-        for word in self.envp {
-            if let Some((key, value)) = word.to_string_lossy().split_once('=') {
-                command.env(key, value);
-            }
-        }
-        self.input.rewind().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        let [out, err] = self.outputs;
-        command.stdin(Stdio::from(self.input)).stdout(Stdio::from(out)).stderr(Stdio::from(err));
-        let child = command.spawn().map_err(|e| Fault::of_start(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-        Ok(Running::Child { pidfd: pidfd_open(pid, PidfdFlags::empty()).ok(), child })
+        asked.map(|()| Running { keeper, failed: None, has_ended: false })
     }
 }
 
 impl Running<'_> {
-    /// Becomes readable when the program may have ended. `None`: the caller has to poll.
+    /// Becomes readable when the program may have ended. `None`: the keeper has ended.
     pub(super) fn wakes(&self) -> Option<PollFd<'_>> {
-        let fd = match self {
-            Running::Kept { keeper, .. } => keeper.as_ref().map(|keeper| &keeper.control),
-            Running::Child { pidfd, .. } => pidfd.as_ref(),
-        };
-        fd.map(|fd| PollFd::new(fd, PollFlags::IN))
+        self.keeper.as_ref().map(|keeper| PollFd::new(&keeper.control, PollFlags::IN))
     }
 
     /// How the program ended; `None` while it runs.
     pub(super) fn ended(&mut self) -> Result<Option<End>, Fault> {
-        match self {
-            Running::Kept { .. } => self.reports(Instant::now()),
-            Running::Child { child, .. } => Ok(match child.try_wait() {
-                Ok(None) => None,
-                Ok(Some(status)) => Some(End::of(status)),
-                Err(_) => Some(End::Unknown),
-            }),
-        }
+        self.reports(Instant::now())
     }
 
     /// Reads the keeper's reports until the one of the program's end, or until the deadline.
     fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
-        let Running::Kept { keeper, failed, has_ended } = self else { return Ok(None) };
+        let Running { keeper, failed, has_ended } = self;
         let lost = loop {
             let Some(current) = keeper.as_ref() else { break Errno::PIPE };
             match current.report(deadline) {
@@ -270,19 +195,11 @@ impl Running<'_> {
 
     /// Ends it, and all that it has started and that is still in its group.
     pub(super) fn kill(&mut self) {
-        if let Running::Child { child, .. } = self {
-            if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(pid, Signal::KILL);
-            }
-            let _ = child.wait();
-            return;
-        }
-        let Running::Kept { keeper: Some(keeper), has_ended: false, .. } = self else { return };
+        let Some(keeper) = self.keeper.as_ref().filter(|_| !self.has_ended) else { return };
         keeper.kill_program();
-        let reported = self.reports(Instant::now() + LAST_WAIT);
-        if let (Running::Kept { keeper, .. }, Ok(None)) = (self, reported) {
+        if let Ok(None) = self.reports(Instant::now() + LAST_WAIT) {
             // The program does not die: the keeper is ended without it.
-            keeper.take();
+            self.keeper.take();
         }
     }
 }
@@ -290,9 +207,7 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     /// Whoever gives up early leaves nothing behind.
     fn drop(&mut self) {
-        if matches!(self, Running::Kept { has_ended: false, .. }) {
-            self.kill();
-        }
+        self.kill();
     }
 }
 

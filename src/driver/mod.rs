@@ -51,13 +51,6 @@ pub use create::GROUP_MAX;
 pub use node::Node;
 pub use watch::{Event, EventKind, Monitor};
 
-// The C layer brings what safe code cannot have; it knows no room but this one.
-pub use crate::callout::{ENDED, KILL, NOT_STARTED, REQUEST_MAX, WORDS_MAX, set_launcher};
-pub use crate::fd::long_lived;
-pub use crate::sysfs::linux::{
-    DetachedReport, FilterInstruction, Writing, event_filter, set_detached_writer, set_filter_attacher,
-};
-
 bitflags! {
     /// Which nodes a list has; none set: every parent and every active device.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

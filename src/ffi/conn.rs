@@ -126,9 +126,6 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
         // SAFETY: the C contract for ret and uri.
         let (ret, uri) = unsafe { (out(ret)?, optional_text(uri, "the URI")?) };
         no_flags(flags, "mdev_conn_open")?;
-        super::fds::install();
-        super::launch::install();
-        super::writer::install();
         ret.set(export(Body::new(Conn::open(uri)?)));
         Ok(0)
     })

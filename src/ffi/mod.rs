@@ -38,12 +38,9 @@ pub mod types;
 pub mod version;
 
 mod caps;
-mod fds;
 mod guard;
 mod handle;
-mod launch;
 mod strings;
-mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -386,7 +386,7 @@ impl Headless {
         // SAFETY: both processes return from here as from fork(2). The new one calls only the kernel: it starts a thread on a
         // stack of its own copy of the memory, which stays until the process is killed, and ends its main thread.
         let pid = unsafe {
-            let pid = super::launch::copy();
+            let pid = libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0);
             if pid == 0 {
                 libc::clone(wait, stack.as_mut_ptr_range().end.cast(), flags, null_mut());
                 libc::syscall(libc::SYS_exit, 0);

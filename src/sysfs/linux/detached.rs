@@ -2,37 +2,20 @@
 //! Writes by a process of their own: the kernel blocks the writer of `remove` until the last user of the device has closed
 //! it, and not even SIGKILL ends that. So a child process does the write, and the caller waits for it with a bound.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
-use crate::sysfs::{DetachedError, Errno, IoResult};
+use crate::sys::writer::{Report, Writing};
+use crate::sysfs::{DetachedError, Errno};
 
 use super::retry;
 
 /// Between two questions whether to give up.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// A process that writes.
-#[derive(Debug)]
-pub struct Writing {
-    /// Where it writes a [`Report`] when the write has returned.
-    pub report: OwnedFd,
-    /// Its process id. It raises no SIGCHLD, and only a wait for such processes finds it.
-    pub pid: Pid,
-}
-
-/// Two numbers of four bytes each: how much was written or -1, and the errno.
-pub type Report = [i32; 2];
-
-/// Starts a process that writes these bytes to the file in a single write.
-pub type DetachedWriter = fn(BorrowedFd<'_>, &[u8]) -> IoResult<Writing>;
-
-static WRITER: OnceLock<DetachedWriter> = OnceLock::new();
 
 /// Processes that nothing waits for any more: the process that started them in the upper half, their own id in the lower one; 0
 /// is a free place. A copy of this process (fork(2)) has the list and not the children. It has no lock, which another thread
@@ -41,17 +24,6 @@ static ABANDONED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
 /// Also waits for processes without exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
-
-/// Installs the function that starts such a process. It cannot be written in safe code, so the C layer brings it; without
-/// one, the caller itself writes.
-pub fn set_detached_writer(writer: DetachedWriter) {
-    // Each connection sets the same function.
-    let _ = WRITER.set(writer);
-}
-
-pub(super) fn writer() -> Option<DetachedWriter> {
-    WRITER.get().copied()
-}
 
 /// Waits for the report of a process that writes `length` bytes.
 pub(super) fn wait(writing: Writing, length: usize, give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {

@@ -14,6 +14,7 @@ use super::door::Door;
 use super::retry;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
+use crate::sys::writer;
 use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, Writer, is_relative};
 
 /// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
@@ -92,10 +93,9 @@ impl Dir for LinuxDir {
     }
 
     fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
-        let Some(writer) = detached::writer() else { return self.write(name, value).map_err(DetachedError::Write) };
         // The file stays open until the end: another process that looks for users then finds that this process removes the device.
         let fd = self.open_file(name, OFlags::WRONLY).map_err(DetachedError::Write)?;
-        let writing = writer(fd.as_fd(), value).map_err(DetachedError::NotStarted)?;
+        let writing = writer::write(fd.as_fd(), value).map_err(DetachedError::NotStarted)?;
         detached::wait(writing, value.len(), give_up)
     }
 

@@ -7,9 +7,10 @@
 //! What does not look like that passes, and so does every subsystem that is not on the list: a parent may be of any.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use rustix::fd::BorrowedFd;
+
+use crate::sys::filter::{Instruction, attach_filter};
 
 /// Subsystems of which no parent is, and that have much to tell.
 const CHATTER: [&str; 26] = [
@@ -44,33 +45,9 @@ const CHATTER: [&str; 26] = [
 /// A first part longer than this passes; that of a device in a deep tree of bridges has some 150 bytes.
 const FIRST_MAX: u32 = 240;
 
-/// One instruction, as `struct sock_filter` has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
-    /// What to do.
-    pub code: u16,
-    /// How many instructions to leap over when a comparison holds.
-    pub jt: u8,
-    /// And when it does not.
-    pub jf: u8,
-    /// The operand.
-    pub k: u32,
-}
-
-/// Gives a socket its filter; false when it could not.
-type Attacher = fn(BorrowedFd<'_>, &[Instruction]) -> bool;
-
-static ATTACHER: OnceLock<Attacher> = OnceLock::new();
-
-/// Installs the function that gives a socket its filter, which safe code cannot. Without one there is no filter.
-pub fn set_filter_attacher(attacher: Attacher) {
-    // A second connection brings the same function again.
-    let _ = ATTACHER.set(attacher);
-}
-
 /// Without the filter there is more to read, and nothing else is different.
 pub(super) fn attach(socket: BorrowedFd<'_>) {
-    if !ATTACHER.get().is_some_and(|attacher| attacher(socket, &program())) {
+    if !attach_filter(socket, &program()) {
         log::debug!("the kernel filters no uevents for us: they are all read");
     }
 }
@@ -224,6 +201,8 @@ fn find_nul(p: &mut Program) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
 
     /// What the kernel would do with a message: how much of it passes.
     fn run(code: &[Instruction], message: &[u8]) -> u32 {
@@ -302,5 +281,32 @@ mod tests {
         for message in odd {
             assert_ne!(run(&code, message), 0, "{}", String::from_utf8_lossy(message));
         }
+    }
+
+    /// The kernel's own interpreter, on a socket that we can speak into.
+    #[test]
+    fn the_kernel_takes_the_filter_and_drops_chatter() {
+        let (kernel, socket) = UnixDatagram::pair().unwrap();
+        assert!(attach_filter(socket.as_fd(), &program()));
+        socket.set_nonblocking(true).unwrap();
+        let message = |path: &str, subsystem: &str| {
+            format!("add@{path}\0ACTION=add\0DEVPATH={path}\0SUBSYSTEM={subsystem}\0MAJOR=1\0SEQNUM=12345\0")
+        };
+        for length in 1..260 {
+            let path = format!("/{}", "d".repeat(length));
+            for (subsystem, passes) in
+                [("net", length > 234), ("power_supply", length > 234), ("mdev", true), ("pci", true)]
+            {
+                let sent = message(&path, subsystem);
+                // What the filter drops looks like a success, or like a peer that refuses, depending on the kernel.
+                let _ = kernel.send(sent.as_bytes());
+                let mut buffer = [0; 2048];
+                let came = socket.recv(&mut buffer).is_ok_and(|n| &buffer[..n] == sent.as_bytes());
+                assert_eq!(came, passes, "{subsystem} with a path of {length}");
+            }
+        }
+        let _ = kernel.send(b"x");
+        assert!(socket.recv(&mut [0; 8]).is_err(), "a load beyond the end of a message drops it");
+        assert!(!attach_filter(socket.as_fd(), &[]));
     }
 }

@@ -23,9 +23,6 @@ mod uevents;
 mod users;
 mod watch;
 
-pub use detached::{Report as DetachedReport, Writing, set_detached_writer};
-pub use filter::{Instruction as FilterInstruction, program as event_filter, set_filter_attacher};
-
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
 use users::Identity;

@@ -1,26 +1,34 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Starts a process that does one write, for files whose driver may block the writer without end.
 //!
-//! As the keeper of a call-out (`launch.rs`) it is a copy of a process that may have threads, has no exit signal, and calls
+//! As the keeper of a call-out (`keeper.rs`) it is a copy of a process that may have threads, has no exit signal, and calls
 //! nothing but the kernel. Its copy of the caller's memory is freed when the write returns.
 
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::launch::{close_range, copy};
-use crate::driver::{DetachedReport, Writing, long_lived};
+use super::keeper::{close_range, copy};
+use crate::fd::long_lived;
 
-/// Installs the writer. Further calls have no effect.
-pub(super) fn install() {
-    crate::driver::set_detached_writer(write);
+/// A process that writes.
+#[derive(Debug)]
+pub struct Writing {
+    /// Where it writes a [`Report`] when the write has returned.
+    pub report: OwnedFd,
+    /// Its process id. It raises no SIGCHLD, and only a wait for such processes finds it.
+    pub pid: Pid,
 }
 
-fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
+/// Two numbers of four bytes each: how much was written or -1, and the errno.
+pub type Report = [i32; 2];
+
+/// Starts a process that writes these bytes to the file in a single write.
+pub fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
     let (report, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let (report, theirs) = (long_lived(report)?, long_lived(theirs)?);
     let (file, end) = (file.as_raw_fd(), theirs.as_raw_fd());
@@ -62,7 +70,7 @@ unsafe fn write_and_report(file: RawFd, end: RawFd, text: &[u8]) -> ! {
                 close_range(from, to);
             }
         }
-        let mut report: DetachedReport = [-1, 0];
+        let mut report: Report = [-1, 0];
         let count = libc::write(file, text.as_ptr().cast(), text.len());
         match c_int::try_from(count) {
             Ok(count) if count >= 0 => report[0] = count,
@@ -80,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn report(file: &impl AsFd, text: &[u8]) -> (DetachedReport, Pid) {
+    fn report(file: &impl AsFd, text: &[u8]) -> (Report, Pid) {
         let Writing { report, pid } = write(file.as_fd(), text).unwrap();
         let mut bytes = Vec::new();
         std::fs::File::from(report).read_to_end(&mut bytes).unwrap();
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn writer_that_cannot_be_made_is_an_error_and_writes_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        super::super::launch::tests::without_clone(|| {
+        super::super::keeper::tests::without_clone(|| {
             assert_eq!(write(file.as_file().as_fd(), b"1\n").err(), Some(Errno::AGAIN));
         });
         assert_eq!(std::fs::read(file.path()).unwrap(), b"");

@@ -28,7 +28,25 @@ use std::ptr;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::driver::{ENDED, KILL, NOT_STARTED, REQUEST_MAX, WORDS_MAX};
+/// A report of a keeper: the kind of the event, and its value.
+pub type Report = [i32; 2];
+
+/// The program could not be started; the value is the errno. An [`ENDED`] follows all the same.
+pub const NOT_STARTED: i32 = 0;
+
+/// The program has ended; the value is its status as wait(2) returns it.
+pub const ENDED: i32 = 1;
+
+/// A message to a keeper: kill the program that runs, and all that is in its process group. Of the form of a request without
+/// arguments, which is none; ignored if no program runs.
+pub const KILL: [u8; 4] = [0; 4];
+
+/// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
+/// NUL at its end. With it come four descriptors: standard input, output, error, and the program.
+pub const REQUEST_MAX: usize = 16 * 1024;
+
+/// The most arguments and variables of a request.
+pub const WORDS_MAX: usize = 32;
 
 /// Where the program is open for its interpreter; below it are standard input, output and error.
 const PROGRAM: RawFd = 3;
@@ -43,11 +61,6 @@ const CONTROL_WORDS: usize = 16;
 /// How often the keeper looks for the end of a program on a kernel without pidfds (before Linux 5.3), in milliseconds.
 const LOOK_AGAIN: c_int = 50;
 
-/// Gives the call-outs their launcher. Once is enough; again does no harm.
-pub(super) fn install() {
-    crate::driver::set_launcher(launch);
-}
-
 /// What the keeper needs, made before it is.
 struct Prepared {
     control: RawFd,
@@ -58,7 +71,9 @@ struct Prepared {
     words: Vec<*const c_char>,
 }
 
-fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
+/// Starts a keeper, which takes requests from a socket of datagrams. When the other end is shut down or closed, it kills the
+/// program that runs and ends.
+pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
     // SAFETY: plain data of C, for which all zeroes is a value, the empty set.
     let mut every_signal: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: fills the set.
@@ -350,7 +365,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Calls `f` in a thread in which clone(2) returns EAGAIN, and checks that no signal is blocked in it afterwards.
-    pub(in crate::ffi) fn without_clone(f: impl FnOnce() + Send) {
+    pub(crate) fn without_clone(f: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 refuse_clone();

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Gives a socket a filter that the kernel runs.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// One instruction, as `struct sock_filter` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// What to do.
+    pub code: u16,
+    /// How many instructions to leap over when a comparison holds.
+    pub jt: u8,
+    /// And when it does not.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
+}
+
+/// Lets the kernel look at every message for this socket first. False when it does not take the program.
+pub fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> bool {
+    let mut program: Vec<libc::sock_filter> =
+        program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
+    let Ok(len) = u16::try_from(program.len()) else { return false };
+    let argument = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel reads the argument, and as many instructions as it names, while the call runs.
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const argument).cast(),
+            size_of_val(&argument) as libc::socklen_t,
+        )
+    };
+    rc == 0
+}
