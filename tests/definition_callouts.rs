@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Definitions and their call-outs: which are called, and what a refusal or a change in between does.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
+
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
+use mdev::error::ErrorCode;
+use mdev::store::{Definitions, Runtime};
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::Op;
+
+#[path = "support/hosts.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod hosts;
+#[path = "support/definitions.rs"]
+mod support;
+
+use support::{IGD, UUID, host, xml};
+
+fn define(conn: &Conn, xml: &str) -> Node {
+    conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap()
+}
+
+/// A call-out that may refuse gets the type of the device, so an unreadable type fails the destroy.
+#[test]
+fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    fs::write(scripts.join("s"), "#!/bin/sh\n[ $4 = pre ] && [ $6 = stop ] && exit 1\nexit 0\n").unwrap();
+    fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    conn.create_xml(xml(IGD, "i915-GVTg_V5_4", UUID, "").as_bytes(), CreateFlags::empty()).unwrap();
+
+    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 1);
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
+    assert!(e.message.contains("MDEV_DESTROY_NO_CALLOUTS"), "{e}");
+    let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Callout, "{e}");
+    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 1);
+    conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
+}
+
+/// Call-outs run for each start, stop and definition of a device, and can refuse it.
+#[test]
+fn call_outs_are_asked_and_told() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    let log = root.path().join("log");
+    let write = |body: &str| {
+        let text = format!(
+            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho \"$4 $6 $8 ${{12}} $2 $(cat)\" >>'{}'\n{body}\n",
+            log.display()
+        );
+        fs::write(scripts.join("s"), text).unwrap();
+        fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    let calls = || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let _ = fs::remove_file(&log);
+        let common = format!(" {IGD} i915-GVTg_V5_4 {{\"mdev_type\":\"i915-GVTg_V5_4\",\"start\":");
+        text.lines().map(|line| line.replace(&common, " ").replace(",\"attrs\":[]}", "")).collect::<Vec<_>>()
+    };
+    let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let text = xml(IGD, "i915-GVTg_V5_4", UUID, "");
+
+    write("exit 0");
+    let node = define(&conn, &text);
+    assert_eq!(calls(), ["pre define none \"manual\"", "post define success \"manual\""]);
+    node.set_autostart(true).unwrap();
+    assert_eq!(calls(), ["pre modify none \"auto\"", "post modify success \"auto\""]);
+    assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(1));
+    assert_eq!(calls(), ["pre start none \"auto\"", "post start success \"auto\""]);
+    node.destroy(DestroyFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre stop none \"manual\"", "post stop success \"manual\""]);
+    node.undefine(DefineFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre undefine none \"auto\"", "post undefine success \"auto\""]);
+    conn.list(ListFlags::empty()).unwrap();
+    conn.lookup_by_uuid(UUID).unwrap_err();
+    assert!(calls().is_empty(), "never for a list");
+
+    // Of two, one is refused: none is made, and the other one's scripts hear of it.
+    let second = "22222222-2222-4333-8444-555555555555";
+    write(&format!("[ $4 = pre ] && [ ${{10}} = {second} ] && exit 1; exit 0"));
+    let other = text.replace(UUID, second);
+    let e = conn.create_group_xml(&[text.as_bytes(), other.as_bytes()], CreateFlags::empty()).unwrap_err();
+    assert_eq!(e.code, ErrorCode::Callout, "{e}");
+    assert_eq!(calls(), ["pre start none \"manual\"", "pre start none \"manual\"", "post start failure \"manual\""]);
+    assert_eq!(conn.lookup_by_uuid(UUID).unwrap_err().code, ErrorCode::NoNode);
+    conn.create_xml(other.as_bytes(), CreateFlags::NO_CALLOUTS).unwrap();
+    conn.destroy_uuid(second, DestroyFlags::NO_CALLOUTS).unwrap();
+    assert!(calls().is_empty());
+
+    // In one step, and also where nobody is asked.
+    write("exit 0");
+    conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+    assert_eq!(calls(), ["pre define none \"auto\"", "post define success \"auto\""]);
+    conn.define_xml(other.as_bytes(), DefineFlags::AUTOSTART | DefineFlags::NO_CALLOUTS).unwrap();
+    assert!(calls().is_empty());
+
+    // Whoever takes the autostart back meanwhile has taken it back.
+    let path = root.path().join("etc/mdevctl.d").join(IGD);
+    write(&format!("[ $4 = pre ] && sed -i s/auto/manual/ '{}'; exit 0", path.join(UUID).display()));
+    conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
+    assert_eq!(calls(), ["pre modify none \"auto\"", "post modify success \"auto\""]);
+    assert_eq!(node.autostart(), Ok(false));
+    node.set_autostart(true).unwrap();
+    calls();
+
+    // Somebody else is quicker: that is no success, to nobody.
+    let gone = |uuid: &str| write(&format!("[ $4 = pre ] && rm '{}'; exit 0", path.join(uuid).display()));
+    gone(UUID);
+    assert_eq!(node.undefine(DefineFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
+    assert_eq!(calls(), ["pre undefine none \"auto\"", "post undefine failure \"auto\""]);
+    gone(second);
+    let node = conn.lookup_by_uuid(second).unwrap();
+    assert_eq!(node.set_autostart(false).unwrap_err().code, ErrorCode::WrongState);
+    assert_eq!(calls(), ["pre modify none \"manual\"", "post modify failure \"manual\""]);
+
+    // Where it cannot be told whether somebody is to be asked, only who asks nobody goes on.
+    fs::remove_dir_all(&scripts).unwrap();
+    symlink(&scripts, &scripts).unwrap();
+    let e = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::LOOP.raw_os_error()), "{e}");
+    assert_eq!(conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap_err().code, ErrorCode::Callout);
+    conn.create_xml(text.as_bytes(), CreateFlags::NO_CALLOUTS).unwrap();
+    assert_eq!(conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err().code, ErrorCode::Callout);
+    conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
+}
+
+/// What is there counts when it is written over, not when it was first looked at; and what is broken is there.
+#[test]
+fn a_definition_that_another_changes_meanwhile_is_the_one_that_is_changed() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
+    fs::create_dir_all(&scripts).unwrap();
+    let (log, main) = (root.path().join("log"), root.path().join(format!("etc/mdevctl.d/{IGD}/{UUID}")));
+    let beside = root.path().join(format!("etc/libmdev/definitions/{IGD}/{UUID}"));
+    let write = |body: &str| {
+        let text = format!(
+            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\n[ $4 = pre ] || exit 0\necho $6 >>'{}'\n{body}\n",
+            log.display()
+        );
+        fs::write(scripts.join("s"), text).unwrap();
+        fs::set_permissions(scripts.join("s"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    write("exit 0");
+    conn.set_owner(Some("web")).unwrap();
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    conn.set_owner(None).unwrap();
+    write(&format!("sed -i s/web/batch/ '{}'", beside.display()));
+    assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, "")).owner(), Ok("batch"));
+    fs::write(&main, "").unwrap();
+    define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
+    // Another user's, or one that everybody may write, is not ours to write over.
+    fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).unwrap();
+    let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, main.to_str()), "{e}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "define\nmodify\nmodify\n");
+    // Nothing is left of what could not be done.
+    fs::remove_file(&main).unwrap();
+    fs::create_dir(&main).unwrap();
+    let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
+    assert_eq!((e.code, e.errno), (ErrorCode::Store, Errno::ISDIR.raw_os_error()), "{e}");
+    let names = fs::read_dir(main.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), [UUID]);
+}
