@@ -238,8 +238,9 @@ typedef enum mdev_severity {
 } mdev_severity;
 
 /**
- * Which nodes mdev_conn_list() returns. A node is listed when it is of a kind asked for, where neither kind means both,
- * and in a state asked for, where neither state means active. Parents are always active.
+ * Which nodes mdev_conn_list() returns. MDEV_LIST_PARENTS and MDEV_LIST_DEVICES select the kind: without either, both are
+ * listed. MDEV_LIST_ACTIVE and MDEV_LIST_INACTIVE select the state: without either, active nodes are listed. Parents are always
+ * active.
  *
  * Since: 0.1.
  */
@@ -978,13 +979,14 @@ const char *mdev_error_get_path(const struct mdev_error *err);
 void mdev_set_log_handler(void (*handler)(int level, const char *message, void *data), void *data, int max_level);
 
 /**
- * Opens a host. Nothing is read yet but what tells that the host is there; nothing needs a privilege.
+ * Opens a connection. Checks that the root directory, or the dump, can be read; needs no privilege.
  *
  * @param ret where the connection goes, owned by the caller: mdev_conn_unref()
  * @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
  * "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
  * /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
- * of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags.
+ * of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags. The library reads no environment variable:
+ * MDEV_DEFAULT_URI is the default of the program nodedev alone
  * @param flags 0
  * @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ELOOP: a folder below /DIR in which the library keeps
  * its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the place that the URI names cannot be opened.
@@ -1046,7 +1048,8 @@ int mdev_conn_list(struct mdev_conn *conn,
 		   unsigned int flags);
 
 /**
- * Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path.
+ * Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path. A device
+ * is found by its UUID with mdev_conn_lookup_by_uuid().
  *
  * @param conn a connection
  * @param name the name
@@ -1055,13 +1058,15 @@ int mdev_conn_list(struct mdev_conn *conn,
  *
  * Thread-safe. Since: 0.1. Follows: virNodeDeviceLookupByName.
  */
-int mdev_conn_lookup_by_name(struct mdev_conn *conn, const char *name, struct mdev_device **ret);
+int mdev_conn_lookup_by_name(struct mdev_conn *conn,
+			     const char *name,
+			     struct mdev_device **ret);
 
 /**
  * Finds a mediated device by its UUID.
  *
  * @param conn a connection
- * @param uuid 36 characters, in any case
+ * @param uuid 36 characters with the dashes, or 32 hexadecimal digits, in any case
  * @param ret where the node goes, owned by the caller: mdev_device_unref()
  * @return 0; -ENODEV: there is none; -ENOTUNIQ: it is defined under several parents and runs on none, look one up by its name;
  * -EBADMSG and others: its definition cannot be used, or -EACCES: whether there is one cannot be told; -EINVAL: an argument is
@@ -1354,15 +1359,18 @@ int mdev_device_get_owner(struct mdev_device *dev, const char **ret);
 int mdev_device_get_numa_node(struct mdev_device *dev, int *ret);
 
 /**
- * The name of the physical function's node, where a parent, or a device's parent, is an SR-IOV virtual function.
+ * The name of the node of the SR-IOV physical function (PF). Of a parent that is a VF, and of a device on it, it is the PF of
+ * that VF. In the layout vendor-vfio the device itself is a VF and its parent is the PF, so it is the parent; a definition on
+ * such a parent has it, too.
  *
  * @param dev a node
  * @param ret where the string goes; it lives as long as dev
- * @return 0; -ENODATA: it is none; -EINVAL: an argument is bad.
+ * @return 0; -ENODATA: neither the node nor its parent is a VF; -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: the physfn link; drivers/pci/iov.c.
  */
-int mdev_device_get_physical_function(struct mdev_device *dev, const char **ret);
+int mdev_device_get_physical_function(struct mdev_device *dev,
+				      const char **ret);
 
 /**
  * Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until it is given up.
@@ -1387,22 +1395,27 @@ int mdev_device_destroy(struct mdev_device *dev,
  *
  * @param dev a node
  * @param ret where the text goes; the caller frees it with free()
- * @param flags 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's
- * @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+ * @param flags of enum mdev_xml_flags; 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's; MDEV_XML_INACTIVE: the
+ * definition of a device, also while the device runs
+ * @return 0; -ENOENT: MDEV_XML_INACTIVE, and the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
  *
  * Thread-safe. Since: 0.1. Follows: virNodeDeviceGetXMLDesc.
  */
-int mdev_device_get_xml(struct mdev_device *dev, char **ret, unsigned int flags);
+int mdev_device_get_xml(struct mdev_device *dev,
+			char **ret,
+			unsigned int flags);
 
 /**
  * What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
  * Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
- * On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text.
+ * On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text. For a
+ * definition that does not run, the text is the one of the running device; it is usable once the device is started.
  *
  * @param dev a mediated device
  * @param ret where the text goes; the caller frees it with free()
- * @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which
- *         mdev_device_get_qemu_args() includes; -EINVAL: an argument is bad.
+ * @return 0; -ENODATA: this is a parent; -ENODEV: a definition of the layout vendor-vfio, whose VF is chosen when it starts;
+ *         -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which mdev_device_get_qemu_args() includes;
+ *         -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
  */
@@ -1436,8 +1449,8 @@ int mdev_device_get_qemu_args(struct mdev_device *dev,
  * @param dev a mediated device
  * @param id the id that the device gets inside QEMU; NULL: none
  * @param ret where the text goes; the caller frees it with free()
- * @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object;
- *         -EINVAL: an argument is bad.
+ * @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EOPNOTSUPP: the device has no VFIO
+ *         group and needs an iommufd object; -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: qemu's device_add.
  */
@@ -1450,7 +1463,7 @@ int mdev_device_get_qmp_device_add(struct mdev_device *dev,
  *
  * @param dev a mediated device
  * @param ret where the text goes; the caller frees it with free()
- * @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+ * @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
  */
@@ -1555,16 +1568,21 @@ int mdev_device_list_types(struct mdev_device *parent,
 			   const struct mdev_type *const **ret);
 
 /**
- * Finds a type of a parent by its id, or by its name, in which "_" may stand for a space.
+ * Finds a type of a parent by its id, or by its name, in which "_" may stand for a space. If neither matches, these forms do,
+ * in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name without the vendor's prefix
+ * ("M60-0B"). Types in XML are found in the same way.
  *
  * @param parent a parent
  * @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
  * @param ret where the type goes; it lives as long as parent
- * @return 0; -ENODEV: there is no such type; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+ * @return 0; -ENODEV: there is no such type; -ENOTUNIQ: several types match this form; -ENODATA: this is a mediated device;
+ * -EINVAL: an argument is bad.
  *
  * Thread-safe. Since: 0.1.
  */
-int mdev_device_find_type(struct mdev_device *parent, const char *id_or_name, const struct mdev_type **ret);
+int mdev_device_find_type(struct mdev_device *parent,
+			  const char *id_or_name,
+			  const struct mdev_type **ret);
 
 /**
  * The id of a type: what a create request gives as type.

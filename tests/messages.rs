@@ -41,6 +41,48 @@ fn lookup_of_a_misspelt_name_suggests_the_nearest() {
         says(&e, &format!("did you mean '{near}'?"));
     }
     says(&conn.lookup_by_name("something-else").unwrap_err(), "list the nodes");
+    says(&conn.lookup_by_name(UUID.replace("601", "602").as_str()).unwrap_err(), "mdev_conn_lookup_by_uuid()");
+    says(&create(&conn, &request("pci_0000_99_00_0", "12")), "list the parents");
+}
+
+#[test]
+fn open_of_a_missing_host_names_the_uri_and_the_next_step() {
+    says(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "test:///nothere: cannot read /nothere");
+    says(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "simulated host is test:///default");
+    says(
+        &Conn::open(Some("mdev:///system?root=/nonexist")).map(drop).unwrap_err(),
+        "root= needs an existing directory",
+    );
+}
+
+#[test]
+fn destroy_of_a_definition_points_to_undefine() {
+    let node = host().define_xml(request("0000:86:00.0", "12").as_bytes(), DefineFlags::empty()).unwrap();
+    says(&node.destroy(DestroyFlags::empty()).unwrap_err(), "undefine it to remove its definition");
+}
+
+#[test]
+fn create_with_a_refused_attribute_says_why_and_that_no_device_is_kept() {
+    let with = |attr: &str| {
+        let conn = host();
+        let e = create(&conn, &request("0000:41:00.0", "1441").replace("<uuid>", &format!("{attr}<uuid>")));
+        assert!(conn.lookup_by_name("vgpu").is_err());
+        e
+    };
+    let e = with("<attr name='placement_id' value='x'/>");
+    says(&e, "the driver refuses the value 'x'; the create fails, and its device is not kept");
+    says(&with("<attr name='placement' value='1'/>"), "it has ");
+    says(&with("<attr name='placement' value='1'/>"), "placement_id");
+}
+
+#[test]
+fn destroy_owned_of_a_device_without_owner_names_the_flag() {
+    let conn = host();
+    let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
+    conn.set_owner(Some("nova")).unwrap();
+    let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
+    says(&e, "does not belong to 'nova'; destroy it without MDEV_DESTROY_OWNED");
+    says(&node.reset().unwrap_err(), "has no file 'reset': the general layout has it, this is the rfc layout");
 }
 
 #[test]

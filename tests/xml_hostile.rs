@@ -166,6 +166,14 @@ fn values() {
     refused(uuid("c60cc60c-c60c-c60c-c60c-c60cc60cc60"), CONTENT, (1, INSIDE), "35 characters long");
     refused(uuid(""), CONTENT, (1, INSIDE), "0 characters long");
     refused(uuid("{c60cc60c-c60c-c60c-c60c-c60cc60cc60c}"), CONTENT, (1, INSIDE), "38 characters long");
+    let digit = "character 36 is 'g'; a hexadecimal digit was expected";
+    refused(uuid("c60cc60c-c60c-c60c-c60c-c60cc60cc60g"), CONTENT, (1, INSIDE), digit);
+    refused(
+        uuid("c60cc60c-c60cc-60c-c60c-c60cc60cc60c"),
+        CONTENT,
+        (1, INSIDE),
+        "character 14 is 'c'; '-' was expected",
+    );
     for group in ["", "-1", "+1", "0x1", "1.5", "4294967296", "1 2", "١"] {
         refused(
             device(&format!("<group>{group}</group>")),
@@ -196,7 +204,7 @@ fn nothing_is_dropped_in_silence() {
     refused(device(""), CONTENT, (1, 27), "no <type id='...'/>");
     refused(device("<type/>"), CONTENT, (1, INSIDE), "<type> has no attribute 'id'");
     refused(device("<type id='1'/><type id='2'/>"), CONTENT, (1, INSIDE + 14), "a second <type>");
-    refused(device("<type id='1' api='x'/>"), CONTENT, (1, INSIDE), "unknown attribute 'api'");
+    refused(device("<type id='1' api='x'/>"), CONTENT, (1, INSIDE), "unknown attribute 'api'; known: id");
     refused(device("<type id='1'><name>x</name></type>"), CONTENT, (1, INSIDE + 13), "must be empty");
     refused(device("<type id='1'>x</type>"), CONTENT, (1, INSIDE + 13), "text 'x' directly inside <type>");
     refused(device("<attribute name='a'>b</attribute>"), CONTENT, (1, INSIDE), "unknown element 'attribute'");

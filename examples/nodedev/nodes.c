@@ -35,14 +35,18 @@ static bool looks_like_uuid(const char *s)
 
 int lookup(struct nodedev *nd, const char *what, struct mdev_device **ret)
 {
+	bool is_uuid = looks_like_uuid(what);
 	int rc;
 
 	if (need_conn(nd) != OK)
 		return FAILED;
-	rc = looks_like_uuid(what) ? mdev_conn_lookup_by_uuid(nd->conn, what, ret) : -ENODEV;
-	/* Nothing keeps a device from having a name that looks like a UUID. */
+	rc = is_uuid ? mdev_conn_lookup_by_uuid(nd->conn, what, ret) : -ENODEV;
+	/* A device may have a name that looks like a UUID. */
 	if (rc == -ENODEV || rc == -EINVAL)
 		rc = mdev_conn_lookup_by_name(nd->conn, what, ret);
+	/* For the message, which is about the UUID then. */
+	if (rc == -ENODEV && is_uuid)
+		rc = mdev_conn_lookup_by_uuid(nd->conn, what, ret);
 	return rc < 0 ? complain_mdev(rc) : OK;
 }
 

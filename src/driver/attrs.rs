@@ -14,6 +14,9 @@ use crate::sysfs::{Dir, EntryKind, IoResult, basename, dirname, is_absent, is_ex
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
 
+/// Error messages name at most so many attributes.
+const NAMES_MAX: usize = 24;
+
 /// The kernel's folder for power management, which every device has. It contains no file of the vendor.
 const POWER: &str = "power";
 
@@ -119,7 +122,10 @@ impl Node {
         match dir.meta(file) {
             Ok(meta) if meta.kind == EntryKind::File => {}
             Ok(_) | Err(Errno::NOENT) => {
-                let message = format!("devices of the {} layout have no '{file}' here", self.layout());
+                let message = format!(
+                    "the device has no file '{file}': the general layout has it, this is the {} layout",
+                    self.layout()
+                );
                 return Err(unsupported(self.name(), &message));
             }
             Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
@@ -182,7 +188,8 @@ pub(super) fn apply(
     let dir = Attributes::open(host, Some(layout), device)?;
     // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
     identity.check(host)?;
-    attributes.iter().try_for_each(|(name, value)| dir.write(name, value))
+    let write = |(name, value): &(String, String)| dir.write(name, value);
+    attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails, and its device is not kept"))
 }
 
 /// The attributes of a node: the files of one folder, and of the folders in it.
@@ -247,7 +254,10 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        layout::write_whole(&*self.dir, name, value)
+        layout::write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
+            Errno::INVAL | Errno::RANGE => e.hint(&format!("the driver refuses the value '{}'", shown(value))),
+            _ => e,
+        })
     }
 
     /// The permission bits of a regular file. Follows no link, since a link may lead to another device.
@@ -264,13 +274,24 @@ impl Attributes {
                     return Err(Error::new(ErrorCode::NoAttribute, Errno::INVAL, message).at(self.path_of(path)));
                 }
                 Err(Errno::NOENT) => {
-                    let message = format!("there is no attribute '{name}' in {}", self.dir.path());
+                    let message = format!("there is no attribute '{name}' in {}; {}", self.dir.path(), self.existing());
                     return Err(Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(self.path_of(name)));
                 }
                 Err(errno) => return Err(Error::io("look at", &self.path_of(path), errno)),
             }
         }
         Ok(mode)
+    }
+
+    /// The attributes that exist, for an error message. Best effort.
+    fn existing(&self) -> String {
+        let files = self.list(true).unwrap_or_default();
+        let mut names: Vec<String> = files.into_iter().map(|(name, _)| name).filter(|name| !is_order(name)).collect();
+        names.sort_unstable();
+        match names.len() {
+            1..=NAMES_MAX => format!("it has {}", shown(&names.join(", "))),
+            _ => "mdev_device_list_attrs() of a device lists those that it has".to_owned(),
+        }
     }
 
     fn path_of(&self, name: &str) -> String {

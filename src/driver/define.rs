@@ -346,7 +346,7 @@ fn is_type_id(text: &str) -> bool {
 
 fn unknown_parent(parent: &str) -> Error {
     let message = format!(
-        "there is no parent '{}' here, and its name does not tell what sysfs will call it; give its address",
+        "there is no parent '{}' here, and the name in sysfs cannot be derived from this name; list the parents, or give the address (0000:41:00.0)",
         shown(parent)
     );
     Error::new(ErrorCode::NoParent, Errno::NODEV, message)

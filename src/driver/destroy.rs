@@ -96,7 +96,9 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     match owner {
         Some(owner) if owner == own => Ok(()),
         Some(owner) => refuse(format!("device {uuid} belongs to '{owner}', not to '{own}'")),
-        None => refuse(format!("device {uuid} has no recorded owner, so it is not '{own}''s")),
+        None => refuse(format!(
+            "device {uuid} has no recorded owner, so it does not belong to '{own}'; destroy it without MDEV_DESTROY_OWNED"
+        )),
     }
 }
 

@@ -190,7 +190,8 @@ impl Conn {
     pub fn open(uri: Option<&str>) -> Result<Conn> {
         let parts = match uri::parse(uri)? {
             uri::Target::System { root } => {
-                let sysfs = LinuxSysfs::new(&root).map_err(|errno| Error::io("open", &root, errno))?;
+                let sysfs =
+                    LinuxSysfs::new(&root).map_err(|errno| uri::missing(uri, Error::io("open", &root, errno)))?;
                 refuse_linked_stores(&sysfs, &root)?;
                 let run = format!("{}/run", root.trim_end_matches('/'));
                 let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
@@ -198,7 +199,7 @@ impl Conn {
                 return Ok(Conn::with(parts, Callouts::below(&root)));
             }
             uri::Target::Default => default_parts(),
-            uri::Target::Dump { path } => dump::replay(&path)?,
+            uri::Target::Dump { path } => dump::replay(&path).map_err(|e| uri::missing(uri, e))?,
         };
         Ok(Conn::of(parts))
     }
@@ -305,6 +306,9 @@ impl Conn {
                     return Err(e);
                 }
                 let next = match suggest::nearest_node(&self.host, name) {
+                    _ if parse_uuid(name).is_some() => {
+                        "this is a UUID: look the device up with mdev_conn_lookup_by_uuid()".to_owned()
+                    }
                     Some(near) => format!("did you mean '{}'?", shown(&near)),
                     None => "list the nodes to see which there are".to_owned(),
                 };

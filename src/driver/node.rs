@@ -239,7 +239,10 @@ impl Node {
         let host = &self.conn.host;
         let spot = match device.active {
             true => identity::locate(host, device)?,
-            false => defined::running_spot(host, device)?.ok_or_else(|| self.not_running())?,
+            false => defined::running_spot(host, device)?.ok_or_else(|| {
+                let message = "it does not run, so it cannot be destroyed; undefine it to remove its definition";
+                Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
+            })?,
         };
         asked::destroy(host, &spot, flags)
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The existing name that is most similar to an unknown name, for the error message.
 
+use std::collections::BTreeSet;
+
 use super::{Host, spots};
 use crate::layout::bus;
 
@@ -26,12 +28,17 @@ fn parent_names(host: &Host) -> Vec<String> {
     parents.iter().flat_map(|place| [place.name(), place.sysname().to_owned()]).collect()
 }
 
-/// Near enough is a name that differs in at most two places, and in less than a third of its characters.
+/// The nearest name, if it differs in at most two places and in less than a third of its characters. `None` if two names are
+/// equally near.
 fn nearest(name: &str, candidates: Vec<String>) -> Option<String> {
     let fits = |candidate: &String| candidate.len() <= LENGTH_MAX && candidate.len().abs_diff(name.len()) <= 2;
-    let near = candidates.into_iter().filter(fits).map(|candidate| (distance(name, &candidate), candidate));
-    let (changes, candidate) = near.min()?;
-    (changes <= 2 && changes * 3 < name.len()).then_some(candidate)
+    // A set: an active device may be defined under its name, too.
+    let near: BTreeSet<(usize, String)> =
+        candidates.into_iter().filter(fits).map(|candidate| (distance(name, &candidate), candidate)).collect();
+    let mut near = near.into_iter();
+    let (changes, candidate) = near.next()?;
+    let is_unique = near.next().is_none_or(|(second, _)| second > changes);
+    (is_unique && changes <= 2 && changes * 3 < name.len()).then_some(candidate)
 }
 
 /// How many characters have to be inserted, removed or replaced to make one text the other, in any case (Levenshtein).
@@ -70,6 +77,9 @@ mod tests {
         assert_eq!(nearest("mty", names()), None, "a third of a short name is too much");
         assert_eq!(nearest("mttyy", names()).as_deref(), Some("mtty"));
         assert_eq!(nearest("web-gpu", names()), None);
+        assert_eq!(nearest("pci_0000_99_00_0", names()), None, "two names are equally near");
+        let twice = ["web-gpu", "web-gpu"].map(str::to_owned).to_vec();
+        assert_eq!(nearest("web-gpus", twice).as_deref(), Some("web-gpu"));
         assert_eq!(nearest(&"x".repeat(100_000), names()), None);
     }
 }

@@ -43,6 +43,19 @@ pub(super) fn parse(uri: Option<&str>) -> Result<Target> {
     Ok(Target::System { root })
 }
 
+/// Adds the URI and the next step to the error for a directory or file that does not exist.
+pub(super) fn missing(uri: Option<&str>, e: Error) -> Error {
+    let Some(uri) = uri.filter(|_| e.errno() == Errno::NOENT) else { return e };
+    let hint = match uri.starts_with("test:") {
+        true => {
+            "after test://, give the path of a file that mdev_conn_dump_xml() or 'nodedev dumphost' wrote; the built-in \
+             simulated host is test:///default"
+        }
+        false => "root= needs an existing directory, with the sys folder of the host",
+    };
+    e.hint(hint).of(&shown(uri))
+}
+
 fn unknown(uri: &str) -> Error {
     let message = format!(
         "'{}' names no host; use mdev:///system, mdev:///system?root=/DIR, test:///default or test:///PATH/TO/DUMP.xml",

@@ -90,8 +90,9 @@ pub unsafe extern "C" fn mdev_device_destroy(dev: *mut mdev_device, flags: c_uin
 ///
 /// @param dev a node
 /// @param ret where the text goes; the caller frees it with free()
-/// @param flags 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's
-/// @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param flags of enum mdev_xml_flags; 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's; MDEV_XML_INACTIVE: the
+/// definition of a device, also while the device runs
+/// @return 0; -ENOENT: MDEV_XML_INACTIVE, and the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetXMLDesc.
 #[unsafe(no_mangle)]
@@ -107,12 +108,14 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
 
 /// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
 /// Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
-/// On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text.
+/// On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text. For a
+/// definition that does not run, the text is the one of the running device; it is usable once the device is started.
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which
-///         mdev_device_get_qemu_args() includes; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: this is a parent; -ENODEV: a definition of the layout vendor-vfio, whose VF is chosen when it starts;
+///         -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which mdev_device_get_qemu_args() includes;
+///         -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
 #[unsafe(no_mangle)]
@@ -156,8 +159,8 @@ pub unsafe extern "C" fn mdev_device_get_qemu_args(
 /// @param dev a mediated device
 /// @param id the id that the device gets inside QEMU; NULL: none
 /// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object;
-///         -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EOPNOTSUPP: the device has no VFIO
+///         group and needs an iommufd object; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's device_add.
 #[unsafe(no_mangle)]
@@ -174,7 +177,7 @@ pub unsafe extern "C" fn mdev_device_get_qmp_device_add(
 ///
 /// @param dev a mediated device
 /// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
 #[unsafe(no_mangle)]

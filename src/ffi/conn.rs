@@ -44,8 +44,9 @@ impl Deref for Body {
     }
 }
 
-/// Which nodes mdev_conn_list() returns. A node is listed when it is of a kind asked for, where neither kind means both,
-/// and in a state asked for, where neither state means active. Parents are always active.
+/// Which nodes mdev_conn_list() returns. MDEV_LIST_PARENTS and MDEV_LIST_DEVICES select the kind: without either, both are
+/// listed. MDEV_LIST_ACTIVE and MDEV_LIST_INACTIVE select the state: without either, active nodes are listed. Parents are always
+/// active.
 ///
 /// Since: 0.1.
 #[repr(C)]
@@ -108,13 +109,14 @@ fn unknown_flags(bits: u32, function: &str) -> Error {
     Error::new(ErrorCode::InvalidFlags, Errno::INVAL, what)
 }
 
-/// Opens a host. Nothing is read yet but what tells that the host is there; nothing needs a privilege.
+/// Opens a connection. Checks that the root directory, or the dump, can be read; needs no privilege.
 ///
 /// @param ret where the connection goes, owned by the caller: mdev_conn_unref()
 /// @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
 /// "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
 /// /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
-/// of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags.
+/// of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags. The library reads no environment variable:
+/// MDEV_DEFAULT_URI is the default of the program nodedev alone
 /// @param flags 0
 /// @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ELOOP: a folder below /DIR in which the library keeps
 /// its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the place that the URI names cannot be opened.
@@ -195,7 +197,8 @@ pub unsafe extern "C" fn mdev_conn_list(conn: *mut mdev_conn, ret: *mut *mut *mu
     })
 }
 
-/// Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path.
+/// Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path. A device
+/// is found by its UUID with mdev_conn_lookup_by_uuid().
 ///
 /// @param conn a connection
 /// @param name the name
@@ -220,7 +223,7 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_name(
 /// Finds a mediated device by its UUID.
 ///
 /// @param conn a connection
-/// @param uuid 36 characters, in any case
+/// @param uuid 36 characters with the dashes, or 32 hexadecimal digits, in any case
 /// @param ret where the node goes, owned by the caller: mdev_device_unref()
 /// @return 0; -ENODEV: there is none; -ENOTUNIQ: it is defined under several parents and runs on none, look one up by its name;
 /// -EBADMSG and others: its definition cannot be used, or -EACCES: whether there is one cannot be told; -EINVAL: an argument is

@@ -303,11 +303,13 @@ pub unsafe extern "C" fn mdev_device_get_numa_node(dev: *mut mdev_device, ret: *
     unsafe { get_number(dev, ret, Node::numa_node) }
 }
 
-/// The name of the physical function's node, where a parent, or a device's parent, is an SR-IOV virtual function.
+/// The name of the node of the SR-IOV physical function (PF). Of a parent that is a VF, and of a device on it, it is the PF of
+/// that VF. In the layout vendor-vfio the device itself is a VF and its parent is the PF, so it is the parent; a definition on
+/// such a parent has it, too.
 ///
 /// @param dev a node
 /// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: it is none; -EINVAL: an argument is bad.
+/// @return 0; -ENODATA: neither the node nor its parent is a VF; -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1. Follows: the physfn link; drivers/pci/iov.c.
 #[unsafe(no_mangle)]

@@ -174,12 +174,15 @@ pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *
     })
 }
 
-/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space.
+/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space. If neither matches, these forms do,
+/// in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name without the vendor's prefix
+/// ("M60-0B"). Types in XML are found in the same way.
 ///
 /// @param parent a parent
 /// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
 /// @param ret where the type goes; it lives as long as parent
-/// @return 0; -ENODEV: there is no such type; -ENODATA: this is a mediated device; -EINVAL: an argument is bad.
+/// @return 0; -ENODEV: there is no such type; -ENOTUNIQ: several types match this form; -ENODATA: this is a mediated device;
+/// -EINVAL: an argument is bad.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -137,7 +137,7 @@ pub(super) fn why_no_types(pf: &dyn Dir) -> String {
     let name = basename(pf.path());
     if enabled == 0 {
         return format!(
-            "its VFs are not enabled; run 'sriov-manage -e {name}', which comes with the vendor's driver, first"
+            "its VFs are not enabled; enable them with the program of the vendor's driver: sriov-manage -e {name}"
         );
     }
     let Ok(vfs) = functions(pf) else {

@@ -271,12 +271,7 @@ impl<'a> Parser<'a> {
         if self.def.uuid.is_some() {
             return Ok(());
         }
-        let length = text.chars().count();
-        let sentence = format!(
-            "<uuid> is {}, {length} characters long; a UUID has 36 with its dashes, or 32 hexadecimal digits",
-            shown(&text)
-        );
-        Err(self.reader.wrong(tag.at, sentence))
+        Err(self.reader.wrong(tag.at, format!("<uuid> is {}, {}", shown(&text), not_a_uuid(&text))))
     }
 
     fn group(&mut self, tag: &Tag<'a>) -> Result<()> {
@@ -353,6 +348,24 @@ impl<'a> Parser<'a> {
         }
         self.def.attributes.push((name, value));
         Ok(())
+    }
+}
+
+/// Why a text is not a UUID: its length, or its first wrong character.
+fn not_a_uuid(text: &str) -> String {
+    let length = text.chars().count();
+    let is_dash = |i: usize| length == 36 && matches!(i, 8 | 13 | 18 | 23);
+    let is_wrong = |(i, c): &(usize, char)| if is_dash(*i) { *c != '-' } else { !c.is_ascii_hexdigit() };
+    match text.chars().enumerate().find(is_wrong) {
+        Some((i, c)) if matches!(length, 32 | 36) => {
+            let expected = if is_dash(i) { "'-'" } else { "a hexadecimal digit" };
+            format!(
+                "which is not a UUID: character {} is {}; {expected} was expected",
+                i + 1,
+                shown(c.encode_utf8(&mut [0; 4]))
+            )
+        }
+        _ => format!("{length} characters long; a UUID has 36 with its dashes, or 32 hexadecimal digits"),
     }
 }
 

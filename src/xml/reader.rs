@@ -187,7 +187,12 @@ impl<'a> Reader<'a> {
         match tag.attributes.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(()),
             Some((name, _)) => {
-                Err(self.wrong(tag.at, format!("<{}> has an unknown attribute '{}'", tag.name, plain(name))))
+                let expected = match known {
+                    [] => "it has no attributes".to_owned(),
+                    known => format!("known: {}", known.join(", ")),
+                };
+                let name = plain(name);
+                Err(self.wrong(tag.at, format!("<{}> has an unknown attribute '{name}'; {expected}", tag.name)))
             }
         }
     }
