@@ -70,7 +70,7 @@ fn create_with_a_refused_attribute_says_why_and_that_no_device_is_kept() {
         e
     };
     let e = with("<attr name='placement_id' value='x'/>");
-    says(&e, "the driver refuses the value 'x'; the create fails, and its device is not kept");
+    says(&e, "the driver refuses the value 'x'; the create fails and removes its device");
     says(&with("<attr name='placement' value='1'/>"), "it has ");
     says(&with("<attr name='placement' value='1'/>"), "placement_id");
 }

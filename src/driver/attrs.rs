@@ -189,7 +189,7 @@ pub(super) fn apply(
     // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
     identity.check(host)?;
     let write = |(name, value): &(String, String)| dir.write(name, value);
-    attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails, and its device is not kept"))
+    attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails and removes its device"))
 }
 
 /// The attributes of a node: the files of one folder, and of the folders in it.
