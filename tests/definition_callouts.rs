@@ -87,7 +87,7 @@ fn call_outs_are_asked_and_told() {
     conn.lookup_by_uuid(UUID).unwrap_err();
     assert!(calls().is_empty(), "never for a list");
 
-    // Of two, one is refused: none is made, and the other one's scripts hear of it.
+    // One of two is refused: none is made, and the scripts of the other get its failure.
     let second = "22222222-2222-4333-8444-555555555555";
     write(&format!("[ $4 = pre ] && [ ${{10}} = {second} ] && exit 1; exit 0"));
     let other = text.replace(UUID, second);
@@ -99,14 +99,14 @@ fn call_outs_are_asked_and_told() {
     conn.destroy_uuid(second, DestroyFlags::NO_CALLOUTS).unwrap();
     assert!(calls().is_empty());
 
-    // In one step, and also where nobody is asked.
+    // In one step, and also without call-outs.
     write("exit 0");
     conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
     assert_eq!(calls(), ["pre define none \"auto\"", "post define success \"auto\""]);
     conn.define_xml(other.as_bytes(), DefineFlags::AUTOSTART | DefineFlags::NO_CALLOUTS).unwrap();
     assert!(calls().is_empty());
 
-    // Whoever takes the autostart back meanwhile has taken it back.
+    // The autostart is taken back between the call-outs and the write: it stays off.
     let path = root.path().join("etc/mdevctl.d").join(IGD);
     write(&format!("[ $4 = pre ] && sed -i s/auto/manual/ '{}'; exit 0", path.join(UUID).display()));
     conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
@@ -115,7 +115,7 @@ fn call_outs_are_asked_and_told() {
     node.set_autostart(true).unwrap();
     calls();
 
-    // Somebody else is quicker: that is no success, to nobody.
+    // Another program undefines it first: neither the caller nor the scripts get a success.
     let gone = |uuid: &str| write(&format!("[ $4 = pre ] && rm '{}'; exit 0", path.join(uuid).display()));
     gone(UUID);
     assert_eq!(node.undefine(DefineFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
@@ -125,7 +125,7 @@ fn call_outs_are_asked_and_told() {
     assert_eq!(node.set_autostart(false).unwrap_err().code, ErrorCode::WrongState);
     assert_eq!(calls(), ["pre modify none \"manual\"", "post modify failure \"manual\""]);
 
-    // Where it cannot be told whether somebody is to be asked, only who asks nobody goes on.
+    // If it cannot be determined whether there are scripts, only an action without call-outs goes on.
     fs::remove_dir_all(&scripts).unwrap();
     symlink(&scripts, &scripts).unwrap();
     let e = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap_err();
