@@ -91,6 +91,7 @@ order()
 		-e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/locks\/parent-$BDF>, LOCK_UN.*/unlock/p" \
 		-e 's/^[0-9]+ +utimensat\([0-9]+<[^>]*\/nvidia>, "current_vgpu_type".*/mark/p' \
 		-e 's/^[0-9]+ +(write)\([0-9]+<[^>]*\/run\/libmdev\/devices.*/remember/p' \
+		-e '/\.part", 0\)/d' \
 		-e 's/^[0-9]+ +unlink(at)?\(.*\/run\/libmdev\/devices.*/forget/p' \
 		-e 's/^[0-9]+ +open(at)?\(.*"\/?(dev\/vfio\/[0-9]+)".*/hold the group/p' \
 		-e 's/^[0-9]+ +(read|write)\([0-9]+<[^>]*\/(current_vgpu_type|vgpu_params)>, ("[^"]*").*/\1 \2 \3/p' \
