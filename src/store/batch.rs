@@ -8,12 +8,12 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::atomic::Unnamed;
-use super::files::{FileStore, names, open_folder, sweep_strays};
+use super::calls::openat;
+use super::files::{FileStore, names, open_folder};
 use super::runtime::Runtime;
 use crate::error::{Error, ErrorCode, Result, is_exhausted};
 use crate::finding::{Finding, report};
@@ -105,12 +105,12 @@ impl FileStore {
 
     fn begin_batch(&self, id: &Uuid) -> Result<Lock> {
         let dir = self.make(&self.groups)?;
-        let _alone = self.lock()?;
-        sweep_strays(&dir, &names(&dir, &self.groups, &mut Err)?.1);
-        // Locked before the file has a name, so that no process sees it without its lock.
+        // Locked before the file exists, so that no process sees it without its lock.
         let lock = self.transient_lock(&self.lock_of_batch(id))?;
-        let written = Unnamed::new(&dir, &[]).and_then(|file| file.name(&id.to_string()));
-        written.map_err(|errno| Error::io("write", &self.batch_path(id), errno))?;
+        // An empty file is complete at once: it needs no temporary name, which a killed process would leave.
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        openat(&dir, &id.to_string(), flags, Mode::from_raw_mode(0o644))
+            .map_err(|errno| Error::io("create", &self.batch_path(id), errno))?;
         Ok(lock)
     }
 
@@ -155,5 +155,37 @@ impl FileStore {
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(Error::io("look at", &self.batch_path(id), errno)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::store::calls::watched;
+
+    /// Whichever call a creator is killed before, the folder has the file of its group or none.
+    #[test]
+    fn creator_of_a_group_killed_at_any_call_leaves_no_other_file() {
+        let run = tempfile::tempdir().unwrap();
+        let groups = run.path().join("libmdev/groups");
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (folder, before_call) = (groups.clone(), seen.clone());
+        let look = move |_: &str, _: &str| {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten();
+            before_call.borrow_mut().extend(entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+            Ok(())
+        };
+        let store = Runtime::files(run.path().to_str().unwrap());
+        let id = watched(look, || {
+            let group = store.begin_batch().unwrap();
+            group.finish().unwrap();
+            group.id().to_string()
+        });
+        assert!(seen.borrow().contains(&id));
+        assert_eq!(seen.borrow().iter().find(|name| **name != id), None);
+        assert_eq!(std::fs::read_dir(&groups).unwrap().count(), 0);
     }
 }
