@@ -32,13 +32,13 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
 
+pub mod backend;
 pub mod callout;
 pub mod driver;
 pub mod error;
 pub mod fd;
 pub mod ffi;
 pub mod finding;
-pub mod layout;
 pub mod lock;
 pub mod model;
 pub mod monitor;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room and those that it may use. A request goes down: ffi, driver, layout, sysfs.
+/// A room and those that it may use. A request goes down: ffi, driver, backend, sysfs.
 const ROOMS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("fd", &[]),
@@ -20,12 +20,12 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("sys", &["fd"]),
     ("sysfs", &["error", "fd", "finding", "sys", "time"]),
     ("xml", &["model", "error"]),
-    ("layout", &["sysfs", "model", "error", "finding"]),
+    ("backend", &["sysfs", "model", "error", "finding"]),
     ("store", &["model", "error", "fd", "finding", "lock", "time", "trust"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.
     ("callout", &["error", "fd", "sys", "trust"]),
-    ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "xml", "layout", "store", "monitor"]),
+    ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "xml", "backend", "store", "monitor"]),
     ("ffi", &["driver", "model", "error", "finding"]),
 ];
 

@@ -7,9 +7,9 @@ use super::devices::KnownParents;
 use super::plan::Plan;
 use super::spots::Spot;
 use super::{DestroyFlags, Host, defined, destroy, devices};
+use crate::backend::of_kind;
 use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::of_kind;
 use crate::store::Definition;
 
 /// Whether this caller wants them.

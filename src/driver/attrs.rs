@@ -5,8 +5,8 @@ use rustix::io::Errno;
 
 use super::identity::Identity;
 use super::{AttrAccess, Host, Node, destroy};
+use crate::backend::{self, Layout, ORDERS};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
-use crate::layout::{self, Layout, ORDERS};
 use crate::model::name::is_attribute;
 use crate::store::HostLock;
 use crate::sysfs::{Dir, EntryKind, IoResult, basename, dirname, is_absent, is_exhausted, read_text, write_line};
@@ -92,7 +92,7 @@ impl Node {
         if self.syspath().is_empty() {
             return Err(self.not_running());
         }
-        let layout = self.as_device().map(|device| layout::of_kind(device.layout));
+        let layout = self.as_device().map(|device| backend::of_kind(device.layout));
         let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
         self.check_identity()?;
         Ok(attributes)
@@ -133,7 +133,7 @@ impl Node {
         let held = self.hold_identity()?;
         let written = write_line(&*dir, file, value);
         drop(held);
-        written.map_err(|errno| self.explain_refusal(layout::write_error(&*dir, file, errno)).of(self.name()))
+        written.map_err(|errno| self.explain_refusal(backend::write_error(&*dir, file, errno)).of(self.name()))
     }
 }
 
@@ -254,7 +254,7 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        layout::write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
+        backend::write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
             Errno::INVAL | Errno::RANGE => e.hint(&format!("the driver refuses the value '{}'", shown(value))),
             _ => e,
         })

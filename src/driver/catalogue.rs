@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use super::Host;
+use crate::backend::mdev_bus::types::compare_ids;
+use crate::backend::places::{self, Place};
+use crate::backend::{self, Layout, layout_of, open_parent, remembered_type};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report, report_unless_exhausted};
-use crate::layout::bus::{self, Place};
-use crate::layout::types::compare_ids;
-use crate::layout::{self, Layout, layout_of, open_parent, remembered_type};
 use crate::model::{Parent, Type};
 use crate::store::Runtime;
 use crate::sysfs::{Dir, IoResult, Sysfs, is_exhausted};
@@ -30,7 +30,7 @@ pub(super) fn restore(sysfs: &dyn Sysfs, runtime: &Runtime, catalogues: &[(Strin
     if catalogues.is_empty() {
         return Ok(());
     }
-    for place in bus::physical_functions(sysfs)? {
+    for place in places::physical_functions(sysfs)? {
         let Some((_, types)) = catalogues.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
         let Ok((layout, dir)) = open_parent(sysfs, &place.syspath) else { continue };
         if let Ok(Some(stamp)) = layout.types_stamp(&*dir) {
@@ -42,7 +42,7 @@ pub(super) fn restore(sysfs: &dyn Sysfs, runtime: &Runtime, catalogues: &[(Strin
 
 /// Adds to the types of a parent those that it showed before.
 pub(super) fn complete(host: &Host, parent: &mut Parent) -> Result<()> {
-    let layout = layout::of_kind(parent.layout);
+    let layout = backend::of_kind(parent.layout);
     if !layout.hides_full_types() || parent.functions.is_empty() {
         return Ok(());
     }

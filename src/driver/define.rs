@@ -8,10 +8,10 @@ use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
+use crate::backend::{open_parent, places, refuse_unsupported};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
 use crate::finding::search;
-use crate::layout::{bus, open_parent, refuse_unsupported};
 use crate::model::name::is_component;
 use crate::model::{Device, DeviceDef};
 use crate::store::{Broken, Definition, Previous, Start};
@@ -276,7 +276,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
         let message = "a device that persists needs a <parent>, which it finds again";
         return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
     };
-    let (parent, type_id) = match bus::find_target(&*host.sysfs, parent) {
+    let (parent, type_id) = match places::find_target(&*host.sysfs, parent) {
         Ok(target) => {
             let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
             let sysname = defined::sysname(&target);

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::spots::{self, Spot};
 use super::{Host, devices};
+use crate::backend::vendor_vfio::vfs;
+use crate::backend::{self, Layout, open_parent, places};
 use crate::error::{Error, ErrorCode, Result, unless_absent};
 use crate::finding::{report_unless_exhausted, search};
-use crate::layout::{self, Layout, bus, functions, open_parent};
 use crate::model::name::{device_name, is_component};
 use crate::model::{Device, LayoutKind, NO_PARENT, Parent, PciAddress};
 use crate::store::Definition;
@@ -19,12 +20,12 @@ use crate::sysfs::{Dir, basename, if_present};
 /// The parents of definitions, looked for once in a request.
 pub(super) struct Parents<'a> {
     host: &'a Host,
-    places: OnceCell<Vec<bus::Place>>,
+    places: OnceCell<Vec<places::Place>>,
 }
 
 /// The parent of a definition, present.
 struct Present {
-    place: bus::Place,
+    place: places::Place,
     layout: &'static dyn Layout,
     dir: Box<dyn Dir>,
 }
@@ -40,13 +41,13 @@ impl<'a> Parents<'a> {
         let places = match self.places.get() {
             Some(places) => places,
             None => {
-                let places = bus::places(sysfs)?;
+                let places = places::places(sysfs)?;
                 self.places.get_or_init(|| places)
             }
         };
         let place = match places.iter().find(|place| place.sysname() == sysname) {
             Some(place) => Some(place.clone()),
-            None => unless_absent(bus::find_target(sysfs, sysname))?.map(|target| target.place),
+            None => unless_absent(places::find_target(sysfs, sysname))?.map(|target| target.place),
         };
         let Some(place) = place else { return Ok(None) };
         let opened = unless_absent(open_parent(sysfs, &place.syspath))?;
@@ -58,7 +59,7 @@ impl<'a> Parents<'a> {
         let above = |present: Present| Above {
             name: present.place.name(),
             layout: present.layout.kind(),
-            numa_node: bus::numa_node(&*present.dir),
+            numa_node: places::numa_node(&*present.dir),
             device_api: present.layout.device_api(&*self.host.sysfs, &present.place.syspath, &def.type_id),
             is_function: present.layout.is_function(),
         };
@@ -75,7 +76,7 @@ impl<'a> Parents<'a> {
 
 /// The same with a parent that is known already, or known not to be there.
 pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
-    let is_function = parent.is_some_and(|parent| layout::of_kind(parent.layout).is_function());
+    let is_function = parent.is_some_and(|parent| backend::of_kind(parent.layout).is_function());
     let kind = parent.and_then(|parent| parent.types.iter().find(|kind| kind.id == def.type_id));
     idle(
         def,
@@ -159,7 +160,7 @@ fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
 pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Definition>> {
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     match get(&device.parent_sysname)? {
-        None if device.active && layout::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
+        None if device.active && backend::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
         found => Ok(found),
     }
 }
@@ -203,7 +204,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
 /// definition would wait for ever.
 pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     let last = if text.starts_with("/sys/") { basename(text) } else { text };
-    if let Some(address) = bus::pci_address(last) {
+    if let Some(address) = places::pci_address(last) {
         return Some(address.to_string());
     }
     if last == "ap_matrix" || last == "matrix" {
@@ -223,13 +224,13 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
 }
 
 /// Functions are only known to layouts that have them.
-pub(super) fn sysname(target: &bus::Target) -> String {
+pub(super) fn sysname(target: &places::Target) -> String {
     target.function.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
 /// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF with what any VF of its PF can be.
 pub(super) struct Scope {
-    target: bus::Target,
+    target: places::Target,
     vfs: Vec<String>,
     /// Its PF has VFs that cannot be a device yet.
     grows: bool,
@@ -237,7 +238,7 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
-        let target = bus::find_target(&*host.sysfs, parent)?;
+        let target = places::find_target(&*host.sysfs, parent)?;
         let vfs = vfs(host, &target.place)?;
         let grows = target.function.is_some() && lacks_functions(host, &target.place)?;
         Ok(Scope { target, vfs, grows })
@@ -259,44 +260,44 @@ impl Scope {
     }
 }
 
-fn lacks_functions(host: &Host, place: &bus::Place) -> Result<bool> {
-    let lacks = if_present(host.sysfs.open(&place.syspath).and_then(|dir| functions::are_missing(&*dir)));
+fn lacks_functions(host: &Host, place: &places::Place) -> Result<bool> {
+    let lacks = if_present(host.sysfs.open(&place.syspath).and_then(|dir| vfs::are_missing(&*dir)));
     Ok(lacks.map_err(|errno| vfs_error(place, errno))?.unwrap_or(false))
 }
 
-fn vfs_error(place: &bus::Place, errno: Errno) -> Error {
+fn vfs_error(place: &places::Place, errno: Errno) -> Error {
     Error::io("read the VFs of", &place.syspath, errno)
 }
 
 /// Sysfs names of the VFs of a parent whose devices are VFs; none if the parent no longer exists.
-pub(super) fn vfs(host: &Host, place: &bus::Place) -> Result<Vec<String>> {
+pub(super) fn vfs(host: &Host, place: &places::Place) -> Result<Vec<String>> {
     let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &place.syspath))? else {
         return Ok(Vec::new());
     };
     if !layout.is_function() {
         return Ok(Vec::new());
     }
-    let found = if_present(functions::present(&*dir)).map_err(|errno| vfs_error(place, errno))?;
+    let found = if_present(vfs::present(&*dir)).map_err(|errno| vfs_error(place, errno))?;
     Ok(found.unwrap_or_default().into_iter().map(|function| function.sysname).collect())
 }
 
 /// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
 /// type, or one of them has a vGPU.
 pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
-    let Some(target) = unless_absent(bus::find_target(&*host.sysfs, parent))? else { return Ok(false) };
+    let Some(target) = unless_absent(places::find_target(&*host.sysfs, parent))? else { return Ok(false) };
     let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &target.place.syspath))? else {
         return Ok(false);
     };
     if !layout.is_function() {
         return Ok(false);
     }
-    let is_pending = if_present(functions::is_pending(&*dir)).map_err(|errno| vfs_error(&target.place, errno))?;
+    let is_pending = if_present(vfs::is_pending(&*dir)).map_err(|errno| vfs_error(&target.place, errno))?;
     Ok(is_pending.unwrap_or(false))
 }
 
 /// There is no such parent now.
 pub(super) fn is_missing(host: &Host, parent: &str) -> bool {
-    bus::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
+    places::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::spots::{self, Spot};
 use super::vfio::{Nodes, group_of};
 use super::{DestroyFlags, Host, identity, ready};
+use crate::backend::places::link_name;
+use crate::backend::{Layout, RemoveRequest};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
-use crate::layout::bus::link_name;
-use crate::layout::{Layout, RemoveRequest};
 use crate::model::name::node_name;
 use crate::store::Facts;
 use crate::sysfs::{

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::Host;
 use super::spots::{self, LazyFacts, Spot};
+use crate::backend::places::{Place, link_name, or_reported, read_parent};
+use crate::backend::vendor_vfio::vfs::present;
+use crate::backend::{self, Layout};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
-use crate::layout::bus::{Place, link_name, or_reported, read_parent};
-use crate::layout::functions::present;
-use crate::layout::{self, Layout};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, Function, Parent, group_in_text, group_numbers};
 use crate::store::{Broken, Facts, Previous};
@@ -213,7 +213,7 @@ pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<
         }
         Err(errno) => return Err(Error::io("read the parent of", &spot.syspath, errno)),
     };
-    let layout = layout::of_kind(parent.layout);
+    let layout = backend::of_kind(parent.layout);
     let facts = recorded(known.sysfs, spot, layout, facts)?;
     let shown = match &spot.seen {
         Some(seen) => Some(seen.type_id.clone()),

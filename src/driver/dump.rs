@@ -11,12 +11,12 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::{Conn, catalogue, spots};
+use crate::backend::places::{self, Place, link_name, or_reported};
+use crate::backend::vendor_vfio::vfs::{self, present};
+use crate::backend::{self, DEVICES, TYPES, ap};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
 use crate::finding::{Finding, report};
-use crate::layout::bus::{self, Place, link_name, or_reported};
-use crate::layout::functions::{self, present};
-use crate::layout::{self, DEVICES, TYPES, ap};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
@@ -174,9 +174,9 @@ impl Conn {
         let sysfs = &*self.host.sysfs;
         let mut taken = Taken::new(sysfs);
         let mut names = BTreeMap::new();
-        for place in bus::places(sysfs)? {
+        for place in places::places(sysfs)? {
             taken.parent(&place);
-            let parent = taken.got(&place.syspath, bus::read_parent(sysfs, &place, false));
+            let parent = taken.got(&place.syspath, places::read_parent(sysfs, &place, false));
             if let Some(pci) = parent.and_then(|parent| parent.pci) {
                 names.insert((pci.vendor, pci.product), pci_names(sysfs, pci.vendor, pci.product));
             }
@@ -195,7 +195,7 @@ impl Conn {
             let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }
-        for place in bus::physical_functions(sysfs)? {
+        for place in places::physical_functions(sysfs)? {
             let types = taken.got(&place.syspath, catalogue::remembered(&self.host, &place));
             if let Some(types) = types.flatten() {
                 let portable = serde_json::to_vec(&types).unwrap_or_default();
@@ -289,13 +289,13 @@ impl<'a> Taken<'a> {
 
     /// The VFs that are devices of a PF, or may become some.
     fn functions(&mut self, dir: &dyn Dir, place: &Place) {
-        let Some(layout) = self.got(dir.path(), layout::layout_of(dir)) else { return };
+        let Some(layout) = self.got(dir.path(), backend::layout_of(dir)) else { return };
         let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
-        if self.open(functions::SOFTWARE).is_some() {
-            self.entries.insert(functions::SOFTWARE.to_owned(), HostEntryKind::Dir);
+        if self.open(vfs::SOFTWARE).is_some() {
+            self.entries.insert(vfs::SOFTWARE.to_owned(), HostEntryKind::Dir);
         }
         let vfs = self.got(dir.path(), present(dir)).unwrap_or_default();
-        for folder in functions::DRIVERS.into_iter().chain([functions::PCI]) {
+        for folder in vfs::DRIVERS.into_iter().chain([vfs::PCI]) {
             let Some(links) = self.open(folder) else { continue };
             let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
             names.for_each(|name| self.link(&*links, name));

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::plan::Plan;
 use super::spots::{self, Seen, Spot};
 use super::{Host, destroy};
+use crate::backend::has_types;
+use crate::backend::vendor_vfio::vfs::stranger_uuid;
 use crate::error::{Error, ErrorCode};
-use crate::layout::functions::stranger_uuid;
-use crate::layout::has_types;
 use crate::store::Facts;
 use crate::sysfs::{Dir, Errno, IoResult, if_present, is_absent};
 

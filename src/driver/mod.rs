@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bitflags::bitflags;
 use rustix::io::Errno;
 
+use crate::backend::places;
 use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, first_failed, observe, report};
-use crate::layout::bus;
 use crate::model::Parent;
 use crate::model::name::parse_uuid;
 use crate::store::{Definitions, HostLock, Runtime};
@@ -239,7 +239,7 @@ impl Conn {
         let mut known = devices::KnownParents::new(&*self.host.sysfs);
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
-            for place in bus::places(&*self.host.sysfs)? {
+            for place in places::places(&*self.host.sysfs)? {
                 match self.listed_parent(&place, flags) {
                     Ok(parent) => {
                         if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
@@ -266,11 +266,11 @@ impl Conn {
         Ok(nodes)
     }
 
-    fn listed_parent(&self, place: &bus::Place, flags: ListFlags) -> IoResult<Parent> {
+    fn listed_parent(&self, place: &places::Place, flags: ListFlags) -> IoResult<Parent> {
         if flags.contains(ListFlags::NO_TYPES) {
-            return bus::read_bare_parent(&*self.host.sysfs, place);
+            return places::read_bare_parent(&*self.host.sysfs, place);
         }
-        let mut parent = bus::read_parent(&*self.host.sysfs, place, true)?;
+        let mut parent = places::read_parent(&*self.host.sysfs, place, true)?;
         catalogue::complete(&self.host, &mut parent).map_err(|e| e.errno())?;
         Ok(parent)
     }
@@ -291,12 +291,12 @@ impl Conn {
         if let Some(device) = device {
             return Ok(Node::device(self.clone(), device));
         }
-        match bus::find_target(&*self.host.sysfs, name) {
-            Ok(bus::Target { place, function: Some(vf) }) => match devices::on_vf(&self.host, &place, &vf)? {
+        match places::find_target(&*self.host.sysfs, name) {
+            Ok(places::Target { place, function: Some(vf) }) => match devices::on_vf(&self.host, &place, &vf)? {
                 Some(device) => Ok(Node::device(self.clone(), device)),
-                None => Err(bus::no_vgpu(&place, &vf)),
+                None => Err(places::no_vgpu(&place, &vf)),
             },
-            Ok(bus::Target { place, function: None }) => self.parent_at(&place),
+            Ok(places::Target { place, function: None }) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
@@ -319,12 +319,12 @@ impl Conn {
         }
     }
 
-    fn parent_at(&self, place: &bus::Place) -> Result<Node> {
+    fn parent_at(&self, place: &places::Place) -> Result<Node> {
         Ok(Node::parent(self.clone(), self.whole_parent(place)?))
     }
 
-    fn whole_parent(&self, place: &bus::Place) -> Result<Parent> {
-        let mut parent = bus::read_parent(&*self.host.sysfs, place, true)
+    fn whole_parent(&self, place: &places::Place) -> Result<Parent> {
+        let mut parent = places::read_parent(&*self.host.sysfs, place, true)
             .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
         catalogue::complete(&self.host, &mut parent)?;
         Ok(parent)

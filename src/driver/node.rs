@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::plan::{ambiguous, no_type};
 use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
+use crate::backend;
+use crate::backend::places::{Place, node_above};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout;
-use crate::layout::bus::{Place, node_above};
 use crate::model::{self, Device, FoundType, Parent, Type};
 use crate::xml;
 
@@ -190,7 +190,7 @@ impl Node {
     /// Why a parent offers no types now.
     fn without_types(&self) -> String {
         let dir = self.conn.host.sysfs.open(self.syspath());
-        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| layout::of_kind(p.layout).without_types(&*dir));
+        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| backend::of_kind(p.layout).without_types(&*dir));
         reason.unwrap_or_else(|| "it no longer exists".to_owned())
     }
 

@@ -5,16 +5,16 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
+use crate::backend::{self, CreateRequest, FunctionMark, Layout, TYPES, open_parent, places, read_types};
 use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
-use crate::layout::{self, CreateRequest, FunctionMark, Layout, TYPES, bus, open_parent, read_types};
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Facts, is_unreadable};
 use crate::sysfs::{Dir, is_absent};
 
 /// One device about to be made.
 pub(super) struct Plan {
-    pub(super) place: bus::Place,
+    pub(super) place: places::Place,
     pub(super) layout: &'static dyn Layout,
     /// The parent, open.
     pub(super) dir: Box<dyn Dir>,
@@ -76,7 +76,7 @@ impl Plan {
 
     /// Whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
-        let required = layout::type_requires_group(&*self.dir, &self.type_id);
+        let required = backend::type_requires_group(&*self.dir, &self.type_id);
         required.map_err(|errno| {
             Error::io("read", &format!("{}/{TYPES}/{}/requires_group", self.dir.path(), self.type_id), errno)
         })
@@ -94,7 +94,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
         Some(parent) => (find_parent(host, parent)?, None),
         None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
-    let bus::Target { place, function } = target;
+    let places::Target { place, function } = target;
     let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
     let type_id = match chosen {
         Some(type_id) => type_id,
@@ -111,13 +111,19 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
     if !name.contains(['_', ':']) {
         return Ok(());
     }
-    let Some(place) = unless_absent(bus::find(&*host.sysfs, name))? else { return Ok(()) };
+    let Some(place) = unless_absent(places::find(&*host.sysfs, name))? else { return Ok(()) };
     let message = format!("the name '{name}' is taken by the parent {}; choose another", place.name());
     Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
 }
 
 /// The id of the type that the request names by id or by name.
-fn find_type(host: &Host, layout: &dyn Layout, parent: &dyn Dir, place: &bus::Place, wanted: &str) -> Result<String> {
+fn find_type(
+    host: &Host,
+    layout: &dyn Layout,
+    parent: &dyn Dir,
+    place: &places::Place,
+    wanted: &str,
+) -> Result<String> {
     search_own_type(host, layout, parent, place, wanted)?
 }
 
@@ -127,7 +133,7 @@ pub(super) fn search_own_type(
     host: &Host,
     layout: &dyn Layout,
     parent: &dyn Dir,
-    place: &bus::Place,
+    place: &places::Place,
     wanted: &str,
 ) -> Result<Result<String>> {
     if crate::model::name::is_component(wanted) && layout.has_type(parent, wanted) {
@@ -159,7 +165,7 @@ fn may_be_type(finding: &Finding) -> bool {
 
 /// Whether the parent or VF of this sysfs name does not show the type now. Fails if the parent does not exist.
 pub(super) fn lacks_type(host: &Host, parent: &str, type_id: &str) -> Result<bool> {
-    let place = bus::find_target(&*host.sysfs, parent)?.place;
+    let place = places::find_target(&*host.sysfs, parent)?.place;
     let (layout, dir) = open_parent(&*host.sysfs, &place.syspath)?;
     Ok(search_own_type(host, layout, &*dir, &place, type_id)?.is_err())
 }
@@ -172,7 +178,7 @@ pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
 
 fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     let mut by_name = None;
-    for place in bus::places(&*host.sysfs)? {
+    for place in places::places(&*host.sysfs)? {
         let (layout, dir) = match open_parent(&*host.sysfs, &place.syspath) {
             Ok(opened) => opened,
             Err(e) => {
@@ -243,8 +249,8 @@ pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
 }
 
 /// The parent that a request names, or one of its VFs. A device in its place is an error that names the device's parent.
-fn find_parent(host: &Host, name: &str) -> Result<bus::Target> {
-    let missing = match bus::find_target(&*host.sysfs, name) {
+fn find_parent(host: &Host, name: &str) -> Result<places::Target> {
+    let missing = match places::find_target(&*host.sysfs, name) {
         Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
         found => return found,
     };
@@ -275,7 +281,7 @@ pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) ->
 /// A parent that can make what is wanted.
 struct Candidate {
     left: u32,
-    place: bus::Place,
+    place: places::Place,
     type_id: String,
     /// On the NUMA node that is wished for, or none is.
     near: bool,
@@ -284,7 +290,7 @@ struct Candidate {
 /// No parent was named: the one with the most instances left, or with PACK the one with the fewest; on the NUMA node that
 /// is wished for, when there is one there. An object that may be such a parent and could not be read is the error only when
 /// nothing was found.
-fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {
+fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(places::Place, String)> {
     let (found, left_out) = observe(|| search_parent(host, def, flags));
     match found {
         Err(e) if matches!(e.code, ErrorCode::NoType | ErrorCode::NoInstances) => {
@@ -300,11 +306,11 @@ fn leave_out(e: Error) -> Result<()> {
     if is_absent(e.errno()) { Ok(()) } else { report_unless_exhausted(e) }
 }
 
-fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bus::Place, String)> {
+fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(places::Place, String)> {
     let wanted = &def.type_id;
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
-    for place in bus::places(&*host.sysfs)? {
+    for place in places::places(&*host.sysfs)? {
         let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir)?, dir)));
         let ((layout, mut types, _), dir) = match read {
             Ok(read) => read,
@@ -314,7 +320,7 @@ fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(bu
             }
         };
         catalogue::complete_types(host, layout, &*dir, &mut types)?;
-        let near = def.numa_node.is_none_or(|node| bus::numa_node(&*dir) == Some(node));
+        let near = def.numa_node.is_none_or(|node| places::numa_node(&*dir) == Some(node));
         match model::find_type(&types, wanted) {
             FoundType::One(kind) => {
                 exists = true;

@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::Host;
 use super::spots::Spot;
 use super::vfio::{group_of, vfio_devices};
+use crate::backend::{Layout, has_types};
 use crate::error::{Error, ErrorCode, Result};
-use crate::layout::{Layout, has_types};
 use crate::sysfs::{Dir, is_absent};
 
 /// How long a device may take to come or go.

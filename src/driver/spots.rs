@@ -15,10 +15,10 @@ use super::Host;
 use super::devices::KnownParents;
 use super::dump::FACTS;
 use super::vfio::Nodes;
+use crate::backend::vendor_vfio::vfs::{self, PCI, Searched, current, present, stranger_uuid};
+use crate::backend::{self, DEVICES, Layout, places};
 use crate::error::{Error, ErrorCode, Result, describe, unless_absent};
 use crate::finding::{Finding, report, report_unless_exhausted, search_where};
-use crate::layout::functions::{self, PCI, Searched, current, present, stranger_uuid};
-use crate::layout::{self, DEVICES, Layout, bus};
 use crate::model::name::parse_uuid;
 use crate::model::{Function, LayoutKind};
 use crate::store::{Facts, is_invalid_record, report_record};
@@ -56,7 +56,7 @@ impl Spot {
                 let open = host.sysfs.open(&self.parent);
                 Ok((layout, open.map_err(|errno| Error::io("open", &self.parent, errno))?))
             }
-            None => layout::open_parent(&*host.sysfs, &self.parent),
+            None => backend::open_parent(&*host.sysfs, &self.parent),
         }
     }
 }
@@ -138,10 +138,10 @@ struct UsedVf {
 /// Every VF that has a type. One that cannot be read is reported and left out.
 fn used_vfs(host: &Host, known: &KnownParents<'_>) -> Result<Vec<UsedVf>> {
     let mut used = Vec::new();
-    for place in bus::physical_functions(&*host.sysfs)? {
+    for place in places::physical_functions(&*host.sysfs)? {
         let read = || {
             let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath)?);
-            let own = known.functions(&place.syspath).map_or_else(|| functions::functions(&*dir), Ok)?;
+            let own = known.functions(&place.syspath).map_or_else(|| vfs::functions(&*dir), Ok)?;
             Ok((dir, own))
         };
         let (dir, own) = match read() {
@@ -243,7 +243,7 @@ pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<
     // The parent, or the PF of the VF; looked up only if an object could not be read.
     let place = OnceCell::new();
     let find_place =
-        || unless_absent(bus::find_target(&*host.sysfs, parent)).map(|found| found.map(|target| target.place));
+        || unless_absent(places::find_target(&*host.sysfs, parent)).map(|found| found.map(|target| target.place));
     find_where(host, uuid, |finding| {
         let is_below =
             |path: &str| finding.object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
@@ -259,7 +259,7 @@ pub(super) fn find_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<
 /// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.
 fn may_hide_vf(host: &Host, finding: &Finding) -> bool {
     let first_vf = |pf: &str| if_present(host.sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{pf}/virtfn0"))));
-    match functions::searched(&finding.object) {
+    match vfs::searched(&finding.object) {
         Searched::AllPci | Searched::Other => true,
         Searched::Pci(entry) => !matches!(first_vf(entry), Ok(None)),
         Searched::Software => false,
@@ -471,7 +471,7 @@ pub(super) fn bus_mark(bus: &dyn Dir, uuid: &Uuid) -> IoResult<Option<u64>> {
 }
 
 pub(super) fn vendor() -> &'static dyn Layout {
-    layout::of_kind(LayoutKind::VendorVfio)
+    backend::of_kind(LayoutKind::VendorVfio)
 }
 
 /// `None` where the kernel has no mdev bus (yet).

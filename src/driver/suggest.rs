@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Host, spots};
-use crate::layout::bus;
+use crate::backend::places;
 
 /// Longer names are not compared: the cost grows with the square of the length.
 const LENGTH_MAX: usize = 128;
@@ -24,7 +24,7 @@ pub(super) fn nearest_node(host: &Host, name: &str) -> Option<String> {
 }
 
 fn parent_names(host: &Host) -> Vec<String> {
-    let parents = bus::places(&*host.sysfs).unwrap_or_default();
+    let parents = places::places(&*host.sysfs).unwrap_or_default();
     parents.iter().flat_map(|place| [place.name(), place.sysname().to_owned()]).collect()
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::{Conn, Node, catalogue};
+use crate::backend::{self, places};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::layout::{self, bus};
 use crate::sysfs::if_present;
 
 /// How often a parent that offers no types is read again: the kernel sends no event when types come.
@@ -62,20 +62,20 @@ impl Conn {
     fn look_for_parent(&self, name: &str) -> Result<Look> {
         let sysfs = &*self.host.sysfs;
         // For a VF, its PF: the device of the VF is created on the PF.
-        let place = match bus::find_target(sysfs, name) {
+        let place = match places::find_target(sysfs, name) {
             Ok(target) => target.place,
-            Err(e) if e.code == ErrorCode::NoParent => match bus::first_vf_parent(sysfs, name)? {
+            Err(e) if e.code == ErrorCode::NoParent => match places::first_vf_parent(sysfs, name)? {
                 Some(place) => place,
                 None => return Ok(Look::Missing),
             },
             Err(e) => return Err(e),
         };
         let failed = |errno| Error::io("read", &place.syspath, errno);
-        let read = if_present(bus::read_parent(sysfs, &place, true)).map_err(failed)?;
+        let read = if_present(places::read_parent(sysfs, &place, true)).map_err(failed)?;
         let Some(mut parent) = read else { return Ok(Look::Missing) };
         if parent.types.is_empty() {
             let Some(dir) = if_present(sysfs.open(&place.syspath)).map_err(failed)? else { return Ok(Look::Missing) };
-            return Ok(Look::WithoutTypes(layout::of_kind(parent.layout).without_types(&*dir)));
+            return Ok(Look::WithoutTypes(backend::of_kind(parent.layout).without_types(&*dir)));
         }
         catalogue::complete(&self.host, &mut parent)?;
         Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::backend::places::{self, Place};
+use crate::backend::vendor_vfio::vfs::{current_file, present};
+use crate::backend::{self, Layout};
 use crate::driver::defined;
 use crate::driver::devices::{self, KnownParents};
 use crate::driver::spots::{self, LazyFacts, Spot};
 use crate::driver::{Host, catalogue};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
-use crate::layout::bus::{self, Place};
-use crate::layout::functions::{current_file, present};
-use crate::layout::{self, Layout};
 use crate::model::name::device_name;
 use crate::model::{Device, Function, LayoutKind, Parent};
 use crate::store::Definition;
@@ -116,7 +116,7 @@ impl Memory {
     pub(super) fn read(host: &Host) -> Result<Memory> {
         let mut memory = Memory::default();
         let mut known = KnownParents::new(&*host.sysfs);
-        for place in bus::places(&*host.sysfs)? {
+        for place in places::places(&*host.sysfs)? {
             if let Read::Parent(parent) = read_parent(host, &place)? {
                 known.add(&parent);
                 memory.add_parent(host, place, *parent)?;
@@ -127,7 +127,7 @@ impl Memory {
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {
             if let Some(device) = devices::read_listed(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
-                let layout = layout::of_kind(device.layout);
+                let layout = backend::of_kind(device.layout);
                 let mark = layout.mark(&*spot.dir, &spot.entry).ok();
                 if !is_ready(layout, &device) {
                     memory.coming.insert(spot.syspath.clone(), Coming::new(Instant::now()));
@@ -279,7 +279,7 @@ fn unknown(e: Error) -> Result<Look> {
 }
 
 fn seen(device: Device, mark: Option<u64>) -> Look {
-    let ready = is_ready(layout::of_kind(device.layout), &device);
+    let ready = is_ready(backend::of_kind(device.layout), &device);
     let known = Box::new(Known::new(device, mark));
     if ready { Look::Ready(known) } else { Look::NotReady(known) }
 }
@@ -332,7 +332,7 @@ pub(super) enum Read {
 }
 
 pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
-    match bus::read_parent(&*host.sysfs, place, true) {
+    match places::read_parent(&*host.sysfs, place, true) {
         Ok(mut parent) => {
             catalogue::complete(host, &mut parent)?;
             Ok(Read::Parent(Box::new(parent)))

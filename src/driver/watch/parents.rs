@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::memory::{KnownParent, Read, Vf, read_parent};
 use super::{EventKind, Monitor};
+use crate::backend::mdev_bus::types::read_counts;
+use crate::backend::places::{self, Place};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::finding::report_unless_exhausted;
-use crate::layout::bus::{self, Place};
-use crate::layout::types::read_counts;
 use crate::model::{LayoutKind, Parent};
 use crate::sysfs::is_exhausted;
 use crate::sysfs::uevent::{Action, Uevent};
@@ -34,7 +34,7 @@ impl Monitor {
             return Ok(());
         }
         let sysfs = &*self.conn.host.sysfs;
-        let found = match bus::parent_of(sysfs, path, &event.subsystem) {
+        let found = match places::parent_of(sysfs, path, &event.subsystem) {
             Ok(found) => found,
             Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),
         };
@@ -57,7 +57,7 @@ impl Monitor {
 
     /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
     fn look_at_idle_cards(&mut self) -> Result<()> {
-        let places = bus::physical_functions(&*self.conn.host.sysfs)?;
+        let places = places::physical_functions(&*self.conn.host.sysfs)?;
         let new = places.into_iter().find(|place| !self.memory.parents.contains_key(&place.syspath));
         if let Some(place) = new {
             // That call looks for the next card.
@@ -97,7 +97,7 @@ impl Monitor {
     fn check_parent(&mut self, path: &str, tell_anyway: bool) -> Result<()> {
         let Some(known) = self.memory.parents.get(path) else { return Ok(()) };
         let sysfs = &*self.conn.host.sysfs;
-        let place = match bus::parent_of(sysfs, path, &known.place.subsystem) {
+        let place = match places::parent_of(sysfs, path, &known.place.subsystem) {
             Ok(Some(place)) => place,
             Ok(None) => return self.parent_gone(path),
             Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),

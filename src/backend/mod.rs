@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The generations of the kernel interface, one file each, behind one trait. They do not know each other.
 //!
-//! [`bus`] finds the parents, [`types`] reads what is alike in every generation, [`detect`] tells which one a parent speaks.
+//! [`places`] finds the parents, [`mdev_bus::types`] reads types, [`detect`] determines the layout of a parent.
 
 use std::cell::Cell;
 
@@ -15,18 +15,16 @@ use crate::sysfs::{
 };
 
 pub mod ap;
-pub mod bus;
-pub mod types;
+pub mod mdev_bus;
+pub mod places;
+pub mod vendor_vfio;
 
-mod creatable;
-pub mod functions;
-mod general;
-mod merged;
-mod rfc;
-mod vendor;
 mod written;
 
-pub use vendor::remembered_type;
+use mdev_bus::types;
+use vendor_vfio::vfs;
+
+pub use vendor_vfio::remembered_type;
 pub use written::write_whole;
 
 /// The folder of types that every layout with an mdev bus has.
@@ -37,7 +35,7 @@ pub const DEVICES: &str = "/sys/bus/mdev/devices";
 
 /// Files of a device that make or remove it. They are never written as attributes: a write to them may hang while the
 /// device is in use, or take away somebody else's.
-pub const ORDERS: [&str; 3] = ["remove", "destroy", functions::CURRENT];
+pub const ORDERS: [&str; 3] = ["remove", "destroy", vfs::CURRENT];
 
 /// What the kernel is asked to make.
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +238,8 @@ impl Prepared for SingleWrite<'_> {
 
 /// Every layout, in the order of detection. The layout of nearly every host comes first, since each look at the types costs
 /// a listing.
-static LAYOUTS: [&dyn Layout; 4] = [&merged::Merged, &general::General, &rfc::Rfc, &vendor::Vendor];
+static LAYOUTS: [&dyn Layout; 4] =
+    [&mdev_bus::merged::Merged, &mdev_bus::general::General, &mdev_bus::rfc::Rfc, &vendor_vfio::Vendor];
 
 /// The parent's file that removes devices. Only the layout of the founding proposal has it.
 const MDEV_DESTROY: &str = "mdev_destroy";
@@ -255,12 +254,12 @@ pub trait Marks {
 
 /// The layout of the parent with these marks; one that merely has types is of the merged kernel.
 pub fn detect(marks: &dyn Marks) -> &'static dyn Layout {
-    LAYOUTS.into_iter().find(|layout| layout.detect(marks)).unwrap_or(&merged::Merged)
+    LAYOUTS.into_iter().find(|layout| layout.detect(marks)).unwrap_or(&mdev_bus::merged::Merged)
 }
 
 /// The layout by its name.
 pub fn of_kind(kind: LayoutKind) -> &'static dyn Layout {
-    LAYOUTS.into_iter().find(|layout| layout.kind() == kind).unwrap_or(&merged::Merged)
+    LAYOUTS.into_iter().find(|layout| layout.kind() == kind).unwrap_or(&mdev_bus::merged::Merged)
 }
 
 /// A parent's marks, looked up when asked for.
@@ -325,9 +324,9 @@ pub fn open_parent(sysfs: &dyn Sysfs, syspath: &str) -> Result<(&'static dyn Lay
 pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>, Vec<Function>)> {
     match types::read_types(parent) {
         Ok((layout, types)) => Ok((layout, types, Vec::new())),
-        Err(Errno::NOENT) if if_present(parent.meta(functions::VFS))?.is_some() => {
-            let (types, functions) = functions::read_types(parent)?;
-            Ok((&vendor::Vendor, types, functions))
+        Err(Errno::NOENT) if if_present(parent.meta(vfs::VFS))?.is_some() => {
+            let (types, functions) = vfs::read_types(parent)?;
+            Ok((&vendor_vfio::Vendor, types, functions))
         }
         Err(errno) => Err(errno),
     }
@@ -336,7 +335,7 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>,
 /// Fails where [`read_types`] would for want of a folder of types.
 pub fn has_types(parent: &dyn Dir) -> IoResult<()> {
     match parent.open(TYPES) {
-        Err(Errno::NOENT) if if_present(parent.meta(functions::VFS))?.is_some() => Ok(()),
+        Err(Errno::NOENT) if if_present(parent.meta(vfs::VFS))?.is_some() => Ok(()),
         opened => opened.map(drop),
     }
 }

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use super::functions::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
-use super::{
+pub mod vfs;
+mod vgpu_types;
+
+use self::vfs::{CREATABLE, CURRENT, Candidate, FOLDER, VFS, bare_type, candidates, current, why_no_types};
+use crate::backend::{
     CreateRequest, FunctionMark, Layout, Marks, Prepared, RemoveRequest, TYPES, known, no_group, no_params,
     write_error, written,
 };
@@ -18,16 +21,16 @@ use crate::sysfs::{
 };
 
 /// What a guest sees, and how QEMU attaches it.
-pub(super) const DEVICE_API: &str = "vfio-pci";
+pub(in crate::backend) const DEVICE_API: &str = "vfio-pci";
 
 /// Vendor parameters of a VF; they stay when the VF is cleared.
-pub(super) const PARAMS: &str = "vgpu_params";
+pub(in crate::backend) const PARAMS: &str = "vgpu_params";
 
 /// Texts that clear the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
 const NO_PARAMS: [&str; 2] = ["", " "];
 
 #[derive(Debug)]
-pub(super) struct Vendor;
+pub(in crate::backend) struct Vendor;
 
 impl Layout for Vendor {
     fn kind(&self) -> LayoutKind {
@@ -126,7 +129,7 @@ impl Layout for Vendor {
     }
 
     fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
-        let (types, _) = super::functions::read_types(parent)?;
+        let (types, _) = vfs::read_types(parent)?;
         Ok(types.into_iter().find(|kind| kind.id == id))
     }
 
@@ -143,7 +146,7 @@ impl Layout for Vendor {
 /// A type that was seen on this layout before, with its name, and cannot be created now.
 pub fn remembered_type(id: &str, name: &str) -> Type {
     let mut kind = Type { name: Some(name.to_owned()), ..bare_type(id) };
-    super::functions::describe(&mut kind);
+    vfs::describe(&mut kind);
     kind
 }
 
@@ -328,7 +331,7 @@ impl Chosen<'_> {
     /// `None`: not known.
     fn still_lists(&self) -> Option<bool> {
         let text = read_text(&*self.dir, CREATABLE).ok()?;
-        Some(super::creatable::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
+        Some(vgpu_types::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
     }
 
     /// The VF is free again, unless somebody else has it meanwhile: what has another type than ours is not ours.

@@ -3,8 +3,8 @@
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
 use super::types::read_one;
-use super::written::{PARAMS, read_back};
-use super::{
+use crate::backend::written::{PARAMS, read_back};
+use crate::backend::{
     CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances,
     linked_type, no_params, open_create, open_type, write_create, write_error, write_remove, write_whole,
 };
@@ -16,7 +16,7 @@ use crate::sysfs::{Dir, Errno, IoResult, Writer, basename, write_line};
 const CLEAR: &str = "";
 
 #[derive(Debug)]
-pub(super) struct Rfc;
+pub(in crate::backend) struct Rfc;
 
 impl Layout for Rfc {
     fn kind(&self) -> LayoutKind {

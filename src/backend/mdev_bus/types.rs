@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{LAYOUTS, Layout, LiveMarks, Marks, TYPES};
+use crate::backend::{LAYOUTS, Layout, LiveMarks, Marks, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{LayoutKind, Type};
@@ -17,10 +17,10 @@ const WRITE_ONLY: [&str; 2] = ["create", "params"];
 const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
 
 /// A file of a type whose devices have to be created in a group.
-pub(super) const REQUIRES_GROUP: &str = "requires_group";
+pub(in crate::backend) const REQUIRES_GROUP: &str = "requires_group";
 
 /// Whether the content of that file requires a group. 0 means the same as a missing file.
-pub(super) fn is_group_required(text: &str) -> bool {
+pub(in crate::backend) fn is_group_required(text: &str) -> bool {
     text.trim() != "0"
 }
 
@@ -96,9 +96,9 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Fails if a file that decides the layout cannot be read, as [`super::layout_of`] does.
+    /// Fails if a file that decides the layout cannot be read, as [`crate::backend::layout_of`] does.
     fn layout(&self) -> IoResult<&'static dyn Layout> {
-        let layout = super::detect(self);
+        let layout = crate::backend::detect(self);
         self.parent.failed.get().map_or(Ok(layout), Err)
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::functions::{self, PCI, PfState, Searched, is_function, pf_state};
+use super::vendor_vfio::vfs::{self, PCI, PfState, Searched, is_function, pf_state};
 use super::{Layout, TYPES, has_types, layout_of, read_types};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, collect, first_failed, report};
@@ -116,10 +116,10 @@ pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     })?;
     let is_idle = |state: &PfState| *state == PfState::Idle;
     let has_vgpus = states.values().any(|state| *state == PfState::Ready);
-    let can_make_vgpus = || match functions::has_software(sysfs) {
-        Err(errno) if is_exhausted(errno) => Err(Error::io("look for", functions::SOFTWARE, errno)),
+    let can_make_vgpus = || match vfs::has_software(sysfs) {
+        Err(errno) if is_exhausted(errno) => Err(Error::io("look for", vfs::SOFTWARE, errno)),
         Err(errno) => {
-            report(Finding::io(functions::SOFTWARE, "cards without VFs are not listed", errno));
+            report(Finding::io(vfs::SOFTWARE, "cards without VFs are not listed", errno));
             Ok(false)
         }
         found => Ok(found.unwrap_or_default()),
@@ -131,7 +131,7 @@ pub fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
 }
 
 fn has_software(sysfs: &dyn Sysfs) -> Result<bool> {
-    functions::has_software(sysfs).map_err(|errno| Error::io("look for", functions::SOFTWARE, errno))
+    vfs::has_software(sysfs).map_err(|errno| Error::io("look for", vfs::SOFTWARE, errno))
 }
 
 /// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
@@ -263,7 +263,7 @@ fn find_place(sysfs: &dyn Sysfs, name: &str, wanted: impl Fn(&Place) -> bool) ->
 
 /// Whether an object that cannot be read may be the parent of this name, or hide it. A PCI device has no name but its address.
 fn may_be(object: &str, name: &str) -> bool {
-    match functions::searched(object) {
+    match vfs::searched(object) {
         Searched::Other => true,
         Searched::AllPci | Searched::Software => pci_address(name).is_some(),
         Searched::Pci(entry) => entry == name,

@@ -6,25 +6,26 @@ use std::rc::Rc;
 
 use uuid::{Uuid, uuid};
 
-use super::TYPES;
-use super::creatable::{self, Creatable};
-use super::types::compare_ids;
+use super::DEVICE_API;
+use super::vgpu_types::{self, Creatable};
+use crate::backend::TYPES;
+use crate::backend::mdev_bus::types::compare_ids;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::model::{Function, Type};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
-pub(super) const FOLDER: &str = "nvidia";
+pub(in crate::backend) const FOLDER: &str = "nvidia";
 
 /// The type of a VF, 0 while it is free.
-pub(super) const CURRENT: &str = "current_vgpu_type";
+pub(in crate::backend) const CURRENT: &str = "current_vgpu_type";
 
 /// What a VF could be now.
-pub(super) const CREATABLE: &str = "creatable_vgpu_types";
+pub(in crate::backend) const CREATABLE: &str = "creatable_vgpu_types";
 
 /// Every SR-IOV capable function has it, and no other.
-pub(super) const VFS: &str = "sriov_totalvfs";
+pub(in crate::backend) const VFS: &str = "sriov_totalvfs";
 
 /// No device has as many VFs; a made-up tree shall not keep us for ever.
 const VFS_MAX: u32 = 4096;
@@ -34,10 +35,10 @@ const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
 
 /// A VF with what it could be.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) function: Function,
+pub(in crate::backend) struct Candidate {
+    pub(in crate::backend) function: Function,
     /// Shared by VFs with equal lists.
-    pub(super) creatable: Rc<Vec<Creatable>>,
+    pub(in crate::backend) creatable: Rc<Vec<Creatable>>,
 }
 
 /// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework
@@ -132,7 +133,7 @@ pub fn has_software(sysfs: &dyn Sysfs) -> IoResult<bool> {
 }
 
 /// Why an open PF offers no type now, and the next step.
-pub(super) fn why_no_types(pf: &dyn Dir) -> String {
+pub(in crate::backend) fn why_no_types(pf: &dyn Dir) -> String {
     let enabled = enabled(pf);
     let name = basename(pf.path());
     if enabled == 0 {
@@ -241,7 +242,7 @@ pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
 
 /// The VFs of an open PF with the types that each can be given now. Most VFs have equal lists: each different list is parsed
 /// once.
-pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
+pub(in crate::backend) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
     let mut found = Vec::new();
     let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();
     for function in functions(parent)? {
@@ -269,7 +270,7 @@ pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
 }
 
 fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
-    let (types, bad) = creatable::parse(text);
+    let (types, bad) = vgpu_types::parse(text);
     for (line, why) in bad {
         let file = format!("{}/{file}", parent.path());
         report(Finding::new(ErrorCode::BadData, file, format_args!("line {line} is left out: {why}")));
@@ -279,7 +280,7 @@ fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
 
 /// The types of an open PF: what one of its VFs could be or is. How many can still be made is the number of free VFs that
 /// list the type; since a VF speaks for itself alone, the card may be full before that many are made.
-pub(super) fn read_types(parent: &dyn Dir) -> IoResult<(Vec<Type>, Vec<Function>)> {
+pub(in crate::backend) fn read_types(parent: &dyn Dir) -> IoResult<(Vec<Type>, Vec<Function>)> {
     let candidates = candidates(parent)?;
     let types = union(&candidates);
     Ok((types, candidates.into_iter().map(|candidate| candidate.function).collect()))
@@ -337,10 +338,10 @@ impl Table {
 }
 
 /// A type of which nothing but the id is known, and of which none can be made now.
-pub(super) fn bare_type(id: &str) -> Type {
+pub(in crate::backend) fn bare_type(id: &str) -> Type {
     Type {
         id: id.to_owned(),
-        device_api: Some(super::vendor::DEVICE_API.to_owned()),
+        device_api: Some(DEVICE_API.to_owned()),
         available_instances: Some(0),
         counts_places: true,
         has_params: true,
@@ -349,7 +350,7 @@ pub(super) fn bare_type(id: &str) -> Type {
 }
 
 /// Says as attributes what a program that knows the merged kernel's types looks for.
-pub(super) fn describe(kind: &mut Type) {
+pub(in crate::backend) fn describe(kind: &mut Type) {
     let count = kind.available_instances.unwrap_or(0).to_string();
     let api = kind.device_api.clone().unwrap_or_default();
     kind.attributes = vec![("available_instances".into(), count), ("device_api".into(), api)];

@@ -17,14 +17,14 @@ const NAME_MAX: usize = 255;
 
 /// A type that the driver would make now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Creatable {
+pub(in crate::backend) struct Creatable {
     /// Decimal, as it is written to `current_vgpu_type`.
-    pub(super) id: String,
-    pub(super) name: String,
+    pub(in crate::backend) id: String,
+    pub(in crate::backend) name: String,
 }
 
 /// A line that is no type: its number from 1 on, and what is wrong with it.
-pub(super) type BadLine = (usize, String);
+pub(in crate::backend) type BadLine = (usize, String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -33,7 +33,7 @@ enum Format {
 }
 
 /// The types in the order of their lines, and the lines that cannot be used.
-pub(super) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
+pub(in crate::backend) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
     let (mut types, mut bad) = (Vec::<Creatable>::new(), Vec::new());
     // Indexes into `types`.
     let (mut ids, mut names) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
