@@ -145,6 +145,38 @@ pub fn is_exhausted(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
+/// An errno, or an error that has one.
+pub trait HasErrno {
+    /// The errno.
+    fn errno(&self) -> Errno;
+}
+
+impl HasErrno for Errno {
+    fn errno(&self) -> Errno {
+        *self
+    }
+}
+
+impl HasErrno for Error {
+    fn errno(&self) -> Errno {
+        Error::errno(self)
+    }
+}
+
+/// Returns the error if it says something about the object at hand. Fails with it if this process or host has run out of
+/// something: [`is_exhausted`].
+pub fn unless_exhausted<E: HasErrno>(e: E) -> std::result::Result<E, E> {
+    if is_exhausted(e.errno()) { Err(e) } else { Ok(e) }
+}
+
+/// `None` if the object does not exist or cannot be read. Fails only if this process or host has run out of something.
+pub fn if_readable<T, E: HasErrno>(result: std::result::Result<T, E>) -> std::result::Result<Option<T>, E> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) => unless_exhausted(e).map(|_| None),
+    }
+}
+
 /// The errnos that mean "this object does not exist". Every other errno says nothing about the object, so a caller must
 /// report it and must not treat the object as absent.
 pub fn is_absent(errno: Errno) -> bool {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorCode, Result, describe, is_absent, is_exhausted, printable};
+use crate::error::{Error, ErrorCode, HasErrno, Result, describe, is_absent, printable, unless_exhausted};
 
 /// The severity of a finding: `enum mdev_severity` in C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,11 +94,22 @@ pub fn report(finding: Finding) {
 
 /// Reports an object that cannot be read and is left out. Fails only if this process or host has run out of descriptors or memory.
 pub fn report_unless_exhausted(e: Error) -> Result<()> {
-    if is_exhausted(e.errno()) {
-        return Err(e);
+    unless_exhausted(e).map(|e| report(Finding::from(&e)))
+}
+
+/// `None` if the object cannot be read: it is reported as a finding made of the error, and the caller leaves it out. Fails only if
+/// this process or host has run out of descriptors or memory.
+pub fn or_report<T, E: HasErrno>(
+    read: std::result::Result<T, E>,
+    finding: impl FnOnce(E) -> Finding,
+) -> std::result::Result<Option<T>, E> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(e) => {
+            report(finding(unless_exhausted(e)?));
+            Ok(None)
+        }
     }
-    report(Finding::from(&e));
-    Ok(())
 }
 
 /// Runs a request; returns its result and everything that it reported. A request runs in one thread, so the findings of other
@@ -168,6 +179,7 @@ pub fn require_all<T>(part: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::if_readable;
 
     #[test]
     fn collect_returns_each_report_of_its_request_once() {
@@ -180,6 +192,23 @@ mod tests {
         assert_eq!(found, [one()]);
         assert_eq!(found[0].message, "/sys/x: not a number");
         assert_eq!(collect(|| ()).1, []);
+    }
+
+    #[test]
+    fn unreadable_object_is_reported_unless_the_process_is_exhausted() {
+        let left_out = |errno: Errno| Finding::io("/sys/x", "left out", errno);
+        assert_eq!(collect(|| or_report(Ok::<_, Errno>(1), left_out)), (Ok(Some(1)), vec![]));
+        let reported = vec![left_out(Errno::IO)];
+        assert_eq!(collect(|| or_report(Err::<(), _>(Errno::IO), left_out)), (Ok(None), reported));
+        assert_eq!(if_readable(Err::<(), _>(Errno::IO)), Ok(None));
+        let error = |errno| Error::io("read", "/sys/x", errno);
+        let reported = vec![Finding::from(&error(Errno::IO))];
+        assert_eq!(collect(|| report_unless_exhausted(error(Errno::IO))), (Ok(()), reported));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert_eq!(collect(|| or_report(Err::<(), _>(errno), left_out)), (Err(errno), vec![]));
+            assert_eq!(collect(|| report_unless_exhausted(error(errno))), (Err(error(errno)), vec![]));
+            assert_eq!(if_readable(Err::<(), _>(errno)), Err(errno));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{Change, Definitions};
 use crate::fd::long_lived;
-use crate::sysfs::IoResult;
+use crate::sysfs::{IoResult, unless_exhausted};
 
 /// More parents than any host has; the kernel's own bound of watches belongs to all programs of the user.
 const PARENTS_MAX: usize = 4096;
@@ -69,7 +69,9 @@ impl Folders {
                 Ok(()) if last => self.watch_parents(),
                 Ok(()) => {}
                 Err(Errno::NOENT | Errno::NOTDIR) if level > 0 => return Ok(()),
-                Err(errno) if level > 0 && !is_exhausted(errno) => {
+                // ENOSPC: the user has no inotify watch left, which says nothing about the folder.
+                Err(errno) if level > 0 && errno != Errno::NOSPC => {
+                    let errno = unless_exhausted(errno)?;
                     log::warn!("{}: changes below are not seen: {errno}", self.chain[level]);
                     return Ok(());
                 }
@@ -274,10 +276,6 @@ fn file_events() -> WatchFlags {
         | WatchFlags::MOVED_FROM
         | WatchFlags::DELETE
         | WatchFlags::MOVE_SELF
-}
-
-fn is_exhausted(errno: Errno) -> bool {
-    crate::sysfs::is_exhausted(errno) || errno == Errno::NOSPC
 }
 
 fn folders_in(path: &str) -> IoResult<Vec<String>> {

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::calls::openat;
 use super::files::{FileStore, names, open_folder};
 use super::runtime::Runtime;
-use crate::error::{Error, ErrorCode, Result, is_exhausted};
-use crate::finding::{Finding, report};
+use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, or_report};
 use crate::lock::{Lock, is_held};
 
 /// A group that this process creates or removes. It is incomplete when this is dropped without [`Batch::finish`].
@@ -127,12 +127,10 @@ impl FileStore {
         let mut ids = Vec::new();
         for id in names(&dir, &self.groups, &mut Err)?.0 {
             let lock = self.lock_of_batch(&id);
-            match is_held(&lock) {
-                // The creator removes the file before it drops the lock.
-                Ok(false) if self.has_batch(&dir, &id)? => ids.push(id),
-                Ok(_) => {}
-                Err(errno) if is_exhausted(errno) => return Err(Error::io("open", &lock, errno)),
-                Err(errno) => report(Finding::from(&Error::io("open", &lock, errno))),
+            let held = is_held(&lock).map_err(|errno| Error::io("open", &lock, errno));
+            // The creator removes the file before it drops the lock.
+            if or_report(held, |e| Finding::from(&e))? == Some(false) && self.has_batch(&dir, &id)? {
+                ids.push(id);
             }
         }
         ids.sort_unstable();

@@ -17,7 +17,7 @@ use super::atomic::Unnamed;
 use super::calls::{self, open, open_regular, read};
 use super::catalogue::Catalogue;
 use super::runtime::{Facts, NewGroup, settle, taken};
-use crate::error::{Error, ErrorCode, Result, describe, if_present, is_exhausted};
+use crate::error::{Error, ErrorCode, Result, describe, if_present};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::lock::{Lock, is_held};
 
@@ -242,12 +242,10 @@ impl FileStore {
                 (_, None) => is_being_made,
             };
             match unread {
-                Some(e) if is_exhausted(e.errno()) || holds && !members.is_empty() => {
-                    return Err(e);
-                }
+                Some(e) if holds && !members.is_empty() => return Err(e),
                 // It may be the record of a VF, which is not looked for on the mdev bus.
                 Some(e) if !is_invalid_record(&e) => {
-                    report(Finding::from(&e));
+                    report_unless_exhausted(e)?;
                     continue;
                 }
                 Some(e) => log::warn!("{e}"),

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 pub use rustix::io::Errno;
 
-pub use crate::error::{if_present, is_absent, is_exhausted};
+pub use crate::error::{if_present, if_readable, is_absent, is_exhausted, unless_exhausted};
 
 pub mod linux;
 pub mod sim;

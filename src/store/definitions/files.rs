@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::extras::{Extras, FileIdentity};
 use super::file::{self, Useless};
 use super::{Broken, Definition, Previous, Start, json};
-use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
+use crate::error::{Error, ErrorCode, Result, shown, unless_exhausted};
 use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
@@ -111,10 +111,7 @@ impl DefinitionFiles {
 
     fn add_of_parent(&self, parent: &str, (all, broken): &mut (Vec<Definition>, Vec<Broken>)) -> Result<()> {
         let mut leave_out = |uuid, error: Error| {
-            if is_room_missing(&error) {
-                return Err(error);
-            }
-            broken.push(Broken { parent: parent.to_owned(), uuid, error });
+            broken.push(Broken { parent: parent.to_owned(), uuid, error: unless_exhausted(error)? });
             Ok(())
         };
         let dir = match self.open_parent(&self.base, parent) {
@@ -137,10 +134,7 @@ impl DefinitionFiles {
         let (mut found, broken) = (Vec::new(), Cell::new(None));
         // What cannot be looked into may have it.
         let mut unknown = |e: Error| {
-            if is_room_missing(&e) {
-                return Err(e);
-            }
-            broken.set(Some(e));
+            broken.set(Some(unless_exhausted(e)?));
             Ok(())
         };
         let visit = &mut |parent: &str, dir: &OwnedFd| match self.read(parent, dir, uuid) {
@@ -148,9 +142,8 @@ impl DefinitionFiles {
                 found.extend(one.map(|one| one.definition));
                 Ok(())
             }
-            Err(e) if is_room_missing(&e) => Err(e),
             Err(e) => {
-                broken.set(Some(e));
+                broken.set(Some(unless_exhausted(e)?));
                 Ok(())
             }
         };
@@ -543,16 +536,9 @@ fn is_invalid(e: &Error) -> bool {
 /// The next step for a definition that cannot be used.
 const FIX: &str = "; fix or remove the file";
 
-/// Says nothing about any definition.
-fn is_room_missing(e: &Error) -> bool {
-    is_exhausted(e.errno())
-}
-
 /// Reports a definition or folder that is left out. Fails if this process has run out of descriptors or memory.
 fn left_out(e: Error) -> Result<()> {
-    if is_room_missing(&e) {
-        return Err(e);
-    }
+    let e = unless_exhausted(e)?;
     let mut finding = Finding::from(&e).serious();
     if let Some(what) = e.message.strip_suffix(FIX) {
         // The file was read, so no call failed.

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 
 use super::retry;
 use crate::fd::long_lived;
-use crate::sysfs::{Errno, IoResult, is_absent, is_exhausted, is_relative};
+use crate::sysfs::{Errno, IoResult, is_absent, is_relative, unless_exhausted};
 
 /// As many symbolic links in one path as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -130,8 +130,8 @@ impl Door {
 fn probe(root: &OwnedFd) -> IoResult<Confinement> {
     match by_kernel(root, ".", ON_THE_WAY, ResolveFlags::IN_ROOT) {
         Ok(_) => Ok(Confinement::Kernel),
-        Err(errno) if is_exhausted(errno) => Err(errno),
         Err(errno) => {
+            let errno = unless_exhausted(errno)?;
             log::debug!("openat2 does not work here ({errno}): links below the root are resolved in user space");
             Ok(Confinement::Walk)
         }

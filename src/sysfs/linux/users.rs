@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, makedev, statx};
 
 use super::private_node::PRIVATE_NODE;
-use crate::sysfs::{Errno, IoResult, User, Users, is_absent, is_exhausted};
+use crate::sysfs::{Errno, IoResult, User, Users, is_absent, unless_exhausted};
 
 /// The time limit of a search. Any user can open so many descriptors that a full search takes minutes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,8 +82,7 @@ pub(super) fn find(wanted: &[(Identity, String)]) -> IoResult<Users> {
 fn is_initial(kind: &str, inode: u64) -> IoResult<bool> {
     match metadata(format!("/proc/self/ns/{kind}")).map_err(errno) {
         Ok(namespace) => Ok(namespace.ino() == inode),
-        Err(errno) if is_exhausted(errno) => Err(errno),
-        Err(errno) => Ok(is_absent(errno)),
+        Err(errno) => unless_exhausted(errno).map(is_absent),
     }
 }
 
@@ -192,10 +191,7 @@ impl<'a> Search<'a> {
 
     /// What cannot be looked at is skipped, unless the reason is this process. True when it no longer exists.
     fn skip(&mut self, pid: u32, errno: Errno) -> IoResult<bool> {
-        if is_exhausted(errno) {
-            return Err(errno);
-        }
-        let is_gone = is_absent(errno) || errno == Errno::SRCH;
+        let is_gone = is_absent(unless_exhausted(errno)?) || errno == Errno::SRCH;
         if !is_gone {
             self.doubt.get_or_insert_with(|| {
                 format!(
