@@ -10,12 +10,7 @@ use std::process::Command;
 
 use mdev::driver::{Conn, ListFlags, XmlFlags};
 
-#[path = "support/rivals.rs"]
-mod rivals;
-#[path = "support/scenes.rs"]
-mod scenes;
-#[path = "support/tree.rs"]
-mod tree;
+use crate::support::{rivals, scenes};
 
 /// Changes the lines of libvirt's dump to what we print; false where there is nothing to change.
 type Change = fn(&mut Vec<String>) -> bool;

@@ -11,14 +11,8 @@ use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimHost, default_host};
 use mdev::sysfs::{Errno, Sysfs, read_text};
 
-#[allow(dead_code)]
-#[path = "support/hosts.rs"]
-mod hosts;
-#[allow(dead_code)]
-#[path = "support/vfs.rs"]
-mod vfs;
-
-use vfs::at;
+use crate::support::vfs::at;
+use crate::support::{hosts, vfs};
 
 const PF: &str = "pci_0000_41_00_0";
 const FIRST: &str = "0000:41:00.4";

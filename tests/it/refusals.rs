@@ -6,10 +6,7 @@ use mdev::error::{Error, ErrorCode};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
-#[path = "support/definitions.rs"]
-mod support;
-
-use support::{IGD, UUID, host, xml};
+use crate::support::definitions::{IGD, UUID, host, xml};
 
 const OTHER: &str = "22222222-2222-4333-8444-555555555555";
 const NAME: &str = "<name>mine</name>";

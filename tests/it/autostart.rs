@@ -11,10 +11,7 @@ use mdev::store::{Definition, Definitions, Runtime, Start};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
-#[path = "support/definitions.rs"]
-mod support;
-
-use support::{IGD, UUID, host, xml};
+use crate::support::definitions::{IGD, UUID, host, xml};
 
 const CARD: &str = "0000:c1:00.0";
 

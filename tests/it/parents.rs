@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Which PCI devices are parents, and the errors for devices that are no parents or can create nothing now.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hosts::{file, link, uuid};
 use mdev::driver::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, Node, StartFlags, XmlFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{LogEntry, Op, SimEntry, SimHost, default_host};
+
+use crate::support::hosts::{file, link, uuid};
 
 const PF: &str = "0000:41:00.0";
 const SECOND: &str = "0000:81:00.0";

@@ -7,16 +7,8 @@ use std::path::Path;
 
 use mdev::driver::{Conn, ListFlags, Node, XmlFlags};
 
-#[path = "support/faults.rs"]
-mod faults;
-#[path = "support/rivals.rs"]
-mod rivals;
-#[path = "support/tree.rs"]
-mod tree;
-#[path = "support/xmltree.rs"]
-mod xmltree;
-
-use faults::{FAULTS, Left, TYPES, address, device, fault_of};
+use crate::support::faults::{FAULTS, Left, TYPES, address, device, fault_of};
+use crate::support::{faults, rivals, tree, xmltree};
 
 const PARENTS: usize = 64;
 

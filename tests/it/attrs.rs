@@ -10,14 +10,8 @@ use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 
-#[path = "support/hosts.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod hosts;
-#[path = "support/tree.rs"]
-mod tree;
-
-use hosts::{MTTY, file, host, link, samples};
-use tree::{Tree, TypeSpec};
+use crate::support::hosts::{self, MTTY, file, host, link, samples};
+use crate::support::tree::{Tree, TypeSpec};
 
 const TEMPLATE: &str = "11111111-2222-4333-8444-000000000001";
 const UUID: &str = "11111111-2222-4333-8444-555555555555";

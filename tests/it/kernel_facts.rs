@@ -2,16 +2,14 @@
 //! The simulated kernel answers as the real one did: every step that `vm-tests/guest/kernel-facts.tsv` records of Linux 6.1
 //! and its sample drivers is taken again in memory, on a host made of nothing but what that record says was there at first.
 
-#[path = "support/facts.rs"]
-mod facts;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use facts::{Step, steps, unescape};
 use mdev::sysfs::sim::{SimEntry, SimHost};
 use mdev::sysfs::{IoResult, Sysfs, basename, dirname};
 
-const FACTS: &str = include_str!("../vm-tests/guest/kernel-facts.tsv");
+use crate::support::facts::{self, Step, steps, unescape};
+
+const FACTS: &str = include_str!("../../vm-tests/guest/kernel-facts.tsv");
 
 /// What was there before the first write: the links of the class, and for each type its files.
 fn initial_host(steps: &[Step]) -> SimHost {

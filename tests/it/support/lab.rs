@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! A simulated host for one test, with a driver whose results the test chooses.
-#![allow(dead_code, reason = "each program that includes this file uses a part of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What libvirt's own driver and mdevctl say of a made-up host, through the scripts of tests/oracle.
-#![allow(dead_code, reason = "each program that includes this file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Properties of the simulated kernel: whatever is written, nothing of the capacity is lost and nothing panics.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
-
 use std::collections::BTreeMap;
 
-use hosts::{exists, host, list, read, replay, samples, target, uuid, write};
 use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
 use mdev::sysfs::{dirname, resolve};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use crate::support::hosts::{exists, host, list, read, replay, samples, target, uuid, write};
 
 /// What each type has left, by the path of its counter.
 fn counters(host: &SimHost) -> BTreeMap<String, u64> {

@@ -9,10 +9,7 @@ use mdev::error::{Error, ErrorCode};
 use mdev::sysfs::sim::{Op, SimHost};
 use mdev::sysfs::{Errno, Sysfs};
 
-#[path = "support/definitions.rs"]
-mod support;
-
-use support::{IGD, UUID, host, xml};
+use crate::support::definitions::{IGD, UUID, host, xml};
 
 /// Parents of every layout, each with a type.
 const PARENTS: [(&str, &str); 4] =

@@ -7,17 +7,9 @@ use mdev::error::{Error, ErrorCode};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry};
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code, reason = "this program uses a part of it")]
-mod hosts;
-#[path = "support/lab.rs"]
-mod lab;
-#[path = "support/vfs.rs"]
-#[allow(dead_code, reason = "this program uses a part of it")]
-mod vfs;
-
-use hosts::{ACCEL, FIRST, I915, M60, create as write_create, exists, read, ty, write};
-use lab::{LIMITER, Lab, UUID, first_vf, host_with, request, with_uuid};
+use crate::support::hosts::{ACCEL, FIRST, I915, M60, create as write_create, exists, read, ty, write};
+use crate::support::lab::{LIMITER, Lab, UUID, first_vf, host_with, request, with_uuid};
+use crate::support::{hosts, vfs};
 
 #[test]
 fn device_without_the_file_that_removes_it_returns_enoent() {

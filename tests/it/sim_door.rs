@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The simulated kernel keeps the contract of the door, and does to its callers what tests ask of it.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
-
 use std::sync::Arc;
 use std::time::Instant;
 
-use hosts::{FIRST, I915, M60, MTTY, create, exists, file, host, link, list, read, samples, soon, ty, uuid, write};
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 use mdev::sysfs::{EntryKind, Errno, READ_MAX, Sysfs};
+
+use crate::support::hosts::{
+    FIRST, I915, M60, MTTY, create, exists, file, host, link, list, read, samples, soon, ty, uuid, write,
+};
 
 mod door {
     use super::*;

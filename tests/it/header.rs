@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! include/libmdev.h is what the sources of the C layer say. `MDEV_REGENERATE=1 cargo test --test header` writes it anew.
+//! include/libmdev.h is what the sources of the C layer say. `MDEV_REGENERATE=1 cargo test --test it header` writes it anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn the_header_is_what_the_sources_say() {
     let line = kept.lines().zip(fresh.lines()).position(|(a, b)| a != b).map(|n| n + 1);
     assert!(
         kept == fresh,
-        "include/libmdev.h is out of date, first in line {line:?}: run MDEV_REGENERATE=1 cargo test --test header"
+        "include/libmdev.h is out of date, first in line {line:?}: run MDEV_REGENERATE=1 cargo test --test it header"
     );
 }
 

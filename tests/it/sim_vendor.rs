@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The simulated kernel's PFs, whose VFs are virtual GPUs: what `vendor_facts.rs` has no record of.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
-#[path = "support/vfs.rs"]
-#[allow(dead_code)]
-mod vfs;
-
 use std::sync::Arc;
 use std::time::Instant;
 
-use hosts::{exists, file, host, link, list, read, replay, soon, target, write};
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
 use mdev::sysfs::{Errno, Sysfs, Users, VfioNode};
-use vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
+
+use crate::support::hosts::{self, exists, file, host, link, list, read, replay, soon, target, write};
+use crate::support::vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
 
 /// Names of what a VF lists.
 fn names(host: &SimHost, number: u32) -> Vec<String> {

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Properties of the simulated PFs: no write gives out more than the card has, and what a VF lists it can be given.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
-#[path = "support/vfs.rs"]
-#[allow(dead_code)]
-mod vfs;
-
-use hosts::{read, replay};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{SimHost, default_host};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use vfs::{ALL, SIZES, at, creatable, set, vf};
+
+use crate::support::hosts::{read, replay};
+use crate::support::vfs::{ALL, SIZES, at, creatable, set, vf};
 
 const CAPACITY: u32 = 141;
 

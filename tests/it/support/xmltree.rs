@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! XML as a tree, for comparing two dumps element by element whatever their white space.
-#![allow(dead_code, reason = "each program that includes this file uses a part of it")]
+#![allow(dead_code, reason = "the tests use a part of it")]
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;

@@ -3,14 +3,12 @@
 //! `vendor-facts-upstream.tsv` is repeated in memory. The card is made only of the state before the first step, as recorded
 //! there, and the name of the VFs' driver.
 
-#[path = "support/facts.rs"]
-mod facts;
-
 use std::collections::BTreeSet;
 
-use facts::{Step, steps, unescape};
 use mdev::sysfs::sim::{SimEntry, SimHost};
 use mdev::sysfs::{IoResult, Sysfs, basename, read_text};
+
+use crate::support::facts::{self, Step, steps, unescape};
 
 /// The record of one driver.
 struct Record {
@@ -20,11 +18,11 @@ struct Record {
 }
 
 const NVIDIA: Record =
-    Record { driver: "nvidia", facts: include_str!("../vm-tests/guest/vendor-facts.tsv"), at_least: 150 };
+    Record { driver: "nvidia", facts: include_str!("../../vm-tests/guest/vendor-facts.tsv"), at_least: 150 };
 
 const UPSTREAM: Record = Record {
     driver: "nvidia-vgpu-vfio",
-    facts: include_str!("../vm-tests/guest/vendor-facts-upstream.tsv"),
+    facts: include_str!("../../vm-tests/guest/vendor-facts-upstream.tsv"),
     at_least: 60,
 };
 

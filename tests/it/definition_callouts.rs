@@ -11,13 +11,7 @@ use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
-#[path = "support/hosts.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod hosts;
-#[path = "support/definitions.rs"]
-mod support;
-
-use support::{IGD, UUID, host, xml};
+use crate::support::definitions::{IGD, UUID, host, xml};
 
 fn define(conn: &Conn, xml: &str) -> Node {
     conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap()

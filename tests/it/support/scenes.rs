@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Whole hosts made with [`super::tree`]: one to measure, one to compare with libvirt.
-#![allow(dead_code, reason = "each program that includes this file uses a part of it")]
+#![allow(dead_code, reason = "mktree and the tests each use a part of it")]
 
 use std::io;
 use std::path::Path;

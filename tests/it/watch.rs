@@ -15,12 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use EventKind::{Created, Defined, Deleted, Overrun, Undefined, Updated};
 
-#[allow(dead_code)]
-#[path = "support/hosts.rs"]
-mod hosts;
-#[allow(dead_code)]
-#[path = "support/vfs.rs"]
-mod vfs;
+use crate::support::vfs;
 
 /// Parent and type of the built-in host that are used here.
 const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";

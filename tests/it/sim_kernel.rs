@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The drivers of the simulated kernel: what `kernel_facts.rs` has no record of.
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code)]
-mod hosts;
+use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
+use mdev::sysfs::{Errno, Sysfs};
 
-use hosts::{
+use crate::support::hosts::{
     ACCEL, FIRST, I915, M60, MATRIX, MTTY, create, exists, file, host, link, list, read, replay, samples, target, ty,
     uuid, write,
 };
-use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
-use mdev::sysfs::{Errno, Sysfs};
 
 mod folders {
     use super::*;

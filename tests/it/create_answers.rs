@@ -10,17 +10,9 @@ use mdev::store::Runtime;
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimHost, default_host};
 
-#[path = "support/hosts.rs"]
-#[allow(dead_code, reason = "this program uses a part of it")]
-mod hosts;
-#[path = "support/lab.rs"]
-mod lab;
-#[path = "support/vfs.rs"]
-#[allow(dead_code, reason = "this program uses a part of it")]
-mod vfs;
-
-use hosts::{ACCEL, I915, M60, create as write_create, exists, read, write};
-use lab::{LIMITER, Lab, UUID, first_vf, request, with_uuid};
+use crate::support::hosts::{ACCEL, I915, M60, create as write_create, exists, read, write};
+use crate::support::lab::{LIMITER, Lab, UUID, first_vf, request, with_uuid};
+use crate::support::vfs;
 
 /// Where a device is made, and the file whose write makes it.
 struct Maker {

@@ -11,13 +11,7 @@ use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
-#[path = "support/hosts.rs"]
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-mod hosts;
-#[path = "support/definitions.rs"]
-mod support;
-
-use support::{IGD, UUID, host, xml};
+use crate::support::definitions::{IGD, UUID, host, xml};
 
 fn names(conn: &Conn, flags: ListFlags) -> Vec<String> {
     conn.list(ListFlags::DEVICES | flags).unwrap().iter().map(|node| node.uuid().unwrap()).collect()

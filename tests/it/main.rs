@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The integration tests, as one program.
+
+mod attrs;
+mod autostart;
+mod cargo_library;
+mod create_answers;
+mod create_faults;
+mod definition_callouts;
+mod definitions;
+mod driver;
+mod exhausted;
+mod faulty_host;
+mod groups;
+mod header;
+mod identity;
+mod in_use;
+mod incomplete;
+mod kernel_facts;
+mod layers;
+mod messages;
+mod oracle;
+mod parents;
+mod reads;
+mod refusals;
+mod sim_door;
+mod sim_kernel;
+mod sim_prop;
+mod sim_vendor;
+mod sim_vendor_prop;
+mod support;
+mod vendor;
+mod vendor_answers;
+mod vendor_facts;
+mod vendor_races;
+mod version;
+mod watch;
+mod wrong_absence;
+mod xml_golden;
+mod xml_hostile;
+mod xml_prop;

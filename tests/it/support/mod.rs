@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What several of the tests use.
+
+pub mod definitions;
+pub mod facts;
+pub mod faults;
+pub mod hosts;
+pub mod lab;
+pub mod rivals;
+pub mod scenes;
+pub mod tree;
+pub mod vfs;
+pub mod xmltree;
