@@ -12,7 +12,7 @@ use super::identity::{Identity, VfDevice};
 use super::made::{Left, Located, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, ready, spots, unknown};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, spots, unknown, wait_device};
 use crate::backend::{FunctionMark, Prepared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
@@ -139,7 +139,7 @@ impl Conn {
         }
         if device.type_id.is_none() && device.parent == plan.place.name() {
             // Its maker is at work still.
-            ready::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
+            wait_device::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
             match devices::at(&self.host, &spot, &mut known)? {
                 Some(now) => device = now,
                 None => return Ok(None),
@@ -160,7 +160,7 @@ impl Conn {
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
         }
         // Its maker may be at work still.
-        ready::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
+        wait_device::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
         let device = devices::at(&self.host, &spot, &mut known)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
@@ -419,7 +419,7 @@ impl<'a> Making<'a> {
         // At once, so that a later device of this UUID is not taken for this one. A driver may make the device after the write.
         self.mark_last()?;
         let Some(entry) = self.made.last().map(|made| made.entry.clone()) else { return Ok(()) };
-        ready::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
+        wait_device::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
         self.mark_last()?;
         let Some(made) = self.made.last() else { return Ok(()) };
         let path = format!("{}/{entry}", plan.place.syspath);

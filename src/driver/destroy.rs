@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::spots::{self, Spot};
 use super::vfio::{Nodes, group_of};
-use super::{DestroyFlags, Host, identity, ready};
+use super::{DestroyFlags, Host, identity, wait_device};
 use crate::backend::places::link_name;
 use crate::backend::{Layout, RemoveRequest};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
@@ -156,7 +156,7 @@ fn remove(
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
-    ready::wait_gone(host, layout, parent, spot)
+    wait_device::wait_gone(host, layout, parent, spot)
 }
 
 /// No process can open the group while this lives. EBUSY when one has it open.
@@ -342,7 +342,7 @@ fn patiently(host: &Host, is_again: impl Fn(&Error) -> bool, mut remove: impl Fn
     if !result.as_ref().is_err_and(&is_again) {
         return result;
     }
-    ready::wait_until(host, AGAIN_TIMEOUT, || {
+    wait_device::wait_until(host, AGAIN_TIMEOUT, || {
         result = remove();
         !result.as_ref().is_err_and(&is_again)
     })?;

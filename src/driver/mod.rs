@@ -34,7 +34,6 @@ mod node;
 mod plan;
 mod problems;
 mod qemu;
-mod ready;
 mod spare;
 mod spots;
 #[cfg(test)]
@@ -42,7 +41,8 @@ mod store_faults;
 mod suggest;
 mod uri;
 mod vfio;
-mod wait;
+mod wait_device;
+mod wait_parent;
 mod watch;
 
 use spare::Spare;

@@ -6,20 +6,20 @@
 
 mod atomic;
 mod batch;
-mod bell;
 mod calls;
 mod catalogue;
 pub mod definitions;
 mod files;
 mod memory;
+mod notifier;
 mod reservation;
 pub mod runtime;
 
 pub use batch::Batch;
-pub use bell::Ear;
 #[cfg(test)]
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use files::{is_invalid_record, report_record};
+pub use notifier::Ear;
 pub use reservation::Reservation;
 pub use runtime::{Facts, HostLock, Runtime};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::memory::{Coming, Known, Look, followed};
+use super::state::{Coming, Known, Look, followed};
 use super::{EventKind, Monitor};
 use crate::driver::spots;
 use crate::driver::{Host, Node};

@@ -15,10 +15,10 @@ use crate::monitor::{Change, Source};
 
 mod definitions;
 mod devices;
-mod memory;
 mod parents;
+mod state;
 
-use memory::Memory;
+use state::Memory;
 
 /// After so many changes the numbers of available instances are looked at even though more changes wait.
 const PATIENCE: u32 = 64;
@@ -157,7 +157,7 @@ impl Monitor {
                 "vfio" | "vfio-dev" => Ok(()),
                 _ => self.other_event(&event),
             },
-            Change::Written(file) => self.look_at_function(memory::vf_of(&file)),
+            Change::Written(file) => self.look_at_function(state::vf_of(&file)),
             Change::Definition { parent, file } => self.look_at_definition(&parent, &file),
             Change::DefinitionsOf(parent) => self.look_at_definitions(Some(&parent)),
             Change::Definitions => self.look_at_definitions(None),
@@ -196,7 +196,7 @@ impl Monitor {
         }
         self.during = self.source.newest();
         let gone = old.vfs.into_keys().filter(|vf| !self.memory.vfs.contains_key(vf));
-        gone.for_each(|vf| self.source.unfollow(&memory::followed(&vf)));
+        gone.for_each(|vf| self.source.unfollow(&state::followed(&vf)));
         let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();
         self.follow(&vfs);
         Ok(())
@@ -205,7 +205,7 @@ impl Monitor {
     /// The kernel tells nothing when VFs become devices, but who writes to their files can be seen.
     fn follow(&mut self, vfs: &[String]) {
         for vf in vfs {
-            let file = memory::followed(vf);
+            let file = state::followed(vf);
             if let Err(errno) = self.source.follow(&file) {
                 log::warn!("{file}: devices that come and go here are not seen: {errno}");
             }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::memory::{KnownParent, Read, Vf, read_parent};
+use super::state::{KnownParent, Read, Vf, read_parent};
 use super::{EventKind, Monitor};
 use crate::backend::mdev_bus::types::read_counts;
 use crate::backend::places::{self, Place};

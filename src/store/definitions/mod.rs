@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::bell::{Bell, Ear};
+use super::notifier::{Bell, Ear};
 use crate::error::{Error, Result};
 
 mod extras;
