@@ -18,9 +18,9 @@ use crate::store::Ear;
 use crate::sysfs::uevent::{Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, Sysfs};
 
-mod folders;
+mod files;
 
-pub use folders::Folders;
+pub use files::Folders;
 
 const KERNEL: u64 = 0;
 const DEFINITIONS: u64 = 1;
