@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Waits until the kernel has finished what it was asked to do. With the merged kernel it always has when the write
-//! returns, so the common case is a single look.
+//! Waits until the kernel has created or removed a device. The merged kernel has done so when the write returns, so usually the
+//! state is read once.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use super::spots::Spot;
 use super::vfio::{group_of, vfio_devices};
 use crate::backend::{Layout, has_types};
 use crate::error::{Error, ErrorCode, Result};
-use crate::sysfs::{Dir, is_absent};
+use crate::sysfs::{Dir, Waiter, is_absent};
 
-/// How long a device may take to come or go.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a device may take until it is ready or removed: far longer than any driver was seen to take. Uevents end a wait before.
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long its VFIO node may take after its IOMMU group.
-const NODE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long its VFIO node may take after its IOMMU group, before a create succeeds without the node.
+const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How far a new device has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,17 @@ enum Progress {
     Ready,
 }
 
-/// Waits for uevents until `done` holds or the time is over.
-pub(super) fn wait_until(host: &Host, patience: Duration, mut done: impl FnMut() -> bool) -> Result<bool> {
+/// Waits for uevents until `done` returns true (true) or the timeout is over (false).
+pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() -> bool) -> Result<bool> {
     if done() {
         return Ok(true);
     }
-    let deadline = Instant::now() + patience;
-    let mut watch = host.sysfs.watch().map_err(|errno| Error::io("watch", "the kernel's uevents", errno))?;
-    // What happened before the watch began is seen here.
+    let deadline = Instant::now() + timeout;
+    let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
+    let mut waiter = Waiter::new(&*host.sysfs).map_err(failed)?;
+    // The first check sees what changed before the waiter listened.
     while !done() {
-        if !watch.wait(Some(deadline)).map_err(|errno| Error::io("watch", "the kernel's uevents", errno))? {
+        if !waiter.wait(Some(deadline)).map_err(failed)? {
             return Ok(done());
         }
     }
@@ -53,9 +54,9 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
         seen.set(progress(host, layout, parent, name));
         enough.contains(&seen.get())
     };
-    if wait_until(host, PATIENCE, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
+    if wait_until(host, READY_TIMEOUT, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
         let enough = [Progress::NoParent, Progress::Ready];
-        if seen.get() == Progress::NoNode && !wait_until(host, NODE_PATIENCE, || look(&enough))? {
+        if seen.get() == Progress::NoNode && !wait_until(host, NODE_TIMEOUT, || look(&enough))? {
             log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
         }
         if seen.get() == Progress::NoParent {
@@ -70,7 +71,7 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
         _ => "the device has neither an iommu_group nor a VFIO device",
     };
     let message =
-        format!("{what} after {} s; look at the kernel's log for what the vendor driver says", PATIENCE.as_secs());
+        format!("{what} after {} s; look at the kernel's log for what the vendor driver says", READY_TIMEOUT.as_secs());
     Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", parent.path())))
 }
 
@@ -107,10 +108,10 @@ pub(super) fn wait_gone(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot
     let (name, uuid) = (&spot.entry, &spot.uuid);
     let is_other = || layout.mark(&*spot.dir, name).is_ok_and(|mark| mark != spot.mark());
     let gone = || layout.is_function() || !layout.is_there(parent, name) || is_other();
-    if wait_until(host, PATIENCE, gone)? {
+    if wait_until(host, READY_TIMEOUT, gone)? {
         return Ok(());
     }
     let message =
-        format!("the kernel took the request, but device {uuid} is still there after {} s", PATIENCE.as_secs());
+        format!("the kernel took the request, but device {uuid} is still there after {} s", READY_TIMEOUT.as_secs());
     Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(format!("{}/{name}", parent.path())))
 }

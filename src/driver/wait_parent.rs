@@ -8,10 +8,7 @@ use rustix::io::Errno;
 use super::{Conn, Node, catalogue};
 use crate::backend::{self, places};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::sysfs::if_present;
-
-/// How often a parent that offers no types is read again: the kernel sends no event when types come.
-const TYPES_POLL: Duration = Duration::from_secs(1);
+use crate::sysfs::{Waiter, if_present};
 
 /// The state of a parent.
 enum Look {
@@ -30,12 +27,12 @@ impl Conn {
             return Ok(*node);
         }
         let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
-        let mut watch = self.host.sysfs.watch().map_err(failed)?;
+        let mut waiter = Waiter::new(&*self.host.sysfs).map_err(failed)?;
         loop {
-            // Also once between the first look and the watch, and once after the deadline.
+            // Also once after the waiter has started, and once after the deadline.
             let look = self.look_for_parent(name)?;
             let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            let until = match look {
+            match look {
                 Look::Ready(node) => return Ok(*node),
                 Look::Missing if is_over => {
                     let next = "check whether its vendor driver is loaded";
@@ -47,13 +44,10 @@ impl Conn {
                 Look::WithoutTypes(why) if is_over => {
                     return Err(late(format!("parent '{}' offers no types after {timeout_ms} ms: {why}", shown(name))));
                 }
-                Look::Missing => deadline,
-                Look::WithoutTypes(_) => {
-                    let poll = Instant::now() + TYPES_POLL;
-                    Some(deadline.map_or(poll, |deadline| deadline.min(poll)))
-                }
-            };
-            watch.wait(until).map_err(failed)?;
+                Look::Missing | Look::WithoutTypes(_) => {}
+            }
+            // The kernel sends no uevent when types appear: the wait ends without one after `POLL_INTERVAL`.
+            waiter.wait(deadline).map_err(failed)?;
         }
     }
 

@@ -1,70 +1,140 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Follows the folder of definitions and the folders of parents in it, with inotify. Each of them, and even what is above,
-//! may come later or go and come again.
+//! One inotify for all that is followed on a host: single files, the folder of definitions and the folders of parents in it.
+//! Each of these folders, and the folders above, may be created later, and removed and created again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::{Change, Definitions};
+use super::Change;
 use crate::fd::long_lived;
 use crate::sysfs::{IoResult, unless_exhausted};
 
-/// More parents than any host has; the kernel's own bound of watches belongs to all programs of the user.
+/// More parents than any host has; the kernel's limit of watches is shared by all programs of the user.
 const PARENTS_MAX: usize = 4096;
 
-/// What is watched by a number of inotify's.
+/// What an inotify watch is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Watched {
-    /// A folder on the way, by its place in the chain.
+    /// A followed file, by its path on the host.
+    File(String),
+    /// A folder above the folders of parents, by its level in the chain.
     Above(usize),
     /// The folder of a parent.
     Parent(String),
 }
 
-/// A folder of folders of files.
+/// What is followed by inotify.
 #[derive(Debug)]
-pub struct Folders {
+pub(super) struct Files {
     inotify: OwnedFd,
-    /// From the root to the folder of definitions: each is the path of a folder.
+    /// Paths of the folders from the root to the folder of definitions; empty if no definitions are followed.
     chain: Vec<String>,
     watched: HashMap<i32, Watched>,
-    /// A file was written to in one go by an editor or by mdevctl: it counts when it is closed.
-    waiting: VecDeque<Change>,
-    /// Not everything that is there is watched: it is to be tried again.
+    /// Writes to followed files.
+    written: VecDeque<Change>,
+    /// Changes of definitions.
+    definitions: VecDeque<Change>,
+    /// Not all existing folders are watched: the next [`Files::read`] tries it again.
     broken: bool,
 }
 
-impl Folders {
-    /// Follows `path`, which need not be there; `root` must be.
-    pub fn new(root: &str, path: &str) -> IoResult<Folders> {
+impl Files {
+    /// Follows nothing yet.
+    pub(super) fn new() -> IoResult<Files> {
+        let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
+        let (written, definitions) = (VecDeque::new(), VecDeque::new());
+        Ok(Files { inotify, chain: Vec::new(), watched: HashMap::new(), written, definitions, broken: false })
+    }
+
+    /// Follows the folder of definitions at `path` below `root`. `root` must exist; `path` need not.
+    pub(super) fn of_definitions(root: &str, path: &str) -> IoResult<Files> {
         let root = root.trim_end_matches('/');
         let mut chain = vec![if root.is_empty() { "/".to_owned() } else { root.to_owned() }];
         for name in path.split('/').filter(|name| !name.is_empty()) {
             let above = chain.last().map_or("", |above| above.trim_end_matches('/'));
             chain.push(format!("{above}/{name}"));
         }
-        let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
-        let mut folders = Folders { inotify, chain, watched: HashMap::new(), waiting: VecDeque::new(), broken: false };
-        folders.descend(0)?;
-        // What was there before is what the room above lists.
-        folders.waiting.clear();
-        Ok(folders)
+        let mut files = Files { chain, ..Files::new()? };
+        files.descend(0)?;
+        // The driver lists what exists now.
+        files.definitions.clear();
+        Ok(files)
+    }
+
+    /// Readable when [`Files::read`] has something to read.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// The next write to a followed file of those that were read.
+    pub(super) fn next_write(&mut self) -> Option<Change> {
+        self.written.pop_front()
+    }
+
+    /// The next change of definitions of those that were read.
+    pub(super) fn next_definition(&mut self) -> Option<Change> {
+        self.definitions.pop_front()
+    }
+
+    /// Whether [`Files::read`] has something to do although the descriptor is not readable.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Reads some events of inotify, without waiting.
+    pub(super) fn read(&mut self) -> IoResult<()> {
+        // The first failure was returned; devices are reported in spite of it.
+        if self.broken {
+            if let Err(errno) = self.start_again() {
+                log::debug!("{}: changes are still not seen: {errno}", self.chain[self.last()]);
+            }
+        }
+        self.fetch().map(|_| ())
+    }
+
+    /// Follows the open file instead of the file that was followed under this path before.
+    pub(super) fn follow(&mut self, path: &str, file: BorrowedFd<'_>) -> IoResult<()> {
+        // A driver may refuse a write and still change its state, which it may do up to the close.
+        let events = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
+        // The watch belongs to the inode.
+        let number = inotify::add_watch(&self.inotify, format!("/proc/self/fd/{}", file.as_raw_fd()), events)?;
+        let watched = Watched::File(path.to_owned());
+        if self.watched.get(&number) != Some(&watched) {
+            self.unfollow(path);
+            self.watched.insert(number, watched);
+        }
+        Ok(())
+    }
+
+    /// Ends [`Files::follow`]. Sysfs does not report that a file is removed, and keeps the inode while it is watched.
+    pub(super) fn unfollow(&mut self, path: &str) {
+        self.end(&Watched::File(path.to_owned()));
+    }
+
+    /// Ends a watch; false if there is none.
+    fn end(&mut self, what: &Watched) -> bool {
+        let found = self.watched.iter().find(|(_, watched)| *watched == what).map(|(number, _)| *number);
+        let Some(number) = found else { return false };
+        self.watched.remove(&number);
+        // Fails if the kernel has ended it already.
+        let _ = inotify::remove_watch(&self.inotify, number);
+        true
     }
 
     fn last(&self) -> usize {
         self.chain.len() - 1
     }
 
-    /// Watches the chain from `level` on, as far as it is there, then the folders of parents.
+    /// Watches the folders of the chain from `level` on, as far as they exist, then the folders of parents.
     fn descend(&mut self, level: usize) -> IoResult<()> {
         for level in level..self.chain.len() {
             let last = level == self.last();
-            // Links of the folders above are the administrator's; a link in the last place is followed as well.
+            // Symbolic links are followed: they are the administrator's.
             match self.watch(&self.chain[level].clone(), folder_events(), Watched::Above(level)) {
                 Ok(()) if last => self.watch_parents(),
                 Ok(()) => {}
@@ -100,36 +170,26 @@ impl Folders {
     fn parents(&self) -> impl Iterator<Item = &String> {
         self.watched.values().filter_map(|watched| match watched {
             Watched::Parent(name) => Some(name),
-            Watched::Above(_) => None,
+            Watched::Above(_) | Watched::File(_) => None,
         })
     }
 
-    /// Files that came before the watch did are to be looked for.
+    /// The folder may contain files that are older than the watch.
     fn watch_parent(&mut self, name: &str) {
         if self.parents().count() >= PARENTS_MAX {
             return log::warn!("changes of the definitions of {name} are not seen: too many parents are followed");
         }
         let path = format!("{}/{name}", self.chain[self.last()]);
         match self.watch(&path, file_events() | WatchFlags::DONT_FOLLOW, Watched::Parent(name.to_owned())) {
-            Ok(()) => self.waiting.push_back(Change::DefinitionsOf(name.to_owned())),
-            // Gone again, or no folder.
+            Ok(()) => self.definitions.push_back(Change::DefinitionsOf(name.to_owned())),
+            // It was removed again, or is not a folder.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
             Err(errno) => log::warn!("{path}: changes of definitions are not seen: {errno}"),
         }
     }
 
-    fn drain(&mut self) -> IoResult<()> {
-        let mut buffer = [0_u8; 8192];
-        loop {
-            match rustix::io::read(&self.inotify, &mut buffer) {
-                Ok(0) | Err(Errno::AGAIN) => return Ok(()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-
-    fn fetch(&mut self) -> IoResult<()> {
+    /// Reads one buffer of events. False if there are none.
+    fn fetch(&mut self) -> IoResult<bool> {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 8192];
         let mut seen = Vec::new();
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
@@ -147,15 +207,16 @@ impl Folders {
                 break;
             }
         }
-        seen.into_iter().try_for_each(|(number, events, name)| self.take(number, events, name))
+        let any = !seen.is_empty();
+        seen.into_iter().try_for_each(|(number, events, name)| self.take(number, events, name))?;
+        Ok(any)
     }
 
     fn take(&mut self, number: i32, events: ReadFlags, name: String) -> IoResult<()> {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            // A folder may have gone and come again unseen: what is watched under its name is the old one.
-            self.start_again()?;
-            self.waiting.push_back(Change::Lost);
-            return Ok(());
+            self.written.push_back(Change::Lost);
+            // A folder may have been removed and created again: the watch of its name is that of the old one.
+            return if self.chain.is_empty() || self.broken { Ok(()) } else { self.start_again() };
         }
         let Some(watched) = self.watched.get(&number).cloned() else { return Ok(()) };
         let gone = events.contains(ReadFlags::IGNORED);
@@ -163,112 +224,103 @@ impl Folders {
             self.watched.remove(&number);
         }
         match watched {
-            Watched::Parent(parent) if gone || events.contains(ReadFlags::MOVE_SELF) => self.lose(number, parent),
-            Watched::Parent(parent) if !name.is_empty() => {
-                if !events.contains(ReadFlags::CREATE) || self.is_whole(&parent, &name) {
-                    let change = Change::Definition { parent, file: name };
-                    // Who comes, is written and closed is looked at once.
-                    if self.waiting.back() != Some(&change) {
-                        self.waiting.push_back(change);
-                    }
+            Watched::File(path) => {
+                if !gone {
+                    push_new(&mut self.written, Change::Written(path));
                 }
+                Ok(())
             }
-            Watched::Above(level) if level == self.last() && !gone => self.base_changed(events, name),
+            _ if self.broken => Ok(()),
+            Watched::Parent(parent) => {
+                self.parent_changed(parent, events, name);
+                Ok(())
+            }
+            Watched::Above(level) if level == self.last() && !gone => {
+                self.base_changed(events, name);
+                Ok(())
+            }
             Watched::Above(level) => {
                 let next = self.chain.get(level + 1).and_then(|path| path.rsplit('/').next());
-                if gone || next == Some(&name) {
-                    return self.start_again();
-                }
+                if gone || next == Some(&name) { self.start_again() } else { Ok(()) }
             }
-            Watched::Parent(_) => {}
         }
-        Ok(())
     }
 
-    /// A file that has just come was given its name when it was written, as libmdev does; who writes in place begins with
-    /// an empty one, and closes it.
+    /// Something changed in the folder of a parent, or it was removed or renamed.
+    fn parent_changed(&mut self, parent: String, events: ReadFlags, name: String) {
+        if events.intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF) {
+            self.lose(parent);
+        } else if !name.is_empty() && (!events.contains(ReadFlags::CREATE) || self.is_whole(&parent, &name)) {
+            // A file that is created, written and closed is read once.
+            push_new(&mut self.definitions, Change::Definition { parent, file: name });
+        }
+    }
+
+    /// Whether a new file has its content: libmdev gives it a name after that. A program that writes in place creates an empty
+    /// file, and its close is an event.
     fn is_whole(&self, parent: &str, file: &str) -> bool {
         let path = format!("{}/{parent}/{file}", self.chain[self.last()]);
         rustix::fs::lstat(&*path).is_ok_and(|stat| stat.st_size > 0)
     }
 
-    /// The folder of a parent went, or was moved away.
-    fn lose(&mut self, number: i32, parent: String) {
-        if self.watched.remove(&number).is_some() {
-            let _ = inotify::remove_watch(&self.inotify, number);
-        }
-        self.waiting.push_back(Change::DefinitionsOf(parent));
+    /// The folder of a parent was removed or renamed.
+    fn lose(&mut self, parent: String) {
+        self.end(&Watched::Parent(parent.clone()));
+        self.definitions.push_back(Change::DefinitionsOf(parent));
     }
 
-    /// Something came into the folder of definitions, went from it, or it went itself.
+    /// Something was created in the folder of definitions, or moved out of it.
     fn base_changed(&mut self, events: ReadFlags, name: String) {
         if !events.contains(ReadFlags::ISDIR) {
             return;
         }
+        let watched = Watched::Parent(name.clone());
         if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
-            if self.parents().any(|known| *known == name) {
-                // Gone and here again, before the news of the first were read.
-                self.watched.retain(|_, watched| *watched != Watched::Parent(name.clone()));
-            }
+            // A folder of this name may have been removed just before: the event of that is still unread.
+            self.watched.retain(|_, other| *other != watched);
             self.watch_parent(&name);
-        } else if events.contains(ReadFlags::MOVED_FROM) {
-            // Under its new name it would be watched by the same number: this one must end first.
-            let named = |watched: &Watched| *watched == Watched::Parent(name.clone());
-            if let Some(number) = self.watched.iter().find(|(_, watched)| named(watched)).map(|(number, _)| *number) {
-                self.lose(number, name);
-            }
+        } else if events.contains(ReadFlags::MOVED_FROM) && self.watched.values().any(|other| *other == watched) {
+            // Under its new name the folder gets the same watch number, so this watch has to end first.
+            self.lose(name);
         }
     }
 
-    /// A folder on the way came or went: everything below is another now.
+    /// A folder of the chain was created or removed, so all folders below are different.
     fn start_again(&mut self) -> IoResult<()> {
         self.broken = true;
-        for (number, _) in std::mem::take(&mut self.watched) {
-            let _ = inotify::remove_watch(&self.inotify, number);
+        let Files { inotify, watched, .. } = self;
+        watched.retain(|number, what| {
+            let is_file = matches!(what, Watched::File(_));
+            if !is_file {
+                let _ = inotify::remove_watch(&*inotify, *number);
+            }
+            is_file
+        });
+        if let Err(errno) = self.descend(0) {
+            // Unread events of the ended watches would keep the descriptor readable until the next attempt.
+            while self.fetch()? {}
+            return Err(errno);
         }
-        let watched = self.descend(0);
-        // What is still told is of watches that have ended; unread it would keep the descriptor readable until the next try.
-        if watched.is_err() {
-            self.drain()?;
-        }
-        watched?;
         self.broken = false;
-        self.waiting.clear();
-        self.waiting.push_back(Change::Definitions);
+        self.definitions.clear();
+        self.definitions.push_back(Change::Definitions);
         Ok(())
     }
 }
 
-impl Definitions for Folders {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
-    }
-
-    fn is_behind(&self) -> bool {
-        self.broken
-    }
-
-    fn next(&mut self) -> IoResult<Option<Change>> {
-        // It was an error once. Devices are told meanwhile.
-        if self.broken {
-            if let Err(errno) = self.start_again() {
-                log::debug!("{}: changes are still not seen: {errno}", self.chain[self.last()]);
-                return Ok(None);
-            }
-        }
-        if self.waiting.is_empty() {
-            self.fetch()?;
-        }
-        Ok(self.waiting.pop_front())
+/// Appends a change unless the last one is the same.
+fn push_new(changes: &mut VecDeque<Change>, change: Change) {
+    if changes.back() != Some(&change) {
+        changes.push_back(change);
     }
 }
 
-/// What brings a folder of the chain or of a parent, or takes it away.
+/// Events of a folder of the chain: folders in it are created, removed or renamed.
 fn folder_events() -> WatchFlags {
     WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::MOVE_SELF
 }
 
-/// mdevctl writes in place, which is over when it closes the file; libmdev links or renames a whole file to its place.
+/// Events of the folder of a parent. mdevctl writes in place and then closes the file; libmdev links or renames a complete file.
 fn file_events() -> WatchFlags {
     WatchFlags::CREATE
         | WatchFlags::CLOSE_WRITE
@@ -281,7 +333,7 @@ fn file_events() -> WatchFlags {
 fn folders_in(path: &str) -> IoResult<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = Dir::new(openat(CWD, path, flags, Mode::empty())?)?;
-    // Not every file system tells; what is no folder is not watched.
+    // Some file systems do not report the type. ONLYDIR refuses to watch what is not a folder.
     let maybe = |kind| matches!(kind, FileType::Directory | FileType::Unknown);
     let names = dir.flatten().filter(|entry| maybe(entry.file_type()));
     let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
@@ -293,9 +345,19 @@ mod tests {
     use super::*;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::fs;
+    use std::path::Path;
 
-    fn all(folders: &mut Folders) -> Vec<Change> {
-        std::iter::from_fn(|| folders.next().unwrap()).collect()
+    fn all(files: &mut Files) -> Vec<Change> {
+        let mut changes = Vec::new();
+        loop {
+            let before = changes.len();
+            files.read().unwrap();
+            changes.extend(std::iter::from_fn(|| files.next_write()));
+            changes.extend(std::iter::from_fn(|| files.next_definition()));
+            if changes.len() == before {
+                return changes;
+            }
+        }
     }
 
     fn file(parent: &str, file: &str) -> Change {
@@ -307,68 +369,68 @@ mod tests {
     }
 
     #[test]
-    fn the_folders_may_come_later_and_go() {
+    fn folders_created_later_are_followed_until_removed() {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
-        let mut folders = Folders::new(root.path().to_str().unwrap(), "/etc/mdevctl.d").unwrap();
+        let mut files = Files::of_definitions(root.path().to_str().unwrap(), "/etc/mdevctl.d").unwrap();
         fs::create_dir(path("other")).unwrap();
-        assert_eq!(all(&mut folders), []);
+        assert_eq!(all(&mut files), []);
         fs::create_dir_all(path("etc/mdevctl.d/p")).unwrap();
-        assert_eq!(all(&mut folders), [Change::Definitions]);
+        assert_eq!(all(&mut files), [Change::Definitions]);
         fs::write(path("etc/mdevctl.d/p/a"), "x").unwrap();
-        assert_eq!(all(&mut folders), [file("p", "a")]);
+        assert_eq!(all(&mut files), [file("p", "a")]);
         fs::create_dir(path("etc/mdevctl.d/q")).unwrap();
-        assert_eq!(all(&mut folders), [of("q")]);
+        assert_eq!(all(&mut files), [of("q")]);
         fs::write(path("etc/mdevctl.d/q/.tmp"), "x").unwrap();
         fs::rename(path("etc/mdevctl.d/q/.tmp"), path("etc/mdevctl.d/q/b")).unwrap();
-        assert_eq!(all(&mut folders), [file("q", ".tmp"), file("q", "b")]);
-        // A file that was written before it was given its name, and one that is still to be written.
+        assert_eq!(all(&mut files), [file("q", ".tmp"), file("q", "b")]);
+        // A file that had its content before its name, and a file that is written in place.
         fs::hard_link(path("etc/mdevctl.d/q/b"), path("etc/mdevctl.d/q/c")).unwrap();
-        assert_eq!(all(&mut folders), [file("q", "c")]);
+        assert_eq!(all(&mut files), [file("q", "c")]);
         let begun = fs::File::create(path("etc/mdevctl.d/q/d")).unwrap();
-        assert_eq!(all(&mut folders), []);
+        assert_eq!(all(&mut files), []);
         drop(begun);
-        assert_eq!(all(&mut folders), [file("q", "d")]);
+        assert_eq!(all(&mut files), [file("q", "d")]);
         fs::remove_file(path("etc/mdevctl.d/q/c")).unwrap();
         fs::remove_file(path("etc/mdevctl.d/q/d")).unwrap();
-        assert_eq!(all(&mut folders), [file("q", "c"), file("q", "d")]);
+        assert_eq!(all(&mut files), [file("q", "c"), file("q", "d")]);
         fs::remove_dir_all(path("etc/mdevctl.d/q")).unwrap();
-        assert_eq!(all(&mut folders), [file("q", "b"), of("q")]);
+        assert_eq!(all(&mut files), [file("q", "b"), of("q")]);
         fs::rename(path("etc"), path("gone")).unwrap();
-        assert!(all(&mut folders).contains(&Change::Definitions));
+        assert!(all(&mut files).contains(&Change::Definitions));
         fs::write(path("gone/mdevctl.d/p/a"), "y").unwrap();
-        assert_eq!(all(&mut folders), []);
+        assert_eq!(all(&mut files), []);
         fs::rename(path("gone"), path("etc")).unwrap();
-        assert!(all(&mut folders).contains(&Change::Definitions));
+        assert!(all(&mut files).contains(&Change::Definitions));
         fs::write(path("etc/mdevctl.d/p/a"), "z").unwrap();
-        assert_eq!(all(&mut folders), [file("p", "a")]);
+        assert_eq!(all(&mut files), [file("p", "a")]);
         fs::remove_dir_all(path("etc")).unwrap();
-        assert!(all(&mut folders).contains(&Change::Definitions));
+        assert!(all(&mut files).contains(&Change::Definitions));
     }
 
-    /// As when a card has another address: the folder of its definitions is given the new name.
+    /// An administrator renames the folder of a card that has another address now.
     #[test]
-    fn a_folder_that_is_renamed_is_followed_under_its_new_name() {
+    fn renamed_folder_is_followed_under_its_new_name() {
         let root = tempfile::tempdir().unwrap();
         let base = root.path().join("d");
         fs::create_dir_all(base.join("p")).unwrap();
-        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        let mut files = Files::of_definitions(root.path().to_str().unwrap(), "d").unwrap();
         fs::rename(base.join("p"), base.join("q")).unwrap();
-        assert_eq!(all(&mut folders), [of("p"), of("q")]);
+        assert_eq!(all(&mut files), [of("p"), of("q")]);
         fs::write(base.join("q/a"), "x").unwrap();
-        assert_eq!(all(&mut folders), [file("q", "a")]);
+        assert_eq!(all(&mut files), [file("q", "a")]);
         fs::rename(base.join("q"), root.path().join("out")).unwrap();
-        assert_eq!(all(&mut folders), [of("q")]);
+        assert_eq!(all(&mut files), [of("q")]);
         fs::write(root.path().join("out/a"), "y").unwrap();
-        assert_eq!(all(&mut folders), []);
+        assert_eq!(all(&mut files), []);
     }
 
     #[test]
-    fn after_an_overflow_what_came_again_meanwhile_is_followed() {
+    fn folder_created_again_during_an_overflow_is_followed() {
         let root = tempfile::tempdir().unwrap();
         let base = root.path().join("d");
         fs::create_dir_all(base.join("p")).unwrap();
-        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        let mut files = Files::of_definitions(root.path().to_str().unwrap(), "d").unwrap();
         let bound = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
         // Equal events in a row are one.
         for n in 0..bound.trim().parse::<usize>().unwrap() {
@@ -376,45 +438,96 @@ mod tests {
         }
         fs::remove_dir_all(base.join("p")).unwrap();
         fs::create_dir(base.join("p")).unwrap();
-        assert!(all(&mut folders).contains(&Change::Lost));
+        assert!(all(&mut files).contains(&Change::Lost));
         fs::write(base.join("p/a"), "x").unwrap();
-        assert!(all(&mut folders).contains(&file("p", "a")));
+        assert!(all(&mut files).contains(&file("p", "a")));
     }
 
-    /// When there was no watch to be had for a moment, all is watched again once there is.
     #[test]
-    fn what_could_not_be_watched_is_tried_again() {
+    fn failed_watch_is_tried_again_without_a_busy_loop() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("d/p")).unwrap();
-        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        let mut files = Files::of_definitions(root.path().to_str().unwrap(), "d").unwrap();
+        fs::write(root.path().join("type"), "0").unwrap();
+        follow(&mut files, &root.path().join("type"), "/type");
         fs::rename(root.path().join("d"), root.path().join("e")).unwrap();
-        let at = std::mem::replace(&mut folders.chain[0], "/proc/none".to_owned());
-        for seen in [Err(Errno::NOENT), Ok(None)] {
-            assert_eq!(folders.next(), seen);
-            assert!(folders.is_behind());
-            let mut fds = [PollFd::new(&folders.inotify, PollFlags::IN)];
+        let at = std::mem::replace(&mut files.chain[0], "/proc/none".to_owned());
+        for result in [Err(Errno::NOENT), Ok(())] {
+            assert_eq!(files.read(), result);
+            assert!(files.is_broken());
+            let mut fds = [PollFd::new(&files.inotify, PollFlags::IN)];
             assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0), "it would be tried without a pause");
         }
-        folders.chain[0] = at;
+        // Followed files are reported in spite of it.
+        fs::write(root.path().join("type"), "558").unwrap();
+        assert_eq!(all(&mut files), [Change::Written("/type".to_owned())]);
+        assert!(files.is_broken());
+        files.chain[0] = at;
         fs::rename(root.path().join("e"), root.path().join("d")).unwrap();
-        assert!(all(&mut folders).contains(&Change::Definitions));
+        assert!(all(&mut files).contains(&Change::Definitions));
         fs::write(root.path().join("d/p/a"), "x").unwrap();
-        assert_eq!(all(&mut folders), [file("p", "a")]);
+        assert_eq!(all(&mut files), [file("p", "a")]);
     }
 
     #[test]
-    fn a_folder_that_comes_back_at_once_is_followed() {
+    fn folder_removed_and_created_again_is_followed() {
         let root = tempfile::tempdir().unwrap();
         let base = root.path().join("d");
         fs::create_dir_all(base.join("p")).unwrap();
-        let mut folders = Folders::new(root.path().to_str().unwrap(), "d").unwrap();
+        let mut files = Files::of_definitions(root.path().to_str().unwrap(), "d").unwrap();
         fs::remove_dir(base.join("p")).unwrap();
         fs::create_dir(base.join("p")).unwrap();
-        assert!(all(&mut folders).contains(&of("p")));
+        assert!(all(&mut files).contains(&of("p")));
         fs::write(base.join("p/a"), "x").unwrap();
-        assert_eq!(all(&mut folders), [file("p", "a")]);
-        // A link is no folder of a parent.
+        assert_eq!(all(&mut files), [file("p", "a")]);
+        // A symbolic link is not a folder of a parent.
         std::os::unix::fs::symlink("/tmp", base.join("l")).unwrap();
-        assert_eq!(all(&mut folders), []);
+        assert_eq!(all(&mut files), []);
+    }
+
+    fn follow(files: &mut Files, file: &Path, path: &str) {
+        let file = openat(CWD, file, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        files.follow(path, file.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn write_to_a_followed_file_is_reported_until_unfollow() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, old) = (root.path().join("type"), root.path().join("old"));
+        fs::write(&file, "0\n").unwrap();
+        let mut files = Files::new().unwrap();
+        follow(&mut files, &file, "/type");
+        assert_eq!(all(&mut files), []);
+        let written = [Change::Written("/type".to_owned())];
+        fs::write(&file, "558\n").unwrap();
+        assert_eq!(all(&mut files), written);
+        fs::rename(&file, &old).unwrap();
+        fs::write(&file, "0\n").unwrap();
+        follow(&mut files, &file, "/type");
+        follow(&mut files, &file, "/type");
+        fs::write(&old, "1\n").unwrap();
+        assert_eq!(all(&mut files), [], "only the file that is there now is followed");
+        fs::write(&file, "558\n").unwrap();
+        assert_eq!(all(&mut files), written);
+        files.unfollow("/type");
+        files.unfollow("/type");
+        fs::write(&file, "0\n").unwrap();
+        assert_eq!(all(&mut files), []);
+    }
+
+    #[test]
+    fn overflow_of_followed_files_is_a_loss() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        let mut files = Files::new().unwrap();
+        for (file, path) in [(&a, "/a"), (&b, "/b")] {
+            fs::write(file, "0").unwrap();
+            follow(&mut files, file, path);
+        }
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        for n in 0..limit.trim().parse::<usize>().unwrap() {
+            fs::write(if n % 2 == 0 { &a } else { &b }, "1").unwrap();
+        }
+        assert!(all(&mut files).contains(&Change::Lost));
     }
 }

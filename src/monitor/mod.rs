@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Everything that can change on a host, behind one descriptor: the kernel's events and the definitions on disk.
+//! All changes of a host behind one descriptor: the kernel's uevents, writes to followed files, and definitions.
 //!
-//! No thread: whoever wants to know polls [`Source::fd`] and calls [`Source::fetch`]. What a change means for the nodes of
-//! the host is the business of the room above.
+//! No thread: the caller polls [`Source::fd`] and calls [`Source::fetch`]. The driver decides what a change means for the nodes
+//! of the host.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,77 +14,50 @@ use rustix::time::{
 
 use crate::error::{Error, Result};
 use crate::fd::long_lived;
-use crate::store::Ear;
+use crate::store::{Definitions, Listener, MDEVCTL_FOLDER};
 use crate::sysfs::uevent::{Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, Sysfs};
 
 mod files;
 
-pub use files::Folders;
+use files::Files;
 
-const KERNEL: u64 = 0;
-const DEFINITIONS: u64 = 1;
-const TIMER: u64 = 2;
-
-/// What may have changed. Definitions are told by where they are, and are to be looked at.
+/// What may have changed. Of a definition, only its place: the file is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The kernel says so.
+    /// A uevent of the kernel.
     Kernel(Uevent),
-    /// Somebody wrote to a file that is followed.
+    /// A process wrote to a followed file.
     Written(String),
     /// A file in the folder of a parent's definitions.
     Definition {
-        /// The folder's name.
+        /// Name of the folder.
         parent: String,
-        /// The file's.
+        /// Name of the file.
         file: String,
     },
     /// Any file in the folder of a parent's definitions, or the folder itself.
     DefinitionsOf(String),
     /// Any definition.
     Definitions,
-    /// More has happened than was told: some of it was lost.
+    /// Some changes were lost.
     Lost,
-}
-
-/// Where definitions are told about.
-pub trait Definitions: Send + std::fmt::Debug {
-    /// Readable when something has come.
-    fn fd(&self) -> BorrowedFd<'_>;
-
-    /// The next change, without waiting.
-    fn next(&mut self) -> IoResult<Option<Change>>;
-
-    /// It must be asked though its descriptor does not say so.
-    fn is_behind(&self) -> bool {
-        false
-    }
-}
-
-/// What the definitions of the simulated host are called in an error.
-pub const MEMORY: &str = "the definitions in memory";
-
-impl Definitions for Ear {
-    fn fd(&self) -> BorrowedFd<'_> {
-        Ear::fd(self)
-    }
-
-    fn next(&mut self) -> IoResult<Option<Change>> {
-        Ok(self.has_heard().then_some(Change::Definitions))
-    }
 }
 
 /// All sources of one host.
 #[derive(Debug)]
 pub struct Source {
-    poll: OwnedFd,
+    epoll: OwnedFd,
     kernel: Box<dyn Events>,
-    definitions: Box<dyn Definitions>,
+    /// One inotify for followed files and definitions, once there is something to follow.
+    files: Option<Files>,
+    /// Changes of definitions in memory.
+    memory: Option<Listener>,
     timer: OwnedFd,
     alarm: Alarm,
-    /// Those that had something when they were last asked, by their numbers.
-    ready: Vec<u64>,
+    /// The source had something when it was last polled.
+    kernel_ready: bool,
+    memory_ready: bool,
 }
 
 /// How the timer is set.
@@ -92,93 +65,104 @@ pub struct Source {
 enum Alarm {
     Off,
     At(Instant),
-    /// It is to be heard until it is set anew.
+    /// The descriptor is readable until the timer is set again.
     Now,
 }
 
 impl Source {
-    /// Starts to listen. From here on nothing is missed.
-    pub fn new(sysfs: &dyn Sysfs, definitions: Box<dyn Definitions>) -> Result<Source> {
-        let failed = |what: &'static str| move |errno| Error::io("listen to", what, errno);
-        let kernel = sysfs.events().map_err(failed("the kernel's uevents"))?;
-        let make = || {
-            let poll = long_lived(epoll::create(epoll::CreateFlags::CLOEXEC)?)?;
-            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-            let timer = long_lived(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
-            let add = |fd: BorrowedFd<'_>, number| {
-                epoll::add(&poll, fd, epoll::EventData::new_u64(number), epoll::EventFlags::IN)
-            };
-            add(kernel.fd(), KERNEL)?;
-            add(timer.as_fd(), TIMER)?;
-            add(definitions.fd(), DEFINITIONS)?;
-            Ok((poll, timer))
-        };
-        let (poll, timer) = make().map_err(failed("several sources at once"))?;
-        Ok(Source { poll, kernel, definitions, timer, alarm: Alarm::Off, ready: Vec::new() })
-    }
-
-    /// Readable when [`Source::fetch`] may have something, or the alarm goes.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.poll.as_fd()
-    }
-
-    /// The next change, without waiting. `None` as well when the alarm went.
-    pub fn fetch(&mut self) -> Result<Option<Change>> {
-        let failed = |errno| Error::io("receive", "events", errno);
-        let mut asked = false;
-        loop {
-            let Some(number) = self.ready.last() else {
-                // Once: a source that says it has something and has not must not keep the caller here.
-                if asked || !self.ask().map_err(failed)? {
-                    return Ok(None);
-                }
-                asked = true;
-                continue;
-            };
-            let next = match *number {
-                KERNEL => self.kernel.next().map(|signal| signal.map(Change::from)),
-                DEFINITIONS => self.definitions.next(),
-                _ => Ok(None),
-            };
-            if let Ok(change @ Some(_)) = next {
-                return Ok(change);
+    /// Starts to listen. No later change is missed.
+    pub fn new(sysfs: &dyn Sysfs, definitions: &Definitions) -> Result<Source> {
+        let (mut files, mut memory) = (None, None);
+        match definitions {
+            Definitions::Files(store) => {
+                let followed = Files::of_definitions(store.root(), MDEVCTL_FOLDER);
+                files = Some(followed.map_err(|errno| Error::io("follow", store.folder(), errno))?);
             }
-            // One that fails does not keep the others from being heard.
-            self.ready.pop();
-            next.map_err(failed)?;
+            Definitions::Memory(store) => {
+                let listener = store.listen();
+                memory = Some(listener.map_err(|errno| Error::io("follow", "the definitions in memory", errno))?);
+            }
         }
+        let kernel = sysfs.events().map_err(|errno| Error::io("listen to", "the kernel's uevents", errno))?;
+        Source::on(kernel, files, memory).map_err(|errno| Error::io("listen to", "several sources at once", errno))
     }
 
-    /// False when no source has anything.
-    fn ask(&mut self) -> IoResult<bool> {
-        // The kernel last: it is taken from the end. The timer only wakes, so nobody asks it.
-        let sources = [(DEFINITIONS, self.definitions.fd()), (KERNEL, self.kernel.fd())];
-        let mut fds = sources.map(|(_, fd)| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        match poll(&mut fds, Some(&Timespec::default())) {
+    fn on(kernel: Box<dyn Events>, files: Option<Files>, memory: Option<Listener>) -> IoResult<Source> {
+        let epoll = long_lived(epoll::create(epoll::CreateFlags::CLOEXEC)?)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = long_lived(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
+        let fds =
+            [Some(kernel.fd()), Some(timer.as_fd()), files.as_ref().map(Files::fd), memory.as_ref().map(Listener::fd)];
+        fds.into_iter().flatten().try_for_each(|fd| watch(&epoll, fd))?;
+        let (kernel_ready, memory_ready) = (false, false);
+        Ok(Source { epoll, kernel, files, memory, timer, alarm: Alarm::Off, kernel_ready, memory_ready })
+    }
+
+    /// Readable when [`Source::fetch`] may have something, or at the time of the alarm.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// The next change, without waiting. `None` at the time of the alarm, too.
+    pub fn fetch(&mut self) -> Result<Option<Change>> {
+        let mut next = self.next_ready();
+        // Once: a descriptor that stays readable although its source has nothing must not keep the caller here.
+        if next == Ok(None) {
+            next = self.poll().and_then(|()| self.next_ready());
+        }
+        next.map_err(|errno| Error::io("receive", "events", errno))
+    }
+
+    /// The next change of the sources that had something when they were last polled. Writes to followed files come first, and
+    /// definitions last.
+    fn next_ready(&mut self) -> IoResult<Option<Change>> {
+        if let Some(write) = self.files.as_mut().and_then(Files::next_write) {
+            return Ok(Some(write));
+        }
+        if self.kernel_ready {
+            let next = self.kernel.next();
+            // After a failure, the other sources are read.
+            self.kernel_ready = matches!(next, Ok(Some(_)));
+            if let Some(signal) = next? {
+                return Ok(Some(Change::from(signal)));
+            }
+        }
+        if std::mem::take(&mut self.memory_ready) && self.memory.as_ref().is_some_and(Listener::take) {
+            return Ok(Some(Change::Definitions));
+        }
+        Ok(self.files.as_mut().and_then(Files::next_definition))
+    }
+
+    fn poll(&mut self) -> IoResult<()> {
+        let fds = [Some(self.kernel.fd()), self.files.as_ref().map(Files::fd), self.memory.as_ref().map(Listener::fd)];
+        // The timer only wakes the caller.
+        let present = fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+        let mut present: Vec<PollFd<'_>> = present.collect();
+        match poll(&mut present, Some(&Timespec::default())) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        let has = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let ready = sources.iter().zip(&fds).filter(|(_, fd)| has(fd)).map(|((number, _), _)| *number);
-        self.ready = ready.collect();
-        if self.definitions.is_behind() && !self.ready.contains(&DEFINITIONS) {
-            self.ready.insert(0, DEFINITIONS);
+        let mut present = present.iter().map(|fd| !fd.revents().is_empty());
+        let [kernel, files, memory] = fds.map(|fd| fd.is_some() && present.next() == Some(true));
+        (self.kernel_ready, self.memory_ready) = (kernel, memory);
+        match &mut self.files {
+            Some(followed) if files || followed.is_broken() => followed.read(),
+            _ => Ok(()),
         }
-        Ok(!self.ready.is_empty())
     }
 
-    /// Fetches and forgets everything that waits now.
+    /// Drops all changes that are waiting.
     pub fn discard(&mut self) -> Result<()> {
         while self.fetch()?.is_some() {}
         Ok(())
     }
 
-    /// The descriptor becomes readable at this time, whatever happens; `None`: only when something happens.
+    /// The descriptor becomes readable at this time even without a change; `None`: only on a change.
     pub fn wake_at(&mut self, at: Option<Instant>) {
         self.set(at.map_or(Alarm::Off, Alarm::At));
     }
 
-    /// The descriptor is readable from now on, until [`Source::wake_at`].
+    /// The descriptor is readable until [`Source::wake_at`] is called.
     pub fn wake_now(&mut self) {
         self.set(Alarm::Now);
     }
@@ -189,7 +173,7 @@ impl Source {
         }
         const SOON: Duration = Duration::from_nanos(1);
         let wait = match alarm {
-            // Nothing: the timer is stopped, and what it had to say is forgotten.
+            // Stops the timer, and makes it unreadable.
             Alarm::Off => Duration::ZERO,
             Alarm::At(at) => at.saturating_duration_since(Instant::now()).max(SOON),
             Alarm::Now => SOON,
@@ -198,23 +182,36 @@ impl Source {
             Itimerspec { it_interval: Timespec::default(), it_value: Timespec::try_from(wait).unwrap_or_default() };
         match timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value) {
             Ok(_) => self.alarm = alarm,
-            Err(errno) => log::warn!("the timer of a monitor cannot be set: {errno}"),
+            Err(errno) => log::warn!("cannot set the timer of a monitor, so it may report changes late: {errno}"),
         }
     }
 
-    /// See [`Events::follow`].
+    /// Reports writes to the file at `path` from now on, as [`Change::Written`]. Called again, the file that is at `path` now
+    /// is followed.
     pub fn follow(&mut self, path: &str) -> IoResult<()> {
-        self.kernel.follow(path)
+        let Some(file) = self.kernel.follow(path)? else { return Ok(()) };
+        let files = match &mut self.files {
+            Some(files) => files,
+            None => {
+                let files = Files::new()?;
+                watch(&self.epoll, files.fd())?;
+                self.files.insert(files)
+            }
+        };
+        files.follow(path, file.as_fd())
     }
 
-    /// See [`Events::unfollow`].
+    /// Ends [`Source::follow`].
     pub fn unfollow(&mut self, path: &str) {
         self.kernel.unfollow(path);
+        if let Some(files) = &mut self.files {
+            files.unfollow(path);
+        }
     }
 
     /// See [`Events::newest`].
-    pub fn newest(&self) -> u64 {
-        self.kernel.newest()
+    pub fn newest(&self) -> Result<u64> {
+        self.kernel.newest().map_err(|errno| Error::io("read", "the number of the newest uevent", errno))
     }
 
     /// See [`Events::set_buffer_size`].
@@ -233,30 +230,48 @@ impl From<Signal> for Change {
     }
 }
 
+/// The epoll is readable while `fd` is.
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>) -> IoResult<()> {
+    epoll::add(epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sysfs::sim::default_host;
     use rustix::event::{EventfdFlags, eventfd};
 
-    /// As after a fork, when the other process has the same descriptor.
+    /// After a fork, the other process has the same descriptors and may read from them.
     #[derive(Debug)]
-    struct Crying(OwnedFd);
+    struct Readable(OwnedFd);
 
-    impl Definitions for Crying {
+    impl Events for Readable {
         fn fd(&self) -> BorrowedFd<'_> {
             self.0.as_fd()
         }
 
-        fn next(&mut self) -> IoResult<Option<Change>> {
+        fn next(&mut self) -> IoResult<Option<Signal>> {
             Ok(None)
+        }
+
+        fn follow(&mut self, _path: &str) -> IoResult<Option<OwnedFd>> {
+            Ok(None)
+        }
+
+        fn unfollow(&mut self, _path: &str) {}
+
+        fn set_buffer_size(&mut self, _bytes: usize) -> IoResult<()> {
+            Ok(())
+        }
+
+        fn newest(&self) -> IoResult<u64> {
+            Ok(0)
         }
     }
 
     #[test]
-    fn a_source_that_is_readable_and_has_nothing_keeps_nobody() {
+    fn readable_source_without_events_does_not_block_the_caller() {
         let fd = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
-        let mut source = Source::new(&default_host(), Box::new(Crying(fd))).unwrap();
+        let mut source = Source::on(Box::new(Readable(fd)), None, None).unwrap();
         assert_eq!(source.fetch(), Ok(None));
         source.discard().unwrap();
     }

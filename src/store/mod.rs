@@ -20,6 +20,6 @@ pub use batch::Batch;
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use files::{is_invalid_record, report_record};
-pub use notifier::Ear;
+pub use notifier::Listener;
 pub use reservation::Reservation;
 pub use runtime::{Facts, HostLock, Runtime};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Wakes those who wait for a change of something in memory, as inotify does for files.
+//! Reports changes of data in memory by a descriptor, as inotify does for files.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,42 +9,42 @@ use rustix::io::Errno;
 
 use crate::fd::long_lived;
 
-/// What is rung.
+/// Notifies all listeners.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
-    ears: Mutex<Vec<Weak<OwnedFd>>>,
+pub(super) struct Notifier {
+    listeners: Mutex<Vec<Weak<OwnedFd>>>,
 }
 
-/// Hears a bell.
+/// Is notified until it is dropped.
 #[derive(Debug)]
-pub struct Ear(Arc<OwnedFd>);
+pub struct Listener(Arc<OwnedFd>);
 
-impl Bell {
-    pub(super) fn ring(&self) {
-        let mut ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner);
-        ears.retain(|ear| {
-            let Some(ear) = ear.upgrade() else { return false };
-            // It can hold more than this ever adds.
-            let _ = rustix::io::write(&ear, &1_u64.to_ne_bytes());
+impl Notifier {
+    pub(super) fn notify(&self) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| {
+            let Some(listener) = listener.upgrade() else { return false };
+            // Fails only if the 64-bit counter is full; it is readable then.
+            let _ = rustix::io::write(&listener, &1_u64.to_ne_bytes());
             true
         });
     }
 
-    pub(super) fn listen(&self) -> Result<Ear, Errno> {
-        let ear = Arc::new(long_lived(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?);
-        self.ears.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&ear));
-        Ok(Ear(ear))
+    pub(super) fn listen(&self) -> Result<Listener, Errno> {
+        let listener = Arc::new(long_lived(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)?);
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&listener));
+        Ok(Listener(listener))
     }
 }
 
-impl Ear {
-    /// Readable when it has rung since it was last asked.
+impl Listener {
+    /// Readable after a notification, until [`Listener::take`].
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// True when it has rung since it was last asked.
-    pub fn has_heard(&self) -> bool {
+    /// Whether there was a notification since the last call.
+    pub fn take(&self) -> bool {
         rustix::io::read(&self.0, &mut [0_u8; 8]).is_ok()
     }
 }

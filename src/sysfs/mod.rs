@@ -7,7 +7,6 @@
 //! [`crate::error::Error`].
 
 use std::fmt::Debug;
-use std::time::Instant;
 
 pub use rustix::io::Errno;
 
@@ -16,6 +15,9 @@ pub use crate::error::{if_present, if_readable, is_absent, is_exhausted, unless_
 pub mod linux;
 pub mod sim;
 pub mod uevent;
+mod wait;
+
+pub use wait::{POLL_INTERVAL, Waiter};
 
 /// What the door returns.
 pub type IoResult<T> = Result<T, Errno>;
@@ -165,10 +167,7 @@ pub trait Sysfs: Send + Sync + Debug {
     /// When the kernel made the node. `None` if that is unknown: `/dev` has no such node, or is not devtmpfs.
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>>;
 
-    /// Starts to watch for changes: whatever changes from now on ends the next [`Watch::wait`].
-    fn watch(&self) -> IoResult<Box<dyn Watch>>;
-
-    /// Starts to receive the kernel's events: everything that it tells from now on, in its order.
+    /// Starts to receive the kernel's uevents: all that are sent from now on, in the kernel's order.
     fn events(&self) -> IoResult<Box<dyn uevent::Events>>;
 
     /// The text of pci.ids, where the host has one.
@@ -241,12 +240,6 @@ pub trait Writer: Send + Debug {
 
 /// Something that ends when it is dropped: a held VFIO node.
 pub trait Guard: Send + Debug {}
-
-/// A source of changes.
-pub trait Watch: Send + Debug {
-    /// Waits until something may have changed (true) or the deadline has passed (false). `None` waits for ever.
-    fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool>;
-}
 
 /// The device number in a `dev` file of sysfs: `511:3`.
 pub fn device_number(text: &str) -> Option<u64> {

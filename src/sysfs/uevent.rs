@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What the kernel tells when a device comes, changes or goes: its text, and where to read it from.
+//! Uevents: the kernel's messages about devices that are added, changed or removed, and the source that they are read from.
 
 use std::fmt::Debug;
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 
 use super::{IoResult, is_relative};
 
@@ -89,41 +89,43 @@ impl Uevent {
     }
 }
 
-/// What comes from a source of events.
+/// What a source of uevents returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
-    /// An event.
+    /// A uevent.
     Event(Uevent),
-    /// Somebody wrote to a file that is followed: see [`Events::follow`].
+    /// A process wrote to a followed file: see [`Events::follow`].
     Written {
-        /// As it was given.
+        /// The path that was passed to [`Events::follow`].
         path: String,
     },
-    /// Events were lost here, since they were not fetched in time. What was sent since the loss may be lost as well, until
-    /// everything that waits is fetched.
+    /// Uevents were lost, since the buffer was full. Uevents sent since then may be lost as well, until all that are in
+    /// the buffer have been read.
     Lost,
 }
 
-/// The kernel's events since the source was opened, in the kernel's order.
+/// The kernel's uevents since the source was opened, in the kernel's order.
 pub trait Events: Send + Debug {
-    /// Readable when something has come.
+    /// Readable when [`Events::next`] has something to return.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// The next one, without waiting.
+    /// The next signal, without waiting.
     fn next(&mut self) -> IoResult<Option<Signal>>;
 
-    /// From now on tells when somebody on this host has written to the file at `path`, whether the write went well or not.
-    /// For what the kernel sends no event about. Again follows the file that is there now.
-    fn follow(&mut self, path: &str) -> IoResult<()>;
+    /// Starts to report writes to the file at `path`, for which the kernel sends no uevent. Returns the file (O_PATH) if the
+    /// caller has to watch it with inotify; on `None` this source returns [`Signal::Written`]. Called again, the file that is at
+    /// `path` now is followed.
+    fn follow(&mut self, path: &str) -> IoResult<Option<OwnedFd>>;
 
-    /// Ends that. The kernel does not say when a file of sysfs goes, and keeps what it needs to follow it.
+    /// Ends [`Signal::Written`] for the file.
     fn unfollow(&mut self, path: &str);
 
-    /// How many bytes of events may wait here. The kernel has bounds of its own.
+    /// Sets the size of the receive buffer. The kernel has limits of its own.
     fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()>;
 
-    /// The number of the newest event of this host, whether it was sent here or not; 0 where that cannot be told.
-    fn newest(&self) -> u64;
+    /// The number of the newest uevent of this host, received here or not; 0 if the host does not show it. Fails if the process
+    /// has run out of descriptors or memory.
+    fn newest(&self) -> IoResult<u64>;
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +14,7 @@ use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, List
 use mdev::error::Error;
 use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, default_host};
+use mdev::sysfs::sim::{Op, SimEntry, default_host};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::scenes;
@@ -271,4 +273,54 @@ fn create_without_descriptors(xml: &str, nth: usize, lie: Option<(&str, Errno)>,
         }
     }
     ran_out
+}
+
+/// Writes the simulated host's files below `root`.
+fn write_host(root: &Path) {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    for entry in default_host().entries() {
+        let path = at(entry.path());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match entry {
+            SimEntry::Dir { .. } => fs::create_dir_all(path).unwrap(),
+            SimEntry::Link { target, .. } => symlink(target, path).unwrap(),
+            SimEntry::File { content, .. } => fs::write(path, content.unwrap_or_default()).unwrap(),
+        }
+    }
+    ["etc", "run"].iter().for_each(|name| fs::create_dir_all(root.join(name)).unwrap());
+}
+
+/// An epoll, a netlink socket, an inotify for VFs and definitions, and a timer.
+#[test]
+fn monitor_with_vfs_and_definitions_has_four_descriptors() {
+    if !alone("monitor_with_vfs_and_definitions_has_four_descriptors") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    write_host(root.path());
+    let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
+    let nodes = conn.list(ListFlags::empty()).unwrap().len();
+    let count = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = count();
+    for _ in 0..2 {
+        let mut monitor = conn.monitor().unwrap();
+        assert_eq!(count(), before + 4);
+        assert!(monitor.receive().unwrap().is_none());
+        // Both kinds of files are seen.
+        let vf = root.path().join("sys/bus/pci/devices/0000:41:00.5/nvidia/current_vgpu_type");
+        fs::write(&vf, "1441\n").unwrap();
+        let folder = root.path().join("etc/mdevctl.d/0000:41:00.0");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(UUID), r#"{"mdev_type":"1441","start":"manual"}"#).unwrap();
+        let events: Vec<_> = std::iter::from_fn(|| monitor.receive().unwrap()).map(|event| event.kind).collect();
+        for kind in [EventKind::Created, EventKind::Defined] {
+            assert!(events.contains(&kind), "no {kind:?} in {events:?}");
+        }
+        assert_eq!(count(), before + 4);
+        drop(monitor);
+        assert_eq!(count(), before);
+        fs::write(&vf, "0\n").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    assert_eq!(conn.list(ListFlags::empty()).unwrap().len(), nodes);
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
-use mdev::sysfs::{EntryKind, Errno, READ_MAX, Sysfs};
+use mdev::sysfs::{EntryKind, Errno, POLL_INTERVAL, READ_MAX, Sysfs, Waiter};
 
 use crate::support::hosts::{
-    FIRST, I915, M60, MTTY, create, exists, file, host, link, list, read, samples, soon, ty, uuid, write,
+    FIRST, I915, M60, MTTY, create, exists, file, has_event, host, link, list, read, samples, soon, ty, uuid, write,
 };
 
 mod door {
@@ -137,31 +137,37 @@ mod waiting {
     use super::*;
 
     #[test]
-    fn a_watch_hears_of_what_comes_after_it() {
+    fn change_after_the_start_ends_the_wait() {
         let host = default_host();
         create(&host, I915, "i915-GVTg_V5_8", &uuid(1)).unwrap();
-        let mut watch = host.watch().unwrap();
-        assert_eq!(watch.wait(Some(Instant::now())), Ok(false));
+        let (mut waiter, mut events) = (Waiter::new(&host).unwrap(), host.events().unwrap());
+        assert_eq!(waiter.wait(Some(Instant::now())), Ok(false));
+        assert!(!has_event(&mut *events));
         let other = host.clone();
         let creator = std::thread::spawn(move || create(&other, I915, "i915-GVTg_V5_8", &uuid(2)));
-        assert_eq!(watch.wait(None), Ok(true));
+        assert_eq!(waiter.wait(None), Ok(true));
         creator.join().unwrap().unwrap();
-        assert_eq!(watch.wait(Some(Instant::now())), Ok(false));
+        assert!(has_event(&mut *events));
         write(&host, &format!("{I915}/{FIRST}/uevent"), "change\n").unwrap();
-        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        assert_eq!(waiter.wait(Some(soon())), Ok(true));
+        assert!(has_event(&mut *events));
         assert_eq!(write(&host, &format!("{I915}/{FIRST}/uevent"), "explode"), Err(Errno::INVAL));
+        assert!(!has_event(&mut *events));
     }
 
-    /// Many rounds, so that the waiter is asleep in some of them when the change comes.
+    /// Many rounds, so that the waiter is asleep in some of them when the change comes. Without an event, each would last
+    /// `POLL_INTERVAL`.
     #[test]
-    fn who_sleeps_is_woken() {
+    fn sleeping_waiter_is_woken_by_an_event() {
+        const ROUNDS: u32 = 200;
         let host = default_host();
-        let mut watch = host.watch().unwrap();
+        let mut waiter = Waiter::new(&host).unwrap();
         let (ready, is_ready) = std::sync::mpsc::channel();
+        let start = Instant::now();
         let waiter = std::thread::spawn(move || {
-            (0..200).all(|_| {
+            (0..ROUNDS).all(|_| {
                 ready.send(()).unwrap();
-                watch.wait(Some(soon())) == Ok(true)
+                waiter.wait(Some(soon())) == Ok(true)
             })
         });
         for () in is_ready {
@@ -169,20 +175,22 @@ mod waiting {
             write(&host, &format!("{I915}/{FIRST}/uevent"), "change").unwrap();
         }
         assert!(waiter.join().unwrap());
+        assert!(start.elapsed() < POLL_INTERVAL * ROUNDS / 4);
     }
 
     #[test]
     fn parents_come_and_go() {
         let host = host(samples());
         create(&host, MTTY, "mtty-1", &uuid(1)).unwrap();
-        let mut watch = host.watch().unwrap();
+        let mut events = host.events().unwrap();
         host.unplug(MTTY).unwrap();
-        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        assert!(has_event(&mut *events));
         assert!(!exists(&host, "/sys/class/mdev_bus/mtty"), "a link that leads nowhere");
         assert_eq!(list(&host, "/sys/bus/mdev/devices").unwrap(), Vec::<String>::new());
         let mtty = samples().into_iter().filter(|e| e.path().contains("/mtty"));
-        host.plug(mtty).unwrap();
-        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        // The kernel sends a uevent for a device of a bus or class.
+        host.plug(mtty.chain([link(&format!("{MTTY}/subsystem"), "/sys/class/mtty")])).unwrap();
+        assert!(has_event(&mut *events));
         assert_eq!(create(&host, MTTY, "mtty-1", &uuid(1)), Ok(()));
     }
 }
@@ -263,9 +271,9 @@ mod injected {
         host.hold_back_links(true);
         create(&host, I915, "i915-GVTg_V5_4", &uuid(1)).unwrap();
         assert!(exists(&host, &at("remove")) && !exists(&host, &at("mdev_type")) && !exists(&host, &at("iommu_group")));
-        let mut watch = host.watch().unwrap();
+        let mut events = host.events().unwrap();
         host.hold_back_links(false);
-        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        assert!(has_event(&mut *events));
         assert!(exists(&host, &at("mdev_type")) && exists(&host, &at("iommu_group")) && exists(&host, "/dev/vfio/7"));
     }
 }

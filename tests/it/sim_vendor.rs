@@ -2,12 +2,11 @@
 //! The simulated kernel's PFs, whose VFs are virtual GPUs: what `vendor_facts.rs` has no record of.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
 use mdev::sysfs::{Errno, Sysfs, Users, VfioNode};
 
-use crate::support::hosts::{self, exists, file, host, link, list, read, replay, soon, target, write};
+use crate::support::hosts::{self, exists, file, has_event, host, link, list, read, replay, target, write};
 use crate::support::vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
 
 /// Names of what a VF lists.
@@ -58,9 +57,9 @@ mod the_built_in_host {
         let host = default_host();
         assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("0"));
         assert!(!exists(&host, &format!("{IDLE_PF}/virtfn0")));
-        let mut watch = host.watch().unwrap();
+        let mut events = host.events().unwrap();
         host.enable_vfs().unwrap();
-        assert_eq!(watch.wait(Some(soon())), Ok(true));
+        assert!(has_event(&mut *events));
         assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("8"));
         let file = |number: u32, name: &str| format!("{IDLE_PF}/virtfn{number}/nvidia/{name}");
         write(&host, &file(7, "current_vgpu_type"), "1443").unwrap();
@@ -326,11 +325,11 @@ mod asked_for_by_tests {
         ];
         host.hold_back_links(true);
         set(&host, 0, "1440").unwrap();
-        let mut watch = host.watch().unwrap();
+        let mut events = host.events().unwrap();
         assert_eq!(held.each_ref().map(|path| exists(&host, path)), [false; 4]);
         assert!(exists(&host, &format!("{}/iommu_group", vf(1))));
         host.hold_back_links(false);
-        assert_eq!(watch.wait(Some(Instant::now())), Ok(true));
+        assert!(has_event(&mut *events));
         set(&host, 0, "0").unwrap();
         assert_eq!(host.entries(), before);
     }

@@ -6,27 +6,13 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::{EventKind, Monitor};
+use crate::driver::Node;
 use crate::driver::defined;
-use crate::driver::{Host, Node};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::Device;
 use crate::model::name::parse_uuid;
-use crate::monitor::{Definitions, Folders, MEMORY};
 use crate::store;
-
-/// The source of changes of the definitions of a host.
-pub(super) fn source(host: &Host) -> Result<Box<dyn Definitions>> {
-    match &*host.definitions {
-        store::Definitions::Files(files) => {
-            let followed = Folders::new(files.root(), store::MDEVCTL_FOLDER);
-            Ok(Box::new(followed.map_err(|errno| Error::io("follow", files.folder(), errno))?))
-        }
-        store::Definitions::Memory(memory) => {
-            Ok(Box::new(memory.listen().map_err(|errno| Error::io("follow", MEMORY, errno))?))
-        }
-    }
-}
 
 impl Monitor {
     /// The file of a definition may have changed. A definition that cannot be read stays as it is known.

@@ -71,7 +71,7 @@ pub struct Monitor {
 impl Conn {
     /// Starts to listen. What happens from here on is told, so that whoever lists afterwards misses nothing.
     pub fn monitor(&self) -> Result<Monitor> {
-        let source = Source::new(&*self.host.sysfs, definitions::source(&self.host)?)?;
+        let source = Source::new(&*self.host.sysfs, &self.host.definitions)?;
         let memory = Memory::default();
         let out = VecDeque::new();
         let conn = self.clone();
@@ -186,7 +186,7 @@ impl Monitor {
     }
 
     fn read_host(&mut self) -> Result<()> {
-        self.before = self.source.newest();
+        self.before = self.source.newest()?;
         let old = std::mem::replace(&mut self.memory, Memory::read(&self.conn.host)?);
         // What became of a VF before it was followed was seen by nobody.
         if self.memory.vfs.keys().any(|vf| !old.vfs.contains_key(vf)) {
@@ -194,7 +194,7 @@ impl Monitor {
             self.follow(&vfs);
             self.memory = Memory::read(&self.conn.host)?;
         }
-        self.during = self.source.newest();
+        self.during = self.source.newest()?;
         let gone = old.vfs.into_keys().filter(|vf| !self.memory.vfs.contains_key(vf));
         gone.for_each(|vf| self.source.unfollow(&state::followed(&vf)));
         let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();

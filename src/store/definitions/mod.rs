@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::notifier::{Bell, Ear};
+use super::notifier::{Listener, Notifier};
 use crate::error::{Error, Result};
 
 mod extras;
@@ -93,7 +93,7 @@ pub struct MemoryDefinitions {
     all: Mutex<BTreeMap<(String, Uuid), Definition>>,
     /// What the lock is to files: held by who looks before writing.
     writing: Mutex<()>,
-    changed: Bell,
+    changed: Notifier,
 }
 
 impl MemoryDefinitions {
@@ -102,7 +102,7 @@ impl MemoryDefinitions {
     }
 
     /// Hears of every change from now on.
-    pub fn listen(&self) -> std::result::Result<Ear, Errno> {
+    pub fn listen(&self) -> std::result::Result<Listener, Errno> {
         self.changed.listen()
     }
 }
@@ -184,7 +184,7 @@ impl Definitions {
                 let key = (definition.parent.clone(), definition.uuid);
                 let new = all.get(&key).map_or_else(|| definition.clone(), |old| definition.in_place_of(old, start));
                 all.insert(key, new.clone());
-                memory.changed.ring();
+                memory.changed.notify();
                 Ok(new)
             }
         }
@@ -198,7 +198,7 @@ impl Definitions {
                 let _alone = memory.writing.lock().unwrap_or_else(PoisonError::into_inner);
                 let set = |definition: &mut Definition| definition.autostart = autostart;
                 let found = memory.map().get_mut(&(parent.to_owned(), *uuid)).map(set).is_some();
-                memory.changed.ring();
+                memory.changed.notify();
                 Ok(found)
             }
         }
@@ -210,7 +210,7 @@ impl Definitions {
             Definitions::Files(files) => files.remove(parent, uuid),
             Definitions::Memory(memory) => {
                 let found = memory.map().remove(&(parent.to_owned(), *uuid)).is_some();
-                memory.changed.ring();
+                memory.changed.notify();
                 Ok(found)
             }
         }

@@ -9,7 +9,7 @@ use rustix::fs::{OFlags, fstatfs};
 
 use super::uevent::Events;
 use super::{
-    Birth, Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, Watch, device_number, if_present, is_absent,
+    Birth, Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, device_number, if_present, is_absent,
     read_text,
 };
 
@@ -21,7 +21,6 @@ mod filter;
 mod private_node;
 mod uevents;
 mod users;
-mod watch;
 
 use dir::{LinuxDir, nanoseconds};
 use door::Door;
@@ -88,10 +87,6 @@ impl Sysfs for LinuxSysfs {
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {
         let opened = if_present(self.door.open(&node.path(), OFlags::PATH | OFlags::NOFOLLOW))?;
         opened.map_or(Ok(None), birth::of)
-    }
-
-    fn watch(&self) -> IoResult<Box<dyn Watch>> {
-        Ok(Box::new(watch::Uevents::new()?))
     }
 
     fn events(&self) -> IoResult<Box<dyn Events>> {

@@ -39,7 +39,6 @@ pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) ->
         attach(kernel, uuid)?;
     }
     kernel.refresh(parent);
-    kernel.generation += 1;
     Ok(Some(dir))
 }
 
@@ -68,7 +67,7 @@ pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
 }
 
 /// VFIO's own devices come after the device that they belong to, and go before it.
-fn announce_vfio(kernel: &mut Kernel, action: Action, dir: Ino) {
+pub(super) fn announce_vfio(kernel: &mut Kernel, action: Action, dir: Ino) {
     let tree = &kernel.tree;
     let group = tree.linked(dir, "iommu_group").and_then(|group| Some(tree.node(group).ok()?.name.clone()));
     let group = group.map(|group| (format!("/sys/devices/virtual/vfio/{group}"), "vfio"));
@@ -218,7 +217,6 @@ pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
         kernel.parents[parent].pool.give(ty);
     }
     kernel.refresh(parent);
-    kernel.generation += 1;
 }
 
 pub(super) fn remove_empty_group(kernel: &mut Kernel, group: Ino) {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The simulated kernel behind the traits of the door.
 
-use std::time::Instant;
-
 use super::events::SimEvents;
 use super::inject::Op;
 use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
-    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Watch, Writer,
-    if_present, is_relative,
+    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Writer, if_present,
+    is_relative,
 };
 
 /// Where the host's own list of PCI names is.
@@ -52,11 +50,6 @@ impl Sysfs for SimHost {
             let node = if_present(kernel.tree.find(&path).and_then(|ino| kernel.tree.node(ino)))?;
             Ok(node.map(|node| Birth::At(node.changed)))
         })
-    }
-
-    fn watch(&self) -> IoResult<Box<dyn Watch>> {
-        self.before(Op::Watch, String::new)?;
-        Ok(Box::new(SimWatch { seen: self.with(|kernel| kernel.generation), host: self.clone() }))
     }
 
     fn events(&self) -> IoResult<Box<dyn Events>> {
@@ -212,33 +205,5 @@ impl Guard for GroupGuard {}
 impl Drop for GroupGuard {
     fn drop(&mut self) {
         self.host.with(|kernel| kernel.held.remove(&self.node));
-    }
-}
-
-#[derive(Debug)]
-struct SimWatch {
-    host: SimHost,
-    seen: u64,
-}
-
-impl Watch for SimWatch {
-    fn wait(&mut self, deadline: Option<Instant>) -> IoResult<bool> {
-        let shared = &self.host.shared;
-        let mut kernel = self.host.lock_kernel();
-        while kernel.generation == self.seen {
-            kernel = match deadline.map(|d| d.saturating_duration_since(Instant::now())) {
-                Some(left) if left.is_zero() => return Ok(false),
-                Some(left) => match shared.changed.wait_timeout(kernel, left) {
-                    Ok((kernel, _)) => kernel,
-                    Err(poisoned) => poisoned.into_inner().0,
-                },
-                None => match shared.changed.wait(kernel) {
-                    Ok(kernel) => kernel,
-                    Err(poisoned) => poisoned.into_inner(),
-                },
-            };
-        }
-        self.seen = kernel.generation;
-        Ok(true)
     }
 }

@@ -121,10 +121,10 @@ impl Events for SimEvents {
         Ok(self.queue.pop())
     }
 
-    fn follow(&mut self, path: &str) -> IoResult<()> {
+    fn follow(&mut self, path: &str) -> IoResult<Option<OwnedFd>> {
         self.host.with(|kernel| kernel.tree.find(path))?;
         self.queue.lock().followed.insert(path.to_owned());
-        Ok(())
+        Ok(None)
     }
 
     fn unfollow(&mut self, path: &str) {
@@ -136,8 +136,8 @@ impl Events for SimEvents {
         Ok(())
     }
 
-    fn newest(&self) -> u64 {
-        self.host.with(|kernel| kernel.number)
+    fn newest(&self) -> IoResult<u64> {
+        Ok(self.host.with(|kernel| kernel.number))
     }
 }
 

@@ -108,8 +108,6 @@ pub(super) struct Kernel {
     /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
     /// even while the old node is still open.
     pub(super) held: BTreeSet<Ino>,
-    /// Grows with everything that a watcher should hear of.
-    pub(super) generation: u64,
     /// Number of the newest event.
     pub(super) number: u64,
     /// Events that are sent when the kernel's lock is let go.
@@ -129,7 +127,6 @@ impl Kernel {
             opened: BTreeSet::new(),
             no_user: Users::None,
             held: BTreeSet::new(),
-            generation: 0,
             number: 0,
             outbox: Vec::new(),
             listeners: Vec::new(),
@@ -245,7 +242,6 @@ impl Kernel {
         let action = Action::parse(text.split(' ').next().unwrap_or_default()).ok_or(Errno::INVAL)?;
         let dir = self.tree.node(file)?.parent;
         events::announce(self, action, dir);
-        self.generation += 1;
         Ok(())
     }
 

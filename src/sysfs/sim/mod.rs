@@ -22,7 +22,7 @@
 //! that is how the library removes. And nothing is remembered after the last clone of a host is dropped.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Errno, IoResult, Users, basename, dirname, is_relative};
@@ -101,8 +101,6 @@ pub struct SimHost {
 #[derive(Debug)]
 struct Shared {
     kernel: Mutex<Kernel>,
-    /// The generation has grown.
-    changed: Condvar,
     inject: Inject,
 }
 
@@ -111,11 +109,7 @@ impl SimHost {
     /// below something that is no directory.
     pub fn new(entries: impl IntoIterator<Item = SimEntry>) -> Result<SimHost> {
         let host = SimHost {
-            shared: Arc::new(Shared {
-                kernel: Mutex::new(Kernel::new(Tree::new())),
-                changed: Condvar::new(),
-                inject: Inject::default(),
-            }),
+            shared: Arc::new(Shared { kernel: Mutex::new(Kernel::new(Tree::new())), inject: Inject::default() }),
         };
         host.plug(entries)?;
         Ok(host)
@@ -129,7 +123,6 @@ impl SimHost {
             for entry in entries {
                 add(&mut kernel.tree, &entry).map_err(|errno| refuse(&entry, errno))?;
             }
-            kernel.generation += 1;
             discover::discover(kernel).map_err(|errno| Error::io("simulate", "/sys", errno))
         })
     }
@@ -140,7 +133,6 @@ impl SimHost {
         self.with(|kernel| {
             let ino = kernel.tree.walk(ROOT, path, false)?;
             unplug::unplug(kernel, ino);
-            kernel.generation += 1;
             Ok(())
         })
     }
@@ -231,18 +223,17 @@ impl SimHost {
     pub fn hold_back_links(&self, hold_back: bool) {
         self.with(|kernel| {
             kernel.quirks.hold_back_links = hold_back;
+            if hold_back {
+                return;
+            }
             let bare = |device: &Device| kernel.tree.child(device.dir, "iommu_group").is_none();
             let waiting: Vec<String> =
                 kernel.devices.iter().filter(|(_, device)| bare(device)).map(|(uuid, _)| uuid.clone()).collect();
-            let vfs = !hold_back && nodes::bring_back(kernel);
-            if hold_back || (waiting.is_empty() && !vfs) {
-                return;
-            }
+            nodes::bring_back(kernel);
             for uuid in waiting {
                 // Only a dumped device can have half of its links already; the rest of it stays as it was dumped.
                 let _ = device::attach(kernel, &uuid);
             }
-            kernel.generation += 1;
         });
     }
 
@@ -290,17 +281,13 @@ impl SimHost {
         self.shared.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the kernel; wakes those who watch when it was something to see.
+    /// Runs `what` on the kernel and delivers the uevents that it sends.
     fn with<T>(&self, what: impl FnOnce(&mut Kernel) -> T) -> T {
         let mut kernel = self.lock_kernel();
-        let before = kernel.generation;
         let result = what(&mut kernel);
-        let told = std::mem::take(&mut kernel.outbox);
-        if !told.is_empty() {
-            events::deliver(&mut kernel.listeners, &told);
-        }
-        if kernel.generation != before {
-            self.shared.changed.notify_all();
+        let signals = std::mem::take(&mut kernel.outbox);
+        if !signals.is_empty() {
+            events::deliver(&mut kernel.listeners, &signals);
         }
         result
     }

@@ -4,6 +4,7 @@
 use super::kernel::Kernel;
 use super::tree::{Ino, Kind, ROOT, Tree};
 use super::{SimEntry, add, basename, device, entry};
+use crate::sysfs::uevent::Action;
 use crate::sysfs::{User, VfioNode};
 
 pub(super) const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
@@ -98,12 +99,15 @@ fn take_down(tree: &Tree, ino: Ino, entries: &mut Vec<SimEntry>) {
     }
 }
 
-/// Gives every VF back what was held back; true when there was anything.
-pub(super) fn bring_back(kernel: &mut Kernel) -> bool {
-    let held: Vec<SimEntry> = kernel.vendor.vfs.values_mut().flat_map(|vf| std::mem::take(&mut vf.held_back)).collect();
-    for entry in &held {
-        // What a test has put in its place meanwhile stays.
-        let _ = add(&mut kernel.tree, entry);
+/// Restores what was held back, and sends the uevents of the VFIO devices.
+pub(super) fn bring_back(kernel: &mut Kernel) {
+    let held = kernel.vendor.vfs.iter_mut().filter(|(_, vf)| !vf.held_back.is_empty());
+    let held: Vec<(Ino, Vec<SimEntry>)> = held.map(|(dir, vf)| (*dir, std::mem::take(&mut vf.held_back))).collect();
+    for (vf, entries) in held {
+        for entry in &entries {
+            // An entry that a test has put there since stays.
+            let _ = add(&mut kernel.tree, entry);
+        }
+        device::announce_vfio(kernel, Action::Add, vf);
     }
-    !held.is_empty()
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mdev::sysfs::sim::{SimEntry, SimHost};
+use mdev::sysfs::uevent::Events;
 use mdev::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text};
 
 pub const I915: &str = "/sys/devices/pci0000:00/0000:00:02.0";
@@ -27,6 +28,11 @@ pub fn create(host: &SimHost, parent: &str, id: &str, value: &str) -> IoResult<(
 /// A bound for what happens at once unless something is broken.
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
+}
+
+/// True if a uevent was sent since the last call.
+pub fn has_event(events: &mut dyn Events) -> bool {
+    std::iter::from_fn(|| events.next().unwrap()).count() > 0
 }
 
 /// A UUID that ends in this number.
