@@ -3,15 +3,17 @@
 
 use rustix::io::Errno;
 
-/// What went wrong, as a number that is never reused. `enum mdev_error_code` in C.
+/// What went wrong, finer than an errno. A number is never given to another meaning.
+///
+/// Since: 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
+#[repr(C)]
 pub enum ErrorCode {
     /// A fault of the library itself; please report it.
     Internal = 1,
     /// An argument is NULL, too long, or not of the form that the function takes.
     InvalidArgument = 2,
-    /// A handle is of the wrong kind or no longer alive.
+    /// A handle is NULL, of the wrong kind or no longer alive.
     InvalidHandle = 3,
     /// A flag bit that this function does not know.
     InvalidFlags = 4,
@@ -51,7 +53,7 @@ pub enum ErrorCode {
     Kernel = 21,
     /// A file of the kernel holds something that cannot be understood.
     BadData = 22,
-    /// A file under `/run/libmdev` or `/etc/mdevctl.d` could not be read or written.
+    /// A file under /run/libmdev or /etc/mdevctl.d could not be read or written.
     Store = 23,
     /// The node has no such value.
     NoData = 24,

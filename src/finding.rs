@@ -10,13 +10,15 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, HasErrno, Result, describe, is_absent, printable, unless_exhausted};
 
-/// The severity of a finding: `enum mdev_severity` in C.
+/// The severity of a finding.
+///
+/// Since: 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
+#[repr(C)]
 pub enum Severity {
     /// No action is needed.
     Note = 1,
-    /// An object is missing in a result, or its data is incomplete.
+    /// An object is missing in a list, or its data is incomplete.
     Warning = 2,
     /// An object cannot be used before it is repaired.
     Error = 3,

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bitflags::bitflags;
 use rustix::io::Errno;
 
 use crate::backend::places;
@@ -27,6 +26,7 @@ mod defined;
 mod destroy;
 mod devices;
 mod dump;
+mod flags;
 mod identity;
 mod incomplete;
 mod made;
@@ -48,92 +48,9 @@ mod watch;
 use spare::Spare;
 
 pub use create::GROUP_MAX;
+pub use flags::{AttrAccess, CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, StartFlags, XmlFlags};
 pub use node::Node;
 pub use watch::{Event, EventKind, Monitor};
-
-bitflags! {
-    /// Which nodes a list has; none set: every parent and every active device.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct ListFlags: u32 {
-        /// Parents.
-        const PARENTS = 1;
-        /// Mediated devices.
-        const DEVICES = 2;
-        /// What exists in the kernel.
-        const ACTIVE = 4;
-        /// What is only defined.
-        const INACTIVE = 8;
-        /// Parents without their types.
-        const NO_TYPES = 16;
-    }
-
-    /// How to create.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct CreateFlags: u32 {
-        /// The same UUID, parent and type: return the device that exists.
-        const EXIST_OK = 1;
-        /// Where the XML leaves the parent open, fill one parent before the next instead of spreading.
-        const PACK = 2;
-        /// mdevctl's call-outs are not run.
-        const NO_CALLOUTS = 4;
-        /// XML elements that this version does not know are skipped.
-        const IGNORE_UNKNOWN = 8;
-    }
-
-    /// How to destroy.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct DestroyFlags: u32 {
-        /// Only what this connection's owner has made.
-        const OWNED = 1;
-        /// mdevctl's call-outs are not run.
-        const NO_CALLOUTS = 2;
-    }
-
-    /// What can be done with an attribute.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct AttrAccess: u32 {
-        /// It has a value.
-        const READ = 1;
-        /// It takes one.
-        const WRITE = 2;
-    }
-
-    /// How to define and undefine.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct DefineFlags: u32 {
-        /// mdevctl's call-outs are not run.
-        const NO_CALLOUTS = 1;
-        /// It is started when its parent appears; only to define.
-        const AUTOSTART = 2;
-        /// XML elements that this version does not know are skipped; only to define.
-        const IGNORE_UNKNOWN = 4;
-    }
-
-    /// How to start what is defined.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct StartFlags: u32 {
-        /// mdevctl's call-outs are not run.
-        const NO_CALLOUTS = 1;
-    }
-
-    /// How to dump.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct XmlFlags: u32 {
-        /// libvirt's dialect of today instead of the founding proposal's.
-        const LIBVIRT = 1;
-        /// Print the definition of a device, also while the device runs.
-        const INACTIVE = 2;
-    }
-}
-
-bitflags! {
-    /// How [`Node::qemu_args`] attaches a device.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct QemuFlags: u32 {
-        /// Through IOMMUFD and the device's own node instead of its VFIO group.
-        const IOMMUFD = 1;
-    }
-}
 
 /// The longest owner that is recorded.
 const OWNER_MAX: usize = 255;

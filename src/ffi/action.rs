@@ -11,40 +11,6 @@ use super::strings::{malloced, malloced_names, optional_text, out, text};
 use crate::driver::{DestroyFlags, Node, QemuFlags, XmlFlags};
 use crate::error::Result;
 
-/// Which XML mdev_device_get_xml() prints.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_xml_flags {
-    /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
-    MDEV_XML_LIBVIRT = 1,
-    /// Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on a parent.
-    MDEV_XML_INACTIVE = 2,
-}
-
-/// How mdev_device_get_qemu_args() attaches a device.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_qemu_flags {
-    /// Use IOMMUFD and the device's own node /dev/vfio/devices/vfioN instead of its VFIO group. QEMU 8.2 and later.
-    MDEV_QEMU_IOMMUFD = 1,
-}
-
-/// What can be done with an attribute of a node: mdev_device_get_attr_access().
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_attr_access {
-    /// It has a value: mdev_device_get_attr().
-    MDEV_ATTR_READ = 1,
-    /// It takes a value: mdev_device_set_attr().
-    MDEV_ATTR_WRITE = 2,
-}
-
 /// The body of every function that makes a text for the caller.
 ///
 /// # Safety

@@ -44,56 +44,6 @@ impl Deref for Body {
     }
 }
 
-/// Which nodes mdev_conn_list() returns. MDEV_LIST_PARENTS and MDEV_LIST_DEVICES select the kind: without either, both are
-/// listed. MDEV_LIST_ACTIVE and MDEV_LIST_INACTIVE select the state: without either, active nodes are listed. Parents are always
-/// active.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_list_flags {
-    /// Devices that can create mediated devices.
-    MDEV_LIST_PARENTS = 1,
-    /// Mediated devices.
-    MDEV_LIST_DEVICES = 2,
-    /// Nodes that exist in the kernel.
-    MDEV_LIST_ACTIVE = 4,
-    /// Devices that are defined, but not started.
-    MDEV_LIST_INACTIVE = 8,
-    /// Parents come without their types, which are most of what a list costs: for who wants names and states.
-    /// mdev_device_list_types() of such a parent is -ENODATA; look it up by its name, or dump it.
-    MDEV_LIST_NO_TYPES = 16,
-}
-
-/// How mdev_conn_create_xml() and mdev_conn_create_group_xml() create.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_create_flags {
-    /// A device with the same UUID, parent and type is success: it is returned.
-    MDEV_CREATE_EXIST_OK = 1,
-    /// Where the XML leaves the choice of a parent, fill those first that have devices already.
-    MDEV_CREATE_PACK = 2,
-    /// Do not run mdevctl's call-out scripts.
-    MDEV_CREATE_NO_CALLOUTS = 4,
-    /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-    /// refusing them with -EINVAL.
-    MDEV_CREATE_IGNORE_UNKNOWN = 8,
-}
-
-/// How mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete() destroy.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_destroy_flags {
-    /// Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
-    MDEV_DESTROY_OWNED = 1,
-    /// Do not run mdevctl's call-out scripts.
-    MDEV_DESTROY_NO_CALLOUTS = 2,
-}
-
 /// The flags of C as those of Rust, where both have the same bits.
 pub(super) fn flags<F: bitflags::Flags<Bits = u32>>(bits: c_uint, function: &str) -> Result<F> {
     F::from_bits(bits).ok_or_else(|| unknown_flags(bits & !F::all().bits(), function))

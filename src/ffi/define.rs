@@ -10,32 +10,6 @@ use super::handle::{count, hold};
 use super::strings::{Pairs, bytes, optional_text, out};
 use crate::driver::{DefineFlags, StartFlags};
 
-/// How mdev_conn_define_xml() works; mdev_device_undefine() takes only MDEV_DEFINE_NO_CALLOUTS.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_define_flags {
-    /// Do not run mdevctl's call-out scripts.
-    MDEV_DEFINE_NO_CALLOUTS = 1,
-    /// The device is started when its parent appears, as after mdev_device_set_autostart(), in one step and with one call-out.
-    /// Without, a new definition is not, and one that is changed stays as it was.
-    MDEV_DEFINE_AUTOSTART = 2,
-    /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-    /// refusing them with -EINVAL.
-    MDEV_DEFINE_IGNORE_UNKNOWN = 4,
-}
-
-/// How mdev_device_start() and mdev_conn_autostart() work.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_start_flags {
-    /// Do not run mdevctl's call-out scripts.
-    MDEV_START_NO_CALLOUTS = 1,
-}
-
 /// Defines a device that persists, in mdevctl's own store (/etc/mdevctl.d), or changes the definition of the same parent and
 /// UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
 ///

@@ -18,6 +18,7 @@ use super::monitor::*;
 use super::subscribe::*;
 use super::types::*;
 use super::version::mdev_version;
+use crate::driver::EventKind;
 use crate::error::{Error, ErrorCode};
 
 /// The version of struct mdev_driver's layout. Members are only ever appended, so that it need not change.
@@ -239,7 +240,7 @@ pub struct mdev_driver {
     /// mdev_monitor_receive(). Since 0.1.
     pub monitor_receive: Option<unsafe extern "C" fn(mon: *mut mdev_monitor, ret: *mut *mut mdev_event) -> c_int>,
     /// mdev_event_get_type(). Since 0.1.
-    pub event_get_type: Option<unsafe extern "C" fn(ev: *const mdev_event) -> mdev_event_type>,
+    pub event_get_type: Option<unsafe extern "C" fn(ev: *const mdev_event) -> EventKind>,
     /// mdev_event_get_device(). Since 0.1.
     pub event_get_device: Option<unsafe extern "C" fn(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int>,
     /// mdev_event_unref(). Since 0.1.

@@ -18,117 +18,9 @@ pub struct mdev_error {
     _opaque: [u8; 0],
 }
 
-/// What went wrong, finer than an errno. A number is never given to another meaning.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_error_code {
-    /// A fault of the library itself; please report it.
-    MDEV_ERROR_INTERNAL = 1,
-    /// An argument is NULL, too long, or not of the form that the function takes.
-    MDEV_ERROR_INVALID_ARGUMENT = 2,
-    /// A handle is NULL, of the wrong kind or no longer alive.
-    MDEV_ERROR_INVALID_HANDLE = 3,
-    /// A flag bit that this function does not know.
-    MDEV_ERROR_INVALID_FLAGS = 4,
-    /// A connection URI that names no host.
-    MDEV_ERROR_INVALID_URI = 5,
-    /// The text is not well-formed XML, or its root element is not the one expected.
-    MDEV_ERROR_XML_SYNTAX = 6,
-    /// The XML is well-formed, but an element or a value in it is wrong or missing.
-    MDEV_ERROR_XML_CONTENT = 7,
-    /// The XML is larger or deeper than is accepted.
-    MDEV_ERROR_XML_LIMIT = 8,
-    /// No node device of that name or UUID.
-    MDEV_ERROR_NO_NODE = 9,
-    /// The parent device does not exist or cannot create mediated devices.
-    MDEV_ERROR_NO_PARENT = 10,
-    /// The parent has no such type.
-    MDEV_ERROR_NO_TYPE = 11,
-    /// The name or the UUID is taken.
-    MDEV_ERROR_EXISTS = 12,
-    /// The type has no instances left.
-    MDEV_ERROR_NO_INSTANCES = 13,
-    /// A process holds the device open.
-    MDEV_ERROR_IN_USE = 14,
-    /// The sysfs layout of this parent has no such thing.
-    MDEV_ERROR_NOT_SUPPORTED = 15,
-    /// Parameters were given, but the type takes none.
-    MDEV_ERROR_PARAMS_NOT_SUPPORTED = 16,
-    /// A group was given, but the type wants none.
-    MDEV_ERROR_GROUP_NOT_SUPPORTED = 17,
-    /// The caller may not do this.
-    MDEV_ERROR_ACCESS_DENIED = 18,
-    /// The device belongs to another owner.
-    MDEV_ERROR_NOT_OWNER = 19,
-    /// The deadline passed.
-    MDEV_ERROR_TIMEOUT = 20,
-    /// The kernel refused; the errno is the kernel's own.
-    MDEV_ERROR_KERNEL = 21,
-    /// A file of the kernel holds something that cannot be understood.
-    MDEV_ERROR_BAD_DATA = 22,
-    /// A file under /run/libmdev or /etc/mdevctl.d could not be read or written.
-    MDEV_ERROR_STORE = 23,
-    /// The node has no such value.
-    MDEV_ERROR_NO_DATA = 24,
-    /// The device has no such attribute, or it may not be read or written.
-    MDEV_ERROR_NO_ATTRIBUTE = 25,
-    /// A panic was caught at the C boundary.
-    MDEV_ERROR_PANIC = 26,
-    /// The kernel took the request, but the device did not become usable.
-    MDEV_ERROR_NOT_READY = 27,
-    /// More than one node answers to this; name one of them.
-    MDEV_ERROR_AMBIGUOUS = 28,
-    /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
-    MDEV_ERROR_WRONG_STATE = 29,
-    /// A call-out of mdevctl's has refused, or did not end in time.
-    MDEV_ERROR_CALLOUT = 30,
-}
-
-use mdev_error_code::*;
-
-impl From<ErrorCode> for mdev_error_code {
-    /// Without a catch-all arm: a code that is new in the crate does not compile before it is in the header.
-    fn from(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::Internal => MDEV_ERROR_INTERNAL,
-            ErrorCode::InvalidArgument => MDEV_ERROR_INVALID_ARGUMENT,
-            ErrorCode::InvalidHandle => MDEV_ERROR_INVALID_HANDLE,
-            ErrorCode::InvalidFlags => MDEV_ERROR_INVALID_FLAGS,
-            ErrorCode::InvalidUri => MDEV_ERROR_INVALID_URI,
-            ErrorCode::XmlSyntax => MDEV_ERROR_XML_SYNTAX,
-            ErrorCode::XmlContent => MDEV_ERROR_XML_CONTENT,
-            ErrorCode::XmlLimit => MDEV_ERROR_XML_LIMIT,
-            ErrorCode::NoNode => MDEV_ERROR_NO_NODE,
-            ErrorCode::NoParent => MDEV_ERROR_NO_PARENT,
-            ErrorCode::NoType => MDEV_ERROR_NO_TYPE,
-            ErrorCode::Exists => MDEV_ERROR_EXISTS,
-            ErrorCode::NoInstances => MDEV_ERROR_NO_INSTANCES,
-            ErrorCode::InUse => MDEV_ERROR_IN_USE,
-            ErrorCode::NotSupported => MDEV_ERROR_NOT_SUPPORTED,
-            ErrorCode::ParamsNotSupported => MDEV_ERROR_PARAMS_NOT_SUPPORTED,
-            ErrorCode::GroupNotSupported => MDEV_ERROR_GROUP_NOT_SUPPORTED,
-            ErrorCode::AccessDenied => MDEV_ERROR_ACCESS_DENIED,
-            ErrorCode::NotOwner => MDEV_ERROR_NOT_OWNER,
-            ErrorCode::Timeout => MDEV_ERROR_TIMEOUT,
-            ErrorCode::Kernel => MDEV_ERROR_KERNEL,
-            ErrorCode::BadData => MDEV_ERROR_BAD_DATA,
-            ErrorCode::Store => MDEV_ERROR_STORE,
-            ErrorCode::NoData => MDEV_ERROR_NO_DATA,
-            ErrorCode::NoAttribute => MDEV_ERROR_NO_ATTRIBUTE,
-            ErrorCode::Panic => MDEV_ERROR_PANIC,
-            ErrorCode::NotReady => MDEV_ERROR_NOT_READY,
-            ErrorCode::Ambiguous => MDEV_ERROR_AMBIGUOUS,
-            ErrorCode::WrongState => MDEV_ERROR_WRONG_STATE,
-            ErrorCode::Callout => MDEV_ERROR_CALLOUT,
-        }
-    }
-}
-
 /// An error with its texts as C wants them.
 pub(super) struct Detail {
-    code: mdev_error_code,
+    code: ErrorCode,
     errno: c_int,
     message: CString,
     path: Option<CString>,
@@ -156,7 +48,7 @@ pub(super) fn clear() {
 
 pub(super) fn set(error: Error) {
     let detail = Detail {
-        code: error.code.into(),
+        code: error.code,
         errno: error.errno,
         message: terminated(&error.message),
         path: error.path.as_deref().map(terminated),

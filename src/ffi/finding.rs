@@ -5,10 +5,10 @@ use std::ffi::{CString, c_char, c_int, c_uint};
 use std::ptr;
 
 use super::conn::{mdev_conn, no_flags};
-use super::errors::mdev_error_code;
 use super::guard;
 use super::handle::{borrow, count, export, free_list, hold};
 use super::strings::{malloced_list, out, terminated};
+use crate::error::ErrorCode;
 use crate::finding::{Finding, Severity};
 
 /// One problem of a host: an object that a list leaves out or shows incompletely, and the cause.
@@ -18,26 +18,10 @@ pub struct mdev_finding {
     _opaque: [u8; 0],
 }
 
-/// The severity of a finding.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_severity {
-    /// No action is needed.
-    MDEV_SEVERITY_NOTE = 1,
-    /// An object is missing in a list, or its data is incomplete.
-    MDEV_SEVERITY_WARNING = 2,
-    /// An object cannot be used before it is repaired.
-    MDEV_SEVERITY_ERROR = 3,
-}
-
-use mdev_severity::*;
-
 /// A finding with its texts as C strings.
 pub(super) struct Body {
-    severity: mdev_severity,
-    code: mdev_error_code,
+    severity: Severity,
+    code: ErrorCode,
     object: CString,
     message: CString,
     next_step: Option<CString>,
@@ -46,12 +30,8 @@ pub(super) struct Body {
 impl From<Finding> for Body {
     fn from(finding: Finding) -> Self {
         Body {
-            severity: match finding.severity {
-                Severity::Note => MDEV_SEVERITY_NOTE,
-                Severity::Warning => MDEV_SEVERITY_WARNING,
-                Severity::Error => MDEV_SEVERITY_ERROR,
-            },
-            code: finding.code.into(),
+            severity: finding.severity,
+            code: finding.code,
             object: terminated(&finding.object),
             message: terminated(&finding.message),
             next_step: finding.next_step.as_deref().map(terminated),

@@ -20,18 +20,16 @@ use crate::error::printable;
 /// Since: 0.1.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_log_level {
+pub enum LogLevel {
     /// Something could not be done.
-    MDEV_LOG_ERROR = 1,
+    Error = 1,
     /// Something is odd, and was left out or replaced.
-    MDEV_LOG_WARNING = 2,
+    Warning = 2,
     /// Something was changed on the host.
-    MDEV_LOG_INFO = 3,
+    Info = 3,
     /// Steps on the way.
-    MDEV_LOG_DEBUG = 4,
+    Debug = 4,
 }
-
-use mdev_log_level::*;
 
 /// As many lines of one call are kept; a host with more faults than that is not understood better by more lines.
 const PENDING_MAX: usize = 1000;
@@ -95,10 +93,10 @@ impl Log for Forwarder {
 
 fn number(level: Level) -> c_int {
     let level = match level {
-        Level::Error => MDEV_LOG_ERROR,
-        Level::Warn => MDEV_LOG_WARNING,
-        Level::Info => MDEV_LOG_INFO,
-        Level::Debug | Level::Trace => MDEV_LOG_DEBUG,
+        Level::Error => LogLevel::Error,
+        Level::Warn => LogLevel::Warning,
+        Level::Info => LogLevel::Info,
+        Level::Debug | Level::Trace => LogLevel::Debug,
     };
     level as c_int
 }
@@ -115,7 +113,7 @@ pub(super) fn deliver_pending() {
     });
     let (mut lines, left_out) = taken.unwrap_or_default();
     if left_out > 0 {
-        lines.push((MDEV_LOG_WARNING as c_int, format!("{left_out} more lines of this call were left out")));
+        lines.push((LogLevel::Warning as c_int, format!("{left_out} more lines of this call were left out")));
     }
     if !lines.is_empty() {
         deliver(&lines);

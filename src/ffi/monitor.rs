@@ -30,32 +30,6 @@ pub struct mdev_event {
     _opaque: [u8; 0],
 }
 
-/// What happened.
-///
-/// Since: 0.1.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum mdev_event_type {
-    /// Nothing: not an event.
-    MDEV_EVENT_NONE = 0,
-    /// A node is there. A device is ready for use then.
-    MDEV_EVENT_CREATED = 1,
-    /// A node is gone. It is described as it was last known; a device is not active any more.
-    MDEV_EVENT_DELETED = 2,
-    /// A node has changed. A parent: what its types have left, or the driver said that something has changed. A device: the
-    /// driver said so, or its definition is another.
-    MDEV_EVENT_UPDATED = 3,
-    /// A device was defined.
-    MDEV_EVENT_DEFINED = 4,
-    /// A definition is gone.
-    MDEV_EVENT_UNDEFINED = 5,
-    /// Events were lost, since they were not fetched in time: list again. No node comes with it. What is told afterwards is
-    /// right.
-    MDEV_EVENT_OVERRUN = 6,
-}
-
-use mdev_event_type::*;
-
 /// A monitor behind its lock: a program may fetch from any thread.
 pub(super) struct Body(Mutex<Monitor>);
 
@@ -71,21 +45,13 @@ impl Body {
 
 /// An event and its node, as C sees both.
 pub(super) struct Happened {
-    kind: mdev_event_type,
+    kind: EventKind,
     node: Option<Arc<Object<mdev_device>>>,
 }
 
 impl Happened {
     pub(super) fn new(event: Event) -> Self {
-        let kind = match event.kind {
-            EventKind::Created => MDEV_EVENT_CREATED,
-            EventKind::Deleted => MDEV_EVENT_DELETED,
-            EventKind::Updated => MDEV_EVENT_UPDATED,
-            EventKind::Defined => MDEV_EVENT_DEFINED,
-            EventKind::Undefined => MDEV_EVENT_UNDEFINED,
-            EventKind::Overrun => MDEV_EVENT_OVERRUN,
-        };
-        Happened { kind, node: event.node.map(new_node) }
+        Happened { kind: event.kind, node: event.node.map(new_node) }
     }
 }
 
@@ -226,9 +192,9 @@ pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_even
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> mdev_event_type {
+pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind {
     // SAFETY: the C contract for ev.
-    guard::quiet(MDEV_EVENT_NONE, || unsafe { borrow(ev) }.map_or(MDEV_EVENT_NONE, |event| event.body.kind))
+    guard::quiet(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
 }
 
 /// The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod definition;
 pub mod device;
+pub mod event;
 pub mod host;
 pub mod name;
 pub mod parent;
@@ -11,4 +12,5 @@ pub mod parent;
 pub use address::PciAddress;
 pub use definition::{DeviceDef, group_in_text, group_numbers};
 pub use device::{Device, NO_PARENT};
+pub use event::EventKind;
 pub use parent::{FoundType, Function, LayoutKind, Parent, ParentDetails, PciFacts, Type, find_type};

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! include/libmdev.h is what the sources of the C layer say. `MDEV_REGENERATE=1 cargo test --test it header` writes it anew.
+//! include/libmdev.h is what the sources of the C layer and the enums of the crate say. `MDEV_REGENERATE=1 cargo test --test it header`
+//! writes it anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// In the order in which their items stand in the header.
-const SOURCES: [&str; 12] = [
-    "version",
-    "errors",
-    "log",
-    "conn",
-    "device",
-    "action",
-    "types",
-    "define",
-    "monitor",
+/// Below src; in the order in which their items stand in the header.
+const SOURCES: [&str; 15] = [
+    "error",
     "finding",
-    "subscribe",
-    "driver_table",
+    "model/event",
+    "ffi/version",
+    "ffi/errors",
+    "ffi/log",
+    "ffi/conn",
+    "ffi/device",
+    "ffi/action",
+    "ffi/types",
+    "ffi/define",
+    "ffi/monitor",
+    "ffi/finding",
+    "ffi/subscribe",
+    "ffi/driver_table",
 ];
 
 fn root() -> PathBuf {
@@ -26,6 +30,18 @@ fn root() -> PathBuf {
 
 fn header() -> PathBuf {
     root().join("include/libmdev.h")
+}
+
+/// cbindgen does not read `bitflags!`, so it gets the flags of the crate as enums.
+fn flags_as_enums() -> PathBuf {
+    let source = fs::read_to_string(root().join("src/driver/flags.rs")).expect("src/driver/flags.rs");
+    let (_, flags) = source.split_once("bitflags! {\n").expect("bitflags! in src/driver/flags.rs");
+    let (flags, _) = flags.rsplit_once('}').expect("the end of bitflags!");
+    let enums = flags.replace("pub struct ", "#[repr(C)] pub enum ").replace(": u32 {", " {");
+    let enums = enums.replace(" const ", " ").replace(";\n", ",\n");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flags.rs");
+    fs::write(&path, enums).expect("the target folder can be written");
+    path
 }
 
 fn generate() -> String {
@@ -38,12 +54,20 @@ fn generate() -> String {
             .replace("@PATCH@", env!("CARGO_PKG_VERSION_PATCH"))
             .replace("@VERSION@", env!("CARGO_PKG_VERSION")),
     );
-    let builder = SOURCES.iter().fold(cbindgen::Builder::new().with_config(config), |builder, name| {
-        builder.with_src(root().join("src/ffi").join(name).with_extension("rs"))
-    });
+    let names: Vec<String> = config.export.rename.values().cloned().collect();
+    let builder = cbindgen::Builder::new().with_config(config).with_src(flags_as_enums());
+    let builder = SOURCES
+        .iter()
+        .fold(builder, |builder, name| builder.with_src(root().join("src").join(name).with_extension("rs")));
     let mut text = Vec::new();
     builder.generate().expect("the C layer can be read").write(&mut text);
-    let text = String::from_utf8(text).expect("UTF-8");
+    let mut text = String::from_utf8(text).expect("UTF-8");
+    // The values of `enum mdev_list_flags` are called MDEV_LIST_: the last word of a name says only what it is.
+    for (short, name) in names.iter().filter_map(|name| name.rsplit_once('_').map(|(short, _)| (short, name))) {
+        if short != "mdev" {
+            text = text.replace(&format!("{}_", name.to_uppercase()), &format!("{}_", short.to_uppercase()));
+        }
+    }
     // cbindgen indents with spaces; the C of this project has tabs.
     let lines = text.lines().map(|line| {
         let words = line.trim_start_matches("        ");
@@ -67,6 +91,15 @@ fn the_header_is_what_the_sources_say() {
         kept == fresh,
         "include/libmdev.h is out of date, first in line {line:?}: run MDEV_REGENERATE=1 cargo test --test it header"
     );
+}
+
+#[test]
+fn values_of_enums_in_the_header_never_change() {
+    let kept = fs::read_to_string(root().join("tests/golden/enums.txt")).expect("tests/golden/enums.txt");
+    let header = fs::read_to_string(header()).expect("include/libmdev.h");
+    let is_value = |line: &&str| line.starts_with("MDEV_") && line.ends_with(',');
+    let values: Vec<&str> = header.lines().map(str::trim).filter(is_value).collect();
+    assert_eq!(values, kept.lines().collect::<Vec<_>>(), "a value that is new belongs into tests/golden/enums.txt");
 }
 
 /// Names between `start` and `end` that begin with mdev_.

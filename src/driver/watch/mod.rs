@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Conn, Node};
 use crate::error::Result;
+pub use crate::model::EventKind;
 use crate::monitor::{Change, Source};
 
 mod definitions;
@@ -25,23 +26,6 @@ const PATIENCE: u32 = 64;
 
 /// When the host could not be read anew after a loss, it is tried again after this long.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// A node is there.
-    Created,
-    /// A node is gone.
-    Deleted,
-    /// A node has changed.
-    Updated,
-    /// A device was defined.
-    Defined,
-    /// A definition is gone.
-    Undefined,
-    /// Events were lost.
-    Overrun,
-}
 
 /// Something that happened, with the node as it was then.
 #[derive(Debug)]
