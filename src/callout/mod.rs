@@ -31,11 +31,12 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use once_cell::unsync::OnceCell;
 use rustix::io::Errno;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -249,10 +250,7 @@ impl<'a> Asked<'a> {
     }
 
     fn versioned(&self) -> Result<Option<&Versioned<'a>>> {
-        if self.versioned.get().is_none() {
-            let _ = self.versioned.set(self.find_versioned()?);
-        }
-        Ok(self.versioned.get().and_then(Option::as_ref))
+        self.versioned.get_or_try_init(|| self.find_versioned()).map(Option::as_ref)
     }
 
     fn find_versioned(&self) -> Result<Option<Versioned<'a>>> {
