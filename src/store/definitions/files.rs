@@ -393,7 +393,7 @@ impl DefinitionFiles {
         self.replace(new, &extras, &text, old.own)
     }
 
-    /// Writes both files. `before` are the extras of the existing file.
+    /// Writes both files, the extras first: without their file they have no effect. `before` are the extras of the existing file.
     fn replace(&self, new: &Definition, extras: &Extras, text: &str, before: Option<Extras>) -> Result<()> {
         let folder = format!("{}/{}", self.base, new.parent);
         let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
@@ -402,46 +402,49 @@ impl DefinitionFiles {
         let file = Unnamed::new(&dir, text.as_bytes()).map_err(failed)?;
         fsync(file.file()).map_err(failed)?;
         let identity = FileIdentity::of(file.file()).map_err(failed)?.with(text.as_bytes());
-        let extras = extras.owned_by(&identity);
         let before = before.filter(|before| !before.is_empty());
-        // The extras come first: without their file they have no effect, and a reader of the new definition finds them complete.
-        let way = before.clone().map_or_else(|| extras.clone(), |before| extras.after(before));
-        let named = self.write_extras(new, &way).and_then(|()| give_name(file, new).map_err(failed));
-        if let Err(e) = named {
-            let back = self.write_extras(new, &before.unwrap_or_default());
-            back.unwrap_or_else(|undo| log::warn!("{undo}; the remaining file belongs to no definition"));
+        let is_first = before.is_none();
+        let written = match extras.is_empty() {
+            true => Ok(()),
+            false => self.write_extras(new, &extras.owned_by(&identity).after(before)),
+        };
+        if let Err(e) = written.and_then(|()| file.replace(&new.uuid.to_string()).map_err(failed)) {
+            // A file that has the older extras is right as it is.
+            if is_first {
+                self.discard_extras(new);
+            }
             return Err(e);
         }
         let kept = self.sync(&dir, &folder);
-        if before.is_some() {
-            // The extras on disk already contain the identity of the new file, so a failure is only logged.
-            let done = self.write_extras(new, &extras);
-            done.unwrap_or_else(|e| log::warn!("{e}; the new definition is valid all the same"));
+        if extras.is_empty() {
+            self.discard_extras(new);
         }
         kept
     }
 
+    /// Writes the file of extras, or removes it if there are none. Whole or not at all, also over a loss of power.
     fn write_extras(&self, new: &Definition, extras: &Extras) -> Result<()> {
-        if extras.is_empty() && !extras.is_on_the_way() {
+        if extras.is_empty() {
             return match self.open_extras(&new.parent)? {
                 Some(dir) => self.unlink_extras(&dir, &new.parent, &new.uuid),
                 None => Ok(()),
             };
         }
         let text = serde_json::to_string_pretty(extras).unwrap_or_default();
-        self.write_file(&self.extras, new, text.as_bytes())
+        let folder = format!("{}/{}", self.extras, new.parent);
+        let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
+        let dir = self.make_parent(&self.extras, &new.parent)?;
+        sweep(&dir);
+        let file = Unnamed::new(&dir, text.as_bytes()).map_err(failed)?;
+        fsync(file.file()).map_err(failed)?;
+        file.replace(&new.uuid.to_string()).map_err(failed)?;
+        self.sync(&dir, &folder)
     }
 
-    /// Whole or not at all, also over a loss of power.
-    fn write_file(&self, base: &str, new: &Definition, text: &[u8]) -> Result<()> {
-        let folder = format!("{base}/{}", new.parent);
-        let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
-        let dir = self.make_parent(base, &new.parent)?;
-        sweep(&dir);
-        let file = Unnamed::new(&dir, text).map_err(failed)?;
-        fsync(file.file()).map_err(failed)?;
-        give_name(file, new).map_err(failed)?;
-        self.sync(&dir, &folder)
+    /// Removes extras that belong to no definition. A failure is only logged, since such extras are ignored.
+    fn discard_extras(&self, of: &Definition) {
+        let removed = self.write_extras(of, &Extras::default());
+        removed.unwrap_or_else(|e| log::warn!("{e}; the remaining file belongs to no definition"));
     }
 
     /// After it was done.
@@ -495,15 +498,6 @@ enum Old {
     /// Why, and its text where that was read.
     Broken(String, Option<Vec<u8>>),
     Found(Box<Found>),
-}
-
-/// Gives a complete file the name of a definition. Replaces a file that has this name.
-fn give_name(file: Unnamed<'_>, definition: &Definition) -> std::result::Result<(), Errno> {
-    let name = definition.uuid.to_string();
-    match file.name(&name) {
-        Err(Errno::EXIST) => file.replace(&name),
-        result => result,
-    }
 }
 
 /// This may be the sysfs name of a parent.

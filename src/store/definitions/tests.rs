@@ -2,9 +2,9 @@
 //! Definitions on disks that fail, in every system call and in every way that matters.
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::*;
@@ -132,6 +132,54 @@ fn a_change_that_fails_anywhere_is_done_or_not() {
                 }
             }
         }
+    }
+}
+
+/// Copies the files of a folder with their times.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let copy = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy_folder(&entry, &copy);
+            continue;
+        }
+        fs::copy(&entry, &copy).unwrap();
+        let modified = fs::metadata(&entry).unwrap().modified().unwrap();
+        File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+    }
+}
+
+#[test]
+fn writer_killed_at_any_call_leaves_the_old_or_the_new_definition() {
+    for (case, (old, change, new)) in changes().into_iter().enumerate() {
+        let disk = Disk::with(&old);
+        let kills = tempfile::tempdir().unwrap();
+        let (etc, copies, mut count) = (disk.root.path().join("etc"), kills.path().to_owned(), 0);
+        let copy_at_call = move |_: &str, _: &str| {
+            let root = copies.join(count.to_string());
+            fs::create_dir_all(root.join("run")).unwrap();
+            copy_folder(&etc, &root.join("etc"));
+            count += 1;
+            Ok(())
+        };
+        assert_eq!(watched(copy_at_call, || change(&disk)), Ok(true));
+        let mut seen = Vec::new();
+        for root in fs::read_dir(kills.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            let store = Definitions::files(root.to_str().unwrap());
+            let now = store.get(PARENT, &Uuid::nil()).unwrap();
+            assert!([Some(&old), new.as_ref()].contains(&now.as_ref()), "case {case}: {now:?}");
+            // Two more changes, so that each of them needs the files that the killed writer left.
+            for next in [definition("13", Some("next")), definition("14", Some("last"))] {
+                store.put(&next, Start::Set, &|| Ok(())).unwrap();
+                assert_eq!(store.get(PARENT, &Uuid::nil()), Ok(Some(next)), "case {case} after {now:?}");
+            }
+            for folder in [MAIN, BESIDE] {
+                assert_eq!(fs::read_dir(root.join(folder)).unwrap().count(), 1, "case {case}: {folder}");
+            }
+            seen.push(now);
+        }
+        assert!(seen.contains(&Some(old)) && seen.contains(&new), "case {case}: {seen:?}");
     }
 }
 
@@ -286,7 +334,7 @@ fn what_is_closed_is_not_taken_for_empty() {
 }
 
 /// Waits until a new file gets a later time than a file made before: file systems use the time of the last tick.
-fn next_tick(folder: &std::path::Path) {
+fn next_tick(folder: &Path) {
     let time = || {
         let probe = folder.join("probe");
         fs::write(&probe, "").unwrap();
@@ -313,7 +361,8 @@ fn a_define_that_fails_leaves_no_extras_to_the_next_definition() {
             };
             let e = watched(hook, || disk.put(&definition("11", Some("mine")))).unwrap_err();
             assert_eq!(e.errno, errno.raw_os_error(), "{e}");
-            assert_eq!((disk.now(), disk.path(BESIDE).exists()), (None, stays));
+            let left = fs::read_dir(disk.root.path().join(BESIDE)).unwrap().count();
+            assert_eq!((disk.now(), left), (None, usize::from(stays)));
             next_tick(disk.root.path());
             fs::write(disk.path(MAIN), &text).unwrap();
             let next = disk.now().unwrap();
