@@ -42,6 +42,9 @@ pub mod finding;
 pub mod lock;
 pub mod model;
 pub mod monitor;
+#[cfg(test)]
+#[path = "../tests/it/support/skip.rs"]
+mod skip;
 pub mod store;
 mod sys;
 pub mod sysfs;

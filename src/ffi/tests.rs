@@ -64,10 +64,10 @@ fn a_panic_becomes_an_error() {
 /// Not a test of its own: what the next one runs in a process of its own, where stderr can be looked at.
 #[test]
 fn panics_for_the_next_test() {
-    let Some(place) = std::env::var_os("MDEV_TEST_PANIC") else { return };
+    let place = std::env::var_os("MDEV_TEST_PANIC").unwrap_or_default();
     if place == "inside" {
         assert_eq!(guard::call(|| panic!("unheard")), -libc::ENOTRECOVERABLE);
-    } else {
+    } else if place == "outside" {
         guard::call(|| Ok(0));
         let caught = std::panic::catch_unwind(|| panic!("heard"));
         assert!(caught.is_err());

@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +16,7 @@ use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimEntry, default_host};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::scenes;
+use crate::support::{alone, scenes};
 
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 const IGD: &str = "0000:00:02.0";
@@ -25,20 +24,14 @@ const IGD: &str = "0000:00:02.0";
 /// More than any of this needs.
 const ENOUGH: usize = 24;
 
-/// Runs the named test of this program again, alone in a process. True in that process.
+/// True in a process of its own, which may have few descriptors.
 fn alone(name: &str) -> bool {
-    const ALONE: &str = "MDEV_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
+    let is_alone = alone::alone(&format!("exhausted::{name}"));
+    if is_alone {
         let limits = Rlimit { current: Some(96), ..getrlimit(Resource::Nofile) };
         setrlimit(Resource::Nofile, limits).unwrap();
-        return true;
     }
-    let mut again = Command::new(std::env::current_exe().unwrap());
-    let output =
-        again.args([&format!("exhausted::{name}"), "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    false
+    is_alone
 }
 
 /// Takes every descriptor but so many.
@@ -130,13 +123,12 @@ fn what_is_defined_stays_so() {
         define(&conn, "i915-GVTg_V5_4").unwrap();
     }
     assert!(refused > 1, "of {refused} lists");
-    for free in 0..=ENOUGH {
-        if with(free, || node.undefine(DefineFlags::empty())).is_some() {
-            assert!(!beside.exists());
-            return;
-        }
-        assert!(extras(), "{free}");
+    let mut free = 0;
+    while with(free, || node.undefine(DefineFlags::empty())).is_none() {
+        assert!(extras() && free < ENOUGH, "{free}");
+        free += 1;
     }
+    assert!(!beside.exists());
 }
 
 /// Descriptors that wait to be closed are given back first.

@@ -83,7 +83,6 @@ fn the_header_is_what_the_sources_say() {
     if std::env::var_os("MDEV_REGENERATE").is_some() {
         fs::create_dir_all(root().join("include")).expect("include/ can be made");
         fs::write(header(), &fresh).expect("the header can be written");
-        return;
     }
     let kept = fs::read_to_string(header()).expect("include/libmdev.h");
     let line = kept.lines().zip(fresh.lines()).position(|(a, b)| a != b).map(|n| n + 1);

@@ -10,6 +10,8 @@ use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
 use mdev::sysfs::{Errno, Sysfs, Users};
 
+use crate::support::alone::alone;
+
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
 
@@ -208,6 +210,9 @@ fn refused_write_is_explained_without_an_open_of_the_group() {
 /// On a kernel without CONFIG_VFIO_GROUP, a device has only its own node.
 #[test]
 fn device_without_a_group_is_ready_when_it_has_its_own_node() {
+    if !alone("in_use::device_without_a_group_is_ready_when_it_has_its_own_node") {
+        return;
+    }
     let root = tempfile::tempdir().unwrap();
     let device = root.path().join(format!("sys/devices/virtual/mtty/mtty/{UUID}"));
     let ty = root.path().join("sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1");

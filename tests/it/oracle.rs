@@ -10,6 +10,7 @@ use std::process::Command;
 
 use mdev::driver::{Conn, ListFlags, XmlFlags};
 
+use crate::support::skip::skip;
 use crate::support::{rivals, scenes};
 
 /// Changes the lines of libvirt's dump to what we print; false where there is nothing to change.
@@ -127,8 +128,11 @@ fn our_dump_is_what_libvirt_prints() {
 
 #[test]
 fn our_dump_is_valid_by_libvirts_schema() {
-    if !rivals::can_ask(&["xmllint"]) || !Path::new(SCHEMA).exists() {
+    if !rivals::can_ask(&["xmllint"]) {
         return;
+    }
+    if !Path::new(SCHEMA).exists() {
+        return skip("libvirt0, which has nodedev.rng, is not installed");
     }
     let root = tempfile::tempdir().unwrap();
     scenes::oracle(root.path()).unwrap();

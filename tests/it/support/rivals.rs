@@ -6,10 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::skip::skip;
+
 /// Set by whoever must not miss a comparison: what is missing is then a failure and not a skip.
 const REQUIRE: &str = "MDEV_REQUIRE_RIVALS";
 
-/// True when `programs` are there and we may bind a tree over /sys; says why not.
+/// True if the programs are installed and this process may mount a tree over /sys; otherwise the test is skipped.
+#[track_caller]
 pub fn can_ask(programs: &[&str]) -> bool {
     let missing = |program: &&&str| {
         !["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"]
@@ -25,7 +28,7 @@ pub fn can_ask(programs: &[&str]) -> bool {
     };
     if let Some(reason) = &reason {
         assert!(std::env::var_os(REQUIRE).is_none(), "{REQUIRE} is set, and: {reason}");
-        eprintln!("SKIPPED: {reason}");
+        skip(reason);
     }
     reason.is_none()
 }
