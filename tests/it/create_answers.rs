@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates and removals whose driver returns an error, or is interrupted, after it has done its work.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags};
+use mdev::driver::{CreateFlags, DestroyFlags, ListFlags};
 use mdev::error::ErrorCode;
 use mdev::store::Runtime;
 use mdev::sysfs::Errno;
@@ -252,9 +251,7 @@ fn type_of_a_plain_create_comes_from_the_record_where_the_driver_shows_none() {
 #[test]
 fn unreadable_records_do_not_leave_a_vf_with_its_type() {
     let run = tempfile::tempdir().unwrap();
-    let sim = default_host();
-    let runtime = Arc::new(Runtime::files(run.path().to_str().unwrap()));
-    let lab = Lab { conn: Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime)), sim, runtime };
+    let lab = Lab::with(default_host(), Runtime::files(run.path().to_str().unwrap()));
     let devices = run.path().join("libmdev/devices");
     lab.driver(move |sim, op, path| {
         let is_set = || read(sim, &vfs::at(0, "current_vgpu_type")).unwrap() == "1441";

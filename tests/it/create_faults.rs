@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags};
-use mdev::error::ErrorCode;
-use mdev::store::Runtime;
+use mdev::driver::{CreateFlags, DestroyFlags};
+use mdev::error::{Error, ErrorCode};
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::Op;
+
+use crate::support::lab::Lab;
 
 const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
 const TYPE: &str = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11";
@@ -40,60 +41,16 @@ impl Case {
     }
 }
 
-struct Lab {
-    case: Case,
-    sim: SimHost,
-    runtime: Arc<Runtime>,
-    conn: Conn,
+fn create(lab: &Lab, case: Case) -> Result<(), Error> {
+    let xml = case.xml("mine=1", &format!("<uuid>{UUID}</uuid>"));
+    lab.conn.create_xml(&xml, CreateFlags::empty()).map(drop)
 }
 
-impl Lab {
-    fn new() -> Lab {
-        Lab::of(RFC)
-    }
-
-    fn of(case: Case) -> Lab {
-        let sim = default_host();
-        let runtime = Arc::new(Runtime::memory([]));
-        let conn = Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime));
-        Lab { case, sim, runtime, conn }
-    }
-
-    fn create(&self) -> Result<(), mdev::error::Error> {
-        let xml = self.case.xml("mine=1", &format!("<uuid>{UUID}</uuid>"));
-        self.conn.create_xml(&xml, CreateFlags::empty()).map(drop)
-    }
-
-    fn devices(&self) -> usize {
-        self.conn.list(ListFlags::DEVICES).unwrap().len()
-    }
-
-    fn uuids(&self) -> Vec<String> {
-        self.conn.list(ListFlags::DEVICES).unwrap().iter().map(|node| node.uuid().unwrap()).collect()
-    }
-
-    /// Runs `request` with its n-th operation failing; how many operations there were.
-    fn with_failure<T>(&self, nth: usize, errno: Errno, request: impl FnOnce() -> T) -> (T, usize) {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&count);
-        let hook = move |_: Op, _: &str| (counter.fetch_add(1, Ordering::Relaxed) == nth).then_some(errno);
-        self.sim.set_hook(Some(Arc::new(hook)));
-        let result = request();
-        self.sim.set_hook(None);
-        (result, count.load(Ordering::Relaxed))
-    }
-
-    /// The next create of somebody else, without parameters, is clean.
-    fn next_is_clean(&self, step: &str) {
-        let Case { parent, type_id, .. } = self.case;
-        let xml = format!(
-            "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/></capability></device>"
-        );
-        let theirs = self.conn.create_xml(xml.as_bytes(), CreateFlags::empty());
-        let theirs = theirs.unwrap_or_else(|e| panic!("after {step}: {e}"));
-        assert_eq!(theirs.attr(self.case.params).unwrap(), "", "after {step}");
-        theirs.destroy(DestroyFlags::empty()).unwrap();
-    }
+/// The next create without parameters succeeds, and its device has none.
+fn next_is_clean(lab: &Lab, case: Case, step: &str) {
+    let theirs = lab.create(case.parent, case.type_id, "").unwrap_or_else(|e| panic!("after {step}: {e}"));
+    assert_eq!(theirs.attr(case.params).unwrap(), "", "after {step}");
+    theirs.destroy(DestroyFlags::empty()).unwrap();
 }
 
 #[test]
@@ -109,8 +66,8 @@ fn every_step_of_a_create_on_a_vf_can_fail() {
 /// `at_least`: so many failures make the create fail, and so many do not matter.
 fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     let steps = {
-        let lab = Lab::of(case);
-        let (made, steps) = lab.with_failure(usize::MAX, Errno::IO, || lab.create());
+        let lab = Lab::new();
+        let (made, steps) = lab.with_failure(usize::MAX, Errno::IO, || create(&lab, case));
         made.unwrap();
         steps
     };
@@ -118,26 +75,26 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     let (mut failed, mut tolerated) = (0, 0);
     for nth in 0..steps {
         for errno in ERRNOS {
-            let lab = Lab::of(case);
-            let before = lab.devices();
-            let (result, _) = lab.with_failure(nth, errno, || lab.create());
+            let lab = Lab::new();
+            let before = lab.uuids().len();
+            let (result, _) = lab.with_failure(nth, errno, || create(&lab, case));
             let step = format!("step {nth} with {errno:?}: {result:?}");
             match result {
                 Ok(()) => {
                     tolerated += 1;
-                    assert_eq!(lab.devices(), before + 1, "{step}");
+                    assert_eq!(lab.uuids().len(), before + 1, "{step}");
                     assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().attr(case.params).unwrap(), "mine=1", "{step}");
                     lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
                 }
                 Err(e) => {
                     failed += 1;
-                    assert_eq!(lab.devices(), before, "{step}");
+                    assert_eq!(lab.uuids().len(), before, "{step}");
                     assert!(e.errno > 0 && e.message.len() > 10, "{step}");
                 }
             }
             assert!(lab.runtime.all().unwrap().is_empty(), "{step}");
-            lab.next_is_clean(&step);
-            lab.create().unwrap_or_else(|e| panic!("{step}: {e}"));
+            next_is_clean(&lab, case, &step);
+            create(&lab, case).unwrap_or_else(|e| panic!("{step}: {e}"));
         }
     }
     // What only decorates the result may fail; what makes the device may not.
@@ -151,8 +108,8 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
     for case in [RFC, VENDOR] {
         let (mut made, mut absent) = (0, 0);
         for nth in 0.. {
-            let lab = Lab::of(case);
-            let (before, count) = (lab.devices(), AtomicUsize::new(0));
+            let lab = Lab::new();
+            let (before, count) = (lab.uuids().len(), AtomicUsize::new(0));
             let is_over = Arc::new(AtomicBool::new(true));
             let over = Arc::clone(&is_over);
             lab.sim.set_hook(Some(Arc::new(move |_, _: &str| {
@@ -162,13 +119,13 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
                 }
                 None
             })));
-            let created = catch_unwind(AssertUnwindSafe(|| lab.create()));
+            let created = catch_unwind(AssertUnwindSafe(|| create(&lab, case)));
             lab.sim.set_hook(None);
             if is_over.load(Ordering::Relaxed) {
                 break;
             }
             assert!(created.is_err(), "step {nth}");
-            if lab.devices() > before {
+            if lab.uuids().len() > before {
                 let node = lab.conn.lookup_by_uuid(UUID).unwrap_or_else(|e| panic!("step {nth}: {e}"));
                 assert_eq!(node.name(), "n", "step {nth}");
                 node.destroy(DestroyFlags::empty()).unwrap();
@@ -176,7 +133,7 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
             } else {
                 absent += 1;
             }
-            lab.create().unwrap_or_else(|e| panic!("step {nth}: {e}"));
+            create(&lab, case).unwrap_or_else(|e| panic!("step {nth}: {e}"));
             lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
             assert!(lab.runtime.all().unwrap().is_empty(), "step {nth}");
         }
@@ -220,10 +177,10 @@ fn every_way_to_fail(
     seen: &mut [u32; 3],
 ) -> bool {
     for &errno in errnos {
-        let lab = Lab::of(case);
+        let lab = Lab::new();
         let before = lab.uuids();
         lab.sim.fail_after_write(file, lie, 1);
-        let (result, steps) = lab.with_failure(nth, errno, || lab.create());
+        let (result, steps) = lab.with_failure(nth, errno, || create(&lab, case));
         let step = format!("{file}, {lie:?}, step {nth} with {errno:?}: {result:?}");
         let left: Vec<String> = lab.uuids().into_iter().filter(|uuid| !before.contains(uuid)).collect();
         let has_record = !lab.runtime.all().unwrap().is_empty();
@@ -238,9 +195,9 @@ fn every_way_to_fail(
         }
         assert!(lab.runtime.all().unwrap().is_empty(), "{step}");
         // Where the create failed before it, the driver's fault is still to come.
-        let _ = lab.create();
+        let _ = create(&lab, case);
         let _ = lab.conn.destroy_uuid(UUID, DestroyFlags::empty());
-        lab.next_is_clean(&step);
+        next_is_clean(&lab, case, &step);
         if nth >= steps {
             return false;
         }
@@ -262,9 +219,9 @@ fn every_step_of_destroying(case: Case) {
     let mut nth = 0;
     loop {
         for errno in ERRNOS {
-            let lab = Lab::of(case);
-            let before = lab.devices();
-            lab.create().unwrap();
+            let lab = Lab::new();
+            let before = lab.uuids().len();
+            create(&lab, case).unwrap();
             let (result, steps) = lab.with_failure(nth, errno, || lab.conn.destroy_uuid(UUID, DestroyFlags::empty()));
             if nth >= steps {
                 assert!(nth > 4, "the hook sees the destroy");
@@ -277,8 +234,8 @@ fn every_step_of_destroying(case: Case) {
                     Err(e) => assert_eq!(e.code, ErrorCode::NoNode, "step {nth} with {errno:?}: {result:?}"),
                 }
             }
-            assert_eq!(lab.devices(), before, "step {nth} with {errno:?}: {result:?}");
-            lab.create().unwrap();
+            assert_eq!(lab.uuids().len(), before, "step {nth} with {errno:?}: {result:?}");
+            create(&lab, case).unwrap();
         }
         nth += 1;
     }
@@ -293,7 +250,7 @@ fn the_error_names_the_step() {
     ] {
         let lab = Lab::new();
         lab.sim.fail_next(op, file, errno, 1);
-        let e = lab.create().unwrap_err();
+        let e = create(&lab, RFC).unwrap_err();
         assert_eq!(e.errno, errno.raw_os_error(), "{file}: {e}");
         assert!(e.message.contains(file) && e.message.starts_with("pci_0000_86_00_0: "), "{file}: {e}");
         assert!(e.path.as_deref().is_some_and(|path| path.ends_with(file)), "{e:?}");
@@ -309,7 +266,7 @@ fn the_proposals_sequence_and_nothing_else() {
         assert_eq!(name, "type-0000:86:00.0-11");
         sim.start_log();
     })));
-    lab.create().unwrap();
+    create(&lab, RFC).unwrap();
     let log = lab.sim.take_log();
     let in_type = |path: &str| path.contains("/mdev_supported_types/11/");
     let sequence: Vec<(Op, &str, Option<&[u8]>)> = log
@@ -352,7 +309,7 @@ fn what_cannot_be_done_is_refused_before_any_write() {
     let lab = Lab::new();
     while lab.conn.create_xml(&request("<type id='12'/>"), CreateFlags::empty()).is_ok() {}
     lab.sim.start_log();
-    let e = lab.create().unwrap_err();
+    let e = create(&lab, RFC).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{e}");
     assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write));
 }
@@ -364,7 +321,7 @@ fn a_parent_that_goes_while_a_create_waits_is_named() {
     let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
     // It goes when the create has found it and comes to wait for its turn.
     lab.runtime.set_lock_hook(Some(Box::new(move |_| sim.unplug(&parent).unwrap())));
-    let e = lab.create().unwrap_err();
+    let e = create(&lab, RFC).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{e}");
     assert!(lab.runtime.all().unwrap().is_empty());
 }
@@ -381,7 +338,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
     ] {
         let (mut while_waiting, mut while_finding) = (0, 0);
         for nth in 1.. {
-            let lab = Lab::of(case);
+            let lab = Lab::new();
             let parent = lab.conn.lookup_by_name(case.parent).unwrap();
             let (node, path) = (parent.name(), parent.syspath().to_owned());
             let (sim, left) = (lab.sim.clone(), Arc::new(AtomicUsize::new(0)));
@@ -398,7 +355,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
                 }
                 None
             })));
-            let result = lab.create();
+            let result = create(&lab, case);
             lab.sim.set_hook(None);
             if after_write.load(Ordering::Relaxed) <= nth {
                 break;
@@ -419,7 +376,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
 #[test]
 fn a_device_in_use_is_left_alone() {
     let lab = Lab::new();
-    lab.create().unwrap();
+    create(&lab, RFC).unwrap();
     lab.sim.set_in_use(UUID, true).unwrap();
     lab.sim.start_log();
     let e = lab.conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
@@ -434,8 +391,8 @@ fn a_device_in_use_is_left_alone() {
 fn a_create_that_makes_nothing_is_told() {
     let lab = Lab::new();
     lab.sim.swallow_next_create();
-    let e = lab.create().unwrap_err();
+    let e = create(&lab, RFC).unwrap_err();
     assert_eq!(e.code, ErrorCode::NotReady, "{e}");
     assert!(lab.runtime.all().unwrap().is_empty());
-    lab.create().unwrap();
+    create(&lab, RFC).unwrap();
 }

@@ -9,62 +9,36 @@ use std::time::{Duration, SystemTime};
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::lock::is_held;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::Op;
 use mdev::sysfs::{Sysfs, basename};
 use rustix::io::Errno;
+
+use crate::support::lab::{Lab, request};
 
 const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
 const GENERAL: &str = "/sys/devices/pci0000:80/0000:80:03.0/0000:87:00.0";
 
-/// A simulated kernel with the files of a host. Every connection has its own store, as every process has.
-struct Lab {
-    root: tempfile::TempDir,
-    sim: SimHost,
+/// Writes to sysfs as another program does.
+fn echo(lab: &Lab, parent: &str, type_id: &str, text: &str) {
+    lab.sim.echo(&format!("{parent}/mdev_supported_types/{type_id}/create"), text).unwrap();
 }
 
-impl Lab {
-    fn new() -> Lab {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("run/libmdev/devices")).unwrap();
-        fs::create_dir(root.path().join("etc")).unwrap();
-        Lab { root, sim: default_host() }
-    }
+/// Writes a definition as mdevctl does.
+fn define(lab: &Lab, parent: &str, uuid: &str, attrs: &str) {
+    let folder = lab.root().join("etc/mdevctl.d").join(parent);
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!(r#"{{"mdev_type": "11", "start": "manual", "attrs": [{attrs}]}}"#);
+    fs::write(folder.join(uuid), text).unwrap();
+}
 
-    fn conn(&self) -> Conn {
-        let root = self.root.path().to_str().unwrap();
-        let (runtime, definitions) = (Runtime::files(&format!("{root}/run")), Definitions::files(root));
-        Conn::of((Arc::new(self.sim.clone()), Arc::new(runtime), Arc::new(definitions)))
-    }
-
-    /// Writes to sysfs as another program does.
-    fn echo(&self, parent: &str, type_id: &str, text: &str) {
-        self.sim.echo(&format!("{parent}/mdev_supported_types/{type_id}/create"), text).unwrap();
-    }
-
-    /// What mdevctl writes.
-    fn define(&self, parent: &str, uuid: &str, attrs: &str) {
-        let folder = self.root.path().join("etc/mdevctl.d").join(parent);
-        fs::create_dir_all(&folder).unwrap();
-        let text = format!(r#"{{"mdev_type": "11", "start": "manual", "attrs": [{attrs}]}}"#);
-        fs::write(folder.join(uuid), text).unwrap();
-    }
-
-    /// The record that a creator leaves when it is killed before it is done.
-    fn killed(&self, uuid: &str, type_id: &str, more: &str) {
-        let text = format!(r#"{{"uuid":"{uuid}","parent":"0000:86:00.0","type":"{type_id}"{more}}}"#);
-        fs::write(self.root.path().join("run/libmdev/devices").join(uuid), text).unwrap();
-    }
+/// Writes the record that a creator leaves when it is killed before it is done.
+fn leave_record(lab: &Lab, uuid: &str, type_id: &str, more: &str) {
+    let text = format!(r#"{{"uuid":"{uuid}","parent":"0000:86:00.0","type":"{type_id}"{more}}}"#);
+    fs::write(lab.root().join("run/libmdev/devices").join(uuid), text).unwrap();
 }
 
 fn uuid(n: u32) -> String {
     format!("{n:08x}-0000-4000-8000-000000000000")
-}
-
-fn xml(parent: &str, type_id: &str, more: &str) -> String {
-    format!(
-        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{more}</capability></device>"
-    )
 }
 
 fn group_of(conn: &Conn) -> u32 {
@@ -72,26 +46,26 @@ fn group_of(conn: &Conn) -> u32 {
 }
 
 fn try_group_of(conn: &Conn) -> Result<u32, Error> {
-    let text = xml("0000:86:00.0", "11", "");
+    let text = request("0000:86:00.0", "11", "");
     let made = conn.create_group_xml(&[text.as_bytes()], CreateFlags::empty())?;
     made[0].group()
 }
 
 #[test]
 fn allocated_groups_are_never_in_use() {
-    let lab = Lab::new();
+    let lab = Lab::in_files();
     // A device of another program on either layout that shows a group, and another whose record says otherwise.
-    lab.echo(RFC, "11", &format!("{}:1", uuid(1)));
-    lab.echo(GENERAL, "queue-4", &format!("{}:2", uuid(2)));
+    echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
+    echo(&lab, GENERAL, "queue-4", &format!("{}:2", uuid(2)));
     // A definition on a parent that is absent.
     let more = format!("<uuid>{}</uuid><group>3</group>", uuid(3));
-    lab.conn().define_xml(xml("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
+    lab.other().define_xml(request("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
     // Killed creators: the device of one exists, the device of the other may still appear.
-    lab.killed(&uuid(4), "12", r#","group":4"#);
-    lab.echo(RFC, "12", &uuid(4));
-    lab.killed(&uuid(5), "11", r#","group":5"#);
+    leave_record(&lab, &uuid(4), "12", r#","group":4"#);
+    echo(&lab, RFC, "12", &uuid(4));
+    leave_record(&lab, &uuid(5), "11", r#","group":5"#);
     let mut groups: Vec<u32> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| group_of(&lab.conn()))).collect();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| group_of(&lab.other()))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     groups.sort_unstable();
@@ -100,22 +74,22 @@ fn allocated_groups_are_never_in_use() {
 
 #[test]
 fn groups_given_as_attributes_are_in_use() {
-    let lab = Lab::new();
+    let lab = Lab::in_files();
     let more = format!("<uuid>{}</uuid><attr name='group' value='1'/>", uuid(1));
-    lab.conn().define_xml(xml("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
-    lab.define("0000:99:00.0", &uuid(2), r#"{"group": "2\n"}, {"other": "5"}, {"group": "3"}"#);
+    lab.other().define_xml(request("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
+    define(&lab, "0000:99:00.0", &uuid(2), r#"{"group": "2\n"}, {"other": "5"}, {"group": "3"}"#);
     // Creators that have not written the attribute yet: the device exists, or may still appear.
-    lab.killed(&uuid(3), "12", r#","attributes":[["group","4"]]"#);
-    lab.echo(RFC, "12", &uuid(3));
-    lab.killed(&uuid(4), "11", r#","group":5,"attributes":[["group","6"]]"#);
-    assert_eq!(group_of(&lab.conn()), 7);
+    leave_record(&lab, &uuid(3), "12", r#","attributes":[["group","4"]]"#);
+    echo(&lab, RFC, "12", &uuid(3));
+    leave_record(&lab, &uuid(4), "11", r#","group":5,"attributes":[["group","6"]]"#);
+    assert_eq!(group_of(&lab.other()), 7);
 }
 
 #[test]
 fn create_fails_while_a_group_in_use_cannot_be_read() {
-    let lab = Lab::new();
-    let conn = lab.conn();
-    lab.echo(GENERAL, "queue-4", &format!("{}:1", uuid(1)));
+    let lab = Lab::in_files();
+    let conn = lab.other();
+    echo(&lab, GENERAL, "queue-4", &format!("{}:1", uuid(1)));
     let fail = |errno| lab.sim.set_hook(Some(Arc::new(move |op, path| is_group(op, path).then_some(errno))));
     for errno in [Errno::IO, Errno::ACCESS, Errno::MFILE] {
         fail(errno);
@@ -126,7 +100,7 @@ fn create_fails_while_a_group_in_use_cannot_be_read() {
     }
     // The number is needed for an allocation alone.
     fail(Errno::IO);
-    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     // A device that its creator removes at that moment has no group.
     fail(Errno::NODEV);
@@ -139,14 +113,14 @@ fn is_group(op: Op, path: &str) -> bool {
 
 #[test]
 fn create_fails_while_the_record_of_a_device_cannot_be_read() {
-    let lab = Lab::new();
-    let conn = lab.conn();
-    let record = lab.root.path().join("run/libmdev/devices").join(uuid(1));
+    let lab = Lab::in_files();
+    let conn = lab.other();
+    let record = lab.root().join("run/libmdev/devices").join(uuid(1));
     fs::write(&record, "{").unwrap();
-    lab.echo(RFC, "12", &uuid(1));
+    echo(&lab, RFC, "12", &uuid(1));
     let e = try_group_of(&conn).unwrap_err();
     assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, record.to_str()), "{e}");
-    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     // Without its device the record says nothing, and is removed.
     conn.lookup_by_uuid(&uuid(1)).unwrap().destroy(DestroyFlags::empty()).unwrap();
@@ -156,27 +130,27 @@ fn create_fails_while_the_record_of_a_device_cannot_be_read() {
 
 #[test]
 fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
-    let lab = Arc::new(Lab::new());
+    let lab = Arc::new(Lab::in_files());
     // The creator looks for the device of this record when it has the lock of the store.
-    lab.killed(&uuid(1), "12", r#","group":1"#);
-    lab.echo(RFC, "12", &uuid(1));
-    let (writer, lock) = (Arc::downgrade(&lab), lab.root.path().join("run/libmdev/lock"));
+    leave_record(&lab, &uuid(1), "12", r#","group":1"#);
+    echo(&lab, RFC, "12", &uuid(1));
+    let (writer, lock) = (Arc::downgrade(&lab), lab.root().join("run/libmdev/lock"));
     lab.sim.set_hook(Some(Arc::new(move |op, path| {
         if op == Op::Meta && path.ends_with(&uuid(1)) && is_held(lock.to_str()?).unwrap() {
-            writer.upgrade()?.define("0000:99:00.0", &uuid(2), r#"{"group": "2"}"#);
+            define(&*writer.upgrade()?, "0000:99:00.0", &uuid(2), r#"{"group": "2"}"#);
         }
         None
     })));
-    assert_eq!(group_of(&lab.conn()), 3);
-    assert!(lab.root.path().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
+    assert_eq!(group_of(&lab.other()), 3);
+    assert!(lab.root().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
 }
 
 /// A driver may block a read, and the lock of the store is held by one creator at a time.
 #[test]
 fn no_driver_is_read_under_the_lock_of_the_store() {
-    let lab = Lab::new();
-    lab.echo(RFC, "11", &format!("{}:1", uuid(1)));
-    let lock = lab.root.path().join("run/libmdev/lock");
+    let lab = Lab::in_files();
+    echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
+    let lock = lab.root().join("run/libmdev/lock");
     let held = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&held);
     lab.sim.set_hook(Some(Arc::new(move |op, path| {
@@ -185,17 +159,17 @@ fn no_driver_is_read_under_the_lock_of_the_store() {
         }
         None
     })));
-    assert_eq!(group_of(&lab.conn()), 2);
+    assert_eq!(group_of(&lab.other()), 2);
     assert_eq!(*held.lock().unwrap(), Vec::<String>::new());
 }
 
 /// Its device may have any group once the definition is complete, or fixed.
 #[test]
 fn create_fails_while_a_definition_cannot_be_read() {
-    let lab = Lab::new();
-    let conn = lab.conn();
-    lab.define("0000:99:00.0", &uuid(1), r#"{"group": "1"}"#);
-    let file = lab.root.path().join("etc/mdevctl.d/0000:99:00.0").join(uuid(1));
+    let lab = Lab::in_files();
+    let conn = lab.other();
+    define(&lab, "0000:99:00.0", &uuid(1), r#"{"group": "1"}"#);
+    let file = lab.root().join("etc/mdevctl.d/0000:99:00.0").join(uuid(1));
     let whole = fs::read(&file).unwrap();
     let before = conn.list(ListFlags::DEVICES | ListFlags::ACTIVE).unwrap().len();
     let set = |text: &[u8], mode| {
@@ -210,7 +184,7 @@ fn create_fails_while_a_definition_cannot_be_read() {
         assert_eq!(conn.list(ListFlags::DEVICES | ListFlags::ACTIVE).unwrap().len(), before);
     }
     // The number is needed for an allocation alone.
-    let text = xml("0000:86:00.0", "11", "<group>9</group>");
+    let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     set(&whole, 0o644);
     assert_eq!(group_of(&conn), 2);
@@ -218,10 +192,10 @@ fn create_fails_while_a_definition_cannot_be_read() {
 
 #[test]
 fn the_place_of_a_killed_creator_is_free_at_once() {
-    let lab = Lab::new();
-    lab.killed(&uuid(5), "11", r#","group":5,"name":"mine""#);
-    let conn = lab.conn();
-    let text = xml("0000:86:00.0", "11", &format!("<uuid>{}</uuid><group>7</group>", uuid(5)));
+    let lab = Lab::in_files();
+    leave_record(&lab, &uuid(5), "11", r#","group":5,"name":"mine""#);
+    let conn = lab.other();
+    let text = request("0000:86:00.0", "11", &format!("<uuid>{}</uuid><group>7</group>", uuid(5)));
     let text = text.replace("<parent>", "<name>mine</name><parent>");
     assert_eq!(conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap().group(), Ok(7));
 }
@@ -230,13 +204,13 @@ fn the_place_of_a_killed_creator_is_free_at_once() {
 #[test]
 fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
     for (made_before, is_its_own) in [(900, false), (600, true), (300, false), (0, false)] {
-        let lab = Lab::new();
-        let conn = lab.conn();
+        let lab = Lab::in_files();
+        let conn = lab.other();
         conn.set_owner(Some("me")).unwrap();
-        lab.killed(&uuid(1), "11", r#","name":"ghost","owner":"me""#);
-        let record = fs::File::options().write(true).open(lab.root.path().join("run/libmdev/devices").join(uuid(1)));
+        leave_record(&lab, &uuid(1), "11", r#","name":"ghost","owner":"me""#);
+        let record = fs::File::options().write(true).open(lab.root().join("run/libmdev/devices").join(uuid(1)));
         record.unwrap().set_modified(SystemTime::now() - Duration::from_secs(600)).unwrap();
-        lab.echo(RFC, "11", &uuid(1));
+        echo(&lab, RFC, "11", &uuid(1));
         let group = lab.sim.open(&format!("/sys/bus/mdev/devices/{}", uuid(1))).unwrap().link("iommu_group").unwrap();
         let node = format!("/dev/vfio/{}", basename(&group));
         lab.sim.set_back_time(&node, Duration::from_secs(made_before)).unwrap();
@@ -253,11 +227,11 @@ fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
 fn the_record_of_a_killed_creator_is_not_of_a_device_of_another_type() {
     let facts = r#","name":"ghost","owner":"me""#;
     for (made, is_its_own) in [("11", true), ("12", false)] {
-        let lab = Lab::new();
-        let conn = lab.conn();
+        let lab = Lab::in_files();
+        let conn = lab.other();
         conn.set_owner(Some("me")).unwrap();
-        lab.killed(&uuid(1), "11", facts);
-        lab.echo(RFC, made, &uuid(1));
+        leave_record(&lab, &uuid(1), "11", facts);
+        echo(&lab, RFC, made, &uuid(1));
         let node = conn.lookup_by_uuid(&uuid(1)).unwrap();
         assert_eq!((node.name() == "ghost", node.owner().is_ok()), (is_its_own, is_its_own), "{made}");
         assert_eq!(conn.lookup_by_name("ghost").is_ok(), is_its_own, "{made}");
@@ -265,7 +239,7 @@ fn the_record_of_a_killed_creator_is_not_of_a_device_of_another_type() {
             Ok(()) => assert!(is_its_own),
             Err(e) => assert_eq!((e.code, is_its_own), (ErrorCode::NotOwner, false), "{e}"),
         }
-        let text = xml("0000:86:00.0", "11", "").replace("<parent>", "<name>ghost</name><parent>");
+        let text = request("0000:86:00.0", "11", "").replace("<parent>", "<name>ghost</name><parent>");
         conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     }
 }

@@ -13,8 +13,10 @@ use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
 use mdev::error::{Error, ErrorCode};
 use mdev::finding::{Finding, Severity};
 use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::{Op, default_host};
 use mdev::sysfs::{Errno, Sysfs, basename};
+
+use crate::support::lab::Lab;
 
 const RFC: (&str, &str) = ("0000:86:00.0", "11");
 const VENDOR: (&str, &str) = ("0000:41:00.0", "1438");
@@ -26,73 +28,57 @@ fn uuid(n: u32) -> String {
 /// The files of the store and their times, by path.
 type Files = BTreeMap<PathBuf, (Vec<u8>, SystemTime)>;
 
-/// A simulated kernel with the files of a host. Every connection has its own store, as every process has.
-struct Lab {
-    root: tempfile::TempDir,
-    sim: SimHost,
+/// A connection with this owner.
+fn connect(lab: &Lab, owner: Option<&str>) -> Conn {
+    let conn = lab.other();
+    conn.set_owner(owner).unwrap();
+    conn
 }
 
-impl Lab {
-    fn new() -> Lab {
-        Lab { root: tempfile::tempdir().unwrap(), sim: default_host() }
-    }
+fn names(lab: &Lab, folder: &str) -> usize {
+    fs::read_dir(lab.root().join("run/libmdev").join(folder)).map_or(0, Iterator::count)
+}
 
-    fn conn(&self, owner: Option<&str>) -> Conn {
-        let runtime = Runtime::files(self.root.path().to_str().unwrap());
-        let conn = Conn::on(Arc::new(self.sim.clone()), Arc::new(runtime));
-        conn.set_owner(owner).unwrap();
-        conn
-    }
-
-    fn devices(&self) -> Vec<String> {
-        devices(&self.conn(None))
-    }
-
-    fn names(&self, folder: &str) -> usize {
-        fs::read_dir(self.root.path().join("libmdev").join(folder)).map_or(0, Iterator::count)
-    }
-
-    /// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory and its
-    /// locks are lost, it cleans up nothing, and its files and devices remain. False if `at` selected no operation.
-    fn killed(&self, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static, create: impl FnOnce()) -> bool {
-        let run = self.root.path().join("libmdev");
-        let files = Arc::new(Mutex::new(Files::new()));
-        let (saved, from, done) = (Arc::clone(&files), run.clone(), AtomicBool::new(false));
-        self.sim.set_hook(Some(Arc::new(move |op, path: &str| {
-            if !done.load(Ordering::Relaxed) && at(op, path) {
-                done.store(true, Ordering::Relaxed);
-                *saved.lock().unwrap() = read_files(&from);
-                resume_unwind(Box::new("killed"));
-            }
-            None
-        })));
-        let killed = catch_unwind(AssertUnwindSafe(create)).is_err();
-        self.sim.set_hook(None);
-        if killed {
-            // Restores the files that the unwinding removed.
-            for (path, (text, time)) in files.lock().unwrap().iter() {
-                let _ = fs::remove_file(path);
-                fs::write(path, text).unwrap();
-                set_time(path, *time);
-            }
+/// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory and its
+/// locks are lost, it cleans up nothing, and its files and devices remain. False if `at` selected no operation.
+fn kill_creator(lab: &Lab, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static, create: impl FnOnce()) -> bool {
+    let run = lab.root().join("run/libmdev");
+    let files = Arc::new(Mutex::new(Files::new()));
+    let (saved, from, done) = (Arc::clone(&files), run.clone(), AtomicBool::new(false));
+    lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
+        if !done.load(Ordering::Relaxed) && at(op, path) {
+            done.store(true, Ordering::Relaxed);
+            *saved.lock().unwrap() = read_files(&from);
+            resume_unwind(Box::new("killed"));
         }
-        killed
+        None
+    })));
+    let killed = catch_unwind(AssertUnwindSafe(create)).is_err();
+    lab.sim.set_hook(None);
+    if killed {
+        // Restores the files that the unwinding removed.
+        for (path, (text, time)) in files.lock().unwrap().iter() {
+            let _ = fs::remove_file(path);
+            fs::write(path, text).unwrap();
+            set_time(path, *time);
+        }
     }
+    killed
+}
 
-    /// The VFIO node of a device.
-    fn group_node(&self, uuid: &str) -> String {
-        let group = self.sim.open(&format!("/sys/bus/mdev/devices/{uuid}")).unwrap().link("iommu_group").unwrap();
-        format!("/dev/vfio/{}", basename(&group))
-    }
+/// The VFIO node of a device.
+fn group_node(lab: &Lab, uuid: &str) -> String {
+    let group = lab.sim.open(&format!("/sys/bus/mdev/devices/{uuid}")).unwrap().link("iommu_group").unwrap();
+    format!("/dev/vfio/{}", basename(&group))
+}
 
-    /// Leaves one device of a group of three, whose owner is "me".
-    fn leave_one(&self) {
-        let writes = AtomicUsize::new(0);
-        let second = move |op, path: &str| {
-            op == Op::Write && path.ends_with("/create") && writes.fetch_add(1, Ordering::Relaxed) == 1
-        };
-        assert!(self.killed(second, || drop(create(&self.conn(Some("me")), RFC))));
-    }
+/// Leaves one device of a group of three, whose owner is "me".
+fn leave_one(lab: &Lab) {
+    let writes = AtomicUsize::new(0);
+    let second = move |op, path: &str| {
+        op == Op::Write && path.ends_with("/create") && writes.fetch_add(1, Ordering::Relaxed) == 1
+    };
+    assert!(kill_creator(lab, second, || drop(create(&connect(lab, Some("me")), RFC))));
 }
 
 fn read_files(run: &Path) -> Files {
@@ -145,18 +131,18 @@ fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
         let mut seen = [0; 4];
         let complete = loop {
             let nth = seen.iter().sum::<usize>();
-            let (lab, step) = (Lab::new(), AtomicUsize::new(0));
-            let before = lab.devices();
-            let conn = lab.conn(Some("me"));
+            let (lab, step) = (Lab::in_files(), AtomicUsize::new(0));
+            let before = lab.uuids();
+            let conn = connect(&lab, Some("me"));
             // A kill between two of these operations leaves the same files and devices.
             let at = move |op, _: &str| {
                 matches!(op, Op::Write | Op::Stamp | Op::Meta) && step.fetch_add(1, Ordering::Relaxed) == nth
             };
-            if !lab.killed(at, || drop(create(&conn, on).unwrap())) {
+            if !kill_creator(&lab, at, || drop(create(&conn, on).unwrap())) {
                 break lab;
             }
-            let other = lab.conn(None);
-            let left: Vec<String> = lab.devices().into_iter().filter(|uuid| !before.contains(uuid)).collect();
+            let other = connect(&lab, None);
+            let left: Vec<String> = lab.uuids().into_iter().filter(|uuid| !before.contains(uuid)).collect();
             let found = incomplete(&other);
             assert_eq!(found.len(), usize::from(!left.is_empty()), "step {nth}: {left:?}: {found:?}");
             for finding in found {
@@ -167,30 +153,30 @@ fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
             }
             assert_eq!(other.destroy_incomplete(Some("you"), DestroyFlags::empty()), Ok(0));
             assert_eq!(other.destroy_incomplete(Some("me"), DestroyFlags::empty()), Ok(left.len()), "step {nth}");
-            assert_eq!((lab.devices(), incomplete(&other)), (before, Vec::new()), "step {nth}");
+            assert_eq!((lab.uuids(), incomplete(&other)), (before, Vec::new()), "step {nth}");
             create(&conn, on).unwrap_or_else(|e| panic!("step {nth}: {e}"));
-            assert_eq!(lab.names("devices"), 3, "step {nth}");
+            assert_eq!(names(&lab, "devices"), 3, "step {nth}");
             seen[left.len()] += 1;
         };
         assert!(seen.iter().all(|n| *n > 1), "killed with 0 to 3 devices: {seen:?}");
         // The group that was not interrupted is complete.
-        let conn = complete.conn(Some("me"));
-        let made = complete.devices();
-        assert_eq!((complete.names("groups"), incomplete(&conn)), (0, Vec::new()));
+        let conn = connect(&complete, Some("me"));
+        let made = complete.uuids();
+        assert_eq!((names(&complete, "groups"), incomplete(&conn)), (0, Vec::new()));
         assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(0));
-        assert_eq!(complete.devices(), made);
+        assert_eq!(complete.uuids(), made);
     }
 }
 
 #[test]
 fn create_group_removes_incomplete_groups_of_the_same_owner_only() {
-    let lab = Lab::new();
-    lab.leave_one();
+    let lab = Lab::in_files();
+    leave_one(&lab);
     for owner in [None, Some("you")] {
-        let e = create(&lab.conn(owner), RFC).unwrap_err();
+        let e = create(&connect(&lab, owner), RFC).unwrap_err();
         assert_eq!(e.code, ErrorCode::Exists, "{owner:?}: {e}");
     }
-    let conn = lab.conn(Some("me"));
+    let conn = connect(&lab, Some("me"));
     let made = create(&conn, RFC).unwrap();
     assert!(made.iter().all(|node| node.owner() == Ok("me")));
     assert_eq!(incomplete(&conn), []);
@@ -198,8 +184,8 @@ fn create_group_removes_incomplete_groups_of_the_same_owner_only() {
 
 #[test]
 fn group_of_a_running_creator_is_left_alone() {
-    let lab = Lab::new();
-    let (other, busy, looks) = (lab.conn(Some("me")), AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
+    let lab = Lab::in_files();
+    let (other, busy, looks) = (connect(&lab, Some("me")), AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&looks);
     lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
         if op == Op::Write && path.ends_with("/create") && !busy.swap(true, Ordering::Relaxed) {
@@ -210,25 +196,25 @@ fn group_of_a_running_creator_is_left_alone() {
         }
         None
     })));
-    create(&lab.conn(Some("me")), RFC).unwrap();
+    create(&connect(&lab, Some("me")), RFC).unwrap();
     lab.sim.set_hook(None);
     assert_eq!(looks.load(Ordering::Relaxed), 3);
 }
 
 #[test]
 fn device_in_use_stays_and_its_group_stays_listed() {
-    let lab = Lab::new();
+    let lab = Lab::in_files();
     let writes = AtomicUsize::new(0);
     let third = move |op, path: &str| {
         op == Op::Write && path.ends_with("/create") && writes.fetch_add(1, Ordering::Relaxed) == 2
     };
-    assert!(lab.killed(third, || drop(create(&lab.conn(None), RFC))));
+    assert!(kill_creator(&lab, third, || drop(create(&connect(&lab, None), RFC))));
     lab.sim.set_in_use(&uuid(1), true).unwrap();
-    let conn = lab.conn(None);
+    let conn = connect(&lab, None);
     let e = conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::InUse, Errno::BUSY.raw_os_error()), "{e}");
     assert!(e.message.contains(&uuid(1)) && !e.message.contains(&uuid(2)), "{e}");
-    assert!(lab.devices().contains(&uuid(1)) && !lab.devices().contains(&uuid(2)));
+    assert!(lab.uuids().contains(&uuid(1)) && !lab.uuids().contains(&uuid(2)));
     assert!(incomplete(&conn)[0].message.contains(&uuid(1)));
     lab.sim.set_in_use(&uuid(1), false).unwrap();
     assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(1));
@@ -237,21 +223,21 @@ fn device_in_use_stays_and_its_group_stays_listed() {
 
 #[test]
 fn device_that_another_program_created_is_no_member() {
-    let lab = Lab::new();
-    lab.leave_one();
+    let lab = Lab::in_files();
+    leave_one(&lab);
     // Another program destroys the device and creates it again.
     lab.sim.echo("/sys/bus/pci/devices/0000:86:00.0/mdev_destroy", &uuid(1)).unwrap();
     let path = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/12/create";
     lab.sim.echo(path, &uuid(1)).unwrap();
-    let conn = lab.conn(Some("me"));
+    let conn = connect(&lab, Some("me"));
     assert_eq!((incomplete(&conn), conn.destroy_incomplete(None, DestroyFlags::empty())), (Vec::new(), Ok(0)));
-    assert!(lab.devices().contains(&uuid(1)));
+    assert!(lab.uuids().contains(&uuid(1)));
 }
 
 #[test]
 fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
-    let lab = Lab::new();
-    let (run, writes) = (lab.root.path().join("libmdev"), AtomicUsize::new(0));
+    let lab = Lab::in_files();
+    let (run, writes) = (lab.root().join("run/libmdev"), AtomicUsize::new(0));
     // Each device takes the driver 70 s. The creator is killed when it looks at the third device for the first time.
     let at = move |op, path: &str| {
         if op == Op::Write && path.ends_with("/create") {
@@ -260,27 +246,27 @@ fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
         }
         op == Op::Meta && path.ends_with(&uuid(3)) && writes.load(Ordering::Relaxed) == 3
     };
-    assert!(lab.killed(at, || drop(create(&lab.conn(Some("me")), RFC))));
-    let conn = lab.conn(Some("me"));
+    assert!(kill_creator(&lab, at, || drop(create(&connect(&lab, Some("me")), RFC))));
+    let conn = connect(&lab, Some("me"));
     assert_eq!(conn.lookup_by_uuid(&uuid(3)).unwrap().owner().as_deref(), Ok("me"));
     assert_eq!(conn.destroy_incomplete(Some("me"), DestroyFlags::empty()), Ok(3));
-    assert!(!lab.devices().contains(&uuid(3)));
-    assert_eq!((lab.names("devices"), lab.names("groups")), (0, 0));
+    assert!(!lab.uuids().contains(&uuid(3)));
+    assert_eq!((names(&lab, "devices"), names(&lab, "groups")), (0, 0));
 }
 
 /// /dev has no node of the device, and the first look at its link was too late.
 #[test]
 fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
-    let lab = Lab::new();
+    let lab = Lab::in_files();
     let is_made = AtomicBool::new(false);
     let at = move |op, path: &str| {
         is_made.fetch_or(op == Op::Write && path.ends_with("/create"), Ordering::Relaxed);
         op == Op::Meta && path.ends_with(&uuid(1)) && is_made.load(Ordering::Relaxed)
     };
-    assert!(lab.killed(at, || drop(create(&lab.conn(Some("me")), RFC))));
-    set_back_times(&lab.root.path().join("libmdev"), Duration::from_secs(600));
-    lab.sim.unplug(&lab.group_node(&uuid(1))).unwrap();
-    let conn = lab.conn(Some("me"));
+    assert!(kill_creator(&lab, at, || drop(create(&connect(&lab, Some("me")), RFC))));
+    set_back_times(&lab.root().join("run/libmdev"), Duration::from_secs(600));
+    lab.sim.unplug(&group_node(&lab, &uuid(1))).unwrap();
+    let conn = connect(&lab, Some("me"));
     let e = conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NotReady, Errno::NODATA.raw_os_error()), "{e}");
     let record = format!("/run/libmdev/devices/{}", uuid(1));
@@ -299,14 +285,14 @@ fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
     conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
     node.destroy(DestroyFlags::empty()).unwrap();
     assert_eq!(conn.destroy_incomplete(None, DestroyFlags::empty()), Ok(0));
-    assert_eq!((lab.names("devices"), incomplete(&conn)), (1, Vec::new()));
+    assert_eq!((names(&lab, "devices"), incomplete(&conn)), (1, Vec::new()));
 }
 
 /// In both stores, without a kill.
 #[test]
 fn group_whose_devices_cannot_be_removed_is_incomplete() {
-    let lab = Lab::new();
-    for runtime in [Runtime::files(lab.root.path().to_str().unwrap()), Runtime::memory([])] {
+    let lab = Lab::in_files();
+    for runtime in [Runtime::files(lab.root().to_str().unwrap()), Runtime::memory([])] {
         let sim = default_host();
         let conn = Conn::on(Arc::new(sim.clone()), Arc::new(runtime));
         let before = devices(&conn);
@@ -321,7 +307,7 @@ fn group_whose_devices_cannot_be_removed_is_incomplete() {
 
 #[test]
 fn bad_arguments_are_refused() {
-    let conn = Lab::new().conn(Some("me"));
+    let conn = connect(&Lab::in_files(), Some("me"));
     let e = conn.destroy_incomplete(None, DestroyFlags::OWNED).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::InvalidFlags, Errno::INVAL.raw_os_error()));
     assert_eq!(conn.destroy_incomplete(Some(""), DestroyFlags::empty()).unwrap_err().code, ErrorCode::InvalidArgument);

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mdev::driver::{Conn, CreateFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node};
 use mdev::error::{Error, ErrorCode};
-use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::{Op, SimHost};
 use mdev::sysfs::{Errno, Sysfs, read_text};
 
+use crate::support::lab::{Lab, request};
 use crate::support::vfs::at;
 use crate::support::{hosts, vfs};
 
@@ -20,69 +20,22 @@ const OURS: &str = "11111111-2222-4333-8444-555555555551";
 const THEIRS: &str = "11111111-2222-4333-8444-555555555552";
 const CURRENT: &str = "/virtfn0/nvidia/current_vgpu_type";
 
-struct Lab {
-    host: SimHost,
-    runtime: Arc<Runtime>,
-    conn: Conn,
+/// A file of the first VF.
+fn file(lab: &Lab, name: &str) -> String {
+    read_text(&*lab.sim.open(&vfs::vf(0)).unwrap(), &format!("nvidia/{name}")).unwrap()
 }
 
-impl Lab {
-    fn new() -> Lab {
-        let host = default_host();
-        let runtime = Arc::new(Runtime::memory([]));
-        let conn = Conn::on(Arc::new(host.clone()), Arc::clone(&runtime));
-        Lab { host, runtime, conn }
-    }
-
-    /// Another user of this library on the same host.
-    fn other(&self) -> Conn {
-        Conn::on(Arc::new(self.host.clone()), Arc::clone(&self.runtime))
-    }
-
-    /// A file of the first VF.
-    fn file(&self, name: &str) -> String {
-        read_text(&*self.host.open(&vfs::vf(0)).unwrap(), &format!("nvidia/{name}")).unwrap()
-    }
-
-    fn current(&self) -> String {
-        self.file("current_vgpu_type")
-    }
-
-    /// What a shell makes of the first VF.
-    fn echo(&self, value: &str) {
-        self.host.echo(&at(0, "current_vgpu_type"), value).unwrap();
-    }
-
-    /// Before the first operation that `when` is true of, `what` happens.
-    fn before(&self, when: impl Fn(Op, &str) -> bool + Send + Sync + 'static, what: impl Fn() + Send + Sync + 'static) {
-        let done = AtomicBool::new(false);
-        self.host.set_hook(Some(Arc::new(move |op, path| {
-            if !done.load(Ordering::Relaxed) && when(op, path) && !done.swap(true, Ordering::Relaxed) {
-                what();
-            }
-            None
-        })));
-    }
-
-    /// The same before the next lock is taken.
-    fn before_lock(&self, what: impl Fn() + Send + Sync + 'static) {
-        let done = AtomicBool::new(false);
-        self.runtime.set_lock_hook(Some(Box::new(move |_| {
-            if !done.swap(true, Ordering::Relaxed) {
-                what();
-            }
-        })));
-    }
+fn current(lab: &Lab) -> String {
+    file(lab, "current_vgpu_type")
 }
 
-fn xml(parent: &str, type_id: &str, more: &str) -> String {
-    format!(
-        "<device><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{more}</capability></device>"
-    )
+/// Writes the type of the first VF as a shell does.
+fn echo(lab: &Lab, value: &str) {
+    lab.sim.echo(&at(0, "current_vgpu_type"), value).unwrap();
 }
 
 fn create(conn: &Conn, parent: &str, type_id: &str, uuid: &str, more: &str) -> Result<Node, Error> {
-    conn.create_xml(xml(parent, type_id, &format!("<uuid>{uuid}</uuid>{more}")).as_bytes(), CreateFlags::empty())
+    conn.create_xml(request(parent, type_id, &format!("<uuid>{uuid}</uuid>{more}")).as_bytes(), CreateFlags::empty())
 }
 
 /// True for the n-th operation of this kind on the first VF's type after its mark was set.
@@ -112,14 +65,18 @@ fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
             for named in [false, true] {
                 let what = format!("{op:?} {nth}, {theirs}, named: {named}");
                 let lab = Lab::new();
-                let host = lab.host.clone();
+                let host = lab.sim.clone();
                 lab.before(nth_after_stamp(op, nth), move || {
                     host.echo(&at(0, "current_vgpu_type"), theirs).unwrap();
                     host.echo(&at(0, "vgpu_params"), "theirs=1").unwrap();
                 });
                 let made = create(&lab.conn, if named { FIRST } else { PF }, "1441", OURS, "<params>ours=1</params>");
-                lab.host.set_hook(None);
-                assert_eq!((lab.current().as_str(), lab.file("vgpu_params").as_str()), (theirs, "theirs=1"), "{what}");
+                lab.sim.set_hook(None);
+                assert_eq!(
+                    (current(&lab).as_str(), file(&lab, "vgpu_params").as_str()),
+                    (theirs, "theirs=1"),
+                    "{what}"
+                );
                 match made {
                     Ok(node) => {
                         assert!(!named && node.syspath() == vfs::vf(1), "{what}: {}", node.syspath());
@@ -146,13 +103,13 @@ fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
 fn vf_that_is_taken_with_our_mark_stays_theirs() {
     for nth in [1, 2] {
         let lab = Lab::new();
-        let host = lab.host.clone();
+        let host = lab.sim.clone();
         lab.before(nth_after_stamp(Op::Read, nth), move || {
             hosts::write(&host, &at(0, "current_vgpu_type"), "1441\n").unwrap();
         });
         let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
-        lab.host.set_hook(None);
-        assert_eq!((e.code, lab.current().as_str()), (ErrorCode::NoInstances, "1441"), "{e}");
+        lab.sim.set_hook(None);
+        assert_eq!((e.code, current(&lab).as_str()), (ErrorCode::NoInstances, "1441"), "{e}");
         assert!(lab.runtime.all().unwrap().is_empty());
     }
 }
@@ -161,11 +118,11 @@ fn vf_that_is_taken_with_our_mark_stays_theirs() {
 #[test]
 fn nothing_is_remembered_of_a_vf_that_was_taken() {
     let lab = Lab::new();
-    let (host, runtime) = (lab.host.clone(), Arc::clone(&lab.runtime));
+    let (host, runtime) = (lab.sim.clone(), Arc::clone(&lab.runtime));
     lab.before(nth_after_stamp(Op::Stamp, 1), move || host.echo(&at(0, "current_vgpu_type"), "1441").unwrap());
-    lab.host.start_log();
+    lab.sim.start_log();
     create(&lab.conn, PF, "1441", OURS, "").unwrap();
-    let log = lab.host.take_log();
+    let log = lab.sim.take_log();
     let stamped = |vf: &str| log.iter().position(|e| e.op == Op::Stamp && e.path.contains(vf)).unwrap();
     let between = &log[stamped("virtfn0")..stamped("virtfn1")];
     assert_eq!(between.iter().filter(|e| e.op == Op::Read && e.path.ends_with(CURRENT)).count(), 1, "{between:?}");
@@ -176,9 +133,9 @@ fn nothing_is_remembered_of_a_vf_that_was_taken() {
 #[test]
 fn what_a_refused_create_finds_is_left_alone() {
     let lab = Lab::new();
-    let host = lab.host.clone();
+    let host = lab.sim.clone();
     let once = AtomicBool::new(false);
-    lab.host.set_hook(Some(Arc::new(move |op, path| {
+    lab.sim.set_hook(Some(Arc::new(move |op, path| {
         if op != Op::Write || !path.ends_with(CURRENT) || once.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -189,14 +146,14 @@ fn what_a_refused_create_finds_is_left_alone() {
         Some(Errno::PERM)
     })));
     let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
-    lab.host.set_hook(None);
+    lab.sim.set_hook(None);
     assert_eq!((e.code, e.errno), (ErrorCode::NoInstances, Errno::NOSPC.raw_os_error()), "{e}");
-    assert_eq!((lab.current().as_str(), lab.file("vgpu_params").as_str()), ("1438", "theirs=1"));
+    assert_eq!((current(&lab).as_str(), file(&lab, "vgpu_params").as_str()), ("1438", "theirs=1"));
 }
 
 /// The UUID of what a shell made of the first VF.
 fn stranger(lab: &Lab) -> String {
-    lab.echo("1441");
+    echo(lab, "1441");
     let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
     let found = devices.iter().find(|node| node.syspath() == vfs::vf(0)).unwrap();
     found.uuid().unwrap()
@@ -206,10 +163,10 @@ fn stranger(lab: &Lab) -> String {
 #[test]
 fn a_destroy_of_a_strangers_device_hits_no_other() {
     let lab = Lab::new();
-    lab.host.enable_vfs().unwrap();
+    lab.sim.enable_vfs().unwrap();
     let uuid = stranger(&lab);
     for vf in ["virtfn0", "virtfn3"] {
-        let (host, other) = (lab.host.clone(), lab.other());
+        let (host, other) = (lab.sim.clone(), lab.other());
         let file = format!("0000:c1:00.0/{vf}/nvidia/current_vgpu_type");
         lab.before(
             move |op, path| op == Op::Read && path.ends_with(&file),
@@ -219,10 +176,10 @@ fn a_destroy_of_a_strangers_device_hits_no_other() {
             },
         );
         is_gone(lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()), vf);
-        lab.host.set_hook(None);
-        assert_eq!(lab.current(), "1441", "{vf}");
+        lab.sim.set_hook(None);
+        assert_eq!(current(&lab), "1441", "{vf}");
         lab.conn.destroy_uuid(THEIRS, DestroyFlags::empty()).unwrap();
-        lab.echo("1441");
+        echo(&lab, "1441");
     }
 }
 
@@ -231,14 +188,14 @@ fn a_destroy_of_a_strangers_device_hits_no_other() {
 fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
     let lab = Lab::new();
     let uuid = stranger(&lab);
-    let (host, other) = (lab.host.clone(), lab.other());
+    let (host, other) = (lab.sim.clone(), lab.other());
     lab.before_lock(move || {
         host.open(&vfs::vf(0)).unwrap().write("nvidia/current_vgpu_type", b"0").unwrap();
         host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
         create(&other, FIRST, "1441", THEIRS, "").unwrap();
     });
     is_gone(lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()), "destroy");
-    assert_eq!(lab.current(), "1441");
+    assert_eq!(current(&lab), "1441");
     assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
 }
 
@@ -246,7 +203,7 @@ fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
 #[test]
 fn a_list_knows_what_is_made_while_it_looks() {
     let lab = Lab::new();
-    lab.host.enable_vfs().unwrap();
+    lab.sim.enable_vfs().unwrap();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     let other = lab.other();
     lab.before(
@@ -254,7 +211,7 @@ fn a_list_knows_what_is_made_while_it_looks() {
         move || drop(create(&other, "0000:c1:00.0", "1441", THEIRS, "").unwrap()),
     );
     let listed = lab.conn.list(ListFlags::DEVICES).unwrap();
-    lab.host.set_hook(None);
+    lab.sim.set_hook(None);
     let on = |parent: &str| {
         let nodes = listed.iter().filter(|node| node.parent_name() == parent);
         nodes.map(|node| node.uuid().unwrap()).collect::<Vec<_>>()
@@ -264,14 +221,14 @@ fn a_list_knows_what_is_made_while_it_looks() {
 
 /// Everything that a handle of a device that was this VF can be used for.
 fn leaves_the_next_one_alone(lab: &Lab, stale: &Node, what: &str) {
-    let before = (lab.current(), lab.file("vgpu_params"), lab.file("warm_update"));
+    let before = (current(lab), file(lab, "vgpu_params"), file(lab, "warm_update"));
     is_gone(stale.set_attr("warm_update", "1"), what);
     is_gone(stale.set_attr("vgpu_params", "evil=1"), what);
     is_gone(stale.attr("vgpu_params"), what);
     is_gone(stale.attrs(), what);
     is_gone(stale.attr_access("vgpu_params"), what);
     is_gone(stale.destroy(DestroyFlags::empty()), what);
-    assert_eq!((lab.current(), lab.file("vgpu_params"), lab.file("warm_update")), before, "{what}");
+    assert_eq!((current(lab), file(lab, "vgpu_params"), file(lab, "warm_update")), before, "{what}");
 }
 
 /// The last event about a device.
@@ -292,7 +249,7 @@ fn a_stale_handle_reaches_nobody() {
         ours.set_attr("vgpu_params", "a=1").unwrap();
         assert_eq!(ours.attr("vgpu_params").unwrap(), "a=1");
         assert_eq!(last(&mut monitor).0, EventKind::Created);
-        lab.echo("0");
+        echo(&lab, "0");
         let (kind, deleted) = last(&mut monitor);
         assert_eq!(kind, EventKind::Deleted);
         leaves_the_next_one_alone(&lab, &ours, "cleared");
@@ -316,7 +273,7 @@ fn a_stale_handle_of_a_strangers_device_reaches_nobody() {
     let node = lab.conn.lookup_by_uuid(&uuid).unwrap();
     node.set_attr("vgpu_params", "a=1").unwrap();
     assert_eq!(node.attr("vgpu_params").unwrap(), "a=1");
-    lab.echo("0");
+    echo(&lab, "0");
     create(&lab.conn, FIRST, "1441", THEIRS, "<params>theirs=1</params>").unwrap();
     leaves_the_next_one_alone(&lab, &node, "given to another");
 }
@@ -326,20 +283,20 @@ fn a_stale_handle_of_a_strangers_device_reaches_nobody() {
 fn a_write_looks_again_when_it_has_its_turn() {
     let lab = Lab::new();
     let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
-    let (host, other) = (lab.host.clone(), lab.other());
+    let (host, other) = (lab.sim.clone(), lab.other());
     lab.before_lock(move || {
         host.echo(&at(0, "current_vgpu_type"), "0").unwrap();
         create(&other, FIRST, "1441", THEIRS, "").unwrap();
     });
     is_gone(ours.set_attr("vgpu_params", "evil=1"), "set_attr");
-    assert_eq!(lab.file("vgpu_params"), "");
+    assert_eq!(file(&lab, "vgpu_params"), "");
 }
 
 /// The attributes of a request are written when others can take the lock again.
 #[test]
 fn the_attributes_of_a_create_reach_nobody_else() {
     let lab = Lab::new();
-    let host = lab.host.clone();
+    let host = lab.sim.clone();
     let made = AtomicBool::new(false);
     lab.before(
         move |op, path| {
@@ -354,8 +311,8 @@ fn the_attributes_of_a_create_reach_nobody_else() {
         },
     );
     is_gone(create(&lab.conn, FIRST, "1441", OURS, "<attr name='placement_id' value='3'/>"), "create");
-    lab.host.set_hook(None);
-    assert_eq!((lab.current().as_str(), lab.file("placement_id").as_str()), ("1438", "0"));
+    lab.sim.set_hook(None);
+    assert_eq!((current(&lab).as_str(), file(&lab, "placement_id").as_str()), ("1438", "0"));
 }
 
 /// A write that the driver refuses leaves the device as it was, but takes away what it is known by.
@@ -363,9 +320,9 @@ fn the_attributes_of_a_create_reach_nobody_else() {
 fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
     let lab = Lab::new();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
-    lab.host.set_in_use(FIRST, true).unwrap();
-    assert_eq!(lab.host.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::PERM));
-    lab.host.set_in_use(FIRST, false).unwrap();
+    lab.sim.set_in_use(FIRST, true).unwrap();
+    assert_eq!(lab.sim.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::PERM));
+    lab.sim.set_in_use(FIRST, false).unwrap();
     let said = || {
         let e = lab.conn.destroy_uuid(OURS, DestroyFlags::empty()).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{e}");
@@ -378,9 +335,9 @@ fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
     assert!(text.contains("another program wrote to") && text.contains(&listed()), "{text}");
     assert!(!text.contains("cleared"), "{text}");
     // Another type, then nothing.
-    lab.echo("0");
+    echo(&lab, "0");
     assert!(said().ends_with("was cleared"), "{}", said());
-    lab.echo("1438");
+    echo(&lab, "1438");
     let text = said();
     assert!(text.contains("was cleared") && text.contains(&listed()), "{text}");
 }
@@ -416,7 +373,7 @@ fn nth_when_set(host: &SimHost, nth: usize) -> impl Fn(Op, &str) -> bool + Send 
 
 /// The VF stays as it is, and the error names it, its state and the next step.
 fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
-    assert_eq!(lab.current(), "1441", "{what}: {e}");
+    assert_eq!(current(lab), "1441", "{what}: {e}");
     let uuid = listed(lab).expect("a vGPU");
     assert_ne!(uuid, OURS, "{what}: it may be another program's");
     for part in [FIRST, "still has type 1441", "not cleared", uuid.as_str(), "destroy it"] {
@@ -427,7 +384,7 @@ fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
     let later = lab.conn.lookup_by_uuid(OURS).unwrap_err();
     assert!(later.message.contains(&uuid), "{what}: {later}");
     lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();
-    assert_eq!(lab.current(), "0", "{what}");
+    assert_eq!(current(lab), "0", "{what}");
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap_or_else(|e| panic!("{what}: {e}"));
 }
 
@@ -439,14 +396,14 @@ fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
             for nth in 0.. {
                 let what = format!("{what}, {more}, operation {nth}");
                 let lab = Lab::new();
-                let (host, done) = (lab.host.clone(), Arc::new(AtomicBool::new(false)));
+                let (host, done) = (lab.sim.clone(), Arc::new(AtomicBool::new(false)));
                 let happened = Arc::clone(&done);
-                lab.before(nth_when_set(&lab.host, nth), move || {
+                lab.before(nth_when_set(&lab.sim, nth), move || {
                     theirs(&host);
                     happened.store(true, Ordering::Relaxed);
                 });
                 let made = create(&lab.conn, FIRST, "1441", OURS, more);
-                lab.host.set_hook(None);
+                lab.sim.set_hook(None);
                 match made {
                     Err(e) => {
                         is_left_and_named(&lab, &e, &what);
@@ -468,8 +425,8 @@ fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
 fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
     for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
         let lab = Lab::new();
-        lab.host.fail_next(Op::Write, "/placement_id", Errno::IO, 1);
-        let (host, taken) = (lab.host.clone(), AtomicUsize::new(0));
+        lab.sim.fail_next(Op::Write, "/placement_id", Errno::IO, 1);
+        let (host, taken) = (lab.sim.clone(), AtomicUsize::new(0));
         lab.runtime.set_lock_hook(Some(Box::new(move |_| {
             // The first is the lock of the create, the second that of the removal.
             if taken.fetch_add(1, Ordering::Relaxed) == 1 {
@@ -487,14 +444,14 @@ fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
 #[test]
 fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
     let lab = Lab::new();
-    let host = lab.host.clone();
+    let host = lab.sim.clone();
     lab.before(
         |op, path| op == Op::Write && path.ends_with("/virtfn1/nvidia/current_vgpu_type"),
         move || refused_echo(&host),
     );
-    let texts = [OURS, THEIRS].map(|uuid| xml(PF, "1441", &format!("<uuid>{uuid}</uuid>")));
+    let texts = [OURS, THEIRS].map(|uuid| request(PF, "1441", &format!("<uuid>{uuid}</uuid>")));
     let e = lab.conn.create_group_xml(&[texts[0].as_bytes(), texts[1].as_bytes()], CreateFlags::empty()).unwrap_err();
-    lab.host.set_hook(None);
+    lab.sim.set_hook(None);
     let others = lab.conn.list(ListFlags::DEVICES).unwrap();
     assert!(others.iter().all(|node| node.syspath() != vfs::vf(1)), "{e}");
     assert_eq!(lab.conn.list_problems().unwrap(), []);
@@ -505,15 +462,15 @@ fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
 #[test]
 fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
     let lab = Lab::new();
-    lab.host.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
-    let host = lab.host.clone();
+    lab.sim.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
+    let host = lab.sim.clone();
     lab.before(
         |op, path| op == Op::Write && path.ends_with(CURRENT),
         move || host.echo(&at(0, "current_vgpu_type"), "1441").unwrap(),
     );
     let e = create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
-    lab.host.set_hook(None);
-    assert_eq!(lab.current(), "1441", "{e}");
+    lab.sim.set_hook(None);
+    assert_eq!(current(&lab), "1441", "{e}");
     let uuid = listed(&lab).unwrap();
     assert!(uuid != OURS && e.message.contains(&uuid) && e.message.contains(FIRST), "{e}");
     assert!(lab.runtime.all().unwrap().is_empty(), "it would name their device");
@@ -525,11 +482,11 @@ fn want_of_descriptors_hides_no_device() {
     let lab = Lab::new();
     create(&lab.conn, PF, "1441", OURS, "").unwrap();
     create(&lab.conn, "0000:86:00.0", "11", THEIRS, "<group>1</group>").unwrap();
-    lab.echo("0");
-    lab.echo("1438");
+    echo(&lab, "0");
+    echo(&lab, "1438");
     // One that shows no type yet.
-    lab.host.hold_back_links(true);
-    let kind = lab.host.open("/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11").unwrap();
+    lab.sim.hold_back_links(true);
+    let kind = lab.sim.open("/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11").unwrap();
     kind.write("create", format!("{OURS}:2").as_bytes()).unwrap();
     let shown = |nodes: Vec<Node>| -> Vec<(String, String)> {
         nodes.iter().map(|node| (node.uuid().unwrap(), node.type_id().unwrap_or("none").to_owned())).collect()
@@ -539,14 +496,14 @@ fn want_of_descriptors_hides_no_device() {
     loop {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
-        lab.host.set_hook(Some(Arc::new(move |op, path: &str| {
+        lab.sim.set_hook(Some(Arc::new(move |op, path: &str| {
             let of_device = path.contains(CURRENT) || path.contains("/sys/bus/mdev/devices");
             let this = of_device && (matches!(op, Op::Open | Op::Read) || path.ends_with("/mdev_type"));
             (this && counter.fetch_add(1, Ordering::Relaxed) == nth).then_some(Errno::MFILE)
         })));
         let listed = lab.conn.list(ListFlags::DEVICES);
         let found = lab.conn.lookup_by_uuid(THEIRS);
-        lab.host.set_hook(None);
+        lab.sim.set_hook(None);
         match listed {
             Ok(nodes) => assert_eq!(shown(nodes), whole, "step {nth}"),
             Err(e) => {

@@ -8,9 +8,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node, StartFlags};
 use mdev::error::{Error, ErrorCode};
 use mdev::finding::collect;
-use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::sysfs::sim::{Op, SimHost};
+
+use crate::support::lab::Lab;
 
 const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
 const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
@@ -26,11 +27,6 @@ const OTHER_VF: &str = "0000:41:00.6";
 /// None of these means that an object does not exist.
 const ERRNOS: [Errno; 3] = [Errno::IO, Errno::NOMEM, Errno::INTR];
 
-struct Lab {
-    sim: SimHost,
-    conn: Conn,
-}
-
 fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> String {
     format!(
         "<device><name>{name}</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>\
@@ -38,21 +34,16 @@ fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> String {
     )
 }
 
-impl Lab {
-    /// A host with a device on the mdev bus, one on a VF, and for each a definition that is started with its parent.
-    fn new() -> Lab {
-        let sim = default_host();
-        let parts: (Arc<dyn mdev::sysfs::Sysfs>, _, _) =
-            (Arc::new(sim.clone()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
-        let conn = Conn::of(parts);
-        for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
-            conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
-        }
-        for request in [xml(M60, "12", DEFINED, "defined"), xml(OTHER_VF, "1441", DEFINED_ON_VF, "on a VF")] {
-            conn.define_xml(request.as_bytes(), DefineFlags::AUTOSTART).unwrap();
-        }
-        Lab { sim, conn }
+/// A host with a device on the mdev bus, one on a VF, and for each a definition that is started with its parent.
+fn host_with_devices() -> Lab {
+    let lab = Lab::new();
+    for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
+        lab.conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
     }
+    for request in [xml(M60, "12", DEFINED, "defined"), xml(OTHER_VF, "1441", DEFINED_ON_VF, "on a VF")] {
+        lab.conn.define_xml(request.as_bytes(), DefineFlags::AUTOSTART).unwrap();
+    }
+    lab
 }
 
 /// Requests that change the host, so that each needs a new one.
@@ -130,7 +121,7 @@ fn conflict(conn: &Conn, xml: &str) -> Verdict {
 
 /// A dump has everything, or says what it lacks: with the errno of a file, or with a finding.
 fn dump(conn: &Conn) -> Verdict {
-    static WHOLE: LazyLock<String> = LazyLock::new(|| Lab::new().conn.dump_xml().unwrap());
+    static WHOLE: LazyLock<String> = LazyLock::new(|| host_with_devices().conn.dump_xml().unwrap());
     let whole = &*WHOLE;
     let (dumped, found) = collect(|| conn.dump_xml());
     match dumped {
@@ -259,11 +250,11 @@ fn with_failure<T>(
 fn wrong(lasts: Lasts, errnos: &[Errno], times: usize, requests: &[(&str, Request)]) -> (usize, Vec<String>) {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (name, request) in requests {
-        let mut lab = Lab::new();
+        let mut lab = host_with_devices();
         for first in 0..times {
             for (nth, errno) in errnos.iter().copied().cycle().skip(first).enumerate() {
                 if CHANGES.contains(name) {
-                    lab = Lab::new();
+                    lab = host_with_devices();
                 }
                 let conn = &lab.conn;
                 let Some((verdict, step)) = with_failure(&lab.sim, nth, errno, lasts, || request(conn)) else { break };
@@ -319,7 +310,7 @@ fn no_monitor_reports_what_it_cannot_read_as_deleted() {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (lasts, first) in [(Lasts::Once, 0), (Lasts::On, 0), (Lasts::Once, 1)] {
         for (nth, errno) in ERRNOS.into_iter().cycle().skip(first).enumerate() {
-            let lab = Lab::new();
+            let lab = host_with_devices();
             let mut monitor = lab.conn.monitor().unwrap();
             stir(&lab);
             let mut kinds = Vec::new();
@@ -344,14 +335,6 @@ fn no_monitor_reports_what_it_cannot_read_as_deleted() {
 /// Could be the derived UUID of a device on any VF.
 const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
 
-impl Lab {
-    /// Every operation fails on the paths that contain one of these.
-    fn unreadable(&self, parts: &'static [&'static str]) {
-        let hook = move |_: Op, path: &str| parts.iter().any(|part| path.contains(part)).then_some(Errno::IO);
-        self.sim.set_hook(Some(Arc::new(hook)));
-    }
-}
-
 /// One object of each kind: a VF, a PCI device that is no PF, and a device on the mdev bus.
 const UNREADABLE: [&[&str]; 3] =
     [&["virtfn3/nvidia/current_vgpu_type"], &["0000:c2:00.0", "0000:86:00.0/sriov_totalvfs"], &[ON_BUS]];
@@ -360,7 +343,7 @@ const UNREADABLE: [&[&str]; 3] =
 #[test]
 fn version_5_uuid_is_usable_beside_unreadable_objects_elsewhere() {
     for parts in UNREADABLE {
-        let lab = Lab::new();
+        let lab = host_with_devices();
         let conn = &lab.conn;
         lab.unreadable(parts);
         let text = xml(M60, "12", VERSION_5, "five");
@@ -383,7 +366,7 @@ fn version_5_uuid_is_usable_beside_unreadable_objects_elsewhere() {
 #[test]
 fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
     for (number, parts) in UNREADABLE.into_iter().enumerate() {
-        let lab = Lab::new();
+        let lab = host_with_devices();
         lab.unreadable(parts);
         let looked_up = lab.conn.lookup_by_uuid(VERSION_5).unwrap_err();
         let created = lab.conn.create_xml(xml(CARD, "1441", VERSION_5, "five").as_bytes(), CreateFlags::empty());
@@ -395,7 +378,7 @@ fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
 
 #[test]
 fn name_with_underscore_or_colon_is_free_beside_an_unreadable_pci_device() {
-    let lab = Lab::new();
+    let lab = host_with_devices();
     lab.unreadable(UNREADABLE[1]);
     for (name, uuid) in [("my_device", NEW), ("my:device", OTHER)] {
         let text = xml(CARD, "1441", uuid, name);
@@ -408,7 +391,7 @@ fn name_with_underscore_or_colon_is_free_beside_an_unreadable_pci_device() {
 #[test]
 fn autostart_waits_for_a_hidden_type_beside_an_unreadable_vf() {
     for parts in [&["virtfn3/nvidia/creatable_vgpu_types"], &["virtfn3/nvidia/current_vgpu_type"]] {
-        let lab = Lab::new();
+        let lab = host_with_devices();
         lab.unreadable(parts);
         let text = xml(CARD, "1999", NEW, "hidden");
         lab.conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
@@ -423,7 +406,7 @@ fn autostart_waits_for_a_hidden_type_beside_an_unreadable_vf() {
 #[test]
 fn autostart_reports_exhaustion_beside_an_unreadable_vf() {
     for nth in 0.. {
-        let lab = Lab::new();
+        let lab = host_with_devices();
         lab.conn.lookup_by_uuid(DEFINED_ON_VF).unwrap().undefine(DefineFlags::empty()).unwrap();
         lab.conn.define_xml(xml(CARD, "1999", NEW, "hidden").as_bytes(), DefineFlags::AUTOSTART).unwrap();
         let (count, failed) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
@@ -447,7 +430,7 @@ fn autostart_reports_exhaustion_beside_an_unreadable_vf() {
 
 #[test]
 fn define_with_a_type_number_reports_exhaustion() {
-    let lab = Lab::new();
+    let lab = host_with_devices();
     lab.sim.fail_next(Op::Read, "/12/name", Errno::MFILE, 1);
     let text = xml("0000:ff:00.0", "1999", OTHER, "x");
     let e = lab.conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap_err();
@@ -456,7 +439,7 @@ fn define_with_a_type_number_reports_exhaustion() {
 
 #[test]
 fn create_with_unknown_type_lists_types_despite_an_unreadable_attribute() {
-    let lab = Lab::new();
+    let lab = host_with_devices();
     lab.unreadable(&["/heads"]);
     let e = lab.conn.create_xml(xml(M60, "99", NEW, "x").as_bytes(), CreateFlags::empty()).unwrap_err();
     assert!(e.code == ErrorCode::NoType && e.message.contains("it has 1"), "{e}");
