@@ -33,6 +33,10 @@
 compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
 
 pub mod backend;
+// The support files of the tests have this name for the library.
+#[cfg(test)]
+extern crate self as mdev;
+
 pub mod callout;
 pub mod driver;
 pub mod error;
@@ -42,12 +46,11 @@ pub mod finding;
 pub mod lock;
 pub mod model;
 pub mod monitor;
-#[cfg(test)]
-#[path = "../tests/it/support/skip.rs"]
-mod skip;
 pub mod store;
 mod sys;
 pub mod sysfs;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod trust;
 pub mod xml;

@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::*;
-use crate::skip::skip;
+use crate::testing::scripts::install_script;
+use crate::testing::skip::skip;
 
 /// A program cannot be run while it is open for writing, and a child has all that is open until it runs its own: so no test
 /// writes a script while another starts one.
@@ -54,12 +55,11 @@ impl Scene {
         let log = self.log();
         let base = name.rsplit('/').next().unwrap();
         let text = format!(
-            "#!/bin/sh\nevent=$4 action=$6 state=$8\nprintf '%s %s' {base} \"$*\" >>'{log}'\n\
+            "event=$4 action=$6 state=$8\nprintf '%s %s' {base} \"$*\" >>'{log}'\n\
              printf ' <%s>\\n' \"$(cat)\" >>'{log}'\n{body}\n",
             log = log.display()
         );
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        install_script(&path, &text);
         path
     }
 

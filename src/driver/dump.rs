@@ -465,7 +465,7 @@ fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skip::skip;
+    use crate::testing::skip::skip;
 
     #[test]
     fn names_are_read_anew_when_the_file_is_another() {

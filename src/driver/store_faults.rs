@@ -14,27 +14,13 @@ use crate::finding::collect;
 use crate::store::{Definitions, Runtime, watched};
 use crate::sysfs::sim::{SimHost, default_host};
 use crate::sysfs::{Errno, is_exhausted};
+use crate::testing::absence::{CARD, DEFINED, M60, NEW, ON_BUS, ON_VF, OTHER, VERSION_5, VF, Verdict, verdict, xml};
 
-const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
-const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
-const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
-const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
-const BATCH: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
-const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
-const M60: &str = "0000:86:00.0";
-const CARD: &str = "0000:41:00.0";
-const VF: &str = "0000:41:00.5";
+/// The incomplete group.
+const BATCH: &str = OTHER;
 
 /// None of these means that a file does not exist.
 const ERRNOS: [Errno; 4] = [Errno::IO, Errno::ACCESS, Errno::INTR, Errno::MFILE];
-
-fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> Vec<u8> {
-    let text = format!(
-        "<device><name>{name}</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>\
-         <uuid>{uuid}</uuid></capability></device>"
-    );
-    text.into_bytes()
-}
 
 struct Lab {
     root: tempfile::TempDir,
@@ -59,9 +45,9 @@ impl Lab {
         let conn = Conn::of((Arc::new(sim.clone()), Arc::new(runtime), Arc::new(definitions)));
         conn.set_owner(Some("me")).unwrap();
         for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
-            conn.create_xml(&request, CreateFlags::empty()).unwrap();
+            conn.create_xml(request.as_bytes(), CreateFlags::empty()).unwrap();
         }
-        conn.define_xml(&xml(M60, "12", DEFINED, "defined"), DefineFlags::AUTOSTART).unwrap();
+        conn.define_xml(xml(M60, "12", DEFINED, "defined").as_bytes(), DefineFlags::AUTOSTART).unwrap();
         let run = root.path().join("run/libmdev");
         fs::create_dir_all(run.join("groups")).unwrap();
         fs::write(run.join("groups").join(BATCH), "").unwrap();
@@ -88,31 +74,7 @@ impl Lab {
     }
 }
 
-/// Codes of errors that say that an object does not exist, or did not appear.
-const ABSENT: [ErrorCode; 6] = [
-    ErrorCode::NoNode,
-    ErrorCode::NoParent,
-    ErrorCode::NoType,
-    ErrorCode::NoAttribute,
-    ErrorCode::WrongState,
-    ErrorCode::Timeout,
-];
-
-/// The verdict on a request: `Err` with the reason if its result is wrong.
-type Verdict = Result<(), String>;
-
-/// Any error is right, except one that reports an object as missing.
-fn verdict<T>(result: Result<T, Error>) -> Verdict {
-    match result {
-        Err(e) if ABSENT.contains(&e.code) => Err(e.to_string()),
-        Err(e) if [Errno::NODEV, Errno::NOENT].iter().any(|errno| e.errno == errno.raw_os_error()) => {
-            Err(e.to_string())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The same for a request that must not succeed, unless a finding names a record that was left out.
+/// The verdict on a request that must not succeed, unless a finding names a record that was left out.
 fn refused<T>(request: impl FnOnce() -> Result<T, Error>) -> Verdict {
     match collect(request) {
         (Ok(_), found) if found.is_empty() => Err("it succeeded".to_owned()),
@@ -190,16 +152,16 @@ const REQUESTS: [(&str, Request); 18] = [
         if types.contains("hidden") { verdict(listed) } else { Err(format!("it was forgotten: {types}")) }
     }),
     ("create a device whose name is taken", |lab| {
-        refused(|| lab.conn.create_xml(&xml(M60, "12", NEW, "vf"), CreateFlags::empty()))
+        refused(|| lab.conn.create_xml(xml(M60, "12", NEW, "vf").as_bytes(), CreateFlags::empty()))
     }),
     ("create a device whose name is defined", |lab| {
-        refused(|| lab.conn.create_xml(&xml(M60, "12", NEW, "defined"), CreateFlags::empty()))
+        refused(|| lab.conn.create_xml(xml(M60, "12", NEW, "defined").as_bytes(), CreateFlags::empty()))
     }),
     ("create a device that is defined with another type", |lab| {
-        refused(|| lab.conn.create_xml(&xml(M60, "11", DEFINED, "new"), CreateFlags::empty()))
+        refused(|| lab.conn.create_xml(xml(M60, "11", DEFINED, "new").as_bytes(), CreateFlags::empty()))
     }),
     ("define a device whose name is taken", |lab| {
-        refused(|| lab.conn.define_xml(&xml(M60, "12", NEW, "vf"), DefineFlags::empty()))
+        refused(|| lab.conn.define_xml(xml(M60, "12", NEW, "vf").as_bytes(), DefineFlags::empty()))
     }),
     ("destroy a VF's device", |lab| destroyed(lab, ON_VF)),
     ("destroy the rest of a group", destroy_incomplete),
@@ -292,20 +254,19 @@ fn create_succeeds_beside_unreadable_definitions_of_another_parent() {
     let lab = Lab::new();
     let folder = lab.root.path().join("etc/mdevctl.d/0000:ff:00.0");
     fs::create_dir_all(&folder).unwrap();
-    let unnamed = |parent: &str, type_id: &str, uuid: &str| {
-        let text = String::from_utf8(xml(parent, type_id, uuid, "x")).unwrap();
-        text.replace("<name>x</name>", "").into_bytes()
-    };
+    let unnamed =
+        |parent: &str, type_id: &str, uuid: &str| xml(parent, type_id, uuid, "x").replace("<name>x</name>", "");
     with_unreadable(&["mdevctl.d/0000:ff:00.0"], || {
         for (parent, type_id, uuid) in [(M60, "12", NEW), (CARD, "1441", VERSION_5)] {
-            lab.conn.create_xml(&unnamed(parent, type_id, uuid), CreateFlags::empty()).unwrap();
+            lab.conn.create_xml(unnamed(parent, type_id, uuid).as_bytes(), CreateFlags::empty()).unwrap();
         }
     });
     // The folders of the VFs of the parent, and of the parent.
     for (folder, parent, type_id) in [("mdevctl.d/0000:41:00.6", CARD, "1441"), ("mdevctl.d/0000:86:00.0", M60, "12")] {
         fs::create_dir_all(lab.root.path().join("etc").join(folder)).unwrap();
-        let refused =
-            with_unreadable(&[folder], || lab.conn.create_xml(&unnamed(parent, type_id, BATCH), CreateFlags::empty()));
+        let refused = with_unreadable(&[folder], || {
+            lab.conn.create_xml(unnamed(parent, type_id, BATCH).as_bytes(), CreateFlags::empty())
+        });
         assert_eq!(refused.unwrap_err().errno, Errno::IO.raw_os_error(), "{folder}");
     }
 }

@@ -2,7 +2,7 @@
 //! What is started at boot, and when hardware comes, as the unit and the udev rule ask for it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use mdev::driver::{Conn, DefineFlags, DestroyFlags, Node, StartFlags};
@@ -12,6 +12,7 @@ use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
 use crate::support::definitions::{IGD, UUID, host, xml};
+use crate::support::scripts::install_script;
 
 const CARD: &str = "0000:c1:00.0";
 
@@ -108,11 +109,9 @@ fn what_starts_by_itself_is_what_is_defined_then() {
 fn call_outs_hear_of_the_function_that_a_definition_names() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
-    let notifiers = root.path().join("etc/mdevctl.d/scripts.d/notifiers");
-    fs::create_dir_all(&notifiers).unwrap();
+    let notifier = root.path().join("etc/mdevctl.d/scripts.d/notifiers/n");
     let log = root.path().join("log");
-    fs::write(notifiers.join("n"), format!("#!/bin/sh\necho $6 ${{12}} >>'{}'\n", log.display())).unwrap();
-    fs::set_permissions(notifiers.join("n"), fs::Permissions::from_mode(0o755)).unwrap();
+    install_script(&notifier, &format!("echo $6 ${{12}} >>'{}'\n", log.display()));
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
     let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
     let node = define(&conn, &xml("0000:41:00.5", "1438", UUID, ""));

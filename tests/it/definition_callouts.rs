@@ -12,6 +12,7 @@ use mdev::sysfs::Errno;
 use mdev::sysfs::sim::Op;
 
 use crate::support::definitions::{IGD, UUID, host, xml};
+use crate::support::scripts::install_script;
 
 fn define(conn: &Conn, xml: &str) -> Node {
     conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap()
@@ -22,10 +23,8 @@ fn define(conn: &Conn, xml: &str) -> Node {
 fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
-    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
-    fs::create_dir_all(&scripts).unwrap();
-    fs::write(scripts.join("s"), "#!/bin/sh\n[ $4 = pre ] && [ $6 = stop ] && exit 1\nexit 0\n").unwrap();
-    fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");
+    install_script(&script, "[ $4 = pre ] && [ $6 = stop ] && exit 1\nexit 0\n");
     let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
     let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
     conn.create_xml(xml(IGD, "i915-GVTg_V5_4", UUID, "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -45,16 +44,14 @@ fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
 fn call_outs_are_asked_and_told() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
-    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
-    fs::create_dir_all(&scripts).unwrap();
+    let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");
     let log = root.path().join("log");
     let write = |body: &str| {
         let text = format!(
-            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho \"$4 $6 $8 ${{12}} $2 $(cat)\" >>'{}'\n{body}\n",
+            "[ $6 = capabilities ] && exit 2\necho \"$4 $6 $8 ${{12}} $2 $(cat)\" >>'{}'\n{body}\n",
             log.display()
         );
-        fs::write(scripts.join("s"), text).unwrap();
-        fs::set_permissions(scripts.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        install_script(&script, &text);
     };
     let calls = || {
         let text = fs::read_to_string(&log).unwrap_or_default();
@@ -120,8 +117,9 @@ fn call_outs_are_asked_and_told() {
     assert_eq!(calls(), ["pre modify none \"manual\"", "post modify failure \"manual\""]);
 
     // If it cannot be determined whether there are scripts, only an action without call-outs goes on.
-    fs::remove_dir_all(&scripts).unwrap();
-    symlink(&scripts, &scripts).unwrap();
+    let scripts = script.parent().unwrap();
+    fs::remove_dir_all(scripts).unwrap();
+    symlink(scripts, scripts).unwrap();
     let e = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::LOOP.raw_os_error()), "{e}");
     assert_eq!(conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap_err().code, ErrorCode::Callout);
@@ -135,17 +133,13 @@ fn call_outs_are_asked_and_told() {
 fn a_definition_that_another_changes_meanwhile_is_the_one_that_is_changed() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
-    let scripts = root.path().join("etc/mdevctl.d/scripts.d/callouts");
-    fs::create_dir_all(&scripts).unwrap();
+    let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");
     let (log, main) = (root.path().join("log"), root.path().join(format!("etc/mdevctl.d/{IGD}/{UUID}")));
     let beside = root.path().join(format!("etc/libmdev/definitions/{IGD}/{UUID}"));
     let write = |body: &str| {
-        let text = format!(
-            "#!/bin/sh\n[ $6 = capabilities ] && exit 2\n[ $4 = pre ] || exit 0\necho $6 >>'{}'\n{body}\n",
-            log.display()
-        );
-        fs::write(scripts.join("s"), text).unwrap();
-        fs::set_permissions(scripts.join("s"), fs::Permissions::from_mode(0o755)).unwrap();
+        let text =
+            format!("[ $6 = capabilities ] && exit 2\n[ $4 = pre ] || exit 0\necho $6 >>'{}'\n{body}\n", log.display());
+        install_script(&script, &text);
     };
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
     let conn = Conn::with(parts, mdev::callout::Callouts::below(path));

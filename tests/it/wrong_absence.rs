@@ -11,28 +11,14 @@ use mdev::finding::collect;
 use mdev::sysfs::Errno;
 use mdev::sysfs::sim::{Op, SimHost};
 
+use crate::support::absence::{CARD, DEFINED, M60, NEW, ON_BUS, ON_VF, OTHER, VERSION_5, VF, Verdict, verdict, xml};
 use crate::support::lab::Lab;
 
-const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
-const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
-const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
-const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
-const OTHER: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
-const DEFINED_ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc606";
-const M60: &str = "0000:86:00.0";
-const CARD: &str = "0000:41:00.0";
-const VF: &str = "0000:41:00.5";
 const OTHER_VF: &str = "0000:41:00.6";
+const DEFINED_ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc606";
 
 /// None of these means that an object does not exist.
 const ERRNOS: [Errno; 3] = [Errno::IO, Errno::NOMEM, Errno::INTR];
-
-fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> String {
-    format!(
-        "<device><name>{name}</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>\
-         <uuid>{uuid}</uuid></capability></device>"
-    )
-}
 
 /// A host with a device on the mdev bus, one on a VF, and for each a definition that is started with its parent.
 fn host_with_devices() -> Lab {
@@ -61,30 +47,6 @@ const CHANGES: [&str; 12] = [
     "start",
     "undefine",
 ];
-
-/// Codes of errors that say that an object does not exist, or did not appear.
-const ABSENT: [ErrorCode; 6] = [
-    ErrorCode::NoNode,
-    ErrorCode::NoParent,
-    ErrorCode::NoType,
-    ErrorCode::NoAttribute,
-    ErrorCode::WrongState,
-    ErrorCode::Timeout,
-];
-
-/// The verdict on a request to a host on which every object exists: `Err` with the reason if its result is wrong.
-type Verdict = Result<(), String>;
-
-/// Any error is right, except one that reports an object as missing.
-fn verdict(result: Result<(), Error>) -> Verdict {
-    match result {
-        Err(e) if ABSENT.contains(&e.code) => Err(e.to_string()),
-        Err(e) if [Errno::NODEV, Errno::NOENT].iter().any(|errno| e.errno == errno.raw_os_error()) => {
-            Err(e.to_string())
-        }
-        _ => Ok(()),
-    }
-}
 
 /// `whole`: how many nodes the host has.
 fn list(conn: &Conn, flags: ListFlags, whole: usize) -> Verdict {
@@ -331,9 +293,6 @@ fn no_monitor_reports_what_it_cannot_read_as_deleted() {
     assert!(injected > 100, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
-
-/// Could be the derived UUID of a device on any VF.
-const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
 
 /// One object of each kind: a VF, a PCI device that is no PF, and a device on the mdev bus.
 const UNREADABLE: [&[&str]; 3] =

@@ -215,7 +215,7 @@ fn link_target(dir: &OwnedFd, name: &str) -> IoResult<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skip::skip;
+    use crate::testing::skip::skip;
 
     thread_local! {
         /// Calls of `by_kernel` in this thread.

@@ -170,8 +170,8 @@ fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skip::skip;
     use crate::sysfs::EntryKind;
+    use crate::testing::skip::skip;
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 

@@ -62,7 +62,7 @@ mod tests {
     use std::fs::{self, File};
 
     use super::*;
-    use crate::skip::skip;
+    use crate::testing::skip::skip;
 
     /// Needs the right to make nodes.
     #[test]

@@ -285,7 +285,7 @@ fn is_node_name(target: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skip::skip;
+    use crate::testing::skip::skip;
     use std::io::Read;
     use std::path::PathBuf;
     use std::process::{Command, Stdio};

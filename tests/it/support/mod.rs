@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What several of the tests use.
 
+pub mod absence;
 pub mod alone;
 pub mod definitions;
 pub mod facts;
@@ -9,6 +10,7 @@ pub mod hosts;
 pub mod lab;
 pub mod rivals;
 pub mod scenes;
+pub mod scripts;
 pub mod skip;
 pub mod tree;
 pub mod vfs;
