@@ -11,15 +11,12 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <libmdev.h>
 
 #include "t.h"
+#include "traced.h"
 
 #define UUID "c60cc60c-0000-4222-8333-444444444441"
 #define NEXT "c60cc60c-0000-4222-8333-444444444442"
@@ -175,42 +172,26 @@ static int strays(const char *path)
 	return n;
 }
 
-static int victim(const struct change *change)
+static int victim(const void *change)
 {
 	struct mdev_conn *conn;
 
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-		return 2;
-	raise(SIGSTOP);
 	return mdev_conn_open(&conn, uri, 0) < 0 || act(conn, change) < 0;
 }
 
 /* Kills at the n-th stop: at entries when n is odd, at exits when it is even. 1: killed, 0: it ended before, -1: trouble. */
 static int killed(const struct change *change, int n)
 {
-	pid_t pid = fork();
-	int status, sig = 0;
+	pid_t pid = traced_start(victim, change);
+	int status, rc;
 
 	if (pid < 0)
 		return -1;
-	if (pid == 0)
-		_exit(victim(change));
-	if (waitpid(pid, &status, 0) < 0 || !WIFSTOPPED(status))
-		return -1;
-	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-	for (;;) {
-		if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)sig) < 0 || waitpid(pid, &status, 0) < 0)
-			return -1;
-		if (WIFEXITED(status))
-			return WEXITSTATUS(status) == 0 ? 0 : -1;
-		if (!WIFSTOPPED(status))
-			return -1;
-		sig = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
-		if (sig == 0 && --n == 0) {
-			kill(pid, SIGKILL);
-			return waitpid(pid, &status, 0) < 0 ? -1 : 1;
-		}
+	while ((rc = traced_next(pid, &status)) == 1) {
+		if (--n == 0)
+			return traced_kill(pid) < 0 ? -1 : 1;
 	}
+	return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
 static void afterwards(struct mdev_conn *conn, const char *what, int n)

@@ -39,6 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../c-tests/traced.h"
 #include "killed.h"
 
 #define VICTIM "c60cc60c-0000-4222-8333-444444444441"
@@ -311,23 +312,10 @@ static void driver_lies(bool now)
 	}
 }
 
-static pid_t start(int (*what)(void))
+/* A traced child runs the function that this points to. */
+static int call(const void *function)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-			_exit(2);
-		raise(SIGSTOP);
-		_exit(what());
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFSTOPPED(status)) {
-		perror("start");
-		exit(2);
-	}
-	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-	return pid;
+	return (*(int (*const *)(void))function)();
 }
 
 /* The system call that the process has stopped at changes nothing that another process can see. */
@@ -362,32 +350,26 @@ static bool only_reads(pid_t pid)
  */
 static bool killed_at(int *n, int (*what)(void), bool sparse)
 {
-	pid_t pid = start(what);
+	pid_t pid = traced_start(call, &what);
 	bool same = false;	/* as at the stop before */
-	int status, stop, sig = 0;
+	int status, rc, stop = 0;
 
-	for (stop = 0;;) {
-		if (ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)sig) < 0 || waitpid(pid, &status, 0) < 0) {
-			perror("ptrace");
-			exit(2);
-		}
-		if (!WIFSTOPPED(status)) {
-			if (!WIFEXITED(status) || WEXITSTATUS(status))
-				fault("not killed, it failed");
-			return false;
-		}
-		sig = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
-		if (sig)
-			continue;
+	while (pid > 0 && (rc = traced_next(pid, &status)) == 1) {
 		if (++stop >= *n && !(sparse && (same || stop % 2 == 0))) {
 			*n = stop;
-			kill(pid, SIGKILL);
-			waitpid(pid, &status, 0);
+			traced_kill(pid);
 			return true;
 		}
 		if (sparse && stop % 2)
 			same = only_reads(pid);
 	}
+	if (pid < 0 || rc < 0) {
+		perror("ptrace");
+		exit(2);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fault("not killed, it failed");
+	return false;
 }
 
 /*
