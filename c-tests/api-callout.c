@@ -8,22 +8,18 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <libmdev.h>
 
-#include "t.h"
+#include "root.h"
 
 #define UUID "c60cc60c-0000-4222-8333-444444444441"
 
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>" UUID
 			     "</uuid></capability></device>";
 
-static char root[] = "/tmp/api-callout.XXXXXX";
 static struct mdev_conn *conn;
 static volatile sig_atomic_t deaths;
 
@@ -33,25 +29,10 @@ static void on_death(int sig)
 	deaths++;
 }
 
-static const char *below(const char *path)
-{
-	static char full[256];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
 /* A script that writes its third and fourth pair of words to "log" and goes on with body. */
 static void script(const char *body)
 {
-	const char *path = below("etc/mdevctl.d/scripts.d/callouts/test");
-	FILE *f = fopen(path, "w");
-
-	if (f == NULL)
-		return;
-	fprintf(f, "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho $4 $6 $8 >>%s/log\n%s\n", root, body);
-	fclose(f);
-	chmod(path, 0755);
+	put_script("callouts/test", "[ $6 = capabilities ] && exit 2\necho $4 $6 $8 >>%s/log\n%s\n", root, body);
 }
 
 /* What was called since the last look, in one line. */
@@ -136,24 +117,6 @@ static void a_refusal(void)
 	T_INT(undefine(MDEV_DEFINE_NO_CALLOUTS), 0);
 	T_STR(calls(), "");
 	T_INT(define(~0U), -EINVAL);
-}
-
-static void put_script(const char *name, const char *format, ...)
-{
-	char path[256];
-	va_list args;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/etc/mdevctl.d/scripts.d/%s", root, name);
-	f = fopen(path, "w");
-	if (!T_OK(f != NULL))
-		return;
-	fputs("#!/bin/sh\n", f);
-	va_start(args, format);
-	vfprintf(f, format, args);
-	va_end(args);
-	fclose(f);
-	chmod(path, 0755);
 }
 
 /* Calls in the log, each with the number of its parent: how many, and whether the parent is one and the same, and not us. */
@@ -306,15 +269,9 @@ static void few_descriptors(void)
 
 int main(void)
 {
-	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
-					       "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d/notifiers" };
-	char uri[256], command[256];
-	size_t i;
+	char uri[256];
 
-	if (mkdtemp(root) == NULL)
-		return 99;
-	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++)
-		mkdir(below(folders[i]), 0755);
+	make_empty_host("api-callout");
 	snprintf(uri, sizeof(uri), "mdev:///system?root=%s", root);
 	if (T_INT(mdev_conn_open(&conn, uri, 0), 0)) {
 		what_they_hear();
@@ -326,7 +283,6 @@ int main(void)
 		few_descriptors();
 		mdev_conn_unref(conn);
 	}
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	T_INT(system(command), 0);
+	remove_root();
 	return t_done();
 }

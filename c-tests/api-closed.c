@@ -7,7 +7,6 @@
  * the call that moves a new descriptor away, and the close after it.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "root.h"
 
 #define UUID "c60cc60c-c60c-c60c-c60c-c60cc60cc601"
 #define MTTY "sys/devices/virtual/mtty/mtty/"
@@ -26,36 +26,6 @@
 #define OF_VF(uuid)                                                                                                    \
 	"<device><parent>0000:41:00.0</parent><capability type='mdev'><type id='1441'/><uuid>" uuid                     \
 	"</uuid><params>a=1</params></capability></device>"
-
-static char base[256];
-
-static int made_all = 1;
-
-static void put(const char *path, const char *text, mode_t mode)
-{
-	char full[PATH_MAX];
-	char *slash;
-	FILE *stream;
-
-	snprintf(full, sizeof(full), "%s/%s", base, path);
-	for (slash = full + strlen(base) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-		*slash = '\0';
-		made_all &= mkdir(full, 0755) == 0 || errno == EEXIST;
-	}
-	if (text == NULL)
-		return;
-	stream = fopen(full, "w");
-	made_all &= stream && fputs(text, stream) >= 0 && fclose(stream) == 0 && chmod(full, mode) == 0;
-}
-
-static void lead(const char *target, const char *path)
-{
-	char full[PATH_MAX];
-
-	put(path, NULL, 0);
-	snprintf(full, sizeof(full), "%s/%s", base, path);
-	made_all &= symlink(target, full) == 0;
-}
 
 /* A parent and a device on the mdev bus, a PF with one VF, and call-outs. */
 static void make_host(void)
@@ -94,11 +64,11 @@ static void make_host(void)
 	for (i = 0; i < sizeof(files) / sizeof(*files); i++)
 		put(files[i][0], files[i][1], 0644);
 	for (i = 0; i < sizeof(links) / sizeof(*links); i++)
-		lead(links[i][0], links[i][1]);
+		put_link(links[i][0], links[i][1]);
 	put("sys/kernel/iommu_groups/7/type", "DMA\n", 0444);
 	put("run/x", NULL, 0);
-	put("etc/mdevctl.d/scripts.d/callouts/test", "#!/bin/sh\ncat >/dev/null; [ $6 != capabilities ] || exit 2\n", 0755);
-	put("etc/mdevctl.d/scripts.d/notifiers/test", "#!/bin/sh\nexit 0\n", 0755);
+	put_script("callouts/test", "cat >/dev/null; [ $6 != capabilities ] || exit 2\n");
+	put_script("notifiers/test", "exit 0\n");
 }
 
 static struct mdev_conn *conn;
@@ -115,7 +85,7 @@ static int open_host(void)
 {
 	char uri[512];
 
-	snprintf(uri, sizeof(uri), "mdev:///system?root=%s", base);
+	snprintf(uri, sizeof(uri), "mdev:///system?root=%s", root);
 	return mdev_conn_open(&conn, uri, 0);
 }
 
@@ -353,15 +323,12 @@ static void look(pid_t pid, const struct __ptrace_syscall_info *info)
 int main(void)
 {
 	struct __ptrace_syscall_info info;
-	char command[512];
 	int status, sig = 0;
 	size_t i;
 	pid_t pid;
 
-	snprintf(base, sizeof(base), "%s/api-closed.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	T_NEED(mkdtemp(base) != NULL);
+	make_root("api-closed");
 	make_host();
-	T_NEED(made_all);
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0)
@@ -385,7 +352,6 @@ int main(void)
 	for (i = 0; i < STEPS; i++)
 		T_OKF(exposed[i] == 0, "%s: no stream is a descriptor of the library", steps[i].what);
 	T_OK(looks > 1000);
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	T_INT(system(command), 0);
+	remove_root();
 	return t_done();
 }

@@ -16,11 +16,12 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "root.h"
 
 #define UUID "c60cc60c-c60c-c60c-c60c-c60cc60cc601"
 #define NAMED "<device><name>named</name><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>" UUID     \
 	      "</uuid></capability></device>"
-#define SCRIPT "etc/mdevctl.d/scripts.d/callouts/test"
+#define SCRIPT SCRIPTS "callouts/test"
 #define USER 12345
 
 /* Of an argument of a system call, as a filter loads it. */
@@ -29,32 +30,6 @@
 #else
 #define LOW_HALF 0
 #endif
-
-static char base[256];
-static int made_all = 1;
-
-static const char *below(const char *path)
-{
-	static char full[PATH_MAX];
-
-	snprintf(full, sizeof(full), "%s/%s", base, path);
-	return full;
-}
-
-static void put(const char *path, const char *text, mode_t mode)
-{
-	char full[PATH_MAX];
-	char *slash;
-	FILE *stream;
-
-	snprintf(full, sizeof(full), "%s", below(path));
-	for (slash = full + strlen(base) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
-		*slash = '\0';
-		made_all &= mkdir(full, 0755) == 0 || errno == EEXIST;
-	}
-	stream = fopen(full, "w");
-	made_all &= stream && fputs(text, stream) >= 0 && fclose(stream) == 0 && chmod(full, mode) == 0;
-}
 
 static void make_host(void)
 {
@@ -73,8 +48,8 @@ static void make_host(void)
 	unlink(below("sys/bus/mdev/devices/.x"));
 	unlink(below("sys/class/mdev_bus/.x"));
 	unlink(below("etc/mdevctl.d/.x"));
-	made_all &= symlink("../../../../bus/mtty", below("sys/devices/virtual/mtty/mtty/subsystem")) == 0;
-	made_all &= symlink("../../devices/virtual/mtty/mtty", below("sys/class/mdev_bus/mtty")) == 0;
+	put_link("../../../../bus/mtty", "sys/devices/virtual/mtty/mtty/subsystem");
+	put_link("../../devices/virtual/mtty/mtty", "sys/class/mdev_bus/mtty");
 }
 
 /* A step that fails is the exit status, and its errno follows as a line of TAP. */
@@ -145,7 +120,7 @@ static int enter(int drop)
 {
 	if (geteuid() != 0 && unshare(CLONE_NEWUSER) < 0)
 		return 77;
-	if (chroot(base) < 0 || chdir("/") < 0)
+	if (chroot(root) < 0 || chdir("/") < 0)
 		return 77;
 	if (access("/proc", F_OK) == 0)
 		return 98;
@@ -188,23 +163,20 @@ int main(void)
 {
 	char command[1024];
 
-	snprintf(base, sizeof(base), "%s/api-noproc.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	T_NEED(mkdtemp(base) != NULL && chmod(base, 0755) == 0);
+	make_root("api-noproc");
 	make_host();
-	T_NEED(made_all);
 	if (geteuid() == 0) {
 		give(USER);
 		in_chroot("without a capability", 1, 0);
-		snprintf(command, sizeof(command), "rm -rf '%s/run/libmdev' '%s/etc/libmdev'", base, base);
+		snprintf(command, sizeof(command), "rm -rf '%s/run/libmdev' '%s/etc/libmdev'", root, root);
 		T_INT(system(command), 0);
 		give(0);
 	} else {
 		T_OKF(1, "without a capability # SKIP only root can make a host of another user");
 	}
 	in_chroot("with capabilities", 0, 0);
-	put(SCRIPT, "#!/bin/sh\nexit 0\n", 0755);
+	put_script("callouts/test", "exit 0\n");
 	in_chroot("with a call-out", 0, 1);
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	T_INT(system(command), 0);
+	remove_root();
 	return t_done();
 }

@@ -1,38 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The omissions of a list as data: a link without a target, and a broken definition. */
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "host.h"
+#include "root.h"
 
 #define UUID "c60cc60c-0000-4222-8333-444444444442"
 #define UPPER "C60CC60C-0000-4222-8333-444444444443"
 
-static char root[] = "/tmp/api-problems.XXXXXX";
-
-static const char *below(const char *path)
-{
-	static char full[256];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
 static void make_host(void)
 {
-	static const char *const folders[] = { "sys", "sys/class", "sys/class/mdev_bus", "etc", "etc/mdevctl.d",
-					       "etc/mdevctl.d/mtty" };
-	FILE *file;
-	size_t i;
-
-	T_NEED(mkdtemp(root) != NULL);
-	for (i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
-		T_NEED(mkdir(below(folders[i]), 0755) == 0);
-	T_NEED(symlink("../../devices/gone", below("sys/class/mdev_bus/gone")) == 0);
-	file = fopen(below("etc/mdevctl.d/mtty/" UUID), "w");
-	T_NEED(file && fputs("{ \"mdev_type\": 5 }\n", file) >= 0 && fclose(file) == 0);
-	file = fopen(below("etc/mdevctl.d/mtty/" UPPER), "w");
-	T_NEED(file && fclose(file) == 0);
+	make_root("api-problems");
+	put_link("../../devices/gone", "sys/class/mdev_bus/gone");
+	put("etc/mdevctl.d/mtty/" UUID, "{ \"mdev_type\": 5 }\n", 0644);
+	put("etc/mdevctl.d/mtty/" UPPER, "", 0644);
 }
 
 static struct mdev_finding *find(struct mdev_finding **list, const char *object)
@@ -89,7 +68,6 @@ int main(void)
 	mdev_finding_list_free(list);
 
 	mdev_conn_unref(conn);
-	snprintf(text, sizeof(text), "rm -rf '%s'", root);
-	T_INT(system(text), 0);
+	remove_root();
 	return t_done();
 }

@@ -9,14 +9,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <libmdev.h>
 
-#include "t.h"
+#include "root.h"
 
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
 			     "<uuid>c60cc60c-0000-4222-8333-444444444441</uuid></capability></device>";
@@ -29,34 +27,12 @@ static const char device[] = "<device><parent>mtty</parent><capability type='mde
 #define ATTEMPTS 3
 #define EXIT_LATE 4
 
-static char root[] = "/tmp/callout-kill.XXXXXX";
-
-static const char *below(const char *path)
-{
-	static char full[256];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
 /* A call-out that prints its number, its parent's and that of a child into the pipe, and hangs. */
 static void make_host(void)
 {
-	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
-					       "etc/mdevctl.d/scripts.d/callouts" };
-	const char *path;
-	FILE *f;
-	size_t i;
-
-	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++)
-		mkdir(below(folders[i]), 0755);
-	mkfifo(below("pipe"), 0600);
-	path = below("etc/mdevctl.d/scripts.d/callouts/test");
-	f = fopen(path, "w");
-	T_NEED(f != NULL);
-	fprintf(f, "#!/bin/sh\n[ $6 = capabilities ] && exit 2\nsleep 600 &\necho $$ $PPID $! >%s/pipe\nwait\n", root);
-	fclose(f);
-	chmod(path, 0755);
+	make_empty_host("callout-kill");
+	T_NEED(mkfifo(below("pipe"), 0600) == 0);
+	put_script("callouts/test", "[ $6 = capabilities ] && exit 2\nsleep 600 &\necho $$ $PPID $! >%s/pipe\nwait\n", root);
 }
 
 static int define(void)
@@ -196,11 +172,8 @@ static void caller_with_another_pid_namespace(void)
 int main(void)
 {
 	struct sigaction action;
-	char command[256];
 	int out;
 
-	if (mkdtemp(root) == NULL)
-		return 99;
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = on_alarm;
 	sigaction(SIGALRM, &action, NULL);
@@ -213,7 +186,6 @@ int main(void)
 	killed_caller(out);
 	caller_with_another_pid_namespace();
 	close(out);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	T_INT(system(command), 0);
+	remove_root();
 	return t_done();
 }

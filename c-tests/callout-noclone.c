@@ -11,52 +11,21 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <libmdev.h>
 
-#include "t.h"
+#include "root.h"
 
 #define UUID "c60cc60c-0000-4222-8333-444444444441"
-#define SCRIPT "etc/mdevctl.d/scripts.d/callouts/test"
+#define SCRIPT SCRIPTS "callouts/test"
 
 /* A user ID without processes: RLIMIT_NPROC counts the processes of a user. */
 #define USER 123457
 
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/><uuid>" UUID
 			     "</uuid></capability></device>";
-
-static char root[] = "/tmp/callout-noclone.XXXXXX";
-
-static const char *below(const char *path)
-{
-	static char full[256];
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	return full;
-}
-
-/* The call-out allows everything and notes that it ran. */
-static void make_host(void)
-{
-	static const char *const folders[] = { "sys", "dev", "run", "etc", "etc/mdevctl.d", "etc/mdevctl.d/scripts.d",
-					       "etc/mdevctl.d/scripts.d/callouts" };
-	char path[256];
-	size_t i;
-	FILE *f;
-
-	T_NEED(chmod(root, 0755) == 0);
-	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++)
-		T_NEED(mkdir(below(folders[i]), 0755) == 0);
-	snprintf(path, sizeof(path), "%s", below(SCRIPT));
-	f = fopen(path, "w");
-	T_NEED(f != NULL);
-	fprintf(f, "#!/bin/sh\n[ $6 = capabilities ] && exit 2\necho $4 >>%s/run/log\n", root);
-	T_NEED(fclose(f) == 0 && chmod(path, 0755) == 0);
-}
 
 static int refuse_clone(void)
 {
@@ -182,15 +151,15 @@ int main(void)
 {
 	char command[256];
 
-	T_NEED(mkdtemp(root) != NULL);
-	make_host();
+	make_empty_host("callout-noclone");
+	/* The call-out allows everything and notes that it ran. */
+	put_script("callouts/test", "[ $6 = capabilities ] && exit 2\necho $4 >>%s/run/log\n", root);
 	in_child("the parent of the call-outs cannot be made", refuse_clone);
 	if (geteuid() == 0) {
 		snprintf(command, sizeof(command), "chown -R %d:%d %s", USER, USER, root);
 		T_INT(system(command), 0);
 	}
 	in_child("the call-out cannot be made", refuse_second_clone);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	T_INT(system(command), 0);
+	remove_root();
 	return t_done();
 }
