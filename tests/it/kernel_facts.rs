@@ -84,12 +84,12 @@ fn take_all(between: impl Fn(SimHost) -> SimHost) {
 }
 
 #[test]
-fn the_simulated_kernel_answers_as_the_real_one() {
+fn simulated_kernel_returns_what_the_real_kernel_returned() {
     take_all(|host| host);
 }
 
 #[test]
-fn and_goes_on_so_when_it_is_dumped_and_replayed_after_every_step() {
+fn simulated_kernel_replayed_after_every_step_returns_the_same() {
     take_all(|host| {
         let entries = host.entries();
         let telling = ["mtty", "mdpy", "mbochs"].iter().all(|driver| tells_its_costs(&entries, driver));

@@ -54,7 +54,7 @@ mod door {
     }
 
     #[test]
-    fn files_are_read_as_their_mode_says() {
+    fn read_returns_the_errno_of_the_mode_and_kind_of_the_file() {
         let host = odd_host();
         let cases = [
             ("secret", Errno::ACCESS),
@@ -76,7 +76,7 @@ mod door {
     }
 
     #[test]
-    fn files_are_written_as_their_mode_says() {
+    fn write_returns_the_errno_of_the_mode_and_kind_of_the_file() {
         let host = odd_host();
         let dir = host.open("/sys/d").unwrap();
         let cases = [
@@ -96,7 +96,7 @@ mod door {
     }
 
     #[test]
-    fn entries_are_told_apart() {
+    fn meta_returns_kind_and_mode_of_each_entry() {
         let host = odd_host();
         let dir = host.open("/sys/d").unwrap();
         let meta = |name: &str| dir.meta(name).map(|m| (m.kind, m.mode));
@@ -109,7 +109,7 @@ mod door {
     }
 
     #[test]
-    fn a_directory_that_is_gone_stays_gone() {
+    fn open_directory_that_was_removed_returns_enoent_although_replaced() {
         let host = odd_host();
         let dir = host.open("/sys/d").unwrap();
         let ino = dir.ino().unwrap();
@@ -121,7 +121,7 @@ mod door {
     }
 
     #[test]
-    fn a_host_that_contradicts_itself_is_refused() {
+    fn host_with_contradictory_entries_is_refused() {
         let twice = vec![file("/sys/a", 0o444, ""), link("/sys/a", "b")];
         let below_a_file = vec![file("/sys/a", 0o444, ""), file("/sys/a/b", 0o444, "")];
         let below_a_link = vec![link("/sys/a", "b"), file("/sys/a/b", 0o444, "")];
@@ -179,7 +179,7 @@ mod waiting {
     }
 
     #[test]
-    fn parents_come_and_go() {
+    fn watch_reports_a_parent_that_is_unplugged_and_plugged() {
         let host = host(samples());
         create(&host, MTTY, "mtty-1", &uuid(1)).unwrap();
         let mut events = host.events().unwrap();
@@ -199,7 +199,7 @@ mod injected {
     use super::*;
 
     #[test]
-    fn the_log_shows_the_sequence_of_a_create() {
+    fn log_contains_the_sequence_of_a_create() {
         let host = default_host();
         let dir = host.open(&ty(M60, "11")).unwrap();
         host.start_log();
@@ -224,7 +224,7 @@ mod injected {
     }
 
     #[test]
-    fn failures_come_when_they_were_asked_for() {
+    fn fail_next_fails_the_nth_matching_operation() {
         let host = default_host();
         host.fail_next(Op::Write, "11/create", Errno::IO, 2);
         assert_eq!(create(&host, M60, "11", &uuid(1)), Ok(()));
@@ -234,7 +234,7 @@ mod injected {
     }
 
     #[test]
-    fn a_write_may_take_effect_and_fail() {
+    fn fail_after_write_returns_an_error_although_the_write_took_effect() {
         let host = default_host();
         host.fail_after_write("/create", Errno::INTR, 2);
         assert_eq!(create(&host, M60, "11", &uuid(1)), Ok(()));
@@ -245,7 +245,7 @@ mod injected {
     }
 
     #[test]
-    fn a_hook_may_change_the_host() {
+    fn hook_that_changes_the_host_affects_the_operation() {
         let host = default_host();
         let (changed, dir) = (host.clone(), host.open(M60).unwrap());
         host.set_hook(Some(Arc::new(move |op, path: &str| {
@@ -261,7 +261,7 @@ mod injected {
     }
 
     #[test]
-    fn a_create_may_do_nothing_or_half_of_it() {
+    fn create_with_held_back_links_or_swallowed_is_incomplete() {
         let host = default_host();
         let at = |name: &str| format!("{I915}/{}/{name}", uuid(1));
         host.swallow_next_create();

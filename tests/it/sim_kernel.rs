@@ -13,7 +13,7 @@ mod folders {
     use super::*;
 
     #[test]
-    fn parameters_of_nvidia_lose_their_last_byte() {
+    fn write_to_vgpu_params_drops_the_last_byte() {
         let host = default_host();
         create(&host, M60, "12", &uuid(1)).unwrap();
         let at = |name: &str| format!("{M60}/{}/nvidia/{name}", uuid(1));
@@ -35,7 +35,7 @@ mod folders {
     }
 
     #[test]
-    fn the_general_layout_has_that_of_the_samples() {
+    fn device_of_the_general_layout_has_the_vendor_folder_of_the_samples() {
         let host = default_host();
         create(&host, ACCEL, "queue-1", &uuid(2)).unwrap();
         let shown = read(&host, &format!("{ACCEL}/{}/vendor/sample_mdev_dev", uuid(2)));
@@ -55,7 +55,7 @@ mod in_use {
     }
 
     #[test]
-    fn a_group_is_held_by_one() {
+    fn vfio_group_is_opened_by_one_holder_only() {
         let (host, group) = first();
         assert_eq!(host.hold_vfio_group(group + 1).unwrap_err(), Errno::NOENT);
         let guard = host.hold_vfio_group(group).unwrap();
@@ -67,7 +67,7 @@ mod in_use {
     }
 
     #[test]
-    fn what_a_guest_has_is_not_removed() {
+    fn remove_of_a_device_in_use_returns_ebusy() {
         let (host, group) = first();
         host.set_in_use(FIRST, true).unwrap();
         assert_eq!(host.hold_vfio_group(group).unwrap_err(), Errno::BUSY);
@@ -76,14 +76,14 @@ mod in_use {
         host.set_in_use(FIRST, false).unwrap();
         let guard = host.hold_vfio_group(group).unwrap();
         assert_eq!(write(&host, &remove, "1"), Ok(()));
-        // The number is free again, and whoever still has the old node open does not hold the new one.
+        // The number is free again, and a process that still has the old node open does not hold the new one.
         create(&host, I915, "i915-GVTg_V5_1", &uuid(1)).unwrap();
         drop(host.hold_vfio_group(group).unwrap());
         drop(guard);
     }
 
     #[test]
-    fn the_two_proposals_say_busy_as_well() {
+    fn destroy_of_a_device_in_use_in_both_proposals_returns_ebusy() {
         let host = default_host();
         create(&host, M60, "13", &uuid(1)).unwrap();
         create(&host, ACCEL, "queue-1", &uuid(2)).unwrap();
@@ -99,7 +99,7 @@ mod merged {
     use super::*;
 
     #[test]
-    fn a_device_has_what_leads_to_it_and_takes_it_along() {
+    fn device_comes_with_its_links_and_is_removed_with_them() {
         let host = host(samples());
         let before = host.entries();
         create(&host, MTTY, "mtty-2", &uuid(1)).unwrap();
@@ -119,7 +119,7 @@ mod merged {
     }
 
     #[test]
-    fn iommu_groups_are_numbered_from_below() {
+    fn new_device_gets_the_lowest_free_iommu_group() {
         let host = default_host();
         let group = |uuid: &str| target(&host, &format!("{I915}/{uuid}/iommu_group")).unwrap();
         assert!(group(FIRST).ends_with("/6"), "0 to 5 belong to the PCI functions");
@@ -132,7 +132,7 @@ mod merged {
     }
 
     #[test]
-    fn whoever_is_too_many_hears_it_in_the_drivers_words() {
+    fn create_without_instances_returns_the_errno_of_the_driver() {
         let host = default_host();
         assert_eq!(create(&host, I915, "i915-GVTg_V5_1", &uuid(1)), Err(Errno::NOSPC));
         let css = "/sys/devices/css0/0.0.0052";
@@ -141,7 +141,7 @@ mod merged {
     }
 
     #[test]
-    fn a_write_longer_than_a_page_is_cut() {
+    fn write_of_more_than_a_page_returns_eio() {
         let host = default_host();
         let dir = host.open(&format!("{I915}/{FIRST}")).unwrap();
         let long = format!("change{}", " x".repeat(3000));
@@ -158,7 +158,7 @@ mod rfc {
     }
 
     #[test]
-    fn params_stay_until_a_newline_clears_them() {
+    fn params_of_a_type_stay_until_a_newline_clears_them() {
         let host = default_host();
         let file = format!("{}/params", ty(M60, "11"));
         write(&host, &file, "frame_rate_limiter=0\n").unwrap();
@@ -177,7 +177,7 @@ mod rfc {
     }
 
     #[test]
-    fn create_is_as_strict_as_a_vendor() {
+    fn create_with_a_malformed_value_returns_einval() {
         let host = default_host();
         let long = format!("{}0", uuid(1));
         let bad =
@@ -195,7 +195,7 @@ mod rfc {
     }
 
     #[test]
-    fn the_parent_destroys_its_own() {
+    fn mdev_destroy_of_a_parent_removes_only_its_own_devices() {
         let host = default_host();
         let destroy = |value: &str| write(&host, &format!("{M60}/mdev_destroy"), value);
         create(&host, M60, "11", &uuid(1)).unwrap();
@@ -209,7 +209,7 @@ mod rfc {
     }
 
     #[test]
-    fn the_types_share_the_framebuffer() {
+    fn create_takes_instances_from_every_type_of_the_card() {
         let host = default_host();
         let left = || ["11", "12", "13"].map(|id| read(&host, &format!("{}/max_instances", ty(M60, id))).unwrap());
         assert_eq!(left(), ["16", "16", "8"]);
@@ -227,7 +227,7 @@ mod general {
     use super::*;
 
     #[test]
-    fn a_device_is_run_from_its_own_folder() {
+    fn device_of_the_general_layout_is_set_and_destroyed_in_its_folder() {
         let host = default_host();
         create(&host, ACCEL, "queue-4", &format!("{}:3", uuid(1))).unwrap();
         let at = |name: &str| format!("{ACCEL}/{}/{name}", uuid(1));
@@ -261,7 +261,7 @@ mod general {
     }
 
     #[test]
-    fn only_grouped_types_have_groups() {
+    fn create_with_a_group_on_a_type_without_groups_returns_einval() {
         let host = default_host();
         for ungrouped in ["queue-1", "queue-2"] {
             assert_eq!(create(&host, ACCEL, ungrouped, &format!("{}:1", uuid(1))), Err(Errno::INVAL));
@@ -292,7 +292,7 @@ mod ap {
     }
 
     #[test]
-    fn adapters_and_domains_make_queues() {
+    fn ap_adapters_and_domains_make_queues() {
         let host = two_devices();
         assert_eq!(get(&host, 1, "matrix"), "");
         set(&host, 1, "assign_adapter", "5\n").unwrap();
@@ -312,7 +312,7 @@ mod ap {
     }
 
     #[test]
-    fn a_queue_belongs_to_one_device() {
+    fn ap_queue_of_another_device_is_refused() {
         let host = two_devices();
         set(&host, 1, "assign_adapter", "5").unwrap();
         set(&host, 1, "assign_domain", "4").unwrap();
@@ -331,7 +331,7 @@ mod ap {
     }
 
     #[test]
-    fn a_replay_knows_whose_the_queues_are() {
+    fn replayed_ap_devices_keep_their_queues() {
         let host = two_devices();
         for (name, value) in [("assign_adapter", "5"), ("assign_domain", "4"), ("assign_control_domain", "7")] {
             set(&host, 1, name, value).unwrap();
@@ -350,7 +350,7 @@ mod replayed {
     use super::*;
 
     #[test]
-    fn a_dump_makes_the_same_host() {
+    fn replay_of_a_dump_is_equal_to_the_host() {
         let host = default_host();
         create(&host, M60, "11", &format!("{}:1", uuid(1))).unwrap();
         create(&host, ACCEL, "queue-4", &uuid(2)).unwrap();
@@ -358,7 +358,7 @@ mod replayed {
     }
 
     #[test]
-    fn devices_of_the_dump_can_be_removed_and_give_back_what_they_took() {
+    fn removal_of_a_replayed_device_frees_its_instances() {
         let host = host(samples());
         create(&host, MTTY, "mtty-2", &uuid(1)).unwrap();
         let host = replay(&host);
@@ -370,7 +370,7 @@ mod replayed {
     }
 
     #[test]
-    fn new_devices_are_made_after_old_ones() {
+    fn new_device_on_a_replay_has_the_form_of_an_old_one() {
         let dir = format!("{MTTY}/{}", uuid(1));
         let mut entries = samples();
         entries.extend([
@@ -400,7 +400,7 @@ mod replayed {
     }
 
     #[test]
-    fn odd_dumps_are_served_as_far_as_they_go() {
+    fn replay_of_an_odd_dump_keeps_what_is_valid() {
         let odd = vec![
             // A device that was not ready, one whose type is unknown, a folder that is no device.
             SimEntry::Dir { path: format!("{MTTY}/{}", uuid(1)) },

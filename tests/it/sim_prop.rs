@@ -84,7 +84,7 @@ fn destroy_all(host: &SimHost) {
     }
 }
 
-/// Anything that a stranger might write.
+/// Any text that a program might write.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let uuids = (0..4_u32, "[:\n 0-9x]{0,6}").prop_map(|(number, tail)| format!("{}{tail}", uuid(number)).into_bytes());
     let words = select(vec!["0", "1", "1\n", "\n", "add", "on", "0x10,0,0", "99999999999999999999"]);
@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn capacity_comes_back(steps in vec(step(), 0..40), samples_host in any::<bool>()) {
+    fn removal_of_all_devices_restores_the_capacity(steps in vec(step(), 0..40), samples_host in any::<bool>()) {
         let host = if samples_host { host(samples()) } else { default_host() };
         destroy_all(&host);
         let before = counters(&host);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_replay_goes_on_where_the_dump_was_taken(steps in vec(step(), 0..20), more in vec(step(), 0..20)) {
+    fn replay_continues_from_the_state_of_the_dump(steps in vec(step(), 0..20), more in vec(step(), 0..20)) {
         let host = default_host();
         steps.iter().for_each(|step| take(&host, step));
         let host = replay(&host);
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_is_written_panics(writes in vec((any::<Index>(), bytes()), 0..60)) {
+    fn write_of_any_bytes_does_not_panic(writes in vec((any::<Index>(), bytes()), 0..60)) {
         let host = default_host();
         let files = writable(&host);
         for (file, value) in writes {

@@ -112,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_given_twice_and_everything_comes_back(steps in vec(step(), 0..60)) {
+    fn random_sets_never_exceed_the_framebuffer_and_free_it(steps in vec(step(), 0..60)) {
         let mut run = Run { host: default_host(), in_use: [false; 8], guesses: false };
         for step in steps.iter().filter(|step| !matches!(step, Step::Replay)) {
             run.take(step);
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn a_replay_keeps_the_promises_of_its_dump(steps in vec(step(), 0..60)) {
+    fn replay_lists_the_types_of_its_dump(steps in vec(step(), 0..60)) {
         let mut run = Run { host: default_host(), in_use: [false; 8], guesses: false };
         for step in &steps {
             run.take(step);

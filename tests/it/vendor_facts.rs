@@ -93,18 +93,18 @@ fn take_all(record: &Record, more: &[&str], between: impl Fn(SimHost) -> SimHost
 }
 
 #[test]
-fn the_simulated_vfs_answer_as_those_of_the_module() {
+fn simulated_vfs_return_what_the_module_returned() {
     take_all(&NVIDIA, &[], |host| host);
 }
 
 #[test]
-fn those_of_the_upstream_driver_answer_as_those_of_the_module() {
+fn simulated_upstream_vfs_return_what_the_module_returned() {
     take_all(&UPSTREAM, &[], |host| host);
 }
 
 /// Beside a card of the same model, from which a replay learns what was on no list.
 #[test]
-fn they_answer_so_when_they_are_dumped_and_replayed_after_every_step() {
+fn simulated_vfs_replayed_after_every_step_return_the_same() {
     for record in [&NVIDIA, &UPSTREAM] {
         take_all(record, &["0000:c1:00.0"], |host| SimHost::new(host.entries()).unwrap());
     }
