@@ -60,7 +60,7 @@ fn missing(seen: &Seen, index: usize, left: Option<Left>) -> Option<&'static str
 }
 
 #[test]
-fn everything_sound_is_listed() {
+fn list_of_a_faulty_host_has_every_sound_node() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     let seen = Seen::of(root.path());
@@ -78,7 +78,7 @@ fn everything_sound_is_listed() {
 
 /// Whatever is wrong on a host: the same nodes, and the same dumps of them.
 #[test]
-fn a_list_without_types_has_the_same_nodes() {
+fn list_without_types_of_a_faulty_host_has_the_same_nodes() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
@@ -94,7 +94,7 @@ fn a_list_without_types_has_the_same_nodes() {
 }
 
 #[test]
-fn every_node_of_a_faulty_host_can_be_dumped() {
+fn xml_of_every_node_of_a_faulty_host_is_valid() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     for (name, node) in Seen::of(root.path()).nodes {
@@ -107,7 +107,7 @@ fn every_node_of_a_faulty_host_can_be_dumped() {
 }
 
 #[test]
-fn a_single_fault_leaves_all_others_alone() {
+fn single_fault_hides_no_other_node() {
     for fault in FAULTS {
         let root = tempfile::tempdir().unwrap();
         faults::host(root.path(), 5, &[fault.name]).unwrap();
@@ -137,7 +137,7 @@ const HARMLESS: [&str; 10] = [
 /// Every omission of a list is reported as data: at least one finding names the place of each fault, and none names a parent
 /// without faults.
 #[test]
-fn list_problems_names_every_fault() {
+fn list_problems_of_a_faulty_host_names_every_fault() {
     let problems = |names: &[&str], parents: usize| {
         let root = tempfile::tempdir().unwrap();
         faults::host(root.path(), parents, names).unwrap();
@@ -161,7 +161,7 @@ fn list_problems_names_every_fault() {
 
 /// What only one type of a parent shows is in its dump as well, whether it was listed or looked up.
 #[test]
-fn a_file_of_one_type_alone_is_dumped() {
+fn file_that_only_one_type_has_is_in_the_dump() {
     let root = tempfile::tempdir().unwrap();
     let tree = faults::host(root.path(), 3, &[FAULTS[0].name]).unwrap();
     for (id, file) in [(TYPES[0], "first_alone"), (TYPES[2], "last_alone")] {
@@ -207,7 +207,7 @@ fn mdevctl(root: &Path, patience: u32) -> String {
 }
 
 #[test]
-fn what_the_others_list() {
+fn faulty_host_is_listed_by_this_library_and_shown_beside_libvirt_and_mdevctl() {
     if !rivals::can_ask(&["libvirtd", "virsh", "mdevctl"]) {
         return;
     }

@@ -91,7 +91,7 @@ fn sort_types(lines: &mut [String]) {
 }
 
 #[test]
-fn our_dump_is_what_libvirt_prints() {
+fn xml_in_the_libvirt_dialect_is_equal_to_what_libvirt_prints() {
     if !rivals::can_ask(&["libvirtd", "virsh"]) {
         return;
     }
@@ -127,7 +127,7 @@ fn our_dump_is_what_libvirt_prints() {
 }
 
 #[test]
-fn our_dump_is_valid_by_libvirts_schema() {
+fn xml_in_the_libvirt_dialect_is_valid_by_the_schema_of_libvirt() {
     if !rivals::can_ask(&["xmllint"]) {
         return;
     }

@@ -77,7 +77,7 @@ fn create(conn: &Conn, parent: &str, type_id: &str) -> Error {
 
 /// MIG mode without GPU instances, a full card, another mode: the VFs exist.
 #[test]
-fn a_card_with_vfs_and_no_types_is_not_asked_to_enable_them() {
+fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
     for empty in [HEADER, ""] {
         let (host, conn) = host(card(PF, "nvidia", &[empty, empty], Some("nvidia")));
         assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
@@ -145,7 +145,7 @@ fn define_accepts_a_type_that_a_used_card_does_not_list() {
 }
 
 #[test]
-fn a_card_is_found_by_its_vfs_whatever_its_driver() {
+fn card_with_any_driver_is_found_by_its_vfs() {
     for (driver, vf_driver) in [
         ("nvidia", "nvidia"),
         ("nova_core", "nvidia-vgpu-vfio"),
@@ -172,7 +172,7 @@ fn a_card_is_found_by_its_vfs_whatever_its_driver() {
 }
 
 #[test]
-fn a_card_whose_vfs_are_unbound_stays_a_parent() {
+fn card_with_unbound_vfs_is_listed_as_a_parent() {
     for vf_driver in [None, Some("vfio-pci")] {
         let (_host, conn) = host(card(PF, "nvidia", &["", ""], vf_driver));
         assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
@@ -183,7 +183,7 @@ fn a_card_whose_vfs_are_unbound_stays_a_parent() {
 }
 
 #[test]
-fn a_card_that_only_computes_is_no_parent() {
+fn card_without_vfs_is_not_listed_as_a_parent() {
     let (machine, conn) = host([card(PF, "nvidia", &[], None), card(SECOND, "nvidia", &[], None)].concat());
     assert_eq!(names(&conn), Vec::<String>::new());
     let e = conn.lookup_by_name(PF).unwrap_err();
@@ -201,7 +201,7 @@ fn a_card_that_only_computes_is_no_parent() {
 }
 
 #[test]
-fn a_device_that_is_no_parent_has_its_driver_named() {
+fn lookup_of_a_device_that_is_no_parent_names_its_driver() {
     for (driver, word) in
         [(None, "no driver"), (Some("vfio-pci"), "vfio-pci"), (Some("nouveau"), "nouveau"), (Some("i915"), "kvmgt")]
     {
@@ -213,7 +213,7 @@ fn a_device_that_is_no_parent_has_its_driver_named() {
 
 /// Once for the parents and once for their vGPUs.
 #[test]
-fn a_pci_device_that_is_not_a_pf_costs_one_look_for_each_scan() {
+fn pci_device_that_is_not_a_pf_is_read_once_per_scan() {
     let (host, conn) = host(device(PF, Some("e1000")));
     host.start_log();
     conn.list(ListFlags::empty()).unwrap();
@@ -223,7 +223,7 @@ fn a_pci_device_that_is_not_a_pf_costs_one_look_for_each_scan() {
 
 /// A network card may have hundreds of VFs.
 #[test]
-fn list_does_not_look_at_the_functions_of_a_network_card() {
+fn list_reads_no_vf_of_a_network_card() {
     let mut entries = card(PF, "mlx5_core", &["", ""], Some("vfio-pci"));
     for entry in &mut entries {
         if entry.path().ends_with("/class") {
@@ -239,7 +239,7 @@ fn list_does_not_look_at_the_functions_of_a_network_card() {
 
 /// The forms that other tools print, through the same calls.
 #[test]
-fn types_parents_and_devices_are_found_in_every_form_in_use() {
+fn lookup_finds_types_parents_and_devices_in_every_form_in_use() {
     let host = mdev::sysfs::sim::default_host();
     let conn = Conn::on(Arc::new(host), Arc::new(Runtime::memory([])));
     for (number, ty) in ["0x5a1", "nvidia-1441", "H200X-35C", "nvidia_h200x-35c", "nvidia h200x-35c"].iter().enumerate()
@@ -303,7 +303,7 @@ fn type_name_with_a_slash_is_found_and_opens_no_other_folder() {
 }
 
 #[test]
-fn a_short_name_of_two_types_names_both() {
+fn short_name_of_two_types_returns_an_error_that_names_both() {
     let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA T4-1Q\n2 : GRID T4-1Q\n"], Some("nvidia")));
     let of_find = conn.lookup_by_name(PF).unwrap().find_type("t4-1q").unwrap_err();
     let anywhere = request(PF, "t4-1q", 1).replace(&format!("<parent>{PF}</parent>"), "");
@@ -315,7 +315,7 @@ fn a_short_name_of_two_types_names_both() {
 }
 
 #[test]
-fn a_parent_is_waited_for_until_it_has_a_type() {
+fn wait_parent_returns_when_the_parent_has_a_type() {
     let (machine, conn) = host(card(PF, "nvidia", &[HEADER, HEADER], Some("nvidia")));
     let e = conn.wait_parent(PF, 0).unwrap_err();
     assert_eq!(e.code, ErrorCode::Timeout);
@@ -329,7 +329,7 @@ fn a_parent_is_waited_for_until_it_has_a_type() {
 
 /// Ampere with an older driver: each VF is a parent on the mdev bus, and the PF is not.
 #[test]
-fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
+fn wait_parent_on_a_card_whose_vfs_are_parents_returns_the_first() {
     let mut entries = card(PF, "nvidia", &["", ""], None);
     for vf in ["0000:41:00.1", "0000:41:00.2"] {
         let ty = format!("/sys/devices/{vf}/mdev_supported_types/nvidia-474");
@@ -348,7 +348,7 @@ fn a_card_whose_vfs_are_parents_is_waited_for_as_the_first_of_them() {
 
 /// A list of both kinds reads each parent for itself and then for its devices; a list of devices only for its devices.
 #[test]
-fn list_of_both_kinds_has_the_same_devices_whatever_cannot_be_read() {
+fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices() {
     let sim = default_host();
     let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
     for (n, (parent, type_id)) in [("0000:86:00.0", "12"), ("0000:87:00.0", "queue-1"), (PF, "1441")].iter().enumerate()

@@ -36,7 +36,7 @@ fn device(parent: &str, type_id: &str) -> String {
 }
 
 #[test]
-fn no_request_reads_a_file_that_takes_the_lock_of_a_device() {
+fn requests_read_no_file_that_takes_the_lock_of_a_device() {
     let (host, conn) = open();
     let mut all = reads(&host, || {
         for flags in [ListFlags::empty(), ListFlags::NO_TYPES, ListFlags::INACTIVE, ListFlags::DEVICES] {
@@ -74,7 +74,7 @@ fn no_request_reads_a_file_that_takes_the_lock_of_a_device() {
 
 /// The driver builds each of these lists when it is read, with a call to the card's firmware for each type.
 #[test]
-fn a_list_without_types_reads_no_list_of_types() {
+fn list_without_types_reads_no_list_of_types() {
     let (host, conn) = open();
     let lists = |flags: ListFlags| {
         let read = reads(&host, || drop(conn.list(flags).unwrap()));

@@ -41,7 +41,7 @@ fn devices(conn: &Conn) -> Vec<Node> {
 }
 
 #[test]
-fn a_vgpu_lives_like_any_other_device() {
+fn vgpu_is_created_found_listed_and_destroyed() {
     let (host, conn) = host();
     let parent = conn.lookup_by_name("0000:41:00.0").unwrap();
     assert_eq!((parent.name(), parent.layout(), parent.is_parent()), (PF, "vendor-vfio", true));
@@ -73,7 +73,7 @@ fn a_vgpu_lives_like_any_other_device() {
 }
 
 #[test]
-fn the_order_is_params_type_and_a_look_back() {
+fn create_on_a_vf_writes_params_then_type_and_reads_back() {
     let (host, conn) = host();
     host.start_log();
     create(&conn, &request(PF, "1441", "<params>a=1</params>")).unwrap();
@@ -92,7 +92,7 @@ fn the_order_is_params_type_and_a_look_back() {
 }
 
 #[test]
-fn a_vf_can_be_named() {
+fn create_on_a_named_vf_uses_that_vf() {
     let (host, conn) = host();
     for parent in ["0000:41:00.6", "pci_0000_41_00_7"] {
         create(&conn, &request(parent, "1438", "")).unwrap();
@@ -108,7 +108,7 @@ fn a_vf_can_be_named() {
 }
 
 #[test]
-fn a_full_card_says_so_and_its_types_are_not_forgotten() {
+fn create_on_a_full_card_returns_enospc_and_keeps_type_names() {
     let (_host, conn) = host();
     let whole = create(&conn, &request(PF, "NVIDIA H200X-141C", "")).unwrap();
     let parent = conn.lookup_by_name(PF).unwrap();
@@ -126,7 +126,7 @@ fn a_full_card_says_so_and_its_types_are_not_forgotten() {
 }
 
 #[test]
-fn vfs_that_are_not_enabled() {
+fn create_on_a_card_without_vfs_suggests_sriov_manage() {
     let (host, conn) = host();
     let parent = conn.lookup_by_name("0000:c1:00.0").unwrap();
     assert_eq!((parent.layout(), parent.types().unwrap().len()), ("vendor-vfio", 0));
@@ -139,7 +139,7 @@ fn vfs_that_are_not_enabled() {
 }
 
 #[test]
-fn strangers_devices_have_stable_uuids_and_can_be_destroyed() {
+fn vgpu_of_another_program_has_a_stable_uuid_and_is_destroyed() {
     let (host, conn) = host();
     host.echo(&format!("{}/nvidia/current_vgpu_type", vf(2)), "1440").unwrap();
     let [found] = &devices(&conn)[..] else { panic!("one device") };
@@ -153,7 +153,7 @@ fn strangers_devices_have_stable_uuids_and_can_be_destroyed() {
 }
 
 #[test]
-fn a_stale_destroy_hits_nobody() {
+fn stale_destroy_leaves_the_vgpu_of_another_program() {
     for same_type in [true, false] {
         let (host, conn) = host();
         let ours = create(&conn, &request(PF, "1441", "")).unwrap();
@@ -170,7 +170,7 @@ fn a_stale_destroy_hits_nobody() {
 }
 
 #[test]
-fn what_a_guest_has_is_not_destroyed() {
+fn destroy_of_a_vgpu_in_use_returns_ebusy() {
     let (host, conn) = host();
     let node = create(&conn, &request(PF, "1441", "")).unwrap();
     host.set_in_use("0000:41:00.4", true).unwrap();
@@ -182,7 +182,7 @@ fn what_a_guest_has_is_not_destroyed() {
 }
 
 #[test]
-fn parameters_of_a_former_device_are_not_inherited() {
+fn create_on_a_vf_does_not_inherit_old_parameters() {
     let (host, conn) = host();
     host.echo(&format!("{}/nvidia/vgpu_params", vf(0)), "poison=1").unwrap();
     let node = create(&conn, &request(PF, "1441", "")).unwrap();
@@ -190,7 +190,7 @@ fn parameters_of_a_former_device_are_not_inherited() {
 }
 
 #[test]
-fn a_refused_vf_is_passed_over_and_nothing_stays_behind() {
+fn create_tries_the_next_vf_after_a_refusal_and_leaves_nothing_behind() {
     let (host, conn) = host();
     // A VF says yes and the driver has no room: the next one is tried.
     host.fail_next(Op::Write, "00.4/nvidia/current_vgpu_type", Errno::NOSPC, 1);
@@ -208,7 +208,7 @@ fn a_refused_vf_is_passed_over_and_nothing_stays_behind() {
 }
 
 #[test]
-fn threads_fill_a_card_to_the_last_instance() {
+fn concurrent_creates_fill_a_card_to_the_last_instance() {
     let (host, conn) = host();
     let results: Vec<Result<Node, Error>> = std::thread::scope(|scope| {
         let one = || create(&conn, &request(PF, "NVIDIA H200X-35C", ""));
@@ -228,7 +228,7 @@ fn threads_fill_a_card_to_the_last_instance() {
 }
 
 #[test]
-fn places_are_chosen_among_cards_and_near_the_wish() {
+fn create_spreads_or_packs_cards_and_prefers_the_numa_node() {
     let (host, conn) = host();
     host.enable_vfs().unwrap();
     let parents = |flags: CreateFlags, more: &str, n: usize| -> Vec<String> {
@@ -251,7 +251,7 @@ fn places_are_chosen_among_cards_and_near_the_wish() {
 }
 
 #[test]
-fn a_dumped_host_keeps_its_vgpus() {
+fn replay_of_a_host_keeps_its_vgpus() {
     let (_host, conn) = host();
     let more = format!("<uuid>{UUID}</uuid>");
     let xml = request(PF, "1441", &more).replace("<capability", "<name>my-vgpu</name><capability");
@@ -274,7 +274,7 @@ fn a_dumped_host_keeps_its_vgpus() {
 
 /// The files are checked against libvirt's schema with the other golden ones.
 #[test]
-fn xml_in_both_dialects() {
+fn vgpu_xml_in_both_dialects_is_equal_to_the_golden_files() {
     let (_host, conn) = host();
     let golden = |name: &str| {
         std::fs::read_to_string(format!("{}/tests/golden/{name}.xml", env!("CARGO_MANIFEST_DIR"))).unwrap()

@@ -467,7 +467,7 @@ fn allocated_group_is_one_that_no_driver_shows_and_no_definition_has() {
 
 /// Some drivers drop the last byte of a write, whatever it is.
 #[test]
-fn every_write_ends_with_one_newline() {
+fn every_write_to_sysfs_ends_with_one_newline() {
     let lab = Lab::new();
     lab.sim.start_log();
     let queue = lab.create("0000:87:00.0", "queue-1", &with_uuid("<attr name='weight' value='2'/>")).unwrap();

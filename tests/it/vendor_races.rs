@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! VFs that change hands in the middle of a request (layout vendor-vfio). Not everybody who sets them waits for the lock
-//! of this library, and a path or a handle says nothing of whose a VF is now.
+//! VFs that another program sets during a request (layout vendor-vfio). Other programs do not wait for the lock of this
+//! library, and a path or a handle does not identify the current device of a VF.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,7 +59,7 @@ fn is_gone<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) {
 
 /// From the moment that the VF was seen to be free until its type is written.
 #[test]
-fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
+fn create_leaves_a_vf_that_another_program_takes_during_it() {
     for (op, nth) in [(Op::Stamp, 1), (Op::Read, 1), (Op::Read, 2)] {
         for theirs in ["1438", "1441"] {
             for named in [false, true] {
@@ -100,7 +100,7 @@ fn a_vf_that_somebody_takes_meanwhile_stays_theirs() {
 /// A program that writes the type without truncating the file first leaves the mark that the library has set: the device still
 /// belongs to that program.
 #[test]
-fn vf_that_is_taken_with_our_mark_stays_theirs() {
+fn create_leaves_a_vf_that_another_program_takes_without_a_new_time() {
     for nth in [1, 2] {
         let lab = Lab::new();
         let host = lab.sim.clone();
@@ -114,9 +114,9 @@ fn vf_that_is_taken_with_our_mark_stays_theirs() {
     }
 }
 
-/// Otherwise their device would be known under our UUID until that is noticed.
+/// Otherwise a lookup by our UUID would return the device of the other program.
 #[test]
-fn nothing_is_remembered_of_a_vf_that_was_taken() {
+fn create_leaves_no_record_of_a_vf_that_another_program_took() {
     let lab = Lab::new();
     let (host, runtime) = (lab.sim.clone(), Arc::clone(&lab.runtime));
     lab.before(nth_after_stamp(Op::Stamp, 1), move || host.echo(&at(0, "current_vgpu_type"), "1441").unwrap());
@@ -129,9 +129,9 @@ fn nothing_is_remembered_of_a_vf_that_was_taken() {
     assert_eq!(runtime.all().unwrap().values().next().unwrap().function.as_deref(), Some("0000:41:00.5"));
 }
 
-/// The driver refuses our type, since the VF has another. What it has is not ours to take away.
+/// The driver refuses our type, since the VF has the type of another program, which stays.
 #[test]
-fn what_a_refused_create_finds_is_left_alone() {
+fn refused_create_leaves_type_and_parameters_of_another_program() {
     let lab = Lab::new();
     let host = lab.sim.clone();
     let once = AtomicBool::new(false);
@@ -152,19 +152,19 @@ fn what_a_refused_create_finds_is_left_alone() {
 }
 
 /// The UUID of what a shell made of the first VF.
-fn stranger(lab: &Lab) -> String {
+fn foreign_vgpu(lab: &Lab) -> String {
     echo(lab, "1441");
     let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
     let found = devices.iter().find(|node| node.syspath() == vfs::vf(0)).unwrap();
     found.uuid().unwrap()
 }
 
-/// A destroy by the UUID of a stranger's device looks at every card. Meanwhile the VF is given to another.
+/// A destroy by a derived UUID reads every card. During that the VF gets another device.
 #[test]
-fn a_destroy_of_a_strangers_device_hits_no_other() {
+fn destroy_by_derived_uuid_leaves_the_next_device_of_the_vf() {
     let lab = Lab::new();
     lab.sim.enable_vfs().unwrap();
-    let uuid = stranger(&lab);
+    let uuid = foreign_vgpu(&lab);
     for vf in ["virtfn0", "virtfn3"] {
         let (host, other) = (lab.sim.clone(), lab.other());
         let file = format!("0000:c1:00.0/{vf}/nvidia/current_vgpu_type");
@@ -183,11 +183,11 @@ fn a_destroy_of_a_strangers_device_hits_no_other() {
     }
 }
 
-/// Not even when nothing that the kernel shows tells the two apart.
+/// Also if the two devices are equal in all that the kernel shows.
 #[test]
-fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
+fn destroy_by_derived_uuid_reads_the_records_again_under_the_lock() {
     let lab = Lab::new();
-    let uuid = stranger(&lab);
+    let uuid = foreign_vgpu(&lab);
     let (host, other) = (lab.sim.clone(), lab.other());
     lab.before_lock(move || {
         host.open(&vfs::vf(0)).unwrap().write("nvidia/current_vgpu_type", b"0").unwrap();
@@ -199,9 +199,9 @@ fn a_destroy_of_a_strangers_device_asks_what_is_remembered_once_more() {
     assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
 }
 
-/// What is remembered is compared with what was seen before it was read, on every card.
+/// The records are compared with the state of each card that was read before them.
 #[test]
-fn a_list_knows_what_is_made_while_it_looks() {
+fn list_has_the_uuid_of_a_vgpu_created_during_it() {
     let lab = Lab::new();
     lab.sim.enable_vfs().unwrap();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
@@ -237,11 +237,11 @@ fn last(monitor: &mut Monitor) -> (EventKind, Node) {
     while let Some(event) = monitor.receive().unwrap() {
         found = event.node.filter(|node| !node.is_parent()).map(|node| (event.kind, node)).or(found);
     }
-    found.expect("something was told")
+    found.expect("an event")
 }
 
 #[test]
-fn a_stale_handle_reaches_nobody() {
+fn stale_vgpu_handle_does_not_reach_the_next_device() {
     for theirs in ["1441", "1438"] {
         let lab = Lab::new();
         let mut monitor = lab.conn.monitor().unwrap();
@@ -267,9 +267,9 @@ fn a_stale_handle_reaches_nobody() {
 }
 
 #[test]
-fn a_stale_handle_of_a_strangers_device_reaches_nobody() {
+fn stale_handle_of_a_derived_uuid_does_not_reach_the_next_device() {
     let lab = Lab::new();
-    let uuid = stranger(&lab);
+    let uuid = foreign_vgpu(&lab);
     let node = lab.conn.lookup_by_uuid(&uuid).unwrap();
     node.set_attr("vgpu_params", "a=1").unwrap();
     assert_eq!(node.attr("vgpu_params").unwrap(), "a=1");
@@ -280,7 +280,7 @@ fn a_stale_handle_of_a_strangers_device_reaches_nobody() {
 
 /// The VF changes hands while a write waits for its turn.
 #[test]
-fn a_write_looks_again_when_it_has_its_turn() {
+fn set_attr_on_a_vf_that_changed_during_the_wait_returns_no_node() {
     let lab = Lab::new();
     let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     let (host, other) = (lab.sim.clone(), lab.other());
@@ -294,7 +294,7 @@ fn a_write_looks_again_when_it_has_its_turn() {
 
 /// The attributes of a request are written when others can take the lock again.
 #[test]
-fn the_attributes_of_a_create_reach_nobody_else() {
+fn create_writes_no_attribute_to_a_vf_that_changed() {
     let lab = Lab::new();
     let host = lab.sim.clone();
     let made = AtomicBool::new(false);
@@ -315,9 +315,9 @@ fn the_attributes_of_a_create_reach_nobody_else() {
     assert_eq!((current(&lab).as_str(), file(&lab, "placement_id").as_str()), ("1438", "0"));
 }
 
-/// A write that the driver refuses leaves the device as it was, but takes away what it is known by.
+/// A refused write leaves the device, but changes the time of the file, which identifies the device.
 #[test]
-fn what_became_of_a_device_is_told_as_far_as_it_is_known() {
+fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     let lab = Lab::new();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     lab.sim.set_in_use(FIRST, true).unwrap();
@@ -478,7 +478,7 @@ fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
 
 /// Out of descriptors at any step: a list that succeeds has every device, and its type where there is one.
 #[test]
-fn want_of_descriptors_hides_no_device() {
+fn list_of_vgpus_without_descriptors_is_complete_or_an_error() {
     let lab = Lab::new();
     create(&lab.conn, PF, "1441", OURS, "").unwrap();
     create(&lab.conn, "0000:86:00.0", "11", THEIRS, "<group>1</group>").unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a program that polls is told, on simulated hosts: in order, without loss, and right again after a loss.
+//! The events of a monitor on simulated hosts: in order, without loss, and correct again after a loss.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ fn all(conn: &Conn) -> Vec<String> {
 }
 
 #[test]
-fn a_device_comes_and_goes_with_all_that_is_known_of_it() {
+fn monitor_reports_create_and_destroy_with_the_full_node() {
     let (_host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     assert!(!readable(&monitor, Duration::ZERO));
@@ -127,7 +127,7 @@ fn a_device_comes_and_goes_with_all_that_is_known_of_it() {
 }
 
 #[test]
-fn what_comes_and_goes_faster_than_it_is_read_is_told_in_order() {
+fn monitor_reports_500_fast_changes_in_order() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let create = format!("{RFC}/mdev_supported_types/11/create");
@@ -146,7 +146,7 @@ fn what_comes_and_goes_faster_than_it_is_read_is_told_in_order() {
 }
 
 #[test]
-fn a_device_is_told_when_it_is_ready() {
+fn monitor_reports_a_device_when_it_is_ready() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let parent = conn.lookup_by_name("ap_matrix").unwrap();
@@ -175,7 +175,7 @@ fn a_device_is_told_when_it_is_ready() {
 }
 
 #[test]
-fn parents_come_and_go() {
+fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
     let (host, conn) = host();
     let mut told = all(&conn);
     let mut monitor = conn.monitor().unwrap();
@@ -184,7 +184,7 @@ fn parents_come_and_go() {
     host.echo(&format!("{RFC}/mdev_supported_types/11/create"), uuid).unwrap();
     host.unplug(RFC).unwrap();
     let device = format!("mdev_{}_0000_86_00_0", uuid.replace('-', "_"));
-    // It came and went before anyone looked, and is told all the same.
+    // A device that was created and removed before the read is reported too.
     assert_eq!(next_change(&mut monitor), (Created, device.clone()));
     assert_eq!(next_change(&mut monitor), (Deleted, device.clone()));
     assert_eq!(next_change(&mut monitor), (Deleted, "pci_0000_86_00_0".to_owned()));
@@ -203,7 +203,7 @@ fn parents_come_and_go() {
 }
 
 #[test]
-fn a_change_that_a_driver_speaks_of_is_an_update() {
+fn monitor_reports_a_change_uevent_as_update() {
     let (host, conn) = host();
     let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
     let mut monitor = conn.monitor().unwrap();
@@ -218,7 +218,7 @@ fn a_change_that_a_driver_speaks_of_is_an_update() {
 }
 
 #[test]
-fn after_a_loss_the_monitor_is_right_again() {
+fn monitor_is_correct_after_an_overrun() {
     let (host, conn) = host();
     let mut told = all(&conn);
     let mut monitor = conn.monitor().unwrap();
@@ -248,7 +248,7 @@ fn after_a_loss_the_monitor_is_right_again() {
 }
 
 #[test]
-fn a_host_that_cannot_be_read_for_a_moment_is_a_loss() {
+fn monitor_reports_overrun_after_a_failed_read_of_the_host() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -260,7 +260,7 @@ fn a_host_that_cannot_be_read_for_a_moment_is_a_loss() {
 }
 
 #[test]
-fn virtual_gpus_without_mdev_come_and_go_by_any_hand() {
+fn monitor_reports_vgpus_created_and_removed_by_any_program() {
     let (host, conn) = host();
     let mut told = all(&conn);
     let mut monitor = conn.monitor().unwrap();
@@ -281,7 +281,7 @@ fn virtual_gpus_without_mdev_come_and_go_by_any_hand() {
     let made = conn.create_xml(mine.as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(next_change(&mut monitor), (Created, "mine".to_owned()));
     told.push("mine".to_owned());
-    // A stranger gives the VF the same type anew: that is another device.
+    // Another program sets the same type of the VF again: that is another device.
     let path = format!("{}/nvidia/current_vgpu_type", made.syspath());
     host.echo(&path, "0").unwrap();
     host.echo(&path, &kind).unwrap();
@@ -297,7 +297,7 @@ fn virtual_gpus_without_mdev_come_and_go_by_any_hand() {
 }
 
 #[test]
-fn vfs_come_and_go_with_their_devices() {
+fn monitor_reports_vgpus_of_vfs_that_are_removed() {
     let (host, conn) = host();
     let pf = "pci_0000_41_00_0";
     let mut told = all(&conn);
@@ -321,9 +321,9 @@ fn vfs_come_and_go_with_their_devices() {
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
 }
 
-/// The kernel's answers of a moment are not the state of the host.
+/// One failed read of a VF is not the state of the host.
 #[test]
-fn a_vf_that_cannot_be_read_for_a_moment_is_neither_gone_nor_forgotten() {
+fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
     let (host, conn) = host();
     let mut told = all(&conn);
     let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
@@ -349,9 +349,9 @@ fn a_vf_that_cannot_be_read_for_a_moment_is_neither_gone_nor_forgotten() {
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
 }
 
-/// Not to be able to look is no news of a device.
+/// A failed read is no event of a device.
 #[test]
-fn without_descriptors_nothing_is_taken_to_be_gone() {
+fn monitor_without_descriptors_reports_nothing_as_deleted() {
     let (host, conn) = host();
     let kind = vfs::creatable(&host, 5)[0].to_string();
     let made = conn.create_xml(xml("pci_0000_41_00_0", &kind, "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -382,7 +382,7 @@ fn without_descriptors_nothing_is_taken_to_be_gone() {
 }
 
 #[test]
-fn one_event_looks_at_one_node() {
+fn monitor_reads_only_the_node_of_an_event() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     host.start_log();
@@ -398,7 +398,7 @@ fn one_event_looks_at_one_node() {
 }
 
 #[test]
-fn definitions_come_change_and_go() {
+fn monitor_reports_define_redefine_and_undefine() {
     let (_host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let request = xml("pci_0000_86_00_0", "11", "").replace("<device>", "<device><name>kept</name>");
@@ -424,7 +424,7 @@ fn definitions_come_change_and_go() {
 
 /// mdevctl writes in place, others rename; folders come and go, and what is no definition is none.
 #[test]
-fn definitions_on_disk_are_seen_whoever_writes_them() {
+fn monitor_reports_definitions_that_other_programs_write() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("sys/class")).unwrap();
     std::fs::create_dir(root.path().join("run")).unwrap();
@@ -472,11 +472,9 @@ impl Chance {
     }
 }
 
-/// Whatever happens in whatever order, and when this process runs out of descriptors at any moment: in the end the events
-/// add up to what a list says.
 /// The first definition in a folder that is there already: its file is linked to its place, not renamed.
 #[test]
-fn a_definition_of_another_program_of_ours_is_seen_at_once() {
+fn monitor_reports_the_first_definition_of_another_process() {
     let root = tempfile::tempdir().unwrap();
     for folder in ["sys", "run", "etc/mdevctl.d/0000:99:00.0"] {
         std::fs::create_dir_all(root.path().join(folder)).unwrap();
@@ -494,8 +492,9 @@ fn a_definition_of_another_program_of_ours_is_seen_at_once() {
     }
 }
 
+/// Changes in any order, and a process that runs out of descriptors at any time: in the end the events add up to the list.
 #[test]
-fn events_add_up_to_the_list() {
+fn events_of_random_changes_add_up_to_the_list() {
     for seed in 0..40 {
         let mut chance = Chance(seed);
         let (host, conn) = host();
@@ -538,7 +537,7 @@ fn events_add_up_to_the_list() {
     }
 }
 
-/// Takes what has come; false when it could not be had to its end.
+/// Receives all events; false if a read failed.
 fn fetch(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) -> bool {
     loop {
         match monitor.receive() {

@@ -231,7 +231,7 @@ fn wrong(lasts: Lasts, errnos: &[Errno], times: usize, requests: &[(&str, Reques
 }
 
 #[test]
-fn no_other_errno_is_reported_as_absence() {
+fn failure_with_any_errno_is_not_reported_as_absence() {
     let (injected, wrong) = wrong(Lasts::Once, &ERRNOS, 2, &REQUESTS);
     assert!(injected > 1000, "only {injected} errors were injected");
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
@@ -239,7 +239,7 @@ fn no_other_errno_is_reported_as_absence() {
 
 /// A second look does not help here.
 #[test]
-fn no_lasting_failure_is_reported_as_absence() {
+fn lasting_failure_is_not_reported_as_absence() {
     let lookups = REQUESTS.into_iter().filter(|(name, _)| !CHANGES.contains(name)).collect::<Vec<_>>();
     let (injected, wrong) = wrong(Lasts::On, &[Errno::IO, Errno::INTR], 1, &lookups);
     assert!(injected > 1000, "only {injected} errors were injected");
@@ -268,7 +268,7 @@ fn drain(monitor: &mut Monitor, kinds: &mut Vec<(EventKind, String)>) -> Result<
 
 /// A node that the monitor cannot read stays as it was.
 #[test]
-fn no_monitor_reports_what_it_cannot_read_as_deleted() {
+fn monitor_does_not_report_unreadable_nodes_as_deleted() {
     let (mut wrong, mut injected) = (Vec::new(), 0);
     for (lasts, first) in [(Lasts::Once, 0), (Lasts::On, 0), (Lasts::Once, 1)] {
         for (nth, errno) in ERRNOS.into_iter().cycle().skip(first).enumerate() {

@@ -78,7 +78,7 @@ fn replace(tree: &Tree, path: &str, text: &[u8]) -> io::Result<()> {
     tree.file(path, 0o444, text)
 }
 
-/// Every fault, one a parent. A FIFO is the worst: whoever opens it for reading waits for ever.
+/// Every fault, one a parent. An open of a FIFO for reading waits without end.
 pub const FAULTS: &[Fault] = &[
     Fault {
         name: "available-is-directory",

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::skip::skip;
 
-/// Set by whoever must not miss a comparison: what is missing is then a failure and not a skip.
+/// If this is set, a comparison that cannot be made is a failure and not a skip.
 const REQUIRE: &str = "MDEV_REQUIRE_RIVALS";
 
 /// True if the programs are installed and this process may mount a tree over /sys; otherwise the test is skipped.
