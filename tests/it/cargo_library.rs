@@ -36,7 +36,7 @@ fn compile(example: &str, libs: &[&str], out: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_program_linked_to_cargos_library_runs() {
+fn program_linked_to_the_library_of_cargo_runs() {
     let dir = tempfile::tempdir().expect("a folder");
     let program = compile("list", &["-lmdev"], dir.path());
     let listed = run(Command::new(program).arg("test:///default").env("LD_LIBRARY_PATH", folder()));
@@ -44,7 +44,7 @@ fn a_program_linked_to_cargos_library_runs() {
 }
 
 #[test]
-fn a_program_that_loads_cargos_library_by_path_runs() {
+fn program_that_loads_the_library_of_cargo_by_path_runs() {
     let dir = tempfile::tempdir().expect("a folder");
     let program = compile("plugin", &["-ldl"], dir.path());
     let said = run(Command::new(program).arg(folder().join("libmdev.so")));

@@ -78,7 +78,7 @@ fn generate() -> String {
 }
 
 #[test]
-fn the_header_is_what_the_sources_say() {
+fn header_is_equal_to_what_cbindgen_generates() {
     let fresh = generate();
     if std::env::var_os("MDEV_REGENERATE").is_some() {
         fs::create_dir_all(root().join("include")).expect("include/ can be made");
@@ -119,7 +119,7 @@ fn exported_in(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_map_and_the_header_have_every_exported_function() {
+fn map_and_header_contain_every_exported_function() {
     let map = fs::read_to_string(root().join("libmdev.map")).expect("libmdev.map");
     let mut mapped = exported_by(&map);
     mapped.sort_unstable();

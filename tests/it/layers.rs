@@ -120,7 +120,7 @@ fn allowed(room: &str, used: &str) -> bool {
 }
 
 #[test]
-fn nobody_uses_a_room_above() {
+fn module_uses_only_the_modules_allowed_to_it() {
     let mut wrong = Vec::new();
     for (file, text) in read_all().iter().filter(|(file, _)| file != "lib.rs") {
         let room = room_of(file);
@@ -136,7 +136,7 @@ fn nobody_uses_a_room_above() {
 }
 
 #[test]
-fn unsafe_is_in_the_c_layer_and_in_sys_only() {
+fn unsafe_is_only_in_ffi_and_sys() {
     let files = read_all();
     let holders: Vec<_> =
         files.iter().filter(|(_, text)| after(text, "unsafe").any(|rest| !rest.starts_with(is_word))).collect();
@@ -148,7 +148,7 @@ fn unsafe_is_in_the_c_layer_and_in_sys_only() {
 }
 
 #[test]
-fn nothing_prints() {
+fn library_contains_no_print_macro() {
     for (file, text) in read_all() {
         for what in ["print!", "println!", "eprint!", "eprintln!", "dbg!", "stdout()", "stderr()"] {
             assert_eq!(after(&text, what).count(), 0, "src/{file} has {what}: a library prints nothing");
@@ -194,7 +194,7 @@ fn test_that_ends_early_reports_a_skip() {
 }
 
 #[test]
-fn the_check_sees_every_form_of_an_edge() {
+fn check_of_modules_finds_every_form_of_a_path() {
     let names = |text: &str| named("xml/write.rs", &code(text));
     assert_eq!(names("use crate::sysfs::Dir;"), ["sysfs"]);
     assert_eq!(names("use crate::{model::{Type, a}, driver::Conn, ffi};"), ["model", "driver", "ffi"]);

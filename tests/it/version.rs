@@ -17,18 +17,18 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn meson_has_cargos() {
+fn version_in_meson_is_equal_to_cargo() {
     assert_eq!(between(&read("meson.build"), "\n  version: '", "'"), Some(VERSION));
 }
 
 #[test]
-fn the_library_and_the_header_have_cargos() {
+fn version_in_library_and_header_is_equal_to_cargo() {
     assert_eq!(mdev::driver::version(), VERSION);
     assert_eq!(between(&read("include/libmdev.h"), "#define MDEV_VERSION_STRING \"", "\""), Some(VERSION));
 }
 
 #[test]
-fn the_newest_symbol_version_is_not_newer() {
+fn newest_symbol_version_is_not_above_the_version() {
     let map = read("libmdev.map");
     let number = |text: &str| text.split('.').map(|n| n.parse().expect("a number")).collect::<Vec<u32>>();
     let versions: Vec<_> = map.lines().filter_map(|line| between(line, "LIBMDEV_", " ")).map(number).collect();

@@ -162,7 +162,7 @@ fn my_vgpu() -> Device {
 }
 
 #[test]
-fn the_proposals_parent_word_for_word() {
+fn parent_xml_is_equal_to_the_proposal() {
     let (parent, details) = grid_m60();
     let dump = xml::parent_rfc(&parent, &details);
     assert_eq!(dump, golden("rfc_parent.xml"));
@@ -173,7 +173,7 @@ fn the_proposals_parent_word_for_word() {
 }
 
 #[test]
-fn the_proposals_device_word_for_word() {
+fn device_xml_of_the_proposal_is_parsed() {
     let def = xml::parse_device(golden("seed_device.xml").as_bytes()).unwrap();
     let expected = DeviceDef {
         numa_node: None,
@@ -189,7 +189,7 @@ fn the_proposals_device_word_for_word() {
 }
 
 #[test]
-fn the_proposals_dialect() {
+fn xml_in_the_dialect_of_the_proposal_is_equal_to_the_golden_files() {
     assert_eq!(xml::device_rfc(&my_vgpu()), golden("rfc_device.xml"));
     let vmd = pci("10000:01:1f.7", "/sys/x", (0, 0x8086, 1), LayoutKind::Mdev, Vec::new());
     assert_eq!(xml::parent_rfc(&vmd, &details(None, None)), golden("rfc_parent_unnamed.xml"));
@@ -256,7 +256,7 @@ fn sriov() -> Vec<(&'static str, Parent, ParentDetails)> {
 }
 
 #[test]
-fn libvirts_dialect() {
+fn xml_in_the_libvirt_dialect_is_equal_to_the_golden_files() {
     let (parent, details) = full_pci();
     assert_eq!(xml::parent_libvirt(&parent, &details), golden("libvirt_pci.xml"));
     let (parent, details) = grid_m60();
@@ -269,13 +269,13 @@ fn libvirts_dialect() {
 }
 
 #[test]
-fn an_active_device_without_a_group_claims_none() {
+fn device_xml_without_a_group_has_no_iommu_group_element() {
     let dump = xml::device_libvirt(&Device { iommu_group: None, ..device() });
     assert_eq!(dump, golden("libvirt_device.xml").replace("    <iommuGroup number='12'/>\n", ""));
 }
 
 #[test]
-fn the_older_layouts_of_s390_have_their_own_api() {
+fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
     for (name, mut parent, details) in others() {
         parent.layout = LayoutKind::General;
         parent.types.iter_mut().for_each(|t| t.device_api = None);
@@ -284,7 +284,7 @@ fn the_older_layouts_of_s390_have_their_own_api() {
 }
 
 #[test]
-fn every_dump_of_a_device_asks_for_it_again() {
+fn device_xml_parsed_again_is_the_same_request() {
     for device in [device(), ap_device(), my_vgpu()] {
         let def = xml::parse_device(xml::device_rfc(&device).as_bytes()).unwrap();
         let expected = DeviceDef {
@@ -306,7 +306,7 @@ fn every_dump_of_a_device_asks_for_it_again() {
 }
 
 #[test]
-fn hostdev() {
+fn hostdev_xml_is_equal_to_the_golden_files() {
     assert_eq!(xml::hostdev(&ap_device()), golden("hostdev_mdev.xml"));
     assert!(xml::hostdev(&my_vgpu()).contains("model='vfio-pci'"));
     assert!(xml::hostdev(&Device { parent: "css_0_0_0052".into(), ..ap_device() }).contains("model='vfio-ccw'"));
@@ -316,7 +316,7 @@ fn hostdev() {
 }
 
 #[test]
-fn a_host() {
+fn host_xml_is_equal_to_the_golden_file_and_parsed_back() {
     use HostEntryKind::{Dir, File, Link};
     let types = "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1";
     let at = |path: &str, kind| HostEntry { path: path.to_owned(), kind };
@@ -345,7 +345,7 @@ fn a_host() {
 
 /// The schema is libvirt's own. Without it the test is skipped, but under CI it fails.
 #[test]
-fn libvirts_schema_accepts_its_dialect() {
+fn schema_of_libvirt_accepts_the_golden_files() {
     const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
     let xmllint = Command::new("xmllint").arg("--version").output().is_ok();
     if !xmllint || !Path::new(SCHEMA).exists() {

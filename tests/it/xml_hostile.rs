@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! XML from strangers: each fault has its own error, with its place; nothing grows with what is refused.
+//! Untrusted XML: each fault has its own error, with its place; the cost of a refused document is bounded.
 
 use mdev::error::{Error, ErrorCode};
 use mdev::xml::{Unknown, parse_device, parse_device_with, parse_host};
@@ -33,7 +33,7 @@ fn device(inside: &str) -> String {
 const INSIDE: usize = 51;
 
 #[test]
-fn texts_that_are_no_document() {
+fn text_that_is_no_document_is_refused_with_its_place() {
     refused("", SYNTAX, (1, 1), "empty");
     refused(" \n\t", SYNTAX, (1, 1), "empty");
     refused("\u{feff}", SYNTAX, (1, 1), "empty");
@@ -50,7 +50,7 @@ fn texts_that_are_no_document() {
 }
 
 #[test]
-fn a_hundred_megabytes_are_not_even_looked_at() {
+fn document_above_the_size_limit_is_refused_unread() {
     // Zeroed memory that nobody reads is never really there.
     refused(vec![0; 100 << 20], LIMIT, (1, 1), "104857600 bytes long; at most 1048576");
     check(&parse_host(&vec![0; 100 << 20]).unwrap_err(), LIMIT, (1, 1), "at most 67108864");
@@ -61,14 +61,14 @@ fn a_hundred_megabytes_are_not_even_looked_at() {
 }
 
 #[test]
-fn ten_thousand_levels() {
+fn document_with_10000_levels_is_refused() {
     let deep = "<device>".to_owned() + &"<driver>".repeat(10_000) + &"</driver>".repeat(10_000) + "</device>";
     refused(&deep, LIMIT, (1, 1 + 32 * 8), "more than 32 deep");
     refused("<device>".repeat(10_000), CONTENT, (1, 9), "unknown element 'device'");
 }
 
 #[test]
-fn many_attributes() {
+fn element_with_too_many_attributes_is_refused() {
     let many: String = (0..10_000).map(|i| format!(" a{i}='1'")).collect();
     refused(format!("<device{many}/>"), LIMIT, (1, 127), "more than 16 attributes");
     let attrs = "<attr name='a' value='1'/>".repeat(1025);
@@ -76,7 +76,7 @@ fn many_attributes() {
 }
 
 #[test]
-fn document_types_and_entities() {
+fn document_types_and_custom_entities_are_refused() {
     let bomb = "<!DOCTYPE device [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]>\n<device><name>&b;</name></device>";
     refused(bomb, SYNTAX, (1, 1), "DOCTYPE");
     refused("<!DOCTYPE device SYSTEM 'file:///etc/passwd'><device/>", SYNTAX, (1, 1), "DOCTYPE");
@@ -95,7 +95,7 @@ fn document_types_and_entities() {
 }
 
 #[test]
-fn encodings() {
+fn document_that_is_not_utf_8_is_refused() {
     refused(b"<device>\n \xff</device>", SYNTAX, (2, 2), "not UTF-8");
     refused(b"<device>\xc3\xa9\xc3", SYNTAX, (1, 10), "not UTF-8");
     refused(b"\xff\xfe<\0d\0", SYNTAX, (1, 1), "not UTF-8");
@@ -112,7 +112,7 @@ fn encodings() {
 }
 
 #[test]
-fn paths_lead_nowhere() {
+fn names_that_are_paths_are_refused() {
     for id in
         ["../../../etc", "..", ".", "", "a/../b", "a//b", "/etc", "a/", "a&#10;b", &"x".repeat(256), &"x/".repeat(200)]
     {
@@ -161,7 +161,7 @@ fn paths_lead_nowhere() {
 }
 
 #[test]
-fn values() {
+fn malformed_values_are_refused_with_their_place() {
     let uuid = |text: &str| device(&format!("<uuid>{text}</uuid>"));
     refused(uuid("c60cc60c-c60c-c60c-c60c-c60cc60cc60"), CONTENT, (1, INSIDE), "35 characters long");
     refused(uuid(""), CONTENT, (1, INSIDE), "0 characters long");
@@ -200,7 +200,7 @@ fn values() {
 }
 
 #[test]
-fn nothing_is_dropped_in_silence() {
+fn missing_repeated_and_unknown_parts_are_refused() {
     refused(device(""), CONTENT, (1, 27), "no <type id='...'/>");
     refused(device("<type/>"), CONTENT, (1, INSIDE), "<type> has no attribute 'id'");
     refused(device("<type id='1'/><type id='2'/>"), CONTENT, (1, INSIDE + 14), "a second <type>");
@@ -224,7 +224,7 @@ fn nothing_is_dropped_in_silence() {
 }
 
 #[test]
-fn what_is_optional_is_optional() {
+fn document_without_optional_parts_is_parsed() {
     let text = device("<params>''</params><!-- c --><type id='1'/><?pi?>");
     let def = parse_device(text.as_bytes()).unwrap();
     assert_eq!((def.params, def.name, def.uuid, def.group), (None, None, None, None));
@@ -241,7 +241,7 @@ fn what_is_optional_is_optional() {
 }
 
 #[test]
-fn start_is_auto_or_manual() {
+fn start_element_accepts_auto_and_manual_only() {
     for (start, expected) in [("<start type='auto'/>", Some(true)), ("<start type='manual'/>", Some(false)), ("", None)]
     {
         let text = device(&format!("<type id='1'/>{start}"));
@@ -292,7 +292,7 @@ fn host_refused(inside: &str, code: ErrorCode, column: usize, words: &str) {
 }
 
 #[test]
-fn hosts_from_strangers() {
+fn host_with_invalid_entries_is_refused() {
     for path in
         ["", "/", "sys", "sys/a", "/sys/../etc", "/sys/./a", "/sys//a", "/sys/a/", &format!("/{}", "x".repeat(256))]
     {
@@ -342,7 +342,7 @@ fn hosts_from_strangers() {
 }
 
 #[test]
-fn short_names_below_a_long_path_do_not_fill_the_memory() {
+fn host_whose_paths_exceed_the_total_limit_is_refused() {
     let long = format!("/{}", vec!["x".repeat(250); 15].join("/"));
     let files: String = (0..20_000).map(|i| format!("<file name='{i}' mode='0'/>")).collect();
     let error = parse_host(&host(&format!("<dir path='{long}'>{files}</dir>"))).unwrap_err();

@@ -174,17 +174,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes(bytes in collection::vec(any::<u8>(), 0..200)) {
+    fn parser_of_any_bytes_does_not_panic(bytes in collection::vec(any::<u8>(), 0..200)) {
         parse_both(&bytes);
     }
 
     #[test]
-    fn nearly_xml(pieces in collection::vec(sample::select(PIECES.to_vec()), 0..30)) {
+    fn parser_of_nearly_xml_does_not_panic(pieces in collection::vec(sample::select(PIECES.to_vec()), 0..30)) {
         parse_both(pieces.concat().as_bytes());
     }
 
     #[test]
-    fn a_document_with_a_few_other_bytes(
+    fn document_with_changed_bytes_is_parsed_or_refused_with_a_place(
         dump in prop_oneof![device().prop_map(|d| device_rfc(&d)), host().prop_map(|h| write_host(&h))],
         changes in collection::vec((any::<sample::Index>(), any::<u8>()), 1..4),
         end in any::<sample::Index>(),
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn a_device_comes_back(device in device()) {
+    fn device_xml_is_parsed_back_to_the_same_device(device in device()) {
         let expected = DeviceDef {
             numa_node: None,
             autostart: None,
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn a_host_comes_back(host in host()) {
+    fn host_xml_is_parsed_back_to_the_same_host(host in host()) {
         prop_assert_eq!(parse_host(write_host(&host).as_bytes()), Ok(host));
     }
 }
