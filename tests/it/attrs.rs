@@ -53,7 +53,7 @@ fn xml(attr: &str) -> String {
 const PARAMS: &str = "<attr name='nvidia/vgpu_params' value='frame_rate_limiter=60'/>";
 
 #[test]
-fn nested_attributes_are_listed_read_and_written() {
+fn nested_attribute_of_a_device_is_listed_read_and_written() {
     let (_root, _sim, conn) = vendors_host();
     let node = conn.create_xml(xml(PARAMS).as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(node.attr("nvidia/vgpu_params").unwrap(), "frame_rate_limiter=60");
@@ -79,7 +79,7 @@ fn nested_attributes_are_listed_read_and_written() {
 }
 
 #[test]
-fn attribute_names_never_leave_the_device() {
+fn attribute_name_outside_the_device_is_refused() {
     let (_root, _sim, conn) = vendors_host();
     let node = conn.lookup_by_uuid(TEMPLATE).unwrap();
     for bad in
@@ -131,7 +131,7 @@ fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_the_same() {
 
 /// Names that no device can have are refused before the create, in requests and in definitions.
 #[test]
-fn bad_attributes_are_refused_before_the_create() {
+fn create_with_a_bad_attribute_name_is_refused_before_any_write() {
     let (root, sim, conn) = vendors_host();
     sim.set_hook(Some(Arc::new(|op, path: &str| {
         assert!(!(op == Op::Write && path.ends_with("/create")), "nothing may be created");
@@ -154,7 +154,7 @@ fn bad_attributes_are_refused_before_the_create() {
 
 /// Where the attributes of a device are in one folder, both names reach a file in it.
 #[test]
-fn both_names_reach_a_file_of_a_vf() {
+fn attribute_of_a_vf_is_found_with_and_without_its_folder() {
     let sim = default_host();
     let conn = Conn::on(Arc::new(sim), Arc::new(Runtime::memory([])));
     let text = format!(
@@ -175,7 +175,7 @@ fn both_names_reach_a_file_of_a_vf() {
 
 /// The same with files of a real file system.
 #[test]
-fn nested_attributes_on_a_file_system() {
+fn nested_attribute_on_a_file_system_is_read_and_linked_files_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let mut tree = Tree::new(root.path()).unwrap();
     let mtty = tree.virtual_device("mtty").unwrap();

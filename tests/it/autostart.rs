@@ -24,9 +24,9 @@ fn define(conn: &Conn, xml: &str) -> Node {
     conn.define_xml(xml.as_bytes(), DefineFlags::AUTOSTART).unwrap()
 }
 
-/// VFs come one by one, each with its own event: whoever is told of one starts what any VF can be as well.
+/// VFs appear one by one, each with its own event: an autostart of one VF also starts definitions that any VF can take.
 #[test]
-fn a_function_stands_for_its_card_too() {
+fn autostart_of_a_vf_starts_the_definitions_of_its_card() {
     let (_root, sim, conn) = host(true);
     sim.enable_vfs().unwrap();
     let vf = |n: usize| format!("0000:c1:{:02x}.{}", (4 + n) / 8, (4 + n) % 8);
@@ -51,9 +51,9 @@ fn a_function_stands_for_its_card_too() {
     assert!(e.code == ErrorCode::NoInstances && e.message.contains(&uuid(2)), "{e}");
 }
 
-/// A file that cannot be used might say that the device is to start, so nobody may believe that all is well.
+/// An invalid file may be the definition of a device that is to start.
 #[test]
-fn a_broken_definition_is_not_passed_over_at_boot() {
+fn autostart_with_a_broken_definition_returns_an_error() {
     let (root, _sim, conn) = host(true);
     let base = root.path().join("etc/mdevctl.d");
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
@@ -78,9 +78,9 @@ fn a_broken_definition_is_not_passed_over_at_boot() {
     assert_eq!((e.code, e.errno), (ErrorCode::Store, Errno::LOOP.raw_os_error()), "{e}");
 }
 
-/// While the first is started, which may take minutes, the others change their minds.
+/// While the first device is started, which may take minutes, the definitions of the others change.
 #[test]
-fn what_starts_by_itself_is_what_is_defined_then() {
+fn autostart_uses_definitions_that_changed_during_the_first_start() {
     let (root, sim, conn) = host(true);
     let definitions = Definitions::files(root.path().to_str().unwrap());
     for n in 1..5 {
@@ -104,9 +104,9 @@ fn what_starts_by_itself_is_what_is_defined_then() {
     assert_eq!(conn.lookup_by_uuid(&uuid(4)).unwrap().type_id(), Ok("i915-GVTg_V5_8"));
 }
 
-/// Whatever is done to a device, its parent is who it was defined on.
+/// For every action, the parent of a device is the parent of its definition.
 #[test]
-fn call_outs_hear_of_the_function_that_a_definition_names() {
+fn callouts_get_the_vf_that_the_definition_names_as_parent() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let notifier = root.path().join("etc/mdevctl.d/scripts.d/notifiers/n");

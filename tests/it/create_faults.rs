@@ -54,12 +54,12 @@ fn next_is_clean(lab: &Lab, case: Case, step: &str) {
 }
 
 #[test]
-fn every_step_of_a_create_can_fail() {
+fn create_with_a_failure_at_any_step_leaves_nothing_behind() {
     every_step_of_creating(RFC, (60, 20));
 }
 
 #[test]
-fn every_step_of_a_create_on_a_vf_can_fail() {
+fn create_on_a_vf_with_a_failure_at_any_step_leaves_nothing_behind() {
     every_step_of_creating(VENDOR, (60, 20));
 }
 
@@ -144,12 +144,12 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
 /// The driver makes the device and returns an error, and one more step fails. The error names a device that stays; without a
 /// device there is no record.
 #[test]
-fn every_step_of_a_create_can_fail_while_the_driver_lies() {
+fn create_with_two_faults_names_the_device_that_stays() {
     every_step_with_a_lie(RFC, "/11/create");
 }
 
 #[test]
-fn every_step_of_a_create_on_a_vf_can_fail_while_the_driver_lies() {
+fn create_on_a_vf_with_two_faults_names_the_device_that_stays() {
     every_step_with_a_lie(VENDOR, "/current_vgpu_type");
 }
 
@@ -164,7 +164,7 @@ fn every_step_with_a_lie(case: Case, file: &str) {
         let [made, refused, stays] = seen;
         // An interrupted create is successful.
         assert!(refused > 20 && (made > 20) == (lie == Errno::INTR), "{file}, {lie:?}: {seen:?}");
-        // A step of the removal fails, or that which tells the VF from another program's.
+        // A step of the removal fails, or the step that distinguishes the VF from one of another program.
         assert!(stays > 0 || lie == Errno::INTR, "{file}, {lie:?}: {seen:?}");
     }
 }
@@ -206,12 +206,12 @@ fn every_way_to_fail(
 }
 
 #[test]
-fn every_step_of_a_destroy_can_fail() {
+fn destroy_with_a_failure_at_any_step_can_be_repeated() {
     every_step_of_destroying(RFC);
 }
 
 #[test]
-fn every_step_of_a_destroy_of_a_vf_can_fail() {
+fn destroy_on_a_vf_with_a_failure_at_any_step_can_be_repeated() {
     every_step_of_destroying(VENDOR);
 }
 
@@ -228,7 +228,7 @@ fn every_step_of_destroying(case: Case) {
                 return;
             }
             if result.is_err() {
-                // Whole, or gone: one more attempt tells, and leaves nothing.
+                // The device is complete or removed: a second destroy leaves nothing.
                 match lab.conn.destroy_uuid(UUID, DestroyFlags::empty()) {
                     Ok(()) => {}
                     Err(e) => assert_eq!(e.code, ErrorCode::NoNode, "step {nth} with {errno:?}: {result:?}"),
@@ -242,7 +242,7 @@ fn every_step_of_destroying(case: Case) {
 }
 
 #[test]
-fn the_error_names_the_step() {
+fn failed_create_names_the_parent_and_the_file() {
     for (op, file, errno) in [
         (Op::Read, "/11/max_instances", Errno::IO),
         (Op::Write, "/11/params", Errno::INVAL),
@@ -258,7 +258,7 @@ fn the_error_names_the_step() {
 }
 
 #[test]
-fn the_proposals_sequence_and_nothing_else() {
+fn create_under_the_lock_writes_the_sequence_of_the_proposal_only() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
     // Counted from the lock on: a read before it would see a state that other processes are about to change.
@@ -289,7 +289,7 @@ fn the_proposals_sequence_and_nothing_else() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_before_any_write() {
+fn impossible_create_is_refused_before_any_write() {
     let request = |body: &str| {
         format!("<device><parent>0000:86:00.0</parent><capability type='mdev'>{body}</capability></device>")
             .into_bytes()
@@ -315,7 +315,7 @@ fn what_cannot_be_done_is_refused_before_any_write() {
 }
 
 #[test]
-fn a_parent_that_goes_while_a_create_waits_is_named() {
+fn create_whose_parent_is_removed_during_the_wait_for_the_lock_returns_no_parent() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
     let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
@@ -374,7 +374,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
 }
 
 #[test]
-fn a_device_in_use_is_left_alone() {
+fn destroy_of_a_device_in_use_writes_nothing() {
     let lab = Lab::new();
     create(&lab, RFC).unwrap();
     lab.sim.set_in_use(UUID, true).unwrap();
@@ -388,7 +388,7 @@ fn a_device_in_use_is_left_alone() {
 }
 
 #[test]
-fn a_create_that_makes_nothing_is_told() {
+fn create_that_the_driver_ignores_returns_not_ready() {
     let lab = Lab::new();
     lab.sim.swallow_next_create();
     let e = create(&lab, RFC).unwrap_err();

@@ -41,7 +41,7 @@ fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
 
 /// Call-outs run for each start, stop and definition of a device, and can refuse it.
 #[test]
-fn call_outs_are_asked_and_told() {
+fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");
@@ -128,9 +128,9 @@ fn call_outs_are_asked_and_told() {
     conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
 }
 
-/// What is there counts when it is written over, not when it was first looked at; and what is broken is there.
+/// A redefine replaces the definition as it is when it is written, not as it was first read; an invalid one is replaced too.
 #[test]
-fn a_definition_that_another_changes_meanwhile_is_the_one_that_is_changed() {
+fn redefine_during_a_callout_uses_the_definition_as_the_callout_left_it() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");

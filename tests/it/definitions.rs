@@ -23,7 +23,7 @@ fn define(conn: &Conn, xml: &str) -> Node {
 }
 
 #[test]
-fn a_device_is_defined_started_stopped_and_forgotten() {
+fn definition_is_started_destroyed_and_undefined() {
     for files in [true, false] {
         let (_root, _sim, conn) = host(files);
         let before = names(&conn, ListFlags::ACTIVE).len();
@@ -61,7 +61,7 @@ fn a_device_is_defined_started_stopped_and_forgotten() {
 }
 
 #[test]
-fn a_name_a_group_and_parameters_come_back_with_the_start() {
+fn start_restores_name_group_and_parameters() {
     for files in [true, false] {
         let (root, _sim, conn) = host(files);
         let more = "<group>3</group><params>frame_rate_limiter=0</params>";
@@ -93,7 +93,7 @@ fn a_name_a_group_and_parameters_come_back_with_the_start() {
 }
 
 #[test]
-fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
+fn autostart_starts_each_definition_once_despite_failures() {
     let (_root, _sim, conn) = host(true);
     let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
     for n in 0..6 {
@@ -122,9 +122,9 @@ fn what_starts_by_itself_starts_once_and_failures_hide_nothing() {
     assert_eq!(conn.autostart(Some("0000:99:00.0"), StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
 }
 
-/// At boot nobody in particular starts a device: it is its definer's all the same.
+/// An autostart at boot has no owner: the device belongs to the owner of its definition.
 #[test]
-fn a_definition_keeps_its_owner() {
+fn definition_keeps_its_owner_over_start_and_redefine() {
     for files in [true, false] {
         let (root, sim, conn) = host(files);
         conn.set_owner(Some("web")).unwrap();
@@ -151,9 +151,9 @@ fn a_definition_keeps_its_owner() {
     }
 }
 
-/// The second sees what the first has made, also when that was the last of it.
+/// The second caller finds the devices of the first, also the last instance.
 #[test]
-fn two_who_start_at_once_start_each_once() {
+fn concurrent_autostarts_start_each_definition_once() {
     for round in 0..20 {
         let (_root, _sim, conn) = host(true);
         let uuid = |n: u32| format!("{n:08x}-{round:04}-4000-8000-000000000000");
@@ -172,7 +172,7 @@ fn two_who_start_at_once_start_each_once() {
 }
 
 #[test]
-fn of_many_failures_the_first_are_named() {
+fn autostart_with_many_failures_names_the_first_eight() {
     let (_root, _sim, conn) = host(true);
     let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
     // All of the card each.
@@ -185,9 +185,9 @@ fn of_many_failures_the_first_are_named() {
     assert_eq!((1..12).filter(|n| e.message.contains(&uuid(*n))).count(), 8, "{e}");
 }
 
-/// Whatever two do at once, a name is one device's, and who redefines does not take back another's autostart.
+/// Two definitions never have the same name, and a redefine keeps an autostart that was set concurrently.
 #[test]
-fn definitions_of_several_writers() {
+fn concurrent_defines_keep_names_unique_and_autostart() {
     for files in [true, false] {
         let (_root, _sim, conn) = host(files);
         let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
@@ -225,7 +225,7 @@ fn definitions_of_several_writers() {
 }
 
 #[test]
-fn one_uuid_under_two_parents() {
+fn lookup_of_a_uuid_defined_under_two_parents_is_ambiguous() {
     let (_root, _sim, conn) = host(true);
     define(&conn, &xml("0000:86:00.0", "11", UUID, ""));
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
@@ -245,7 +245,7 @@ fn one_uuid_under_two_parents() {
 }
 
 #[test]
-fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
+fn start_writes_attributes_in_order_and_removes_the_device_on_a_bad_one() {
     let (_root, _sim, conn) = host(true);
     let attr = |name: &str, value: &str| format!("<attr name='{name}' value='{value}'/>");
     let good = attr("assign_adapter", "5") + &attr("assign_domain", "4") + &attr("assign_domain", "0xab");
@@ -260,7 +260,7 @@ fn attributes_are_written_in_order_and_a_bad_one_takes_the_device_back() {
 }
 
 #[test]
-fn a_parent_that_is_not_there_is_waited_for() {
+fn define_on_an_absent_parent_succeeds_and_start_returns_no_parent() {
     let (_root, _sim, conn) = host(true);
     let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
     assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
@@ -300,7 +300,7 @@ fn start_element_sets_autostart() {
 }
 
 #[test]
-fn a_dump_has_the_definitions() {
+fn dump_of_a_host_contains_its_definitions() {
     let (_root, _sim, conn) = host(false);
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).set_autostart(true).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -310,9 +310,9 @@ fn a_dump_has_the_definitions() {
     assert_eq!(replay.autostart(None, StartFlags::empty()), Ok(1));
 }
 
-/// Whatever lies in the folders: what is right is listed, what is wrong is told by the call that names it.
+/// A list has the valid definitions; the lookup of an invalid one returns the error.
 #[test]
-fn hostile_folders() {
+fn list_beside_hostile_files_has_the_sound_definitions() {
     let (root, _sim, conn) = host(true);
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
     let base = root.path().join("etc/mdevctl.d");
@@ -366,9 +366,9 @@ fn hostile_folders() {
     conn.create_xml(xml(IGD, "i915-GVTg_V5_8", &uuid(30), "").as_bytes(), CreateFlags::empty()).unwrap();
 }
 
-/// At boot the VFs of a card come later than the card, and whoever enables them asks again.
+/// At boot the VFs of a card appear after the card. The service that enables them repeats the autostart.
 #[test]
-fn a_card_whose_functions_are_not_enabled_is_waited_for() {
+fn autostart_of_a_card_without_vfs_waits_until_they_are_enabled() {
     let (root, sim, conn) = host(true);
     let folder = root.path().join("etc/mdevctl.d/0000:c1:00.0");
     // Its types are not known before.
@@ -397,7 +397,7 @@ fn a_card_whose_functions_are_not_enabled_is_waited_for() {
 }
 
 #[test]
-fn defined_with_its_autostart_in_one_step() {
+fn define_with_autostart_flag_sets_autostart() {
     for files in [true, false] {
         let (_root, _sim, conn) = host(files);
         let text = xml(IGD, "i915-GVTg_V5_4", UUID, "");
@@ -416,9 +416,9 @@ fn defined_with_its_autostart_in_one_step() {
     }
 }
 
-/// Who does not know the UUID could only define another one.
+/// A caller without the UUID could only repeat the define, which makes a second definition.
 #[test]
-fn what_is_defined_is_told_to_be() {
+fn define_without_uuid_succeeds_when_descriptors_run_out_after_the_write() {
     let (_root, sim, conn) = host(true);
     let text = xml(IGD, "i915-GVTg_V5_4", UUID, "").replace(&format!("<uuid>{UUID}</uuid>"), "");
     sim.set_hook(Some(Arc::new(|op, path: &str| {
@@ -429,9 +429,9 @@ fn what_is_defined_is_told_to_be() {
     assert_eq!(names(&conn, ListFlags::INACTIVE), [node.uuid().unwrap()]);
 }
 
-/// A parent that cannot be looked at for want of descriptors is not one that is not there.
+/// A parent that cannot be read without descriptors is not absent.
 #[test]
-fn a_parent_is_not_forgotten_for_want_of_room() {
+fn redefine_without_descriptors_does_not_take_the_parent_for_absent() {
     let mut refused = 0;
     for op in [Op::Open, Op::List] {
         for nth in 1..30 {

@@ -35,7 +35,7 @@ fn available(conn: &Conn, type_id: &str) -> Option<u32> {
 
 /// Each layout's parents, a card's with VFs among them.
 #[test]
-fn a_list_without_types() {
+fn list_without_types_has_the_same_nodes_as_a_full_list() {
     let (_dir, conn) = host();
     let bare = conn.list(ListFlags::NO_TYPES).unwrap();
     assert_eq!(names(&conn, ListFlags::empty()), bare.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>());
@@ -48,7 +48,7 @@ fn a_list_without_types() {
 }
 
 #[test]
-fn the_proposals_device_from_birth_to_death() {
+fn device_of_the_proposal_is_created_listed_and_destroyed() {
     let (_dir, conn) = host();
     let before = available(&conn, "11");
     let vgpu = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
@@ -74,7 +74,7 @@ fn the_proposals_device_from_birth_to_death() {
 }
 
 #[test]
-fn a_name_and_a_uuid_are_taken_once() {
+fn create_with_a_used_name_or_uuid_returns_exists() {
     let (_dir, conn) = host();
     let first = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
     assert_eq!(conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap_err().code, ErrorCode::Exists);
@@ -88,7 +88,7 @@ fn a_name_and_a_uuid_are_taken_once() {
 }
 
 #[test]
-fn only_the_owner_destroys_with_owned() {
+fn destroy_owned_by_another_owner_returns_eperm() {
     let (_dir, conn) = host();
     conn.set_owner(Some("nova")).unwrap();
     let vgpu = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
@@ -100,7 +100,7 @@ fn only_the_owner_destroys_with_owned() {
 }
 
 #[test]
-fn several_for_one_guest_or_none() {
+fn create_group_creates_all_devices_or_none() {
     let (_dir, conn) = host();
     let one = |type_id: &str| {
         format!(
@@ -119,7 +119,7 @@ fn several_for_one_guest_or_none() {
 }
 
 #[test]
-fn a_parent_has_many_names() {
+fn lookup_of_a_parent_accepts_names_addresses_and_paths() {
     let (_dir, conn) = host();
     let path = conn.lookup_by_name("pci_0000_86_00_0").unwrap().syspath().to_owned();
     for name in ["0000:86:00.0", "PCI_0000_86_00_0", &path, "/sys/bus/pci/devices/0000:86:00.0"] {
@@ -133,14 +133,14 @@ fn a_parent_has_many_names() {
 }
 
 #[test]
-fn a_dump_of_a_replay_is_the_dump() {
+fn dump_of_a_replayed_host_is_equal() {
     let (dir, conn) = host();
     let first = std::fs::read_to_string(dir.path().join("host.xml")).unwrap();
     assert_eq!(conn.dump_xml().unwrap(), first);
 }
 
 #[test]
-fn a_list_is_whole_or_an_error_when_descriptors_run_out() {
+fn list_without_descriptors_is_complete_or_an_error() {
     use mdev::store::Runtime;
     use mdev::sysfs::{Errno, sim};
     use std::sync::Arc;
@@ -194,7 +194,7 @@ fn two_parents(left: [u32; 2]) -> Conn {
 }
 
 #[test]
-fn without_a_parent_the_emptiest_is_chosen_and_with_pack_the_fullest() {
+fn create_without_a_parent_uses_the_emptiest_and_with_pack_the_fullest() {
     let xml = b"<device><capability type='mdev'><type id='t'/></capability></device>";
     let placed = |conn: &Conn, flags| conn.create_xml(xml, flags).map(|node| node.parent_name().to_owned());
     let spread = two_parents([2, 3]);
@@ -208,7 +208,7 @@ fn without_a_parent_the_emptiest_is_chosen_and_with_pack_the_fullest() {
 }
 
 #[test]
-fn a_group_that_is_made_again_stays_one() {
+fn create_group_with_exist_ok_keeps_the_group_of_its_devices() {
     let (_dir, conn) = host();
     let xml = |n: u32| {
         format!(
@@ -218,12 +218,12 @@ fn a_group_that_is_made_again_stays_one() {
     };
     let (first, second) = (xml(1), xml(2));
     conn.create_group_xml(&[first.as_bytes()], CreateFlags::empty()).unwrap();
-    let stranger = xml(9);
-    conn.create_group_xml(&[stranger.as_bytes()], CreateFlags::empty()).unwrap();
+    let other = xml(9);
+    conn.create_group_xml(&[other.as_bytes()], CreateFlags::empty()).unwrap();
     let again = conn.create_group_xml(&[second.as_bytes(), first.as_bytes()], CreateFlags::EXIST_OK).unwrap();
     assert_eq!([again[0].group(), again[1].group()], [Ok(1), Ok(1)]);
     // Two that are in different groups are not one guest's.
-    let e = conn.create_group_xml(&[first.as_bytes(), stranger.as_bytes()], CreateFlags::EXIST_OK).unwrap_err();
+    let e = conn.create_group_xml(&[first.as_bytes(), other.as_bytes()], CreateFlags::EXIST_OK).unwrap_err();
     assert_eq!(e.code, ErrorCode::Exists, "{e}");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions in a process that has no descriptors left, or almost none: what is defined is never told not to be, and
+//! Definitions in a process that has no descriptors left, or almost none: no definition is reported as missing, and
 //! nothing of it is lost. Each test is run in a process of its own.
 
 use std::fs::{self, File};
@@ -77,8 +77,8 @@ fn define(conn: &Conn, type_id: &str) -> Result<Node, Error> {
 }
 
 #[test]
-fn what_is_defined_stays_so() {
-    if !alone("what_is_defined_stays_so") {
+fn definition_survives_every_call_without_descriptors() {
+    if !alone("definition_survives_every_call_without_descriptors") {
         return;
     }
     let (root, conn) = host();
@@ -133,8 +133,8 @@ fn what_is_defined_stays_so() {
 
 /// Descriptors that wait to be closed are given back first.
 #[test]
-fn what_is_kept_open_for_speed_makes_room() {
-    if !alone("what_is_kept_open_for_speed_makes_room") {
+fn cached_descriptors_are_closed_when_descriptors_run_out() {
+    if !alone("cached_descriptors_are_closed_when_descriptors_run_out") {
         return;
     }
     let root = tempfile::tempdir().unwrap();
@@ -150,7 +150,7 @@ fn what_is_kept_open_for_speed_makes_room() {
         let node = conn.lookup_by_uuid(UUID);
         drop(taken);
         assert!(nodes.is_ok() && node.is_ok() || free < 8, "{free} free: {nodes:?} {node:?}");
-        // With fewer that may be too much to ask, but what is told is so.
+        // With fewer descriptors the call may fail, but its result is correct.
         assert!(nodes.as_ref().is_ok_and(|nodes| nodes.len() == 9) || nodes.is_err(), "{free} free: {nodes:?}");
         for node in nodes.unwrap_or_default().iter().chain(&node).filter(|node| node.uuid().as_deref() == Ok(UUID)) {
             assert_eq!(node.parent_name(), "pci_0000_11_00_0", "{free} free");
@@ -158,10 +158,10 @@ fn what_is_kept_open_for_speed_makes_room() {
     }
 }
 
-/// Who follows a host hears that something may have been missed, and never that a definition is gone which is not.
+/// A monitor reports that events may be lost, and never reports an existing definition as undefined.
 #[test]
-fn a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone() {
-    if !alone("a_definition_that_cannot_be_looked_at_is_not_told_to_be_gone") {
+fn monitor_without_descriptors_reports_no_definition_as_undefined() {
+    if !alone("monitor_without_descriptors_reports_no_definition_as_undefined") {
         return;
     }
     let (root, conn) = host();

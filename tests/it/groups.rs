@@ -52,7 +52,7 @@ fn try_group_of(conn: &Conn) -> Result<u32, Error> {
 }
 
 #[test]
-fn allocated_groups_are_never_in_use() {
+fn concurrent_creates_allocate_groups_that_are_not_in_use() {
     let lab = Lab::in_files();
     // A device of another program on either layout that shows a group, and another whose record says otherwise.
     echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
@@ -147,7 +147,7 @@ fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
 
 /// A driver may block a read, and the lock of the store is held by one creator at a time.
 #[test]
-fn no_driver_is_read_under_the_lock_of_the_store() {
+fn create_reads_no_file_of_a_driver_under_the_lock_of_the_store() {
     let lab = Lab::in_files();
     echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
     let lock = lab.root().join("run/libmdev/lock");
@@ -191,7 +191,7 @@ fn create_fails_while_a_definition_cannot_be_read() {
 }
 
 #[test]
-fn the_place_of_a_killed_creator_is_free_at_once() {
+fn name_and_group_of_a_killed_creator_are_free_at_once() {
     let lab = Lab::in_files();
     leave_record(&lab, &uuid(5), "11", r#","group":5,"name":"mine""#);
     let conn = lab.other();
@@ -224,7 +224,7 @@ fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
 }
 
 #[test]
-fn the_record_of_a_killed_creator_is_not_of_a_device_of_another_type() {
+fn record_of_a_killed_creator_does_not_match_a_device_of_another_type() {
     let facts = r#","name":"ghost","owner":"me""#;
     for (made, is_its_own) in [("11", true), ("12", false)] {
         let lab = Lab::in_files();

@@ -82,7 +82,7 @@ fn operations_on_an_inactive_device_do_not_reach_the_same_uuid_on_another_parent
 }
 
 #[test]
-fn a_handle_of_a_definition_destroys_what_was_started_from_it() {
+fn handle_of_a_definition_destroys_the_device_started_from_it() {
     for (parent, type_id) in PARENTS {
         let (_root, _sim, conn) = host(true);
         let node = define(&conn, parent, type_id);
@@ -96,7 +96,7 @@ fn a_handle_of_a_definition_destroys_what_was_started_from_it() {
 
 /// The device was destroyed, and its UUID is in use again: by this library or by a raw write.
 #[test]
-fn a_stale_handle_does_not_reach_the_next_device_of_its_uuid() {
+fn stale_handle_does_not_reach_the_next_device_of_its_uuid() {
     for (old, old_type) in PARENTS {
         for (new, new_type) in PARENTS {
             let what = format!("{old}, then made on {new}");
@@ -114,7 +114,7 @@ fn a_stale_handle_does_not_reach_the_next_device_of_its_uuid() {
 }
 
 #[test]
-fn a_stale_handle_does_not_reach_a_device_of_another_program() {
+fn stale_handle_does_not_reach_a_device_of_another_program() {
     for (parent, type_id) in &PARENTS[..3] {
         let (_root, sim, conn) = host(true);
         let stale = create(&conn, parent, type_id, UUID, CreateFlags::empty()).unwrap();

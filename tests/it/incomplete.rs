@@ -306,7 +306,7 @@ fn group_whose_devices_cannot_be_removed_is_incomplete() {
 }
 
 #[test]
-fn bad_arguments_are_refused() {
+fn destroy_incomplete_with_bad_arguments_is_refused() {
     let conn = connect(&Lab::in_files(), Some("me"));
     let e = conn.destroy_incomplete(None, DestroyFlags::OWNED).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::InvalidFlags, Errno::INVAL.raw_os_error()));

@@ -52,7 +52,7 @@ fn create_of_a_uuid_that_is_defined_with_another_type_returns_eexist() {
 }
 
 #[test]
-fn a_definition_on_a_vf_binds_its_uuid_on_the_pf() {
+fn create_on_the_pf_with_a_uuid_defined_on_a_vf_returns_eexist() {
     let (_root, _sim, conn) = host(true);
     define(&conn, &xml("0000:41:00.5", "1441", UUID, "")).unwrap();
     for parent in ["0000:41:00.0", "0000:41:00.5"] {
