@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_io_error_names_action_path_and_reason() {
+    fn io_error_names_action_path_and_reason() {
         let e = Error::io("write", "/sys/x/create", Errno::NOSPC).of("pci_0000_86_00_0");
         assert_eq!(e.to_string(), "pci_0000_86_00_0: cannot write /sys/x/create: No space left on device");
         assert_eq!((e.code, e.errno, e.path.as_deref()), (ErrorCode::Kernel, 28, Some("/sys/x/create")));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_text_stays_short_and_on_one_line() {
+    fn foreign_text_in_a_message_is_short_and_on_one_line() {
         assert_eq!(shown("a\nb"), "a\\nb");
         assert_eq!(shown(&"x".repeat(10_000_000)).len(), 123);
     }

@@ -91,7 +91,7 @@ const NOT_MINE: &str = "exit 2";
 const PLAIN: &str = "[ $action = capabilities ] && exit 2; exit 0";
 
 #[test]
-fn the_order_of_one_action_and_what_each_is_told() {
+fn action_runs_its_scripts_in_order_with_their_arguments() {
     let scene = scene();
     scene.script("etc/mdevctl.d/scripts.d/callouts/b-mine", PLAIN);
     scene.script("etc/mdevctl.d/scripts.d/callouts/a-other", NOT_MINE);
@@ -115,7 +115,7 @@ fn the_order_of_one_action_and_what_each_is_told() {
 }
 
 #[test]
-fn a_refusal_ends_the_action_before_it_begins() {
+fn refused_action_does_not_begin() {
     let scene = scene();
     let script = scene.script(
         "etc/mdevctl.d/scripts.d/callouts/ap",
@@ -142,7 +142,7 @@ fn newer(actions: &str, events: &str, body: &str) -> String {
 }
 
 #[test]
-fn one_that_speaks_the_newer_protocol_is_asked_alone_and_for_what_it_can() {
+fn script_of_the_newer_protocol_runs_only_for_its_capabilities() {
     let scene = scene();
     let new = "etc/mdevctl.d/scripts.d/callouts/new";
     scene.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
@@ -170,7 +170,7 @@ fn one_that_speaks_the_newer_protocol_is_asked_alone_and_for_what_it_can() {
 }
 
 #[test]
-fn what_says_less_than_the_newer_protocol_wants_does_not_speak_it() {
+fn script_with_an_incomplete_answer_runs_by_the_older_protocol() {
     let scene = scene();
     for text in ["{}", r#"{"supports":null}"#, r#"{"supports":{"version":2,"actions":["start"]}}"#, "[1"] {
         let body = format!("[ $action = capabilities ] && {{ echo '{text}'; exit 0; }}; exit 0");
@@ -182,7 +182,7 @@ fn what_says_less_than_the_newer_protocol_wants_does_not_speak_it() {
 
 /// Whether there is a script, and what it would say, must be known.
 #[test]
-fn who_cannot_be_asked_has_not_agreed() {
+fn script_that_cannot_be_run_fails_the_action() {
     let mut scene = scene();
     let refused = |scene: &Scene, errno: Errno, what: &str| {
         let e = scene.around(true).unwrap_err();
@@ -211,7 +211,7 @@ fn who_cannot_be_asked_has_not_agreed() {
 }
 
 #[test]
-fn a_lack_of_anything_is_not_taken_for_a_file_that_is_no_program() {
+fn errno_of_a_failed_start_is_not_taken_for_a_file_that_is_no_program() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::IO, Errno::INVAL, Errno::PERM] {
         assert_eq!(Fault::of_start(errno), Fault::Other(errno));
         assert_eq!(Fault::from(errno), Fault::Other(errno));
@@ -222,7 +222,7 @@ fn a_lack_of_anything_is_not_taken_for_a_file_that_is_no_program() {
 }
 
 #[test]
-fn what_cannot_or_must_not_run_is_left_out() {
+fn file_that_is_no_script_is_left_out() {
     let scene = scene();
     let script = |name: &str, body: &str| scene.script(&format!("etc/mdevctl.d/scripts.d/callouts/{name}"), body);
     let mode = |path: &PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -281,7 +281,7 @@ fn script_or_folder_that_another_user_may_change_fails_the_action() {
 }
 
 #[test]
-fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short() {
+fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
     let mut scene = scene();
     scene.callouts.limit = Duration::from_millis(300);
     let pids = scene.root.path().join("pids");
@@ -318,7 +318,7 @@ fn one_that_hangs_is_stopped_with_its_children_and_one_that_babbles_is_cut_short
 }
 
 #[test]
-fn a_script_has_a_path_and_its_own_name_for_an_environment() {
+fn script_gets_a_path_and_its_own_name_as_environment() {
     let scene = scene();
     let seen = scene.root.path().join("seen");
     scene.script(
@@ -339,7 +339,7 @@ fn a_script_has_a_path_and_its_own_name_for_an_environment() {
 }
 
 #[test]
-fn without_scripts_there_is_nobody_to_ask() {
+fn action_without_scripts_runs_no_process() {
     let root = tempfile::tempdir().unwrap();
     // As Debian's mdevctl leaves it: folders, and nothing in them.
     let empty = scene();

@@ -43,7 +43,7 @@ fn default_host() -> *mut mdev_conn {
 }
 
 #[test]
-fn a_panic_becomes_an_error() {
+fn panic_in_a_call_returns_enotrecoverable() {
     assert_eq!(guard::call(|| panic!("two\nlines")), -libc::ENOTRECOVERABLE);
     let text = message().expect("an error");
     assert!(text.contains("two lines") && text.contains("tests.rs:"), "{text}");
@@ -63,7 +63,7 @@ fn a_panic_becomes_an_error() {
 
 /// Not a test of its own: what the next one runs in a process of its own, where stderr can be looked at.
 #[test]
-fn panics_for_the_next_test() {
+fn panic_in_a_process_of_its_own() {
     let place = std::env::var_os("MDEV_TEST_PANIC").unwrap_or_default();
     if place == "inside" {
         assert_eq!(guard::call(|| panic!("unheard")), -libc::ENOTRECOVERABLE);
@@ -75,10 +75,10 @@ fn panics_for_the_next_test() {
 }
 
 #[test]
-fn a_panic_inside_prints_nothing_and_one_outside_prints_as_ever() {
+fn panic_in_a_call_prints_nothing_and_outside_prints_a_message() {
     let stderr_of = |place: &str| {
         let mut me = Command::new(std::env::current_exe().expect("this program"));
-        me.args(["--exact", "ffi::tests::panics_for_the_next_test", "--nocapture"]).env("MDEV_TEST_PANIC", place);
+        me.args(["--exact", "ffi::tests::panic_in_a_process_of_its_own", "--nocapture"]).env("MDEV_TEST_PANIC", place);
         let output = me.output().expect("this program again");
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
@@ -89,7 +89,7 @@ fn a_panic_inside_prints_nothing_and_one_outside_prints_as_ever() {
 }
 
 #[test]
-fn an_error_comes_and_goes_as_promised() {
+fn last_error_is_set_by_a_failure_and_cleared_by_the_next_call() {
     assert_eq!(guard::call(refusal), -libc::EBUSY);
     assert_eq!(message().as_deref(), Some("somebody holds it"));
     let error = mdev_last_error();
@@ -112,13 +112,13 @@ fn an_error_comes_and_goes_as_promised() {
 }
 
 #[test]
-fn a_failure_is_negative_whatever_its_errno() {
+fn failure_with_any_errno_returns_a_negative_value() {
     let odd = Error { code: ErrorCode::Internal, errno: 0, message: "odd".into(), path: None };
     assert_eq!(guard::call(|| Err(odd)), -libc::EIO);
 }
 
 #[test]
-fn a_thread_that_is_ending_may_still_call() {
+fn call_in_a_destructor_of_a_thread_succeeds() {
     struct AtTheEnd;
     impl Drop for AtTheEnd {
         fn drop(&mut self) {
@@ -146,7 +146,7 @@ fn a_thread_that_is_ending_may_still_call() {
 }
 
 #[test]
-fn handles_are_told_apart() {
+fn handle_of_another_kind_is_refused() {
     let conn = default_host();
     let refused = |wrong: *const mdev_device| {
         // SAFETY: each points to readable memory.
@@ -173,7 +173,7 @@ fn handles_are_told_apart() {
 }
 
 #[test]
-fn texts_and_lists_are_as_c_wants_them() {
+fn text_and_list_results_have_c_form() {
     let copy = strings::malloced("a\0b").expect("memory");
     // SAFETY: fresh from malloc, with a NUL at its end.
     unsafe {
@@ -219,7 +219,7 @@ unsafe extern "C" fn keep(level: c_int, message: *const c_char, data: *mut c_voi
 }
 
 #[test]
-fn lines_come_when_the_call_is_about_to_return() {
+fn log_lines_are_delivered_at_the_end_of_the_call() {
     let set = |data: *mut c_void, level| {
         // SAFETY: the data is only looked at for NULL.
         unsafe { mdev_set_log_handler(Some(keep), data, level) };
@@ -271,7 +271,7 @@ fn lines_come_when_the_call_is_about_to_return() {
 
 /// A callback runs in the midst of a call, and may call the library as a handler of logs may.
 #[test]
-fn a_failure_inside_a_call_that_goes_well_is_not_its_own() {
+fn successful_call_does_not_return_an_inner_failure() {
     let outer = guard::call(|| {
         let _outside = guard::Depth::set(0);
         assert_eq!(guard::call(refusal), -libc::EBUSY);
@@ -283,7 +283,7 @@ fn a_failure_inside_a_call_that_goes_well_is_not_its_own() {
 
 /// Programs are compiled against these places: a member keeps its own for ever, a new one goes to the end of this list.
 #[test]
-fn the_members_of_the_table_stay_where_they_are() {
+fn driver_table_members_keep_their_offsets() {
     macro_rules! places {
         ($($member:ident)*) => { [$((stringify!($member), offset_of!(mdev_driver, $member))),*] };
     }
@@ -314,7 +314,7 @@ fn the_members_of_the_table_stay_where_they_are() {
 }
 
 #[test]
-fn the_table_is_given_to_who_speaks_its_abi() {
+fn driver_table_is_returned_for_a_known_abi_only() {
     let size = size_of::<mdev_driver>();
     for newer_or_older in [size, size * 2, size - 8, offset_of!(mdev_driver, open)] {
         // SAFETY: a static table.

@@ -62,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_form_in_any_case() {
+    fn pci_address_in_the_form_of_the_kernel_is_parsed() {
         let a: PciAddress = "0000:AF:1f.7".parse().unwrap();
         assert_eq!(a.to_string(), "0000:af:1f.7");
         assert_eq!("10000:01:00.0".parse::<PciAddress>().unwrap().to_string(), "10000:01:00.0");
     }
 
     #[test]
-    fn nothing_else() {
+    fn text_that_is_no_pci_address_is_refused() {
         for bad in [
             "",
             "86:00.0",

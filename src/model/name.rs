@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_libvirts() {
+    fn node_name_is_equal_to_the_name_in_libvirt() {
         assert_eq!(node_name("pci", "0000:86:00.0"), "pci_0000_86_00_0");
         assert_eq!(node_name("mtty", "mtty"), "mtty_mtty");
         assert_eq!(node_name("matrix", "matrix"), "ap_matrix");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_never_leaves_its_directory() {
+    fn name_that_is_a_path_is_no_component() {
         for bad in ["", ".", "..", "a/b", "../../../etc", "a\0b", "a\nb", &"x".repeat(256)] {
             assert!(!is_component(bad), "{bad:?}");
         }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_never_leaves_its_device() {
+    fn attribute_name_outside_the_device_is_invalid() {
         for bad in [
             "",
             "/",
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_uuids() {
+    fn uuid_is_parsed_in_its_full_form_only() {
         assert!(parse_uuid("c60cc60cc60cc60cc60cc60cc60cc60c").is_some());
         for bad in [
             "",

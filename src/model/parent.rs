@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_found_by_every_form_in_use() {
+    fn type_is_found_by_every_form_in_use() {
         let all =
             types(&[("1550", "NVIDIA A10-4Q"), ("nvidia-63", "GRID P4-1Q"), ("60e", "Other 8"), ("8", "NVIDIA A/B-1")]);
         for (text, id) in [
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_of_two_types_is_ambiguous() {
+    fn short_name_of_two_types_is_ambiguous() {
         let all = types(&[("1", "NVIDIA T4-1Q"), ("2", "GRID T4-1Q")]);
         assert!(matches!(find_type(&all, "T4-1Q"), FoundType::Several(both) if both.len() == 2));
         assert!(matches!(find_type(&all, "GRID T4-1Q"), FoundType::One(kind) if kind.id == "2"));

@@ -465,7 +465,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_program_has_what_it_is_given_and_nothing_else() {
+    fn program_gets_its_descriptors_and_environment_only() {
         // Without CLOEXEC, as many a program leaves its own.
         // SAFETY: a number of this test's own.
         let leak = unsafe { libc::dup(2) };
@@ -488,7 +488,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_signal_and_a_start_that_fails_are_reported() {
+    fn signal_and_failed_start_are_reported() {
         let keeper = Keeper::new();
         assert_eq!(keeper.run("/bin/sh", &["-c", "kill -9 $$"]).0, [[ENDED, 9]]);
         assert_eq!(keeper.run("/dev/null", &[]).0, [[NOT_STARTED, libc::EACCES], [ENDED, 127 << 8]]);

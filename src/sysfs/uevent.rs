@@ -137,7 +137,7 @@ mod tests {
         SUBSYSTEM=mdev\0DRIVER=vfio_mtty\0SEQNUM=4711\0";
 
     #[test]
-    fn the_kernels_own_form() {
+    fn uevent_in_the_form_of_the_kernel_is_parsed() {
         let event = Uevent::parse(BIND).unwrap();
         assert_eq!((event.action, event.number, event.registered), (Action::Bind, 4711, None));
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else() {
+    fn text_that_is_no_uevent_is_refused() {
         let bad: [&[u8]; 8] = [
             b"",
             b"\0",

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_characters_or_nothing() {
+    fn reference_to_an_invalid_character_is_refused() {
         assert_eq!(resolve("amp"), Some('&'));
         assert_eq!(resolve("#65"), Some('A'));
         assert_eq!(resolve("#x20AC"), Some('€'));
@@ -126,21 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_carry_is_replaced() {
+    fn character_outside_xml_is_replaced() {
         let mut out = String::new();
         push_text(&mut out, "a\0\u{1b}<&>'\r\n\u{ffff}");
         assert_eq!(out, "a\u{fffd}\u{fffd}&lt;&amp;&gt;&apos;&#13;\n\u{fffd}");
     }
 
     #[test]
-    fn a_value_survives_either_quote() {
+    fn value_with_either_quote_is_escaped() {
         let mut out = String::new();
         push_value(&mut out, "'\"\t\n\r<");
         assert_eq!(out, "&apos;&quot;&#9;&#10;&#13;&lt;");
     }
 
     #[test]
-    fn a_sentence_is_never_flooded() {
+    fn long_value_in_a_message_is_cut() {
         assert_eq!(shown("a\nb"), "'a\u{fffd}b'");
         assert_eq!(shown(&"x".repeat(1000)).len(), 64 + 5);
     }

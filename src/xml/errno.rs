@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_comes_back() {
+    fn errno_name_is_parsed_back_to_its_number() {
         assert_eq!(name(5), "EIO");
         (1..=MAX_ERRNO).for_each(|n| assert_eq!(number(&name(n)), Some(n)));
         for bad in ["", "0", "-5", "+5", "4096", "eio", "EWHAT"] {

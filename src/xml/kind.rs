@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subchannels() {
+    fn subchannel_address_is_parsed() {
         assert_eq!(Subchannel::parse("0.0.0052"), Some(Subchannel { cssid: 0, ssid: 0, devno: 0x52 }));
         assert_eq!(Subchannel::parse("fe.3.ffff"), Some(Subchannel { cssid: 0xfe, ssid: 3, devno: 0xffff }));
         for bad in ["", "0.0", "0.0.0052.1", "0.0.10000", "100.0.0052", "0..0052", "+0.0.0052"] {

@@ -459,13 +459,13 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_what_the_text_says() {
+    fn reader_returns_the_tokens_of_the_text() {
         let text = "\u{feff}<?xml version='1.0' encoding='utf-8'?>\n<!-- c --><a x = \"1&lt;'\" y='\t2'>t&amp;\r\nu<![CDATA[<v>]]><b/></a >\n";
         assert_eq!(read(text).unwrap(), "<a x=1<' y= 2>t&\nu<v><b>//");
     }
 
     #[test]
-    fn every_error_has_its_place() {
+    fn reader_error_has_line_and_column() {
         for (text, message) in [
             ("<a>\n  <é><b x='1' x='2'/></é></a>", "XML line 2, column 15: attribute 'x' is given twice"),
             (

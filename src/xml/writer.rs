@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_close_by_themselves() {
+    fn writer_closes_open_elements() {
         let mut w = Writer::default();
         w.open("a", &[("x", &"it's")]);
         w.leaf("b", &[], "1 < 2");

@@ -104,7 +104,7 @@ mod tests {
 
     /// To the byte what mdevctl 1.2.0 wrote for the same.
     #[test]
-    fn a_new_text_is_mdevctls() {
+    fn new_text_is_in_the_form_of_mdevctl() {
         let text = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n      \"a\": \"1\"\n    },\n    {\n      \"a\": \"2\"\n    }\n  ]\n}";
         assert_eq!(update(None, &definition(&[("a", "1"), ("a", "2")])), text);
         let none = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": []\n}";
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_stays_in_its_place() {
+    fn unknown_members_keep_their_place() {
         let old = r#"{"z":[1,{"y":null}],"start":"never","mdev_type":"9","attrs":null,"a":1.5}"#;
         let manual = Definition { autostart: false, ..definition(&[]) };
         let new = update(Some(old.as_bytes()), &manual).split_whitespace().collect::<String>();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_definition_is_told() {
+    fn invalid_definition_returns_an_error() {
         for (text, why) in [
             ("", "empty"),
             ("{", "no JSON"),
@@ -159,7 +159,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_round_trip_loses_nothing(
+        fn definition_written_and_parsed_is_equal(
             type_id in "[a-zA-Z0-9_. -]{1,20}[a-z]",
             autostart: bool,
             attributes in proptest::collection::vec((".{1,8}", ".{0,16}"), 0..6),

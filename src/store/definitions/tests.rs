@@ -102,7 +102,7 @@ fn changes() -> Vec<(Definition, Change, Option<Definition>)> {
 /// Whatever fails, and why: what is there then is the old definition or the new one, success means the new one, and an
 /// error does not say what is not so.
 #[test]
-fn a_change_that_fails_anywhere_is_done_or_not() {
+fn change_with_a_failure_at_any_call_is_complete_or_absent() {
     for errno in [Errno::MFILE, Errno::NOMEM, Errno::IO, Errno::ACCESS, Errno::NOSPC] {
         for (case, (old, change, new)) in changes().into_iter().enumerate() {
             for number in 0.. {
@@ -185,7 +185,7 @@ fn writer_killed_at_any_call_leaves_the_old_or_the_new_definition() {
 
 /// For want of descriptors or memory nothing seems to be gone; a disk that fails for one definition hides no other.
 #[test]
-fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
+fn list_without_descriptors_leaves_no_definition_out() {
     let old = definition("11", Some("old"));
     let disk = Disk::with(&old);
     let other = Definition { parent: "0000:87:00.0".into(), ..definition("12", None) };
@@ -219,7 +219,7 @@ fn what_cannot_be_read_for_want_of_room_is_not_left_out() {
 
 /// mdevctl empties its file and then writes it.
 #[test]
-fn what_is_half_written_is_waited_for() {
+fn half_written_definition_is_read_again() {
     let old = definition("11", Some("old"));
     let disk = Disk::with(&old);
     let (file, whole) = (disk.path(MAIN), fs::read(disk.path(MAIN)).unwrap());
@@ -273,7 +273,7 @@ fn what_is_replaced() {
 }
 
 #[test]
-fn an_owner_is_taken_over_until_there_is_another() {
+fn owner_is_kept_until_another_is_set() {
     for disk in [Disk::new(), Disk { store: Definitions::memory([]), ..Disk::new() }] {
         let nobodys = Definition { owner: None, ..definition("11", Some("a")) };
         assert_eq!(disk.put(&nobodys), Ok(nobodys.clone()));
@@ -299,7 +299,7 @@ fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
 
 /// After a loss of power, a folder that was not written down is gone with all that is in it, and a file comes back.
 #[test]
-fn every_folder_that_is_changed_is_made_to_last() {
+fn changed_folders_are_synced() {
     let disk = Disk::new();
     let log = calls(|| disk.put(&definition("11", Some("a"))).map(drop));
     let made = log.iter().enumerate().filter(|(_, (call, path))| call == "mkdirat" && !path.ends_with("/etc"));
@@ -315,7 +315,7 @@ fn every_folder_that_is_changed_is_made_to_last() {
 
 /// A folder that the caller may not look into may have the definition: a list goes on without, who asks for one is told.
 #[test]
-fn what_is_closed_is_not_taken_for_empty() {
+fn unreadable_folder_is_not_taken_for_empty() {
     let disk = Disk::with(&definition("11", None));
     for closed in ["etc/mdevctl.d", PARENT] {
         let ask = |errno| {
@@ -348,7 +348,7 @@ fn next_tick(folder: &Path) {
 
 /// The extras of a failed define do not apply to the definition that mdevctl writes next for the same UUID and type.
 #[test]
-fn a_define_that_fails_leaves_no_extras_to_the_next_definition() {
+fn failed_define_leaves_no_extras() {
     let text = definition("11", None).pretty_json();
     for errno in [Errno::NOSPC, Errno::ROFS] {
         // With `stays`, the undo fails, too, as if the writer had been killed.

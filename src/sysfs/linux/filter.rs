@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn only_chatter_is_dropped_whatever_the_path() {
+    fn filter_drops_only_uevents_of_other_subsystems() {
         let code = program();
         assert!(code.len() < 4096, "the kernel takes no more, and there are {}", code.len());
         let listed = |name: &str| CHATTER.contains(&name);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_different_passes() {
+    fn filter_passes_messages_in_another_form() {
         let code = program();
         let odd: [&[u8]; 4] = [
             b"add@/devices/x\0DEVPATH=/devices/x\0ACTION=add\0SUBSYSTEM=nets\0SEQNUM=1\0MORE=12345678\0",
@@ -285,7 +285,7 @@ mod tests {
 
     /// The kernel's own interpreter, on a socket that we can speak into.
     #[test]
-    fn the_kernel_takes_the_filter_and_drops_chatter() {
+    fn kernel_accepts_the_filter_and_drops_other_uevents() {
         let (kernel, socket) = UnixDatagram::pair().unwrap();
         assert!(attach_filter(socket.as_fd(), &program()));
         socket.set_nonblocking(true).unwrap();

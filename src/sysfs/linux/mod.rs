@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_lists_and_writes_below_the_root() {
+    fn read_list_and_write_use_the_root() {
         let (root, sysfs) = host();
         let dir = sysfs.open("/sys/class/c").unwrap();
         assert_eq!(read_text(&*dir, "11/name").unwrap(), "GRID");
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_stays_until_somebody_truncates() {
+    fn stamp_stays_until_a_truncating_open() {
         let (root, sysfs) = host();
         let dir = sysfs.open("/sys/class/c/11").unwrap();
         let stamp = dir.stamp("name").unwrap();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_dots_nor_links_leave_the_root() {
+    fn path_with_dots_or_links_stays_below_the_root() {
         let (root, _) = host();
         symlink("/etc", root.path().join("sys/class/c/out")).unwrap();
         symlink("/etc/passwd", root.path().join("sys/class/c/file")).unwrap();
@@ -255,7 +255,7 @@ mod tests {
 
     /// The directory is open already, and its links lead out of the root.
     #[test]
-    fn no_link_below_an_open_directory_leaves_the_root() {
+    fn link_below_an_open_directory_stays_below_the_root() {
         let (root, _) = host();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("create"), "secret").unwrap();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_refused_and_a_fifo_does_not_hang() {
+    fn read_of_a_large_file_or_a_fifo_is_refused_at_once() {
         let (root, sysfs) = host();
         fs::write(root.path().join("sys/class/c/big"), vec![b'x'; super::super::READ_MAX + 1]).unwrap();
         let fifo = root.path().join("sys/class/c/fifo");

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_count_from_the_left() {
+    fn mask_bits_are_counted_from_the_left() {
         let mut mask = Mask::default();
         mask.set(0, true);
         mask.set(70, true);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_queues_are_shown_as_halves() {
+    fn matrix_shows_queues_and_half_queues() {
         let mut matrix = Matrix::default();
         assert_eq!(matrix.queues(), "");
         matrix.domains.set(0xab, true);

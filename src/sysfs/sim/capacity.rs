@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_full_when_dumped_frees_up() {
+    fn full_pool_of_a_dump_is_freed_by_a_removal() {
         let mut full = pool(&[0, 0, 0]);
         assert!(!full.take(0));
         full.give(2);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_half_full_when_dumped_is_not_rounded_twice() {
+    fn half_full_pool_of_a_dump_is_rounded_once() {
         let mut mtty = pool(&[23, 11]);
         mtty.give(0);
         assert_eq!(shows(&mtty, 2), [24, 12]);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pool_shows_what_it_was_made_from() {
+    fn pool_shows_the_counts_of_its_dump() {
         let numbers = [0, 1, 2, 3, 5, 7, 8, 11, 12, 23, 100];
         for (a, b, c) in
             numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))).flat_map(|(a, b)| numbers.map(|c| (a, b, c)))
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_exact() {
+    fn pool_fractions_are_exact() {
         // 1.25 to 1.42 times the cheapest: no whole multiple.
         let mut pool = pool(&[10, 7]);
         assert!(pool.take(0));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_without_a_number_has_no_limit() {
+    fn type_without_a_count_has_no_limit() {
         let mut pool = Pool::new(&[None, Some(1)]);
         for _ in 0..100 {
             assert!(pool.take(0));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_without_a_common_unit_count_for_themselves() {
+    fn counts_without_a_common_unit_are_independent() {
         let odd = [u64::MAX, u64::MAX - 1, u64::MAX - 2];
         let mut pool = pool(&odd);
         assert!(matches!(pool, Pool::Separate { .. }));

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_formats_and_nothing_else() {
+    fn list_of_types_is_parsed_in_both_formats_only() {
         for (line, id, name) in [
             ("1148  : NVIDIA L40S-2Q", 1148, "NVIDIA L40S-2Q"),
             ("  7:x\r", 7, "x"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_the_framebuffer() {
+    fn framebuffer_is_taken_from_the_type_name() {
         for (name, mib) in [
             ("NVIDIA H200X-141C", 141 * GIB),
             ("NVIDIA A100-1-10CME", 10 * GIB),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_come_out_as_they_went_in() {
+    fn list_of_types_is_written_as_it_was_read() {
         for text in [
             "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S-4Q\n",
             "1148 :NVIDIA L40S-2Q\r\n1149 :  NVIDIA L40S-4Q\r\n",

@@ -262,7 +262,7 @@ mod tests {
     use crate::sysfs::read_text;
 
     #[test]
-    fn the_first_device_takes_its_share() {
+    fn first_device_of_the_default_host_uses_an_instance() {
         let types = format!("/sys/devices/{}/mdev_supported_types", I915.path);
         let dir = default_host().open(&types).unwrap();
         let left =
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_link_leads_somewhere() {
+    fn links_of_the_default_host_have_targets() {
         let host = default_host();
         let entries = host.entries();
         let links = entries.iter().filter(|entry| matches!(entry, SimEntry::Link { .. }));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_do_not_share_their_state() {
+    fn default_hosts_do_not_share_state() {
         let (one, other) = (default_host(), default_host());
         one.unplug(&format!("/sys/devices/{}", GRID_M60.path)).unwrap();
         assert_ne!(one.entries(), other.entries());

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nth_match_fails_once() {
+    fn fail_next_fails_the_nth_match_once() {
         let inject = Inject::default();
         inject.fail_next(Op::Write, Moment::Before, "/create", Errno::IO, 2);
         let write = |path: &str| inject.before(Op::Write, || path.to_owned(), Some(b"x"));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_ends_when_it_is_taken() {
+    fn taken_log_records_nothing_more() {
         let inject = Inject::default();
         inject.start_log();
         inject.before(Op::Read, || "/a".to_owned(), None).unwrap();

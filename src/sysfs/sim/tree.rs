@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_written_as_sysfs_writes_them() {
+    fn link_text_is_relative_as_in_sysfs() {
         assert_eq!(
             relative("/sys/class/mdev_bus", "/sys/devices/virtual/mtty/mtty"),
             "../../devices/virtual/mtty/mtty"
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn look_ups_fail_as_in_sysfs() {
+    fn lookup_fails_with_the_errno_of_sysfs() {
         let mut tree = Tree::new();
         let dir = tree.make_dirs(ROOT, "/sys/a").unwrap();
         tree.add_file(dir, "file", 0o444, "1\n").unwrap();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_stays_removed() {
+    fn removed_entry_is_not_found_through_an_old_directory() {
         let mut tree = Tree::new();
         let dir = tree.make_dirs(ROOT, "/a/b/c").unwrap();
         let a = tree.find("/a").unwrap();
