@@ -84,7 +84,7 @@ pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
             name: parent.name.clone(),
             layout: parent.layout,
             numa_node: parent.numa_node,
-            device_api: kind.and_then(|kind| kind.device_api.clone()),
+            device_api: kind.and_then(|kind| kind.device_api()).map(str::to_owned),
             is_function,
         }),
     )

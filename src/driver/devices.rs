@@ -36,7 +36,7 @@ impl<'a> KnownParents<'a> {
 
     pub(super) fn add(&mut self, parent: &Parent) {
         for kind in &parent.types {
-            self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api.clone());
+            self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
         }
         let bare = Parent { types: Vec::new(), ..parent.clone() };
         self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));

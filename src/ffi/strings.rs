@@ -64,7 +64,7 @@ impl<T> Out<T> {
 
 /// What C sees of a text: everything before its first NUL.
 pub(super) fn visible(text: &str) -> &str {
-    text.bytes().position(|b| b == 0).map_or(text, |end| &text[..end])
+    text.find('\0').map_or(text, |end| &text[..end])
 }
 
 /// A text with a NUL at its end.

@@ -87,22 +87,27 @@ impl Names {
 /// All texts of a type, one after another, each with a NUL at its end.
 struct Texts {
     block: Box<[u8]>,
-    /// Where each begins: id, name, device_api, description, then the attributes in their order.
+    /// Where each begins: id, name, then the attributes in their order.
     starts: Box<[Option<usize>]>,
 }
 
 const ID: usize = 0;
 const NAME: usize = 1;
-const DEVICE_API: usize = 2;
-const DESCRIPTION: usize = 3;
-const ATTRIBUTES: usize = 4;
+const ATTRIBUTES: usize = 2;
+
+/// Where the text of a file of the type is.
+fn file(model: &Type, name: &str) -> Option<usize> {
+    if name == "name" {
+        return Some(NAME);
+    }
+    model.attributes.iter().position(|(key, _)| key == name).map(|index| ATTRIBUTES + index)
+}
 
 impl Texts {
     fn new(model: &Type) -> Texts {
-        let fixed =
-            [Some(&model.id), model.name.as_ref(), model.device_api.as_ref(), model.description.as_ref()].into_iter();
+        let fixed = [Some(&model.id), model.name.as_ref()].into_iter();
         let all = fixed.chain(model.attributes.iter().map(|(_, value)| Some(value)));
-        let mut block = Vec::with_capacity(256);
+        let mut block = Vec::with_capacity(all.clone().flatten().map(|text| text.len() + 1).sum());
         let starts = all
             .map(|text| {
                 let start = block.len();
@@ -251,7 +256,7 @@ pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |_| Some(DEVICE_API)) }
+    unsafe { get_text(r#type, |model| file(model, "device_api")) }
 }
 
 /// What the vendor says about a type; may have several lines.
@@ -263,7 +268,7 @@ pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |_| Some(DESCRIPTION)) }
+    unsafe { get_text(r#type, |model| file(model, "description")) }
 }
 
 /// An attribute of a type, by the name of its file: "fb_length", "heads", "max_instances", ...
@@ -278,11 +283,7 @@ pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> 
 pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *const c_char) -> *const c_char {
     let find = |model: &Type| {
         // SAFETY: the C contract for name.
-        let name = unsafe { text(name, "the attribute's name") }.ok()?;
-        if name == "name" {
-            return Some(NAME);
-        }
-        model.attributes.iter().position(|(key, _)| key == name).map(|index| ATTRIBUTES + index)
+        file(model, unsafe { text(name, "the attribute's name") }.ok()?)
     };
     // SAFETY: the C contract for type.
     unsafe { get_text(r#type, find) }

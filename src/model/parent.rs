@@ -45,10 +45,6 @@ pub struct Type {
     pub id: String,
     /// `name`, where the vendor gives one.
     pub name: Option<String>,
-    /// `device_api`: `vfio-pci`, `vfio-ccw`, `vfio-ap`.
-    pub device_api: Option<String>,
-    /// `description`; may have several lines.
-    pub description: Option<String>,
     /// How many can still be created; unknown where the file cannot be read or understood.
     pub available_instances: Option<u32>,
     /// `available_instances` counts places (VFs) that share the card, each as if it were alone, so that fewer may fit.
@@ -68,6 +64,11 @@ impl Type {
             return self.name.as_deref();
         }
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The kind of its devices, where the vendor gives one: `vfio-pci`, `vfio-ccw`, `vfio-ap`.
+    pub fn device_api(&self) -> Option<&str> {
+        self.attribute("device_api")
     }
 
     /// How many can still be created, and whether that is an upper bound. One place that offers the type is one device.

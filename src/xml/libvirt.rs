@@ -133,8 +133,8 @@ fn whole_type<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<(&'a Type
 
 /// What to print as `<deviceAPI>`; `None` where there is nothing true that the schema allows.
 fn device_api<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<&'a str> {
-    match (&t.device_api, p.layout, kind) {
-        (Some(api), _, _) => Some(api.as_str()).filter(|a| KNOWN_APIS.contains(a)),
+    match (t.device_api(), p.layout, kind) {
+        (Some(api), _, _) => Some(api).filter(|a| KNOWN_APIS.contains(a)),
         (None, LayoutKind::Mdev, _) => None,
         (None, _, ParentKind::Css(_)) => Some("vfio-ccw"),
         (None, _, ParentKind::ApMatrix) => Some("vfio-ap"),

@@ -10,9 +10,6 @@ use crate::finding::{Finding, report};
 use crate::model::{LayoutKind, Type};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, if_present, is_exhausted, read_text_in};
 
-/// Files that take orders; reading them is refused, so the attempt is spared.
-const WRITE_ONLY: [&str; 2] = ["create", "params"];
-
 /// The proposal's own class attributes come first in a dump, in its order.
 const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
 
@@ -24,8 +21,8 @@ pub(in crate::backend) fn is_group_required(text: &str) -> bool {
     text.trim() != "0"
 }
 
-/// Files that every type of the merged kernel has or may have.
-const MERGED_FILES: [&str; 4] = ["name", "device_api", "available_instances", "description"];
+/// Attributes that every type of the merged kernel has or may have: their names are not allocated.
+const MERGED_FILES: [&str; 3] = ["device_api", "available_instances", "description"];
 
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
@@ -44,7 +41,7 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
     let layout = Seen { parent: LiveMarks::new(parent), types: &types }.layout()?;
     for kind in &mut types {
-        if layout.kind() == LayoutKind::Mdev && kind.device_api.as_deref().is_none_or(str::is_empty) {
+        if layout.kind() == LayoutKind::Mdev && kind.device_api().is_none_or(str::is_empty) {
             let file = format!("{}/{}/device_api", dir.path(), kind.id);
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
@@ -124,9 +121,7 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
     let mut kind = Type { id: id.to_owned(), ..Type::default() };
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
-            let known = MERGED_FILES.into_iter().find(|known| *known == name);
-            let owned = known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-            take_attribute(&*dir, owned, &mut kind, room);
+            take_attribute(&*dir, name, &mut kind, room);
         }
     });
     if let Err(errno) = listed {
@@ -142,14 +137,17 @@ fn sort_attributes(kind: &mut Type) {
 }
 
 /// Reads a file of a type.
-fn take_attribute(dir: &dyn Dir, name: Cow<'static, str>, kind: &mut Type, room: &mut Room) {
-    if name == "params" {
-        kind.has_params = true;
+fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type, room: &mut Room) {
+    match name {
+        // Write-only.
+        "create" => return,
+        "params" => {
+            kind.has_params = true;
+            return;
+        }
+        _ => {}
     }
-    if WRITE_ONLY.contains(&name.as_ref()) {
-        return;
-    }
-    let text = match read_text_in(dir, &name, &mut room.bytes) {
+    let text = match read_text_in(dir, name, &mut room.bytes) {
         Ok(text) => text,
         // Write-only, or gone since the listing.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
@@ -158,17 +156,16 @@ fn take_attribute(dir: &dyn Dir, name: Cow<'static, str>, kind: &mut Type, room:
             return;
         }
     };
-    match name.as_ref() {
+    match name {
         "name" => {
             kind.name = Some(text).filter(|name| !name.is_empty());
             return;
         }
-        "device_api" => kind.device_api = Some(text.clone()),
-        "description" => kind.description = Some(text.clone()),
         REQUIRES_GROUP => kind.requires_group = is_group_required(&text),
         _ => {}
     }
-    kind.attributes.push((name, text));
+    let known = MERGED_FILES.into_iter().find(|known| *known == name);
+    kind.attributes.push((known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed), text));
 }
 
 fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
@@ -204,7 +201,7 @@ pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> 
 /// A count as drivers print it; `u32::MAX` for every larger count. `None` for -1 and fractions, which some drivers print in a
 /// faulty state.
 pub fn parse_count(text: &str) -> Option<u32> {
-    let digits = text.trim();
+    let digits = text.trim_ascii();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

@@ -339,21 +339,13 @@ impl Table {
 
 /// A type of which nothing but the id is known, and of which none can be made now.
 pub(in crate::backend) fn bare_type(id: &str) -> Type {
-    Type {
-        id: id.to_owned(),
-        device_api: Some(DEVICE_API.to_owned()),
-        available_instances: Some(0),
-        counts_places: true,
-        has_params: true,
-        ..Type::default()
-    }
+    Type { id: id.to_owned(), available_instances: Some(0), counts_places: true, has_params: true, ..Type::default() }
 }
 
 /// Says as attributes what a program that knows the merged kernel's types looks for.
 pub(in crate::backend) fn describe(kind: &mut Type) {
     let count = kind.available_instances.unwrap_or(0).to_string();
-    let api = kind.device_api.clone().unwrap_or_default();
-    kind.attributes = vec![("available_instances".into(), count), ("device_api".into(), api)];
+    kind.attributes = vec![("available_instances".into(), count), ("device_api".into(), DEVICE_API.to_owned())];
 }
 
 /// The UUID of a device that somebody else made: the same as long as this VF has this type.

@@ -111,14 +111,15 @@ impl Dir for LinuxDir {
                 Err(Errno::INTR) => continue,
                 other => other?,
             };
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
             let Ok(name) = entry.file_name().to_str() else {
                 let what = format!("left out an entry whose name is not UTF-8: {:?}", entry.file_name());
                 report(Finding::new(ErrorCode::BadData, &self.path, what));
                 continue;
             };
-            if name != "." && name != ".." {
-                visit(name, self.kind_of(name, entry.file_type()));
-            }
+            visit(name, self.kind_of(name, entry.file_type()));
         }
         Ok(())
     }
