@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -23,7 +23,7 @@ use crate::model::{Device, Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, Facts, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
-    Dir, EntryKind, FileState, IoResult, LOCKED_FILES, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
+    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
     read_text, resolve,
 };
 use crate::xml;
@@ -77,7 +77,7 @@ pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Resul
     let sysfs = &*host.sysfs;
     let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
     if let Some(pci) = &parent.pci {
-        (details.vendor_name, details.product_name) = host.pci_names.get(sysfs, pci.vendor, pci.product);
+        (details.vendor_name, details.product_name) = sysfs.pci_names(pci.vendor, pci.product);
     }
     let failed = |errno| Error::io("read", &parent.syspath, errno);
     if let Some(dir) = if_present(sysfs.open(&parent.syspath)).map_err(failed)? {
@@ -138,36 +138,6 @@ fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
     Ok(members)
 }
 
-/// Names from pci.ids, a file of more than a megabyte, for whoever dumps one card after the other of the same kind.
-#[derive(Debug, Default)]
-pub(super) struct PciNames(Mutex<Option<(FileState, Names)>>);
-
-impl PciNames {
-    fn get(&self, sysfs: &dyn Sysfs, vendor: u16, product: u16) -> (Option<String>, Option<String>) {
-        let Some(state) = sysfs.pci_ids_state() else { return pci_names(sysfs, vendor, product) };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Names of another state of the file are forgotten.
-        let (_, names) = match known.take().filter(|(of, _)| *of == state) {
-            Some(same) => known.insert(same),
-            None => known.insert((state, Names::new())),
-        };
-        names.entry((vendor, product)).or_insert_with(|| pci_names(sysfs, vendor, product)).clone()
-    }
-}
-
-/// Vendor and product from pci.ids, whose lines are `vvvv  Name` and, below, `<tab>dddd  Name`.
-fn pci_names(sysfs: &dyn Sysfs, vendor: u16, product: u16) -> (Option<String>, Option<String>) {
-    let Some(ids) = sysfs.pci_ids() else { return (None, None) };
-    let text = String::from_utf8_lossy(&ids);
-    let vendor = format!("{vendor:04x}  ");
-    let product = format!("\t{product:04x}  ");
-    let mut lines = text.lines();
-    let Some(vendor_name) = lines.find_map(|line| line.strip_prefix(&vendor)) else { return (None, None) };
-    let own = lines.take_while(|line| line.starts_with('\t') || line.starts_with('#') || line.is_empty());
-    let product_name = own.filter_map(|line| line.strip_prefix(&product)).next();
-    (Some(vendor_name.trim().to_owned()), product_name.map(|name| name.trim().to_owned()))
-}
-
 impl Conn {
     /// The whole host as XML that `test:///PATH` replays.
     pub fn dump_xml(&self) -> Result<String> {
@@ -178,7 +148,7 @@ impl Conn {
             taken.parent(&place);
             let parent = taken.got(&place.syspath, places::read_parent(sysfs, &place, false));
             if let Some(pci) = parent.and_then(|parent| parent.pci) {
-                names.insert((pci.vendor, pci.product), pci_names(sysfs, pci.vendor, pci.product));
+                names.insert((pci.vendor, pci.product), sysfs.pci_names(pci.vendor, pci.product));
             }
         }
         taken.devices();
@@ -211,10 +181,8 @@ impl Conn {
     }
 }
 
-type Names = BTreeMap<(u16, u16), (Option<String>, Option<String>)>;
-
 /// A pci.ids of nothing but what the host has.
-fn names_text(names: &Names) -> String {
+fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
     let mut text = String::new();
     let mut last = None;
     for ((vendor, product), (vendor_name, product_name)) in names {
@@ -459,29 +427,5 @@ fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
         HostEntryKind::File(mode, content) => {
             SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::skip::skip;
-
-    #[test]
-    fn names_are_read_anew_when_the_file_is_another() {
-        let sysfs = crate::sysfs::linux::LinuxSysfs::new("/").unwrap();
-        let names = PciNames::default();
-        let read = names.get(&sysfs, 0x8086, 0x1237);
-        assert_eq!(read, pci_names(&sysfs, 0x8086, 0x1237));
-        let mut known = names.0.lock().unwrap();
-        // Debian's hwdata may be missing on the machine of this test.
-        let Some((_, kept)) = &mut *known else { return skip("there is no pci.ids") };
-        kept.insert((0x8086, 0x1237), (Some("kept".into()), None));
-        drop(known);
-        assert_eq!(names.get(&sysfs, 0x8086, 0x1237).0.as_deref(), Some("kept"));
-        if let Some((state, _)) = &mut *names.0.lock().unwrap() {
-            state.size += 1;
-        }
-        assert_eq!(names.get(&sysfs, 0x8086, 0x1237), read);
     }
 }

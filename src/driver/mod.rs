@@ -70,7 +70,6 @@ struct Host {
     callouts: Callouts,
     owner: Mutex<Option<String>>,
     spare: Spare,
-    pci_names: dump::PciNames,
 }
 
 /// The folders below a root in which the library makes files. It opens them by path, so a link there could lead out.
@@ -141,7 +140,6 @@ impl Conn {
                 callouts,
                 owner: Mutex::new(None),
                 spare: Spare::default(),
-                pci_names: dump::PciNames::default(),
             }),
         }
     }

@@ -11,8 +11,10 @@ use std::fmt::Debug;
 pub use rustix::io::Errno;
 
 pub use crate::error::{if_present, if_readable, is_absent, is_exhausted, unless_exhausted};
+pub use pci_ids::PciNames;
 
 pub mod linux;
+mod pci_ids;
 pub mod sim;
 pub mod uevent;
 mod wait;
@@ -58,17 +60,6 @@ pub struct Meta {
     /// When it was last changed, in nanoseconds. In sysfs a write leaves it alone, and what truncates the file first
     /// (`echo` in a shell) does not. An entry that no program has changed has the time at which the kernel made its
     /// inode in memory: at a look at the entry, possibly long after the entry appeared.
-    pub changed: u64,
-}
-
-/// What is another whenever a file was replaced or written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileState {
-    /// Inode number.
-    pub ino: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Time of the last change of content or attributes, in nanoseconds.
     pub changed: u64,
 }
 
@@ -170,13 +161,8 @@ pub trait Sysfs: Send + Sync + Debug {
     /// Starts to receive the kernel's uevents: all that are sent from now on, in the kernel's order.
     fn events(&self) -> IoResult<Box<dyn uevent::Events>>;
 
-    /// The text of pci.ids, where the host has one.
-    fn pci_ids(&self) -> Option<Vec<u8>>;
-
-    /// Which state of that file this is; `None`: not known, so what was read of it is not to be kept.
-    fn pci_ids_state(&self) -> Option<FileState> {
-        None
-    }
+    /// The names that the pci.ids of the host has for a vendor and a product.
+    fn pci_names(&self, vendor: u16, product: u16) -> PciNames;
 
     /// Release of the kernel, where there is one.
     fn kernel(&self) -> Option<String> {

@@ -183,7 +183,7 @@ impl Writer for LinuxWriter {
 }
 
 /// A time of `stat` in nanoseconds. The integer types of the two fields differ between architectures.
-pub(super) fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
+fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
     let seconds = seconds.try_into().unwrap_or_default();
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.try_into().unwrap_or_default()) as u64
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fstatfs};
 
+use super::pci_ids::PciIds;
 use super::uevent::Events;
 use super::{
-    Birth, Dir, Errno, FileState, Guard, IoResult, Sysfs, Users, VfioNode, device_number, if_present, is_absent,
+    Birth, Dir, Errno, Guard, IoResult, PciNames, Sysfs, Users, VfioNode, device_number, if_present, is_absent,
     read_text,
 };
 
@@ -22,12 +23,9 @@ mod private_node;
 mod uevents;
 mod users;
 
-use dir::{LinuxDir, nanoseconds};
+use dir::LinuxDir;
 use door::Door;
 use users::Identity;
-
-/// Where distributions put the list of PCI vendors and products.
-const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
 
 /// See statfs(2).
 const SYSFS_MAGIC: u64 = 0x6265_6572;
@@ -36,12 +34,13 @@ const SYSFS_MAGIC: u64 = 0x6265_6572;
 #[derive(Debug)]
 pub struct LinuxSysfs {
     door: Arc<Door>,
+    pci_ids: PciIds,
 }
 
 impl LinuxSysfs {
     /// The host below `root`; `/` is this one.
     pub fn new(root: &str) -> IoResult<Self> {
-        Ok(LinuxSysfs { door: Arc::new(Door::new(root)?) })
+        Ok(LinuxSysfs { door: Arc::new(Door::new(root)?), pci_ids: PciIds::default() })
     }
 
     /// The first symbolic link on the way to the folder `path` below the root; `None` on this host itself.
@@ -93,14 +92,8 @@ impl Sysfs for LinuxSysfs {
         Ok(Box::new(uevents::UeventSocket::new(&self.door)?))
     }
 
-    fn pci_ids(&self) -> Option<Vec<u8>> {
-        PCI_IDS.iter().find_map(|path| std::fs::read(path).ok())
-    }
-
-    fn pci_ids_state(&self) -> Option<FileState> {
-        let stat = PCI_IDS.iter().find_map(|path| rustix::fs::stat(*path).ok())?;
-        let size = u64::try_from(stat.st_size).ok()?;
-        Some(FileState { ino: stat.st_ino, size, changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec) })
+    fn pci_names(&self, vendor: u16, product: u16) -> PciNames {
+        self.pci_ids.names(vendor, product)
     }
 
     fn kernel(&self) -> Option<String> {
@@ -236,7 +229,8 @@ mod tests {
     /// The same host twice: links are resolved by the kernel, and in user space.
     fn both_ways(root: &std::path::Path) -> [LinuxSysfs; 2] {
         let root = root.to_str().unwrap();
-        [Door::new(root), Door::walking(root)].map(|door| LinuxSysfs { door: Arc::new(door.unwrap()) })
+        [Door::new(root), Door::walking(root)]
+            .map(|door| LinuxSysfs { door: Arc::new(door.unwrap()), pci_ids: PciIds::default() })
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
-    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, Sysfs, Users, VfioNode, Writer, if_present,
-    is_relative,
+    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, PciNames, Sysfs, Users, VfioNode, Writer,
+    if_present, is_relative, pci_ids,
 };
 
 /// Where the host's own list of PCI names is.
@@ -57,12 +57,11 @@ impl Sysfs for SimHost {
         Ok(Box::new(SimEvents::new(self)?))
     }
 
-    fn pci_ids(&self) -> Option<Vec<u8>> {
-        self.with(|kernel| {
-            let dir = kernel.tree.find("/").ok()?;
-            let mut text = Vec::new();
-            kernel.read(dir, PCI_IDS, &mut text).ok().map(|()| text)
-        })
+    fn pci_names(&self, vendor: u16, product: u16) -> PciNames {
+        let mut text = Vec::new();
+        // Without the file, no name is found in an empty text.
+        let _ = self.with(|kernel| kernel.read(kernel.tree.find("/")?, PCI_IDS, &mut text));
+        pci_ids::find(&text, vendor, product)
     }
 }
 
