@@ -19,18 +19,17 @@
 //! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the
 //!   next power of two above. Where every type shows 0, each costs one unit.
 //! * A type whose number cannot be read is created without a limit.
-//! * Numbers so odd that their lcm does not fit are counted each for itself.
+//! * Where the lcm does not fit, costs are rounded down to units of one 2^96th: exact for numbers below 2^48.
 
 /// Leaves room to give back more devices than any host has, and to double it.
 const UNITS_MAX: u128 = 1 << 96;
 
 /// What a parent has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pool {
-    /// One resource; what each type takes of it, `None` for a type without a limit.
-    Shared { free: u128, costs: Vec<Option<u128>> },
-    /// Each type has its own number.
-    Separate { left: Vec<Option<u64>> },
+pub(super) struct Pool {
+    free: u128,
+    /// What each type takes; `None` for a type without a limit.
+    costs: Vec<Option<u128>>,
 }
 
 impl Pool {
@@ -38,32 +37,25 @@ impl Pool {
     pub(super) fn new(shown: &[Option<u64>]) -> Pool {
         let most = shown.iter().flatten().max().copied().unwrap_or(0);
         if most == 0 {
-            return Pool::Shared { free: 0, costs: shown.iter().map(|n| n.map(|_| 1)).collect() };
+            return Pool { free: 0, costs: shown.iter().map(|n| n.map(|_| 1)).collect() };
         }
         let fresh = shown.iter().flatten().all(|n| *n == 0 || most % n == 0);
         let whole = |n: &Option<u64>| match n {
             Some(n) => multiple(most, *n, fresh).map(Some),
             None => Some(None),
         };
-        match (shown.iter().map(whole).collect(), common_units(shown)) {
-            (Some(costs), _) => Pool::Shared { free: u128::from(most), costs },
-            (None, Some(units)) => {
-                let cost = |n: u64| if n == 0 { above(units) } else { units / u128::from(n) };
-                Pool::Shared { free: units, costs: shown.iter().map(|n| n.map(cost)).collect() }
-            }
-            (None, None) => Pool::Separate { left: shown.to_vec() },
+        if let Some(costs) = shown.iter().map(whole).collect() {
+            return Pool { free: u128::from(most), costs };
         }
+        let units = common_units(shown).unwrap_or(UNITS_MAX);
+        let cost = |n: u64| if n == 0 { above(units) } else { units / u128::from(n) };
+        Pool { free: units, costs: shown.iter().map(|n| n.map(cost)).collect() }
     }
 
     /// How many of the type can be created now; `None` without a limit.
     pub(super) fn available(&self, index: usize) -> Option<u64> {
-        match self {
-            Pool::Shared { free, costs } => {
-                let cost = costs.get(index).copied().flatten()?;
-                Some(u64::try_from(free / cost).unwrap_or(u64::MAX))
-            }
-            Pool::Separate { left } => left.get(index).copied().flatten(),
-        }
+        let cost = self.costs.get(index).copied().flatten()?;
+        Some(u64::try_from(self.free / cost).unwrap_or(u64::MAX))
     }
 
     /// Takes one of the type; false, and nothing taken, when there is none.
@@ -71,29 +63,13 @@ impl Pool {
         if self.available(index) == Some(0) {
             return false;
         }
-        match self {
-            Pool::Shared { free, costs } => *free -= costs.get(index).copied().flatten().unwrap_or(0),
-            Pool::Separate { left } => {
-                if let Some(Some(n)) = left.get_mut(index) {
-                    *n -= 1;
-                }
-            }
-        }
+        self.free -= self.costs.get(index).copied().flatten().unwrap_or(0);
         true
     }
 
     /// Gives one of the type back, whether it was taken here or existed before.
     pub(super) fn give(&mut self, index: usize) {
-        match self {
-            Pool::Shared { free, costs } => {
-                *free = free.saturating_add(costs.get(index).copied().flatten().unwrap_or(0));
-            }
-            Pool::Separate { left } => {
-                if let Some(Some(n)) = left.get_mut(index) {
-                    *n = n.saturating_add(1);
-                }
-            }
-        }
+        self.free = self.free.saturating_add(self.costs.get(index).copied().flatten().unwrap_or(0));
     }
 }
 
@@ -240,11 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn counts_without_a_common_unit_are_independent() {
-        let odd = [u64::MAX, u64::MAX - 1, u64::MAX - 2];
+    fn counts_without_a_common_unit_share_one_resource() {
+        let odd = [5, 9, 11].map(|n| (1 << 47) + n);
         let mut pool = pool(&odd);
-        assert!(matches!(pool, Pool::Separate { .. }));
+        assert_eq!(common_units(&odd.map(Some)), None);
+        assert_eq!(shows(&pool, 3), odd);
         assert!(pool.take(1));
-        assert_eq!(shows(&pool, 3), [odd[0], odd[1] - 1, odd[2]]);
+        let left = shows(&pool, 3);
+        assert_eq!(left[1], odd[1] - 1);
+        assert!(left[0] < odd[0] && left[2] < odd[2], "{left:?}");
+        pool.give(1);
+        assert_eq!(shows(&pool, 3), odd);
+        assert!(super::Pool::new(&[u64::MAX, u64::MAX - 1].map(Some)).take(0));
     }
 }
