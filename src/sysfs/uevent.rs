@@ -7,32 +7,32 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 
 use super::{IoResult, is_relative};
 
-/// No event of the kernel is larger: its buffer for the variables has 2 KiB, and the path stands before them once more.
+/// No uevent is larger: the kernel's buffer for the variables has 2 KiB, and the path precedes them once more.
 pub const EVENT_MAX: usize = 8 * 1024;
 
 /// What happened to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It is there, but not yet all that belongs to it.
+    /// It was added; some of its links may not exist yet.
     Add,
-    /// It is gone.
+    /// It was removed.
     Remove,
-    /// Its driver says that something about it has changed.
+    /// Its driver reports a change.
     Change,
-    /// It has another path now.
+    /// It was renamed or moved.
     Move,
-    /// It was taken into service.
+    /// It is in service.
     Online,
-    /// It was taken out of service.
+    /// It is out of service.
     Offline,
-    /// A driver has it now.
+    /// A driver was bound to it.
     Bind,
-    /// Its driver has let go of it.
+    /// Its driver was unbound.
     Unbind,
 }
 
 impl Action {
-    /// The kernel's word for it.
+    /// Parses the kernel's name of an action.
     pub(super) fn parse(text: &str) -> Option<Action> {
         Some(match text {
             "add" => Action::Add,
@@ -48,23 +48,23 @@ impl Action {
     }
 }
 
-/// One event of the kernel.
+/// A uevent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uevent {
     /// What happened.
     pub action: Action,
-    /// To which device: its path, `/sys/devices/...`.
+    /// The path of the device, `/sys/devices/...`.
     pub syspath: String,
     /// The bus or class of the device.
     pub subsystem: String,
-    /// Events are numbered by the kernel, one after another.
+    /// The kernel's sequence number of the uevent; 0 if there is none.
     pub number: u64,
-    /// `MDEV_STATE`: the device has become a parent (true), or is one no longer (false).
+    /// `MDEV_STATE`: the device became a parent (true), or no longer is a parent (false).
     pub registered: Option<bool>,
 }
 
 impl Uevent {
-    /// Reads the kernel's form: `action@path`, then variables, each with a NUL behind it. `None` for anything else.
+    /// Parses the kernel's form: `action@path`, then variables, each followed by a NUL. `None` for any other message.
     pub fn parse(message: &[u8]) -> Option<Uevent> {
         let mut parts = message.split(|byte| *byte == 0).map(std::str::from_utf8);
         let (action, devpath) = parts.next()?.ok()?.split_once('@')?;
@@ -76,7 +76,7 @@ impl Uevent {
             number: 0,
             registered: None,
         };
-        // A value that is not UTF-8 is none of those that are looked for.
+        // None of the variables that are read has a value that is not UTF-8.
         for (key, value) in parts.flatten().filter_map(|variable| variable.split_once('=')) {
             match key {
                 "SUBSYSTEM" => value.clone_into(&mut event.subsystem),
@@ -164,7 +164,7 @@ mod tests {
         for message in bad {
             assert_eq!(Uevent::parse(message), None, "{message:?}");
         }
-        // Cut anywhere it is an event with less in it, or none.
+        // A message that is cut anywhere is parsed or refused, without a panic.
         for end in 0..BIND.len() {
             let _ = Uevent::parse(&BIND[..end]);
         }

@@ -174,6 +174,22 @@ fn monitor_reports_a_device_when_it_is_ready() {
     assert_eq!(node.type_id().unwrap(), kind);
 }
 
+/// No uevent says that no driver will be bound to a device.
+#[test]
+fn unbound_device_is_reported_without_a_bind() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    host.hold_back_links(true);
+    let uuid = "00000000-0000-4000-8000-000000000001";
+    host.echo(&format!("{RFC}/mdev_supported_types/11/create"), uuid).unwrap();
+    let event = next(&mut monitor);
+    let node = event.node.as_ref().unwrap();
+    assert_eq!((event.kind, &*node.uuid().unwrap(), node.iommu_group().is_ok()), (Created, uuid, false));
+    let name = node.name().to_owned();
+    host.hold_back_links(false);
+    assert_eq!(next_change(&mut monitor), (Updated, name));
+}
+
 #[test]
 fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
     let (host, conn) = host();

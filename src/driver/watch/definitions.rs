@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How definitions come, change and go.
+//! Events of definitions.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use crate::model::name::parse_uuid;
 use crate::store;
 
 impl Monitor {
-    /// The file of a definition may have changed. A definition that cannot be read stays as it is known.
-    pub(super) fn look_at_definition(&mut self, parent: &str, file: &str) -> Result<()> {
+    /// The file of a definition may have changed. A definition that cannot be read keeps its state.
+    pub(super) fn check_definition(&mut self, parent: &str, file: &str) -> Result<()> {
         // Half-written files have names that are no UUID.
         let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return Ok(()) };
         let host = &self.conn.host;
@@ -32,12 +32,12 @@ impl Monitor {
                 None
             }
         };
-        self.defined((parent.to_owned(), uuid), now);
+        self.definition_changed((parent.to_owned(), uuid), now);
         Ok(())
     }
 
-    /// Any file of one parent, or of all.
-    pub(super) fn look_at_definitions(&mut self, parent: Option<&str>) -> Result<()> {
+    /// Any definition of one parent, or of all, may have changed.
+    pub(super) fn check_definitions(&mut self, parent: Option<&str>) -> Result<()> {
         let host = &self.conn.host;
         let read = match parent {
             Some(parent) => host.definitions.of_parent_and_broken(parent),
@@ -52,20 +52,20 @@ impl Monitor {
             let unread = broken.iter().filter(|one| store::is_unreadable(&one.error));
             unread.filter(|one| one.parent == *parent).any(|one| one.uuid.is_none_or(|broken| broken == *uuid))
         };
-        let known = self.memory.definitions.keys().filter(|(of, _)| parent.is_none_or(|parent| parent == of)).cloned();
+        let known = self.state.definitions.keys().filter(|(of, _)| parent.is_none_or(|parent| parent == of)).cloned();
         let keys = now.iter().map(|def| (def.parent.clone(), def.uuid)).chain(known).collect::<BTreeSet<_>>();
         for key in keys {
             let def = now.iter().find(|def| (&def.parent, &def.uuid) == (&key.0, &key.1)).cloned();
             if def.is_some() || !is_unreadable(&key) {
-                self.defined(key, def);
+                self.definition_changed(key, def);
             }
         }
         Ok(())
     }
 
-    /// What a definition is now.
-    fn defined(&mut self, key: (String, Uuid), now: Option<store::Definition>) {
-        let before = self.memory.definitions.get(&key);
+    /// Reports the difference between the known definition and the one that exists now.
+    fn definition_changed(&mut self, key: (String, Uuid), now: Option<store::Definition>) {
+        let before = self.state.definitions.get(&key);
         let (kind, def) = match (before, now) {
             (None, Some(now)) => (EventKind::Defined, now),
             (Some(before), Some(now)) if *before != now => (EventKind::Updated, now),
@@ -73,22 +73,22 @@ impl Monitor {
             _ => return,
         };
         let node = Node::device(self.conn.clone(), self.device_of(&def));
-        self.tell(kind, Some(node));
+        self.emit(kind, Some(node));
         match kind {
-            EventKind::Undefined => self.memory.definitions.remove(&key),
-            _ => self.memory.definitions.insert(key, def),
+            EventKind::Undefined => self.state.definitions.remove(&key),
+            _ => self.state.definitions.insert(key, def),
         };
     }
 
     /// The device of a definition as it is: running, or not.
     fn device_of(&self, def: &store::Definition) -> Device {
-        let memory = &self.memory;
-        if let Some(known) = memory.devices.values().find(|known| defined::is_of(def, &known.device)) {
+        let state = &self.state;
+        if let Some(known) = state.devices.values().find(|known| defined::is_of(def, &known.device)) {
             return known.device.clone();
         }
-        let function = || memory.vfs.values().find(|vf| vf.function.sysname == def.parent);
-        let parent = memory.parents.values().find(|known| known.parent.sysname == def.parent);
-        let parent = parent.or_else(|| memory.parents.get(&function()?.parent));
+        let function = || state.vfs.values().find(|vf| vf.function.sysname == def.parent);
+        let parent = state.parents.values().find(|known| known.parent.sysname == def.parent);
+        let parent = parent.or_else(|| state.parents.get(&function()?.parent));
         defined::on_parent(def, parent.map(|known| &known.parent))
     }
 }
@@ -112,7 +112,7 @@ mod tests {
 
     /// Every call that reads definitions fails in turn, after the file and after the folder was replaced.
     #[test]
-    fn definition_that_cannot_be_read_stays_defined() {
+    fn unreadable_definition_stays_defined() {
         let root = tempfile::tempdir().unwrap();
         ["etc", "run"].iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
         let definitions = store::Definitions::files(root.path().to_str().unwrap());

@@ -1,194 +1,196 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How devices come and go.
+//! Events of devices.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::state::{Coming, Known, Look, followed};
+use super::state::{DeviceState, Observation, Pending, Recheck, followed_file};
 use super::{EventKind, Monitor};
 use crate::driver::spots;
+use crate::driver::wait_device::READY_TIMEOUT;
 use crate::driver::{Host, Node};
 use crate::error::Result;
 use crate::model::Device;
 use crate::sysfs::basename;
 use crate::sysfs::uevent::{Action, Uevent};
 
-/// A device that no driver takes, or that an old kernel says nothing more about, is what it is after this long.
-const UNBOUND: Duration = Duration::from_millis(100);
-
-/// One that never becomes ready is told all the same, as a list has it.
-const NEVER: Duration = Duration::from_secs(5);
-
-/// The longest time between two looks at one that is coming.
-const PAUSE: Duration = Duration::from_millis(500);
-
 impl Monitor {
-    /// The kernel speaks of a device on the mdev bus.
+    /// Handles a uevent of a device on the mdev bus.
     pub(super) fn device_event(&mut self, event: &Uevent) -> Result<()> {
         let path = event.syspath.as_str();
-        if let Some(known) = self.memory.devices.get_mut(path) {
+        if let Some(known) = self.state.devices.get_mut(path) {
             match event.action {
                 Action::Unbind => known.unbound = true,
                 Action::Bind if known.is_bound() => return Ok(()),
                 _ => {}
             }
         }
-        let known = self.memory.devices.contains_key(path);
+        let known = self.state.devices.contains_key(path);
         match event.action {
             Action::Remove => self.removed(event),
-            // Its driver goes just before it, as a rule.
+            // The driver of a device is unbound just before the device is removed.
             Action::Unbind | Action::Move => Ok(()),
             Action::Add if known => Ok(()),
-            Action::Bind if known => self.check(path, false),
-            Action::Change | Action::Online | Action::Offline if known => self.check(path, true),
+            Action::Bind if known => self.check_device(path, false),
+            Action::Change | Action::Online | Action::Offline if known => self.check_device(path, true),
             _ => {
                 let now = Instant::now();
-                let coming = self.memory.coming.entry(path.to_owned()).or_insert_with(|| Coming::new(now));
-                coming.bound = coming.bound || event.action == Action::Bind;
-                self.look_at(path, now)
+                let pending = self.state.pending.entry(path.to_owned()).or_insert_with(|| Pending::new(now));
+                if event.action == Action::Bind {
+                    // Its last links follow at once.
+                    (pending.bound, pending.recheck) = (true, Recheck::first(now));
+                }
+                self.check_pending(path, now)
             }
         }
     }
 
     fn removed(&mut self, event: &Uevent) -> Result<()> {
         let path = event.syspath.as_str();
-        if event.number <= self.during && is_there(&self.conn.host, self.memory.devices.get(path))? {
-            // This speaks of one that had the UUID before the one that we know.
+        if event.number <= self.newest_after && is_there(&self.conn.host, self.state.devices.get(path))? {
+            // The removed device had the same UUID, before this one.
             return Ok(());
         }
-        let coming = self.memory.coming.remove(path);
-        if let Some(known) = self.memory.devices.remove(path) {
-            self.gone(known.device);
-        } else if coming.is_some_and(|coming| coming.bound) {
-            // It was ready for a moment. One that was not failed to be made.
-            if let Some(device) = self.memory.vanished(path) {
-                self.told(EventKind::Created, device.clone());
-                self.gone(device);
+        let pending = self.state.pending.remove(path);
+        if let Some(known) = self.state.devices.remove(path) {
+            self.emit_deleted(known.device);
+        } else if pending.is_some_and(|pending| pending.bound) {
+            // It was ready for a moment. A device that never was is a create that failed.
+            if let Some(device) = self.state.departed(path) {
+                self.emit_device(EventKind::Created, device.clone());
+                self.emit_deleted(device);
             }
         }
-        self.memory.touch_parent_of(path, true);
+        self.state.mark_parent_dirty(path, true);
         Ok(())
     }
 
-    fn gone(&mut self, device: Device) {
-        self.told(EventKind::Deleted, Device { active: false, ..device });
+    fn emit_deleted(&mut self, device: Device) {
+        self.emit_device(EventKind::Deleted, Device { active: false, ..device });
     }
 
-    fn told(&mut self, kind: EventKind, device: Device) {
+    fn emit_device(&mut self, kind: EventKind, device: Device) {
         let node = Node::device(self.conn.clone(), device);
-        self.tell(kind, Some(node));
+        self.emit(kind, Some(node));
     }
 
-    /// Looks at a device that was told whether it is what it was.
-    fn check(&mut self, path: &str, tell_anyway: bool) -> Result<()> {
-        match self.memory.look(&self.conn.host, path)? {
-            // The kernel will say so.
-            Look::Gone | Look::Unknown => Ok(()),
-            Look::Ready(now) | Look::NotReady(now) => {
-                let before = self.memory.devices.get(path);
-                if tell_anyway || before.is_none_or(|before| before.device != now.device) {
-                    self.told(EventKind::Updated, now.device.clone());
+    /// Reads a reported device again.
+    fn check_device(&mut self, path: &str, emit_always: bool) -> Result<()> {
+        match self.state.observe(&self.conn.host, path)? {
+            // Its `remove` follows.
+            Observation::Absent | Observation::Unknown => Ok(()),
+            Observation::Ready(now) | Observation::NotReady(now) => {
+                let before = self.state.devices.get(path);
+                if emit_always || before.is_none_or(|before| before.device != now.device) {
+                    self.emit_device(EventKind::Updated, now.device.clone());
                 }
-                self.memory.devices.insert(path.to_owned(), *now);
+                self.state.devices.insert(path.to_owned(), *now);
                 Ok(())
             }
         }
     }
 
-    /// Looks at a device that is coming.
-    fn look_at(&mut self, path: &str, now: Instant) -> Result<()> {
-        let look = self.memory.look(&self.conn.host, path)?;
-        let Some(coming) = self.memory.coming.get_mut(path) else { return Ok(()) };
-        let age = now.saturating_duration_since(coming.since);
-        let known = match look {
-            Look::Ready(known) if known.device.iommu_group.is_some() || coming.bound || age >= UNBOUND => known,
-            Look::NotReady(known) if age >= NEVER => known,
-            Look::Gone => {
-                coming.gone = true;
+    /// Reads a pending device, and reports it if it is ready.
+    fn check_pending(&mut self, path: &str, now: Instant) -> Result<()> {
+        let observation = self.state.observe(&self.conn.host, path)?;
+        let Some(pending) = self.state.pending.get_mut(path) else { return Ok(()) };
+        let age = now.saturating_duration_since(pending.since);
+        let known = match observation {
+            // A device without driver and IOMMU group may be all that there will be: there is no uevent to wait for.
+            Observation::Ready(known)
+                if known.device.iommu_group.is_some() || pending.bound || pending.recheck.is_last() =>
+            {
+                known
+            }
+            // A list has it as well.
+            Observation::NotReady(known) if age >= READY_TIMEOUT => known,
+            Observation::Absent => {
+                pending.removed = true;
                 return Ok(());
             }
-            // The next write to it is looked at, or the next look at its parent.
-            Look::Unknown if age >= NEVER => {
-                self.memory.coming.remove(path);
+            // It is read again after the next write to it, or with its parent.
+            Observation::Unknown if age >= READY_TIMEOUT => {
+                self.state.pending.remove(path);
                 return Ok(());
             }
             _ => {
-                coming.next = now + coming.pause;
-                coming.pause = (coming.pause * 2).min(PAUSE);
+                if pending.recheck.is_due(now) {
+                    pending.recheck = pending.recheck.next(now);
+                }
                 return Ok(());
             }
         };
-        self.memory.coming.remove(path);
-        let before = self.memory.devices.get(path);
+        self.state.pending.remove(path);
+        let before = self.state.devices.get(path);
         match before.map(|before| before.device != known.device) {
-            None => self.told(EventKind::Created, known.device.clone()),
-            Some(true) => self.told(EventKind::Updated, known.device.clone()),
+            None => self.emit_device(EventKind::Created, known.device.clone()),
+            Some(true) => self.emit_device(EventKind::Updated, known.device.clone()),
             Some(false) => {}
         }
-        self.memory.devices.insert(path.to_owned(), *known);
-        self.memory.touch_parent_of(path, false);
+        self.state.devices.insert(path.to_owned(), *known);
+        self.state.mark_parent_dirty(path, false);
         Ok(())
     }
 
-    /// Those whose time has come.
-    pub(super) fn look_at_coming(&mut self, now: Instant) -> Result<()> {
-        let due = self.memory.coming.iter().filter(|(_, coming)| !coming.gone && coming.next <= now);
+    /// Reads pending devices whose recheck is due.
+    pub(super) fn check_all_pending(&mut self, now: Instant) -> Result<()> {
+        let due = self.state.pending.iter().filter(|(_, pending)| !pending.removed && pending.recheck.is_due(now));
         let due: Vec<String> = due.map(|(path, _)| path.clone()).collect();
-        due.iter().try_for_each(|path| self.look_at(path, now))
+        due.iter().try_for_each(|path| self.check_pending(path, now))
     }
 
-    /// Somebody wrote to what makes a VF a device, and makes it none.
-    pub(super) fn look_at_function(&mut self, vf: &str) -> Result<()> {
-        if !self.memory.vfs.contains_key(vf) {
+    /// Reads a VF after a write to the file that makes it a device.
+    pub(super) fn check_vf(&mut self, vf: &str) -> Result<()> {
+        if !self.state.vfs.contains_key(vf) {
             return Ok(());
         }
-        let (now, ready) = match self.memory.look(&self.conn.host, vf)? {
-            Look::Unknown => return Ok(()),
-            Look::Gone => (None, false),
-            Look::NotReady(known) => (Some(known), false),
-            Look::Ready(known) => (Some(known), true),
+        let (now, ready) = match self.state.observe(&self.conn.host, vf)? {
+            Observation::Unknown => return Ok(()),
+            Observation::Absent => (None, false),
+            Observation::NotReady(known) => (Some(known), false),
+            Observation::Ready(known) => (Some(known), true),
         };
-        let is_same = |before: &Known| {
-            now.as_ref().is_some_and(|now| now.device.uuid == before.device.uuid && now.mark == before.mark)
+        let is_same = |before: &DeviceState| {
+            now.as_ref().is_some_and(|now| now.device.uuid == before.device.uuid && now.identity == before.identity)
         };
-        let before = self.memory.devices.get(vf);
-        if before.is_some_and(is_same) || (before.is_none() && now.is_none() && !self.memory.coming.contains_key(vf)) {
+        let before = self.state.devices.get(vf);
+        if before.is_some_and(is_same) || (before.is_none() && now.is_none() && !self.state.pending.contains_key(vf)) {
             return Ok(());
         }
-        self.memory.coming.remove(vf);
-        if let Some(before) = self.memory.devices.remove(vf) {
-            self.gone(before.device);
+        self.state.pending.remove(vf);
+        if let Some(before) = self.state.devices.remove(vf) {
+            self.emit_deleted(before.device);
         }
         match now {
             Some(known) if ready => {
-                self.told(EventKind::Created, known.device.clone());
-                self.memory.devices.insert(vf.to_owned(), *known);
+                self.emit_device(EventKind::Created, known.device.clone());
+                self.state.devices.insert(vf.to_owned(), *known);
             }
             Some(_) => {
-                let coming = Coming { bound: true, ..Coming::new(Instant::now()) };
-                self.memory.coming.insert(vf.to_owned(), coming);
+                let pending = Pending { bound: true, ..Pending::new(Instant::now()) };
+                self.state.pending.insert(vf.to_owned(), pending);
             }
             None => {}
         }
-        self.memory.touch_parent_of(vf, true);
+        self.state.mark_parent_dirty(vf, true);
         Ok(())
     }
 
-    /// A VF went, and its device with it.
-    pub(super) fn function_gone(&mut self, vf: &str) {
-        self.source.unfollow(&followed(vf));
-        self.memory.vfs.remove(vf);
-        self.memory.coming.remove(vf);
-        if let Some(known) = self.memory.devices.remove(vf) {
-            self.gone(known.device);
+    /// A VF was removed, and its device with it.
+    pub(super) fn vf_removed(&mut self, vf: &str) {
+        self.source.unfollow(&followed_file(vf));
+        self.state.vfs.remove(vf);
+        self.state.pending.remove(vf);
+        if let Some(known) = self.state.devices.remove(vf) {
+            self.emit_deleted(known.device);
         }
     }
 }
 
-/// The very device that is known is on the bus.
-fn is_there(host: &Host, known: Option<&Known>) -> Result<bool> {
+/// Whether the known device itself is still on the bus.
+fn is_there(host: &Host, known: Option<&DeviceState>) -> Result<bool> {
     let Some(known) = known else { return Ok(false) };
     let Some(bus) = spots::open_devices(host)? else { return Ok(false) };
     let Ok(uuid) = basename(&known.device.syspath).parse() else { return Ok(false) };
-    let mark = spots::bus_mark(&*bus, &uuid).map_err(|errno| spots::bus_error(&uuid, errno))?;
-    Ok(mark.is_some() && mark == known.mark)
+    let identity = spots::bus_mark(&*bus, &uuid).map_err(|errno| spots::bus_error(&uuid, errno))?;
+    Ok(identity.is_some() && identity == known.identity)
 }

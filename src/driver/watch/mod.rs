@@ -1,38 +1,36 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tells how the nodes of a host come, change and go, while the caller's own loop turns: no thread.
+//! Reports how the nodes of a host are added, changed and removed, from the caller's own loop: no thread.
 //!
-//! What the kernel says is short and sometimes early, so each word of it makes the monitor look at the one node that it is
-//! about, never at the whole host. What is told is in order: a device is created when it is ready for use, which may be
-//! after the next one's.
+//! A uevent names one node, and may come before the node is complete. The monitor reads that node, never the whole host. The events of one
+//! node are in order; a device is reported when it is ready for use, which may be after a later device.
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Conn, Node};
 use crate::error::Result;
 pub use crate::model::EventKind;
 use crate::monitor::{Change, Source};
+use crate::sysfs::POLL_INTERVAL;
 
 mod definitions;
 mod devices;
 mod parents;
 mod state;
 
-use state::Memory;
+use state::HostState;
 
-/// After so many changes the numbers of available instances are looked at even though more changes wait.
-const PATIENCE: u32 = 64;
+/// After so many changes the counts of dirty parents are read even though more changes wait: otherwise no count would be reported while a
+/// host is busy. Large enough that devices created at once cost few reads of their parent.
+const MAX_BATCH: u32 = 64;
 
-/// When the host could not be read anew after a loss, it is tried again after this long.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Something that happened, with the node as it was then.
+/// An event, with the node as it was then.
 #[derive(Debug)]
 pub struct Event {
-    /// What.
+    /// What happened.
     pub kind: EventKind,
-    /// To which node; none after a loss.
+    /// The node; none after a loss.
     pub node: Option<Node>,
 }
 
@@ -41,28 +39,30 @@ pub struct Event {
 pub struct Monitor {
     conn: Conn,
     source: Source,
-    memory: Memory,
+    state: HostState,
     out: VecDeque<Event>,
-    /// Memory is not to be relied on.
-    lost: bool,
-    taken: u32,
-    /// Events with a number up to this one were over before memory was read.
-    before: u64,
-    /// And those up to this one may have been.
-    during: u64,
+    /// The state may be wrong: the host has to be read again.
+    stale: bool,
+    /// Changes since the counts of dirty parents were read.
+    batch: u32,
+    /// The newest uevent when the host was about to be read: it and all before it are part of the state.
+    newest_before: u64,
+    /// The newest uevent when the host had been read: it and those before it may be part of the state.
+    newest_after: u64,
 }
 
 impl Conn {
-    /// Starts to listen. What happens from here on is told, so that whoever lists afterwards misses nothing.
+    /// Starts to listen. Every later change is an event, so a list that is read afterwards misses nothing.
     pub fn monitor(&self) -> Result<Monitor> {
         let source = Source::new(&*self.host.sysfs, &self.host.definitions)?;
-        let memory = Memory::default();
+        let state = HostState::default();
         let out = VecDeque::new();
         let conn = self.clone();
-        let mut monitor = Monitor { conn, source, memory, out, lost: false, taken: 0, before: 0, during: 0 };
+        let (newest_before, newest_after) = (0, 0);
+        let mut monitor = Monitor { conn, source, state, out, stale: false, batch: 0, newest_before, newest_after };
         monitor.read_host()?;
-        monitor.source.wake_at(monitor.memory.next_look());
-        let Memory { parents, devices, definitions, .. } = &monitor.memory;
+        monitor.source.wake_at(monitor.state.next_check());
+        let HostState { parents, devices, definitions, .. } = &monitor.state;
         log::info!(
             "listening: {} parents, {} devices and {} definitions are known",
             parents.len(),
@@ -74,22 +74,22 @@ impl Conn {
 }
 
 impl Monitor {
-    /// Readable when [`Monitor::receive`] may have something; as long as it gives events, too.
+    /// Readable while [`Monitor::receive`] may have an event.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.source.fd()
     }
 
-    /// How many bytes of the kernel's events may wait.
+    /// Sets how many bytes of unread uevents the kernel keeps.
     pub fn set_buffer_size(&mut self, bytes: usize) -> Result<()> {
         self.source.set_buffer_size(bytes)
     }
 
-    /// Forgets what was not fetched yet, and tells from now on.
+    /// Drops all events until now.
     pub fn start_over(&mut self) -> Result<()> {
-        self.lost = true;
-        self.catch_up()?;
+        self.stale = true;
+        self.resync()?;
         self.out.clear();
-        self.source.wake_at(self.memory.next_look());
+        self.source.wake_at(self.state.next_check());
         Ok(())
     }
 
@@ -98,10 +98,11 @@ impl Monitor {
         let result = self.next();
         match &result {
             Ok(Some(_)) => self.source.wake_now(),
-            Ok(None) => self.source.wake_at(self.memory.next_look()),
+            Ok(None) => self.source.wake_at(self.state.next_check()),
+            // The usual cause, exhausted descriptors or memory, ends without an event.
             Err(_) => {
-                self.lost = true;
-                self.source.wake_at(Some(Instant::now() + RETRY));
+                self.stale = true;
+                self.source.wake_at(Some(Instant::now() + POLL_INTERVAL));
             }
         }
         result
@@ -112,91 +113,91 @@ impl Monitor {
             if let Some(event) = self.out.pop_front() {
                 return Ok(Some(event));
             }
-            if self.lost {
-                self.catch_up()?;
+            if self.stale {
+                self.resync()?;
                 continue;
             }
             if let Some(change) = self.source.fetch()? {
-                self.take(change)?;
-                self.taken += 1;
-                if self.taken < PATIENCE {
+                self.handle(change)?;
+                self.batch += 1;
+                if self.batch < MAX_BATCH {
                     continue;
                 }
             }
-            let waits = self.taken >= PATIENCE;
-            self.taken = 0;
-            self.look_again()?;
-            if self.out.is_empty() && !waits && !self.lost {
+            let more_wait = self.batch >= MAX_BATCH;
+            self.batch = 0;
+            self.check_due()?;
+            if self.out.is_empty() && !more_wait && !self.stale {
                 return Ok(None);
             }
         }
     }
 
-    fn take(&mut self, change: Change) -> Result<()> {
+    fn handle(&mut self, change: Change) -> Result<()> {
         match change {
-            Change::Kernel(event) if event.number != 0 && event.number <= self.before => Ok(()),
+            Change::Kernel(event) if event.number != 0 && event.number <= self.newest_before => Ok(()),
             Change::Kernel(event) => match event.subsystem.as_str() {
                 "mdev" => self.device_event(&event),
-                // They tell nothing that the device's own events do not.
+                // The uevents of the device itself say the same.
                 "vfio" | "vfio-dev" => Ok(()),
-                _ => self.other_event(&event),
+                _ => self.parent_event(&event),
             },
-            Change::Written(file) => self.look_at_function(state::vf_of(&file)),
-            Change::Definition { parent, file } => self.look_at_definition(&parent, &file),
-            Change::DefinitionsOf(parent) => self.look_at_definitions(Some(&parent)),
-            Change::Definitions => self.look_at_definitions(None),
+            Change::Written(file) => self.check_vf(state::vf_of_file(&file)),
+            Change::Definition { parent, file } => self.check_definition(&parent, &file),
+            Change::DefinitionsOf(parent) => self.check_definitions(Some(&parent)),
+            Change::Definitions => self.check_definitions(None),
             Change::Lost => {
-                self.lost = true;
+                self.stale = true;
                 Ok(())
             }
         }
     }
 
-    /// What is due by time, and what was put off until there was nothing else to do.
-    fn look_again(&mut self) -> Result<()> {
+    /// Reads nodes whose recheck is due, and the counts of dirty parents.
+    fn check_due(&mut self) -> Result<()> {
         let now = Instant::now();
-        self.look_at_coming(now)?;
-        self.look_at_parents(now)
+        self.check_all_pending(now)?;
+        self.check_parents(now)
     }
 
-    /// After a loss: everything that waits is part of it, and the host is read anew.
-    fn catch_up(&mut self) -> Result<()> {
+    /// After a loss: drops all that wait, and reads the host again.
+    fn resync(&mut self) -> Result<()> {
         self.source.discard()?;
         self.read_host()?;
-        self.memory.touch_all_parents();
-        self.lost = false;
-        self.tell(EventKind::Overrun, None);
+        self.state.recheck_all_parents();
+        self.stale = false;
+        self.emit(EventKind::Overrun, None);
         Ok(())
     }
 
     fn read_host(&mut self) -> Result<()> {
-        self.before = self.source.newest()?;
-        let old = std::mem::replace(&mut self.memory, Memory::read(&self.conn.host)?);
-        // What became of a VF before it was followed was seen by nobody.
-        if self.memory.vfs.keys().any(|vf| !old.vfs.contains_key(vf)) {
-            let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();
+        self.newest_before = self.source.newest()?;
+        let old = std::mem::replace(&mut self.state, HostState::read(&self.conn.host)?);
+        // A change of a VF before it was followed is not an event.
+        if self.state.vfs.keys().any(|vf| !old.vfs.contains_key(vf)) {
+            let vfs: Vec<String> = self.state.vfs.keys().cloned().collect();
             self.follow(&vfs);
-            self.memory = Memory::read(&self.conn.host)?;
+            self.state = HostState::read(&self.conn.host)?;
         }
-        self.during = self.source.newest()?;
-        let gone = old.vfs.into_keys().filter(|vf| !self.memory.vfs.contains_key(vf));
-        gone.for_each(|vf| self.source.unfollow(&state::followed(&vf)));
-        let vfs: Vec<String> = self.memory.vfs.keys().cloned().collect();
+        self.newest_after = self.source.newest()?;
+        let gone = old.vfs.into_keys().filter(|vf| !self.state.vfs.contains_key(vf));
+        gone.for_each(|vf| self.source.unfollow(&state::followed_file(&vf)));
+        let vfs: Vec<String> = self.state.vfs.keys().cloned().collect();
         self.follow(&vfs);
         Ok(())
     }
 
-    /// The kernel tells nothing when VFs become devices, but who writes to their files can be seen.
+    /// The kernel sends no uevents for devices on VFs; inotify reports writes to their files.
     fn follow(&mut self, vfs: &[String]) {
         for vf in vfs {
-            let file = state::followed(vf);
+            let file = state::followed_file(vf);
             if let Err(errno) = self.source.follow(&file) {
-                log::warn!("{file}: devices that come and go here are not seen: {errno}");
+                log::warn!("{file}: cannot be followed, so devices on this VF are not reported: {errno}");
             }
         }
     }
 
-    fn tell(&mut self, kind: EventKind, node: Option<Node>) {
+    fn emit(&mut self, kind: EventKind, node: Option<Node>) {
         self.out.push_back(Event { kind, node });
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a monitor knows of a host: every node as it was last told. So that one that is gone can still be described, and
-//! that nothing is told twice.
+//! The state of a host as a monitor has reported it: describes a node that was removed, and keeps an event from being reported twice.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,213 +21,250 @@ use crate::model::{Device, Function, LayoutKind, Parent};
 use crate::store::Definition;
 use crate::sysfs::{Dir, Errno, basename, dirname, if_present, is_absent, resolve};
 
-/// When the numbers of available instances are looked at again after a device has come or gone: a driver gives back what a
-/// device had when the last user is gone, which may be after the kernel's event, and says nothing then.
-const LOOKS: [Duration; 4] =
-    [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(250)];
+/// The first interval after which a node is read again that changes without a uevent: longer than a driver or the kernel normally takes
+/// to finish what follows the uevent (some microseconds).
+const RECHECK_FIRST: Duration = Duration::from_millis(2);
 
-/// A device that was told.
+/// Each interval is so many times the one before it: 2, 10, 50, 250 ms.
+const RECHECK_FACTOR: u32 = 5;
+
+/// The longest interval. A parent whose device was removed is not read after it; a process that kept the device open delays it
+/// further, and its last close is no uevent.
+const RECHECK_MAX: Duration = Duration::from_millis(250);
+
+/// When a node is read again although there is no uevent: soon at first, then at growing intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recheck {
+    at: Instant,
+    interval: Duration,
+}
+
+impl Recheck {
+    pub(super) fn first(now: Instant) -> Self {
+        Recheck { at: now + RECHECK_FIRST, interval: RECHECK_FIRST }
+    }
+
+    /// Once, after the longest interval.
+    fn last(now: Instant) -> Self {
+        Recheck { at: now + RECHECK_MAX, interval: RECHECK_MAX }
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.at <= now
+    }
+
+    /// Whether this is after the longest interval.
+    pub(super) fn is_last(&self) -> bool {
+        self.interval == RECHECK_MAX
+    }
+
+    /// The following recheck.
+    pub(super) fn next(&self, now: Instant) -> Self {
+        let interval = (self.interval * RECHECK_FACTOR).min(RECHECK_MAX);
+        Recheck { at: now + interval, interval }
+    }
+}
+
+/// A device that was reported.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct DeviceState {
     pub(super) device: Device,
     /// See [`Layout::mark`].
-    pub(super) mark: Option<u64>,
-    /// Its driver has let go of it since.
+    pub(super) identity: Option<u64>,
+    /// Its driver was unbound since.
     pub(super) unbound: bool,
 }
 
-impl Known {
-    fn new(device: Device, mark: Option<u64>) -> Self {
-        Known { device, mark, unbound: false }
+impl DeviceState {
+    fn new(device: Device, identity: Option<u64>) -> Self {
+        DeviceState { device, identity, unbound: false }
     }
 
-    /// A driver that takes it brings nothing new.
+    /// Whether a `bind` of the device changes nothing.
     pub(super) fn is_bound(&self) -> bool {
         !self.unbound && self.device.driver.is_some() && self.device.iommu_group.is_some()
     }
 }
 
-/// A device of which the kernel has spoken, and that is not ready yet.
+/// A device that was added and is not ready yet.
 #[derive(Debug)]
-pub(super) struct Coming {
+pub(super) struct Pending {
     pub(super) since: Instant,
-    /// Its driver has it: the kernel is done, but for links that it makes without a word.
+    /// A driver is bound to it. The kernel makes the link to its type after that, without a uevent.
     pub(super) bound: bool,
-    /// It went before we saw it.
-    pub(super) gone: bool,
-    pub(super) next: Instant,
-    pub(super) pause: Duration,
+    /// It was removed before it was read: its `remove` is still unread.
+    pub(super) removed: bool,
+    pub(super) recheck: Recheck,
 }
 
-impl Coming {
+impl Pending {
     pub(super) fn new(now: Instant) -> Self {
-        Coming { since: now, bound: false, gone: false, next: now, pause: Duration::from_millis(1) }
+        Pending { since: now, bound: false, removed: false, recheck: Recheck::first(now) }
     }
 }
 
-/// A parent that was told.
+/// A parent that was reported.
 #[derive(Debug)]
-pub(super) struct KnownParent {
+pub(super) struct ParentState {
     pub(super) place: Place,
     pub(super) parent: Parent,
-    /// Something has happened on it.
+    /// A device on it was added or removed since its counts were read.
     pub(super) dirty: bool,
-    pub(super) looks: VecDeque<Instant>,
+    /// A driver may release the instance of a device after its `remove`, when the last reference to the device is dropped.
+    pub(super) recheck: Option<Recheck>,
 }
 
-/// A VF that is a device while it has a type.
+/// A VF, which is a device while it has a type.
 #[derive(Debug, Clone)]
 pub(super) struct Vf {
     pub(super) parent: String,
     pub(super) function: Function,
 }
 
-/// Everything by its path in sysfs.
+/// All nodes by their paths in sysfs.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    pub(super) parents: HashMap<String, KnownParent>,
-    pub(super) devices: HashMap<String, Known>,
-    pub(super) coming: HashMap<String, Coming>,
+pub(super) struct HostState {
+    pub(super) parents: HashMap<String, ParentState>,
+    pub(super) devices: HashMap<String, DeviceState>,
+    pub(super) pending: HashMap<String, Pending>,
     pub(super) vfs: HashMap<String, Vf>,
     /// By sysfs name of the parent and UUID.
     pub(super) definitions: BTreeMap<(String, Uuid), Definition>,
 }
 
-/// How the VFs of a parent have changed.
+/// The VFs of a parent that were added or removed.
 #[derive(Debug, Default)]
-pub(super) struct Functions {
-    pub(super) new: Vec<String>,
-    pub(super) gone: Vec<String>,
+pub(super) struct VfChanges {
+    pub(super) added: Vec<String>,
+    pub(super) removed: Vec<String>,
 }
 
-/// What is to be seen of a device now.
-pub(super) enum Look {
-    Gone,
-    /// It cannot be told: what is known stays.
+/// The result of reading a device.
+pub(super) enum Observation {
+    Absent,
+    /// It cannot be read: its state stays as it is.
     Unknown,
-    /// It is there, but not all that belongs to it.
-    NotReady(Box<Known>),
-    Ready(Box<Known>),
+    /// It exists, and some of its links do not exist yet.
+    NotReady(Box<DeviceState>),
+    Ready(Box<DeviceState>),
 }
 
-impl Memory {
-    /// The whole host, as a list has it.
-    pub(super) fn read(host: &Host) -> Result<Memory> {
-        let mut memory = Memory::default();
+impl HostState {
+    /// Reads the whole host, as a list does.
+    pub(super) fn read(host: &Host) -> Result<HostState> {
+        let mut state = HostState::default();
         let mut known = KnownParents::new(&*host.sysfs);
         for place in places::places(&*host.sysfs)? {
-            if let Read::Parent(parent) = read_parent(host, &place)? {
+            if let ParentObservation::Present(parent) = read_parent(host, &place)? {
                 known.add(&parent);
-                memory.add_parent(host, place, *parent)?;
+                state.add_parent(host, place, *parent)?;
             }
         }
         let defined = defined::all(host)?.into_iter();
-        memory.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
+        state.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let facts = LazyFacts::new(host);
         for spot in spots::all(host, &known, &facts)? {
             if let Some(device) = devices::read_listed(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
                 let layout = backend::of_kind(device.layout);
-                let mark = layout.mark(&*spot.dir, &spot.entry).ok();
+                let identity = layout.mark(&*spot.dir, &spot.entry).ok();
                 if !is_ready(layout, &device) {
-                    memory.coming.insert(spot.syspath.clone(), Coming::new(Instant::now()));
+                    state.pending.insert(spot.syspath.clone(), Pending::new(Instant::now()));
                 }
-                memory.devices.insert(spot.syspath.clone(), Known::new(device, mark));
+                state.devices.insert(spot.syspath.clone(), DeviceState::new(device, identity));
             }
         }
-        Ok(memory)
+        Ok(state)
     }
 
-    /// With its VFs. What is still to be looked at on a parent that is known stays so.
-    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Result<Functions> {
+    /// Adds or replaces a parent and its VFs. Rechecks of the old parent are kept.
+    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Result<VfChanges> {
         let path = place.syspath.clone();
         let now = vfs_of(host, &parent)?;
-        let new = now.keys().filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
+        let added = now.keys().filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
         let had = self.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf);
-        let gone = had.filter(|vf| !now.contains_key(*vf)).cloned().collect();
+        let removed = had.filter(|vf| !now.contains_key(*vf)).cloned().collect();
         self.vfs.retain(|_, vf| vf.parent != path);
         self.vfs.extend(now);
-        let (dirty, looks) = self.parents.remove(&path).map(|old| (old.dirty, old.looks)).unwrap_or_default();
-        self.parents.insert(path, KnownParent { place, parent, dirty, looks });
-        Ok(Functions { new, gone })
+        let (dirty, recheck) = self.parents.remove(&path).map(|old| (old.dirty, old.recheck)).unwrap_or_default();
+        self.parents.insert(path, ParentState { place, parent, dirty, recheck });
+        Ok(VfChanges { added, removed })
     }
 
-    /// Something has happened on the parent of this device: its numbers have changed, or when it is gone, they do so now or
-    /// a little later.
-    pub(super) fn touch_parent_of(&mut self, device: &str, is_gone: bool) {
+    /// The counts of the parent of this device have to be read. If the device was removed, they may change later than that.
+    pub(super) fn mark_parent_dirty(&mut self, device: &str, is_removed: bool) {
         let parent = self.vfs.get(device).map_or_else(|| dirname(device).to_owned(), |vf| vf.parent.clone());
         if let Some(known) = self.parents.get_mut(&parent) {
             known.dirty = true;
-            if is_gone {
-                let now = Instant::now();
-                known.looks = LOOKS.iter().map(|pause| now + *pause).collect();
+            if is_removed {
+                known.recheck = Some(Recheck::first(Instant::now()));
             }
         }
     }
 
-    /// The last of what happened before memory was read may show later.
-    pub(super) fn touch_all_parents(&mut self) {
-        let at = Instant::now() + LOOKS[LOOKS.len() - 1];
-        self.parents.values_mut().for_each(|known| known.looks.push_back(at));
+    /// A device that was removed just before the host was read may still change the counts of its parent.
+    pub(super) fn recheck_all_parents(&mut self) {
+        let recheck = Recheck::last(Instant::now());
+        self.parents.values_mut().for_each(|known| known.recheck = Some(recheck));
     }
 
-    /// When something is to be looked at again though nothing happens.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let coming = self.coming.values().filter(|coming| !coming.gone).map(|coming| coming.next);
-        let parents = self.parents.values().filter_map(|known| known.looks.front().copied());
-        coming.chain(parents).min()
+    /// When a node has to be read again, even without a uevent.
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        let pending = self.pending.values().filter(|pending| !pending.removed).map(|pending| pending.recheck.at);
+        let parents = self.parents.values().filter_map(|known| known.recheck.map(|recheck| recheck.at));
+        pending.chain(parents).min()
     }
 
-    /// Looks at a device.
-    pub(super) fn look(&self, host: &Host, path: &str) -> Result<Look> {
+    /// Reads a device.
+    pub(super) fn observe(&self, host: &Host, path: &str) -> Result<Observation> {
         match self.vfs.get(path) {
-            Some(vf) => self.look_at_function(host, path, vf),
-            None => self.look_on_bus(host, path),
+            Some(vf) => self.observe_vf(host, path, vf),
+            None => self.observe_on_bus(host, path),
         }
     }
 
-    fn look_on_bus(&self, host: &Host, path: &str) -> Result<Look> {
-        let Ok(uuid) = basename(path).parse::<Uuid>() else { return Ok(Look::Gone) };
-        let Some(bus) = spots::open_devices(host)? else { return Ok(Look::Gone) };
+    fn observe_on_bus(&self, host: &Host, path: &str) -> Result<Observation> {
+        let Ok(uuid) = basename(path).parse::<Uuid>() else { return Ok(Observation::Absent) };
+        let Some(bus) = spots::open_devices(host)? else { return Ok(Observation::Absent) };
         let found = match spots::on_bus(&bus, &uuid) {
             Ok(found) => found.filter(|spot| spot.syspath == path),
-            Err(errno) => return unseen(path, errno),
+            Err(errno) => return not_found(path, errno),
         };
-        let Some(spot) = found else { return Ok(Look::Gone) };
-        let mark = Some(spot.mark());
+        let Some(spot) = found else { return Ok(Observation::Absent) };
+        let identity = Some(spot.mark());
         let mut known = self.known_parent(host, &spot.parent);
-        look_of(devices::at(host, &spot, &mut known), mark)
+        observation_of(devices::at(host, &spot, &mut known), identity)
     }
 
-    fn look_at_function(&self, host: &Host, path: &str, vf: &Vf) -> Result<Look> {
+    fn observe_vf(&self, host: &Host, path: &str, vf: &Vf) -> Result<Observation> {
         let dir: Rc<dyn Dir> = match host.sysfs.open(&vf.parent) {
             Ok(dir) => Rc::from(dir),
-            Err(errno) => return unseen(&vf.parent, errno),
+            Err(errno) => return not_found(&vf.parent, errno),
         };
         let facts = LazyFacts::new(host);
         let (found, left_out) = observe(|| spots::of_function(&dir, &vf.function, &facts));
         let spot = match found {
             // The record that cannot be read may be the record of the known device.
             Ok(Some(spot)) if first_failed(left_out).is_some() && self.has_other_uuid(path, &spot) => {
-                return Ok(Look::Unknown);
+                return Ok(Observation::Unknown);
             }
             Ok(Some(spot)) => spot,
-            Ok(None) => return Ok(Look::Gone),
+            Ok(None) => return Ok(Observation::Absent),
             Err(e) => return unknown(e),
         };
-        let mark = Some(spot.mark());
+        let identity = Some(spot.mark());
         let mut known = self.known_parent(host, &spot.parent);
-        look_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), mark)
+        observation_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), identity)
     }
 
     /// Whether the VF is unchanged and its known device has another UUID.
     fn has_other_uuid(&self, path: &str, spot: &Spot) -> bool {
         let known = self.devices.get(path).filter(|known| known.device.uuid != spot.uuid);
         known.zip(spot.seen.as_ref()).is_some_and(|(known, seen)| {
-            known.mark == Some(seen.mark) && known.device.type_id.as_ref() == Some(&seen.type_id)
+            known.identity == Some(seen.mark) && known.device.type_id.as_ref() == Some(&seen.type_id)
         })
     }
 
-    /// So that the parent of a device need not be read once more.
+    /// The parent of a device, which need not be read again.
     fn known_parent<'a>(&self, host: &'a Host, path: &str) -> KnownParents<'a> {
         let mut known = KnownParents::new(&*host.sysfs);
         if let Some(parent) = self.parents.get(path) {
@@ -237,8 +273,8 @@ impl Memory {
         known
     }
 
-    /// A device that came and went before anyone looked: what its path tells. `None` when its parent is not known either.
-    pub(super) fn vanished(&self, path: &str) -> Option<Device> {
+    /// A device that was added and removed before it was read: its path has its UUID and parent. `None` if the parent is not known.
+    pub(super) fn departed(&self, path: &str) -> Option<Device> {
         let uuid: Uuid = basename(path).parse().ok()?;
         let parent = &self.parents.get(dirname(path))?.parent;
         Some(Device {
@@ -264,35 +300,35 @@ impl Memory {
     }
 }
 
-/// The look of a device that was read. A device that cannot be read does not count as removed.
-fn look_of(read: Result<Option<Device>>, mark: Option<u64>) -> Result<Look> {
+/// A device that cannot be read does not count as removed.
+fn observation_of(read: Result<Option<Device>>, identity: Option<u64>) -> Result<Observation> {
     match read {
-        Ok(Some(device)) => Ok(seen(device, mark)),
-        Ok(None) => Ok(Look::Gone),
+        Ok(Some(device)) => Ok(present_device(device, identity)),
+        Ok(None) => Ok(Observation::Absent),
         Err(e) => unknown(e),
     }
 }
 
-/// A look that failed says nothing about the node.
-fn unknown(e: Error) -> Result<Look> {
-    report_unless_exhausted(e).map(|()| Look::Unknown)
+/// A failed read says nothing about the node.
+fn unknown(e: Error) -> Result<Observation> {
+    report_unless_exhausted(e).map(|()| Observation::Unknown)
 }
 
-fn seen(device: Device, mark: Option<u64>) -> Look {
+fn present_device(device: Device, identity: Option<u64>) -> Observation {
     let ready = is_ready(backend::of_kind(device.layout), &device);
-    let known = Box::new(Known::new(device, mark));
-    if ready { Look::Ready(known) } else { Look::NotReady(known) }
+    let known = Box::new(DeviceState::new(device, identity));
+    if ready { Observation::Ready(known) } else { Observation::NotReady(known) }
 }
 
-/// What the layout always has is there.
+/// Whether the device has all links that devices of its layout always have.
 fn is_ready(layout: &dyn Layout, device: &Device) -> bool {
     let typed = device.type_id.is_some() || layout.kind() == LayoutKind::Rfc;
     typed && (device.iommu_group.is_some() || !layout.has_iommu_group())
 }
 
 /// A device that was not found is gone only if the errno means absence.
-fn unseen(what: &str, errno: Errno) -> Result<Look> {
-    if is_absent(errno) { Ok(Look::Gone) } else { unknown(Error::io("look at", what, errno)) }
+fn not_found(what: &str, errno: Errno) -> Result<Observation> {
+    if is_absent(errno) { Ok(Observation::Absent) } else { unknown(Error::io("look at", what, errno)) }
 }
 
 /// The VFs of a parent by their paths: also one that is left out of lists, since it may become readable.
@@ -314,31 +350,33 @@ fn vfs_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Vf>> {
 }
 
 /// The file to follow for a VF.
-pub(super) fn followed(vf: &str) -> String {
+pub(super) fn followed_file(vf: &str) -> String {
     current_file(vf)
 }
 
 /// The VF that a followed file belongs to.
-pub(super) fn vf_of(file: &str) -> &str {
+pub(super) fn vf_of_file(file: &str) -> &str {
     dirname(dirname(file))
 }
 
-/// What a look at a parent returned.
-pub(super) enum Read {
-    Gone,
-    /// It exists and cannot be read: what is known stays.
+/// The result of reading a parent.
+pub(super) enum ParentObservation {
+    Absent,
+    /// It exists and cannot be read: its state stays as it is.
     Unknown,
-    Parent(Box<Parent>),
+    Present(Box<Parent>),
 }
 
-pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Read> {
+pub(super) fn read_parent(host: &Host, place: &Place) -> Result<ParentObservation> {
     match places::read_parent(&*host.sysfs, place, true) {
         Ok(mut parent) => {
             catalogue::complete(host, &mut parent)?;
-            Ok(Read::Parent(Box::new(parent)))
+            Ok(ParentObservation::Present(Box::new(parent)))
         }
-        Err(errno) if is_absent(errno) => Ok(Read::Gone),
-        Err(errno) => report_unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| Read::Unknown),
+        Err(errno) if is_absent(errno) => Ok(ParentObservation::Absent),
+        Err(errno) => {
+            report_unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| ParentObservation::Unknown)
+        }
     }
 }
 
@@ -350,38 +388,47 @@ mod tests {
     use crate::sysfs::sim::default_host;
     use std::sync::Arc;
 
-    /// A driver gives back late what a device had, and says nothing then.
+    /// A driver may release the instance of a removed device late, without a uevent.
     #[test]
-    fn a_parent_that_is_read_anew_is_still_to_be_looked_at() {
+    fn parent_read_again_keeps_its_recheck() {
         let conn = Conn::on(Arc::new(default_host()), Arc::new(Runtime::memory([])));
-        let mut memory = Memory::read(&conn.host).unwrap();
-        let path = memory.parents.keys().next().unwrap().clone();
-        memory.touch_parent_of(&format!("{path}/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"), true);
-        let known = &memory.parents[&path];
-        let (place, parent, looks) = (known.place.clone(), known.parent.clone(), known.looks.clone());
-        memory.add_parent(&conn.host, place, parent).unwrap();
-        let known = &memory.parents[&path];
-        assert!(known.dirty && looks.len() == LOOKS.len() && known.looks == looks);
+        let mut state = HostState::read(&conn.host).unwrap();
+        let path = state.parents.keys().next().unwrap().clone();
+        state.mark_parent_dirty(&format!("{path}/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"), true);
+        let known = &state.parents[&path];
+        let (place, parent, recheck) = (known.place.clone(), known.parent.clone(), known.recheck);
+        state.add_parent(&conn.host, place, parent).unwrap();
+        let known = &state.parents[&path];
+        assert!(known.dirty && recheck.is_some() && known.recheck == recheck);
+    }
+
+    #[test]
+    fn rechecks_grow_to_the_longest_interval() {
+        let now = Instant::now();
+        let rechecks = std::iter::successors(Some(Recheck::first(now)), |recheck| Some(recheck.next(now)));
+        let intervals: Vec<u128> = rechecks.take(5).map(|recheck| recheck.interval.as_millis()).collect();
+        assert_eq!(intervals, [2, 10, 50, 250, 250]);
+        assert!(!Recheck::first(now).is_last() && Recheck::last(now).is_last());
     }
 
     /// Without its record, the device of the VF would have another UUID.
     #[test]
-    fn device_on_a_vf_stays_as_it_is_while_a_record_cannot_be_read() {
+    fn device_on_a_vf_with_an_unreadable_record_is_unknown() {
         let run = tempfile::tempdir().unwrap();
         let runtime = Runtime::files(run.path().to_str().unwrap());
         let conn = Conn::on(Arc::new(default_host()), Arc::new(runtime));
         let xml =
             b"<device><parent>0000:41:00.5</parent><capability type='mdev'><type id='1441'/></capability></device>";
         let device = conn.create_xml(xml, CreateFlags::empty()).unwrap();
-        let memory = Memory::read(&conn.host).unwrap();
+        let state = HostState::read(&conn.host).unwrap();
         let look = |suffix: String| {
             let hook = move |_: &str, path: &str| if path.ends_with(&suffix) { Err(Errno::IO) } else { Ok(()) };
-            watched(hook, || memory.look(&conn.host, device.syspath()).unwrap())
+            watched(hook, || state.observe(&conn.host, device.syspath()).unwrap())
         };
         let uuid = device.uuid().unwrap();
-        assert!(matches!(look("no file".into()), Look::Ready(known) if known.device.uuid.to_string() == uuid));
+        assert!(matches!(look("no file".into()), Observation::Ready(known) if known.device.uuid.to_string() == uuid));
         for unread in ["devices", &uuid] {
-            assert!(matches!(look(unread.into()), Look::Unknown), "{unread}");
+            assert!(matches!(look(unread.into()), Observation::Unknown), "{unread}");
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel tells what happens, as the real one does: to everybody who listens, each with room for so much.
+//! Uevents of the simulated kernel: each source has a buffer of limited size, as on the real kernel.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,16 +14,16 @@ use crate::fd::long_lived;
 use crate::sysfs::uevent::{Action, Events, Signal, Uevent};
 use crate::sysfs::{IoResult, basename};
 
-/// As much as the real door asks for.
+/// The size that the Linux implementation asks for.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// What an event takes in the real kernel besides its path, roughly.
+/// What a uevent takes in the buffer of the real kernel besides its path, roughly.
 const OVERHEAD: usize = 700;
 
-/// One who listens.
+/// The buffer of one source.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Counts above zero while something waits.
+    /// Readable while a signal is in the buffer.
     ready: OwnedFd,
     state: Mutex<State>,
 }
@@ -33,7 +33,7 @@ struct State {
     waiting: VecDeque<Signal>,
     bytes: usize,
     room: usize,
-    /// As in the real kernel: once the room was not enough, nothing comes until everything was fetched.
+    /// As on the real kernel: after a loss, nothing is added until the buffer is empty.
     full: bool,
     followed: BTreeSet<String>,
 }
@@ -57,7 +57,7 @@ impl Queue {
             state.waiting.push_back(signal.clone());
         }
         if state.waiting.len() == 1 {
-            // It can hold more than this ever adds.
+            // Fails only if the 64-bit counter is full; it is readable then.
             let _ = rustix::io::write(&self.ready, &1_u64.to_ne_bytes());
         }
     }
@@ -65,7 +65,7 @@ impl Queue {
     fn pop(&self) -> Option<Signal> {
         let mut state = self.lock();
         let Some(signal) = state.waiting.pop_front() else {
-            // After a fork the child rings here as well, about a host of its own.
+            // After a fork, the child writes to the same eventfd, for a host of its own.
             let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
             return None;
         };
@@ -86,7 +86,7 @@ fn size(signal: &Signal) -> usize {
     }
 }
 
-/// Those who listen; the ones that are gone are forgotten on the way.
+/// Adds signals to the buffers of all sources, and forgets the sources that were dropped.
 pub(super) fn deliver(listeners: &mut Vec<Weak<Queue>>, signals: &[Signal]) {
     listeners.retain(|listener| {
         let Some(queue) = listener.upgrade() else { return false };
@@ -141,28 +141,28 @@ impl Events for SimEvents {
     }
 }
 
-/// Says what happened to the device with this folder.
+/// Sends a uevent of the device with this folder.
 pub(super) fn announce(kernel: &mut Kernel, action: Action, dir: Ino) {
     let Ok(link) = kernel.link(dir, "subsystem") else { return };
     let path = kernel.tree.path(dir);
     send(kernel, action, path, basename(&link), None);
 }
 
-/// The device with this folder has become a parent, or is one no longer.
+/// Sends the uevent of a device that became a parent, or no longer is a parent.
 pub(super) fn announce_parent(kernel: &mut Kernel, dir: Ino, registered: bool) {
     let Ok(link) = kernel.link(dir, "subsystem") else { return };
     let path = kernel.tree.path(dir);
     send(kernel, Action::Change, path, basename(&link), Some(registered));
 }
 
-/// About what has no folder of its own here.
+/// Sends a uevent of a device that need not have a folder here.
 pub(super) fn send(kernel: &mut Kernel, action: Action, syspath: String, subsystem: &str, registered: Option<bool>) {
     kernel.number += 1;
     let (subsystem, number) = (subsystem.to_owned(), kernel.number);
     kernel.outbox.push(Signal::Event(Uevent { action, syspath, subsystem, number, registered }));
 }
 
-/// Somebody has written to this file.
+/// Reports a write to this file.
 pub(super) fn written(kernel: &mut Kernel, file: Ino) {
     let path = kernel.tree.path(file);
     kernel.outbox.push(Signal::Written { path });
