@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! XML as a tree, for comparing two dumps element by element whatever their white space.
-#![allow(dead_code, reason = "the tests use a part of it")]
+//! XML as a tree, which a test parses to see that a dump is well-formed.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
@@ -49,35 +48,6 @@ impl Element {
             Some(document) if open.is_empty() && document.children.len() == 1 => Ok(document.children[0].clone()),
             _ => Err(format!("not one element:\n{xml}")),
         }
-    }
-
-    pub fn attribute(&self, name: &str) -> &str {
-        self.attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
-    }
-
-    /// `<capability type='kind'>`
-    pub fn is_capability(&self, kind: &str) -> bool {
-        self.name == "capability" && self.attribute("type") == kind
-    }
-
-    /// The first child of this name.
-    pub fn child(&self, name: &str) -> Option<&Element> {
-        self.children.iter().find(|child| child.name == name)
-    }
-
-    /// Calls `change` on this element and then on every one below it.
-    pub fn each(&mut self, change: &dyn Fn(&mut Element)) {
-        change(self);
-        self.children.iter_mut().for_each(|child| child.each(change));
-    }
-
-    /// One line an element, for reading a difference.
-    pub fn lines(&self) -> Vec<String> {
-        let attributes: String = self.attributes.iter().map(|(k, v)| format!(" {k}={v:?}")).collect();
-        let text = if self.text.is_empty() { String::new() } else { format!(" {:?}", self.text) };
-        let mut lines = vec![format!("{}{attributes}{text}", self.name)];
-        lines.extend(self.children.iter().flat_map(Element::lines).map(|line| format!("  {line}")));
-        lines
     }
 }
 
