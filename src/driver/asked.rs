@@ -5,8 +5,8 @@ use rustix::io::Errno;
 
 use super::devices::KnownParents;
 use super::plan::Plan;
-use super::spots::Spot;
-use super::{DestroyFlags, Host, defined, destroy, devices};
+use super::spots::{self, Spot};
+use super::{Conn, DestroyFlags, Host, defined, destroy, devices, identity};
 use crate::backend::of_kind;
 use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::{Error, ErrorCode, Result};
@@ -83,6 +83,15 @@ pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Re
 
 pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
     asked.into_iter().for_each(|asked| asked.tell(success));
+}
+
+impl Conn {
+    /// Destroys the device of this UUID.
+    pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
+        let uuid = self.uuid(uuid)?;
+        let spot = spots::find(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
+        destroy(&self.host, &spot, flags)
+    }
 }
 
 /// Destroys the device that was found, between the call-outs of a stop. They get the device as sysfs shows it.

@@ -54,6 +54,14 @@ pub(super) fn complete(host: &Host, parent: &mut Parent) -> Result<()> {
     }
 }
 
+/// The parent at a place with its types, and with those that it showed before.
+pub(super) fn whole_parent(host: &Host, place: &Place) -> Result<Parent> {
+    let mut parent = places::read_parent(&*host.sysfs, place, true)
+        .map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))?;
+    complete(host, &mut parent)?;
+    Ok(parent)
+}
+
 /// The same for the types alone.
 pub(super) fn complete_types(host: &Host, layout: &dyn Layout, parent: &dyn Dir, types: &mut Vec<Type>) -> Result<()> {
     if !layout.hides_full_types() {

@@ -12,7 +12,7 @@ use super::identity::{Identity, VfDevice};
 use super::made::{Left, Located, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
 use super::spots::Spot;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, spots, unknown, wait_device};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, spots, wait_device};
 use crate::backend::{FunctionMark, Prepared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
@@ -167,7 +167,7 @@ impl Conn {
 }
 
 fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
-    xml::parse_device_with(xml, unknown(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
+    xml::parse_device_with(xml, xml::Unknown::ignored(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 
 /// The one group that the requests name; two different ones cannot be one guest's.

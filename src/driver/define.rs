@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
-use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices, unknown};
+use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
 use crate::backend::{open_parent, places, refuse_unsupported};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
@@ -23,7 +23,7 @@ const FAILURES_NAMED: usize = 8;
 impl Conn {
     /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
-        let wanted = xml::parse_device_with(xml, unknown(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
+        let wanted = xml::parse_device_with(xml, xml::Unknown::ignored(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
         let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };

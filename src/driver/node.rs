@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::{ambiguous, no_type};
-use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, catalogue, defined, dump, identity};
 use crate::backend;
 use crate::backend::places::{Place, node_above};
 use crate::error::{Error, ErrorCode, Result};
@@ -220,7 +220,7 @@ impl Node {
             return Ok(Cow::Borrowed(parent));
         }
         let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
-        self.conn.whole_parent(&place).map(Cow::Owned)
+        catalogue::whole_parent(&self.conn.host, &place).map(Cow::Owned)
     }
 
     /// The error for what only a device can do that runs.

@@ -49,6 +49,13 @@ pub enum Unknown {
     Ignore,
 }
 
+impl Unknown {
+    /// By the flag of a request that they are ignored.
+    pub fn ignored(ignored: bool) -> Self {
+        if ignored { Unknown::Ignore } else { Unknown::Refuse }
+    }
+}
+
 /// Reads a device definition in either dialect; refuses unknown elements and XML attributes.
 pub fn parse_device(text: &[u8]) -> Result<DeviceDef> {
     parse_device_with(text, Unknown::Refuse)

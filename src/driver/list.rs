@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Lists the nodes of a host.
+
+use super::host::Conn;
+use super::{ListFlags, Node, catalogue, defined, devices};
+use crate::backend::places;
+use crate::error::{Error, Result};
+use crate::finding::{Finding, report};
+use crate::model::Parent;
+use crate::sysfs::{IoResult, is_exhausted};
+
+impl Conn {
+    /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
+    pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
+        let both = ListFlags::PARENTS | ListFlags::DEVICES;
+        let kinds = if flags.intersects(both) { flags & both } else { both };
+        let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
+        let active = states != ListFlags::INACTIVE;
+        let mut nodes = Vec::new();
+        let mut known = devices::KnownParents::new(&*self.host.sysfs);
+        // Parents exist in the kernel or not at all.
+        if kinds.contains(ListFlags::PARENTS) && active {
+            for place in places::places(&*self.host.sysfs)? {
+                match self.listed_parent(&place, flags) {
+                    Ok(parent) => {
+                        if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
+                            known.add(&parent);
+                        }
+                        nodes.push(Node::listed_parent(self.clone(), parent, flags));
+                    }
+                    Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
+                    Err(errno) => {
+                        report(Finding::io(&place.syspath, "left out, it cannot be read", errno));
+                    }
+                }
+            }
+        }
+        if kinds.contains(ListFlags::DEVICES) {
+            let running = devices::all(&self.host, &mut known)?;
+            let idle = match states.contains(ListFlags::INACTIVE) {
+                true => defined::inactive(&self.host, &running)?,
+                false => Vec::new(),
+            };
+            let running = running.into_iter().filter(|_| active);
+            nodes.extend(running.chain(idle).map(|device| Node::device(self.clone(), device)));
+        }
+        Ok(nodes)
+    }
+
+    fn listed_parent(&self, place: &places::Place, flags: ListFlags) -> IoResult<Parent> {
+        if flags.contains(ListFlags::NO_TYPES) {
+            return places::read_bare_parent(&*self.host.sysfs, place);
+        }
+        let mut parent = places::read_parent(&*self.host.sysfs, place, true)?;
+        catalogue::complete(&self.host, &mut parent).map_err(|e| e.errno())?;
+        Ok(parent)
+    }
+}

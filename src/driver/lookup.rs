@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Looks up one node.
+
+use rustix::io::Errno;
+
+use super::host::Conn;
+use super::{Node, catalogue, defined, devices, identity, suggest};
+use crate::backend::places;
+use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{first_failed, observe};
+use crate::model::name::parse_uuid;
+
+impl Conn {
+    /// Finds a device by its name, its path in sysfs or the address of its VF; a parent by its node name, its path or its address
+    /// (in upper or lower case, with or without domain 0).
+    pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
+        let (device, left_out) = observe(|| devices::by_name(&self.host, name));
+        let device = match device {
+            // An unreadable object may be a device of this UUID. It is not this device if a definition of this name is
+            // on another parent.
+            Err(e) if devices::generated_uuid(name).is_some() => match defined::by_name(&self.host, name) {
+                Ok(Some(device)) => Some(device),
+                _ => return Err(e),
+            },
+            found => found?,
+        };
+        if let Some(device) = device {
+            return Ok(Node::device(self.clone(), device));
+        }
+        match places::find_target(&*self.host.sysfs, name) {
+            Ok(places::Target { place, function: Some(vf) }) => match devices::on_vf(&self.host, &place, &vf)? {
+                Some(device) => Ok(Node::device(self.clone(), device)),
+                None => Err(places::no_vgpu(&place, &vf)),
+            },
+            Ok(places::Target { place, function: None }) => self.parent_at(&place),
+            Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
+                if let Some(device) = defined::by_name(&self.host, name)? {
+                    return Ok(Node::device(self.clone(), device));
+                }
+                // A device whose record cannot be read may have the name.
+                if let Some(e) = first_failed(left_out) {
+                    return Err(e);
+                }
+                let next = match suggest::nearest_node(&self.host, name) {
+                    _ if parse_uuid(name).is_some() => {
+                        "this is a UUID: look the device up with mdev_conn_lookup_by_uuid()".to_owned()
+                    }
+                    Some(near) => format!("did you mean '{}'?", shown(&near)),
+                    None => "list the nodes to see which there are".to_owned(),
+                };
+                let message = format!("there is no node device '{}'; {next}", shown(name));
+                Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn parent_at(&self, place: &places::Place) -> Result<Node> {
+        Ok(Node::parent(self.clone(), catalogue::whole_parent(&self.host, place)?))
+    }
+
+    /// A device by its UUID.
+    pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
+        let uuid = self.uuid(uuid)?;
+        let device = match devices::by_uuid(&self.host, &uuid) {
+            Ok(Some(device)) => Some(device),
+            Ok(None) => defined::by_uuid(&self.host, &uuid)?,
+            // An unreadable object may be this device. It is not if no object on the parent of the definition is
+            // unreadable.
+            Err(e) => match defined::by_uuid(&self.host, &uuid) {
+                Ok(Some(idle)) if matches!(devices::by_uuid_for(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
+                    Some(idle)
+                }
+                _ => return Err(e),
+            },
+        };
+        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| identity::lost(&self.host, &uuid))
+    }
+}
