@@ -3,11 +3,10 @@
 
 use rustix::io::Errno;
 
-use super::devices::KnownParents;
 use super::plan::Plan;
-use super::spots::{self, Spot};
 use super::{Conn, DestroyFlags, Host, defined, destroy, devices, identity};
-use crate::backend::of_kind;
+use crate::backend::parents::ParentCache;
+use crate::backend::{Located, layout};
 use crate::callout::{Action, Asked, Scripts, Subject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::Definition;
@@ -52,7 +51,7 @@ pub(super) fn around<T>(
 fn planned(plan: &Plan, autostart: bool) -> Definition {
     Definition {
         // As whoever defined it has named it, and as the scripts have heard then.
-        parent: plan.function.clone().unwrap_or_else(|| plan.place.sysname().to_owned()),
+        parent: plan.vf.clone().unwrap_or_else(|| plan.place.sysname().to_owned()),
         uuid: plan.uuid,
         type_id: plan.type_id.clone(),
         autostart,
@@ -89,22 +88,22 @@ impl Conn {
     /// Destroys the device of this UUID.
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let uuid = self.uuid(uuid)?;
-        let spot = spots::find(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
-        destroy(&self.host, &spot, flags)
+        let device = devices::locate(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
+        destroy(&self.host, &device, flags)
     }
 }
 
 /// Destroys the device that was found, between the call-outs of a stop. They get the device as sysfs shows it.
-pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
-    let command = || destroy::destroy(host, spot, flags);
+pub(super) fn destroy(host: &Host, found: &Located, flags: DestroyFlags) -> Result<()> {
+    let command = || destroy::destroy(host, found, flags);
     let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
     let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without call-outs";
-    let device = devices::at(host, spot, &mut KnownParents::new(&*host.sysfs)).map_err(|e| e.hint(hint))?;
+    let device = devices::at(host, found, &mut ParentCache::new(&*host.sysfs)).map_err(|e| e.hint(hint))?;
     // The destroy itself reports a device that no longer exists or that the caller may not destroy.
     let Some(device) = device else { return command() };
     let Some(type_id) = device.type_id.clone() else {
-        if !of_kind(device.layout).shows_type() {
+        if !layout(device.layout).shows_type {
             return command();
         }
         let message = format!("cannot read the type of device {}, which its call-outs need; {hint}", device.uuid);
@@ -114,6 +113,6 @@ pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<(
         Ok(Some(def)) => def.parent,
         _ => device.parent_sysname,
     };
-    let def = Definition { parent, uuid: spot.uuid, type_id, ..Definition::default() };
+    let def = Definition { parent, uuid: found.uuid, type_id, ..Definition::default() };
     scripts.around(Action::Stop, &subject(&def), command)
 }

@@ -3,9 +3,8 @@
 
 use rustix::io::Errno;
 
-use super::identity::Identity;
-use super::{AttrAccess, Host, Node, destroy};
-use crate::backend::{self, Layout, ORDERS};
+use super::{AttrAccess, Host, Node, destroy, identity};
+use crate::backend::{CONTROL_FILES, DeviceId, Layout, layout, write_error, write_whole};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::is_attribute;
 use crate::store::HostLock;
@@ -92,7 +91,7 @@ impl Node {
         if self.syspath().is_empty() {
             return Err(self.not_running());
         }
-        let layout = self.as_device().map(|device| backend::of_kind(device.layout));
+        let layout = self.as_device().map(|device| layout(device.layout));
         let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
         self.check_identity()?;
         Ok(attributes)
@@ -100,16 +99,16 @@ impl Node {
 
     /// Fails if the device of this handle no longer exists, also if another device has its path now.
     fn check_identity(&self) -> Result<()> {
-        match self.as_device().map(Identity::of) {
-            Some(identity) => identity.check(&self.conn().host).map_err(|e| e.of(self.name())),
+        match self.as_device() {
+            Some(device) => identity::locate(&self.conn().host, device).map(drop).map_err(|e| e.of(self.name())),
             None => Ok(()),
         }
     }
 
     /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
     fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
-        match self.as_device().map(Identity::of) {
-            Some(identity) => identity.hold(&self.conn().host).map_err(|e| e.of(self.name())),
+        match self.as_device() {
+            Some(device) => identity::hold(&self.conn().host, device).map_err(|e| e.of(self.name())),
             None => Ok(None),
         }
     }
@@ -133,7 +132,7 @@ impl Node {
         let held = self.hold_identity()?;
         let written = write_line(&*dir, file, value);
         drop(held);
-        written.map_err(|errno| self.explain_refusal(backend::write_error(&*dir, file, errno)).of(self.name()))
+        written.map_err(|errno| self.explain_refusal(write_error(&*dir, file, errno)).of(self.name()))
     }
 }
 
@@ -171,23 +170,23 @@ fn check_name(name: &str) -> Result<()> {
 
 /// Whether the file makes or removes devices. Such a file is refused in every folder of the device.
 fn is_order(name: &str) -> bool {
-    ORDERS.contains(&basename(name))
+    CONTROL_FILES.contains(&basename(name))
 }
 
 /// Writes the attributes of a create request in their order, as long as the device is the one that was made.
 pub(super) fn apply(
     host: &Host,
-    layout: &dyn Layout,
-    device: &str,
-    identity: &Identity<'_>,
+    layout: &Layout,
+    path: &str,
+    id: &DeviceId<'_>,
     attributes: &[(String, String)],
 ) -> Result<()> {
     if attributes.is_empty() {
         return Ok(());
     }
-    let dir = Attributes::open(host, Some(layout), device)?;
+    let dir = Attributes::open(host, Some(layout), path)?;
     // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
-    identity.check(host)?;
+    identity::check(host, layout.kind, id)?;
     let write = |(name, value): &(String, String)| dir.write(name, value);
     attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails and removes its device"))
 }
@@ -202,8 +201,8 @@ struct Attributes {
 
 impl Attributes {
     /// Opens the folder of the node at `path`. `layout` is `None` for a parent.
-    fn open(host: &Host, layout: Option<&dyn Layout>, path: &str) -> Result<Self> {
-        let folder = layout.and_then(Layout::attributes);
+    fn open(host: &Host, layout: Option<&Layout>, path: &str) -> Result<Self> {
+        let folder = layout.and_then(|layout| layout.attributes);
         let path = folder.map_or_else(|| path.to_owned(), |folder| format!("{path}/{folder}"));
         let dir = host.sysfs.open(&path).map_err(|errno| match errno {
             Errno::NOENT | Errno::NODEV => {
@@ -254,7 +253,7 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        backend::write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
+        write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
             Errno::INVAL | Errno::RANGE => e.hint(&format!("the driver refuses the value '{}'", shown(value))),
             _ => e,
         })

@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates devices, one or several, all or none.
 
-use std::rc::Rc;
-
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::asked::{self, Ask};
-use super::devices::KnownParents;
-use super::identity::{Identity, VfDevice};
-use super::made::{Left, Located, Made, explain_missing_parent};
+use super::made::{Left, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
-use super::spots::Spot;
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, spots, wait_device};
-use crate::backend::{FunctionMark, Prepared};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, wait_device};
+use crate::backend::devices::{identity_or_unknown, locate_at};
+use crate::backend::parents::ParentCache;
+use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::runtime::NewGroup;
 use crate::store::runtime::taken;
 use crate::store::{Batch, Definition, Facts, HostLock, Reservation};
-use crate::sysfs::{Dir, IoResult, basename, is_exhausted};
+use crate::sysfs::{IoResult, basename, is_exhausted};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -131,21 +128,21 @@ impl Conn {
         if plan.def.uuid.is_none() {
             return Ok(None);
         }
-        let Some(spot) = spots::find_for(&self.host, &plan.uuid, plan.place.sysname())? else { return Ok(None) };
-        let mut known = KnownParents::new(&*self.host.sysfs);
-        let Some(mut device) = devices::at(&self.host, &spot, &mut known)? else { return Ok(None) };
+        let Some(found) = devices::locate_near(&self.host, &plan.uuid, plan.place.sysname())? else { return Ok(None) };
+        let mut known = ParentCache::new(&*self.host.sysfs);
+        let Some(mut device) = devices::at(&self.host, &found, &mut known)? else { return Ok(None) };
         if !flags.contains(CreateFlags::EXIST_OK) {
             return Err(taken(&plan.uuid).at(device.syspath));
         }
         if device.type_id.is_none() && device.parent == plan.place.name() {
             // Its maker is at work still.
-            wait_device::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
-            match devices::at(&self.host, &spot, &mut known)? {
+            wait_device::wait_ready(&self.host, &plan.parent, &found.entry)?;
+            match devices::at(&self.host, &found, &mut known)? {
                 Some(now) => device = now,
                 None => return Ok(None),
             }
         }
-        let other_vf = plan.function.as_deref().filter(|vf| *vf != basename(&device.syspath));
+        let other_vf = plan.vf.as_deref().filter(|vf| *vf != basename(&device.syspath));
         if device.parent != plan.place.name() || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some()
         {
             let place = plan.place.name();
@@ -160,8 +157,8 @@ impl Conn {
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
         }
         // Its maker may be at work still.
-        wait_device::wait_ready(&self.host, plan.layout, &*plan.dir, &spot.entry)?;
-        let device = devices::at(&self.host, &spot, &mut known)?;
+        wait_device::wait_ready(&self.host, &plan.parent, &found.entry)?;
+        let device = devices::at(&self.host, &found, &mut known)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
 }
@@ -240,7 +237,7 @@ fn create_all<'a>(
     let mut making = Making::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
     // Of several devices, the error does not say which it is about.
     let alone = if let [plan] = plans { Some(plan) } else { None };
-    if let Err(e) = making.reserve_on_bus(plans, fresh) {
+    if let Err(e) = making.reserve_uuids(plans, fresh) {
         return Err((alone, making.take_back(e)));
     }
     for plan in plans {
@@ -264,8 +261,6 @@ struct Making<'a> {
     owner: Option<String>,
     /// Of several devices: records that they are not complete.
     batch: Option<Batch<'a>>,
-    /// The bus, unless it comes with its first device.
-    bus: Option<Rc<dyn Dir>>,
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
@@ -287,19 +282,18 @@ enum Attempt {
 
 impl<'a> Making<'a> {
     fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
-        let bus = spots::open_devices(host)?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
-        Ok(Making { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+        Ok(Making { host, owner, batch, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
     }
 
-    fn facts(&self, plan: &Plan, function: Option<FunctionMark<'_>>) -> Facts {
-        plan.facts(self.owner.clone(), self.batch.as_ref().map(Batch::id), function)
+    fn facts(&self, plan: &Plan, vf: Option<ChosenVf<'_>>) -> Facts {
+        plan.facts(self.owner.clone(), self.batch.as_ref().map(Batch::id), vf)
     }
 
-    /// Everything that the devices on the mdev bus need. A VF is reserved when it has been chosen.
-    fn reserve_on_bus(&mut self, plans: &[Plan], fresh: &[Uuid]) -> Result<()> {
-        let on_bus = plans.iter().filter(|plan| !plan.layout.is_function());
-        let facts: Vec<Facts> = on_bus.map(|plan| self.facts(plan, None)).collect();
+    /// Everything that the devices need whose UUIDs the kernel knows. A VF is reserved when it has been chosen.
+    fn reserve_uuids(&mut self, plans: &[Plan], fresh: &[Uuid]) -> Result<()> {
+        let with_uuids = plans.iter().filter(|plan| plan.parent.layout.has_uuids);
+        let facts: Vec<Facts> = with_uuids.map(|plan| self.facts(plan, None)).collect();
         if facts.is_empty() {
             return Ok(());
         }
@@ -315,7 +309,7 @@ impl<'a> Making<'a> {
     }
 
     fn alive(&self, facts: &Facts) -> Option<u64> {
-        spots::alive(self.host, self.bus.as_ref(), facts)
+        identity_or_unknown(&*self.host.sysfs, facts)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -353,14 +347,15 @@ impl<'a> Making<'a> {
             Some(ready) => ready,
             None => prepare(self.host, plan, group, tried)?,
         };
-        let mut made = Made { plan, entry: plan.uuid.to_string(), vf: None, mark: None, is_accepted: false };
-        if let Some(function) = ready.function() {
-            let facts = self.facts(plan, Some(function));
+        let (entry, is_accepted) = (plan.uuid.to_string(), false);
+        let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
+        if let Some(vf) = ready.vf() {
+            let facts = self.facts(plan, Some(vf));
             let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
             self.reserved.push(reserved);
-            function.entry.clone_into(&mut made.entry);
-            made.vf = Some(function.sysname.to_owned());
-            made.mark = function.mark;
+            vf.entry.clone_into(&mut made.entry);
+            made.vf = Some(vf.sysname.to_owned());
+            made.identity = vf.identity;
         }
         let mut is_asked = false;
         let committed = ready.check_free().and_then(|()| ready.set_up()).and_then(|()| {
@@ -375,9 +370,9 @@ impl<'a> Making<'a> {
             return self.make_usable(plan).map_err(named).map(|()| Attempt::Made);
         };
         let is_interrupted = e.errno == Errno::INTR.raw_os_error();
-        let located = if is_asked { self.locate_refused(&made, &e) } else { Ok(Located::Absent) };
+        let located = if is_asked { self.locate_refused(&made, &e) } else { Ok(Created::Absent) };
         match located {
-            Ok(Located::Absent) => {
+            Ok(Created::Absent) => {
                 self.forget(&plan.uuid);
                 match made.vf {
                     _ if is_interrupted => Ok(Attempt::Interrupted(e)),
@@ -386,7 +381,7 @@ impl<'a> Making<'a> {
                 }
             }
             // The driver was interrupted when its work was done, or the interrupted write was repeated on the way.
-            Ok(Located::Own(_)) | Err(_) if is_interrupted || e.code == ErrorCode::Exists => {
+            Ok(Created::Own(_)) | Err(_) if is_interrupted || e.code == ErrorCode::Exists => {
                 self.made.push(made);
                 self.make_usable(plan).map_err(named).map(|()| Attempt::Made)
             }
@@ -400,11 +395,11 @@ impl<'a> Making<'a> {
 
     /// Where a device is for which the driver returned this error. A UUID that the caller gave may be another creator's device:
     /// then the driver returns EEXIST, or that it is full. No other creator can have a random UUID.
-    fn locate_refused(&mut self, made: &Made<'_>, error: &Error) -> IoResult<Located> {
+    fn locate_refused(&self, made: &Made<'_>, error: &Error) -> IoResult<Created> {
         let others = made.vf.is_none()
             && made.plan.def.uuid.is_some()
             && matches!(error.code, ErrorCode::Exists | ErrorCode::NoInstances);
-        if others { Ok(Located::Absent) } else { self.locate(made) }
+        if others { Ok(Created::Absent) } else { made.locate(self.host) }
     }
 
     /// The device does not exist. On the bus its name and group stay reserved until the request ends.
@@ -419,39 +414,38 @@ impl<'a> Making<'a> {
         // At once, so that a later device of this UUID is not taken for this one. A driver may make the device after the write.
         self.mark_last()?;
         let Some(entry) = self.made.last().map(|made| made.entry.clone()) else { return Ok(()) };
-        wait_device::wait_ready(self.host, plan.layout, &*plan.dir, &entry)?;
+        wait_device::wait_ready(self.host, &plan.parent, &entry)?;
         self.mark_last()?;
         let Some(made) = self.made.last() else { return Ok(()) };
         let path = format!("{}/{entry}", plan.place.syspath);
-        let vf = made.vf.as_deref().map(|sysname| VfDevice { sysname, type_id: &plan.type_id });
-        let identity = Identity { uuid: &plan.uuid, vf, mark: made.mark };
-        attrs::apply(self.host, plan.layout, &path, &identity, &plan.def.attributes)
+        let sysname = made.vf.as_deref().unwrap_or(&entry);
+        let id = DeviceId { uuid: &plan.uuid, sysname, type_id: &plan.type_id, identity: made.identity };
+        attrs::apply(self.host, plan.parent.layout, &path, &id, &plan.def.attributes)
     }
 
-    /// Sets the mark of the device that was made last, if it has none and is on the mdev bus, and writes it to its record.
+    /// Locates the device that was made last, unless its identity is known, and writes its identity to its record.
     fn mark_last(&mut self) -> Result<()> {
-        self.open_bus()?;
         let Some(made) = self.made.last_mut() else { return Ok(()) };
-        if made.vf.is_some() || made.mark.is_some() {
+        if made.identity.is_some() || made.vf.is_some() {
             return Ok(());
         }
         let uuid = made.plan.uuid;
-        let mark = self.bus.as_deref().map(|bus| spots::bus_mark(bus, &uuid)).transpose();
-        made.mark = mark.map_err(|errno| spots::bus_error(&uuid, errno))?.flatten();
-        match made.mark {
-            Some(mark) => self.reserved.iter_mut().try_for_each(|reserved| reserved.mark(&uuid, mark)),
+        made.located = locate_at(&*self.host.sysfs, &self.host.runtime.records(), &uuid.to_string())?;
+        made.identity = made.located.as_ref().map(|located| located.identity);
+        match made.identity {
+            Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.mark(&uuid, identity)),
             None => Ok(()),
         }
     }
 
     /// The devices as they are now; from here on others see their facts as settled.
     fn finish(&mut self, plans: &[Plan]) -> Result<Vec<Device>> {
-        let mut known = KnownParents::new(&*self.host.sysfs);
+        let mut known = ParentCache::new(&*self.host.sysfs);
         let mut find = |plan| self.find_made(plan, &mut known).map_err(|e| explain_missing_parent(plan, e));
         let made = plans.iter().map(&mut find);
         let devices = made.collect::<Result<Vec<Device>>>()?;
         let mut reserved = std::mem::take(&mut self.reserved);
-        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.made_mark(&facts.uuid)));
+        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.identity_of(&facts.uuid)));
         // Kept until the caller has taken back what was made: by them a VF is known.
         self.reserved = reserved;
         confirmed?;
@@ -459,30 +453,36 @@ impl<'a> Making<'a> {
         Ok(devices)
     }
 
-    fn find_made(&self, plan: &Plan, known: &mut KnownParents<'_>) -> Result<Device> {
-        known.add_place(&plan.place);
-        let spot = match (&self.bus, plan.layout.is_function()) {
-            (Some(bus), false) => {
-                spots::on_bus(bus, &plan.uuid).map_err(|errno| spots::bus_error(&plan.uuid, errno))?
-            }
-            _ => spots::find_for(self.host, &plan.uuid, plan.place.sysname())?,
-        };
-        let device = match spot.filter(|spot| self.has_made(spot)) {
-            Some(spot) => devices::at(self.host, &spot, known)?,
+    fn find_made(&self, plan: &Plan, known: &mut ParentCache<'_>) -> Result<Device> {
+        let made = self.made.iter().find(|made| made.plan.uuid == plan.uuid);
+        let device = match made.map(|made| self.locate_again(made)).transpose()?.flatten() {
+            Some(found) => devices::at(self.host, &found, known)?,
             None => None,
         };
         device.ok_or_else(|| self.lost(plan).of(&plan.place.name()))
+    }
+
+    /// The very device that was made, not a later one of its UUID; `None` if it no longer exists.
+    fn locate_again(&self, made: &Made<'_>) -> Result<Option<Located>> {
+        if let Some(located) = &made.located {
+            let now = located.backend.identity(&*located.dir, &located.entry);
+            if now.map_err(|errno| Error::io("look at", &located.syspath, errno))? == made.identity {
+                return Ok(Some(located.clone()));
+            }
+        }
+        let found = devices::locate_near(self.host, &made.plan.uuid, made.plan.place.sysname())?;
+        Ok(found.filter(|found| made.identity.is_none_or(|identity| identity == found.identity)))
     }
 
     /// Why a device that was made cannot be found.
     fn lost(&self, plan: &Plan) -> Error {
         let uuid = plan.uuid;
         let made = self.made.iter().find(|made| made.plan.uuid == uuid);
-        let message = match made.map(|made| (&made.vf, made.locate(self.host, self.bus.as_ref()))) {
-            Some((Some(vf), Ok(Located::InDoubt(_)))) => format!(
+        let message = match made.map(|made| (&made.vf, made.locate(self.host))) {
+            Some((Some(vf), Ok(Created::InDoubt(_)))) => format!(
                 "device {uuid} was created and can no longer be identified: another program wrote to the type of its VF {vf}"
             ),
-            Some((_, Ok(Located::Own(_)))) => {
+            Some((_, Ok(Created::Own(_)))) => {
                 format!("device {uuid} was created and its record no longer exists: another program removed it")
             }
             _ => format!("device {uuid} was created and no longer exists: another process destroyed it"),
@@ -490,34 +490,8 @@ impl<'a> Making<'a> {
         Error::new(ErrorCode::NoNode, Errno::NODEV, message)
     }
 
-    fn made_mark(&self, uuid: &Uuid) -> Option<u64> {
-        self.made.iter().find(|made| made.plan.uuid == *uuid).and_then(|made| made.mark)
-    }
-
-    /// This is the very device that was made, not a later one of its UUID.
-    fn has_made(&self, spot: &Spot) -> bool {
-        let made = self.made.iter().find(|made| made.plan.uuid == spot.uuid);
-        made.is_some_and(|made| made.mark.is_none_or(|mark| mark == spot.mark()))
-    }
-
-    /// Opens the mdev bus, which may exist only now.
-    fn open_bus(&mut self) -> Result<()> {
-        if self.bus.is_none() {
-            self.bus = spots::open_devices(self.host)?;
-        }
-        Ok(())
-    }
-
-    fn locate(&mut self, made: &Made<'_>) -> IoResult<Located> {
-        self.open_bus().map_err(|e| e.errno())?;
-        made.locate(self.host, self.bus.as_ref())
-    }
-
-    fn remove(&mut self, made: &Made<'_>) -> Left {
-        match self.open_bus() {
-            Err(e) if made.vf.is_none() => Left::Device(made.mark, e),
-            _ => made.remove(self.host, self.bus.as_ref()),
-        }
+    fn identity_of(&self, uuid: &Uuid) -> Option<u64> {
+        self.made.iter().find(|made| made.plan.uuid == *uuid).and_then(|made| made.identity)
     }
 
     /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, its group is
@@ -526,10 +500,10 @@ impl<'a> Making<'a> {
         let mut none_left = true;
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
-            let left = match self.remove(&made) {
+            let left = match made.remove(self.host) {
                 Left::Device(_, e) if is_exhausted(e.errno()) => {
                     self.host.spare.release();
-                    self.remove(&made)
+                    made.remove(self.host)
                 }
                 left => left,
             };
@@ -538,15 +512,15 @@ impl<'a> Making<'a> {
                     self.forget(&uuid);
                     continue;
                 }
-                Left::Device(mark, why) => {
-                    self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, mark));
+                Left::Device(identity, why) => {
+                    self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, identity));
                     none_left = false;
                     error =
                         error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
                 }
                 Left::InDoubt(what) => {
-                    // A record without a mark would be about the other program's device.
-                    if made.mark.is_none() {
+                    // A record without an identity would be about the other program's device.
+                    if made.identity.is_none() {
                         self.forget(&uuid);
                     }
                     error = error.hint(&what);
@@ -573,13 +547,15 @@ struct Ready<'p> {
 
 fn prepare<'p>(host: &'p Host, plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Ready<'p>> {
     let named = |e: Error| e.of(&plan.place.name());
-    let lock = host.lock(plan.layout.create_lock(&*plan.dir, &plan.type_id)).map_err(named)?;
-    let prepared = plan.layout.prepare(&*plan.dir, &plan.request(group, avoid)).map_err(named)?;
+    let backend = plan.parent.backend;
+    let lock = backend.create_lock(plan.parent.layout, plan.place.sysname(), &plan.type_id);
+    let lock = host.lock(lock).map_err(named)?;
+    let prepared = backend.prepare(&plan.parent, &plan.request(group, avoid)).map_err(named)?;
     Ok(Ready { prepared, lock })
 }
 
 fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {
     // Any number stands for the one that will be found.
     let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
-    plan.layout.check(&*plan.dir, &plan.request(group, &[])).map_err(|e| e.of(&plan.place.name()))
+    plan.parent.backend.check(&plan.parent, &plan.request(group, &[])).map_err(|e| e.of(&plan.place.name()))
 }

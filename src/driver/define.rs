@@ -8,7 +8,8 @@ use super::asked::{self, Ask};
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
-use crate::backend::{open_parent, places, refuse_unsupported};
+use crate::backend::parents::{self, read_types};
+use crate::backend::{places, refuse_unsupported};
 use crate::callout::Action;
 use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
 use crate::finding::search;
@@ -278,16 +279,17 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     };
     let (parent, type_id) = match places::find_target(&*host.sysfs, parent) {
         Ok(target) => {
-            let (layout, dir) = open_parent(&*host.sysfs, &target.place.syspath)?;
+            let parent = parents::open(&*host.sysfs, &target.place.syspath)?;
             let sysname = defined::sysname(&target);
-            let type_id = match search_own_type(host, layout, &*dir, &target.place, &wanted.type_id)? {
+            let type_id = match search_own_type(host, &parent, &target.place, &wanted.type_id)? {
                 // The types are not known before the VFs are enabled, as on an absent parent.
                 Err(_) if defined::is_pending(host, &sysname)? => type_of_absent(host, &wanted)?,
                 found => found?,
             };
-            let kind = layout.read_type(&*dir, &type_id);
-            if let Some(kind) = kind.map_err(|errno| Error::io("read", dir.path(), errno))? {
-                let refused = refuse_unsupported(&kind, wanted.group, wanted.params.as_deref());
+            let types = read_types(&*parent.dir, &host.runtime.records());
+            let types = types.map_err(|errno| Error::io("read", parent.dir.path(), errno))?.types;
+            if let Some(kind) = types.iter().find(|kind| kind.id == type_id) {
+                let refused = refuse_unsupported(kind, wanted.group, wanted.params.as_deref());
                 refused.map_err(|e| e.of(&target.place.name()))?;
             }
             (sysname, type_id)

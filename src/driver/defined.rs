@@ -1,33 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Devices that are defined: found, and shown as nodes while they do not run.
 
-use std::cell::OnceCell;
+use once_cell::unsync::OnceCell;
 
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::{self, Spot};
 use super::{Host, devices};
-use crate::backend::vendor_vfio::vfs;
-use crate::backend::{self, Layout, open_parent, places};
+use crate::backend::parents::{self, device_api, numa_node, read_types};
+use crate::backend::{Layout, Located, OpenParent, Place, Target, Vfs, layout, places};
 use crate::error::{Error, ErrorCode, Result, unless_absent};
 use crate::finding::{report_unless_exhausted, search};
 use crate::model::name::{device_name, is_component};
-use crate::model::{Device, LayoutKind, NO_PARENT, Parent, PciAddress};
+use crate::model::{Attach, Device, LayoutKind, NO_PARENT, Parent, PciAddress};
 use crate::store::Definition;
-use crate::sysfs::{Dir, basename, if_present};
+use crate::sysfs::{basename, if_present};
 
 /// The parents of definitions, looked for once in a request.
 pub(super) struct Parents<'a> {
     host: &'a Host,
-    places: OnceCell<Vec<places::Place>>,
-}
-
-/// The parent of a definition, present.
-struct Present {
-    place: places::Place,
-    layout: &'static dyn Layout,
-    dir: Box<dyn Dir>,
+    places: OnceCell<Vec<Place>>,
 }
 
 impl<'a> Parents<'a> {
@@ -36,32 +28,25 @@ impl<'a> Parents<'a> {
     }
 
     /// The parent of this sysfs name, or the PF of the VF of this name. Fails if it may exist and cannot be read.
-    fn find(&self, sysname: &str) -> Result<Option<Present>> {
+    fn find(&self, sysname: &str) -> Result<Option<(Place, OpenParent)>> {
         let sysfs = &*self.host.sysfs;
-        let places = match self.places.get() {
-            Some(places) => places,
-            None => {
-                let places = places::places(sysfs)?;
-                self.places.get_or_init(|| places)
-            }
-        };
+        let places = self.places.get_or_try_init(|| places::all(sysfs))?;
         let place = match places.iter().find(|place| place.sysname() == sysname) {
             Some(place) => Some(place.clone()),
             None => unless_absent(places::find_target(sysfs, sysname))?.map(|target| target.place),
         };
         let Some(place) = place else { return Ok(None) };
-        let opened = unless_absent(open_parent(sysfs, &place.syspath))?;
-        Ok(opened.map(|(layout, dir)| Present { place, layout, dir }))
+        let opened = unless_absent(parents::open(sysfs, &place.syspath))?;
+        Ok(opened.map(|parent| (place, parent)))
     }
 
     /// The device that a definition would make. If its parent cannot be read, reports that and returns the device without a parent.
     pub(super) fn device(&self, def: &Definition) -> Result<Device> {
-        let above = |present: Present| Above {
-            name: present.place.name(),
-            layout: present.layout.kind(),
-            numa_node: places::numa_node(&*present.dir),
-            device_api: present.layout.device_api(&*self.host.sysfs, &present.place.syspath, &def.type_id),
-            is_function: present.layout.is_function(),
+        let above = |(place, parent): (Place, OpenParent)| Above {
+            name: place.name(),
+            layout: parent.layout,
+            numa_node: numa_node(&*parent.dir),
+            device_api: device_api(parent.layout, &*parent.dir, &def.type_id),
         };
         let found = match self.find(&def.parent) {
             Ok(found) => found,
@@ -76,16 +61,14 @@ impl<'a> Parents<'a> {
 
 /// The same with a parent that is known already, or known not to be there.
 pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
-    let is_function = parent.is_some_and(|parent| backend::of_kind(parent.layout).is_function());
     let kind = parent.and_then(|parent| parent.types.iter().find(|kind| kind.id == def.type_id));
     idle(
         def,
         parent.map(|parent| Above {
             name: parent.name.clone(),
-            layout: parent.layout,
+            layout: layout(parent.layout),
             numa_node: parent.numa_node,
             device_api: kind.and_then(|kind| kind.device_api()).map(str::to_owned),
-            is_function,
         }),
     )
 }
@@ -93,10 +76,9 @@ pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
 /// What a device that does not run has of its parent.
 struct Above {
     name: String,
-    layout: LayoutKind,
+    layout: &'static Layout,
     numa_node: Option<i32>,
     device_api: Option<String>,
-    is_function: bool,
 }
 
 fn idle(def: &Definition, above: Option<Above>) -> Device {
@@ -107,18 +89,19 @@ fn idle(def: &Definition, above: Option<Above>) -> Device {
         parent: name().unwrap_or_else(|| NO_PARENT.to_owned()),
         parent_sysname: def.parent.clone(),
         syspath: String::new(),
-        layout: above.as_ref().map_or(LayoutKind::Mdev, |above| above.layout),
+        layout: above.as_ref().map_or(LayoutKind::Mdev, |above| above.layout.kind),
         type_id: Some(def.type_id.clone()),
         iommu_group: None,
         numa_node: above.as_ref().and_then(|above| above.numa_node),
-        physical_function: name().filter(|_| above.as_ref().is_some_and(|above| above.is_function)),
+        physical_function: name().filter(|_| above.as_ref().is_some_and(|above| !above.layout.has_uuids)),
+        attach: above.as_ref().map_or(Attach::Mdev, |above| above.layout.attach),
         device_api: above.and_then(|above| above.device_api),
         driver: None,
         group: def.group,
         params: def.params.clone(),
         owner: def.owner.clone(),
         attributes: def.attributes.clone(),
-        mark: None,
+        identity: None,
         active: false,
     }
 }
@@ -140,10 +123,10 @@ pub(super) fn active_or_inactive(host: &Host, def: &Definition) -> Result<Device
 }
 
 /// The running device of the definition that an inactive device was read from; `None` if it does not run.
-pub(super) fn running_spot(host: &Host, device: &Device) -> Result<Option<Spot>> {
+pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Located>> {
     let defined_on = |name: &str| device.parent_sysname == name;
-    let found = spots::find_for(host, &device.uuid, &device.parent_sysname)?;
-    Ok(found.filter(|spot| defined_on(basename(&spot.parent)) || defined_on(basename(&spot.syspath))))
+    let found = devices::locate_near(host, &device.uuid, &device.parent_sysname)?;
+    Ok(found.filter(|found| defined_on(basename(&found.parent)) || defined_on(found.sysname())))
 }
 
 /// Everything that is defined.
@@ -160,7 +143,7 @@ fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
 pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Definition>> {
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     match get(&device.parent_sysname)? {
-        None if device.active && backend::of_kind(device.layout).is_function() => get(basename(&device.syspath)),
+        None if device.active && !layout(device.layout).has_uuids => get(basename(&device.syspath)),
         found => Ok(found),
     }
 }
@@ -223,14 +206,14 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     (known && !plain.starts_with('.') && plain.parse::<PciAddress>().is_err()).then(|| plain.to_owned())
 }
 
-/// Functions are only known to layouts that have them.
-pub(super) fn sysname(target: &places::Target) -> String {
-    target.function.clone().unwrap_or_else(|| target.place.sysname().to_owned())
+/// The sysfs name of the parent or the VF on which a device is defined.
+pub(super) fn sysname(target: &Target) -> String {
+    target.vf.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
 /// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF with what any VF of its PF can be.
 pub(super) struct Scope {
-    target: places::Target,
+    target: Target,
     vfs: Vec<String>,
     /// Its PF has VFs that cannot be a device yet.
     grows: bool,
@@ -239,14 +222,15 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
         let target = places::find_target(&*host.sysfs, parent)?;
-        let vfs = vfs(host, &target.place)?;
-        let grows = target.function.is_some() && lacks_functions(host, &target.place)?;
+        let Vfs { present, enabled } = read_vfs(host, &target.place)?;
+        let grows = target.vf.is_some() && present.len() < enabled;
+        let vfs = present.into_iter().map(|vf| vf.sysname).collect();
         Ok(Scope { target, vfs, grows })
     }
 
     /// Whether what is defined on `parent` belongs to it.
     pub(super) fn has(&self, parent: &str) -> bool {
-        let is_own = match &self.target.function {
+        let is_own = match &self.target.vf {
             Some(vf) => parent == vf,
             None => self.vfs.iter().any(|vf| vf == parent),
         };
@@ -260,39 +244,30 @@ impl Scope {
     }
 }
 
-fn lacks_functions(host: &Host, place: &places::Place) -> Result<bool> {
-    let lacks = if_present(host.sysfs.open(&place.syspath).and_then(|dir| vfs::are_missing(&*dir)));
-    Ok(lacks.map_err(|errno| vfs_error(place, errno))?.unwrap_or(false))
-}
-
-fn vfs_error(place: &places::Place, errno: Errno) -> Error {
+fn vfs_error(place: &Place, errno: Errno) -> Error {
     Error::io("read the VFs of", &place.syspath, errno)
 }
 
-/// Sysfs names of the VFs of a parent whose devices are VFs; none if the parent no longer exists.
-pub(super) fn vfs(host: &Host, place: &places::Place) -> Result<Vec<String>> {
-    let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &place.syspath))? else {
-        return Ok(Vec::new());
-    };
-    if !layout.is_function() {
-        return Ok(Vec::new());
-    }
-    let found = if_present(vfs::present(&*dir)).map_err(|errno| vfs_error(place, errno))?;
-    Ok(found.unwrap_or_default().into_iter().map(|function| function.sysname).collect())
+/// The VFs of a parent whose devices are VFs; none if the parent no longer exists.
+fn read_vfs(host: &Host, place: &Place) -> Result<Vfs> {
+    let Some(parent) = unless_absent(parents::open(&*host.sysfs, &place.syspath))? else { return Ok(Vfs::default()) };
+    let found = if_present(parent.backend.vfs(&*parent.dir)).map_err(|errno| vfs_error(place, errno))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// The sysfs names of those VFs that can be devices.
+pub(super) fn vfs(host: &Host, place: &Place) -> Result<Vec<String>> {
+    Ok(read_vfs(host, place)?.present.into_iter().map(|vf| vf.sysname).collect())
 }
 
 /// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
 /// type, or one of them has a vGPU.
 pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
-    let Some(target) = unless_absent(places::find_target(&*host.sysfs, parent))? else { return Ok(false) };
-    let Some((layout, dir)) = unless_absent(open_parent(&*host.sysfs, &target.place.syspath))? else {
-        return Ok(false);
-    };
-    if !layout.is_function() {
-        return Ok(false);
-    }
-    let is_pending = if_present(vfs::is_pending(&*dir)).map_err(|errno| vfs_error(&target.place, errno))?;
-    Ok(is_pending.unwrap_or(false))
+    let sysfs = &*host.sysfs;
+    let Some(target) = unless_absent(places::find_target(sysfs, parent))? else { return Ok(false) };
+    let read = sysfs.open(&target.place.syspath).and_then(|dir| read_types(&*dir, &host.runtime.records()));
+    let types = if_present(read).map_err(|errno| vfs_error(&target.place, errno))?;
+    Ok(types.is_some_and(|types| types.is_partial))
 }
 
 /// There is no such parent now.

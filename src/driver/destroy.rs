@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::{self, Spot};
-use super::vfio::{Nodes, group_of};
-use super::{DestroyFlags, Host, identity, wait_device};
-use crate::backend::places::link_name;
-use crate::backend::{Layout, RemoveRequest};
+use super::{DestroyFlags, Host, wait_device};
+use crate::backend::devices::identity_of_record;
+use crate::backend::parents::link_name;
+use crate::backend::vfio::{Nodes, group_of};
+use crate::backend::{Layout, Located, OpenParent, Remove};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
 use crate::store::Facts;
 use crate::sysfs::{
-    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, if_present, is_absent, is_exhausted,
-    write_line_once,
+    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, is_absent, is_exhausted, write_line_once,
 };
 
 /// How long a driver may take to remove a device that no process has open.
@@ -27,45 +26,39 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Destroys the device that was found, and no other that has its UUID or its VF by now.
-pub(super) fn destroy(host: &Host, spot: &Spot, flags: DestroyFlags) -> Result<()> {
-    let uuid = &spot.uuid;
-    let (layout, parent) = spot.open_parent(host)?;
-    let mark = Some(spot.mark());
+pub(super) fn destroy(host: &Host, device: &Located, flags: DestroyFlags) -> Result<()> {
+    let (uuid, identity) = (&device.uuid, Some(device.identity));
+    let parent = device.open_parent(&*host.sysfs)?;
     if flags.contains(DestroyFlags::OWNED) {
-        check_owner(host, spot, layout)?;
+        check_owner(host, device, parent.layout)?;
     }
-    // A device on the mdev bus is identified by its mark alone.
-    let is_recorded = || match &spot.seen {
-        Some(seen) => identity::is_device(host, uuid, basename(&spot.syspath), seen),
-        None => Ok(true),
-    };
-    let result = remove(host, layout, &*parent, spot, &is_recorded, false);
-    match result {
+    let is_recorded = || device.backend.is_recorded_as(&host.runtime.records(), device);
+    match remove(host, &parent, device, &is_recorded, false) {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
-            forget_if_gone(host, uuid, mark);
+            forget_if_gone(host, uuid, identity);
             return Err(e);
         }
-        Err(e) => return Err(e.of(&node_of(&*parent))),
+        Err(e) => return Err(e.of(&node_of(&*parent.dir))),
     }
-    host.runtime.forget(uuid, mark);
-    log::info!("{}: destroyed device {uuid}", basename(&spot.parent));
+    host.runtime.forget(uuid, identity);
+    log::info!("{}: destroyed device {uuid}", parent.sysname());
     Ok(())
 }
 
 /// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
-/// known by its mark.
-pub(super) fn take_back(host: &Host, spot: &Spot) -> Result<()> {
-    let (layout, parent) = spot.open_parent(host)?;
-    remove(host, layout, &*parent, spot, &|| Ok(true), true)
+/// known by its identity.
+pub(super) fn take_back(host: &Host, device: &Located) -> Result<()> {
+    remove(host, &device.open_parent(&*host.sysfs)?, device, &|| Ok(true), true)
 }
 
-/// Whoever removed a device, its facts are of no use any more; but without them a VF that is still there would be a
-/// stranger's.
-fn forget_if_gone(host: &Host, uuid: &Uuid, mark: Option<u64>) {
-    let there = |facts: Facts| spots::mark_of(host, &facts).map_or(true, |mark| mark.is_some_and(|m| facts.are_of(m)));
-    if !host.runtime.get(uuid).is_ok_and(|facts| facts.is_some_and(there)) {
-        host.runtime.forget(uuid, mark);
+/// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
+fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
+    let exists = |record: Facts| {
+        identity_of_record(&*host.sysfs, &record).map_or(true, |now| now.is_some_and(|now| record.are_of(now)))
+    };
+    if !host.runtime.get(uuid).is_ok_and(|record| record.is_some_and(exists)) {
+        host.runtime.forget(uuid, identity);
     }
 }
 
@@ -79,15 +72,15 @@ fn node_of(parent: &dyn Dir) -> String {
 }
 
 /// The facts decide, and only when they are about this very device.
-fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
-    let uuid = &spot.uuid;
+fn check_owner(host: &Host, device: &Located, layout: &Layout) -> Result<()> {
+    let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
     let owner = match host.runtime.get(uuid)? {
-        Some(facts) => match spots::is_recorded(&*host.sysfs, spot, layout, &facts) {
-            Ok(is_recorded) => facts.owner.filter(|_| is_recorded),
+        Some(facts) => match device.backend.is_about(&*host.sysfs, layout, device, &facts) {
+            Ok(is_about) => facts.owner.filter(|_| is_about),
             Err(e) if is_exhausted(e.errno()) => return Err(e),
             Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
         },
@@ -102,49 +95,49 @@ fn check_owner(host: &Host, spot: &Spot, layout: &dyn Layout) -> Result<()> {
     }
 }
 
-/// `is_recorded` returns whether the device is the one that was found by what is recorded of it; its mark is compared here. With
+/// `is_recorded` returns whether the device is the one that was found by what is recorded of it; its identity is compared here. With
 /// `is_new`, no process but the caller has seen the device.
 fn remove(
     host: &Host,
-    layout: &dyn Layout,
-    parent: &dyn Dir,
-    spot: &Spot,
+    parent: &OpenParent,
+    device: &Located,
     is_recorded: &dyn Fn() -> Result<bool>,
     is_new: bool,
 ) -> Result<()> {
-    let (uuid, mark) = (&spot.uuid, Some(spot.mark()));
-    let nodes = Nodes::of(&*spot.dir, &spot.entry)?;
+    let (uuid, refuses_open) = (&device.uuid, parent.layout.refuses_open);
+    let nodes = Nodes::of(&*device.dir, &device.entry)?;
     let held = match nodes.group {
         Some(group) => hold(host, uuid, &nodes, group)?,
         None => None,
     };
     // Nodes that the held group does not protect: a device that is opened by its own node and not yet bound.
     let open = if held.is_some() { nodes.own() } else { nodes.all() };
-    // The driver of a VF refuses by itself and never blocks.
     let certainty = match &held {
-        _ if is_new || layout.is_function() => Certainty::None,
+        _ if is_new || refuses_open => Certainty::None,
         Some(_) => Certainty::Visible,
         None => Certainty::Full,
     };
-    let may_block = refuse_users(host, uuid, &open, certainty)? && !layout.is_function();
+    let may_block = refuse_users(host, uuid, &open, certainty)? && !refuses_open;
     // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
-    // the device and creating another one of its UUID: the layout asks `is_it` once it has the device's own folder open.
-    let failed = |errno| Error::io("look at", &spot.syspath, errno);
-    let group = group_of(&*spot.dir, &spot.entry).map_err(failed)?;
-    let has_mark = || Ok(if_present(layout.mark(&*spot.dir, &spot.entry)).map_err(failed)? == mark);
-    let is_it = || Ok(has_mark()? && is_recorded()?);
-    if group != nodes.group || !has_mark()? {
+    // the device and creating another one of its UUID: the backend calls `is_it` once it has the device's own folder open.
+    let failed = |errno| Error::io("look at", &device.syspath, errno);
+    let group = group_of(&*device.dir, &device.entry).map_err(failed)?;
+    let is_same = || {
+        let now = device.backend.identity(&*device.dir, &device.entry).map_err(failed)?;
+        Ok(now == Some(device.identity))
+    };
+    let is_it = || Ok(is_same()? && is_recorded()?);
+    if group != nodes.group || !is_same()? {
         let message = format!("device {uuid} no longer exists");
-        return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(spot.syspath.clone()));
+        return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(device.syspath.clone()));
     }
-    let type_id = spot.seen.as_ref().map(|seen| seen.type_id.as_str());
     let failed = Cell::new(false);
     let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
-    let request = RemoveRequest { uuid, entry: &spot.entry, mark, type_id, write: &write };
-    let place = match host.lock(layout.place_lock(parent)) {
+    let how = Remove { is_it: &is_it, write: &write };
+    let place = match host.lock(device.backend.place_lock(parent.sysname())) {
         Ok(place) => place,
-        // A device that no other process knows must not stay because the lock cannot be taken; its mark protects any other.
+        // A device that no other process knows must not stay because the lock cannot be taken; its identity protects any other.
         Err(e) if is_new => {
             log::warn!("{e}; {uuid} is removed without the lock");
             None
@@ -152,11 +145,11 @@ fn remove(
         Err(e) => return Err(e),
     };
     let is_again = |e: &Error| e.errno == Errno::AGAIN.raw_os_error() && !writer.failed.get();
-    let removed = patiently(host, is_again, || layout.remove(parent, &request, &is_it));
+    let removed = patiently(host, is_again, || device.backend.remove(parent, device, &how));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
-    removed.map_err(|e| explain_refusal(host, &*spot.dir, &spot.entry, uuid, e))?;
-    wait_device::wait_gone(host, layout, parent, spot)
+    removed.map_err(|e| explain_refusal(host, &*device.dir, &device.entry, uuid, e))?;
+    wait_device::wait_gone(host, device)
 }
 
 /// No process can open the group while this lives. EBUSY when one has it open.

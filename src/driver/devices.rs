@@ -1,122 +1,68 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The mediated devices that exist, whoever made them.
 
-use std::collections::HashMap;
-use std::rc::Rc;
-
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Host;
-use super::spots::{self, LazyFacts, Spot};
-use crate::backend::places::{Place, link_name, or_reported, read_parent};
-use crate::backend::vendor_vfio::vfs::present;
-use crate::backend::{self, Layout};
+use crate::backend::parents::{ParentCache, link_name, or_reported};
+use crate::backend::{DEVICES, Layout, Located, devices, layout};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
-use crate::model::{Device, Function, Parent, group_in_text, group_numbers};
+use crate::model::{Attach, Device, group_in_text, group_numbers};
 use crate::store::{Broken, Facts, Previous};
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, read_text};
+use crate::sysfs::{Sysfs, basename, if_present, is_exhausted, read_text};
 
 /// Why a group that may be in use and cannot be read fails an allocation.
 const NO_FREE_GROUP: &str = "no group number is known to be free; name a group with <group>";
 
-/// Parents that have been read once in this request, by path. Devices share them.
-pub(super) struct KnownParents<'a> {
-    sysfs: &'a dyn Sysfs,
-    parents: HashMap<String, IoResult<Rc<Parent>>>,
-    apis: HashMap<(String, String), Option<String>>,
+/// Every device, ordered by parent and UUID. One that cannot be read is reported and left out.
+pub(super) fn all(host: &Host, known: &mut ParentCache<'_>) -> Result<Vec<Device>> {
+    let records = host.runtime.records();
+    let found = devices::all(&*host.sysfs, &records, known)?;
+    let mut all = Vec::with_capacity(found.len());
+    for device in &found {
+        all.extend(read_listed(device, records.all()?.get(&device.uuid), known)?);
+    }
+    all.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
+    Ok(all)
 }
 
-impl<'a> KnownParents<'a> {
-    pub(super) fn new(sysfs: &'a dyn Sysfs) -> Self {
-        KnownParents { sysfs, parents: HashMap::new(), apis: HashMap::new() }
-    }
-
-    pub(super) fn add(&mut self, parent: &Parent) {
-        for kind in &parent.types {
-            self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
-        }
-        let bare = Parent { types: Vec::new(), ..parent.clone() };
-        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));
-    }
-
-    /// The parent at a place that is known already.
-    pub(super) fn add_place(&mut self, place: &Place) {
-        if !self.parents.contains_key(&place.syspath) {
-            // A failure is remembered, and returned when a device of this parent is read.
-            let _ = self.insert(&place.syspath, read_parent(self.sysfs, place, false));
-        }
-    }
-
-    fn at(&mut self, syspath: &str) -> IoResult<Rc<Parent>> {
-        match self.parents.get(syspath) {
-            Some(known) => known.clone(),
-            None => self.insert(syspath, self.read(syspath)),
-        }
-    }
-
-    fn insert(&mut self, syspath: &str, read: IoResult<Parent>) -> IoResult<Rc<Parent>> {
-        let read = read.map(Rc::new);
-        self.parents.insert(syspath.to_owned(), read.clone());
-        read
-    }
-
-    fn read(&self, syspath: &str) -> IoResult<Parent> {
-        let subsystem = basename(&self.sysfs.open(syspath)?.link("subsystem")?).to_owned();
-        read_parent(self.sysfs, &Place { syspath: syspath.to_owned(), subsystem }, false)
-    }
-
-    /// The VFs of a parent, when they have been read with it.
-    pub(super) fn functions(&self, syspath: &str) -> Option<Vec<Function>> {
-        let parent = self.parents.get(syspath)?.as_ref().ok()?;
-        (!parent.functions.is_empty()).then(|| parent.functions.clone())
-    }
-
-    fn device_api(&mut self, layout: &dyn Layout, parent: &str, type_id: &str) -> Option<String> {
-        let sysfs = self.sysfs;
-        let read = || layout.device_api(sysfs, parent, type_id);
-        self.apis.entry((parent.to_owned(), type_id.to_owned())).or_insert_with(read).clone()
-    }
+/// Locates the device of this UUID. If it is not found, an object that cannot be read and may be the device is an error.
+pub(super) fn locate(host: &Host, uuid: &Uuid) -> Result<Option<Located>> {
+    devices::locate(&*host.sysfs, &host.runtime.records(), uuid, None)
 }
 
-/// Every device, ordered by parent and UUID. One that cannot be read is logged and left out.
-pub(super) fn all(host: &Host, known: &mut KnownParents<'_>) -> Result<Vec<Device>> {
-    let facts = LazyFacts::new(host);
-    let spots = spots::all(host, known, &facts)?;
-    let mut devices = Vec::with_capacity(spots.len());
-    for spot in &spots {
-        devices.extend(read_listed(spot, facts.all()?.get(&spot.uuid), known)?);
-    }
-    devices.sort_unstable_by(|a, b| (&a.parent, &a.uuid).cmp(&(&b.parent, &b.uuid)));
-    Ok(devices)
+/// The same, on any parent, where only an object of the parent or VF of the sysfs name `near` is an error.
+pub(super) fn locate_near(host: &Host, uuid: &Uuid, near: &str) -> Result<Option<Located>> {
+    devices::locate(&*host.sysfs, &host.runtime.records(), uuid, Some(near))
 }
 
 /// The device of this UUID, where there is one.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
-    found(host, spots::find(host, uuid)?)
+    found(host, locate(host, uuid)?)
 }
 
-/// The device of this UUID, as [`spots::find_for`] finds it.
+/// The device of this UUID, as [`locate_near`] finds it.
 pub(super) fn by_uuid_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
-    found(host, spots::find_for(host, uuid, parent)?)
+    found(host, locate_near(host, uuid, parent)?)
 }
 
-fn found(host: &Host, spot: Option<Spot>) -> Result<Option<Device>> {
-    spot.map_or(Ok(None), |spot| at(host, &spot, &mut KnownParents::new(&*host.sysfs)))
+fn found(host: &Host, found: Option<Located>) -> Result<Option<Device>> {
+    found.map_or(Ok(None), |found| at(host, &found, &mut ParentCache::new(&*host.sysfs)))
 }
 
 /// The device that was found. Without a record that can be read, it has no name and no owner.
-pub(super) fn at(host: &Host, spot: &Spot, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    let facts = match spots::facts_of(host, &spot.uuid) {
-        Ok(facts) => facts,
+pub(super) fn at(host: &Host, found: &Located, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
+    let record = match host.runtime.records().get(&found.uuid) {
+        Ok(record) => record,
         Err(e) => {
             report_unless_exhausted(e)?;
             None
         }
     };
-    read(spot, facts.as_ref(), known)
+    read(found, record.as_ref(), known)
 }
 
 /// The device of this name: the one its creator gave, or the one that every device has.
@@ -128,7 +74,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         let found = by_uuid(host, &uuid)?;
         return Ok(found.filter(|device| device.name == name || device_name(&uuid, &device.parent_sysname) == name));
     }
-    let facts = spots::all_facts(host)?;
+    let facts = host.runtime.all()?;
     let mut failed = None;
     for facts in facts.values().filter(|facts| facts.name.as_deref() == Some(name)) {
         match by_uuid(host, &facts.uuid) {
@@ -155,13 +101,9 @@ pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
     Ok((ino(&device.syspath)? == Some(wanted)).then_some(device))
 }
 
-/// The device that is the VF `vf` of the PF at `place`; `None` if the VF is no device.
-pub(super) fn on_vf(host: &Host, place: &Place, vf: &str) -> Result<Option<Device>> {
-    let failed = |errno| Error::io("read", &place.syspath, errno);
-    let dir: Rc<dyn Dir> = Rc::from(host.sysfs.open(&place.syspath).map_err(failed)?);
-    let all = present(&*dir).map_err(failed)?;
-    let Some(function) = all.into_iter().find(|function| function.sysname == vf) else { return Ok(None) };
-    found(host, spots::of_function(&dir, &function, &LazyFacts::new(host))?)
+/// The device that is the VF at this address; `None` if the VF is no device.
+pub(super) fn on_vf(host: &Host, vf: &str) -> Result<Option<Device>> {
+    found(host, devices::locate_at(&*host.sysfs, &host.runtime.records(), vf)?)
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.
@@ -180,112 +122,134 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
 }
 
 /// The same for a list, which leaves out a device that cannot be read and reports it.
-pub(super) fn read_listed(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    match read(spot, facts, known) {
+pub(super) fn read_listed(
+    found: &Located,
+    record: Option<&Facts>,
+    known: &mut ParentCache<'_>,
+) -> Result<Option<Device>> {
+    match read(found, record, known) {
         Err(e) => report_unless_exhausted(e).map(|()| None),
         device => device,
     }
 }
 
-/// The facts, if they are about the device that was found. It is shown without them, and reported, if that cannot be determined.
-fn recorded<'f>(
+/// The record, if it is about the device that was found. The device is shown without it, and that is reported, if that cannot be
+/// determined.
+fn recorded<'r>(
     sysfs: &dyn Sysfs,
-    spot: &Spot,
-    layout: &dyn Layout,
-    facts: Option<&'f Facts>,
-) -> Result<Option<&'f Facts>> {
-    let Some(facts) = facts else { return Ok(None) };
-    match spots::is_recorded(sysfs, spot, layout, facts) {
-        Ok(is_recorded) => Ok(is_recorded.then_some(facts)),
-        Err(e) => report_unless_exhausted(e.of(&format!("device {}", spot.uuid))).map(|()| None),
+    found: &Located,
+    layout: &Layout,
+    record: Option<&'r Facts>,
+) -> Result<Option<&'r Facts>> {
+    let Some(record) = record else { return Ok(None) };
+    match found.backend.is_about(sysfs, layout, found, record) {
+        Ok(is_about) => Ok(is_about.then_some(record)),
+        Err(e) => report_unless_exhausted(e.of(&format!("device {}", found.uuid))).map(|()| None),
     }
 }
 
-/// The device that was found, with what is remembered of it.
-pub(super) fn read(spot: &Spot, facts: Option<&Facts>, known: &mut KnownParents<'_>) -> Result<Option<Device>> {
-    let (dir, entry) = (&*spot.dir, spot.entry.as_str());
-    let failed = |errno| Error::io("read", &spot.syspath, errno);
-    let parent = match if_present(known.at(&spot.parent)) {
+/// The device that was found, with what its record has. `None` if it no longer exists, which is reported.
+pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
+    let (dir, entry) = (&*found.dir, found.entry.as_str());
+    let failed = |errno| Error::io("read", &found.syspath, errno);
+    let parent = match if_present(known.above(found)) {
         Ok(Some(parent)) => parent,
         Ok(None) => {
-            report(Finding::new(ErrorCode::NoParent, &spot.syspath, "left out, its parent no longer exists"));
+            report(Finding::new(ErrorCode::NoParent, &found.syspath, "left out, its parent no longer exists"));
             return Ok(None);
         }
-        Err(errno) => return Err(Error::io("read the parent of", &spot.syspath, errno)),
+        Err(errno) => return Err(Error::io("read the parent of", &found.syspath, errno)),
     };
-    let layout = backend::of_kind(parent.layout);
-    let facts = recorded(known.sysfs, spot, layout, facts)?;
-    let shown = match &spot.seen {
-        Some(seen) => Some(seen.type_id.clone()),
-        None => layout.type_of(dir, entry).map_err(failed)?,
+    let layout = layout(parent.layout);
+    let record = recorded(known.sysfs(), found, layout, record)?;
+    let shown = match &found.type_id {
+        Some(type_id) => Some(type_id.clone()),
+        None => found.backend.type_of(layout, dir, entry).map_err(failed)?,
     };
     if shown.is_none() && if_present(dir.open(entry)).map_err(failed)?.is_none() {
         let what = "left out, it no longer exists or its link leads nowhere";
-        report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
+        report(Finding::new(ErrorCode::BadData, &found.syspath, what));
         return Ok(None);
     }
-    if shown.is_none() && layout.has_iommu_group() {
+    if shown.is_none() && layout.has_iommu_group {
         let what = "its type is unknown: it has no type link; it is not ready yet, or broken";
-        report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
+        report(Finding::new(ErrorCode::NotReady, &found.syspath, what));
     }
-    let type_id = shown.or_else(|| facts.map(|facts| facts.type_id.clone()));
-    let shown_file = |file| {
-        let name = format!("{entry}/{file}");
-        match read_text(dir, &name) {
-            _ if !layout.shows_creation() => Ok(None),
-            // Some drivers let only root read it.
-            Err(Errno::ACCESS) => Ok(None),
-            read => or_reported(dir, &name, if_present(read)).map_err(failed),
-        }
-    };
-    // The file is right and the record is not, since the file can be written after the device was made.
-    let recorded_group = facts.and_then(|facts| facts.group);
-    let group = shown_file("group")?.map_or(recorded_group, |text| group_in_text(&text, recorded_group));
-    let params = match facts {
-        Some(facts) => facts.params.clone(),
-        None => shown_file("params")?.filter(|params| !params.is_empty()),
-    };
-    let physical_function = match layout.is_function() {
-        true => Some(parent.name.clone()),
-        false => parent.physical_function.clone(),
-    };
-    let link = format!("{entry}/iommu_group");
-    let group_link = link_name(dir, &link);
-    if group_link == Ok(None) && type_id.is_some() && layout.has_iommu_group() {
-        let what = "it has no IOMMU group, so no guest can use it";
-        report(Finding::new(ErrorCode::NotReady, &spot.syspath, what));
-    }
-    let group_name = or_reported(dir, &link, group_link).map_err(failed)?;
-    let iommu_group = group_name.as_deref().and_then(|name| name.parse().ok());
-    if let Some(name) = group_name.filter(|_| iommu_group.is_none()) {
-        let what = format!("its IOMMU group '{}' is not a number, so no guest can use it", shown_text(&name));
-        report(Finding::new(ErrorCode::BadData, &spot.syspath, what));
-    }
+    let type_id = shown.or_else(|| record.map(|record| record.type_id.clone()));
+    let (group, params) = created_with(found, layout, record)?;
     let link = format!("{entry}/driver");
     let driver = or_reported(dir, &link, link_name(dir, &link)).map_err(failed)?;
     Ok(Some(Device {
-        name: facts.and_then(|f| f.name.clone()).unwrap_or_else(|| device_name(&spot.uuid, &parent.sysname)),
-        uuid: spot.uuid,
+        name: record.and_then(|r| r.name.clone()).unwrap_or_else(|| device_name(&found.uuid, &parent.sysname)),
+        uuid: found.uuid,
         parent: parent.name.clone(),
         parent_sysname: parent.sysname.clone(),
         layout: parent.layout,
         device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &parent.syspath, id)),
+        iommu_group: iommu_group(found, layout, type_id.is_some())?,
         type_id,
-        iommu_group,
         numa_node: parent.numa_node,
-        physical_function,
+        physical_function: match layout.has_uuids {
+            true => parent.physical_function.clone(),
+            false => Some(parent.name.clone()),
+        },
         driver,
         group,
         params,
-        owner: facts.and_then(|facts| facts.owner.clone()),
-        attributes: facts.map(|facts| facts.attributes.clone()).unwrap_or_default(),
-        mark: match &spot.seen {
-            Some(_) => facts.and_then(|facts| facts.mark),
-            None => Some(spot.mark()),
+        owner: record.and_then(|record| record.owner.clone()),
+        attributes: record.map(|record| record.attributes.clone()).unwrap_or_default(),
+        identity: match layout.has_uuids {
+            true => Some(found.identity),
+            false => record.and_then(|record| record.mark),
+        },
+        attach: match layout.attach {
+            Attach::Mdev => Attach::Mdev,
+            Attach::Pci(_) => Attach::Pci(found.sysname().parse().ok()),
         },
         active: true,
-        syspath: spot.syspath.clone(),
+        syspath: found.syspath.clone(),
     }))
+}
+
+/// Group and parameters of a device, from its files or its record.
+fn created_with(found: &Located, layout: &Layout, record: Option<&Facts>) -> Result<(Option<u32>, Option<String>)> {
+    let dir = &*found.dir;
+    let shown_file = |file| {
+        let name = format!("{}/{file}", found.entry);
+        if !layout.shows_creation {
+            return Ok(None);
+        }
+        match read_text(dir, &name) {
+            // Some drivers let only root read it.
+            Err(Errno::ACCESS) => Ok(None),
+            read => or_reported(dir, &name, if_present(read)).map_err(|errno| Error::io("read", &found.syspath, errno)),
+        }
+    };
+    // The file is right and the record is not, since the file can be written after the device was made.
+    let recorded_group = record.and_then(|record| record.group);
+    let group = shown_file("group")?.map_or(recorded_group, |text| group_in_text(&text, recorded_group));
+    let params = match record {
+        Some(record) => record.params.clone(),
+        None => shown_file("params")?.filter(|params| !params.is_empty()),
+    };
+    Ok((group, params))
+}
+
+/// The IOMMU group of a device. A device without one is reported, since no guest can use it.
+fn iommu_group(found: &Located, layout: &Layout, has_type: bool) -> Result<Option<u32>> {
+    let (dir, link) = (&*found.dir, format!("{}/iommu_group", found.entry));
+    let name = link_name(dir, &link);
+    if name == Ok(None) && has_type && layout.has_iommu_group {
+        let what = "it has no IOMMU group, so no guest can use it";
+        report(Finding::new(ErrorCode::NotReady, &found.syspath, what));
+    }
+    let name = or_reported(dir, &link, name).map_err(|errno| Error::io("read", &found.syspath, errno))?;
+    let group = name.as_deref().and_then(|name| name.parse().ok());
+    if let Some(name) = name.filter(|_| group.is_none()) {
+        let what = format!("its IOMMU group '{}' is not a number, so no guest can use it", shown_text(&name));
+        report(Finding::new(ErrorCode::BadData, &found.syspath, what));
+    }
+    Ok(group)
 }
 
 /// The group numbers of definitions, whose devices may be started at any time. Fails if a definition cannot be used: its device may
@@ -308,7 +272,8 @@ pub(super) fn defined_groups(host: &Host) -> Result<Vec<u32>> {
 /// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
 /// be read: it may be any number.
 pub(super) fn shown_groups(host: &Host) -> Result<Vec<u32>> {
-    let Some(bus) = spots::open_devices(host)? else { return Ok(Vec::new()) };
+    let opened = if_present(host.sysfs.open(DEVICES));
+    let Some(bus) = opened.map_err(|errno| Error::io("open", DEVICES, errno))? else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;
     let mut groups = Vec::new();

@@ -10,26 +10,23 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::{Conn, catalogue, spots};
-use crate::backend::places::{self, Place, link_name, or_reported};
-use crate::backend::vendor_vfio::vfs::{self, present};
-use crate::backend::{self, DEVICES, TYPES, ap};
+use super::Conn;
+use crate::backend::devices::identity_of_record;
+use crate::backend::parents::{self, link_name, or_reported, read_types};
+use crate::backend::{DEVICES, Place, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
 use crate::finding::{Finding, report};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
-use crate::store::{Definition, Definitions, Facts, Runtime};
+use crate::store::{Definition, Definitions, Facts, RECORDS, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
     Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
     read_text, resolve,
 };
 use crate::xml;
-
-/// The folder of the records of devices, in a dump and below the root of a connection.
-pub(super) const FACTS: &str = "/run/libmdev/devices";
 
 /// Types that a parent showed once, and now hides, as well.
 const CATALOGUES: &str = "/run/libmdev/types";
@@ -144,17 +141,17 @@ impl Conn {
         let sysfs = &*self.host.sysfs;
         let mut taken = Taken::new(sysfs);
         let mut names = BTreeMap::new();
-        for place in places::places(sysfs)? {
+        for place in places::all(sysfs)? {
             taken.parent(&place);
-            let parent = taken.got(&place.syspath, places::read_parent(sysfs, &place, false));
+            let parent = taken.got(&place.syspath, parents::read_bare(sysfs, &place));
             if let Some(pci) = parent.and_then(|parent| parent.pci) {
                 names.insert((pci.vendor, pci.product), sysfs.pci_names(pci.vendor, pci.product));
             }
         }
         taken.devices();
-        for (uuid, facts) in spots::all_facts(&self.host)? {
-            let path = format!("{FACTS}/{uuid}");
-            let mark = taken.got(&path, spots::mark_of(&self.host, &facts)).flatten();
+        for (uuid, facts) in self.host.runtime.all()? {
+            let path = format!("{RECORDS}/{uuid}");
+            let mark = taken.got(&path, identity_of_record(sysfs, &facts)).flatten();
             if mark.is_some_and(|mark| facts.are_of(mark)) {
                 // A mark is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
@@ -165,9 +162,9 @@ impl Conn {
             let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }
-        for place in places::physical_functions(sysfs)? {
-            let types = taken.got(&place.syspath, catalogue::remembered(&self.host, &place));
-            if let Some(types) = types.flatten() {
+        for place in places::all(sysfs)? {
+            let types = taken.got(&place.syspath, self.remembered_types(&place)).unwrap_or_default();
+            if !types.is_empty() {
                 let portable = serde_json::to_vec(&types).unwrap_or_default();
                 taken.file(&format!("{CATALOGUES}/{}", place.sysname()), 0o644, portable);
             }
@@ -179,7 +176,32 @@ impl Conn {
         let entries = taken.entries.into_iter().map(|(path, kind)| HostEntry { path, kind }).collect();
         Ok(xml::write_host(&Host { kernel: sysfs.kernel(), entries }))
     }
+
+    /// The types that the parent at a place has shown and may hide.
+    fn remembered_types(&self, place: &Place) -> IoResult<NamedTypes> {
+        let (sysfs, records) = (&*self.host.sysfs, self.host.runtime.records());
+        let Some(stamp) = read_types(&*sysfs.open(&place.syspath)?, &records)?.stamp else { return Ok(Vec::new()) };
+        records.types_of(place.sysname(), stamp).map_err(|e| e.errno())
+    }
 }
+
+/// Remembers the types that were remembered on the host that a replay is of.
+fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, NamedTypes)]) -> Result<()> {
+    if remembered.is_empty() {
+        return Ok(());
+    }
+    for place in places::all(sysfs)? {
+        let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
+        let read = sysfs.open(&place.syspath).and_then(|dir| read_types(&*dir, &runtime.records()));
+        if let Some(stamp) = read.ok().and_then(|read| read.stamp) {
+            runtime.remember_catalogue(place.sysname(), stamp, types);
+        }
+    }
+    Ok(())
+}
+
+/// Ids and names.
+type NamedTypes = Vec<(String, String)>;
 
 /// A pci.ids of nothing but what the host has.
 fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
@@ -252,19 +274,24 @@ impl<'a> Taken<'a> {
         }
         self.bus_links(place);
         self.group(&*dir, "");
-        self.functions(&*dir, place);
+        self.vfs(place);
     }
 
-    /// The VFs that are devices of a PF, or may become some.
-    fn functions(&mut self, dir: &dyn Dir, place: &Place) {
-        let Some(layout) = self.got(dir.path(), backend::layout_of(dir)) else { return };
-        let Some(folder) = layout.attributes().filter(|_| layout.is_function()) else { return };
-        if self.open(vfs::SOFTWARE).is_some() {
-            self.entries.insert(vfs::SOFTWARE.to_owned(), HostEntryKind::Dir);
+    /// The VFs that are devices of a parent, or may become some.
+    fn vfs(&mut self, place: &Place) {
+        let Some(parent) = self.got(&place.syspath, parents::open(self.sysfs, &place.syspath).map_err(|e| e.errno()))
+        else {
+            return;
+        };
+        let (layout, dir) = (parent.layout, &*parent.dir);
+        let vfs = self.got(dir.path(), parent.backend.vfs(dir)).unwrap_or_default().present;
+        for path in layout.host_folders {
+            if self.open(path).is_some() {
+                self.entries.insert((*path).to_owned(), HostEntryKind::Dir);
+            }
         }
-        let vfs = self.got(dir.path(), present(dir)).unwrap_or_default();
-        for folder in vfs::DRIVERS.into_iter().chain([vfs::PCI]) {
-            let Some(links) = self.open(folder) else { continue };
+        for path in layout.link_folders {
+            let Some(links) = self.open(path) else { continue };
             let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
             names.for_each(|name| self.link(&*links, name));
         }
@@ -279,7 +306,7 @@ impl<'a> Taken<'a> {
             for file in ["uevent", "numa_node"] {
                 self.attribute(&*vf_dir, file);
             }
-            for folder in [folder, "vfio-dev"] {
+            for folder in layout.attributes.into_iter().chain(["vfio-dev"]) {
                 self.tree(&*vf_dir, folder, DEPTH);
             }
             self.group(&*vf_dir, "");
@@ -387,7 +414,7 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let mut definitions = Vec::new();
     for entry in host.entries {
         match entry.kind {
-            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == FACTS => {
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
                 match serde_json::from_slice::<Facts>(&content) {
                     Ok(known) if known.uuid.to_string() == basename(&entry.path) => facts.push(known),
                     _ => log::warn!("{path}: the facts in {} cannot be used", entry.path),
@@ -412,11 +439,10 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
     // A device of the dump keeps its facts by the mark that it has in this simulation.
-    let bare = Conn::on(Arc::clone(&sysfs), Arc::new(Runtime::memory([])));
-    facts.iter_mut().for_each(|known| known.mark = spots::mark_of(&bare.host, known).ok().flatten());
+    facts.iter_mut().for_each(|known| known.mark = identity_of_record(&*sysfs, known).ok().flatten());
     facts.retain(|known| known.mark.is_some());
     let runtime = Runtime::memory(facts);
-    catalogue::restore(&*sysfs, &runtime, &catalogues)?;
+    restore_types(&*sysfs, &runtime, &catalogues)?;
     Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
 }
 

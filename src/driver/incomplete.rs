@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::spots::{self, Spot};
-use super::{Conn, DestroyFlags, Host, asked, check_owner_name};
+use super::{Conn, DestroyFlags, Host, asked, check_owner_name, devices};
+use crate::backend::Located;
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted};
 use crate::store::Facts;
@@ -33,7 +33,7 @@ impl Conn {
 struct Group {
     owner: Option<String>,
     /// The devices that exist. `Err`: whether the device exists cannot be read.
-    members: Vec<(Uuid, Result<Spot>)>,
+    members: Vec<(Uuid, Result<Located>)>,
     /// Whether a device of its killed creator may still appear.
     may_grow: bool,
 }
@@ -44,7 +44,7 @@ impl Group {
         for facts in records.values().filter(|facts| facts.batch == Some(id)) {
             group.owner = group.owner.or_else(|| facts.owner.clone());
             match find_member(host, facts) {
-                Ok(Some(spot)) => group.members.push((facts.uuid, Ok(spot))),
+                Ok(Some(device)) => group.members.push((facts.uuid, Ok(device))),
                 Ok(None) => group.may_grow |= facts.may_still_appear(),
                 Err(e) => group.members.push((facts.uuid, Err(e.of(&format!("device {}", facts.uuid))))),
             }
@@ -55,10 +55,10 @@ impl Group {
 }
 
 /// The device of a record, if it exists. Fails if it may be the device of another program.
-fn find_member(host: &Host, facts: &Facts) -> Result<Option<Spot>> {
-    let Some(spot) = spots::find_for(host, &facts.uuid, &facts.parent)? else { return Ok(None) };
-    let (layout, _) = spot.open_parent(host)?;
-    Ok(spots::is_recorded(&*host.sysfs, &spot, layout, facts)?.then_some(spot))
+fn find_member(host: &Host, facts: &Facts) -> Result<Option<Located>> {
+    let Some(found) = devices::locate_near(host, &facts.uuid, &facts.parent)? else { return Ok(None) };
+    let parent = found.open_parent(&*host.sysfs)?;
+    Ok(found.backend.is_about(&*host.sysfs, parent.layout, &found, facts)?.then_some(found))
 }
 
 /// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors
@@ -75,7 +75,7 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
                 continue;
             }
         };
-        let (records, left_out) = observe(|| spots::all_facts(host));
+        let (records, left_out) = observe(|| host.runtime.all());
         // A record that cannot be read may be of a member.
         let unread = first_failed(left_out);
         let group = Group::read(host, id, &records?);
@@ -86,7 +86,7 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
         let before = left.len();
         left.extend(unread);
         for (_, member) in group.members {
-            match member.and_then(|spot| asked::destroy(host, &spot, flags)) {
+            match member.and_then(|device| asked::destroy(host, &device, flags)) {
                 Ok(()) => removed += 1,
                 Err(e) if e.code == ErrorCode::NoNode => {}
                 Err(e) => left.push(e),
@@ -108,7 +108,7 @@ pub(super) fn report_all(host: &Host) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
-    let records = spots::all_facts(host)?;
+    let records = host.runtime.all()?;
     for id in ids {
         let group = Group::read(host, id, &records);
         if group.members.is_empty() {

@@ -2,8 +2,9 @@
 //! Lists the nodes of a host.
 
 use super::host::Conn;
-use super::{ListFlags, Node, catalogue, defined, devices};
-use crate::backend::places;
+use super::{ListFlags, Node, defined, devices};
+use crate::backend::parents::{self, ParentCache};
+use crate::backend::{Place, places};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
 use crate::model::Parent;
@@ -17,10 +18,10 @@ impl Conn {
         let states = flags & (ListFlags::ACTIVE | ListFlags::INACTIVE);
         let active = states != ListFlags::INACTIVE;
         let mut nodes = Vec::new();
-        let mut known = devices::KnownParents::new(&*self.host.sysfs);
+        let mut known = ParentCache::new(&*self.host.sysfs);
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
-            for place in places::places(&*self.host.sysfs)? {
+            for place in places::all(&*self.host.sysfs)? {
                 match self.listed_parent(&place, flags) {
                     Ok(parent) => {
                         if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
@@ -47,12 +48,10 @@ impl Conn {
         Ok(nodes)
     }
 
-    fn listed_parent(&self, place: &places::Place, flags: ListFlags) -> IoResult<Parent> {
-        if flags.contains(ListFlags::NO_TYPES) {
-            return places::read_bare_parent(&*self.host.sysfs, place);
+    fn listed_parent(&self, place: &Place, flags: ListFlags) -> IoResult<Parent> {
+        match flags.contains(ListFlags::NO_TYPES) {
+            true => parents::read_bare(&*self.host.sysfs, place),
+            false => parents::read(&*self.host.sysfs, &self.host.runtime.records(), place),
         }
-        let mut parent = places::read_parent(&*self.host.sysfs, place, true)?;
-        catalogue::complete(&self.host, &mut parent).map_err(|e| e.errno())?;
-        Ok(parent)
     }
 }

@@ -3,11 +3,12 @@
 
 use rustix::io::Errno;
 
-use super::host::Conn;
-use super::{Node, catalogue, defined, devices, identity, suggest};
-use crate::backend::places;
+use super::host::{Conn, Host};
+use super::{Node, defined, devices, identity, suggest};
+use crate::backend::{Place, Target, parents, places};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{first_failed, observe};
+use crate::model::Parent;
 use crate::model::name::parse_uuid;
 
 impl Conn {
@@ -28,11 +29,11 @@ impl Conn {
             return Ok(Node::device(self.clone(), device));
         }
         match places::find_target(&*self.host.sysfs, name) {
-            Ok(places::Target { place, function: Some(vf) }) => match devices::on_vf(&self.host, &place, &vf)? {
+            Ok(Target { place, vf: Some(vf) }) => match devices::on_vf(&self.host, &vf)? {
                 Some(device) => Ok(Node::device(self.clone(), device)),
                 None => Err(places::no_vgpu(&place, &vf)),
             },
-            Ok(places::Target { place, function: None }) => self.parent_at(&place),
+            Ok(Target { place, vf: None }) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
@@ -55,8 +56,8 @@ impl Conn {
         }
     }
 
-    fn parent_at(&self, place: &places::Place) -> Result<Node> {
-        Ok(Node::parent(self.clone(), catalogue::whole_parent(&self.host, place)?))
+    fn parent_at(&self, place: &Place) -> Result<Node> {
+        Ok(Node::parent(self.clone(), read_parent(&self.host, place)?))
     }
 
     /// A device by its UUID.
@@ -76,4 +77,10 @@ impl Conn {
         };
         device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| identity::lost(&self.host, &uuid))
     }
+}
+
+/// The parent at a place, with its types.
+pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Parent> {
+    let read = parents::read(&*host.sysfs, &host.runtime.records(), place);
+    read.map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))
 }

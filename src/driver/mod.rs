@@ -3,7 +3,6 @@
 
 mod asked;
 mod attrs;
-mod catalogue;
 mod create;
 mod define;
 mod defined;
@@ -23,12 +22,10 @@ mod plan;
 mod problems;
 mod qemu;
 mod spare;
-mod spots;
 #[cfg(test)]
 mod store_faults;
 mod suggest;
 mod uri;
-mod vfio;
 mod wait_device;
 mod wait_parent;
 mod watch;

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::{ambiguous, no_type};
-use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, catalogue, defined, dump, identity};
-use crate::backend;
-use crate::backend::places::{Place, node_above};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
+use crate::backend::parents::{self, node_above};
+use crate::backend::{Place, backend};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{self, Device, FoundType, Parent, Type};
 use crate::xml;
@@ -190,7 +190,7 @@ impl Node {
     /// Why a parent offers no types now.
     fn without_types(&self) -> String {
         let dir = self.conn.host.sysfs.open(self.syspath());
-        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| backend::of_kind(p.layout).without_types(&*dir));
+        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| backend(p.layout).why_no_types(&*dir));
         reason.unwrap_or_else(|| "it no longer exists".to_owned())
     }
 
@@ -220,7 +220,8 @@ impl Node {
             return Ok(Cow::Borrowed(parent));
         }
         let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
-        catalogue::whole_parent(&self.conn.host, &place).map(Cow::Owned)
+        let read = parents::read(&*self.conn.host.sysfs, &self.conn.host.runtime.records(), &place);
+        read.map(Cow::Owned).map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))
     }
 
     /// The error for what only a device can do that runs.
@@ -237,13 +238,13 @@ impl Node {
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
         let host = &self.conn.host;
-        let spot = match device.active {
+        let found = match device.active {
             true => identity::locate(host, device)?,
-            false => defined::running_spot(host, device)?.ok_or_else(|| {
+            false => defined::running(host, device)?.ok_or_else(|| {
                 let message = "it does not run, so it cannot be destroyed; undefine it to remove its definition";
                 Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
             })?,
         };
-        asked::destroy(host, &spot, flags)
+        asked::destroy(host, &found, flags)
     }
 }

@@ -4,25 +4,25 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, attrs, catalogue, defined, devices, suggest};
-use crate::backend::{self, CreateRequest, FunctionMark, Layout, TYPES, open_parent, places, read_types};
+use super::{CreateFlags, Host, attrs, defined, devices, suggest};
+use crate::backend::parents::{self, read_types};
+use crate::backend::{ChosenVf, CreateRequest, OpenParent, Place, TYPES, Target, places};
 use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
+use crate::model::name::is_component;
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{Facts, is_unreadable};
-use crate::sysfs::{Dir, is_absent};
+use crate::sysfs::is_absent;
 
 /// One device about to be made.
 pub(super) struct Plan {
-    pub(super) place: places::Place,
-    pub(super) layout: &'static dyn Layout,
-    /// The parent, open.
-    pub(super) dir: Box<dyn Dir>,
+    pub(super) place: Place,
+    pub(super) parent: OpenParent,
     pub(super) type_id: String,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
     /// The VF that the request names.
-    pub(super) function: Option<String>,
+    pub(super) vf: Option<String>,
     pub(super) pack: bool,
 }
 
@@ -33,20 +33,15 @@ impl Plan {
             uuid: self.uuid,
             group,
             params: self.def.params.as_deref(),
-            function: self.function.as_deref(),
+            vf: self.vf.as_deref(),
             avoid,
             pack: self.pack,
         }
     }
 
-    /// The record of the device. `function` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
+    /// The record of the device. `vf` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
     /// is created.
-    pub(super) fn facts(
-        &self,
-        owner: Option<String>,
-        batch: Option<Uuid>,
-        function: Option<FunctionMark<'_>>,
-    ) -> Facts {
+    pub(super) fn facts(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<ChosenVf<'_>>) -> Facts {
         Facts {
             uuid: self.uuid,
             parent: self.place.sysname().to_owned(),
@@ -56,17 +51,17 @@ impl Plan {
             params: self.def.params.clone(),
             owner,
             attributes: self.def.attributes.clone(),
-            function: function.map(|function| function.sysname.to_owned()),
-            mark: function.and_then(|function| function.mark),
+            function: vf.map(|vf| vf.sysname.to_owned()),
+            mark: vf.and_then(|vf| vf.identity),
             batch,
-            type_hidden: !self.layout.shows_type(),
+            type_hidden: !self.parent.layout.shows_type,
             abandoned: None,
         }
     }
 
     /// Sysfs names of the parent and the VFs on which the device may be defined.
     fn defined_on(&self, host: &Host) -> Result<Vec<String>> {
-        let mut names = match &self.function {
+        let mut names = match &self.vf {
             Some(vf) => vec![vf.clone()],
             None => defined::vfs(host, &self.place)?,
         };
@@ -76,9 +71,9 @@ impl Plan {
 
     /// Whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
-        let required = backend::type_requires_group(&*self.dir, &self.type_id);
-        required.map_err(|errno| {
-            Error::io("read", &format!("{}/{TYPES}/{}/requires_group", self.dir.path(), self.type_id), errno)
+        parents::type_requires_group(&self.parent, &self.type_id).map_err(|errno| {
+            let dir = self.parent.dir.path();
+            Error::io("read", &format!("{dir}/{TYPES}/{}/requires_group", self.type_id), errno)
         })
     }
 }
@@ -94,14 +89,14 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
         Some(parent) => (find_parent(host, parent)?, None),
         None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
-    let places::Target { place, function } = target;
-    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
+    let Target { place, vf } = target;
+    let parent = parents::open(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
     let type_id = match chosen {
         Some(type_id) => type_id,
-        None => find_type(host, layout, &*dir, &place, &def.type_id)?,
+        None => find_type(host, &parent, &place, &def.type_id)?,
     };
     let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
-    Ok(Plan { place, layout, dir, type_id, uuid, def, function, pack: flags.contains(CreateFlags::PACK) })
+    Ok(Plan { place, parent, type_id, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either. Fails if a parent that may have the
@@ -117,40 +112,25 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
 }
 
 /// The id of the type that the request names by id or by name.
-fn find_type(
-    host: &Host,
-    layout: &dyn Layout,
-    parent: &dyn Dir,
-    place: &places::Place,
-    wanted: &str,
-) -> Result<String> {
-    search_own_type(host, layout, parent, place, wanted)?
+fn find_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> Result<String> {
+    search_own_type(host, parent, place, wanted)?
 }
 
 /// As [`find_type`]. The inner result is an error if the parent does not show the type, or if an unreadable VF may list
 /// it.
-pub(super) fn search_own_type(
-    host: &Host,
-    layout: &dyn Layout,
-    parent: &dyn Dir,
-    place: &places::Place,
-    wanted: &str,
-) -> Result<Result<String>> {
-    if crate::model::name::is_component(wanted) && layout.has_type(parent, wanted) {
+pub(super) fn search_own_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> Result<Result<String>> {
+    let has_dir = || parent.backend.type_dir(&*parent.dir, wanted).is_ok_and(|dir| dir.is_some());
+    if is_component(wanted) && has_dir() {
         return Ok(Ok(wanted.to_owned()));
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
-    let (types, mut left_out) = observe(|| {
-        let (_, mut types, _) = read_types(parent).map_err(failed)?;
-        catalogue::complete_types(host, layout, parent, &mut types)?;
-        Ok(types)
-    });
-    let types = types?;
+    let (read, mut left_out) = observe(|| read_types(&*parent.dir, &host.runtime.records()));
+    let types = read.map_err(failed)?.types;
     match model::find_type(&types, wanted) {
         FoundType::One(kind) => Ok(Ok(kind.id.clone())),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
         FoundType::Nothing => {
-            let missing = || no_type(&place.name(), wanted, &types, &layout.without_types(parent));
+            let missing = || no_type(&place.name(), wanted, &types, &parent.backend.why_no_types(&*parent.dir));
             left_out.retain(may_be_type);
             Ok(Err(first_failed(left_out).unwrap_or_else(missing)))
         }
@@ -166,8 +146,8 @@ fn may_be_type(finding: &Finding) -> bool {
 /// Whether the parent or VF of this sysfs name does not show the type now. Fails if the parent does not exist.
 pub(super) fn lacks_type(host: &Host, parent: &str, type_id: &str) -> Result<bool> {
     let place = places::find_target(&*host.sysfs, parent)?.place;
-    let (layout, dir) = open_parent(&*host.sysfs, &place.syspath)?;
-    Ok(search_own_type(host, layout, &*dir, &place, type_id)?.is_err())
+    let parent = parents::open(&*host.sysfs, &place.syspath)?;
+    Ok(search_own_type(host, &parent, &place, type_id)?.is_err())
 }
 
 /// The id of a type that any parent has or had under this id, or else under this name. Fails when it was not found and an object
@@ -178,22 +158,15 @@ pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
 
 fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     let mut by_name = None;
-    for place in places::places(&*host.sysfs)? {
-        let (layout, dir) = match open_parent(&*host.sysfs, &place.syspath) {
-            Ok(opened) => opened,
-            Err(e) => {
-                leave_out(e)?;
-                continue;
-            }
-        };
-        let mut types = match read_types(&*dir) {
-            Ok((_, types, _)) => types,
+    for place in places::all(&*host.sysfs)? {
+        let read = host.sysfs.open(&place.syspath).and_then(|dir| read_types(&*dir, &host.runtime.records()));
+        let types = match read {
+            Ok(read) => read.types,
             Err(errno) => {
                 leave_out(Error::io("read", &place.syspath, errno))?;
                 continue;
             }
         };
-        catalogue::complete_types(host, layout, &*dir, &mut types)?;
         if types.iter().any(|kind| kind.id == wanted) {
             return Ok(Some(wanted.to_owned()));
         }
@@ -249,7 +222,7 @@ pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
 }
 
 /// The parent that a request names, or one of its VFs. A device in its place is an error that names the device's parent.
-fn find_parent(host: &Host, name: &str) -> Result<places::Target> {
+fn find_parent(host: &Host, name: &str) -> Result<Target> {
     let missing = match places::find_target(&*host.sysfs, name) {
         Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
         found => return found,
@@ -281,7 +254,7 @@ pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) ->
 /// A parent that can make what is wanted.
 struct Candidate {
     left: u32,
-    place: places::Place,
+    place: Place,
     type_id: String,
     /// On the NUMA node that is wished for, or none is.
     near: bool,
@@ -290,7 +263,7 @@ struct Candidate {
 /// No parent was named: the one with the most instances left, or with PACK the one with the fewest; on the NUMA node that
 /// is wished for, when there is one there. An object that may be such a parent and could not be read is the error only when
 /// nothing was found.
-fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(places::Place, String)> {
+fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Place, String)> {
     let (found, left_out) = observe(|| search_parent(host, def, flags));
     match found {
         Err(e) if matches!(e.code, ErrorCode::NoType | ErrorCode::NoInstances) => {
@@ -306,21 +279,21 @@ fn leave_out(e: Error) -> Result<()> {
     if is_absent(e.errno()) { Ok(()) } else { report_unless_exhausted(e) }
 }
 
-fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(places::Place, String)> {
+fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Place, String)> {
     let wanted = &def.type_id;
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut exists = false;
-    for place in places::places(&*host.sysfs)? {
-        let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir)?, dir)));
-        let ((layout, mut types, _), dir) = match read {
+    for place in places::all(&*host.sysfs)? {
+        let records = host.runtime.records();
+        let read = host.sysfs.open(&place.syspath).and_then(|dir| Ok((read_types(&*dir, &records)?.types, dir)));
+        let (types, dir) = match read {
             Ok(read) => read,
             Err(errno) => {
                 leave_out(Error::io("read", &place.syspath, errno))?;
                 continue;
             }
         };
-        catalogue::complete_types(host, layout, &*dir, &mut types)?;
-        let near = def.numa_node.is_none_or(|node| places::numa_node(&*dir) == Some(node));
+        let near = def.numa_node.is_none_or(|node| parents::numa_node(&*dir) == Some(node));
         match model::find_type(&types, wanted) {
             FoundType::One(kind) => {
                 exists = true;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Node, QemuFlags};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::model::{Device, LayoutKind};
+use crate::model::{Attach, Device};
 use crate::sysfs::{basename, dirname, read_text};
 use crate::xml;
 
@@ -20,16 +20,16 @@ const NEEDS_UUID: &str = "0x10de";
 fn attachment(device: &Device) -> (&str, &'static str, String) {
     // Layouts without a device_api come from the time when a mediated device was always a PCI device for the guest.
     let driver = device.device_api.as_deref().unwrap_or("vfio-pci");
-    match device.layout {
-        LayoutKind::VendorVfio => ("vfio-pci", "host", basename(&device.syspath).to_owned()),
-        _ => (driver, "sysfsdev", format!("/sys/bus/mdev/devices/{}", device.uuid)),
+    match device.attach {
+        Attach::Pci(_) => (driver, "host", basename(&device.syspath).to_owned()),
+        Attach::Mdev => (driver, "sysfsdev", format!("/sys/bus/mdev/devices/{}", device.uuid)),
     }
 }
 
 impl Node {
     fn attachable(&self) -> Result<&Device> {
         // Which VF it will be is not known before it runs.
-        if self.as_device().is_some_and(|device| !device.active && device.layout == LayoutKind::VendorVfio) {
+        if self.as_device().is_some_and(|device| !device.active && device.attach == Attach::Pci(None)) {
             return Err(self.not_running());
         }
         self.as_device().ok_or_else(|| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Host, spots};
+use super::Host;
 use crate::backend::places;
 
 /// Longer names are not compared: the cost grows with the square of the length.
@@ -18,13 +18,13 @@ pub(super) fn nearest_parent(host: &Host, name: &str) -> Option<String> {
 /// The same among the parents and the devices that have a name of their own.
 pub(super) fn nearest_node(host: &Host, name: &str) -> Option<String> {
     let mut names = parent_names(host);
-    names.extend(spots::all_facts(host).unwrap_or_default().into_values().filter_map(|facts| facts.name));
+    names.extend(host.runtime.all().unwrap_or_default().into_values().filter_map(|facts| facts.name));
     names.extend(host.definitions.all().unwrap_or_default().into_iter().filter_map(|definition| definition.name));
     nearest(name, names)
 }
 
 fn parent_names(host: &Host) -> Vec<String> {
-    let parents = places::places(&*host.sysfs).unwrap_or_default();
+    let parents = places::all(&*host.sysfs).unwrap_or_default();
     parents.iter().flat_map(|place| [place.name(), place.sysname().to_owned()]).collect()
 }
 

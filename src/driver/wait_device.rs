@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::Host;
-use super::spots::Spot;
-use super::vfio::{group_of, vfio_devices};
-use crate::backend::{Layout, has_types};
+use crate::backend::vfio::{group_of, vfio_devices};
+use crate::backend::{Located, OpenParent, parents};
 use crate::error::{Error, ErrorCode, Result};
-use crate::sysfs::{Dir, Waiter, is_absent};
+use crate::sysfs::{Dir, Waiter};
 
 /// How long a device may take until it is ready or removed: far longer than any driver was seen to take. Uevents end a wait before.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,21 +47,21 @@ pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() 
 }
 
 /// The device has its folder, and where the layout has them its IOMMU group and the group's node.
-pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Result<()> {
+pub(super) fn wait_ready(host: &Host, parent: &OpenParent, name: &str) -> Result<()> {
     let seen = Cell::new(Progress::Absent);
     let look = |enough: &[Progress]| {
-        seen.set(progress(host, layout, parent, name));
+        seen.set(progress(host, parent, name));
         enough.contains(&seen.get())
     };
     if wait_until(host, READY_TIMEOUT, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
         let enough = [Progress::NoParent, Progress::Ready];
         if seen.get() == Progress::NoNode && !wait_until(host, NODE_TIMEOUT, || look(&enough))? {
-            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.path());
+            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.dir.path());
         }
         if seen.get() == Progress::NoParent {
             let message = "the device was created and no longer exists: its parent was removed, or its driver unbound; \
                            create it again when the parent is back";
-            return Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.path()));
+            return Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(parent.dir.path()));
         }
         return Ok(());
     }
@@ -72,18 +71,21 @@ pub(super) fn wait_ready(host: &Host, layout: &dyn Layout, parent: &dyn Dir, nam
     };
     let message =
         format!("{what} after {} s; look at the kernel's log for what the vendor driver says", READY_TIMEOUT.as_secs());
-    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", parent.path())))
+    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", parent.dir.path())))
 }
 
-fn progress(host: &Host, layout: &dyn Layout, parent: &dyn Dir, name: &str) -> Progress {
-    if !layout.is_there(parent, name) {
-        return if has_types(parent).is_err_and(is_absent) { Progress::NoParent } else { Progress::Absent };
+fn progress(host: &Host, parent: &OpenParent, name: &str) -> Progress {
+    let (backend, layout, parent) = (parent.backend, parent.layout, &*parent.dir);
+    // Any other errno does not mean that the device is absent.
+    if backend.identity(parent, name) == Ok(None) {
+        let is_gone = parents::is_parent(parent).is_ok_and(|is_parent| !is_parent);
+        return if is_gone { Progress::NoParent } else { Progress::Absent };
     }
     // If the group cannot be read, it is read again.
     match group_of(parent, name).ok().flatten() {
         Some(group) => node_progress(host, parent, name, group),
         // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
-        None if !layout.has_iommu_group() || has_vfio_device(parent, name) => Progress::Ready,
+        None if !layout.has_iommu_group || has_vfio_device(parent, name) => Progress::Ready,
         None => Progress::NoGroup,
     }
 }
@@ -104,14 +106,12 @@ fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
 }
 
 /// Waits until the device no longer exists. A later device of its UUID or of its VF is another one.
-pub(super) fn wait_gone(host: &Host, layout: &dyn Layout, parent: &dyn Dir, spot: &Spot) -> Result<()> {
-    let (name, uuid) = (&spot.entry, &spot.uuid);
-    let is_other = || layout.mark(&*spot.dir, name).is_ok_and(|mark| mark != spot.mark());
-    let gone = || layout.is_function() || !layout.is_there(parent, name) || is_other();
+pub(super) fn wait_gone(host: &Host, device: &Located) -> Result<()> {
+    let gone = || device.backend.identity(&*device.dir, &device.entry).is_ok_and(|now| now != Some(device.identity));
     if wait_until(host, READY_TIMEOUT, gone)? {
         return Ok(());
     }
-    let message =
-        format!("the kernel took the request, but device {uuid} is still there after {} s", READY_TIMEOUT.as_secs());
-    Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(format!("{}/{name}", parent.path())))
+    let (uuid, seconds) = (device.uuid, READY_TIMEOUT.as_secs());
+    let message = format!("the kernel took the request, but device {uuid} is still there after {seconds} s");
+    Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(device.syspath.clone()))
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Conn, Node, catalogue};
-use crate::backend::{self, places};
+use super::{Conn, Node};
+use crate::backend::{backend, parents, places};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Waiter, if_present};
 
@@ -65,13 +65,12 @@ impl Conn {
             Err(e) => return Err(e),
         };
         let failed = |errno| Error::io("read", &place.syspath, errno);
-        let read = if_present(places::read_parent(sysfs, &place, true)).map_err(failed)?;
-        let Some(mut parent) = read else { return Ok(Look::Missing) };
+        let read = if_present(parents::read(sysfs, &self.host.runtime.records(), &place)).map_err(failed)?;
+        let Some(parent) = read else { return Ok(Look::Missing) };
         if parent.types.is_empty() {
             let Some(dir) = if_present(sysfs.open(&place.syspath)).map_err(failed)? else { return Ok(Look::Missing) };
-            return Ok(Look::WithoutTypes(backend::of_kind(parent.layout).without_types(&*dir)));
+            return Ok(Look::WithoutTypes(backend(parent.layout).why_no_types(&*dir)));
         }
-        catalogue::complete(&self.host, &mut parent)?;
         Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))
     }
 }

@@ -3,10 +3,20 @@
 
 use uuid::Uuid;
 
+use super::address::PciAddress;
 use super::parent::LayoutKind;
 
 /// What a device that is defined on a parent that is not there has for one: libvirt's root of all nodes.
 pub const NO_PARENT: &str = "computer";
+
+/// How a device is given to a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// As the device of its UUID on the mdev bus.
+    Mdev,
+    /// As the PCI function that it is; `None`: which one is not known before it runs.
+    Pci(Option<PciAddress>),
+}
 
 /// A mediated device at one moment, with what the kernel shows and what was remembered about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +54,10 @@ pub struct Device {
     /// Attributes written at create, in order; a name may stand twice (AP needs it).
     pub attributes: Vec<(String, String)>,
     /// Distinguishes this device from every other device of its UUID or its VF. On the mdev bus: the inode number of its link. Of
-    /// a VF: the mark that its creator set. `None` while the device does not run, and for a VF whose type another program set.
-    pub mark: Option<u64>,
+    /// a VF: the time that its creator set. `None` while the device does not run, and for a VF whose type another program set.
+    pub identity: Option<u64>,
+    /// How it is given to a guest.
+    pub attach: Attach,
     /// It exists in the kernel.
     pub active: bool,
 }

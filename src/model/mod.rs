@@ -11,6 +11,8 @@ pub mod parent;
 
 pub use address::PciAddress;
 pub use definition::{DeviceDef, group_in_text, group_numbers};
-pub use device::{Device, NO_PARENT};
+pub use device::{Attach, Device, NO_PARENT};
 pub use event::EventKind;
-pub use parent::{FoundType, Function, LayoutKind, Parent, ParentDetails, PciFacts, Type, find_type};
+pub use parent::{
+    FoundType, LayoutKind, Parent, ParentDetails, PciFacts, Type, Vf, compare_ids, find_type, parse_count,
+};

@@ -2,6 +2,7 @@
 //! A parent device and the types that it can create.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::address::PciAddress;
 
@@ -132,6 +133,27 @@ pub fn find_type<'t>(types: &'t [Type], text: &str) -> FoundType<'t> {
     }
 }
 
+/// Numbers by value, before everything else by text.
+pub fn compare_ids(a: &str, b: &str) -> Ordering {
+    match (parse_count(a), parse_count(b)) {
+        (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+/// A count as drivers print it; `u32::MAX` for every larger count. `None` for -1 and fractions, which some drivers print in a
+/// faulty state.
+pub fn parse_count(text: &str) -> Option<u32> {
+    let digits = text.trim_ascii();
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Digits alone fail to parse only if the number is too large.
+    Some(digits.parse().unwrap_or(u32::MAX))
+}
+
 /// What the PCI core says about a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PciFacts {
@@ -147,7 +169,7 @@ pub struct PciFacts {
 
 /// A VF of a parent whose devices are VFs, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Function {
+pub struct Vf {
     /// Its name below the PF: `virtfn3`.
     pub entry: String,
     /// Its sysfs name: `0000:41:00.7`.
@@ -182,7 +204,7 @@ pub struct Parent {
     /// The types, in the order of their ids (numbers by value, the rest by text).
     pub types: Vec<Type>,
     /// The VFs that take part, where devices are VFs.
-    pub functions: Vec<Function>,
+    pub vfs: Vec<Vf>,
 }
 
 /// What only a dump needs to know of a parent, and what is therefore read only for a dump.
@@ -217,6 +239,24 @@ mod tests {
             ..Type::default()
         };
         all.iter().map(one).collect()
+    }
+
+    #[test]
+    fn ids_of_types_sort_numbers_by_value() {
+        let mut ids = ["i915-GVTg_V5_4", "12", "11", "9", "100", "i915-GVTg_V5_1"];
+        ids.sort_unstable_by(|a, b| compare_ids(a, b));
+        assert_eq!(ids, ["9", "11", "12", "100", "i915-GVTg_V5_1", "i915-GVTg_V5_4"]);
+    }
+
+    #[test]
+    fn count_with_other_characters_is_not_parsed() {
+        assert_eq!(parse_count("16\n"), Some(16));
+        for large in ["4294967296", "99999999999999999999999"] {
+            assert_eq!(parse_count(large), Some(u32::MAX), "{large}");
+        }
+        for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32"] {
+            assert_eq!(parse_count(bad), None, "{bad}");
+        }
     }
 
     #[test]

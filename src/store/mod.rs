@@ -12,6 +12,7 @@ pub mod definitions;
 mod files;
 mod memory;
 mod notifier;
+mod records;
 mod reservation;
 pub mod runtime;
 
@@ -19,7 +20,10 @@ pub use batch::Batch;
 #[cfg(test)]
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
-pub use files::{is_invalid_record, report_record};
 pub use notifier::Listener;
+pub use records::Records;
 pub use reservation::Reservation;
 pub use runtime::{Facts, HostLock, Runtime};
+
+/// The folder of the records of devices, below the root of a connection.
+pub const RECORDS: &str = "/run/libmdev/devices";

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::files::FileStore;
 use super::memory::{MemoryLock, MemoryStore};
+use super::records::Records;
 use super::reservation::Reservation;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::group_numbers;
@@ -187,6 +188,11 @@ impl Runtime {
     /// A store that lives as long as the process.
     pub fn memory(facts: impl IntoIterator<Item = Facts>) -> Self {
         Runtime::Memory(MemoryStore::new(facts))
+    }
+
+    /// The records as a new look at the host reads them.
+    pub fn records(&self) -> Records<'_> {
+        Records::new(self)
     }
 
     /// The records of all devices. Reports and leaves out a record that cannot be used, and all of them if their folder cannot be

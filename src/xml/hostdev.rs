@@ -2,16 +2,16 @@
 //! The `<hostdev>` element that gives a device to a libvirt domain.
 
 use super::writer::Writer;
-use crate::model::{Device, LayoutKind, PciAddress};
+use crate::model::{Attach, Device};
 
-/// By UUID for a device on the mdev bus; a `vendor-vfio` one has no bus, and is the PCI function itself.
+/// By UUID for a device on the mdev bus, by address for a device that is a PCI function.
 pub fn hostdev(d: &Device) -> String {
     let mut w = Writer::default();
-    if d.layout == LayoutKind::VendorVfio {
+    if let Attach::Pci(address) = d.attach {
         // managed='no': rebinding the function to vfio-pci, as libvirt would do for 'yes', undoes the vendor driver's work.
         w.open("hostdev", &[("mode", &"subsystem"), ("type", &"pci"), ("managed", &"no")]);
         w.open("source", &[]);
-        if let Some(address) = function(d) {
+        if let Some(address) = address {
             w.address(&address);
         }
     } else {
@@ -20,10 +20,6 @@ pub fn hostdev(d: &Device) -> String {
         w.empty("address", &[("uuid", &d.uuid.hyphenated())]);
     }
     w.finish()
-}
-
-fn function(d: &Device) -> Option<PciAddress> {
-    d.syspath.rsplit('/').next()?.parse().ok()
 }
 
 /// The older layouts have no `device_api`; their devices are `vfio-pci` but for the two kinds of s390.

@@ -10,7 +10,7 @@
 use super::kind::ParentKind;
 use super::writer::{Writer, id16};
 use crate::model::name::sanitize;
-use crate::model::{Device, LayoutKind, NO_PARENT, Parent, ParentDetails, PciFacts};
+use crate::model::{Attach, Device, NO_PARENT, Parent, ParentDetails, PciFacts};
 
 /// A parent with all its types.
 pub fn parent_rfc(p: &Parent, d: &ParentDetails) -> String {
@@ -64,7 +64,7 @@ pub fn device_rfc(d: &Device) -> String {
     let mut w = Writer::default();
     w.open("device", &[]);
     w.leaf("name", &[], &d.name);
-    if d.layout == LayoutKind::VendorVfio && d.active {
+    if d.active && d.attach != Attach::Mdev {
         // There is no other word for which VF it is.
         w.leaf("path", &[], &d.syspath);
     }

@@ -123,7 +123,8 @@ fn device() -> impl Strategy<Value = Device> {
                 params,
                 owner,
                 attributes,
-                mark: None,
+                identity: None,
+                attach: mdev::model::Attach::Mdev,
                 active,
             }
         },

@@ -1,7 +1,223 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The backend of kernels with an mdev bus: three layouts, which differ in the files that create and remove a device.
+//! The backend of kernels with an mdev bus. Its layouts differ in the files that create and remove a device: see [`Strategy`].
 
-pub(super) mod general;
-pub(super) mod merged;
-pub(super) mod rfc;
-pub mod types;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use uuid::Uuid;
+
+use self::layouts::{LAYOUTS, MDEV_DESTROY, RFC, detect};
+use self::strategy::Strategy;
+use crate::backend::scan::{follow, scan, sorted};
+use crate::backend::{
+    Attempt, Backend, CreateRequest, Created, DeviceId, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES,
+    Target, Types, Vfs,
+};
+use crate::error::{Error, Result};
+use crate::model::name::parse_uuid;
+use crate::model::{LayoutKind, Parent, Vf};
+use crate::store::{Facts, Records};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted};
+
+mod create;
+mod devices;
+mod general;
+mod layouts;
+mod merged;
+mod remove;
+mod rfc;
+mod strategy;
+mod types;
+
+/// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
+/// on any other are found through their class.
+const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
+
+/// Links to every parent of the merged kernel.
+const CLASS: &str = "/sys/class/mdev_bus";
+
+fn strategy(layout: &Layout) -> &'static dyn Strategy {
+    match layout.kind {
+        LayoutKind::Rfc => &rfc::Rfc,
+        LayoutKind::General => &general::General,
+        _ => &merged::Merged,
+    }
+}
+
+/// The backend.
+#[derive(Debug)]
+pub(super) struct MdevBus;
+
+impl Backend for MdevBus {
+    fn layouts(&self) -> &'static [&'static Layout] {
+        &LAYOUTS
+    }
+
+    fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+        let mut found = BTreeMap::new();
+        if let Some(wanted) = wanted {
+            // The class has nearly every parent of a host, and no other device.
+            scan_class(sysfs, &mut found)?;
+            let places = sorted(std::mem::take(&mut found));
+            if places.iter().any(wanted) {
+                return Ok(places);
+            }
+        }
+        for bus in BUSES {
+            scan_bus(sysfs, bus, &mut found)?;
+        }
+        scan_class(sysfs, &mut found)?;
+        Ok(sorted(found))
+    }
+
+    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>> {
+        let Some(dir) = if_present(sysfs.open(syspath))? else { return Ok(None) };
+        if if_present(dir.meta(TYPES))?.is_none() {
+            return Ok(None);
+        }
+        let in_class = || {
+            let class = if_present(sysfs.open(CLASS))?;
+            Ok(class.map(|class| if_present(class.meta(basename(syspath)))).transpose()?.flatten().is_some())
+        };
+        let is_listed = BUSES.contains(&subsystem) || in_class()?;
+        let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
+        Ok(is_listed.then(|| place.into()))
+    }
+
+    fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>> {
+        let Some(types) = if_present(dir.open(TYPES))? else {
+            return Ok(if_present(dir.meta(MDEV_DESTROY))?.map(|_| &RFC));
+        };
+        let mut ids = Vec::new();
+        types.list(&mut |id, _| ids.push(id.to_owned()))?;
+        let has = |file: &str| {
+            let mut found = ids.iter().map(|id| if_present(types.meta(&format!("{id}/{file}"))));
+            found.find_map(|meta| meta.map(|meta| meta.map(|_| true)).transpose()).unwrap_or(Ok(false))
+        };
+        detect(dir, has).map(Some)
+    }
+
+    fn types(&self, dir: &dyn Dir, _records: &Records<'_>) -> IoResult<Option<Types>> {
+        let found = if_present(types::read_types(dir))?;
+        Ok(found.map(|(layout, types)| Types { layout, types, vfs: Vec::new(), stamp: None, is_partial: false }))
+    }
+
+    fn refresh(&self, dir: &dyn Dir, _records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
+        types::read_counts(dir, known.layout, &mut known.types)
+    }
+
+    fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>> {
+        if_present(parent.open(&format!("{TYPES}/{id}")))
+    }
+
+    fn why_no_types(&self, _parent: &dyn Dir) -> String {
+        "it has no types now".to_owned()
+    }
+
+    fn vfs(&self, _parent: &dyn Dir) -> IoResult<Vfs> {
+        Ok(Vfs::default())
+    }
+
+    fn devices(
+        &self,
+        sysfs: &dyn Sysfs,
+        _records: &Records<'_>,
+        _known: &dyn Fn(&str) -> Option<Vec<Vf>>,
+    ) -> Result<Vec<Located>> {
+        devices::all(&MdevBus, sysfs)
+    }
+
+    fn locate(
+        &self,
+        sysfs: &dyn Sysfs,
+        _records: &Records<'_>,
+        uuid: &Uuid,
+        _may_be: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<Located>> {
+        let Some(bus) = devices::open_bus(sysfs)? else { return Ok(None) };
+        devices::on_bus(&MdevBus, &bus, uuid).map_err(|errno| devices::bus_error(uuid, errno))
+    }
+
+    fn locate_at(&self, sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
+        parse_uuid(sysname).map_or(Ok(None), |uuid| self.locate(sysfs, records, &uuid, &|_| true))
+    }
+
+    fn locate_same(&self, sysfs: &dyn Sysfs, records: &Records<'_>, id: &DeviceId<'_>) -> Result<Option<Located>> {
+        let found = self.locate(sysfs, records, id.uuid, &|_| true)?;
+        Ok(found.filter(|found| id.identity == Some(found.identity)))
+    }
+
+    fn locate_created(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
+        devices::locate_created(&MdevBus, sysfs, made)
+    }
+
+    fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
+        devices::identity(dir, entry)
+    }
+
+    fn identity_of_record(&self, sysfs: &dyn Sysfs, record: &Facts) -> IoResult<Option<u64>> {
+        devices::identity_of_record(&MdevBus, sysfs, record)
+    }
+
+    fn is_recorded_as(&self, _records: &Records<'_>, _device: &Located) -> Result<bool> {
+        // Its identity alone distinguishes it.
+        Ok(true)
+    }
+
+    fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &Facts) -> Result<bool> {
+        devices::is_about(&MdevBus, sysfs, layout, device, record)
+    }
+
+    fn type_of(&self, layout: &Layout, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+        match dir.link(&format!("{entry}/{}", strategy(layout).type_link())) {
+            Ok(target) => Ok(Some(basename(&target).to_owned())),
+            Err(errno) if is_exhausted(errno) => Err(errno),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn place_lock(&self, _parent: &str) -> Option<String> {
+        None
+    }
+
+    fn create_lock(&self, layout: &Layout, parent: &str, type_id: &str) -> Option<String> {
+        // Parameters are state of the type, which the next create takes over.
+        (layout.kind == LayoutKind::Rfc).then(|| format!("type-{parent}-{type_id}"))
+    }
+
+    fn check(&self, parent: &OpenParent, request: &CreateRequest<'_>) -> Result<()> {
+        strategy(parent.layout).check(&*create::open_type(&*parent.dir, request.type_id)?, request)
+    }
+
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+        strategy(parent.layout).prepare(create::open_type(&*parent.dir, request.type_id)?, request)
+    }
+
+    fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {
+        strategy(parent.layout).remove(&*parent.dir, device, how)
+    }
+
+    fn explain_lost(&self, _sysfs: &dyn Sysfs, _records: &Records<'_>, _record: &Facts) -> Option<Error> {
+        None
+    }
+}
+
+fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
+    let path = format!("/sys/bus/{bus}/devices");
+    scan(sysfs, &path, &mut |dir, name| {
+        if if_present(dir.meta(&format!("{name}/{TYPES}")))?.is_some() {
+            found.extend(follow(dir, name)?.map(|syspath| (syspath, bus.to_owned())));
+        }
+        Ok(())
+    })
+}
+
+fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result<()> {
+    scan(sysfs, CLASS, &mut |dir, name| {
+        let Some(syspath) = follow(dir, name)? else { return Ok(()) };
+        if let Entry::Vacant(new) = found.entry(syspath) {
+            new.insert(basename(&dir.link(&format!("{name}/subsystem"))?).to_owned());
+        }
+        Ok(())
+    })
+}

@@ -2,71 +2,38 @@
 //! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
-use super::types::read_one;
+use super::create::{check_group, check_instances, open_create, write_create};
+use super::layouts::MDEV_DESTROY;
+use super::remove::write_remove;
+use super::strategy::Strategy;
 use crate::backend::written::{PARAMS, read_back};
-use crate::backend::{
-    CreateRequest, Layout, MDEV_DESTROY, Marks, Prepared, RemoveRequest, TYPES, check_group, check_instances,
-    linked_type, no_params, open_create, open_type, write_create, write_error, write_remove, write_whole,
-};
+use crate::backend::{ChosenVf, CreateRequest, Located, Prepared, Remove, no_params, write_error, write_whole};
 use crate::error::{Error, Result, shown};
-use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, Errno, IoResult, Writer, basename, write_line};
+use crate::model::LayoutKind;
+use crate::sysfs::{Dir, Errno, Writer, write_line};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
 
-#[derive(Debug)]
-pub(in crate::backend) struct Rfc;
+pub(super) struct Rfc;
 
-impl Layout for Rfc {
-    fn kind(&self) -> LayoutKind {
-        LayoutKind::Rfc
+impl Strategy for Rfc {
+    fn type_link(&self) -> &'static str {
+        "mdev_type"
     }
 
-    /// Detects the layout by the types, too, so that a driver without `mdev_destroy` is not detected as another layout.
-    fn detect(&self, parent: &dyn Marks) -> bool {
-        parent.parent_has(MDEV_DESTROY)
-            || (parent.parent_has(TYPES) && parent.any_type_has(LayoutKind::Rfc.instances_attr()))
+    fn check(&self, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+        check(type_dir, request).map(drop)
     }
 
-    fn check(&self, parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
-        check(&*open_type(parent, request.type_id)?, request).map(drop)
+    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+        let has_params = check(&*type_dir, request)?;
+        Ok(Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None }))
     }
 
-    fn create_lock(&self, parent: &dyn Dir, type_id: &str) -> Option<String> {
-        Some(format!("type-{}-{type_id}", basename(parent.path())))
-    }
-
-    fn prepare<'a>(&self, parent: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        let kind = open_type(parent, request.type_id)?;
-        let has_params = check(&*kind, request)?;
-        Ok(Box::new(WithParams { kind, request: *request, has_params, file: None }))
-    }
-
-    fn remove(&self, parent: &dyn Dir, device: &RemoveRequest<'_>, is_it: &dyn Fn() -> Result<bool>) -> Result<()> {
+    fn remove(&self, parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
         // `mdev_destroy` takes a UUID: of this parent's devices it removes the one that has the UUID when the write arrives.
-        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, is_it)
-    }
-
-    fn type_of(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
-        linked_type(dir, &format!("{entry}/mdev_type"))
-    }
-
-    fn read_type(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Type>> {
-        read_one(parent, self, id)
-    }
-
-    fn has_iommu_group(&self) -> bool {
-        false
-    }
-
-    /// The proposal has no link from a device to its type.
-    fn shows_type(&self) -> bool {
-        false
-    }
-
-    fn shows_creation(&self) -> bool {
-        true
+        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, how)
     }
 }
 
@@ -79,6 +46,14 @@ struct WithParams<'a> {
 }
 
 impl Prepared for WithParams<'_> {
+    fn vf(&self) -> Option<ChosenVf<'_>> {
+        None
+    }
+
+    fn check_free(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.kind)?);
         if !self.has_params {

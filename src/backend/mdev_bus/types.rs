@@ -2,13 +2,13 @@
 //! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
-use crate::backend::{LAYOUTS, Layout, LiveMarks, Marks, TYPES};
+use super::layouts::detect;
+use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::model::{LayoutKind, Type};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, if_present, is_exhausted, read_text_in};
+use crate::model::{LayoutKind, Type, compare_ids, parse_count};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 
 /// The proposal's own class attributes come first in a dump, in its order.
 const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
@@ -26,7 +26,7 @@ const MERGED_FILES: [&str; 3] = ["device_api", "available_instances", "descripti
 
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
-pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)> {
+pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
     let mut room = Room::default();
@@ -39,13 +39,13 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static dyn Layout, Vec<Type>)
         return Err(errno);
     }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    let layout = Seen { parent: LiveMarks::new(parent), types: &types }.layout()?;
+    let layout = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
     for kind in &mut types {
-        if layout.kind() == LayoutKind::Mdev && kind.device_api().is_none_or(str::is_empty) {
+        if layout.kind == LayoutKind::Mdev && kind.device_api().is_none_or(str::is_empty) {
             let file = format!("{}/{}/device_api", dir.path(), kind.id);
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
-        kind.available_instances = available(kind, layout.kind().instances_attr(), dir.path());
+        kind.available_instances = available(kind, layout.kind.instances_attr(), dir.path());
     }
     Ok((layout, types))
 }
@@ -66,47 +66,6 @@ impl Room {
             return;
         }
         report(Finding::io(what.to_string(), "left out", errno));
-    }
-}
-
-/// One type of an open parent, under its layout's rules.
-pub fn read_one(parent: &dyn Dir, layout: &dyn Layout, id: &str) -> IoResult<Option<Type>> {
-    let dir = parent.open(TYPES)?;
-    if if_present(dir.open(id))?.is_none() {
-        return Ok(None);
-    }
-    let mut room = Room::default();
-    let kind = read_type(&*dir, id, &mut room);
-    match room.exhausted {
-        Some(errno) => Err(errno),
-        None => Ok(kind.map(|mut kind| {
-            kind.available_instances = available(&kind, layout.kind().instances_attr(), dir.path());
-            kind
-        })),
-    }
-}
-
-/// The marks of a parent whose types have been read already.
-struct Seen<'a> {
-    parent: LiveMarks<'a>,
-    types: &'a [Type],
-}
-
-impl Seen<'_> {
-    /// Fails if a file that decides the layout cannot be read, as [`crate::backend::layout_of`] does.
-    fn layout(&self) -> IoResult<&'static dyn Layout> {
-        let layout = crate::backend::detect(self);
-        self.parent.failed.get().map_or(Ok(layout), Err)
-    }
-}
-
-impl Marks for Seen<'_> {
-    fn parent_has(&self, name: &str) -> bool {
-        name == TYPES || self.parent.parent_has(name)
-    }
-
-    fn any_type_has(&self, name: &str) -> bool {
-        self.types.iter().any(|kind| kind.attribute(name).is_some())
     }
 }
 
@@ -198,34 +157,8 @@ pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> 
     Ok(())
 }
 
-/// A count as drivers print it; `u32::MAX` for every larger count. `None` for -1 and fractions, which some drivers print in a
-/// faulty state.
-pub fn parse_count(text: &str) -> Option<u32> {
-    let digits = text.trim_ascii();
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    // Digits alone fail to parse only if the number is too large.
-    Some(digits.parse().unwrap_or(u32::MAX))
-}
-
 fn dump_rank(name: &str) -> usize {
     RFC_ORDER.iter().position(|own| *own == name).unwrap_or(RFC_ORDER.len())
-}
-
-/// Numbers by value, before everything else by text.
-pub fn compare_ids(a: &str, b: &str) -> Ordering {
-    match (parse_count(a), parse_count(b)) {
-        (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => a.cmp(b),
-    }
-}
-
-/// True when some layout counts instances under this name.
-pub fn is_instances_attr(name: &str) -> bool {
-    LAYOUTS.iter().any(|layout| layout.kind().instances_attr() == name)
 }
 
 #[cfg(test)]
@@ -233,24 +166,6 @@ mod tests {
     use super::*;
     use crate::sysfs::Sysfs;
     use crate::sysfs::linux::LinuxSysfs;
-
-    #[test]
-    fn numbers_sort_by_value() {
-        let mut ids = ["i915-GVTg_V5_4", "12", "11", "9", "100", "i915-GVTg_V5_1"];
-        ids.sort_unstable_by(|a, b| compare_ids(a, b));
-        assert_eq!(ids, ["9", "11", "12", "100", "i915-GVTg_V5_1", "i915-GVTg_V5_4"]);
-    }
-
-    #[test]
-    fn a_count_is_digits_only() {
-        assert_eq!(parse_count("16\n"), Some(16));
-        for large in ["4294967296", "99999999999999999999999"] {
-            assert_eq!(parse_count(large), Some(u32::MAX), "{large}");
-        }
-        for bad in ["", "-1", "+1", "1.5", "0x10", "16 of 32"] {
-            assert_eq!(parse_count(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn type_has_the_files_that_its_folder_has() {
@@ -267,7 +182,7 @@ mod tests {
             }
             let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
             let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
-            assert_eq!((layout.kind(), types.len()), (LayoutKind::Mdev, 4), "{odd} lacks {missing}");
+            assert_eq!((layout.kind, types.len()), (LayoutKind::Mdev, 4), "{odd} lacks {missing}");
             for kind in &types {
                 let has = |file: &str| kind.attribute(file).is_some() || (file == "name" && kind.name.is_some());
                 for file in files {
@@ -289,7 +204,7 @@ mod tests {
         }
         let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
         let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
-        assert_eq!(layout.kind(), LayoutKind::General);
+        assert_eq!(layout.kind, LayoutKind::General);
         assert_eq!((types[0].attribute("heads"), types[1].attribute("queues")), (Some("2"), Some("2")));
     }
 }

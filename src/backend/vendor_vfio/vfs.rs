@@ -4,47 +4,49 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use uuid::{Uuid, uuid};
-
-use super::DEVICE_API;
 use super::vgpu_types::{self, Creatable};
-use crate::backend::TYPES;
-use crate::backend::mdev_bus::types::compare_ids;
+use crate::backend::{TYPES, Vfs};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::model::{Function, Type};
+use crate::model::{Type, Vf, compare_ids};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
-pub(in crate::backend) const FOLDER: &str = "nvidia";
+pub(super) const FOLDER: &str = "nvidia";
 
 /// The type of a VF, 0 while it is free.
 pub(in crate::backend) const CURRENT: &str = "current_vgpu_type";
 
+/// The same below the folder of the VF.
+pub(super) const CURRENT_FILE: &str = "nvidia/current_vgpu_type";
+
+/// What a guest sees, and how QEMU attaches it.
+pub(super) const DEVICE_API: &str = "vfio-pci";
+
+/// Vendor parameters of a VF; they stay when the VF is cleared.
+pub(in crate::backend) const PARAMS: &str = "vgpu_params";
+
 /// What a VF could be now.
-pub(in crate::backend) const CREATABLE: &str = "creatable_vgpu_types";
+pub(super) const CREATABLE: &str = "creatable_vgpu_types";
 
 /// Every SR-IOV capable function has it, and no other.
-pub(in crate::backend) const VFS: &str = "sriov_totalvfs";
+pub(super) const VFS: &str = "sriov_totalvfs";
 
 /// No device has as many VFs; a made-up tree shall not keep us for ever.
 const VFS_MAX: u32 = 4096;
 
-/// Names of devices that were not made by this library are in this namespace.
-const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
-
 /// A VF with what it could be.
 #[derive(Debug)]
-pub(in crate::backend) struct Candidate {
-    pub(in crate::backend) function: Function,
+pub(super) struct Candidate {
+    pub(super) vf: Vf,
     /// Shared by VFs with equal lists.
-    pub(in crate::backend) creatable: Rc<Vec<Creatable>>,
+    pub(super) creatable: Rc<Vec<Creatable>>,
 }
 
 /// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework
 /// that was proposed for the kernel, of which the PF driver has two names. Only a PF without the vendor's files needs one of
 /// these drivers to be a parent.
-pub const DRIVERS: [&str; 4] = [
+pub(super) const DRIVERS: [&str; 4] = [
     "/sys/bus/pci/drivers/nvidia",
     "/sys/bus/pci/drivers/nvidia-vgpu-vfio",
     "/sys/bus/pci/drivers/nova_core",
@@ -52,40 +54,14 @@ pub const DRIVERS: [&str; 4] = [
 ];
 
 /// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
-pub const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
-
-/// Links to every PCI device.
-pub const PCI: &str = "/sys/bus/pci/devices";
-
-/// What an object is that a search of all parents or VFs could not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Searched<'a> {
-    /// The folder of all PCI devices.
-    AllPci,
-    /// An entry of that folder, or a file below the entry.
-    Pci(&'a str),
-    /// [`SOFTWARE`].
-    Software,
-    /// Another object.
-    Other,
-}
-
-/// Classifies the object of a finding by its path.
-pub fn searched(object: &str) -> Searched<'_> {
-    match object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
-        Some("") => Searched::AllPci,
-        Some(entry) => Searched::Pci(entry),
-        None if object == SOFTWARE => Searched::Software,
-        None => Searched::Other,
-    }
-}
+pub(super) const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
 /// How the PCI class of network controllers begins: none of them is a GPU.
 const NETWORK: &str = "0x02";
 
 /// The state of a PCI device in this layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PfState {
+pub(super) enum PfState {
     /// Not a PF whose VFs are such devices or can become such devices.
     Other,
     /// A PF without VFs, bound to a driver in [`DRIVERS`].
@@ -98,7 +74,7 @@ pub enum PfState {
 
 /// The state of the device with this name in `dir`. A PF whose VFs are parents on the mdev bus, as older releases of the
 /// driver have them, is [`PfState::Other`].
-pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
+pub(super) fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
     let Some(total) = if_present(read_text(dir, &format!("{name}/{VFS}")))? else { return Ok(PfState::Other) };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
         return Ok(PfState::Other);
@@ -128,12 +104,12 @@ pub fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
 }
 
 /// The module or the driver that makes vGPUs is loaded, so that a PF without VFs can get VFs that become vGPUs.
-pub fn has_software(sysfs: &dyn Sysfs) -> IoResult<bool> {
+pub(super) fn has_software(sysfs: &dyn Sysfs) -> IoResult<bool> {
     Ok(if_present(sysfs.open(SOFTWARE))?.is_some() || if_present(sysfs.open(DRIVERS[1]))?.is_some())
 }
 
 /// Why an open PF offers no type now, and the next step.
-pub(in crate::backend) fn why_no_types(pf: &dyn Dir) -> String {
+pub(super) fn why_no_types(pf: &dyn Dir) -> String {
     let enabled = enabled(pf);
     let name = basename(pf.path());
     if enabled == 0 {
@@ -141,7 +117,7 @@ pub(in crate::backend) fn why_no_types(pf: &dyn Dir) -> String {
             "its VFs are not enabled; enable them with the program of the vendor's driver: sriov-manage -e {name}"
         );
     }
-    let Ok(vfs) = functions(pf) else {
+    let Ok(vfs) = usable(pf) else {
         return format!("its {enabled} VFs are enabled, but cannot be read; see the log");
     };
     if vfs.is_empty() {
@@ -167,16 +143,8 @@ fn enabled(pf: &dyn Dir) -> usize {
     (0..VFS_MAX).take_while(|n| pf.meta(&format!("virtfn{n}")).is_ok()).count()
 }
 
-/// The VFs of an open PF may not list all its types now: no VF lists one, or a VF has a vGPU, and drivers list only the types
-/// that fit beside the vGPUs.
-pub fn is_pending(pf: &dyn Dir) -> IoResult<bool> {
-    let all = candidates(pf)?;
-    let is_used = all.iter().any(|one| one.function.type_id.is_some());
-    Ok(is_used || all.iter().all(|one| one.creatable.is_empty()))
-}
-
 /// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
-pub fn is_function(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
+pub(super) fn pf_of_vf(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     if if_present(dir.meta(&format!("{name}/{FOLDER}/{CURRENT}")))?.is_none() {
         return Ok(None);
     }
@@ -184,19 +152,14 @@ pub fn is_function(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     Ok(pf.map(|target| basename(&target).to_owned()))
 }
 
-/// The file of a VF that makes it a device and ends that: the kernel sends no event about it.
-pub fn current_file(syspath: &str) -> String {
-    format!("{syspath}/{FOLDER}/{CURRENT}")
-}
-
 /// The VFs of an open PF that take part. One that cannot be read is logged and left out.
-pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
+pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
     let mut found = Vec::new();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
         match current(parent, &entry) {
-            Ok(type_id) => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id }),
+            Ok(type_id) => found.push(Vf { sysname: basename(&target).to_owned(), entry, type_id }),
             // Bound to a driver that makes no vGPUs.
             Err(errno) if is_absent(errno) => {}
             Err(errno) if is_exhausted(errno) => return Err(errno),
@@ -210,27 +173,23 @@ pub fn functions(parent: &dyn Dir) -> IoResult<Vec<Function>> {
 }
 
 /// The VFs of an open PF that could take part: with one that cannot be read now, and without their types.
-pub fn present(parent: &dyn Dir) -> IoResult<Vec<Function>> {
-    let mut found = Vec::new();
+pub(super) fn present(parent: &dyn Dir) -> IoResult<Vfs> {
+    let mut vfs = Vfs::default();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
+        vfs.enabled += 1;
         match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
             Err(errno) if is_exhausted(errno) => return Err(errno),
             Err(errno) if is_absent(errno) => {}
-            _ => found.push(Function { sysname: basename(&target).to_owned(), entry, type_id: None }),
+            _ => vfs.present.push(Vf { sysname: basename(&target).to_owned(), entry, type_id: None }),
         }
     }
-    Ok(found)
-}
-
-/// An open PF has VFs that take no part (yet).
-pub fn are_missing(parent: &dyn Dir) -> IoResult<bool> {
-    Ok(present(parent)?.len() < enabled(parent))
+    Ok(vfs)
 }
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
-pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
+pub(super) fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     let text = read_text(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))?;
     let text = text.trim();
     match text.parse::<u32>() {
@@ -242,11 +201,11 @@ pub fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
 
 /// The VFs of an open PF with the types that each can be given now. Most VFs have equal lists: each different list is parsed
 /// once.
-pub(in crate::backend) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
+pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
     let mut found = Vec::new();
     let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();
-    for function in functions(parent)? {
-        let file = format!("{}/{FOLDER}/{CREATABLE}", function.entry);
+    for vf in usable(parent)? {
+        let file = format!("{}/{FOLDER}/{CREATABLE}", vf.entry);
         let text = match read_text(parent, &file) {
             Ok(text) => text,
             Err(errno) if is_exhausted(errno) => return Err(errno),
@@ -264,7 +223,7 @@ pub(in crate::backend) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate
                 parsed
             }
         };
-        found.push(Candidate { function, creatable });
+        found.push(Candidate { vf, creatable });
     }
     Ok(found)
 }
@@ -278,16 +237,8 @@ fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
     types
 }
 
-/// The types of an open PF: what one of its VFs could be or is. How many can still be made is the number of free VFs that
-/// list the type; since a VF speaks for itself alone, the card may be full before that many are made.
-pub(in crate::backend) fn read_types(parent: &dyn Dir) -> IoResult<(Vec<Type>, Vec<Function>)> {
-    let candidates = candidates(parent)?;
-    let types = union(&candidates);
-    Ok((types, candidates.into_iter().map(|candidate| candidate.function).collect()))
-}
-
 /// Linear in the number of types of all different lists.
-fn union(candidates: &[Candidate]) -> Vec<Type> {
+pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
     let mut types = Table::default();
     // Each different list with the number of free VFs that have it, in the order of the VFs.
     let mut lists: Vec<(&Rc<Vec<Creatable>>, u32)> = Vec::new();
@@ -298,7 +249,7 @@ fn union(candidates: &[Candidate]) -> Vec<Type> {
             lists.push((list, 0));
             lists.len() - 1
         });
-        lists[place].1 += u32::from(candidate.function.type_id.is_none());
+        lists[place].1 += u32::from(candidate.vf.type_id.is_none());
     }
     for (list, free) in lists {
         for one in list.iter() {
@@ -307,7 +258,7 @@ fn union(candidates: &[Candidate]) -> Vec<Type> {
             kind.available_instances = kind.available_instances.map(|n| n + free);
         }
     }
-    for id in candidates.iter().filter_map(|candidate| candidate.function.type_id.as_deref()) {
+    for id in candidates.iter().filter_map(|candidate| candidate.vf.type_id.as_deref()) {
         types.entry(id);
     }
     let mut types = types.types;
@@ -338,19 +289,14 @@ impl Table {
 }
 
 /// A type of which nothing but the id is known, and of which none can be made now.
-pub(in crate::backend) fn bare_type(id: &str) -> Type {
+pub(super) fn bare_type(id: &str) -> Type {
     Type { id: id.to_owned(), available_instances: Some(0), counts_places: true, has_params: true, ..Type::default() }
 }
 
 /// Says as attributes what a program that knows the merged kernel's types looks for.
-pub(in crate::backend) fn describe(kind: &mut Type) {
+pub(super) fn describe(kind: &mut Type) {
     let count = kind.available_instances.unwrap_or(0).to_string();
     kind.attributes = vec![("available_instances".into(), count), ("device_api".into(), DEVICE_API.to_owned())];
-}
-
-/// The UUID of a device that somebody else made: the same as long as this VF has this type.
-pub fn stranger_uuid(function: &str, type_id: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{function} {type_id}").as_bytes())
 }
 
 #[cfg(test)]

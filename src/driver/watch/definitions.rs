@@ -86,9 +86,9 @@ impl Monitor {
         if let Some(known) = state.devices.values().find(|known| defined::is_of(def, &known.device)) {
             return known.device.clone();
         }
-        let function = || state.vfs.values().find(|vf| vf.function.sysname == def.parent);
+        let vf = || state.vfs.values().find(|vf| vf.sysname == def.parent);
         let parent = state.parents.values().find(|known| known.parent.sysname == def.parent);
-        let parent = parent.or_else(|| state.parents.get(&function()?.parent));
+        let parent = parent.or_else(|| state.parents.get(&vf()?.parent));
         defined::on_parent(def, parent.map(|known| &known.parent))
     }
 }

@@ -3,14 +3,13 @@
 
 use std::time::Instant;
 
-use super::state::{DeviceState, Observation, Pending, Recheck, followed_file};
+use super::state::{DeviceState, Observation, Pending, Recheck};
 use super::{EventKind, Monitor};
-use crate::driver::spots;
+use crate::backend::devices::{id_of, locate_same};
 use crate::driver::wait_device::READY_TIMEOUT;
 use crate::driver::{Host, Node};
 use crate::error::Result;
 use crate::model::Device;
-use crate::sysfs::basename;
 use crate::sysfs::uevent::{Action, Uevent};
 
 impl Monitor {
@@ -177,8 +176,9 @@ impl Monitor {
 
     /// A VF was removed, and its device with it.
     pub(super) fn vf_removed(&mut self, vf: &str) {
-        self.source.unfollow(&followed_file(vf));
-        self.state.vfs.remove(vf);
+        if let Some(vf) = self.state.vfs.remove(vf) {
+            self.source.unfollow(&vf.file);
+        }
         self.state.pending.remove(vf);
         if let Some(known) = self.state.devices.remove(vf) {
             self.emit_deleted(known.device);
@@ -188,9 +188,7 @@ impl Monitor {
 
 /// Whether the known device itself is still on the bus.
 fn is_there(host: &Host, known: Option<&DeviceState>) -> Result<bool> {
-    let Some(known) = known else { return Ok(false) };
-    let Some(bus) = spots::open_devices(host)? else { return Ok(false) };
-    let Ok(uuid) = basename(&known.device.syspath).parse() else { return Ok(false) };
-    let identity = spots::bus_mark(&*bus, &uuid).map_err(|errno| spots::bus_error(&uuid, errno))?;
-    Ok(identity.is_some() && identity == known.identity)
+    let Some(DeviceState { device, .. }) = known else { return Ok(false) };
+    let records = host.runtime.records();
+    Ok(locate_same(&*host.sysfs, &records, device.layout, &id_of(device))?.is_some())
 }

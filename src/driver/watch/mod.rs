@@ -19,7 +19,7 @@ mod devices;
 mod parents;
 mod state;
 
-use state::HostState;
+use state::{HostState, Vf};
 
 /// After so many changes the counts of dirty parents are read even though more changes wait: otherwise no count would be reported while a
 /// host is busy. Large enough that devices created at once cost few reads of their parent.
@@ -142,7 +142,10 @@ impl Monitor {
                 "vfio" | "vfio-dev" => Ok(()),
                 _ => self.parent_event(&event),
             },
-            Change::Written(file) => self.check_vf(state::vf_of_file(&file)),
+            Change::Written(file) => {
+                let vf = self.state.vfs.iter().find(|(_, vf)| vf.file == file).map(|(path, _)| path.clone());
+                vf.map_or(Ok(()), |vf| self.check_vf(&vf))
+            }
             Change::Definition { parent, file } => self.check_definition(&parent, &file),
             Change::DefinitionsOf(parent) => self.check_definitions(Some(&parent)),
             Change::Definitions => self.check_definitions(None),
@@ -180,8 +183,8 @@ impl Monitor {
             self.state = HostState::read(&self.conn.host)?;
         }
         self.newest_after = self.source.newest()?;
-        let gone = old.vfs.into_keys().filter(|vf| !self.state.vfs.contains_key(vf));
-        gone.for_each(|vf| self.source.unfollow(&state::followed_file(&vf)));
+        let gone = old.vfs.into_iter().filter(|(path, _)| !self.state.vfs.contains_key(path));
+        gone.for_each(|(_, vf)| self.source.unfollow(&vf.file));
         let vfs: Vec<String> = self.state.vfs.keys().cloned().collect();
         self.follow(&vfs);
         Ok(())
@@ -190,8 +193,8 @@ impl Monitor {
     /// The kernel sends no uevents for devices on VFs; inotify reports writes to their files.
     fn follow(&mut self, vfs: &[String]) {
         for vf in vfs {
-            let file = state::followed_file(vf);
-            if let Err(errno) = self.source.follow(&file) {
+            let Some(Vf { file, .. }) = self.state.vfs.get(vf) else { continue };
+            if let Err(errno) = self.source.follow(file) {
                 log::warn!("{file}: cannot be followed, so devices on this VF are not reported: {errno}");
             }
         }

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use super::state::{ParentObservation, ParentState, Vf, read_parent};
 use super::{EventKind, Monitor};
-use crate::backend::mdev_bus::types::read_counts;
-use crate::backend::places::{self, Place};
+use crate::backend::{Place, backend, layout, places};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::finding::report_unless_exhausted;
@@ -34,9 +33,9 @@ impl Monitor {
             return Ok(());
         }
         let sysfs = &*self.conn.host.sysfs;
-        let found = match places::parent_of(sysfs, path, &event.subsystem) {
-            Ok(found) => found,
-            Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),
+        let found = match places::at(sysfs, path, &event.subsystem) {
+            Ok(found) => found.map(|target| target.place),
+            Err(e) => return report_unless_exhausted(e),
         };
         match found {
             Some(place) if self.state.parents.contains_key(&place.syspath) => self.check_parent(&place.syspath, false),
@@ -49,22 +48,24 @@ impl Monitor {
         let ParentObservation::Present(parent) = read_parent(&self.conn.host, &place)? else { return Ok(()) };
         let parent = *parent;
         self.emit_parent(EventKind::Created, parent.clone());
-        let is_vendor = parent.layout == LayoutKind::VendorVfio;
+        let kind = parent.layout;
         let vfs = self.state.add_parent(&self.conn.host, place, parent)?;
         self.vfs_added(&vfs.added)?;
-        if is_vendor { self.check_idle_pfs() } else { Ok(()) }
+        self.check_idle_pfs(kind)
     }
 
     /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
-    fn check_idle_pfs(&mut self) -> Result<()> {
-        let places = places::physical_functions(&*self.conn.host.sysfs)?;
+    fn check_idle_pfs(&mut self, kind: LayoutKind) -> Result<()> {
+        if layout(kind).has_uuids {
+            return Ok(());
+        }
+        let places = backend(kind).parents(&*self.conn.host.sysfs, None)?;
         let new = places.into_iter().find(|place| !self.state.parents.contains_key(&place.syspath));
         if let Some(place) = new {
             // That call continues with the next PF.
             return self.parent_added(place);
         }
-        let is_idle =
-            |known: &&ParentState| known.parent.layout == LayoutKind::VendorVfio && known.parent.functions.is_empty();
+        let is_idle = |known: &&ParentState| known.parent.layout == kind && known.parent.vfs.is_empty();
         let idle = self.state.parents.values().filter(is_idle).map(|known| known.place.syspath.clone());
         let mut idle: Vec<String> = idle.collect();
         idle.sort_unstable();
@@ -88,19 +89,19 @@ impl Monitor {
         for vf in vfs.collect::<Vec<_>>() {
             self.vf_removed(&vf);
         }
-        let is_vendor = known.parent.layout == LayoutKind::VendorVfio;
+        let kind = known.parent.layout;
         self.emit_parent(EventKind::Deleted, known.parent);
-        if is_vendor { self.check_idle_pfs() } else { Ok(()) }
+        self.check_idle_pfs(kind)
     }
 
     /// Reads a parent again.
     fn check_parent(&mut self, path: &str, emit_always: bool) -> Result<()> {
         let Some(known) = self.state.parents.get(path) else { return Ok(()) };
         let sysfs = &*self.conn.host.sysfs;
-        let place = match places::parent_of(sysfs, path, &known.place.subsystem) {
-            Ok(Some(place)) => place,
+        let place = match places::at(sysfs, path, &known.place.subsystem) {
+            Ok(Some(target)) => target.place,
             Ok(None) => return self.parent_removed(path),
-            Err(errno) => return report_unless_exhausted(Error::io("look at", path, errno)),
+            Err(e) => return report_unless_exhausted(e),
         };
         let parent = match read_parent(&self.conn.host, &place)? {
             ParentObservation::Present(parent) => *parent,
@@ -156,12 +157,12 @@ impl Monitor {
     /// VFs that became devices, or no longer are devices, without an event: they could not be read at the time.
     fn missed_vfs(&self, path: &str) -> Vec<String> {
         let Some(known) = self.state.parents.get(path) else { return Vec::new() };
-        let functions = &known.parent.functions;
-        let type_of = |vf: &Vf| functions.iter().find(|now| now.entry == vf.function.entry).map(|now| &now.type_id);
+        let vfs = &known.parent.vfs;
+        let type_of = |vf: &Vf| vfs.iter().find(|now| now.entry == vf.entry).map(|now| &now.type_id);
         let is_reported =
             |path: &String| self.state.devices.contains_key(path) || self.state.pending.contains_key(path);
-        let vfs = self.state.vfs.iter().filter(|(_, vf)| !functions.is_empty() && vf.parent == path);
-        let mut missed: Vec<String> = vfs
+        let followed = self.state.vfs.iter().filter(|(_, vf)| !vfs.is_empty() && vf.parent == path);
+        let mut missed: Vec<String> = followed
             .filter(|(vf, of)| type_of(of).is_some_and(|now| now.is_some() != is_reported(vf)))
             .map(|(vf, _)| vf.clone())
             .collect();
@@ -172,19 +173,9 @@ impl Monitor {
 
 /// Reads the counts of a parent. False if the parent no longer exists.
 fn reread_counts(host: &Host, place: &Place, parent: &mut Parent) -> Result<bool> {
-    let read = match parent.functions.is_empty() {
-        true => match host.sysfs.open(&place.syspath) {
-            Ok(dir) => read_counts(&*dir, parent.layout, &mut parent.types),
-            Err(errno) => Err(errno),
-        },
-        // Its VFs list only types that still fit.
-        false => {
-            let ParentObservation::Present(now) = read_parent(host, place)? else { return Ok(false) };
-            *parent = *now;
-            return Ok(true);
-        }
-    };
-    match read {
+    let mut read =
+        || backend(parent.layout).refresh(&*host.sysfs.open(&place.syspath)?, &host.runtime.records(), parent);
+    match read() {
         Ok(()) => Ok(true),
         Err(errno) if is_exhausted(errno) => Err(Error::io("read", &place.syspath, errno)),
         Err(_) => Ok(false),

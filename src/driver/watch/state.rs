@@ -2,24 +2,19 @@
 //! The state of a host as a monitor has reported it: describes a node that was removed, and keeps an event from being reported twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::backend::places::{self, Place};
-use crate::backend::vendor_vfio::vfs::{current_file, present};
-use crate::backend::{self, Layout};
-use crate::driver::defined;
-use crate::driver::devices::{self, KnownParents};
-use crate::driver::spots::{self, LazyFacts, Spot};
-use crate::driver::{Host, catalogue};
+use crate::backend::parents::{self, ParentCache};
+use crate::backend::{Layout, Located, Place, backend, devices as located, layout, places};
+use crate::driver::{Host, defined, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
 use crate::model::name::device_name;
-use crate::model::{Device, Function, LayoutKind, Parent};
+use crate::model::{Device, Parent};
 use crate::store::Definition;
-use crate::sysfs::{Dir, Errno, basename, dirname, if_present, is_absent, resolve};
+use crate::sysfs::{basename, dirname, if_present, is_absent, resolve};
 
 /// The first interval after which a node is read again that changes without a uevent: longer than a driver or the kernel normally takes
 /// to finish what follows the uevent (some microseconds).
@@ -118,7 +113,10 @@ pub(super) struct ParentState {
 #[derive(Debug, Clone)]
 pub(super) struct Vf {
     pub(super) parent: String,
-    pub(super) function: Function,
+    pub(super) entry: String,
+    pub(super) sysname: String,
+    /// The file whose writes make it a device and end that.
+    pub(super) file: String,
 }
 
 /// All nodes by their paths in sysfs.
@@ -153,8 +151,8 @@ impl HostState {
     /// Reads the whole host, as a list does.
     pub(super) fn read(host: &Host) -> Result<HostState> {
         let mut state = HostState::default();
-        let mut known = KnownParents::new(&*host.sysfs);
-        for place in places::places(&*host.sysfs)? {
+        let mut known = ParentCache::new(&*host.sysfs);
+        for place in places::all(&*host.sysfs)? {
             if let ParentObservation::Present(parent) = read_parent(host, &place)? {
                 known.add(&parent);
                 state.add_parent(host, place, *parent)?;
@@ -162,15 +160,13 @@ impl HostState {
         }
         let defined = defined::all(host)?.into_iter();
         state.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
-        let facts = LazyFacts::new(host);
-        for spot in spots::all(host, &known, &facts)? {
-            if let Some(device) = devices::read_listed(&spot, facts.all()?.get(&spot.uuid), &mut known)? {
-                let layout = backend::of_kind(device.layout);
-                let identity = layout.mark(&*spot.dir, &spot.entry).ok();
-                if !is_ready(layout, &device) {
-                    state.pending.insert(spot.syspath.clone(), Pending::new(Instant::now()));
+        let records = host.runtime.records();
+        for found in located::all(&*host.sysfs, &records, &known)? {
+            if let Some(device) = devices::read_listed(&found, records.all()?.get(&found.uuid), &mut known)? {
+                if !is_ready(layout(device.layout), &device) {
+                    state.pending.insert(found.syspath.clone(), Pending::new(Instant::now()));
                 }
-                state.devices.insert(spot.syspath.clone(), DeviceState::new(device, identity));
+                state.devices.insert(found.syspath.clone(), DeviceState::new(device, Some(found.identity)));
             }
         }
         Ok(state)
@@ -216,57 +212,33 @@ impl HostState {
 
     /// Reads a device.
     pub(super) fn observe(&self, host: &Host, path: &str) -> Result<Observation> {
-        match self.vfs.get(path) {
-            Some(vf) => self.observe_vf(host, path, vf),
-            None => self.observe_on_bus(host, path),
-        }
-    }
-
-    fn observe_on_bus(&self, host: &Host, path: &str) -> Result<Observation> {
-        let Ok(uuid) = basename(path).parse::<Uuid>() else { return Ok(Observation::Absent) };
-        let Some(bus) = spots::open_devices(host)? else { return Ok(Observation::Absent) };
-        let found = match spots::on_bus(&bus, &uuid) {
-            Ok(found) => found.filter(|spot| spot.syspath == path),
-            Err(errno) => return not_found(path, errno),
-        };
-        let Some(spot) = found else { return Ok(Observation::Absent) };
-        let identity = Some(spot.mark());
-        let mut known = self.known_parent(host, &spot.parent);
-        observation_of(devices::at(host, &spot, &mut known), identity)
-    }
-
-    fn observe_vf(&self, host: &Host, path: &str, vf: &Vf) -> Result<Observation> {
-        let dir: Rc<dyn Dir> = match host.sysfs.open(&vf.parent) {
-            Ok(dir) => Rc::from(dir),
-            Err(errno) => return not_found(&vf.parent, errno),
-        };
-        let facts = LazyFacts::new(host);
-        let (found, left_out) = observe(|| spots::of_function(&dir, &vf.function, &facts));
-        let spot = match found {
+        let records = host.runtime.records();
+        let (found, left_out) = observe(|| located::locate_at(&*host.sysfs, &records, basename(path)));
+        let found = match found {
             // The record that cannot be read may be the record of the known device.
-            Ok(Some(spot)) if first_failed(left_out).is_some() && self.has_other_uuid(path, &spot) => {
+            Ok(Some(found)) if first_failed(left_out).is_some() && self.has_other_uuid(path, &found) => {
                 return Ok(Observation::Unknown);
             }
-            Ok(Some(spot)) => spot,
-            Ok(None) => return Ok(Observation::Absent),
+            Ok(found) => found.filter(|found| found.syspath == path),
             Err(e) => return unknown(e),
         };
-        let identity = Some(spot.mark());
-        let mut known = self.known_parent(host, &spot.parent);
-        observation_of(devices::read(&spot, facts.all()?.get(&spot.uuid), &mut known), identity)
+        let Some(found) = found else { return Ok(Observation::Absent) };
+        let mut known = self.known_parent(host, &found.parent);
+        observation_of(devices::at(host, &found, &mut known), Some(found.identity))
     }
 
-    /// Whether the VF is unchanged and its known device has another UUID.
-    fn has_other_uuid(&self, path: &str, spot: &Spot) -> bool {
-        let known = self.devices.get(path).filter(|known| known.device.uuid != spot.uuid);
-        known.zip(spot.seen.as_ref()).is_some_and(|(known, seen)| {
-            known.identity == Some(seen.mark) && known.device.type_id.as_ref() == Some(&seen.type_id)
+    /// Whether the device is unchanged but for its UUID.
+    fn has_other_uuid(&self, path: &str, found: &Located) -> bool {
+        self.devices.get(path).is_some_and(|known| {
+            known.device.uuid != found.uuid
+                && known.identity == Some(found.identity)
+                && known.device.type_id == found.type_id
         })
     }
 
     /// The parent of a device, which need not be read again.
-    fn known_parent<'a>(&self, host: &'a Host, path: &str) -> KnownParents<'a> {
-        let mut known = KnownParents::new(&*host.sysfs);
+    fn known_parent<'a>(&self, host: &'a Host, path: &str) -> ParentCache<'a> {
+        let mut known = ParentCache::new(&*host.sysfs);
         if let Some(parent) = self.parents.get(path) {
             known.add(&parent.parent);
         }
@@ -294,7 +266,8 @@ impl HostState {
             params: None,
             owner: None,
             attributes: Vec::new(),
-            mark: None,
+            identity: None,
+            attach: layout(parent.layout).attach,
             active: false,
         })
     }
@@ -315,48 +288,33 @@ fn unknown(e: Error) -> Result<Observation> {
 }
 
 fn present_device(device: Device, identity: Option<u64>) -> Observation {
-    let ready = is_ready(backend::of_kind(device.layout), &device);
+    let ready = is_ready(layout(device.layout), &device);
     let known = Box::new(DeviceState::new(device, identity));
     if ready { Observation::Ready(known) } else { Observation::NotReady(known) }
 }
 
 /// Whether the device has all links that devices of its layout always have.
-fn is_ready(layout: &dyn Layout, device: &Device) -> bool {
-    let typed = device.type_id.is_some() || layout.kind() == LayoutKind::Rfc;
-    typed && (device.iommu_group.is_some() || !layout.has_iommu_group())
-}
-
-/// A device that was not found is gone only if the errno means absence.
-fn not_found(what: &str, errno: Errno) -> Result<Observation> {
-    if is_absent(errno) { Ok(Observation::Absent) } else { unknown(Error::io("look at", what, errno)) }
+fn is_ready(layout: &Layout, device: &Device) -> bool {
+    let typed = device.type_id.is_some() || !layout.shows_type;
+    typed && (device.iommu_group.is_some() || !layout.has_iommu_group)
 }
 
 /// The VFs of a parent by their paths: also one that is left out of lists, since it may become readable.
 fn vfs_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Vf>> {
-    if parent.layout != LayoutKind::VendorVfio {
-        return Ok(HashMap::new());
-    }
+    let mut vfs = HashMap::new();
+    let Some(file) = layout(parent.layout).vf_file else { return Ok(vfs) };
     let failed = |errno| Error::io("read the VFs of", &parent.syspath, errno);
     // The kernel sends an event when the parent is removed.
-    let Some(dir) = if_present(host.sysfs.open(&parent.syspath)).map_err(failed)? else { return Ok(HashMap::new()) };
-    let mut vfs = HashMap::new();
-    for function in present(&*dir).map_err(failed)? {
-        let target = if_present(dir.link(&function.entry)).map_err(failed)?;
+    let Some(dir) = if_present(host.sysfs.open(&parent.syspath)).map_err(failed)? else { return Ok(vfs) };
+    for vf in backend(parent.layout).vfs(&*dir).map_err(failed)?.present {
+        let target = if_present(dir.link(&vf.entry)).map_err(failed)?;
         if let Some(path) = target.and_then(|target| resolve(dir.path(), &target)) {
-            vfs.insert(path, Vf { parent: parent.syspath.clone(), function });
+            let file = format!("{path}/{file}");
+            let vf = Vf { parent: parent.syspath.clone(), entry: vf.entry, sysname: vf.sysname, file };
+            vfs.insert(path, vf);
         }
     }
     Ok(vfs)
-}
-
-/// The file to follow for a VF.
-pub(super) fn followed_file(vf: &str) -> String {
-    current_file(vf)
-}
-
-/// The VF that a followed file belongs to.
-pub(super) fn vf_of_file(file: &str) -> &str {
-    dirname(dirname(file))
 }
 
 /// The result of reading a parent.
@@ -368,11 +326,8 @@ pub(super) enum ParentObservation {
 }
 
 pub(super) fn read_parent(host: &Host, place: &Place) -> Result<ParentObservation> {
-    match places::read_parent(&*host.sysfs, place, true) {
-        Ok(mut parent) => {
-            catalogue::complete(host, &mut parent)?;
-            Ok(ParentObservation::Present(Box::new(parent)))
-        }
+    match parents::read(&*host.sysfs, &host.runtime.records(), place) {
+        Ok(parent) => Ok(ParentObservation::Present(Box::new(parent))),
         Err(errno) if is_absent(errno) => Ok(ParentObservation::Absent),
         Err(errno) => {
             report_unless_exhausted(Error::io("read", &place.syspath, errno)).map(|()| ParentObservation::Unknown)
@@ -386,6 +341,7 @@ mod tests {
     use crate::driver::{Conn, CreateFlags};
     use crate::store::{Runtime, watched};
     use crate::sysfs::sim::default_host;
+    use rustix::io::Errno;
     use std::sync::Arc;
 
     /// A driver may release the instance of a removed device late, without a uevent.

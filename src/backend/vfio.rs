@@ -8,16 +8,16 @@ use crate::sysfs::{Dir, IoResult, VfioNode, basename, device_number, if_present,
 
 /// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Nodes {
+pub struct Nodes {
     /// The node of its IOMMU group. `None` on a kernel without CONFIG_VFIO_GROUP.
-    pub(super) group: Option<u32>,
+    pub group: Option<u32>,
     /// The device's own nodes, for iommufd. Empty before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
     devices: Vec<VfioNode>,
 }
 
 impl Nodes {
     /// The nodes of the device `entry` in `dir`.
-    pub(super) fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
+    pub fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
         let group =
             group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
         let mut devices = Vec::new();
@@ -33,18 +33,20 @@ impl Nodes {
         Ok(Nodes { group, devices })
     }
 
-    pub(super) fn all(&self) -> Vec<VfioNode> {
+    /// All nodes.
+    pub fn all(&self) -> Vec<VfioNode> {
         let group = self.group.map(VfioNode::Group);
         group.into_iter().chain(self.own()).collect()
     }
 
-    pub(super) fn own(&self) -> Vec<VfioNode> {
+    /// The nodes of the device itself.
+    pub fn own(&self) -> Vec<VfioNode> {
         self.devices.clone()
     }
 }
 
 /// The number of a device's IOMMU group.
-pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
+pub fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
     match dir.link(&format!("{entry}/iommu_group")) {
         // Not a link: the entry is broken, and the device has no group.
         Err(Errno::INVAL) => Ok(None),
@@ -53,7 +55,7 @@ pub(super) fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
 }
 
 /// The names below `vfio-dev` of a device: `vfio3`.
-pub(super) fn vfio_devices(dir: &dyn Dir, entry: &str) -> Result<Vec<String>> {
+pub fn vfio_devices(dir: &dyn Dir, entry: &str) -> Result<Vec<String>> {
     let path = format!("{entry}/vfio-dev");
     let mut names = Vec::new();
     let listed = dir.open(&path).and_then(|dir| dir.list(&mut |name, _| names.push(name.to_owned())));

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Creates a device on the mdev bus: the steps that its layouts share.
+
+use super::types;
+use crate::backend::{ChosenVf, CreateRequest, Prepared, TYPES, no_group, write_error};
+use crate::error::{Error, ErrorCode, Result, shown};
+use crate::model::{LayoutKind, parse_count};
+use crate::sysfs::{Dir, Errno, IoResult, Writer, read_text, write_line_to};
+
+/// Layouts whose create is a single write.
+pub(super) struct SingleWrite<'a> {
+    kind: Box<dyn Dir>,
+    request: CreateRequest<'a>,
+    file: Option<Box<dyn Writer>>,
+}
+
+impl<'a> SingleWrite<'a> {
+    pub(super) fn boxed(kind: Box<dyn Dir>, request: &CreateRequest<'a>) -> Box<dyn Prepared + 'a> {
+        Box::new(SingleWrite { kind, request: *request, file: None })
+    }
+}
+
+impl Prepared for SingleWrite<'_> {
+    fn vf(&self) -> Option<ChosenVf<'_>> {
+        None
+    }
+
+    fn check_free(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_up(&mut self) -> Result<()> {
+        self.file = Some(open_create(&*self.kind)?);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        write_create(&*self.kind, self.file, &self.request)
+    }
+}
+
+/// Opens the folder of a type; one that does not exist is its own error.
+pub(super) fn open_type(parent: &dyn Dir, id: &str) -> Result<Box<dyn Dir>> {
+    parent.open(&format!("{TYPES}/{id}")).map_err(|errno| {
+        let path = format!("{}/{TYPES}/{id}", parent.path());
+        match errno {
+            Errno::NOENT if parent.meta(TYPES).is_err() => gone(parent, id),
+            Errno::NOENT | Errno::NOTDIR | Errno::INVAL => {
+                let message = format!("there is no type '{id}' here; list {TYPES} to see which there are");
+                Error::new(ErrorCode::NoType, Errno::NODEV, message).at(path)
+            }
+            other => Error::io("open", &path, other),
+        }
+    })
+}
+
+/// Step one of every create: fail before anything is written when nothing is left.
+pub(super) fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
+    let path = format!("{}/{attr}", kind.path());
+    let text = read_text(kind, attr).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NODEV if kind.meta("create").is_err() => gone(kind, id),
+        other => Error::io("read", &path, other),
+    })?;
+    match parse_count(&text) {
+        Some(0) => {
+            let message = format!("type {id} has no instances left ({attr} is 0); destroy one or use another parent");
+            Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(path))
+        }
+        Some(_) => Ok(()),
+        None => {
+            let message = format!("{path} holds '{}' where a number is due", shown(&text));
+            Err(Error::new(ErrorCode::BadData, Errno::BADMSG, message).at(path))
+        }
+    }
+}
+
+/// The error for a type that no longer exists. `dir` is the folder of the type or of its parent.
+pub(super) fn gone(dir: &dyn Dir, id: &str) -> Error {
+    let message = format!("type {id} no longer exists: its parent was removed or its driver unbound");
+    Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(dir.path())
+}
+
+/// A group where none is wanted is refused: the kernel would take it and do nothing with it.
+pub(super) fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+    if request.group.is_none() {
+        return Ok(());
+    }
+    let wanted =
+        requires_group(kind).map_err(|errno| Error::io("read", &format!("{}/requires_group", kind.path()), errno))?;
+    if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
+}
+
+/// Whether the type has a file `requires_group` with a value other than 0.
+pub(super) fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
+    match read_text(kind, types::REQUIRES_GROUP) {
+        Ok(text) => Ok(types::is_group_required(&text)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A type's file that makes a device.
+const CREATE: &str = "create";
+
+/// Opens the file before the write. A failed open makes no device; a failed write may have made one.
+pub(super) fn open_create(kind: &dyn Dir) -> Result<Box<dyn Writer>> {
+    kind.writer(CREATE).map_err(|errno| write_error(kind, CREATE, errno))
+}
+
+/// The write that makes the device. The kernel's errno passes through; the common ones get their own code.
+pub(super) fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, request: &CreateRequest<'_>) -> Result<()> {
+    let text = match request.group {
+        Some(group) => format!("{}:{group}", request.uuid),
+        None => request.uuid.to_string(),
+    };
+    let written = match file {
+        Some(mut file) => write_line_to(&mut *file, &text),
+        None => Err(Errno::BADF),
+    };
+    written.map_err(|errno| {
+        let plain = write_error(kind, CREATE, errno);
+        match errno {
+            Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
+            Errno::NOSPC | Errno::USERS => {
+                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(kind, request.type_id))
+            }
+            Errno::INVAL if request.group.is_none() && requires_group(kind).unwrap_or(false) => plain.hint(
+                "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
+                 allocates it",
+            ),
+            _ => plain,
+        }
+    })
+}
+
+/// Why a driver has no room for a device of this type.
+pub(super) fn why_full(kind: &dyn Dir, id: &str) -> String {
+    let counts = [LayoutKind::Rfc, LayoutKind::Mdev].map(LayoutKind::instances_attr);
+    let left = counts.into_iter().find_map(|attr| Some((attr, parse_count(&read_text(kind, attr).ok()?)?)));
+    match left {
+        Some((attr, left)) if left > 0 => format!(
+            "{attr} of type {id} is {left}, but the driver has no room: the count is of this type alone, and devices of \
+             other types use the same resources; destroy one or use another parent"
+        ),
+        _ => "destroy a device or use another parent".to_owned(),
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Devices on the mdev bus. The kernel knows them by UUID; the inode number of a device's link is its identity, since sysfs
+//! never uses such a number twice.
+
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use crate::backend::vfio::Nodes;
+use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located};
+use crate::error::{Error, ErrorCode, Result, describe};
+use crate::finding::{Finding, report, report_unless_exhausted};
+use crate::model::name::parse_uuid;
+use crate::store::{Facts, RECORDS};
+use crate::sysfs::{
+    Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, is_exhausted, resolve,
+};
+
+/// `None` if the kernel has no mdev bus (yet).
+pub(super) fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
+    match sysfs.open(DEVICES) {
+        Ok(dir) => Ok(Some(Rc::from(dir))),
+        Err(errno) if is_absent(errno) => Ok(None),
+        Err(errno) => Err(Error::io("open", DEVICES, errno)),
+    }
+}
+
+/// Every device. Reports and leaves out what cannot be read.
+pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Vec<Located>> {
+    let bus = match open_bus(sysfs) {
+        Ok(Some(bus)) => bus,
+        Ok(None) => return Ok(Vec::new()),
+        // It must not hide the parents, nor the devices elsewhere.
+        Err(e) => return report_unless_exhausted(e).map(|()| Vec::new()),
+    };
+    let mut uuids = Vec::new();
+    let listed = bus.list(&mut |name, _| match parse_uuid(name) {
+        Some(uuid) => uuids.push(uuid),
+        None => {
+            let entry = format!("{DEVICES}/{name}");
+            report(Finding::new(ErrorCode::BadData, entry, "left out, its name is not a UUID"));
+        }
+    });
+    match listed {
+        Err(errno) if is_exhausted(errno) => return Err(Error::io("list", DEVICES, errno)),
+        Err(errno) => report(Finding::io(DEVICES, "it cannot be listed to its end", errno)),
+        Ok(()) => {}
+    }
+    let mut found = Vec::with_capacity(uuids.len());
+    for uuid in uuids {
+        match on_bus(backend, &bus, &uuid) {
+            Ok(device) => found.extend(device),
+            Err(errno) if is_exhausted(errno) => return Err(bus_error(&uuid, errno)),
+            Err(errno) => report(Finding::io(format!("{DEVICES}/{uuid}"), "left out", errno)),
+        }
+    }
+    Ok(found)
+}
+
+/// The device of this UUID on the open bus.
+pub(super) fn on_bus(backend: &'static dyn Backend, bus: &Rc<dyn Dir>, uuid: &Uuid) -> IoResult<Option<Located>> {
+    let entry = uuid.to_string();
+    // The identity comes first: the path of a later device of this UUID then has an identity that is no longer valid.
+    let Some(identity) = identity(&**bus, &entry)? else { return Ok(None) };
+    let Some(target) = if_present(bus.link(&entry))? else { return Ok(None) };
+    let syspath = resolve(bus.path(), &target).ok_or(Errno::NOENT)?;
+    let parent = dirname(&syspath).to_owned();
+    let dir = Rc::clone(bus);
+    Ok(Some(Located { backend, uuid: *uuid, parent, syspath, dir, entry, identity, type_id: None }))
+}
+
+/// The error for a device that cannot be looked up.
+pub(super) fn bus_error(uuid: &Uuid, errno: Errno) -> Error {
+    Error::io("look for the device", &format!("{DEVICES}/{uuid}"), errno)
+}
+
+pub(super) fn identity(dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
+    Ok(if_present(dir.meta(entry))?.map(|meta| meta.ino))
+}
+
+/// See [`Backend::locate_created`].
+pub(super) fn locate_created(
+    backend: &'static dyn Backend,
+    sysfs: &dyn Sysfs,
+    made: &Attempt<'_>,
+) -> IoResult<Created> {
+    let bus = open_bus(sysfs).map_err(|e| e.errno())?;
+    let found = bus.map(|bus| on_bus(backend, &bus, &made.uuid)).transpose()?.flatten();
+    let Some(device) = found.filter(|device| device.parent == made.parent) else { return Ok(Created::Absent) };
+    let is_own = match made.identity {
+        Some(identity) => identity == device.identity,
+        // A device of the same UUID may be another program's. The founding proposal may show no type.
+        None => {
+            let parent = device.open_parent(sysfs).map_err(|e| e.errno())?;
+            let shown = backend.type_of(parent.layout, &*device.dir, &device.entry)?;
+            shown.is_none_or(|shown| shown == made.type_id)
+        }
+    };
+    Ok(if is_own { Created::Own(device) } else { Created::Absent })
+}
+
+/// See [`Backend::identity_of_record`].
+pub(super) fn identity_of_record(
+    backend: &'static dyn Backend,
+    sysfs: &dyn Sysfs,
+    record: &Facts,
+) -> IoResult<Option<u64>> {
+    if record.function.is_some() {
+        return Ok(None);
+    }
+    let Some(bus) = open_bus(sysfs).map_err(|e| e.errno())? else { return Ok(None) };
+    if record.abandoned.is_none() {
+        return identity(&*bus, &record.uuid.to_string());
+    }
+    let Some(device) = on_bus(backend, &bus, &record.uuid)? else { return Ok(None) };
+    let opened = device.open_parent(sysfs).map_err(|e| e.errno());
+    let Some(parent) = if_present(opened)? else { return Ok(None) };
+    let is_own = is_about(backend, sysfs, parent.layout, &device, record);
+    is_own.map(|is| is.then_some(device.identity)).map_err(|e| e.errno())
+}
+
+/// See [`Backend::is_about`]. A record of a killed creator is about the device only if parent, type and time agree: another
+/// program may have made a device of this UUID since.
+pub(super) fn is_about(
+    backend: &'static dyn Backend,
+    sysfs: &dyn Sysfs,
+    layout: &Layout,
+    device: &Located,
+    record: &Facts,
+) -> Result<bool> {
+    if record.function.is_some() || !record.are_of(device.identity) {
+        return Ok(false);
+    }
+    if record.abandoned.is_none() {
+        return Ok(true);
+    }
+    if record.parent != basename(&device.parent) {
+        return Ok(false);
+    }
+    let shown = backend.type_of(layout, &*device.dir, &device.entry);
+    let shown = shown.map_err(|errno| unknown_creator(device, &describe(errno), errno))?;
+    if shown.is_some_and(|id| id != record.type_id) {
+        return Ok(false);
+    }
+    appeared_in_time(sysfs, device, record)
+}
+
+/// Whether the device appeared while its killed creator may have made it. The time of its link is the time of
+/// appearance or later. Its VFIO nodes appear with it, during the creator's write.
+fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &Facts) -> Result<bool> {
+    let failed = |errno| unknown_creator(device, &describe(errno), errno);
+    let Some(link) = if_present(device.dir.meta(&device.entry)).map_err(failed)? else { return Ok(false) };
+    if record.may_have_made(link.changed) {
+        return Ok(true);
+    }
+    let nodes = Nodes::of(&*device.dir, &device.entry);
+    for node in nodes.map_err(|e| unknown_creator(device, &e.message, e.errno()))?.all() {
+        match sysfs.vfio_node_birth(&node).map_err(failed)? {
+            Some(Birth::At(time)) if record.began_after(time) => {
+                let why = format!("{} is older than the write of the killed creator", node.path());
+                return Err(unknown_creator(device, &why, Errno::NODATA));
+            }
+            Some(Birth::At(time)) => return Ok(record.may_have_made(time)),
+            Some(Birth::NotAfter(time)) if record.may_have_made(time) => return Ok(true),
+            _ => {}
+        }
+    }
+    Err(unknown_creator(device, "no VFIO node of the device in /dev shows when the device was made", Errno::NODATA))
+}
+
+fn unknown_creator(device: &Located, why: &str, errno: Errno) -> Error {
+    let message = format!(
+        "cannot determine which program created the device, its killed creator or another one: {why}; if another one did, \
+         remove the record {RECORDS}/{} below the root of this connection, otherwise destroy the device",
+        device.uuid
+    );
+    Error::new(ErrorCode::NotReady, errno, message).at(device.syspath.clone())
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Reads parents.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::registry::{self, BACKENDS};
+use super::{Layout, Located, OpenParent, Place, Types};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, report};
+use crate::model::name::node_name;
+use crate::model::{Parent, PciAddress, PciFacts, Type, Vf};
+use crate::store::Records;
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_exhausted, read_text};
+
+/// A file of a type whose devices have to be created in a group.
+pub(super) const REQUIRES_GROUP: &str = "requires_group";
+
+/// Opens the parent at a path, and determines its layout.
+pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
+    let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
+    let layout = layout_of(&*dir).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
+    Ok(OpenParent { backend: registry::backend(layout.kind), layout, dir })
+}
+
+/// The layout of an open parent. Fails where a file that decides cannot be looked at, and with ENOENT if the folder is no
+/// parent.
+pub fn layout_of(dir: &dyn Dir) -> IoResult<&'static Layout> {
+    for backend in BACKENDS {
+        if let Some(layout) = backend.layout_of(dir)? {
+            return Ok(layout);
+        }
+    }
+    Err(Errno::NOENT)
+}
+
+/// Whether an open folder is still that of a parent.
+pub fn is_parent(dir: &dyn Dir) -> IoResult<bool> {
+    Ok(if_present(layout_of(dir))?.is_some())
+}
+
+/// The types of an open parent, with those that are remembered. ENOENT if the folder is no parent.
+pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
+    for backend in BACKENDS {
+        if let Some(types) = backend.types(dir, records)? {
+            return Ok(types);
+        }
+    }
+    Err(Errno::NOENT)
+}
+
+/// A parent with everything known of it. ENOENT if it no longer exists.
+pub fn read(sysfs: &dyn Sysfs, records: &Records<'_>, place: &Place) -> IoResult<Parent> {
+    let dir = sysfs.open(&place.syspath)?;
+    let Types { layout, types, vfs, .. } = read_types(&*dir, records)?;
+    describe(&*dir, place, layout, types, vfs)
+}
+
+/// The same without its types, which cost the most.
+pub fn read_bare(sysfs: &dyn Sysfs, place: &Place) -> IoResult<Parent> {
+    let dir = sysfs.open(&place.syspath)?;
+    let layout = layout_of(&*dir)?;
+    describe(&*dir, place, layout, Vec::new(), Vec::new())
+}
+
+fn describe(dir: &dyn Dir, place: &Place, layout: &Layout, types: Vec<Type>, vfs: Vec<Vf>) -> IoResult<Parent> {
+    let link = |name: &str| or_reported(dir, name, link_name(dir, name));
+    Ok(Parent {
+        name: place.name(),
+        sysname: place.sysname().to_owned(),
+        syspath: place.syspath.clone(),
+        subsystem: place.subsystem.clone(),
+        layout: layout.kind,
+        driver: link("driver")?,
+        numa_node: or_reported(dir, NUMA_NODE, read_numa_node(dir))?,
+        iommu_group: link("iommu_group")?.and_then(|group| group.parse().ok()),
+        physical_function: link("physfn")?.map(|sysname| node_name("pci", &sysname)),
+        pci: pci_facts(dir, place)?,
+        types,
+        vfs,
+    })
+}
+
+/// Parents that have been read once in this request, by path. Devices share them.
+pub struct ParentCache<'a> {
+    sysfs: &'a dyn Sysfs,
+    parents: HashMap<String, IoResult<Rc<Parent>>>,
+    apis: HashMap<(String, String), Option<String>>,
+}
+
+impl<'a> ParentCache<'a> {
+    /// An empty cache.
+    pub fn new(sysfs: &'a dyn Sysfs) -> Self {
+        ParentCache { sysfs, parents: HashMap::new(), apis: HashMap::new() }
+    }
+
+    /// The host that its parents are of.
+    pub fn sysfs(&self) -> &'a dyn Sysfs {
+        self.sysfs
+    }
+
+    /// Adds a parent that was read with its types.
+    pub fn add(&mut self, parent: &Parent) {
+        for kind in &parent.types {
+            self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
+        }
+        let bare = Parent { types: Vec::new(), ..parent.clone() };
+        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));
+    }
+
+    /// The parent of a device.
+    pub fn above(&mut self, device: &Located) -> IoResult<Rc<Parent>> {
+        if let Some(known) = self.parents.get(&device.parent) {
+            return known.clone();
+        }
+        let read = self.read_above(device).map(Rc::new);
+        self.parents.insert(device.parent.clone(), read.clone());
+        read
+    }
+
+    fn read_above(&self, device: &Located) -> IoResult<Parent> {
+        let dir = self.sysfs.open(&device.parent)?;
+        let subsystem = basename(&dir.link("subsystem")?).to_owned();
+        let layout = device.layout(&*dir)?;
+        let place = Place { syspath: device.parent.clone(), subsystem };
+        describe(&*dir, &place, layout, Vec::new(), Vec::new())
+    }
+
+    /// The VFs of a parent, when they have been read with it.
+    pub fn vfs(&self, syspath: &str) -> Option<Vec<Vf>> {
+        let parent = self.parents.get(syspath)?.as_ref().ok()?;
+        (!parent.vfs.is_empty()).then(|| parent.vfs.clone())
+    }
+
+    /// `device_api` of a type.
+    pub fn device_api(&mut self, layout: &Layout, parent: &str, type_id: &str) -> Option<String> {
+        let read = || device_api(layout, &*self.sysfs.open(parent).ok()?, type_id);
+        self.apis.entry((parent.to_owned(), type_id.to_owned())).or_insert_with(read).clone()
+    }
+}
+
+/// Whether a type requires a group: it has a file `requires_group` with a value other than 0.
+pub fn type_requires_group(parent: &OpenParent, type_id: &str) -> IoResult<bool> {
+    let type_dir = parent.backend.type_dir(&*parent.dir, type_id)?;
+    type_dir.map_or(Ok(false), |dir| requires_group(&*dir))
+}
+
+/// The same of the open folder of a type.
+pub(super) fn requires_group(type_dir: &dyn Dir) -> IoResult<bool> {
+    Ok(if_present(read_text(type_dir, REQUIRES_GROUP))?.is_some_and(|text| is_group_required(&text)))
+}
+
+/// Whether the content of [`REQUIRES_GROUP`] requires a group. 0 means the same as a missing file.
+pub(super) fn is_group_required(text: &str) -> bool {
+    text.trim() != "0"
+}
+
+/// `device_api` of a type of an open parent, if that is known.
+pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> Option<String> {
+    if let Some(api) = layout.device_api {
+        return Some(api.to_owned());
+    }
+    read_text(&*registry::backend(layout.kind).type_dir(parent, type_id).ok()??, "device_api").ok()
+}
+
+/// Last component of a link, where there is one.
+pub fn link_name(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
+    Ok(if_present(dir.link(name))?.map(|target| basename(&target).to_owned()))
+}
+
+/// For an optional file or link of an object that is shown without it when it cannot be read: reports that, and fails only when
+/// this process has run out of descriptors or memory.
+pub fn or_reported<T>(dir: &dyn Dir, name: &str, read: IoResult<Option<T>>) -> IoResult<Option<T>> {
+    match read {
+        Err(errno) if !is_exhausted(errno) => {
+            report(Finding::io(format!("{}/{name}", dir.path()), "not shown, it cannot be read", errno));
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+/// Holds -1 where the host has no NUMA.
+const NUMA_NODE: &str = "numa_node";
+
+fn read_numa_node(dir: &dyn Dir) -> IoResult<Option<i32>> {
+    let text = if_present(read_text(dir, NUMA_NODE))?;
+    Ok(text.and_then(|text| text.trim().parse().ok()).filter(|node| *node >= 0))
+}
+
+/// The NUMA node of a device, where that can be read.
+pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
+    read_numa_node(dir).ok().flatten()
+}
+
+/// The identity of a PCI parent; `None` for a parent of another bus, and if one of the files holds no number. The file `uevent`
+/// has all the numbers, but a read of it may wait for the device's lock: see [`LOCKED_FILES`].
+///
+/// [`LOCKED_FILES`]: crate::sysfs::LOCKED_FILES
+fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {
+    let Some(address) = place.sysname().parse().ok().filter(|_| place.subsystem == "pci") else { return Ok(None) };
+    let number = |name: &str| {
+        let text = or_reported(dir, name, if_present(read_text(dir, name)))?;
+        Ok(text.and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()))
+    };
+    let (vendor, product, class) = (number("vendor")?, number("device")?, number("class")?);
+    let (Some(vendor), Some(product), Some(class)) = (vendor, product, class) else { return Ok(None) };
+    Ok(Some(PciFacts { address, vendor: vendor as u16, product: product as u16, class }))
+}
+
+/// Node name of the device above a parent; `computer` where there is none that libvirt would show.
+pub fn node_above(syspath: &str) -> String {
+    match basename(dirname(syspath)).parse::<PciAddress>() {
+        Ok(address) => node_name("pci", &address.to_string()),
+        Err(_) => "computer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_above_a_parent() {
+        assert_eq!(node_above("/sys/devices/pci0000:80/0000:80:01.0/0000:86:00.0"), "pci_0000_80_01_0");
+        assert_eq!(node_above("/sys/devices/pci0000:00/0000:00:02.0"), "computer");
+        assert_eq!(node_above("/sys/devices/virtual/mtty/mtty"), "computer");
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Every backend. A new one is a folder and a line here.
+
+use super::mdev_bus::MdevBus;
+use super::vendor_vfio::VendorVfio;
+use super::{Backend, Layout};
+use crate::model::LayoutKind;
+
+pub(super) static BACKENDS: &[&dyn Backend] = &[&MdevBus, &VendorVfio];
+
+/// The backend of a layout.
+pub fn backend(kind: LayoutKind) -> &'static dyn Backend {
+    let of_kind = |backend: &&&dyn Backend| backend.layouts().iter().any(|layout| layout.kind == kind);
+    BACKENDS.iter().find(of_kind).map_or(&MdevBus, |backend| *backend)
+}
+
+/// The layout of this name.
+pub fn layout(kind: LayoutKind) -> &'static Layout {
+    let layouts = backend(kind).layouts();
+    layouts.iter().find(|layout| layout.kind == kind).unwrap_or(&layouts[0])
+}

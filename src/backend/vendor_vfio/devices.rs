@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Devices that are VFs: found by their records, or on the VFs that have a type.
+
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use super::identity::{self, Made, VfState, is_about, state, state_at, uuid_of};
+use super::pfs::physical_functions;
+use super::vfs::{present, usable};
+use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, report, search_where};
+use crate::model::Vf;
+use crate::store::{Facts, Records};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, is_exhausted, resolve};
+
+/// A VF that has a type.
+struct UsedVf {
+    pf: Rc<dyn Dir>,
+    vf: Vf,
+    state: VfState,
+}
+
+/// The VF `entry` of an open PF as the device of this UUID.
+fn located(
+    backend: &'static dyn Backend,
+    pf: &Rc<dyn Dir>,
+    entry: &str,
+    uuid: Uuid,
+    state: VfState,
+) -> IoResult<Located> {
+    let syspath = resolve(pf.path(), &pf.link(entry)?).ok_or(Errno::NOENT)?;
+    Ok(Located {
+        backend,
+        uuid,
+        parent: pf.path().to_owned(),
+        syspath,
+        dir: Rc::clone(pf),
+        entry: entry.to_owned(),
+        identity: state.identity,
+        type_id: Some(state.type_id),
+    })
+}
+
+/// A search for devices.
+pub(super) struct Search<'a> {
+    pub(super) backend: &'static dyn Backend,
+    pub(super) sysfs: &'a dyn Sysfs,
+    pub(super) records: &'a Records<'a>,
+}
+
+impl Search<'_> {
+    /// Every device. Reports and leaves out a VF that cannot be read.
+    pub(super) fn all(&self, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
+        let mut found = Vec::new();
+        for used in used_vfs(self.sysfs, known)? {
+            let uuid = uuid_of(&used.vf.sysname, &used.state, self.records.all()?.values());
+            let left_out = vf_path(&*used.pf, &used.vf);
+            match located(self.backend, &used.pf, &used.vf.entry, uuid, used.state) {
+                Ok(device) => found.push(device),
+                Err(errno) if is_exhausted(errno) => return Err(Error::io("look at", &left_out, errno)),
+                Err(errno) => report(Finding::io(left_out, "left out", errno)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// See [`crate::backend::Backend::locate`].
+    pub(super) fn locate(&self, uuid: &Uuid, may_be: &dyn Fn(&str) -> bool) -> Result<Option<Located>> {
+        if let Some(record) = self.records.get(uuid)? {
+            if let Some(device) = self.of_record(&record)? {
+                return Ok(Some(device));
+            }
+        }
+        // Only a UUID of this version can be the derived UUID of a VF that has no record.
+        if uuid.get_version_num() != 5 {
+            return Ok(None);
+        }
+        let mut used = Vec::new();
+        let unread = search_where(
+            |finding| may_hide_vf(self.sysfs, finding) && may_be(&finding.object),
+            || {
+                used = used_vfs(self.sysfs, &|_| None)?;
+                Ok(None)
+            },
+        );
+        // The records are no part of that search: one that cannot be read hides no derived UUID.
+        for one in used {
+            if uuid_of(&one.vf.sysname, &one.state, self.records.all()?.values()) == *uuid {
+                let path = vf_path(&*one.pf, &one.vf);
+                return if_present(located(self.backend, &one.pf, &one.vf.entry, *uuid, one.state))
+                    .map_err(|errno| Error::io("look at", &path, errno));
+            }
+        }
+        unread
+    }
+
+    /// The device of a record, if it is about a VF and the VF is still that device. Fails if the VF cannot be read.
+    fn of_record(&self, record: &Facts) -> Result<Option<Located>> {
+        let Some(vf) = record.function.as_deref() else { return Ok(None) };
+        let find = || {
+            let Some(state) = state_at(self.sysfs, vf)?.filter(|state| is_about(record, vf, state)) else {
+                return Ok(None);
+            };
+            self.at_vf(vf, record.uuid, state)
+        };
+        // Absent: the VF was removed after its state was read.
+        let found =
+            if_present(find()).map_err(|errno| Error::io("look for the device on", &format!("{PCI}/{vf}"), errno))?;
+        Ok(found.flatten())
+    }
+
+    /// The VF at an address as the device of this UUID; `None` if its PF no longer has it.
+    fn at_vf(&self, vf: &str, uuid: Uuid, state: VfState) -> IoResult<Option<Located>> {
+        let pf: Rc<dyn Dir> = Rc::from(identity::open_pf(self.sysfs, vf)?);
+        let own = present(&*pf)?.present.into_iter().find(|one| one.sysname == vf);
+        own.map(|own| located(self.backend, &pf, &own.entry, uuid, state)).transpose()
+    }
+
+    /// See [`crate::backend::Backend::locate_at`].
+    pub(super) fn locate_at(&self, vf: &str) -> Result<Option<Located>> {
+        let failed = |errno| Error::io("look at", &format!("{PCI}/{vf}"), errno);
+        let Some(state) = if_present(state_at(self.sysfs, vf)).map_err(failed)?.flatten() else { return Ok(None) };
+        let uuid = uuid_of(vf, &state, self.records.all()?.values());
+        Ok(if_present(self.at_vf(vf, uuid, state)).map_err(failed)?.flatten())
+    }
+
+    /// See [`crate::backend::Backend::locate_same`].
+    pub(super) fn locate_same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
+        let failed = |errno| Error::io("look at the VF", id.sysname, errno);
+        let found = if_present(state_at(self.sysfs, id.sysname)).map_err(failed)?.flatten();
+        let Some(state) = found.filter(|state| state.type_id == id.type_id) else { return Ok(None) };
+        let is_same = match id.identity {
+            Some(identity) => identity == state.identity,
+            None => identity::is_device(self.records, id.uuid, id.sysname, &state)?,
+        };
+        if !is_same {
+            return Ok(None);
+        }
+        Ok(if_present(self.at_vf(id.sysname, *id.uuid, state)).map_err(failed)?.flatten())
+    }
+
+    /// See [`crate::backend::Backend::locate_created`].
+    pub(super) fn locate_created(&self, made: &Attempt<'_>) -> IoResult<Created> {
+        let Some(vf) = made.vf else { return Ok(Created::Absent) };
+        let find = || {
+            // Without its PF there is no VF.
+            let pf: Rc<dyn Dir> = Rc::from(self.sysfs.open(made.parent)?);
+            Ok(state(&*pf, made.entry)?.map(|state| (pf, state)))
+        };
+        let Some((pf, state)) = if_present(find())?.flatten() else { return Ok(Created::Absent) };
+        Ok(match identity::judge(self.records, made, vf, &state) {
+            Made::Absent => Created::Absent,
+            Made::InDoubt(what) => Created::InDoubt(what),
+            Made::Own => if_present(located(self.backend, &pf, made.entry, made.uuid, state))?
+                .map_or(Created::Absent, Created::Own),
+        })
+    }
+}
+
+fn vf_path(pf: &dyn Dir, vf: &Vf) -> String {
+    format!("{}/{}", pf.path(), vf.entry)
+}
+
+/// Every VF that has a type.
+fn used_vfs(sysfs: &dyn Sysfs, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<UsedVf>> {
+    let mut used = Vec::new();
+    for Place { syspath, .. } in physical_functions(sysfs)? {
+        let read = || {
+            let pf: Rc<dyn Dir> = Rc::from(sysfs.open(&syspath)?);
+            let vfs = known(&syspath).map_or_else(|| usable(&*pf), Ok)?;
+            Ok((pf, vfs))
+        };
+        let (pf, vfs) = match read() {
+            Ok(found) => found,
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("read the VFs of", &syspath, errno)),
+            Err(errno) => {
+                report(Finding::io(&syspath, "its VFs cannot be read, so its devices are left out", errno));
+                continue;
+            }
+        };
+        for vf in vfs.into_iter().filter(|vf| vf.type_id.is_some()) {
+            match state(&*pf, &vf.entry) {
+                Ok(Some(state)) => used.push(UsedVf { pf: Rc::clone(&pf), vf, state }),
+                Ok(None) => {}
+                Err(errno) if is_exhausted(errno) => {
+                    return Err(Error::io("look at", &vf_path(&*pf, &vf), errno));
+                }
+                Err(errno) => report(Finding::io(vf_path(&*pf, &vf), "left out", errno)),
+            }
+        }
+    }
+    Ok(used)
+}
+
+/// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.
+fn may_hide_vf(sysfs: &dyn Sysfs, finding: &Finding) -> bool {
+    let Some(entry) = finding.object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) else { return true };
+    let first_vf = || if_present(sysfs.open(PCI).and_then(|pci| pci.meta(&format!("{entry}/virtfn0"))));
+    entry.is_empty() || !matches!(first_vf(), Ok(None))
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Which device a VF is. The kernel knows no UUID of it.
+//!
+//! A VF is the device of a record as long as it still has the type and the identity that its creator recorded. Any other VF
+//! with a type was given it by another program: its UUID is derived from its address and its type. The identity is the time of
+//! last change of `current_vgpu_type`, which a creator sets before the type: so the type of another creator comes with another
+//! identity.
+
+use uuid::{Uuid, uuid};
+
+use super::vfs::{CURRENT, FOLDER, current};
+use crate::backend::{Attempt, Located, PCI};
+use crate::error::{Error, ErrorCode, Result, describe};
+use crate::store::{Facts, Records};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, resolve};
+
+/// UUIDs of devices that other programs made are in this namespace.
+const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
+
+/// The state of a VF that is a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VfState {
+    pub(super) type_id: String,
+    pub(super) identity: u64,
+}
+
+/// The state of the VF `entry` of `dir`; `None` if it has no type. The identity is read first.
+pub(super) fn state(dir: &dyn Dir, entry: &str) -> IoResult<Option<VfState>> {
+    let identity = dir.meta(&format!("{entry}/{FOLDER}/{CURRENT}"))?.changed;
+    Ok(current(dir, entry)?.map(|type_id| VfState { type_id, identity }))
+}
+
+/// The state of the VF at this address; `None` if it has no type.
+pub(super) fn state_at(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Option<VfState>> {
+    state(&*sysfs.open(PCI)?, vf)
+}
+
+/// The PF of the VF at this address.
+pub(super) fn open_pf(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Box<dyn Dir>> {
+    let pci = sysfs.open(PCI)?;
+    let own = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
+    let pf = resolve(&own, &pci.link(&format!("{vf}/physfn"))?).ok_or(Errno::NOENT)?;
+    sysfs.open(&pf)
+}
+
+/// The UUID of a VF that no record is about.
+pub(super) fn derived_uuid(vf: &str, type_id: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{vf} {type_id}").as_bytes())
+}
+
+/// A record is about what the VF is now.
+pub(super) fn is_about(record: &Facts, vf: &str, state: &VfState) -> bool {
+    record.function.as_deref() == Some(vf) && record.type_id == state.type_id && record.are_of(state.identity)
+}
+
+/// The UUID of the device that a VF is.
+pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r Facts>) -> Uuid {
+    let own = records.find(|record| is_about(record, vf, state));
+    own.map_or_else(|| derived_uuid(vf, &state.type_id), |record| record.uuid)
+}
+
+/// The VF is the device of this UUID.
+pub(super) fn is_device(records: &Records<'_>, uuid: &Uuid, vf: &str, state: &VfState) -> Result<bool> {
+    if records.get(uuid)?.is_some_and(|record| is_about(&record, vf, state)) {
+        return Ok(true);
+    }
+    // The derived UUID applies only while no record claims this VF.
+    Ok(derived_uuid(vf, &state.type_id) == *uuid && uuid_of(vf, state, records.all()?.values()) == *uuid)
+}
+
+/// The state in which a device was located.
+fn state_of(device: &Located) -> VfState {
+    VfState { type_id: device.type_id.clone().unwrap_or_default(), identity: device.identity }
+}
+
+/// A record is about the located device.
+pub(super) fn is_of(record: &Facts, device: &Located) -> bool {
+    is_about(record, device.sysname(), &state_of(device))
+}
+
+/// The records still say that the located device is the one of its UUID.
+pub(super) fn is_recorded_as(records: &Records<'_>, device: &Located) -> Result<bool> {
+    is_device(records, &device.uuid, device.sysname(), &state_of(device))
+}
+
+/// What became of a VF that was given a type.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Absent,
+    Own,
+    InDoubt(String),
+}
+
+/// Whether a VF is the device that was made: see [`crate::backend::Created`].
+pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: &VfState) -> Made {
+    if state.type_id != made.type_id {
+        return Made::Absent;
+    }
+    if made.identity.map_or(made.is_accepted, |identity| identity == state.identity) {
+        return Made::Own;
+    }
+    let derived = derived_uuid(vf, &state.type_id);
+    // Without an identity, the record of this device would match that VF.
+    let is_others = |record: &&Facts| record.uuid != made.uuid;
+    let listed = records.all().map(|all| uuid_of(vf, state, all.values().filter(is_others)));
+    if listed.is_ok_and(|listed| listed != derived) {
+        return Made::Absent;
+    }
+    Made::InDoubt(format!(
+        "VF {vf} still has type {} and was not cleared, since another program may have made that device; it is listed as \
+         {derived}: destroy it unless another program made it",
+        state.type_id
+    ))
+}
+
+/// The error for the device of a record, whose VF is another device now or none.
+pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &Facts) -> Option<Error> {
+    let (uuid, vf) = (record.uuid, record.function.as_deref()?);
+    let message = match state_at(sysfs, vf) {
+        Ok(Some(state)) => {
+            let now = match records.all() {
+                Ok(all) => uuid_of(vf, &state, all.values()),
+                Err(e) => return Some(e),
+            };
+            if state.type_id == record.type_id && now == derived_uuid(vf, &state.type_id) {
+                // The VF was cleared and set again, or the write was refused and the type stayed.
+                format!(
+                    "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is \
+                     listed as {now} now"
+                )
+            } else {
+                format!("device {uuid} no longer exists: its VF {vf} was cleared, and is device {now} now")
+            }
+        }
+        Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was cleared"),
+        Err(errno) => format!("device {uuid} cannot be found: its VF {vf} cannot be read: {}", describe(errno)),
+    };
+    Some(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Finds the PFs whose VFs are such devices or can become such devices.
+
+use std::collections::BTreeMap;
+
+use super::vfs::{PfState, SOFTWARE, has_software, pf_of_vf, pf_state};
+use crate::backend::scan::{follow, scan};
+use crate::backend::{PCI, Place, Target};
+use crate::error::{Error, Result};
+use crate::finding::{Finding, report};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, resolve};
+
+/// The PFs whose VFs become devices. They have no mdev bus, and may be bound to any driver, so every PCI device is looked at:
+/// a device that is not a PF costs one failed open.
+pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
+    let mut states: BTreeMap<String, PfState> = BTreeMap::new();
+    scan(sysfs, PCI, &mut |dir, name| {
+        let state = pf_state(dir, name)?;
+        if state != PfState::Other {
+            states.extend(follow(dir, name)?.map(|syspath| (syspath, state)));
+        }
+        Ok(())
+    })?;
+    let is_idle = |state: &PfState| *state == PfState::Idle;
+    let has_vgpus = states.values().any(|state| *state == PfState::Ready);
+    if !has_vgpus && states.values().any(is_idle) {
+        match has_software(sysfs) {
+            Ok(true) => {}
+            Ok(false) => states.retain(|_, state| !is_idle(state)),
+            Err(errno) if is_exhausted(errno) => return Err(Error::io("look for", SOFTWARE, errno)),
+            Err(errno) => states.retain(|path, state| {
+                if is_idle(state) {
+                    let what = format!("left out, it has no VFs and {SOFTWARE} cannot be looked at");
+                    report(Finding::io(format!("{PCI}/{}", basename(path)), &what, errno));
+                }
+                !is_idle(state)
+            }),
+        }
+    }
+    Ok(states.into_keys().map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).collect())
+}
+
+/// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
+fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> IoResult<bool> {
+    match state {
+        PfState::Other => Ok(false),
+        PfState::Ready | PfState::Unbound => Ok(true),
+        PfState::Idle => Ok(has_software(sysfs)? || !physical_functions(sysfs).map_err(|e| e.errno())?.is_empty()),
+    }
+}
+
+/// The PF at a path, or the VF of a PF there. Reads only that device.
+pub(super) fn at(sysfs: &dyn Sysfs, syspath: &str) -> IoResult<Option<Target>> {
+    let Some(pci) = if_present(sysfs.open(PCI))? else { return Ok(None) };
+    let sysname = basename(syspath);
+    if is_listed(sysfs, pf_state(&*pci, sysname)?)? {
+        return Ok(place(&*pci, sysname)?.map(Target::from));
+    }
+    let Some(pf) = pf_of_vf(&*pci, sysname)? else { return Ok(None) };
+    Ok(place(&*pci, &pf)?.map(|place| Target { place, vf: Some(sysname.to_owned()) }))
+}
+
+fn place(pci: &dyn Dir, sysname: &str) -> IoResult<Option<Place>> {
+    let syspath = if_present(pci.link(sysname))?.and_then(|target| resolve(PCI, &target));
+    Ok(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }))
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Types that a PF does not show while none of them can be made: they are remembered from when it did.
+
+use std::collections::HashMap;
+
+use super::vfs::{FOLDER, bare_type, describe};
+use crate::finding::{Finding, report, report_unless_exhausted};
+use crate::model::{Type, compare_ids};
+use crate::store::Records;
+use crate::sysfs::{Dir, IoResult, basename, if_present, is_exhausted};
+
+/// Another value when the VFs of an open PF are made anew, or by another driver: they may have other types then. `None` if
+/// there are no VFs, or this cannot be read, which is reported.
+pub(super) fn stamp(pf: &dyn Dir) -> IoResult<Option<u64>> {
+    match if_present(pf.meta(&format!("virtfn0/{FOLDER}"))) {
+        Err(errno) if is_exhausted(errno) => Err(errno),
+        Err(errno) => {
+            report(Finding::io(pf.path(), "the types that it does not show now are left out", errno));
+            Ok(None)
+        }
+        Ok(meta) => Ok(meta.map(|meta| meta.ino)),
+    }
+}
+
+/// Adds to the types of an open PF those that it showed before, and remembers those that are new.
+pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, stamp: u64, types: &mut Vec<Type>) -> IoResult<()> {
+    let sysname = basename(pf.path());
+    let mut known = match records.types_of(sysname, stamp) {
+        Ok(known) => known,
+        Err(e) => return report_unless_exhausted(e).map_err(|e| e.errno()),
+    };
+    let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
+    let named = types.iter().filter_map(|kind| Some((kind.id.as_str(), kind.name.as_deref()?)));
+    let news: HashMap<String, String> = named
+        .filter(|(id, name)| names.get(id) != Some(name))
+        .map(|(id, name)| (id.to_owned(), name.to_owned()))
+        .collect();
+    let places: HashMap<String, usize> =
+        types.iter().enumerate().map(|(place, kind)| (kind.id.clone(), place)).collect();
+    for (id, name) in &known {
+        match places.get(id) {
+            Some(place) => {
+                types[*place].name.get_or_insert_with(|| name.clone());
+            }
+            None => types.push(hidden_type(id, name)),
+        }
+    }
+    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    if !news.is_empty() {
+        known.retain(|(id, _)| !news.contains_key(id));
+        known.extend(news);
+        known.sort_unstable_by(|(a, _), (b, _)| compare_ids(a, b));
+        records.remember_types(sysname, stamp, &known);
+    }
+    Ok(())
+}
+
+/// A type that was seen before, with its name, and cannot be created now.
+fn hidden_type(id: &str, name: &str) -> Type {
+    let mut kind = Type { name: Some(name.to_owned()), ..bare_type(id) };
+    describe(&mut kind);
+    kind
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! The records of devices, as one look at the host reads them.
+
+use std::collections::HashMap;
+
+use once_cell::unsync::OnceCell;
+use uuid::Uuid;
+
+use super::files::{is_invalid_record, report_record};
+use super::runtime::{Facts, Runtime};
+use crate::error::Result;
+
+/// The records of a host, read when first needed. A look at the host reads them after the VFs that they are compared with,
+/// since a creator first writes the record of a device; so each look has its own.
+#[derive(Debug)]
+pub struct Records<'a> {
+    store: &'a Runtime,
+    all: OnceCell<HashMap<Uuid, Facts>>,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(store: &'a Runtime) -> Self {
+        Records { store, all: OnceCell::new() }
+    }
+
+    /// All records. One that cannot be read is reported and left out.
+    pub fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
+        self.all.get_or_try_init(|| self.store.all())
+    }
+
+    /// The record of one device. An invalid record is reported and is about no device. Fails if the record cannot be read.
+    pub fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+        match self.store.get(uuid) {
+            Err(e) if is_invalid_record(&e) => {
+                report_record(&e);
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    /// The types (id and name) that a parent has shown while its VFs had this stamp.
+    pub fn types_of(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
+        self.store.catalogue(parent, stamp)
+    }
+
+    /// Remembers them. A failure is only logged.
+    pub fn remember_types(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
+        self.store.remember_catalogue(parent, stamp, types);
+    }
+}
