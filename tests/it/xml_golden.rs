@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mdev::model::host::{Host, HostEntry, HostEntryKind};
-use mdev::model::{Device, DeviceDef, LayoutKind, Parent, ParentDetails, PciAddress, PciFacts, Type};
+use mdev::model::{Attach, Device, DeviceDef, LayoutKind, Parent, ParentDetails, PciAddress, PciFacts, Type};
 use mdev::xml;
 
 use crate::support::skip::skip;
@@ -30,7 +30,7 @@ fn pairs<K: From<String>>(list: &[(&str, &str)]) -> Vec<(K, String)> {
 fn pci(at: &str, syspath: &str, ids: (u32, u16, u16), layout: LayoutKind, types: Vec<Type>) -> Parent {
     let (class, vendor, product) = ids;
     Parent {
-        functions: vec![],
+        vfs: vec![],
         name: mdev::model::name::node_name("pci", at),
         sysname: at.to_owned(),
         syspath: syspath.to_owned(),
@@ -118,7 +118,8 @@ fn device() -> Device {
         params: None,
         owner: None,
         attributes: Vec::new(),
-        mark: None,
+        identity: None,
+        attach: Attach::Mdev,
         active: true,
     }
 }
@@ -310,7 +311,8 @@ fn hostdev_xml_is_equal_to_the_golden_files() {
     assert!(xml::hostdev(&my_vgpu()).contains("model='vfio-pci'"));
     assert!(xml::hostdev(&Device { parent: "css_0_0_0052".into(), ..ap_device() }).contains("model='vfio-ccw'"));
     let vf = "/sys/devices/pci0000:00/0000:41:00.4".to_owned();
-    let device = Device { layout: LayoutKind::VendorVfio, syspath: vf, ..device() };
+    let attach = Attach::Pci(vf.rsplit_once('/').unwrap().1.parse().ok());
+    let device = Device { layout: LayoutKind::VendorVfio, attach, syspath: vf, ..device() };
     assert_eq!(xml::hostdev(&device), golden("hostdev_pci.xml"));
 }
 
