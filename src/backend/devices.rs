@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::parents::ParentCache;
 use super::registry::{self, BACKENDS};
-use super::{DeviceId, Located, PCI, Place, places};
+use super::{DeviceId, Located, PCI, Place, Wanted, places};
 use crate::error::{Error, Result, describe, unless_absent};
 use crate::model::{Device, LayoutKind};
 use crate::store::{Facts, Records};
@@ -27,8 +27,12 @@ pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, known: &ParentCache<'_>) ->
 pub fn locate(sysfs: &dyn Sysfs, records: &Records<'_>, uuid: &Uuid, near: Option<&str>) -> Result<Option<Located>> {
     let near = near.map(|sysname| Near { sysfs, sysname, place: OnceCell::new() });
     let may_be = |object: &str| near.as_ref().is_none_or(|near| near.has(object));
+    search(sysfs, records, &Wanted::Uuid(uuid, &may_be))
+}
+
+fn search(sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
     for backend in BACKENDS {
-        if let Some(found) = backend.locate(sysfs, records, uuid, &may_be)? {
+        if let Some(found) = backend.locate(sysfs, records, wanted)? {
             return Ok(Some(found));
         }
     }
@@ -57,12 +61,7 @@ impl Near<'_> {
 
 /// The device of this sysfs name: a UUID on the mdev bus, or the address of a VF.
 pub fn locate_at(sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
-    for backend in BACKENDS {
-        if let Some(found) = backend.locate_at(sysfs, records, sysname)? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
+    search(sysfs, records, &Wanted::Name(sysname))
 }
 
 /// The identity that a running device had when it was read.
@@ -78,7 +77,7 @@ pub fn locate_same(
     layout: LayoutKind,
     id: &DeviceId<'_>,
 ) -> Result<Option<Located>> {
-    registry::backend(layout).locate_same(sysfs, records, id)
+    registry::backend(layout).locate(sysfs, records, &Wanted::Same(id))
 }
 
 /// The identity that the device of a record has now; `None` if there is no such device.

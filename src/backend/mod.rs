@@ -10,7 +10,7 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::name::node_name;
+use crate::model::name::{node_name, parse_uuid};
 use crate::model::{Attach, LayoutKind, Parent, Type, Vf};
 use crate::store::{Facts, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename};
@@ -22,9 +22,12 @@ pub mod places;
 pub mod vfio;
 
 mod driver_file;
+mod group;
 mod mdev_bus;
 mod registry;
 mod scan;
+#[cfg(test)]
+mod test_backend;
 mod vendor_vfio;
 mod written;
 
@@ -73,6 +76,26 @@ pub struct Layout {
     pub host_folders: &'static [&'static str],
     /// See above.
     pub link_folders: &'static [&'static str],
+}
+
+impl Layout {
+    /// A layout with an IOMMU group and a type for each device, whose UUID the kernel knows.
+    pub const fn new(kind: LayoutKind) -> Self {
+        Layout {
+            kind,
+            has_uuids: true,
+            has_iommu_group: true,
+            shows_type: true,
+            shows_creation: false,
+            refuses_open: false,
+            attributes: None,
+            device_api: None,
+            attach: Attach::Mdev,
+            vf_file: None,
+            host_folders: &[],
+            link_folders: &[],
+        }
+    }
 }
 
 impl std::fmt::Debug for Layout {
@@ -147,6 +170,8 @@ pub struct Types {
     pub stamp: Option<u64>,
     /// The parent may have types that it does not show now and that were never seen.
     pub is_partial: bool,
+    /// Why it offers no type now, and the next step; empty if it offers one.
+    pub why_none: String,
 }
 
 /// The VFs of a parent whose devices are VFs; none for another parent.
@@ -212,6 +237,29 @@ pub struct DeviceId<'a> {
     pub type_id: &'a str,
     /// See above.
     pub identity: Option<u64>,
+}
+
+/// The device that is looked for.
+#[derive(Clone, Copy)]
+pub enum Wanted<'a> {
+    /// Of this UUID. If it is not found, an object that cannot be read and may be the device is an error: the function selects
+    /// such objects by their paths.
+    Uuid(&'a Uuid, &'a dyn Fn(&str) -> bool),
+    /// Of this sysfs name, a UUID or the address of a VF.
+    Name(&'a str),
+    /// Of this identity; none if another device has its UUID or its VF now.
+    Same(&'a DeviceId<'a>),
+}
+
+impl Wanted<'_> {
+    /// The UUID that a device on a bus must have.
+    pub fn uuid(&self) -> Option<Uuid> {
+        match self {
+            Wanted::Uuid(uuid, _) => Some(**uuid),
+            Wanted::Name(name) => parse_uuid(name),
+            Wanted::Same(id) => Some(*id.uuid),
+        }
+    }
 }
 
 /// What the kernel is asked to make.
@@ -304,9 +352,6 @@ pub trait Backend: Sync {
     /// The folder of one type; `None` if there is none.
     fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>>;
 
-    /// Why a parent offers no type now, and the next step.
-    fn why_no_types(&self, parent: &dyn Dir) -> String;
-
     /// The VFs of a parent whose devices are VFs.
     fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs>;
 
@@ -319,21 +364,8 @@ pub trait Backend: Sync {
         known: &dyn Fn(&str) -> Option<Vec<Vf>>,
     ) -> Result<Vec<Located>>;
 
-    /// The device of this UUID. If it is not found, an object that cannot be read and may be the device is an error:
-    /// `may_be` selects such objects by their paths.
-    fn locate(
-        &self,
-        sysfs: &dyn Sysfs,
-        records: &Records<'_>,
-        uuid: &Uuid,
-        may_be: &dyn Fn(&str) -> bool,
-    ) -> Result<Option<Located>>;
-
-    /// The device of this sysfs name, a UUID or the address of a VF.
-    fn locate_at(&self, sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>>;
-
-    /// The device of this identity; `None` if it no longer exists, also if another device has its UUID or its VF now.
-    fn locate_same(&self, sysfs: &dyn Sysfs, records: &Records<'_>, id: &DeviceId<'_>) -> Result<Option<Located>>;
+    /// The wanted device; `None` if there is none.
+    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>>;
 
     /// Where the device of a create is. Does not read its record, which may be unreadable.
     fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created>;
@@ -355,20 +387,16 @@ pub trait Backend: Sync {
     /// a device without a type may be one that is being removed.
     fn type_of(&self, layout: &Layout, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>>;
 
-    /// The lock under which no creator that uses this library gives the place of a device of the parent of this sysfs name to
-    /// another device. `None` if places are not used again.
-    fn place_lock(&self, parent: &str) -> Option<String>;
+    /// The lock under which no creator that uses this library gives the place of a device of this parent to another device;
+    /// for a create of a device of `created` type, held from [`Backend::prepare`] to the end of the commit. `None` if no lock is
+    /// needed.
+    fn lock(&self, layout: &Layout, parent: &str, created: Option<&str>) -> Option<String>;
 
-    /// The lock that a caller holds from [`Backend::prepare`] to the end of the commit.
-    fn create_lock(&self, layout: &Layout, parent: &str, type_id: &str) -> Option<String>;
-
-    /// Refuses what a type of this parent cannot do, and writes nothing.
-    fn check(&self, parent: &OpenParent, request: &CreateRequest<'_>) -> Result<()>;
-
-    /// Checks the same as [`Backend::check`], and chooses a place. Its writes change no device.
+    /// Refuses what a type of this parent cannot do, and chooses a place. Its writes change no device. The caller holds
+    /// [`Backend::lock`].
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
-    /// Removes a device. The caller holds [`Backend::place_lock`].
+    /// Removes a device. The caller holds [`Backend::lock`].
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()>;
 
     /// The error for the device of a record that does not exist; `None`: nothing more is known than that.
@@ -379,15 +407,21 @@ pub trait Backend: Sync {
 pub trait Prepared {
     /// The VF that will be the device, where the layout has VFs. No creator that uses this library takes it at the same
     /// time.
-    fn vf(&self) -> Option<ChosenVf<'_>>;
+    fn vf(&self) -> Option<ChosenVf<'_>> {
+        None
+    }
 
     /// Fails if another program has taken the place since it was prepared. Nothing has been written by then, so the device
     /// in the place belongs to that program.
-    fn check_free(&self) -> Result<()>;
+    fn check_free(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Everything before the first write that may make a device: opens the file for that write, and does the writes before
     /// it. Leaves nothing behind when it fails.
-    fn set_up(&mut self) -> Result<()>;
+    fn set_up(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes the device, after [`Prepared::set_up`]. Leaves nothing behind when it fails.
     fn commit(self: Box<Self>) -> Result<()>;

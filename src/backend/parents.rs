@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::group::requires_group;
 use super::registry::{self, BACKENDS};
 use super::{Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
@@ -12,9 +13,6 @@ use crate::model::name::node_name;
 use crate::model::{Parent, PciAddress, PciFacts, Type, Vf};
 use crate::store::Records;
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_exhausted, read_text};
-
-/// A file of a type whose devices have to be created in a group.
-pub(super) const REQUIRES_GROUP: &str = "requires_group";
 
 /// Opens the parent at a path, and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
@@ -139,20 +137,16 @@ impl<'a> ParentCache<'a> {
     }
 }
 
-/// Whether a type requires a group: it has a file `requires_group` with a value other than 0.
+/// Whether a type of an open parent requires a group. False if the type has no folder.
 pub fn type_requires_group(parent: &OpenParent, type_id: &str) -> IoResult<bool> {
     let type_dir = parent.backend.type_dir(&*parent.dir, type_id)?;
     type_dir.map_or(Ok(false), |dir| requires_group(&*dir))
 }
 
-/// The same of the open folder of a type.
-pub(super) fn requires_group(type_dir: &dyn Dir) -> IoResult<bool> {
-    Ok(if_present(read_text(type_dir, REQUIRES_GROUP))?.is_some_and(|text| is_group_required(&text)))
-}
-
-/// Whether the content of [`REQUIRES_GROUP`] requires a group. 0 means the same as a missing file.
-pub(super) fn is_group_required(text: &str) -> bool {
-    text.trim() != "0"
+/// Why the parent at a path offers no type now, and the next step.
+pub fn why_no_types(sysfs: &dyn Sysfs, records: &Records<'_>, syspath: &str) -> String {
+    let read = sysfs.open(syspath).and_then(|dir| read_types(&*dir, records));
+    read.map_or_else(|_| "it no longer exists".to_owned(), |types| types.why_none)
 }
 
 /// `device_api` of a type of an open parent, if that is known.

@@ -6,7 +6,12 @@ use super::vendor_vfio::VendorVfio;
 use super::{Backend, Layout};
 use crate::model::LayoutKind;
 
-pub(super) static BACKENDS: &[&dyn Backend] = &[&MdevBus, &VendorVfio];
+pub(super) static BACKENDS: &[&dyn Backend] = &[
+    &MdevBus,
+    &VendorVfio,
+    #[cfg(test)]
+    &super::test_backend::Toy,
+];
 
 /// The backend of a layout.
 pub fn backend(kind: LayoutKind) -> &'static dyn Backend {

@@ -1,1 +1,98 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A backend as small as one can be: a parent below `/sys/toys` has one device, whose UUID is in its file `slot`.
+
+use std::rc::Rc;
+
+use super::*;
+use crate::sysfs::{Writer, if_present, read_text, write_line, write_line_to};
+
 pub(super) struct Toy;
+
+static TOY: Layout = Layout { has_iommu_group: false, refuses_open: true, ..Layout::new(LayoutKind::new("toy")) };
+
+fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
+    let dir: Rc<dyn Dir> = Rc::from(sysfs.open(parent)?);
+    let uuid = parse_uuid(&read_text(&*dir, "slot")?).filter(|uuid| !uuid.is_nil());
+    let (backend, entry, parent) = (&Toy, ".".to_owned(), parent.to_owned());
+    let (syspath, type_id) = (parent.clone(), Some("only".to_owned()));
+    Ok(uuid.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity: 1, type_id }))
+}
+
+impl Prepared for (Box<dyn Writer>, Uuid) {
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        write_line_to(&mut *self.0, &self.1.to_string()).map_err(|errno| Error::io("write", "slot", errno))
+    }
+}
+
+impl Backend for Toy {
+    fn layouts(&self) -> &'static [&'static Layout] {
+        static ALL: [&Layout; 1] = [&TOY];
+        &ALL
+    }
+    fn parents(&self, sysfs: &dyn Sysfs, _: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+        let mut found = Vec::new();
+        let mut add = |name: &str, _| found.push(format!("/sys/toys/{name}"));
+        let listed = if_present(sysfs.open("/sys/toys").and_then(|dir| dir.list(&mut add)));
+        listed.map_err(|errno| Error::io("list", "/sys/toys", errno))?;
+        Ok(found.into_iter().map(|syspath| Place { syspath, subsystem: "toy".to_owned() }).collect())
+    }
+    fn parent_at(&self, _: &dyn Sysfs, path: &str, subsystem: &str) -> IoResult<Option<Target>> {
+        let place = Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() };
+        Ok((subsystem == "toy").then(|| place.into()))
+    }
+    fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>> {
+        Ok(if_present(dir.meta("slot"))?.map(|_| &TOY))
+    }
+    fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
+        let types = vec![Type { id: "only".to_owned(), available_instances: Some(1), ..Type::default() }];
+        let of = |layout| Types { layout, types, vfs: vec![], stamp: None, is_partial: false, why_none: String::new() };
+        Ok(self.layout_of(dir)?.map(of))
+    }
+    fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
+        Ok(())
+    }
+    fn type_dir(&self, _: &dyn Dir, _: &str) -> IoResult<Option<Box<dyn Dir>>> {
+        Ok(None)
+    }
+    fn vfs(&self, _: &dyn Dir) -> IoResult<Vfs> {
+        Ok(Vfs::default())
+    }
+    fn devices(&self, sysfs: &dyn Sysfs, _: &Records<'_>, _: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
+        Ok(self.parents(sysfs, None)?.iter().filter_map(|place| device(sysfs, &place.syspath).ok()?).collect())
+    }
+    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+        Ok(self.devices(sysfs, records, &|_| None)?.into_iter().find(|found| Some(found.uuid) == wanted.uuid()))
+    }
+    fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
+        Ok(device(sysfs, made.parent)?.map_or(Created::Absent, Created::Own))
+    }
+    fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
+        Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()).map(|_| 1))
+    }
+    fn identity_of_record(&self, _: &dyn Sysfs, _: &Facts) -> IoResult<Option<u64>> {
+        Ok(None)
+    }
+    fn is_recorded_as(&self, _: &Records<'_>, _: &Located) -> Result<bool> {
+        Ok(true)
+    }
+    fn is_about(&self, _: &dyn Sysfs, _: &Layout, _: &Located, _: &Facts) -> Result<bool> {
+        Ok(true)
+    }
+    fn type_of(&self, _: &Layout, _: &dyn Dir, _: &str) -> IoResult<Option<String>> {
+        Ok(Some("only".to_owned()))
+    }
+    fn lock(&self, _: &Layout, _: &str, _: Option<&str>) -> Option<String> {
+        None
+    }
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+        let file = parent.dir.writer("slot").map_err(|errno| write_error(&*parent.dir, "slot", errno))?;
+        Ok(Box::new((file, request.uuid)))
+    }
+    fn remove(&self, parent: &OpenParent, _: &Located, _: &Remove<'_>) -> Result<()> {
+        let slot = format!("{}/slot", parent.dir.path());
+        write_line(&*parent.dir, "slot", &Uuid::nil().to_string()).map_err(|errno| Error::io("write", &slot, errno))
+    }
+    fn explain_lost(&self, _: &dyn Sysfs, _: &Records<'_>, _: &Facts) -> Option<Error> {
+        None
+    }
+}

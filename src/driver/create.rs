@@ -229,7 +229,9 @@ fn create_all<'a>(
         [plan] if fresh.is_empty() => Some(prepare(host, plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?),
         _ => {
             for plan in plans {
-                check(plan, fresh).map_err(|e| (Some(plan), e))?;
+                // Any number stands for the one that will be found.
+                let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
+                prepare(host, plan, group, &[]).map_err(|e| (Some(plan), e))?;
             }
             None
         }
@@ -548,14 +550,8 @@ struct Ready<'p> {
 fn prepare<'p>(host: &'p Host, plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Ready<'p>> {
     let named = |e: Error| e.of(&plan.place.name());
     let backend = plan.parent.backend;
-    let lock = backend.create_lock(plan.parent.layout, plan.place.sysname(), &plan.type_id);
+    let lock = backend.lock(plan.parent.layout, plan.place.sysname(), Some(&plan.type_id));
     let lock = host.lock(lock).map_err(named)?;
     let prepared = backend.prepare(&plan.parent, &plan.request(group, avoid)).map_err(named)?;
     Ok(Ready { prepared, lock })
-}
-
-fn check(plan: &Plan, fresh: &[Uuid]) -> Result<()> {
-    // Any number stands for the one that will be found.
-    let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
-    plan.parent.backend.check(&plan.parent, &plan.request(group, &[])).map_err(|e| e.of(&plan.place.name()))
 }

@@ -89,7 +89,7 @@ fn idle(def: &Definition, above: Option<Above>) -> Device {
         parent: name().unwrap_or_else(|| NO_PARENT.to_owned()),
         parent_sysname: def.parent.clone(),
         syspath: String::new(),
-        layout: above.as_ref().map_or(LayoutKind::Mdev, |above| above.layout.kind),
+        layout: above.as_ref().map_or(LayoutKind::MDEV, |above| above.layout.kind),
         type_id: Some(def.type_id.clone()),
         iommu_group: None,
         numa_node: above.as_ref().and_then(|above| above.numa_node),

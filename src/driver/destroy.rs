@@ -135,7 +135,7 @@ fn remove(
     let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
     let how = Remove { is_it: &is_it, write: &write };
-    let place = match host.lock(device.backend.place_lock(parent.sysname())) {
+    let place = match host.lock(device.backend.lock(parent.layout, parent.sysname(), None)) {
         Ok(place) => place,
         // A device that no other process knows must not stay because the lock cannot be taken; its identity protects any other.
         Err(e) if is_new => {

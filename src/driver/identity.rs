@@ -29,7 +29,7 @@ pub(super) fn check(host: &Host, kind: LayoutKind, id: &DeviceId<'_>) -> Result<
 /// the mdev bus needs no guard: its open folder never becomes the folder of another device.
 pub(super) fn hold<'h>(host: &'h Host, device: &Device) -> Result<Option<HostLock<'h>>> {
     let found = locate(host, device)?;
-    let held = host.lock(found.backend.place_lock(basename(&found.parent)))?;
+    let held = host.lock(found.backend.lock(layout(device.layout), basename(&found.parent), None))?;
     if held.is_some() {
         locate(host, device)?;
     }

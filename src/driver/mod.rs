@@ -25,6 +25,8 @@ mod spare;
 #[cfg(test)]
 mod store_faults;
 mod suggest;
+#[cfg(test)]
+mod toy;
 mod uri;
 mod wait_device;
 mod wait_parent;

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::plan::{ambiguous, no_type};
 use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
+use crate::backend::Place;
 use crate::backend::parents::{self, node_above};
-use crate::backend::{Place, backend};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{self, Device, FoundType, Parent, Type};
 use crate::xml;
@@ -189,9 +189,8 @@ impl Node {
 
     /// Why a parent offers no types now.
     fn without_types(&self) -> String {
-        let dir = self.conn.host.sysfs.open(self.syspath());
-        let reason = self.as_parent().zip(dir.ok()).map(|(p, dir)| backend(p.layout).why_no_types(&*dir));
-        reason.unwrap_or_else(|| "it no longer exists".to_owned())
+        let host = &self.conn.host;
+        parents::why_no_types(&*host.sysfs, &host.runtime.records(), self.syspath())
     }
 
     /// The node as XML; with [`XmlFlags::INACTIVE`] the definition of a device, whether it runs or not. Data that the snapshot

@@ -125,12 +125,13 @@ pub(super) fn search_own_type(host: &Host, parent: &OpenParent, place: &Place, w
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (read, mut left_out) = observe(|| read_types(&*parent.dir, &host.runtime.records()));
-    let types = read.map_err(failed)?.types;
+    let read = read.map_err(failed)?;
+    let types = read.types;
     match model::find_type(&types, wanted) {
         FoundType::One(kind) => Ok(Ok(kind.id.clone())),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
         FoundType::Nothing => {
-            let missing = || no_type(&place.name(), wanted, &types, &parent.backend.why_no_types(&*parent.dir));
+            let missing = || no_type(&place.name(), wanted, &types, &read.why_none);
             left_out.retain(may_be_type);
             Ok(Err(first_failed(left_out).unwrap_or_else(missing)))
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::{Conn, Node};
-use crate::backend::{backend, parents, places};
+use crate::backend::{parents, places};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Waiter, if_present};
 
@@ -68,8 +68,7 @@ impl Conn {
         let read = if_present(parents::read(sysfs, &self.host.runtime.records(), &place)).map_err(failed)?;
         let Some(parent) = read else { return Ok(Look::Missing) };
         if parent.types.is_empty() {
-            let Some(dir) = if_present(sysfs.open(&place.syspath)).map_err(failed)? else { return Ok(Look::Missing) };
-            return Ok(Look::WithoutTypes(backend(parent.layout).why_no_types(&*dir)));
+            return Ok(Look::WithoutTypes(parents::why_no_types(sysfs, &self.host.runtime.records(), &place.syspath)));
         }
         Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))
     }

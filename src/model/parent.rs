@@ -6,36 +6,28 @@ use std::cmp::Ordering;
 
 use super::address::PciAddress;
 
-/// The generations of the kernel interface.
+/// The name of a layout, a generation of the kernel interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LayoutKind {
-    /// The founding proposal: `mdev_destroy`, `max_instances`, `params`.
-    Rfc,
-    /// The reply to it: `available_instances`, the device's own `destroy`, `online`, `reset`.
-    General,
-    /// Linux 4.10 and later.
-    Mdev,
-    /// NVIDIA vGPU 17 and later on kernel 6.8 and later: SR-IOV functions without an mdev bus.
-    VendorVfio,
-}
+pub struct LayoutKind(&'static str);
 
 impl LayoutKind {
-    /// The name that users see.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LayoutKind::Rfc => "rfc",
-            LayoutKind::General => "general",
-            LayoutKind::Mdev => "mdev",
-            LayoutKind::VendorVfio => "vendor-vfio",
-        }
+    /// The founding proposal: `mdev_destroy`, `max_instances`, `params`.
+    pub const RFC: LayoutKind = LayoutKind::new("rfc");
+    /// The reply to it: `available_instances`, the device's own `destroy`, `online`, `reset`.
+    pub const GENERAL: LayoutKind = LayoutKind::new("general");
+    /// Linux 4.10 and later.
+    pub const MDEV: LayoutKind = LayoutKind::new("mdev");
+    /// NVIDIA vGPU 17 and later on kernel 6.8 and later: SR-IOV functions without an mdev bus.
+    pub const VENDOR_VFIO: LayoutKind = LayoutKind::new("vendor-vfio");
+
+    /// A layout of this name.
+    pub const fn new(name: &'static str) -> LayoutKind {
+        LayoutKind(name)
     }
 
-    /// The word of this layout for the number of instances that can still be created.
-    pub fn instances_attr(self) -> &'static str {
-        match self {
-            LayoutKind::Rfc => "max_instances",
-            _ => "available_instances",
-        }
+    /// The name that users see.
+    pub fn as_str(self) -> &'static str {
+        self.0
     }
 }
 

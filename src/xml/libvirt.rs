@@ -135,7 +135,7 @@ fn whole_type<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<(&'a Type
 fn device_api<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<&'a str> {
     match (t.device_api(), p.layout, kind) {
         (Some(api), _, _) => Some(api).filter(|a| KNOWN_APIS.contains(a)),
-        (None, LayoutKind::Mdev, _) => None,
+        (None, LayoutKind::MDEV, _) => None,
         (None, _, ParentKind::Css(_)) => Some("vfio-ccw"),
         (None, _, ParentKind::ApMatrix) => Some("vfio-ap"),
         (None, _, _) => Some("vfio-pci"),

@@ -51,7 +51,7 @@ fn other(subsystem: &str, sysname: &str, syspath: &str, types: Vec<Type>) -> Par
         sysname: sysname.to_owned(),
         subsystem: subsystem.to_owned(),
         pci: None,
-        ..pci("0000:00:00.0", syspath, (0, 0, 0), LayoutKind::Mdev, types)
+        ..pci("0000:00:00.0", syspath, (0, 0, 0), LayoutKind::MDEV, types)
     }
 }
 
@@ -96,7 +96,7 @@ fn grid_m60() -> (Parent, ParentDetails) {
         ..Type::default()
     };
     let syspath = "/sys/devices/pci0000:80/0000:86:00.0";
-    let parent = pci("0000:86:00.0", syspath, (0x030000, 0x10de, 0x13f2), LayoutKind::Rfc, vec![t]);
+    let parent = pci("0000:86:00.0", syspath, (0x030000, 0x10de, 0x13f2), LayoutKind::RFC, vec![t]);
     (parent, details(Some("NVIDIA"), Some("GRID M60")))
 }
 
@@ -107,7 +107,7 @@ fn device() -> Device {
         parent: "pci_0000_06_00_0".to_owned(),
         parent_sysname: "0000:06:00.0".to_owned(),
         syspath: "/sys/devices/pci0000:00/0000:06:00.0/c60cc60c-c60c-c60c-c60c-c60cc60cc60c".to_owned(),
-        layout: LayoutKind::Mdev,
+        layout: LayoutKind::MDEV,
         type_id: Some("mtty-2".to_owned()),
         device_api: Some("vfio-pci".to_owned()),
         iommu_group: Some(12),
@@ -149,7 +149,7 @@ fn my_vgpu() -> Device {
         name: "my-vgpu".to_owned(),
         parent: "pci_0000_86_00_0".to_owned(),
         parent_sysname: "0000:86:00.0".to_owned(),
-        layout: LayoutKind::Rfc,
+        layout: LayoutKind::RFC,
         type_id: Some("11".to_owned()),
         device_api: None,
         iommu_group: Some(7),
@@ -191,7 +191,7 @@ fn device_xml_of_the_proposal_is_parsed() {
 #[test]
 fn xml_in_the_dialect_of_the_proposal_is_equal_to_the_golden_files() {
     assert_eq!(xml::device_rfc(&my_vgpu()), golden("rfc_device.xml"));
-    let vmd = pci("10000:01:1f.7", "/sys/x", (0, 0x8086, 1), LayoutKind::Mdev, Vec::new());
+    let vmd = pci("10000:01:1f.7", "/sys/x", (0, 0x8086, 1), LayoutKind::MDEV, Vec::new());
     assert_eq!(xml::parent_rfc(&vmd, &details(None, None)), golden("rfc_parent_unnamed.xml"));
     for (name, parent, details) in others() {
         assert_eq!(xml::parent_rfc(&parent, &details), golden(&format!("rfc_{name}.xml")), "{name}");
@@ -223,7 +223,7 @@ fn full_pci() -> (Parent, ParentDetails) {
         mdev_type("nvidia-18", Some("GRID <M60>&\"2Q'"), Some("vfio-pci"), Some(4)),
     ];
     let path = "/sys/devices/pci0000:00/0000:00:01.0/0000:06:00.0";
-    let mut p = pci("0000:06:00.0", path, (0x030000, 0x10de, 0x13f2), LayoutKind::Mdev, types);
+    let mut p = pci("0000:06:00.0", path, (0x030000, 0x10de, 0x13f2), LayoutKind::MDEV, types);
     (p.driver, p.numa_node, p.iommu_group) = (Some("nvidia".to_owned()), Some(1), Some(1));
     let mut d = details(Some("NVIDIA Corporation"), Some("GM204GL [Tesla M60]"));
     d.parent = "pci_0000_00_01_0".to_owned();
@@ -234,21 +234,21 @@ fn full_pci() -> (Parent, ParentDetails) {
 /// A physical function with and one without virtual ones, and a virtual function.
 fn sriov() -> Vec<(&'static str, Parent, ParentDetails)> {
     let a40 = (0x030200, 0x10de, 0x2235);
-    let mut pf = pci("0000:41:00.0", "/sys/devices/pci0000:00/0000:41:00.0", a40, LayoutKind::VendorVfio, Vec::new());
+    let mut pf = pci("0000:41:00.0", "/sys/devices/pci0000:00/0000:41:00.0", a40, LayoutKind::VENDOR_VFIO, Vec::new());
     (pf.driver, pf.numa_node, pf.iommu_group) = (Some("nvidia".to_owned()), Some(0), Some(4));
     let mut pf_details = details(None, Some("GA102GL [A40]"));
     pf_details.max_virtual_functions = Some(16);
     pf_details.virtual_functions = vec![address("0000:41:00.4"), address("0000:41:1f.7")];
     pf_details.iommu_group_members = vec![address("0000:41:00.0")];
 
-    let mut idle = pci("0000:42:00.0", "/sys/devices/pci0000:00/0000:42:00.0", a40, LayoutKind::Mdev, Vec::new());
+    let mut idle = pci("0000:42:00.0", "/sys/devices/pci0000:00/0000:42:00.0", a40, LayoutKind::MDEV, Vec::new());
     // -1: the platform has no NUMA nodes. A group whose members are not known cannot be expressed.
     (idle.numa_node, idle.iommu_group) = (Some(-1), Some(5));
     let mut idle_details = details(None, None);
     idle_details.max_virtual_functions = Some(8);
 
     let t = mdev_type("nvidia-18", Some("GRID M60-2Q"), Some("vfio-pci"), Some(4));
-    let vf = pci("0000:41:00.4", "/sys/devices/pci0000:00/0000:41:00.4", a40, LayoutKind::Mdev, vec![t]);
+    let vf = pci("0000:41:00.4", "/sys/devices/pci0000:00/0000:41:00.4", a40, LayoutKind::MDEV, vec![t]);
     let mut vf_details = details(None, None);
     vf_details.physical_function = Some(address("0000:41:00.0"));
     vf_details.max_virtual_functions = Some(0);
@@ -277,7 +277,7 @@ fn device_xml_without_a_group_has_no_iommu_group_element() {
 #[test]
 fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
     for (name, mut parent, details) in others() {
-        parent.layout = LayoutKind::General;
+        parent.layout = LayoutKind::GENERAL;
         parent.types.iter_mut().for_each(|t| t.attributes.retain(|(name, _)| name != "device_api"));
         assert_eq!(xml::parent_libvirt(&parent, &details), golden(&format!("libvirt_{name}.xml")), "{name}");
     }
@@ -312,7 +312,7 @@ fn hostdev_xml_is_equal_to_the_golden_files() {
     assert!(xml::hostdev(&Device { parent: "css_0_0_0052".into(), ..ap_device() }).contains("model='vfio-ccw'"));
     let vf = "/sys/devices/pci0000:00/0000:41:00.4".to_owned();
     let attach = Attach::Pci(vf.rsplit_once('/').unwrap().1.parse().ok());
-    let device = Device { layout: LayoutKind::VendorVfio, attach, syspath: vf, ..device() };
+    let device = Device { layout: LayoutKind::VENDOR_VFIO, attach, syspath: vf, ..device() };
     assert_eq!(xml::hostdev(&device), golden("hostdev_pci.xml"));
 }
 

@@ -112,7 +112,7 @@ fn device() -> impl Strategy<Value = Device> {
                 parent,
                 parent_sysname: "0000:86:00.0".to_owned(),
                 syspath: "/sys/devices/x".to_owned(),
-                layout: LayoutKind::Rfc,
+                layout: LayoutKind::RFC,
                 type_id: Some(t),
                 device_api: None,
                 iommu_group,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates a device on the mdev bus: the steps that its layouts share.
 
-use super::types;
-use crate::backend::{ChosenVf, CreateRequest, Prepared, TYPES, no_group, write_error};
+use super::layouts::{AVAILABLE_INSTANCES, MAX_INSTANCES};
+use crate::backend::group::requires_group;
+use crate::backend::{CreateRequest, Prepared, TYPES, no_group, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};
-use crate::model::{LayoutKind, parse_count};
-use crate::sysfs::{Dir, Errno, IoResult, Writer, read_text, write_line_to};
+use crate::model::parse_count;
+use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
 
 /// Layouts whose create is a single write.
 pub(super) struct SingleWrite<'a> {
@@ -21,14 +22,6 @@ impl<'a> SingleWrite<'a> {
 }
 
 impl Prepared for SingleWrite<'_> {
-    fn vf(&self) -> Option<ChosenVf<'_>> {
-        None
-    }
-
-    fn check_free(&self) -> Result<()> {
-        Ok(())
-    }
-
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.kind)?);
         Ok(())
@@ -90,15 +83,6 @@ pub(super) fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
-/// Whether the type has a file `requires_group` with a value other than 0.
-pub(super) fn requires_group(kind: &dyn Dir) -> IoResult<bool> {
-    match read_text(kind, types::REQUIRES_GROUP) {
-        Ok(text) => Ok(types::is_group_required(&text)),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
 /// A type's file that makes a device.
 const CREATE: &str = "create";
 
@@ -135,7 +119,7 @@ pub(super) fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, reques
 
 /// Why a driver has no room for a device of this type.
 pub(super) fn why_full(kind: &dyn Dir, id: &str) -> String {
-    let counts = [LayoutKind::Rfc, LayoutKind::Mdev].map(LayoutKind::instances_attr);
+    let counts = [MAX_INSTANCES, AVAILABLE_INSTANCES];
     let left = counts.into_iter().find_map(|attr| Some((attr, parse_count(&read_text(kind, attr).ok()?)?)));
     match left {
         Some((attr, left)) if left > 0 => format!(

@@ -3,11 +3,11 @@
 //! itself through `destroy`.
 
 use super::create::{SingleWrite, check_group, check_instances};
+use super::layouts::AVAILABLE_INSTANCES;
 use super::remove::remove_by_own_file;
 use super::strategy::Strategy;
 use crate::backend::{CreateRequest, Located, Prepared, Remove, no_params};
 use crate::error::Result;
-use crate::model::LayoutKind;
 use crate::sysfs::Dir;
 
 pub(super) struct General;
@@ -17,16 +17,12 @@ impl Strategy for General {
         "type"
     }
 
-    fn check(&self, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
-        check_instances(type_dir, request.type_id, LayoutKind::General.instances_attr())?;
+    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+        check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
         if request.params.is_some() {
             return Err(no_params(request.type_id));
         }
-        check_group(type_dir, request)
-    }
-
-    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        self.check(&*type_dir, request)?;
+        check_group(&*type_dir, request)?;
         Ok(SingleWrite::boxed(type_dir, request))
     }
 

@@ -2,38 +2,33 @@
 //! The layouts of the mdev bus, and how a parent shows which one it has.
 
 use crate::backend::Layout;
-use crate::model::{Attach, LayoutKind};
+use crate::model::LayoutKind;
 use crate::sysfs::{Dir, IoResult, if_present};
 
 /// The parent's file that removes devices. Only the layout of the founding proposal has it.
 pub(super) const MDEV_DESTROY: &str = "mdev_destroy";
 
-/// What every layout of this backend has. `shows_creation` holds for the two proposals.
-const LAYOUT: Layout = Layout {
-    kind: LayoutKind::Mdev,
-    has_uuids: true,
-    has_iommu_group: true,
-    shows_type: true,
-    shows_creation: false,
-    refuses_open: false,
-    attributes: None,
-    device_api: None,
-    attach: Attach::Mdev,
-    vf_file: None,
-    host_folders: &[],
-    link_folders: &[],
-};
+/// How many devices of a type can still be created.
+pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
+
+/// The same in the founding proposal.
+pub(super) const MAX_INSTANCES: &str = "max_instances";
+
+/// The file of a type that has this number.
+pub(super) fn instances_attr(kind: LayoutKind) -> &'static str {
+    if kind == LayoutKind::RFC { MAX_INSTANCES } else { AVAILABLE_INSTANCES }
+}
 
 /// Linux 4.10 and later.
-pub(super) static MERGED: Layout = LAYOUT;
+pub(super) static MERGED: Layout = Layout::new(LayoutKind::MDEV);
 
 /// The reply to the founding proposal.
 pub(super) static GENERAL: Layout =
-    Layout { kind: LayoutKind::General, has_iommu_group: false, shows_creation: true, ..LAYOUT };
+    Layout { has_iommu_group: false, shows_creation: true, ..Layout::new(LayoutKind::GENERAL) };
 
 /// The founding proposal. A device has no link to its type.
 pub(super) static RFC: Layout =
-    Layout { kind: LayoutKind::Rfc, has_iommu_group: false, shows_creation: true, shows_type: false, ..LAYOUT };
+    Layout { has_iommu_group: false, shows_creation: true, shows_type: false, ..Layout::new(LayoutKind::RFC) };
 
 /// All of them. A parent without any mark has the first.
 pub(super) static LAYOUTS: [&Layout; 3] = [&MERGED, &GENERAL, &RFC];
@@ -46,11 +41,7 @@ pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<b
     if if_present(parent.meta(MDEV_DESTROY))?.is_some() {
         return Ok(&RFC);
     }
-    for (file, layout) in [
-        ("device_api", &MERGED),
-        (LayoutKind::General.instances_attr(), &GENERAL),
-        (LayoutKind::Rfc.instances_attr(), &RFC),
-    ] {
+    for (file, layout) in [("device_api", &MERGED), (AVAILABLE_INSTANCES, &GENERAL), (MAX_INSTANCES, &RFC)] {
         if any_type_has(file)? {
             return Ok(layout);
         }

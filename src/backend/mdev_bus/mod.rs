@@ -4,17 +4,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use uuid::Uuid;
-
 use self::layouts::{LAYOUTS, MDEV_DESTROY, RFC, detect};
 use self::strategy::Strategy;
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
-    Attempt, Backend, CreateRequest, Created, DeviceId, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES,
-    Target, Types, Vfs,
+    Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES, Target,
+    Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result};
-use crate::model::name::parse_uuid;
 use crate::model::{LayoutKind, Parent, Vf};
 use crate::store::{Facts, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted};
@@ -38,8 +35,8 @@ const CLASS: &str = "/sys/class/mdev_bus";
 
 fn strategy(layout: &Layout) -> &'static dyn Strategy {
     match layout.kind {
-        LayoutKind::Rfc => &rfc::Rfc,
-        LayoutKind::General => &general::General,
+        LayoutKind::RFC => &rfc::Rfc,
+        LayoutKind::GENERAL => &general::General,
         _ => &merged::Merged,
     }
 }
@@ -99,7 +96,15 @@ impl Backend for MdevBus {
 
     fn types(&self, dir: &dyn Dir, _records: &Records<'_>) -> IoResult<Option<Types>> {
         let found = if_present(types::read_types(dir))?;
-        Ok(found.map(|(layout, types)| Types { layout, types, vfs: Vec::new(), stamp: None, is_partial: false }))
+        let why_none = "it has no types now".to_owned();
+        Ok(found.map(|(layout, types)| Types {
+            layout,
+            types,
+            vfs: Vec::new(),
+            stamp: None,
+            is_partial: false,
+            why_none,
+        }))
     }
 
     fn refresh(&self, dir: &dyn Dir, _records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
@@ -108,10 +113,6 @@ impl Backend for MdevBus {
 
     fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>> {
         if_present(parent.open(&format!("{TYPES}/{id}")))
-    }
-
-    fn why_no_types(&self, _parent: &dyn Dir) -> String {
-        "it has no types now".to_owned()
     }
 
     fn vfs(&self, _parent: &dyn Dir) -> IoResult<Vfs> {
@@ -127,24 +128,14 @@ impl Backend for MdevBus {
         devices::all(&MdevBus, sysfs)
     }
 
-    fn locate(
-        &self,
-        sysfs: &dyn Sysfs,
-        _records: &Records<'_>,
-        uuid: &Uuid,
-        _may_be: &dyn Fn(&str) -> bool,
-    ) -> Result<Option<Located>> {
+    fn locate(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+        let Some(uuid) = wanted.uuid() else { return Ok(None) };
         let Some(bus) = devices::open_bus(sysfs)? else { return Ok(None) };
-        devices::on_bus(&MdevBus, &bus, uuid).map_err(|errno| devices::bus_error(uuid, errno))
-    }
-
-    fn locate_at(&self, sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
-        parse_uuid(sysname).map_or(Ok(None), |uuid| self.locate(sysfs, records, &uuid, &|_| true))
-    }
-
-    fn locate_same(&self, sysfs: &dyn Sysfs, records: &Records<'_>, id: &DeviceId<'_>) -> Result<Option<Located>> {
-        let found = self.locate(sysfs, records, id.uuid, &|_| true)?;
-        Ok(found.filter(|found| id.identity == Some(found.identity)))
+        let found = devices::on_bus(&MdevBus, &bus, &uuid).map_err(|errno| devices::bus_error(&uuid, errno))?;
+        Ok(match wanted {
+            Wanted::Same(id) => found.filter(|found| id.identity == Some(found.identity)),
+            _ => found,
+        })
     }
 
     fn locate_created(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
@@ -176,17 +167,9 @@ impl Backend for MdevBus {
         }
     }
 
-    fn place_lock(&self, _parent: &str) -> Option<String> {
-        None
-    }
-
-    fn create_lock(&self, layout: &Layout, parent: &str, type_id: &str) -> Option<String> {
+    fn lock(&self, layout: &Layout, parent: &str, created: Option<&str>) -> Option<String> {
         // Parameters are state of the type, which the next create takes over.
-        (layout.kind == LayoutKind::Rfc).then(|| format!("type-{parent}-{type_id}"))
-    }
-
-    fn check(&self, parent: &OpenParent, request: &CreateRequest<'_>) -> Result<()> {
-        strategy(parent.layout).check(&*create::open_type(&*parent.dir, request.type_id)?, request)
+        created.filter(|_| layout.kind == LayoutKind::RFC).map(|type_id| format!("type-{parent}-{type_id}"))
     }
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {

@@ -3,13 +3,12 @@
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
 use super::create::{check_group, check_instances, open_create, write_create};
-use super::layouts::MDEV_DESTROY;
+use super::layouts::{MAX_INSTANCES, MDEV_DESTROY};
 use super::remove::write_remove;
 use super::strategy::Strategy;
 use crate::backend::written::{PARAMS, read_back};
-use crate::backend::{ChosenVf, CreateRequest, Located, Prepared, Remove, no_params, write_error, write_whole};
+use crate::backend::{CreateRequest, Located, Prepared, Remove, no_params, write_error, write_whole};
 use crate::error::{Error, Result, shown};
-use crate::model::LayoutKind;
 use crate::sysfs::{Dir, Errno, Writer, write_line};
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
@@ -20,10 +19,6 @@ pub(super) struct Rfc;
 impl Strategy for Rfc {
     fn type_link(&self) -> &'static str {
         "mdev_type"
-    }
-
-    fn check(&self, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
-        check(type_dir, request).map(drop)
     }
 
     fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
@@ -46,14 +41,6 @@ struct WithParams<'a> {
 }
 
 impl Prepared for WithParams<'_> {
-    fn vf(&self) -> Option<ChosenVf<'_>> {
-        None
-    }
-
-    fn check_free(&self) -> Result<()> {
-        Ok(())
-    }
-
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.kind)?);
         if !self.has_params {
@@ -92,7 +79,7 @@ impl WithParams<'_> {
 /// True when the type takes parameters.
 fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     // The proposal's first step; and a type that went while we waited for it is told apart here.
-    check_instances(kind, request.type_id, LayoutKind::Rfc.instances_attr())?;
+    check_instances(kind, request.type_id, MAX_INSTANCES)?;
     let has_params = match kind.meta(PARAMS) {
         Ok(_) => true,
         Err(Errno::NOENT) => false,

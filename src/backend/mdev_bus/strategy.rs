@@ -10,10 +10,7 @@ pub(super) trait Strategy: Sync {
     /// The link from a device to its type.
     fn type_link(&self) -> &'static str;
 
-    /// Refuses what the type cannot do, and writes nothing.
-    fn check(&self, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()>;
-
-    /// The same, and prepares the writes.
+    /// Refuses what the type cannot do, and prepares the writes.
     fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
 
     /// Removes a device of this parent.

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::layouts::detect;
+use super::layouts::{detect, instances_attr};
+use crate::backend::group::{REQUIRES_GROUP, is_group_required};
 use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
@@ -12,14 +13,6 @@ use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 
 /// The proposal's own class attributes come first in a dump, in its order.
 const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
-
-/// A file of a type whose devices have to be created in a group.
-pub(in crate::backend) const REQUIRES_GROUP: &str = "requires_group";
-
-/// Whether the content of that file requires a group. 0 means the same as a missing file.
-pub(in crate::backend) fn is_group_required(text: &str) -> bool {
-    text.trim() != "0"
-}
 
 /// Attributes that every type of the merged kernel has or may have: their names are not allocated.
 const MERGED_FILES: [&str; 3] = ["device_api", "available_instances", "description"];
@@ -41,11 +34,11 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
     let layout = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
     for kind in &mut types {
-        if layout.kind == LayoutKind::Mdev && kind.device_api().is_none_or(str::is_empty) {
+        if layout.kind == LayoutKind::MDEV && kind.device_api().is_none_or(str::is_empty) {
             let file = format!("{}/{}/device_api", dir.path(), kind.id);
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
-        kind.available_instances = available(kind, layout.kind.instances_attr(), dir.path());
+        kind.available_instances = available(kind, instances_attr(layout.kind), dir.path());
     }
     Ok((layout, types))
 }
@@ -140,7 +133,7 @@ fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
 /// has run out of something, and with ENOENT when the folder of types is gone.
 pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> IoResult<()> {
     let dir = parent.open(TYPES)?;
-    let attr = layout.instances_attr();
+    let attr = instances_attr(layout);
     let mut room = Vec::with_capacity(64);
     for kind in types {
         let text = match read_text_in(&*dir, &format!("{}/{attr}", kind.id), &mut room) {
@@ -182,7 +175,7 @@ mod tests {
             }
             let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
             let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
-            assert_eq!((layout.kind, types.len()), (LayoutKind::Mdev, 4), "{odd} lacks {missing}");
+            assert_eq!((layout.kind, types.len()), (LayoutKind::MDEV, 4), "{odd} lacks {missing}");
             for kind in &types {
                 let has = |file: &str| kind.attribute(file).is_some() || (file == "name" && kind.name.is_some());
                 for file in files {
@@ -204,7 +197,7 @@ mod tests {
         }
         let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
         let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
-        assert_eq!(layout.kind, LayoutKind::General);
+        assert_eq!(layout.kind, LayoutKind::GENERAL);
         assert_eq!((types[0].attribute("heads"), types[1].attribute("queues")), (Some("2"), Some("2")));
     }
 }

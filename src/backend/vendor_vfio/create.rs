@@ -14,11 +14,6 @@ use crate::sysfs::{Dir, Errno, IoResult, is_absent, read_text, write_line, write
 /// Texts that clear the parameters, tried in this order: a lone newline, and a space for the drivers that ignore an empty line.
 const NO_PARAMS: [&str; 2] = ["", " "];
 
-/// See [`crate::backend::Backend::check`].
-pub(super) fn check(pf: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
-    choose(pf, request, &read(pf)?).map(drop)
-}
-
 /// See [`crate::backend::Backend::prepare`].
 pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
     let mut candidates = read(pf)?;
@@ -168,10 +163,6 @@ impl Prepared for Chosen<'_> {
 
     fn check_free(&self) -> Result<()> {
         self.still_free()
-    }
-
-    fn set_up(&mut self) -> Result<()> {
-        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<()> {

@@ -66,8 +66,8 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// See [`crate::backend::Backend::locate`].
-    pub(super) fn locate(&self, uuid: &Uuid, may_be: &dyn Fn(&str) -> bool) -> Result<Option<Located>> {
+    /// See [`crate::backend::Wanted::Uuid`].
+    pub(super) fn by_uuid(&self, uuid: &Uuid, may_be: &dyn Fn(&str) -> bool) -> Result<Option<Located>> {
         if let Some(record) = self.records.get(uuid)? {
             if let Some(device) = self.of_record(&record)? {
                 return Ok(Some(device));
@@ -118,16 +118,16 @@ impl Search<'_> {
         own.map(|own| located(self.backend, &pf, &own.entry, uuid, state)).transpose()
     }
 
-    /// See [`crate::backend::Backend::locate_at`].
-    pub(super) fn locate_at(&self, vf: &str) -> Result<Option<Located>> {
+    /// See [`crate::backend::Wanted::Name`].
+    pub(super) fn by_name(&self, vf: &str) -> Result<Option<Located>> {
         let failed = |errno| Error::io("look at", &format!("{PCI}/{vf}"), errno);
         let Some(state) = if_present(state_at(self.sysfs, vf)).map_err(failed)?.flatten() else { return Ok(None) };
         let uuid = uuid_of(vf, &state, self.records.all()?.values());
         Ok(if_present(self.at_vf(vf, uuid, state)).map_err(failed)?.flatten())
     }
 
-    /// See [`crate::backend::Backend::locate_same`].
-    pub(super) fn locate_same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
+    /// See [`crate::backend::Wanted::Same`].
+    pub(super) fn same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
         let failed = |errno| Error::io("look at the VF", id.sysname, errno);
         let found = if_present(state_at(self.sysfs, id.sysname)).map_err(failed)?.flatten();
         let Some(state) = found.filter(|state| state.type_id == id.type_id) else { return Ok(None) };

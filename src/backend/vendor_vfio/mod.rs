@@ -2,13 +2,11 @@
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
 //! the VF's `current_vgpu_type`, and removes it for a 0. Choosing, writing and clearing are done under the lock of the PF.
 
-use uuid::Uuid;
-
 use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
-    Attach, Attempt, Backend, CreateRequest, Created, DeviceId, Layout, Located, OpenParent, PCI, Place, Prepared,
-    Remove, TYPES, Target, Types, Vfs,
+    Attach, Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, PCI, Place, Prepared, Remove, TYPES,
+    Target, Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::model::{LayoutKind, Parent, Vf};
@@ -26,11 +24,7 @@ mod vgpu_types;
 pub(super) use vfs::{CURRENT, PARAMS};
 
 static LAYOUT: Layout = Layout {
-    kind: LayoutKind::VendorVfio,
     has_uuids: false,
-    has_iommu_group: true,
-    shows_type: true,
-    shows_creation: false,
     refuses_open: true,
     attributes: Some(FOLDER),
     device_api: Some(vfs::DEVICE_API),
@@ -38,6 +32,7 @@ static LAYOUT: Layout = Layout {
     vf_file: Some(vfs::CURRENT_FILE),
     host_folders: &[SOFTWARE],
     link_folders: &[DRIVERS[0], DRIVERS[1], DRIVERS[2], DRIVERS[3], PCI],
+    ..Layout::new(LayoutKind::VENDOR_VFIO)
 };
 
 static LAYOUTS: [&Layout; 1] = [&LAYOUT];
@@ -82,7 +77,8 @@ impl Backend for VendorVfio {
         if let Some(stamp) = stamp {
             type_cache::complete(records, dir, stamp, &mut types)?;
         }
-        Ok(Some(Types { layout, types, vfs, stamp, is_partial }))
+        let why_none = if types.is_empty() { vfs::why_no_types(dir) } else { String::new() };
+        Ok(Some(Types { layout, types, vfs, stamp, is_partial, why_none }))
     }
 
     fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
@@ -95,10 +91,6 @@ impl Backend for VendorVfio {
     fn type_dir(&self, _parent: &dyn Dir, _id: &str) -> IoResult<Option<Box<dyn Dir>>> {
         // No file stands for a type: each VF lists the types that it can be.
         Ok(None)
-    }
-
-    fn why_no_types(&self, parent: &dyn Dir) -> String {
-        vfs::why_no_types(parent)
     }
 
     fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs> {
@@ -114,22 +106,13 @@ impl Backend for VendorVfio {
         self.search(sysfs, records).all(known)
     }
 
-    fn locate(
-        &self,
-        sysfs: &dyn Sysfs,
-        records: &Records<'_>,
-        uuid: &Uuid,
-        may_be: &dyn Fn(&str) -> bool,
-    ) -> Result<Option<Located>> {
-        self.search(sysfs, records).locate(uuid, may_be)
-    }
-
-    fn locate_at(&self, sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
-        self.search(sysfs, records).locate_at(sysname)
-    }
-
-    fn locate_same(&self, sysfs: &dyn Sysfs, records: &Records<'_>, id: &DeviceId<'_>) -> Result<Option<Located>> {
-        self.search(sysfs, records).locate_same(id)
+    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+        let search = self.search(sysfs, records);
+        match wanted {
+            Wanted::Uuid(uuid, may_be) => search.by_uuid(uuid, may_be),
+            Wanted::Name(vf) => search.by_name(vf),
+            Wanted::Same(id) => search.same(id),
+        }
     }
 
     fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
@@ -161,16 +144,8 @@ impl Backend for VendorVfio {
         }
     }
 
-    fn place_lock(&self, parent: &str) -> Option<String> {
+    fn lock(&self, _layout: &Layout, parent: &str, _created: Option<&str>) -> Option<String> {
         Some(format!("parent-{parent}"))
-    }
-
-    fn create_lock(&self, _layout: &Layout, parent: &str, _type_id: &str) -> Option<String> {
-        self.place_lock(parent)
-    }
-
-    fn check(&self, parent: &OpenParent, request: &CreateRequest<'_>) -> Result<()> {
-        create::check(&*parent.dir, request)
     }
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
