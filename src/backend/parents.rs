@@ -106,6 +106,12 @@ impl<'a> ParentCache<'a> {
         self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));
     }
 
+    /// Adds a parent that is open.
+    pub fn add_open(&mut self, place: &Place, parent: &OpenParent) {
+        let read = describe(&*parent.dir, place, parent.layout, Vec::new(), Vec::new());
+        self.parents.insert(place.syspath.clone(), read.map(Rc::new));
+    }
+
     /// The parent of a device.
     pub fn above(&mut self, device: &Located) -> IoResult<Rc<Parent>> {
         if let Some(known) = self.parents.get(&device.parent) {

@@ -456,6 +456,7 @@ impl<'a> Making<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut ParentCache<'_>) -> Result<Device> {
+        known.add_open(&plan.place, &plan.parent);
         let made = self.made.iter().find(|made| made.plan.uuid == plan.uuid);
         let device = match made.map(|made| self.locate_again(made)).transpose()?.flatten() {
             Some(found) => devices::at(self.host, &found, known)?,

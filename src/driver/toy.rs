@@ -2,6 +2,7 @@
 //! A backend that the driver does not know by name works in every request.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use super::{Conn, CreateFlags, DestroyFlags, ListFlags};
@@ -17,6 +18,7 @@ fn backend_of_one_file_serves_every_request() {
     let slot = root.path().join("sys/toys/bear/slot");
     fs::create_dir_all(slot.parent().unwrap()).unwrap();
     fs::write(&slot, format!("{}\n", uuid::Uuid::nil())).unwrap();
+    symlink("../../bus/toy", slot.with_file_name("subsystem")).unwrap();
     let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
     let conn = Conn::on(Arc::new(sysfs), Arc::new(Runtime::memory([])));
 
@@ -36,7 +38,7 @@ fn backend_of_one_file_serves_every_request() {
     assert_eq!(conn.list(ListFlags::DEVICES).unwrap()[0].uuid().unwrap(), UUID);
     assert_eq!(
         conn.lookup_by_name("ted").unwrap().qemu_device().unwrap(),
-        format!("toy,sysfsdev=/sys/bus/mdev/devices/{UUID}")
+        format!("vfio-pci,sysfsdev=/sys/bus/mdev/devices/{UUID}")
     );
     assert_eq!(conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err().code, ErrorCode::Exists);
     device.destroy(DestroyFlags::empty()).unwrap();

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("sys", &["fd"]),
     ("sysfs", &["error", "fd", "finding", "sys", "time"]),
     ("xml", &["model", "error"]),
-    ("backend", &["sysfs", "model", "error", "finding"]),
+    ("backend", &["sysfs", "model", "store", "error", "finding"]),
     ("store", &["model", "error", "fd", "finding", "lock", "time", "trust"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
     // Programs of others: nothing else starts one.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use self::layouts::{LAYOUTS, MDEV_DESTROY, RFC, detect};
+use self::layouts::{LAYOUTS, detect};
 use self::strategy::Strategy;
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
@@ -82,9 +82,7 @@ impl Backend for MdevBus {
     }
 
     fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>> {
-        let Some(types) = if_present(dir.open(TYPES))? else {
-            return Ok(if_present(dir.meta(MDEV_DESTROY))?.map(|_| &RFC));
-        };
+        let Some(types) = if_present(dir.open(TYPES))? else { return Ok(None) };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;
         let has = |file: &str| {
