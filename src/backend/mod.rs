@@ -32,7 +32,7 @@ mod vendor_vfio;
 mod written;
 
 pub use driver_file::write_error;
-pub use registry::{backend, layout};
+pub use registry::{CONTROL_FILES, backend, layout};
 pub use written::write_whole;
 
 /// Links to every PCI device.
@@ -43,10 +43,6 @@ pub const TYPES: &str = "mdev_supported_types";
 
 /// Links to every device on the mdev bus.
 pub const DEVICES: &str = "/sys/bus/mdev/devices";
-
-/// Files of a device that make or remove it. They are never written as attributes: a write to them may block while the
-/// device is in use, or remove the device of another program.
-pub const CONTROL_FILES: [&str; 3] = ["remove", "destroy", vendor_vfio::CURRENT];
 
 /// One generation of the kernel interface: what its parents and devices have.
 pub struct Layout {

@@ -2,7 +2,7 @@
 //! Every backend. A new one is a folder and a line here.
 
 use super::mdev_bus::MdevBus;
-use super::vendor_vfio::VendorVfio;
+use super::vendor_vfio::{self, VendorVfio};
 use super::{Backend, Layout};
 use crate::model::LayoutKind;
 
@@ -24,3 +24,7 @@ pub fn layout(kind: LayoutKind) -> &'static Layout {
     let layouts = backend(kind).layouts();
     layouts.iter().find(|layout| layout.kind == kind).unwrap_or(&layouts[0])
 }
+
+/// Files of a device that make or remove it. They are never written as attributes: a write to them may block while the
+/// device is in use, or remove the device of another program.
+pub const CONTROL_FILES: [&str; 3] = ["remove", "destroy", vendor_vfio::CURRENT];

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Attributes of devices, reset, online and offline.
+//! The files of a device that are its attributes.
 
 use rustix::io::Errno;
 
-use super::{AttrAccess, Host, Node, destroy, identity};
-use crate::backend::{CONTROL_FILES, DeviceId, Layout, layout, write_error, write_whole};
+use super::{Host, identity};
+use crate::backend::{CONTROL_FILES, DeviceId, Layout, write_whole};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::is_attribute;
-use crate::store::HostLock;
-use crate::sysfs::{Dir, EntryKind, IoResult, basename, dirname, is_absent, is_exhausted, read_text, write_line};
+use crate::sysfs::{Dir, EntryKind, IoResult, basename, is_absent, is_exhausted, read_text};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -19,129 +18,12 @@ const NAMES_MAX: usize = 24;
 /// The kernel's folder for power management, which every device has. It contains no file of the vendor.
 const POWER: &str = "power";
 
-impl Node {
-    /// Reads an attribute of the device or parent now.
-    pub fn attr(&self, name: &str) -> Result<String> {
-        let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
-        // What is still there was there when its file was read.
-        self.check_identity()?;
-        Ok(text)
-    }
-
-    /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
-    /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
-    pub fn attrs(&self) -> Result<Vec<String>> {
-        let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
-        self.check_identity()?;
-        let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
-        let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// What can be done with an attribute.
-    pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
-        let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
-        self.check_identity()?;
-        Ok(self.access(name, mode))
-    }
-
-    /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
-    fn access(&self, name: &str, mode: u32) -> AttrAccess {
-        let mut access = AttrAccess::empty();
-        access.set(AttrAccess::READ, mode & 0o444 != 0);
-        access.set(AttrAccess::WRITE, mode & 0o222 != 0 && !self.is_parent() && !is_order(name));
-        access
-    }
-
-    /// Writes an attribute of a device.
-    pub fn set_attr(&self, name: &str, value: &str) -> Result<()> {
-        if self.is_parent() {
-            return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
-        }
-        check(name, value).map_err(|e| e.of(self.name()))?;
-        let attributes = self.open_attributes()?;
-        let held = self.hold_identity()?;
-        let written = attributes.write(name, value);
-        // The explanation may search all processes, which must not delay the users of the lock.
-        drop(held);
-        written.map_err(|e| self.explain_refusal(e).of(self.name()))
-    }
-
-    fn explain_refusal(&self, refused: Error) -> Error {
-        let Some(device) = self.as_device() else { return refused };
-        let (host, path) = (&self.conn().host, &device.syspath);
-        match host.sysfs.open(dirname(path)) {
-            Ok(dir) => destroy::explain_refusal(host, &*dir, basename(path), &device.uuid, refused),
-            Err(_) => refused,
-        }
-    }
-
-    /// Resets the device, where its layout has a reset.
-    pub fn reset(&self) -> Result<()> {
-        self.order("reset", "1")
-    }
-
-    /// Sets the device online or offline, where its layout has that.
-    pub fn set_online(&self, online: bool) -> Result<()> {
-        self.order("online", if online { "1" } else { "0" })
-    }
-
-    fn open_attributes(&self) -> Result<Attributes> {
-        if self.syspath().is_empty() {
-            return Err(self.not_running());
-        }
-        let layout = self.as_device().map(|device| layout(device.layout));
-        let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
-        self.check_identity()?;
-        Ok(attributes)
-    }
-
-    /// Fails if the device of this handle no longer exists, also if another device has its path now.
-    fn check_identity(&self) -> Result<()> {
-        match self.as_device() {
-            Some(device) => identity::locate(&self.conn().host, device).map(drop).map_err(|e| e.of(self.name())),
-            None => Ok(()),
-        }
-    }
-
-    /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
-    fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
-        match self.as_device() {
-            Some(device) => identity::hold(&self.conn().host, device).map_err(|e| e.of(self.name())),
-            None => Ok(None),
-        }
-    }
-
-    fn order(&self, file: &str, value: &str) -> Result<()> {
-        if self.is_parent() {
-            return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
-        }
-        let dir = self.open_attributes()?.dir;
-        match dir.meta(file) {
-            Ok(meta) if meta.kind == EntryKind::File => {}
-            Ok(_) | Err(Errno::NOENT) => {
-                let message = format!(
-                    "the device has no file '{file}': the general layout has it, this is the {} layout",
-                    self.layout()
-                );
-                return Err(unsupported(self.name(), &message));
-            }
-            Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
-        }
-        let held = self.hold_identity()?;
-        let written = write_line(&*dir, file, value);
-        drop(held);
-        written.map_err(|errno| self.explain_refusal(write_error(&*dir, file, errno)).of(self.name()))
-    }
-}
-
 /// Refuses attributes that no device can take. Called before a device is made or defined.
 pub(super) fn check_all(attributes: &[(String, String)]) -> Result<()> {
     attributes.iter().try_for_each(|(name, value)| check(name, value))
 }
 
-fn check(name: &str, value: &str) -> Result<()> {
+pub(super) fn check(name: &str, value: &str) -> Result<()> {
     check_name(name)?;
     if is_order(name) {
         let message = format!(
@@ -169,7 +51,7 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 /// Whether the file makes or removes devices. Such a file is refused in every folder of the device.
-fn is_order(name: &str) -> bool {
+pub(super) fn is_order(name: &str) -> bool {
     CONTROL_FILES.contains(&basename(name))
 }
 
@@ -192,8 +74,8 @@ pub(super) fn apply(
 }
 
 /// The attributes of a node: the files of one folder, and of the folders in it.
-struct Attributes {
-    dir: Box<dyn Dir>,
+pub(super) struct Attributes {
+    pub(super) dir: Box<dyn Dir>,
     /// The name of the folder; `None` for the device's own folder. An attribute name may begin with it: `nvidia/vgpu_params` is
     /// the same file as `vgpu_params`. Definitions of mdev devices use the longer form.
     folder: Option<&'static str>,
@@ -201,7 +83,7 @@ struct Attributes {
 
 impl Attributes {
     /// Opens the folder of the node at `path`. `layout` is `None` for a parent.
-    fn open(host: &Host, layout: Option<&Layout>, path: &str) -> Result<Self> {
+    pub(super) fn open(host: &Host, layout: Option<&Layout>, path: &str) -> Result<Self> {
         let folder = layout.and_then(|layout| layout.attributes);
         let path = folder.map_or_else(|| path.to_owned(), |folder| format!("{path}/{folder}"));
         let dir = host.sysfs.open(&path).map_err(|errno| match errno {
@@ -219,7 +101,7 @@ impl Attributes {
     }
 
     /// Regular files with their modes; with `nested` also the files of the folders in the folder.
-    fn list(&self, nested: bool) -> Result<Vec<(String, u32)>> {
+    pub(super) fn list(&self, nested: bool) -> Result<Vec<(String, u32)>> {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         list_folder(&*self.dir, "", &mut files, &mut folders)
             .map_err(|errno| Error::io("list", self.dir.path(), errno))?;
@@ -239,13 +121,13 @@ impl Attributes {
         Ok(files)
     }
 
-    fn read(&self, name: &str) -> Result<String> {
+    pub(super) fn read(&self, name: &str) -> Result<String> {
         self.mode(name)?;
         let name = self.local(name);
         read_text(&*self.dir, name).map_err(|errno| attribute_error("read", &*self.dir, name, errno))
     }
 
-    fn write(&self, name: &str, value: &str) -> Result<()> {
+    pub(super) fn write(&self, name: &str, value: &str) -> Result<()> {
         check(name, value)?;
         let mode = self.mode(name)?;
         let name = self.local(name);
@@ -260,7 +142,7 @@ impl Attributes {
     }
 
     /// The permission bits of a regular file. Follows no link, since a link may lead to another device.
-    fn mode(&self, name: &str) -> Result<u32> {
+    pub(super) fn mode(&self, name: &str) -> Result<u32> {
         check_name(name)?;
         let name = self.local(name);
         let folders = name.match_indices('/').map(|(end, _)| (&name[..end], EntryKind::Dir));
@@ -318,8 +200,4 @@ fn list_folder(dir: &dyn Dir, prefix: &str, files: &mut Vec<(String, u32)>, fold
 
 fn attribute_error(action: &str, dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     Error::io(action, &format!("{}/{name}", dir.path()), errno)
-}
-
-fn unsupported(name: &str, message: &str) -> Error {
-    Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(name)
 }

@@ -13,9 +13,7 @@ use crate::backend::parents::ParentCache;
 use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
-use crate::store::runtime::NewGroup;
-use crate::store::runtime::taken;
-use crate::store::{Batch, Definition, Facts, HostLock, Reservation};
+use crate::store::{Batch, Definition, Facts, HostLock, NewGroup, Reservation, taken};
 use crate::sysfs::{IoResult, basename, is_exhausted};
 use crate::xml;
 

@@ -17,6 +17,7 @@ mod list;
 mod lookup;
 mod made;
 mod node;
+mod node_attrs;
 mod open;
 mod plan;
 mod problems;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::atomic::Unnamed;
 use super::calls::{self, open, open_regular, read};
 use super::catalogue::Catalogue;
-use super::runtime::{Facts, NewGroup, settle, taken};
+use super::record::{Facts, NewGroup, settle, taken};
 use crate::error::{Error, ErrorCode, Result, describe, if_present};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::lock::{Lock, is_held};

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::catalogue::Catalogue;
-use super::runtime::{Facts, LockHook, NewGroup, settle};
+use super::record::{Facts, NewGroup, settle};
 use crate::error::{Error, ErrorCode, Result};
 
 /// Timeout as for files, but for all holders together: they are threads of this process.
@@ -30,6 +30,9 @@ pub struct MemoryStore {
     /// Groups that are not complete; true while one is being created or removed.
     batches: Mutex<BTreeMap<Uuid, bool>>,
 }
+
+/// Called before a lock is taken; may itself use the host.
+pub type LockHook = dyn Fn(&str) + Send + Sync;
 
 #[derive(Default)]
 struct Hook(Option<Arc<Box<LockHook>>>);

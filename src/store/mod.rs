@@ -12,6 +12,7 @@ pub mod definitions;
 mod files;
 mod memory;
 mod notifier;
+mod record;
 mod records;
 mod reservation;
 pub mod runtime;
@@ -21,9 +22,10 @@ pub use batch::Batch;
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use notifier::Listener;
+pub use record::{Facts, NewGroup, taken};
 pub use records::Records;
 pub use reservation::Reservation;
-pub use runtime::{Facts, HostLock, Runtime};
+pub use runtime::{HostLock, Runtime};
 
 /// The folder of the records of devices, below the root of a connection.
 pub const RECORDS: &str = "/run/libmdev/devices";

@@ -7,7 +7,8 @@ use once_cell::unsync::OnceCell;
 use uuid::Uuid;
 
 use super::files::{is_invalid_record, report_record};
-use super::runtime::{Facts, Runtime};
+use super::record::Facts;
+use super::runtime::Runtime;
 use crate::error::Result;
 
 /// The records of a host, read when first needed. A look at the host reads them after the VFs that they are compared with,
@@ -18,11 +19,14 @@ pub struct Records<'a> {
     all: OnceCell<HashMap<Uuid, Facts>>,
 }
 
-impl<'a> Records<'a> {
-    pub(super) fn new(store: &'a Runtime) -> Self {
-        Records { store, all: OnceCell::new() }
+impl Runtime {
+    /// The records as a new look at the host reads them.
+    pub fn records(&self) -> Records<'_> {
+        Records { store: self, all: OnceCell::new() }
     }
+}
 
+impl Records<'_> {
     /// All records. One that cannot be read is reported and left out.
     pub fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
         self.all.get_or_try_init(|| self.store.all())

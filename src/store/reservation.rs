@@ -3,8 +3,37 @@
 
 use uuid::Uuid;
 
-use super::runtime::{Facts, Runtime};
+use super::record::{Facts, NewGroup};
+use super::runtime::Runtime;
 use crate::error::Result;
+
+impl Runtime {
+    /// Takes names and groups for devices about to be made.
+    /// Facts of devices that are gone (`alive` gives the mark of those that are not) are forgotten on the way.
+    pub fn reserve<'g>(
+        &self,
+        mut facts: Vec<Facts>,
+        new_group: impl Into<NewGroup<'g>>,
+        alive: &dyn Fn(&Facts) -> Option<u64>,
+    ) -> Result<Reservation<'_>> {
+        let group = new_group.into();
+        if group.members.is_empty() && !facts.iter().any(Facts::worth_keeping) {
+            if let Runtime::Files(store) = self {
+                // A killed creator of the same UUID must not lend its name or owner to the new device.
+                facts.iter().for_each(|new| store.forget_abandoned(&new.uuid));
+            }
+            return Ok(Reservation::new(self, facts, Vec::new()));
+        }
+        let locks = match self {
+            Runtime::Files(store) => store.reserve(&mut facts, group, alive)?,
+            Runtime::Memory(store) => {
+                store.reserve(&mut facts, group, alive)?;
+                Vec::new()
+            }
+        };
+        Ok(Reservation::new(self, facts, locks))
+    }
+}
 
 /// Reserved names and groups. When this is dropped, the record of a device stays if a write for the device has begun
 /// ([`Reservation::begin`]) and the device was not seen to be absent since ([`Reservation::absent`]): without its record an
@@ -20,7 +49,7 @@ pub struct Reservation<'a> {
 }
 
 impl<'a> Reservation<'a> {
-    pub(super) fn new(store: &'a Runtime, facts: Vec<Facts>, locks: Vec<crate::lock::Lock>) -> Self {
+    fn new(store: &'a Runtime, facts: Vec<Facts>, locks: Vec<crate::lock::Lock>) -> Self {
         Reservation { store, facts, begun: Vec::new(), _locks: locks }
     }
 

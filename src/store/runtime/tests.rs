@@ -2,8 +2,10 @@
 //! The store in files and in memory.
 
 use super::*;
+use crate::error::ErrorCode;
 use crate::store::calls::watched;
 use crate::store::files::{PATIENCE, lock_store};
+use rustix::io::Errno;
 
 fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
     Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Attributes of a node, reset, online and offline.
+
+use rustix::io::Errno;
+
+use super::attrs::{Attributes, check, is_order};
+use super::{AttrAccess, Node, destroy, identity};
+use crate::backend::{layout, write_error};
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::HostLock;
+use crate::sysfs::{EntryKind, basename, dirname, write_line};
+
+impl Node {
+    /// Reads an attribute of the device or parent now.
+    pub fn attr(&self, name: &str) -> Result<String> {
+        let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
+        // What is still there was there when its file was read.
+        self.check_identity()?;
+        Ok(text)
+    }
+
+    /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
+    /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
+    pub fn attrs(&self) -> Result<Vec<String>> {
+        let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
+        self.check_identity()?;
+        let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
+        let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What can be done with an attribute.
+    pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
+        let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
+        self.check_identity()?;
+        Ok(self.access(name, mode))
+    }
+
+    /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
+    fn access(&self, name: &str, mode: u32) -> AttrAccess {
+        let mut access = AttrAccess::empty();
+        access.set(AttrAccess::READ, mode & 0o444 != 0);
+        access.set(AttrAccess::WRITE, mode & 0o222 != 0 && !self.is_parent() && !is_order(name));
+        access
+    }
+
+    /// Writes an attribute of a device.
+    pub fn set_attr(&self, name: &str, value: &str) -> Result<()> {
+        if self.is_parent() {
+            return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
+        }
+        check(name, value).map_err(|e| e.of(self.name()))?;
+        let attributes = self.open_attributes()?;
+        let held = self.hold_identity()?;
+        let written = attributes.write(name, value);
+        // The explanation may search all processes, which must not delay the users of the lock.
+        drop(held);
+        written.map_err(|e| self.explain_refusal(e).of(self.name()))
+    }
+
+    fn explain_refusal(&self, refused: Error) -> Error {
+        let Some(device) = self.as_device() else { return refused };
+        let (host, path) = (&self.conn().host, &device.syspath);
+        match host.sysfs.open(dirname(path)) {
+            Ok(dir) => destroy::explain_refusal(host, &*dir, basename(path), &device.uuid, refused),
+            Err(_) => refused,
+        }
+    }
+
+    /// Resets the device, where its layout has a reset.
+    pub fn reset(&self) -> Result<()> {
+        self.order("reset", "1")
+    }
+
+    /// Sets the device online or offline, where its layout has that.
+    pub fn set_online(&self, online: bool) -> Result<()> {
+        self.order("online", if online { "1" } else { "0" })
+    }
+
+    fn open_attributes(&self) -> Result<Attributes> {
+        if self.syspath().is_empty() {
+            return Err(self.not_running());
+        }
+        let layout = self.as_device().map(|device| layout(device.layout));
+        let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
+        self.check_identity()?;
+        Ok(attributes)
+    }
+
+    /// Fails if the device of this handle no longer exists, also if another device has its path now.
+    fn check_identity(&self) -> Result<()> {
+        match self.as_device() {
+            Some(device) => identity::locate(&self.conn().host, device).map(drop).map_err(|e| e.of(self.name())),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
+    fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
+        match self.as_device() {
+            Some(device) => identity::hold(&self.conn().host, device).map_err(|e| e.of(self.name())),
+            None => Ok(None),
+        }
+    }
+
+    fn order(&self, file: &str, value: &str) -> Result<()> {
+        if self.is_parent() {
+            return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
+        }
+        let dir = self.open_attributes()?.dir;
+        match dir.meta(file) {
+            Ok(meta) if meta.kind == EntryKind::File => {}
+            Ok(_) | Err(Errno::NOENT) => {
+                let message = format!(
+                    "the device has no file '{file}': the general layout has it, this is the {} layout",
+                    self.layout()
+                );
+                return Err(unsupported(self.name(), &message));
+            }
+            Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
+        }
+        let held = self.hold_identity()?;
+        let written = write_line(&*dir, file, value);
+        drop(held);
+        written.map_err(|errno| self.explain_refusal(write_error(&*dir, file, errno)).of(self.name()))
+    }
+}
+
+fn unsupported(name: &str, message: &str) -> Error {
+    Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(name)
+}
