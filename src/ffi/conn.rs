@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::device::{export_list, export_node, mdev_device};
 use super::guard;
-use super::handle::{add_ref, count, drop_ref, export, hold};
+use super::handle::{self, Counted, Kind, Tag, add_ref, count, drop_ref, export, hold};
 use super::strings::{bytes, malloced, optional_text, out, text};
 use super::subscribe::Subscriptions;
 use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
@@ -23,6 +23,13 @@ use crate::error::{Error, ErrorCode, Result};
 pub struct mdev_conn {
     _opaque: [u8; 0],
 }
+
+impl Kind for mdev_conn {
+    type Body = Body;
+    const TAG: Tag = handle::CONN;
+}
+
+impl Counted for mdev_conn {}
 
 /// A host, and who wants to hear of it.
 pub(super) struct Body {

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use super::guard;
-use super::handle::{Object, add_ref, borrow, count, drop_ref, free_list, give};
+use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, count, drop_ref, free_list, give};
 use super::strings::{Lazy, Out, Pairs, malloced_list, out};
 use super::types::TypeList;
 use crate::driver::Node;
@@ -20,6 +20,13 @@ use crate::error::Result;
 pub struct mdev_device {
     _opaque: [u8; 0],
 }
+
+impl Kind for mdev_device {
+    type Body = Device;
+    const TAG: Tag = handle::DEVICE;
+}
+
+impl Counted for mdev_device {}
 
 /// A node with the texts that C has asked for.
 pub(super) struct Device {

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::guard;
-use super::handle::{Object, borrow};
+use super::handle::{self, Kind, Object, Tag, borrow};
 use super::strings::terminated;
 use crate::error::{Error, ErrorCode};
 
@@ -16,6 +16,11 @@ use crate::error::{Error, ErrorCode};
 /// Since: 0.1.
 pub struct mdev_error {
     _opaque: [u8; 0],
+}
+
+impl Kind for mdev_error {
+    type Body = Detail;
+    const TAG: Tag = handle::ERROR;
 }
 
 /// An error with its texts as C wants them.

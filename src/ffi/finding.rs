@@ -6,7 +6,7 @@ use std::ptr;
 
 use super::conn::{mdev_conn, no_flags};
 use super::guard;
-use super::handle::{borrow, count, export, free_list, hold};
+use super::handle::{self, Counted, Kind, Tag, borrow, count, export, free_list, hold};
 use super::strings::{malloced_list, out, terminated};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, Severity};
@@ -17,6 +17,13 @@ use crate::finding::{Finding, Severity};
 pub struct mdev_finding {
     _opaque: [u8; 0],
 }
+
+impl Kind for mdev_finding {
+    type Body = Body;
+    const TAG: Tag = handle::FINDING;
+}
+
+impl Counted for mdev_finding {}
 
 /// A finding with its texts as C strings.
 pub(super) struct Body {

@@ -17,20 +17,32 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, Result};
 
-const CONN: u64 = u64::from_le_bytes(*b"mdevCONN");
-const DEVICE: u64 = u64::from_le_bytes(*b"mdevNODE");
-const TYPE: u64 = u64::from_le_bytes(*b"mdevTYPE");
-const MONITOR: u64 = u64::from_le_bytes(*b"mdevMONI");
-const EVENT: u64 = u64::from_le_bytes(*b"mdevEVNT");
-const FINDING: u64 = u64::from_le_bytes(*b"mdevFIND");
-const ERROR: u64 = u64::from_le_bytes(*b"mdevERRO");
-const DEAD: u64 = u64::from_le_bytes(*b"mdevDEAD");
+/// The kind word of an object, and the name of the kind for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    word: u64,
+    name: &'static str,
+}
 
-/// A type of the header, and what is behind it.
+pub(super) const CONN: Tag = tag(b"mdevCONN", "a connection");
+pub(super) const DEVICE: Tag = tag(b"mdevNODE", "a node device");
+pub(super) const TYPE: Tag = tag(b"mdevTYPE", "a type");
+pub(super) const MONITOR: Tag = tag(b"mdevMONI", "a monitor");
+pub(super) const EVENT: Tag = tag(b"mdevEVNT", "an event");
+pub(super) const FINDING: Tag = tag(b"mdevFIND", "a finding");
+pub(super) const ERROR: Tag = tag(b"mdevERRO", "an error");
+const DEAD: Tag = tag(b"mdevDEAD", "a handle whose last reference is gone");
+
+const TAGS: [Tag; 8] = [CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, ERROR, DEAD];
+
+const fn tag(word: &[u8; 8], name: &'static str) -> Tag {
+    Tag { word: u64::from_le_bytes(*word), name }
+}
+
+/// An opaque type of the header. The file of its object implements this.
 pub(super) trait Kind {
     type Body: Send + Sync;
-    const MAGIC: u64;
-    const NAME: &'static str;
+    const TAG: Tag;
 }
 
 /// The kinds whose handles are counted; the others live inside one of these, or in a thread.
@@ -45,7 +57,7 @@ pub(super) struct Object<K: Kind> {
 
 impl<K: Kind> Object<K> {
     pub(super) fn new(body: K::Body) -> Self {
-        Object { magic: AtomicU64::new(K::MAGIC), body }
+        Object { magic: AtomicU64::new(K::TAG.word), body }
     }
 
     /// The pointer that C gets for an object that is not counted.
@@ -56,7 +68,7 @@ impl<K: Kind> Object<K> {
 
 impl<K: Kind> Drop for Object<K> {
     fn drop(&mut self) {
-        self.magic.store(DEAD, Ordering::Relaxed);
+        self.magic.store(DEAD.word, Ordering::Relaxed);
         // Nobody reads this memory any more, as far as the compiler knows: keep the store.
         std::hint::black_box(&self.magic);
     }
@@ -79,32 +91,22 @@ pub(super) fn give<K: Counted>(object: Arc<Object<K>>) -> *mut K {
 unsafe fn check<K: Kind>(ptr: *const K) -> Result<*const Object<K>> {
     let refuse = |what: String| Err(Error::new(ErrorCode::InvalidHandle, Errno::INVAL, what));
     if ptr.is_null() {
-        return refuse(format!("a handle is NULL where {} is due", K::NAME));
+        return refuse(format!("a handle is NULL where {} is due", K::TAG.name));
     }
     let word = ptr.cast::<AtomicU64>();
     if !word.is_aligned() {
-        return refuse(format!("a pointer is no handle of this library; {} is due", K::NAME));
+        return refuse(format!("a pointer is no handle of this library; {} is due", K::TAG.name));
     }
     // SAFETY: not NULL, aligned, and by the C contract eight bytes there can be read.
     let found = unsafe { (*word).load(Ordering::Relaxed) };
-    if found != K::MAGIC {
-        return refuse(format!("a pointer is {}; {} is due", name_of(found), K::NAME));
+    if found != K::TAG.word {
+        return refuse(format!("a pointer is {}; {} is due", name_of(found), K::TAG.name));
     }
     Ok(ptr.cast())
 }
 
-fn name_of(magic: u64) -> &'static str {
-    match magic {
-        CONN => super::conn::mdev_conn::NAME,
-        DEVICE => super::device::mdev_device::NAME,
-        TYPE => super::types::mdev_type::NAME,
-        MONITOR => super::monitor::mdev_monitor::NAME,
-        EVENT => super::monitor::mdev_event::NAME,
-        FINDING => super::finding::mdev_finding::NAME,
-        ERROR => super::errors::mdev_error::NAME,
-        DEAD => "a handle whose last reference is gone",
-        _ => "no handle of this library",
-    }
+fn name_of(word: u64) -> &'static str {
+    TAGS.iter().find(|tag| tag.word == word).map_or("no handle of this library", |tag| tag.name)
 }
 
 /// For getters: looks into an object without a reference of its own.
@@ -183,51 +185,3 @@ pub(super) fn count(n: usize) -> Result<c_int> {
         Error::new(ErrorCode::Internal, Errno::OVERFLOW, format!("{n} results are more than an int can count"))
     })
 }
-
-impl Kind for super::conn::mdev_conn {
-    type Body = super::conn::Body;
-    const MAGIC: u64 = CONN;
-    const NAME: &'static str = "a connection";
-}
-
-impl Kind for super::device::mdev_device {
-    type Body = super::device::Device;
-    const MAGIC: u64 = DEVICE;
-    const NAME: &'static str = "a node device";
-}
-
-impl Kind for super::types::mdev_type {
-    type Body = super::types::TypeText;
-    const MAGIC: u64 = TYPE;
-    const NAME: &'static str = "a type";
-}
-
-impl Kind for super::monitor::mdev_monitor {
-    type Body = super::monitor::Body;
-    const MAGIC: u64 = MONITOR;
-    const NAME: &'static str = "a monitor";
-}
-
-impl Kind for super::monitor::mdev_event {
-    type Body = super::monitor::Happened;
-    const MAGIC: u64 = EVENT;
-    const NAME: &'static str = "an event";
-}
-
-impl Kind for super::errors::mdev_error {
-    type Body = super::errors::Detail;
-    const MAGIC: u64 = ERROR;
-    const NAME: &'static str = "an error";
-}
-
-impl Kind for super::finding::mdev_finding {
-    type Body = super::finding::Body;
-    const MAGIC: u64 = FINDING;
-    const NAME: &'static str = "a finding";
-}
-
-impl Counted for super::conn::mdev_conn {}
-impl Counted for super::finding::mdev_finding {}
-impl Counted for super::device::mdev_device {}
-impl Counted for super::monitor::mdev_monitor {}
-impl Counted for super::monitor::mdev_event {}

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::conn::{mdev_conn, no_flags};
 use super::device::{mdev_device, new_node};
 use super::guard;
-use super::handle::{Object, add_ref, borrow, drop_ref, export, give, hold};
+use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, drop_ref, export, give, hold};
 use super::strings::out;
 use crate::driver::{Event, EventKind, Monitor};
 use crate::error::{Error, ErrorCode, Result};
@@ -23,12 +23,26 @@ pub struct mdev_monitor {
     _opaque: [u8; 0],
 }
 
+impl Kind for mdev_monitor {
+    type Body = Body;
+    const TAG: Tag = handle::MONITOR;
+}
+
+impl Counted for mdev_monitor {}
+
 /// Something that happened, with the node as it was then.
 ///
 /// Since: 0.1.
 pub struct mdev_event {
     _opaque: [u8; 0],
 }
+
+impl Kind for mdev_event {
+    type Body = Happened;
+    const TAG: Tag = handle::EVENT;
+}
+
+impl Counted for mdev_event {}
 
 /// A monitor behind its lock: a program may fetch from any thread.
 pub(super) struct Body(Mutex<Monitor>);

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::device::{Device, mdev_device};
 use super::guard;
-use super::handle::{Object, borrow, count, hold};
+use super::handle::{self, Kind, Object, Tag, borrow, count, hold};
 use super::strings::{out, text, visible};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::Type;
@@ -23,6 +23,11 @@ use crate::model::Type;
 /// Since: 0.1.
 pub struct mdev_type {
     _opaque: [u8; 0],
+}
+
+impl Kind for mdev_type {
+    type Body = TypeText;
+    const TAG: Tag = handle::TYPE;
 }
 
 /// A type with the texts that C has asked for.
