@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use super::guard::{self, Depth};
 use super::strings::terminated;
+use super::unwind::{self, Depth};
 use crate::error::printable;
 
 /// How important a log line is.
@@ -75,7 +75,7 @@ impl Log for Forwarder {
         let level = number(record.level());
         // One line is one message, whatever a vendor's attribute has in it.
         let line = printable(record.args().to_string());
-        if guard::depth() == 0 {
+        if unwind::depth() == 0 {
             return deliver(&[(level, line)]);
         }
         let _ = PENDING.try_with(|pending| {
@@ -104,7 +104,7 @@ fn number(level: Level) -> c_int {
 /// Hands over what the call that is about to return has logged.
 pub(super) fn deliver_pending() {
     // A call from inside the handler: the outer one delivers.
-    if guard::depth() > 0 || IN_HANDLER.get() {
+    if unwind::depth() > 0 || IN_HANDLER.get() {
         return;
     }
     let taken = PENDING.try_with(|pending| {
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn mdev_set_log_handler(
     data: *mut c_void,
     max_level: c_int,
 ) {
-    guard::quiet((), || set_handler(handler, data, max_level));
+    unwind::quiet((), || set_handler(handler, data, max_level));
 }
 
 fn set_handler(function: Option<HandlerFn>, data: *mut c_void, max_level: c_int) {

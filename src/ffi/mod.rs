@@ -41,6 +41,7 @@ mod caps;
 mod guard;
 mod handle;
 mod strings;
+mod unwind;
 
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::conn::{mdev_conn, no_flags};
-use super::guard::{self, Depth};
+use super::guard;
 use super::handle::{Kind, Object, hold};
 use super::monitor::{Body, Happened, mdev_event};
+use super::unwind::Depth;
 use crate::driver::Conn;
 use crate::error::{Error, Result};
 

@@ -16,7 +16,7 @@ use super::driver_table::*;
 use super::errors::*;
 use super::handle::{Object, borrow};
 use super::log::*;
-use super::{guard, strings};
+use super::{guard, strings, unwind};
 use crate::error::{Error, ErrorCode, Result};
 
 /// The message of this thread's error, if the last call failed.
@@ -58,7 +58,7 @@ fn panic_in_a_call_returns_enotrecoverable() {
     }
     assert_eq!(guard::call(|| std::panic::panic_any(Mine)), -libc::ENOTRECOVERABLE);
     assert_eq!(guard::quiet(3, || panic!("quiet")), 3);
-    assert_eq!(guard::depth(), 0);
+    assert_eq!(unwind::depth(), 0);
 }
 
 /// Not a test of its own: what the next one runs in a process of its own, where stderr can be looked at.
@@ -273,7 +273,7 @@ fn log_lines_are_delivered_at_the_end_of_the_call() {
 #[test]
 fn successful_call_does_not_return_an_inner_failure() {
     let outer = guard::call(|| {
-        let _outside = guard::Depth::set(0);
+        let _outside = unwind::Depth::set(0);
         assert_eq!(guard::call(refusal), -libc::EBUSY);
         assert!(message().is_some());
         Ok(1)
