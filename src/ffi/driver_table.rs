@@ -10,6 +10,7 @@ use super::caps::{list_caps, list_devices, num_of_caps, num_of_devices};
 use super::conn::*;
 use super::define::*;
 use super::device::*;
+use super::device_types::*;
 use super::errors::*;
 use super::finding::*;
 use super::guard;

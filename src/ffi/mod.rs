@@ -28,6 +28,7 @@ pub mod action;
 pub mod conn;
 pub mod define;
 mod device;
+pub mod device_types;
 pub mod driver_table;
 pub mod errors;
 pub mod finding;

@@ -11,11 +11,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 
-use super::device::{Device, mdev_device};
 use super::guard;
-use super::handle::{self, Kind, Object, Tag, borrow, count, hold};
+use super::handle::{self, Kind, Object, Tag, borrow, count};
 use super::strings::{out, text, visible};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode};
 use crate::model::Type;
 
 /// A type of a parent: a snapshot that lives as long as the parent's handle.
@@ -46,8 +45,7 @@ unsafe impl Sync for TypeText {}
 
 impl TypeText {
     fn model(&self) -> &Type {
-        // SAFETY: `TypeList` made this from a reference into the node of the handle that owns both; the node never changes
-        // and never moves while the handle lives.
+        // SAFETY: `TypeList::new` made this from a reference; its caller promised that the type does not change or move.
         unsafe { self.model.as_ref() }
     }
 
@@ -133,9 +131,9 @@ impl Texts {
 /// The types of one parent.
 pub(super) struct TypeList {
     /// Not a Box, which may not be moved while pointers into it are about.
-    objects: Arc<[Object<mdev_type>]>,
+    pub(super) objects: Arc<[Object<mdev_type>]>,
     /// Pointers to them, and a NULL: what C gets.
-    array: Box<[*const mdev_type]>,
+    pub(super) array: Box<[*const mdev_type]>,
 }
 
 // SAFETY: the array points to the objects beside it, which are Send and Sync; nothing changes after this is made.
@@ -144,7 +142,9 @@ unsafe impl Send for TypeList {}
 unsafe impl Sync for TypeList {}
 
 impl TypeList {
-    fn new(types: &[Type]) -> TypeList {
+    /// # Safety
+    /// The types must stay unchanged and in the same place for as long as the result lives.
+    pub(super) unsafe fn new(types: &[Type]) -> TypeList {
         let objects: Arc<[_]> = types
             .iter()
             .map(|model| {
@@ -154,65 +154,6 @@ impl TypeList {
         let array = objects.iter().map(Object::as_c).chain([ptr::null()]).collect();
         TypeList { objects, array }
     }
-}
-
-impl Device {
-    /// The types as C sees them, and as the node has them. Only ever called on a device inside a handle, whose node stays
-    /// where it is.
-    fn type_list(&self) -> Result<(&TypeList, &[Type])> {
-        let types = self.node.types()?;
-        Ok((self.types.get_or_init(|| TypeList::new(types)), types))
-    }
-}
-
-/// The types of a parent, with every attribute that the vendor shows.
-///
-/// @param parent a parent
-/// @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
-/// @return the number of types; -ENODATA: this is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is bad.
-///
-/// Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *mut *const *const mdev_type) -> c_int {
-    guard::call(|| {
-        // SAFETY: the C contract for parent and ret.
-        let (parent, ret) = unsafe { (hold(parent)?, out(ret)?) };
-        let (list, _) = parent.body.type_list()?;
-        let n = count(list.objects.len())?;
-        ret.set(list.array.as_ptr());
-        Ok(n)
-    })
-}
-
-/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space. If neither matches, these forms do,
-/// in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name without the vendor's prefix
-/// ("M60-0B"). Types in XML are found in the same way.
-///
-/// @param parent a parent
-/// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
-/// @param ret where the type goes; it lives as long as parent
-/// @return 0; -ENODEV: there is no such type; -ENOTUNIQ: several types match this form; -ENODATA: this is a mediated device;
-/// -EINVAL: an argument is bad.
-///
-/// Thread-safe. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_device_find_type(
-    parent: *mut mdev_device,
-    id_or_name: *const c_char,
-    ret: *mut *const mdev_type,
-) -> c_int {
-    guard::call(|| {
-        // SAFETY: the C contract for parent, id_or_name and ret.
-        let (parent, wanted, ret) =
-            unsafe { (hold(parent)?, text(id_or_name, "the id or name of the type")?, out(ret)?) };
-        let (list, types) = parent.body.type_list()?;
-        let found = parent.body.node.find_type(wanted)?;
-        let object = types.iter().position(|t| ptr::eq(t, found)).and_then(|index| list.objects.get(index));
-        ret.set(object.map(Object::as_c).ok_or_else(|| {
-            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id))
-        })?);
-        Ok(0)
-    })
 }
 
 /// The body of every getter of a text.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Below src; in the order in which their items stand in the header.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "error",
     "finding",
     "model/event",
@@ -16,6 +16,7 @@ const SOURCES: [&str; 15] = [
     "ffi/conn",
     "ffi/device",
     "ffi/action",
+    "ffi/device_types",
     "ffi/types",
     "ffi/define",
     "ffi/monitor",
