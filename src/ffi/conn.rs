@@ -7,11 +7,11 @@ use std::ptr;
 
 use rustix::io::Errno;
 
+use super::callbacks::Subscriptions;
 use super::device::{export_list, export_node, mdev_device};
 use super::guard;
 use super::handle::{self, Counted, Kind, Tag, add_ref, count, drop_ref, export, hold};
 use super::strings::{bytes, malloced, optional_text, out, text};
-use super::subscribe::Subscriptions;
 use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -34,12 +34,12 @@ impl Counted for mdev_conn {}
 /// A host, and who wants to hear of it.
 pub(super) struct Body {
     conn: Conn,
-    pub(super) events: Subscriptions,
+    pub(super) events: Subscriptions<mdev_conn>,
 }
 
 impl Body {
     pub(super) fn new(conn: Conn) -> Self {
-        Body { conn, events: Subscriptions::default() }
+        Body { conn, events: Subscriptions::new() }
     }
 }
 

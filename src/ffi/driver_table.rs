@@ -12,6 +12,7 @@ use super::define::*;
 use super::device::*;
 use super::device_types::*;
 use super::errors::*;
+use super::event::*;
 use super::finding::*;
 use super::guard;
 use super::log::mdev_set_log_handler;

@@ -31,6 +31,7 @@ mod device;
 pub mod device_types;
 pub mod driver_table;
 pub mod errors;
+pub mod event;
 pub mod finding;
 pub mod log;
 pub mod monitor;
@@ -38,6 +39,7 @@ pub mod subscribe;
 pub mod types;
 pub mod version;
 
+mod callbacks;
 mod caps;
 mod guard;
 mod handle;

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_monitor` and `struct mdev_event`: how nodes come, change and go, on the caller's own loop.
+//! `struct mdev_monitor`: how nodes come, change and go, on the caller's own loop.
 
 use std::ffi::{c_int, c_uint};
 use std::os::fd::AsRawFd;
 use std::ptr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use rustix::io::Errno;
 
 use super::conn::{mdev_conn, no_flags};
-use super::device::{mdev_device, new_node};
+use super::event::{EventBody, Source, mdev_event};
 use super::guard;
-use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, drop_ref, export, give, hold};
+use super::handle::{self, Counted, Kind, Tag, add_ref, borrow, drop_ref, export, hold};
 use super::strings::out;
-use crate::driver::{Event, EventKind, Monitor};
-use crate::error::{Error, ErrorCode, Result};
 
 /// A source of events for a program that polls: one descriptor, no thread. It remembers the nodes of its host.
 ///
@@ -24,50 +19,11 @@ pub struct mdev_monitor {
 }
 
 impl Kind for mdev_monitor {
-    type Body = Body;
+    type Body = Source;
     const TAG: Tag = handle::MONITOR;
 }
 
 impl Counted for mdev_monitor {}
-
-/// Something that happened, with the node as it was then.
-///
-/// Since: 0.1.
-pub struct mdev_event {
-    _opaque: [u8; 0],
-}
-
-impl Kind for mdev_event {
-    type Body = Happened;
-    const TAG: Tag = handle::EVENT;
-}
-
-impl Counted for mdev_event {}
-
-/// A monitor behind its lock: a program may fetch from any thread.
-pub(super) struct Body(Mutex<Monitor>);
-
-impl Body {
-    pub(super) fn new(monitor: Monitor) -> Self {
-        Body(Mutex::new(monitor))
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Monitor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An event and its node, as C sees both.
-pub(super) struct Happened {
-    kind: EventKind,
-    node: Option<Arc<Object<mdev_device>>>,
-}
-
-impl Happened {
-    pub(super) fn new(event: Event) -> Self {
-        Happened { kind: event.kind, node: event.node.map(new_node) }
-    }
-}
 
 /// Starts to listen to a host. What happens from here on is told, so make the monitor first and list afterwards: then
 /// nothing is missed, and what is told twice is told the same.
@@ -88,7 +44,7 @@ pub unsafe extern "C" fn mdev_monitor_new(ret: *mut *mut mdev_monitor, conn: *mu
         // SAFETY: the C contract for ret and conn.
         let (ret, conn) = unsafe { (out(ret)?, hold(conn)?) };
         no_flags(flags, "mdev_monitor_new")?;
-        ret.set(export(Body::new(conn.body.monitor()?)));
+        ret.set(export(Source::new(conn.body.monitor()?)));
         Ok(0)
     })
 }
@@ -149,7 +105,7 @@ pub unsafe extern "C" fn mdev_monitor_receive(mon: *mut mdev_monitor, ret: *mut 
         let (mon, ret) = unsafe { (hold(mon)?, out(ret)?) };
         let event = mon.body.lock().receive()?;
         let Some(event) = event else { return Ok(0) };
-        ret.set(export(Happened::new(event)));
+        ret.set(export(EventBody::new(event)));
         Ok(1)
     })
 }
@@ -171,67 +127,5 @@ pub unsafe extern "C" fn mdev_monitor_set_buffer_size(mon: *mut mdev_monitor, by
         // The kernel doubles it, in an int.
         mon.body.lock().set_buffer_size(bytes.min(c_int::MAX as usize / 4))?;
         Ok(0)
-    })
-}
-
-/// Takes another reference, to keep an event that a callback was given.
-///
-/// @param ev an event, or NULL
-/// @return ev; NULL when it is NULL or not an event.
-///
-/// Thread-safe; touches no error. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event {
-    // SAFETY: the C contract for ev.
-    guard::quiet(ptr::null_mut(), || unsafe { add_ref(ev) })
-}
-
-/// Gives a reference up. Nodes that came from the event stay usable.
-///
-/// @param ev an event, or NULL
-/// @return NULL
-///
-/// Thread-safe; touches no error. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_event {
-    // SAFETY: the C contract for ev, and the caller gives its reference up.
-    guard::quiet((), || unsafe { drop_ref(ev) });
-    ptr::null_mut()
-}
-
-/// What happened.
-///
-/// @param ev an event
-/// @return of enum mdev_event_type; MDEV_EVENT_NONE when ev is NULL or not an event.
-///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind {
-    // SAFETY: the C contract for ev.
-    guard::quiet(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
-}
-
-/// The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before
-/// this program looked is described by what the kernel's event itself tells: name, UUID, parent and path.
-///
-/// @param ev an event
-/// @param ret where the node goes, owned by the caller: mdev_device_unref()
-/// @return 0; -ENODATA: no node comes with this event (MDEV_EVENT_OVERRUN); -EINVAL: an argument is bad.
-///
-/// Thread-safe. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn mdev_event_get_device(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int {
-    guard::getter(|| {
-        // SAFETY: the C contract for ev and ret.
-        let (event, ret) = unsafe { (borrow(ev)?, out(ret)?) };
-        ret.set(give(node_of(&event.body)?));
-        Ok(0)
-    })
-}
-
-fn node_of(event: &Happened) -> Result<Arc<Object<mdev_device>>> {
-    event.node.clone().ok_or_else(|| {
-        let message = "no node comes with this event; list the nodes again";
-        Error::new(ErrorCode::NoData, Errno::NODATA, message)
     })
 }

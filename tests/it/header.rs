@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Below src; in the order in which their items stand in the header.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     "error",
     "finding",
     "model/event",
@@ -20,6 +20,7 @@ const SOURCES: [&str; 16] = [
     "ffi/types",
     "ffi/define",
     "ffi/monitor",
+    "ffi/event",
     "ffi/finding",
     "ffi/subscribe",
     "ffi/driver_table",
