@@ -3,6 +3,7 @@
 //! key each. What is not known stays, in its place.
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::Definition;
 use crate::error::shown;
@@ -82,10 +83,23 @@ pub(super) fn update(old: Option<&[u8]>, new: &Definition) -> String {
     serde_json::to_string_pretty(&map).unwrap_or_default()
 }
 
-/// The definition alone, on one line: what mdevctl's call-outs read.
-pub(super) fn compact(new: &Definition) -> String {
-    let text = update(None, new);
-    serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
+impl Definition {
+    /// The definition alone, on one line: what mdevctl's call-outs read.
+    pub fn compact_json(&self) -> String {
+        let text = update(None, self);
+        serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
+    }
+
+    /// The text of mdevctl's file for a new definition.
+    pub fn pretty_json(&self) -> String {
+        update(None, self)
+    }
+
+    /// The definition in a file's text, where it is one.
+    pub fn from_json(parent: &str, uuid: Uuid, text: &[u8]) -> Option<Definition> {
+        let Text { type_id, autostart, attributes } = parse(text).ok()?;
+        Some(Definition { parent: parent.to_owned(), uuid, type_id, autostart, attributes, ..Definition::default() })
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +123,10 @@ mod tests {
         assert_eq!(update(None, &definition(&[("a", "1"), ("a", "2")])), text);
         let none = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": []\n}";
         assert_eq!(update(None, &definition(&[])), none);
-        assert_eq!(compact(&definition(&[("a", "1")])), r#"{"mdev_type":"11","start":"auto","attrs":[{"a":"1"}]}"#);
+        assert_eq!(
+            definition(&[("a", "1")]).compact_json(),
+            r#"{"mdev_type":"11","start":"auto","attrs":[{"a":"1"}]}"#
+        );
     }
 
     #[test]

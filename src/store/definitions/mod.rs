@@ -224,21 +224,4 @@ impl Definition {
         let autostart = if start == Start::Keep { old.autostart } else { self.autostart };
         Definition { autostart, owner, ..self.clone() }
     }
-
-    /// The definition on one line, as mdevctl's call-outs read it.
-    pub fn compact_json(&self) -> String {
-        json::compact(self)
-    }
-
-    /// The text of mdevctl's file for a new definition.
-    pub fn pretty_json(&self) -> String {
-        json::update(None, self)
-    }
-
-    /// The definition in a file's text, where it is one.
-    pub fn from_json(parent: &str, uuid: Uuid, text: &[u8]) -> Option<Definition> {
-        let text = json::parse(text).ok()?;
-        let json::Text { type_id, autostart, attributes } = text;
-        Some(Definition { parent: parent.to_owned(), uuid, type_id, autostart, attributes, ..Definition::default() })
-    }
 }
