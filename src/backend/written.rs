@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Texts that are written to a driver's file, and whether the driver has kept them.
 
-use super::{vendor_vfio, write_error};
+use super::vendor_vfio::PARAMS as VGPU_PARAMS;
+use super::write_error;
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
 
@@ -9,7 +10,7 @@ use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
 pub(super) const PARAMS: &str = "params";
 
 /// Files that show a text as it was written.
-const VERBATIM: [&str; 2] = [PARAMS, vendor_vfio::PARAMS];
+const VERBATIM: [&str; 2] = [PARAMS, VGPU_PARAMS];
 
 /// Words for off and for on that the kernel takes, and shows in another form.
 const SWITCHES: [&[&str]; 2] = [&["0", "n", "no", "off", "false"], &["1", "y", "yes", "on", "true"]];

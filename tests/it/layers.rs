@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Who may call whom, and what only some may do: read from the sources.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,38 +74,137 @@ fn after<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = &'a str> {
         .map(move |(at, _)| &text[at + what.len()..])
 }
 
-/// The rooms that the code of `file` names, by `crate::` or by climbing up with `super::`.
+/// The rooms other than its own that the code of `file` names, by `crate::` or by climbing up with `super::`.
 fn named(file: &str, text: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
-    for rest in after(text, "crate::") {
-        match rest.strip_prefix('{') {
-            Some(group) => rooms.extend(top_level(group)),
-            None => rooms.push(word(rest).to_owned()),
-        }
-    }
-    let depth = file.trim_end_matches("/mod.rs").trim_end_matches(".rs").split('/').count();
-    let root = "super::".repeat(depth);
-    rooms.extend(after(text, &root).map(|rest| word(rest).to_owned()).filter(|name| is_room(name)));
+    let room = |path: &String| word(path).to_owned();
+    let mut rooms: Vec<_> = paths("crate::", "", text).iter().map(room).collect();
+    // Modules inside a file climb one more: not every name that they reach is a room.
+    rooms.extend(paths("super::", parent(module(file)), text).iter().map(room).filter(|name| is_room(name)));
+    rooms.retain(|room| room != room_of(file));
+    rooms.dedup();
     rooms
 }
 
-/// The first names of a group `{a::b, c::{d, e}}`, whose opening brace is gone already.
-fn top_level(group: &str) -> Vec<String> {
-    let (mut depth, mut names, mut fresh) = (0, Vec::new(), true);
+/// A file as a path of modules from the root of the crate: `ffi/conn`.
+fn module(file: &str) -> &str {
+    let path = file.strip_suffix(".rs").unwrap_or(file);
+    path.strip_suffix("/mod").unwrap_or(path)
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(above, _)| above)
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}
+
+/// The paths that begin with `start`, which stands for the module `base`, from the root of the crate: `ffi/conn/mdev_conn`.
+fn paths(start: &str, base: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(start).filter(|(at, _)| !text[..*at].ends_with(|c| is_word(c) || c == ':')) {
+        let (mut base, mut rest) = (base, &text[at + start.len()..]);
+        while let Some(higher) = rest.strip_prefix("super::") {
+            (base, rest) = (parent(base), higher);
+        }
+        expand(base, rest, &mut found);
+    }
+    found
+}
+
+/// Each path of `a::{b, c::d}` below `base`.
+fn expand(base: &str, text: &str, found: &mut Vec<String>) {
+    let text = text.trim_start();
+    if let Some(group) = text.strip_prefix('{') {
+        return members(group).into_iter().for_each(|member| expand(base, member, found));
+    }
+    let name = word(text);
+    let path = if ["", "self"].contains(&name) { base.to_owned() } else { join(base, name) };
+    match text[name.len()..].strip_prefix("::") {
+        Some(rest) => expand(&path, rest, found),
+        None => found.push(path),
+    }
+}
+
+/// The members of a group `a::b, c::{d, e}}`, the text after its opening brace.
+fn members(group: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut found) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => fresh = true,
-            _ if fresh && is_word(c) => {
-                names.push(word(&group[at..]).to_owned());
-                fresh = false;
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                found.push(&group[from..at]);
+                from = at + 1;
+                if c == '}' {
+                    break;
+                }
             }
             _ => {}
         }
     }
-    names
+    found.retain(|member| !member.trim().is_empty());
+    found
+}
+
+/// Without each `pub use`: a re-export uses nothing by itself.
+fn without_reexports(text: &str) -> String {
+    let mut inside = false;
+    let kept = text.lines().filter(|line| {
+        inside |= line.starts_with("pub") && line.contains(" use ");
+        let keep = !inside;
+        inside &= !line.contains(';');
+        keep
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+/// The other files of its folder that each file uses. A name that a module imports from a file below it belongs to that file.
+fn uses_within(folder: &str, files: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    // The tests of a file are its last item.
+    let code = |text: &str| text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+    let of_folder = files.iter().filter(|(file, _)| room_of(file) == folder);
+    let texts: BTreeMap<_, _> = of_folder.map(|(file, text)| (module(file).to_owned(), code(text))).collect();
+    let (mut named, mut defined) = (Vec::new(), BTreeMap::new());
+    for (module, text) in &texts {
+        for (start, base) in [("crate::", ""), ("self::", module), ("super::", parent(module))] {
+            named.extend(paths(start, base, text).into_iter().map(|path| (module, path)));
+        }
+        for child in texts.keys().filter(|child| parent(child) == module) {
+            let start = format!("{}::", last(child));
+            named.extend(paths(&start, child, &without_reexports(text)).into_iter().map(|path| (module, path)));
+            let imports = ["use ", "use self::"].map(|import| format!("{import}{start}"));
+            let imported = imports.iter().flat_map(|import| paths(import, child, text));
+            defined.extend(imported.map(|path| (join(module, last(&path)), path)));
+        }
+    }
+    let mut uses: BTreeMap<_, _> = texts.keys().map(|module| (module.clone(), BTreeSet::new())).collect();
+    for (module, mut path) in named {
+        while !path.is_empty() && !texts.contains_key(&path) {
+            path = defined.get(&path).cloned().unwrap_or_else(|| parent(&path).to_owned());
+        }
+        if !path.is_empty() && path != *module {
+            uses.entry(module.clone()).or_default().insert(path);
+        }
+    }
+    uses
+}
+
+/// The uses from which a way leads back to the file that they are in.
+fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let leads = |from: &String, to: &String| {
+        let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(uses[file].iter().filter(|used| seen.insert(used)));
+        }
+        seen.contains(to)
+    };
+    let edges = uses.iter().flat_map(|(file, used)| used.iter().map(move |used| (file, used)));
+    edges.filter(|(file, used)| leads(used, file)).map(|(file, used)| format!("{file} -> {used}")).collect()
 }
 
 fn is_room(name: &str) -> bool {
@@ -133,6 +233,19 @@ fn module_uses_only_the_modules_allowed_to_it() {
         );
     }
     assert!(wrong.is_empty(), "edges that must not be:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_of_a_folder_form_no_circle() {
+    let files = read_all();
+    let mut wrong = Vec::new();
+    for folder in ["driver", "store", "backend", "ffi"] {
+        let uses = uses_within(folder, &files);
+        let edges = uses.values().map(BTreeSet::len).sum::<usize>();
+        assert!(edges > uses.len(), "src/{folder}: only {edges} uses between {} files were found", uses.len());
+        wrong.extend(circles(&uses));
+    }
+    assert!(wrong.is_empty(), "uses that form a circle:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -203,4 +316,20 @@ fn check_of_modules_finds_every_form_of_a_path() {
     assert_eq!(named("xml/mod.rs", "use super::driver::Conn; use super::*;"), ["driver"]);
     assert!(names("use mycrate::driver;").is_empty());
     assert!(!allowed("xml", "sysfs") && !allowed("driver", "ffi") && allowed("driver", "xml"));
+}
+
+#[test]
+fn check_of_files_finds_circles_through_reexports_and_ignores_tests() {
+    let found = |a: &str, b: &str| {
+        let top = "mod a;\npub use a::{\n    Thing,\n    f,\n};\nfn g() { b::g() }";
+        let files = [("ffi/mod.rs", top), ("ffi/a.rs", a), ("ffi/b/mod.rs", b), ("xml/a.rs", b)];
+        circles(&uses_within("ffi", &files.map(|(file, text)| (file.to_owned(), code(text)))))
+    };
+    let both = ["ffi/a -> ffi/b", "ffi/b -> ffi/a"];
+    assert_eq!(found("use super::b::{\n    self,\n};", "fn f() { super::super::ffi::a::f() }"), both);
+    assert_eq!(found("use crate::{ffi::b, error::{A, B}};", "use super::Thing;"), both);
+    assert_eq!(found("", "use super::g;"), ["ffi -> ffi/b", "ffi/b -> ffi"]);
+    assert!(found("use super::b;", "// use super::Thing;").is_empty());
+    assert!(found("use super::b;", "use self::a;").is_empty());
+    assert!(found("use super::b;", "#[cfg(test)]\nmod tests {\n    use super::super::Thing;\n}").is_empty());
 }
