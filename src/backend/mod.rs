@@ -216,7 +216,12 @@ impl Located {
 
     /// The layout of its open parent.
     fn layout(&self, parent: &dyn Dir) -> IoResult<&'static Layout> {
-        Ok(self.backend.layout_of(parent)?.unwrap_or(self.backend.layouts()[0]))
+        let layouts = self.backend.layouts();
+        let shown = match &self.type_id {
+            Some(_) => None,
+            None => self.backend.type_of(layouts[0], &*self.dir, &self.entry)?,
+        };
+        Ok(self.backend.layout_of(parent, shown.as_deref())?.unwrap_or(layouts[0]))
     }
 }
 
@@ -335,8 +340,8 @@ pub trait Backend: Sync {
     fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>>;
 
     /// The layout of an open folder; `None` if it is no parent of this backend. Fails where a file that decides cannot be
-    /// looked at.
-    fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>>;
+    /// looked at. `type_id` is a type that the parent may have: it can make the others needless.
+    fn layout_of(&self, dir: &dyn Dir, type_id: Option<&str>) -> IoResult<Option<&'static Layout>>;
 
     /// The types of an open folder; `None` if it is no parent of this backend. A type that cannot be read is reported and
     /// left out. Remembers types that can be hidden later.

@@ -16,16 +16,29 @@ use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, i
 
 /// Opens the parent at a path, and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
+    open_with(sysfs, syspath, None)
+}
+
+/// The same for a create of a device of a type, which may be a name or an id.
+pub fn open_for(sysfs: &dyn Sysfs, syspath: &str, type_id: &str) -> Result<OpenParent> {
+    open_with(sysfs, syspath, Some(type_id))
+}
+
+fn open_with(sysfs: &dyn Sysfs, syspath: &str, type_id: Option<&str>) -> Result<OpenParent> {
     let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
-    let layout = layout_of(&*dir).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
+    let layout = layout_with(&*dir, type_id).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
     Ok(OpenParent { backend: registry::backend(layout.kind), layout, dir })
 }
 
 /// The layout of an open parent. Fails where a file that decides cannot be looked at, and with ENOENT if the folder is no
 /// parent.
 pub fn layout_of(dir: &dyn Dir) -> IoResult<&'static Layout> {
+    layout_with(dir, None)
+}
+
+fn layout_with(dir: &dyn Dir, type_id: Option<&str>) -> IoResult<&'static Layout> {
     for backend in BACKENDS {
-        if let Some(layout) = backend.layout_of(dir)? {
+        if let Some(layout) = backend.layout_of(dir, type_id)? {
             return Ok(layout);
         }
     }
@@ -79,17 +92,46 @@ fn describe(dir: &dyn Dir, place: &Place, layout: &Layout, types: Vec<Type>, vfs
     })
 }
 
+/// What a device shows of its parent.
+#[derive(Debug)]
+pub struct Above {
+    /// Node name.
+    pub name: String,
+    /// Sysfs name.
+    pub sysname: String,
+    /// Its layout.
+    pub layout: &'static Layout,
+    /// NUMA node.
+    pub numa_node: Option<i32>,
+    /// Node name of the PF, if the parent is a VF.
+    pub physical_function: Option<String>,
+}
+
+impl Above {
+    fn read(dir: &dyn Dir, place: &Place, layout: &'static Layout) -> IoResult<Self> {
+        let physfn = or_reported(dir, "physfn", link_name(dir, "physfn"))?;
+        Ok(Above {
+            name: place.name(),
+            sysname: place.sysname().to_owned(),
+            layout,
+            numa_node: or_reported(dir, NUMA_NODE, read_numa_node(dir))?,
+            physical_function: physfn.map(|sysname| node_name("pci", &sysname)),
+        })
+    }
+}
+
 /// Parents that have been read once in this request, by path. Devices share them.
 pub struct ParentCache<'a> {
     sysfs: &'a dyn Sysfs,
-    parents: HashMap<String, IoResult<Rc<Parent>>>,
+    parents: HashMap<String, IoResult<Rc<Above>>>,
+    vfs: HashMap<String, Vec<Vf>>,
     apis: HashMap<(String, String), Option<String>>,
 }
 
 impl<'a> ParentCache<'a> {
     /// An empty cache.
     pub fn new(sysfs: &'a dyn Sysfs) -> Self {
-        ParentCache { sysfs, parents: HashMap::new(), apis: HashMap::new() }
+        ParentCache { sysfs, parents: HashMap::new(), vfs: HashMap::new(), apis: HashMap::new() }
     }
 
     /// The host that its parents are of.
@@ -102,18 +144,27 @@ impl<'a> ParentCache<'a> {
         for kind in &parent.types {
             self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
         }
-        let bare = Parent { types: Vec::new(), ..parent.clone() };
-        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(bare)));
+        let above = Above {
+            name: parent.name.clone(),
+            sysname: parent.sysname.clone(),
+            layout: registry::layout(parent.layout),
+            numa_node: parent.numa_node,
+            physical_function: parent.physical_function.clone(),
+        };
+        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(above)));
+        self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());
     }
 
-    /// Adds a parent that is open.
-    pub fn add_open(&mut self, place: &Place, parent: &OpenParent) {
-        let read = describe(&*parent.dir, place, parent.layout, Vec::new(), Vec::new());
+    /// Adds a parent that is open, with one type.
+    pub fn add_open(&mut self, place: &Place, parent: &OpenParent, type_id: &str) {
+        let read = Above::read(&*parent.dir, place, parent.layout);
+        let api = device_api(parent.layout, &*parent.dir, type_id);
+        self.apis.insert((place.syspath.clone(), type_id.to_owned()), api);
         self.parents.insert(place.syspath.clone(), read.map(Rc::new));
     }
 
     /// The parent of a device.
-    pub fn above(&mut self, device: &Located) -> IoResult<Rc<Parent>> {
+    pub fn above(&mut self, device: &Located) -> IoResult<Rc<Above>> {
         if let Some(known) = self.parents.get(&device.parent) {
             return known.clone();
         }
@@ -122,18 +173,17 @@ impl<'a> ParentCache<'a> {
         read
     }
 
-    fn read_above(&self, device: &Located) -> IoResult<Parent> {
+    fn read_above(&self, device: &Located) -> IoResult<Above> {
         let dir = self.sysfs.open(&device.parent)?;
         let subsystem = basename(&dir.link("subsystem")?).to_owned();
         let layout = device.layout(&*dir)?;
         let place = Place { syspath: device.parent.clone(), subsystem };
-        describe(&*dir, &place, layout, Vec::new(), Vec::new())
+        Above::read(&*dir, &place, layout)
     }
 
     /// The VFs of a parent, when they have been read with it.
     pub fn vfs(&self, syspath: &str) -> Option<Vec<Vf>> {
-        let parent = self.parents.get(syspath)?.as_ref().ok()?;
-        (!parent.vfs.is_empty()).then(|| parent.vfs.clone())
+        self.vfs.get(syspath).filter(|vfs| !vfs.is_empty()).cloned()
     }
 
     /// `device_api` of a type.

@@ -454,7 +454,7 @@ impl<'a> Making<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut ParentCache<'_>) -> Result<Device> {
-        known.add_open(&plan.place, &plan.parent);
+        known.add_open(&plan.place, &plan.parent, &plan.type_id);
         let made = self.made.iter().find(|made| made.plan.uuid == plan.uuid);
         let device = match made.map(|made| self.locate_again(made)).transpose()?.flatten() {
             Some(found) => devices::at(self.host, &found, known)?,

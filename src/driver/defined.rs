@@ -222,7 +222,8 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
         let target = places::find_target(&*host.sysfs, parent)?;
-        let Vfs { present, enabled } = read_vfs(host, &target.place)?;
+        let parent = unless_absent(parents::open(&*host.sysfs, &target.place.syspath))?;
+        let Vfs { present, enabled } = parent.map_or(Ok(Vfs::default()), |parent| vfs_of(&parent))?;
         let grows = target.vf.is_some() && present.len() < enabled;
         let vfs = present.into_iter().map(|vf| vf.sysname).collect();
         Ok(Scope { target, vfs, grows })
@@ -244,20 +245,10 @@ impl Scope {
     }
 }
 
-fn vfs_error(place: &Place, errno: Errno) -> Error {
-    Error::io("read the VFs of", &place.syspath, errno)
-}
-
-/// The VFs of a parent whose devices are VFs; none if the parent no longer exists.
-fn read_vfs(host: &Host, place: &Place) -> Result<Vfs> {
-    let Some(parent) = unless_absent(parents::open(&*host.sysfs, &place.syspath))? else { return Ok(Vfs::default()) };
-    let found = if_present(parent.backend.vfs(&*parent.dir)).map_err(|errno| vfs_error(place, errno))?;
-    Ok(found.unwrap_or_default())
-}
-
-/// The sysfs names of those VFs that can be devices.
-pub(super) fn vfs(host: &Host, place: &Place) -> Result<Vec<String>> {
-    Ok(read_vfs(host, place)?.present.into_iter().map(|vf| vf.sysname).collect())
+/// The VFs of an open parent whose devices are VFs; none if the parent no longer exists.
+pub(super) fn vfs_of(parent: &OpenParent) -> Result<Vfs> {
+    let found = if_present(parent.backend.vfs(&*parent.dir));
+    Ok(found.map_err(|errno| Error::io("read the VFs of", parent.dir.path(), errno))?.unwrap_or_default())
 }
 
 /// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
@@ -266,7 +257,7 @@ pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
     let sysfs = &*host.sysfs;
     let Some(target) = unless_absent(places::find_target(sysfs, parent))? else { return Ok(false) };
     let read = sysfs.open(&target.place.syspath).and_then(|dir| read_types(&*dir, &host.runtime.records()));
-    let types = if_present(read).map_err(|errno| vfs_error(&target.place, errno))?;
+    let types = if_present(read).map_err(|errno| Error::io("read the VFs of", &target.place.syspath, errno))?;
     Ok(types.is_some_and(|types| types.is_partial))
 }
 

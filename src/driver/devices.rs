@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Host;
 use crate::backend::parents::{ParentCache, link_name, or_reported};
-use crate::backend::{DEVICES, Layout, Located, devices, layout};
+use crate::backend::{DEVICES, Layout, Located, devices};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
@@ -160,7 +160,7 @@ pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCa
         }
         Err(errno) => return Err(Error::io("read the parent of", &found.syspath, errno)),
     };
-    let layout = layout(parent.layout);
+    let layout = parent.layout;
     let record = recorded(known.sysfs(), found, layout, record)?;
     let shown = match &found.type_id {
         Some(type_id) => Some(type_id.clone()),
@@ -184,8 +184,8 @@ pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCa
         uuid: found.uuid,
         parent: parent.name.clone(),
         parent_sysname: parent.sysname.clone(),
-        layout: parent.layout,
-        device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &parent.syspath, id)),
+        layout: layout.kind,
+        device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &found.parent, id)),
         iommu_group: iommu_group(found, layout, type_id.is_some())?,
         type_id,
         numa_node: parent.numa_node,

@@ -60,10 +60,10 @@ impl Plan {
     }
 
     /// Sysfs names of the parent and the VFs on which the device may be defined.
-    fn defined_on(&self, host: &Host) -> Result<Vec<String>> {
+    fn defined_on(&self) -> Result<Vec<String>> {
         let mut names = match &self.vf {
             Some(vf) => vec![vf.clone()],
-            None => defined::vfs(host, &self.place)?,
+            None => defined::vfs_of(&self.parent)?.present.into_iter().map(|vf| vf.sysname).collect(),
         };
         names.push(self.place.sysname().to_owned());
         Ok(names)
@@ -90,7 +90,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
         None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
     let Target { place, vf } = target;
-    let parent = parents::open(&*host.sysfs, &place.syspath).map_err(|e| e.of(&place.name()))?;
+    let parent = parents::open_for(&*host.sysfs, &place.syspath, &def.type_id).map_err(|e| e.of(&place.name()))?;
     let type_id = match chosen {
         Some(type_id) => type_id,
         None => find_type(host, &parent, &place, &def.type_id)?,
@@ -185,7 +185,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     if plan.def.uuid.is_none() && plan.def.name.is_none() {
         return Ok(());
     }
-    let own = plan.defined_on(host)?;
+    let own = plan.defined_on()?;
     for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
         let def = match host.definitions.get(parent, uuid) {
             // An invalid file defines no device.

@@ -29,7 +29,8 @@ fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
     conn.create_xml(xml(IGD, "i915-GVTg_V5_4", UUID, "").as_bytes(), CreateFlags::empty()).unwrap();
 
-    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 1);
+    // The layout of the parent is detected by the type as well.
+    sim.fail_next(Op::Link, "/mdev_type", Errno::IO, 2);
     let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
     assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
     assert!(e.message.contains("MDEV_DESTROY_NO_CALLOUTS"), "{e}");

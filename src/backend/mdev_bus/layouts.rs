@@ -8,6 +8,9 @@ use crate::sysfs::{Dir, IoResult, if_present};
 /// The parent's file that removes devices. Only the layout of the founding proposal has it.
 pub(super) const MDEV_DESTROY: &str = "mdev_destroy";
 
+/// Every type of the merged kernel has it, and no type of another layout.
+pub(super) const DEVICE_API: &str = "device_api";
+
 /// How many devices of a type can still be created.
 pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
 
@@ -41,7 +44,7 @@ pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<b
     if if_present(parent.meta(MDEV_DESTROY))?.is_some() {
         return Ok(&RFC);
     }
-    for (file, layout) in [("device_api", &MERGED), (AVAILABLE_INSTANCES, &GENERAL), (MAX_INSTANCES, &RFC)] {
+    for (file, layout) in [(DEVICE_API, &MERGED), (AVAILABLE_INSTANCES, &GENERAL), (MAX_INSTANCES, &RFC)] {
         if any_type_has(file)? {
             return Ok(layout);
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use self::layouts::{LAYOUTS, detect};
+use self::layouts::{DEVICE_API, LAYOUTS, detect};
 use self::strategy::Strategy;
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
@@ -12,6 +12,7 @@ use crate::backend::{
     Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result};
+use crate::model::name::is_component;
 use crate::model::{LayoutKind, Parent, Vf};
 use crate::store::{Facts, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted};
@@ -81,7 +82,13 @@ impl Backend for MdevBus {
         Ok(is_listed.then(|| place.into()))
     }
 
-    fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>> {
+    fn layout_of(&self, dir: &dyn Dir, type_id: Option<&str>) -> IoResult<Option<&'static Layout>> {
+        if let Some(id) = type_id.filter(|id| is_component(id)) {
+            let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
+            if one(DEVICE_API)? {
+                return detect(dir, one).map(Some);
+            }
+        }
         let Some(types) = if_present(dir.open(TYPES))? else { return Ok(None) };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;

@@ -60,13 +60,13 @@ impl Backend for VendorVfio {
         if subsystem == "pci" { pfs::at(sysfs, syspath) } else { Ok(None) }
     }
 
-    fn layout_of(&self, dir: &dyn Dir) -> IoResult<Option<&'static Layout>> {
+    fn layout_of(&self, dir: &dyn Dir, _type_id: Option<&str>) -> IoResult<Option<&'static Layout>> {
         let is_pf = if_present(dir.meta(VFS))?.is_some() && if_present(dir.meta(TYPES))?.is_none();
         Ok(is_pf.then_some(&LAYOUT))
     }
 
     fn types(&self, dir: &dyn Dir, records: &Records<'_>) -> IoResult<Option<Types>> {
-        let Some(layout) = self.layout_of(dir)? else { return Ok(None) };
+        let Some(layout) = self.layout_of(dir, None)? else { return Ok(None) };
         let candidates = vfs::candidates(dir)?;
         let mut types = vfs::union(&candidates);
         let is_used = candidates.iter().any(|one| one.vf.type_id.is_some());
