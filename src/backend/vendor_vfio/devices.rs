@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::identity::{self, Made, VfState, is_about, state, state_at, uuid_of};
 use super::pfs::physical_functions;
-use super::vfs::{present, usable};
+use super::vfs::{entry_of, usable};
 use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report, search_where};
@@ -114,8 +114,8 @@ impl Search<'_> {
     /// The VF at an address as the device of this UUID; `None` if its PF no longer has it.
     fn at_vf(&self, vf: &str, uuid: Uuid, state: VfState) -> IoResult<Option<Located>> {
         let pf: Rc<dyn Dir> = Rc::from(identity::open_pf(self.sysfs, vf)?);
-        let own = present(&*pf)?.present.into_iter().find(|one| one.sysname == vf);
-        own.map(|own| located(self.backend, &pf, &own.entry, uuid, state)).transpose()
+        let entry = entry_of(&*pf, vf)?;
+        entry.map(|entry| located(self.backend, &pf, &entry, uuid, state)).transpose()
     }
 
     /// See [`crate::backend::Wanted::Name`].
