@@ -8,11 +8,11 @@ use super::group::requires_group;
 use super::registry::{self, BACKENDS};
 use super::{Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, or_report};
 use crate::model::name::node_name;
 use crate::model::{Parent, PciAddress, PciFacts, Type, Vf};
 use crate::store::Records;
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, read_text};
 
 /// Opens the parent at a path, and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
@@ -221,13 +221,8 @@ pub fn link_name(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
 /// For an optional file or link of an object that is shown without it when it cannot be read: reports that, and fails only when
 /// this process has run out of descriptors or memory.
 pub fn or_reported<T>(dir: &dyn Dir, name: &str, read: IoResult<Option<T>>) -> IoResult<Option<T>> {
-    match read {
-        Err(errno) if !is_exhausted(errno) => {
-            report(Finding::io(format!("{}/{name}", dir.path()), "not shown, it cannot be read", errno));
-            Ok(None)
-        }
-        read => read,
-    }
+    let path = || format!("{}/{name}", dir.path());
+    Ok(or_report(read, |errno| Finding::io(path(), "not shown, it cannot be read", errno))?.flatten())
 }
 
 /// Holds -1 where the host has no NUMA.

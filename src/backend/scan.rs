@@ -5,36 +5,25 @@ use std::collections::BTreeMap;
 
 use super::Place;
 use crate::error::{Error, ErrorCode, Result};
-use crate::finding::{Finding, report};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, is_absent, is_exhausted, resolve};
+use crate::finding::{Finding, or_report, report};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, resolve};
 
 /// Visits every entry of a directory; none if the directory does not exist. Reports and leaves out an entry whose visit fails.
 /// Fails only when this process has run out of descriptors or memory.
 pub(super) fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str) -> IoResult<()>) -> Result<()> {
-    let dir = match sysfs.open(path) {
-        Ok(dir) => dir,
-        // A kernel without this bus.
-        Err(errno) if is_absent(errno) => return Ok(()),
-        Err(errno) if is_exhausted(errno) => return Err(Error::io("open", path, errno)),
-        Err(errno) => {
-            report(Finding::io(path, "its devices are not listed, it cannot be opened", errno));
-            return Ok(());
-        }
-    };
-    let mut exhausted = None;
-    let listed = dir.list(&mut |name, _| match visit(&*dir, name) {
-        Err(errno) if is_exhausted(errno) => exhausted = Some(errno),
-        Err(errno) => report(Finding::io(format!("{path}/{name}"), "left out", errno)),
-        Ok(()) => {}
+    // A kernel may not have this bus.
+    let opened = or_report(if_present(sysfs.open(path)), |errno| {
+        Finding::io(path, "its devices are not listed, it cannot be opened", errno)
     });
-    match exhausted.map_or(listed, Err) {
-        Ok(()) => Ok(()),
-        Err(errno) if is_exhausted(errno) => Err(Error::io("list", path, errno)),
-        Err(errno) => {
-            report(Finding::io(path, "it cannot be listed to its end", errno));
-            Ok(())
-        }
-    }
+    let opened = opened.map_err(|errno| Error::io("open", path, errno))?;
+    let Some(dir) = opened.flatten() else { return Ok(()) };
+    let mut exhausted = Ok(());
+    let listed = dir.list(&mut |name, _| {
+        let visited = or_report(visit(&*dir, name), |errno| Finding::io(format!("{path}/{name}"), "left out", errno));
+        exhausted = exhausted.and(visited.map(drop));
+    });
+    let listed = or_report(listed, |errno| Finding::io(path, "it cannot be listed to its end", errno));
+    exhausted.and(listed).map(drop).map_err(|errno| Error::io("list", path, errno))
 }
 
 pub(super) fn follow(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {

@@ -16,7 +16,7 @@ use crate::backend::parents::{self, link_name, or_reported, read_types};
 use crate::backend::{DEVICES, Place, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, or_report, report};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
@@ -127,11 +127,8 @@ fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
     let mut members: Vec<PciAddress> = Vec::new();
     let path = format!("/sys/kernel/iommu_groups/{group}/devices");
     let listed = sysfs.open(&path).and_then(|dir| dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>())));
-    match listed {
-        Err(errno) if is_exhausted(errno) => return Err(Error::io("list", &path, errno)),
-        Err(errno) if !is_absent(errno) => report(Finding::io(path, "it cannot be listed to its end", errno)),
-        _ => {}
-    }
+    or_report(if_present(listed), |errno| Finding::io(&path, "it cannot be listed to its end", errno))
+        .map_err(|errno| Error::io("list", &path, errno))?;
     Ok(members)
 }
 

@@ -6,9 +6,9 @@ use super::{ListFlags, Node, defined, devices};
 use crate::backend::parents::{self, ParentCache};
 use crate::backend::{Place, places};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, or_report};
 use crate::model::Parent;
-use crate::sysfs::{IoResult, is_exhausted};
+use crate::sysfs::IoResult;
 
 impl Conn {
     /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
@@ -22,18 +22,14 @@ impl Conn {
         // Parents exist in the kernel or not at all.
         if kinds.contains(ListFlags::PARENTS) && active {
             for place in places::all(&*self.host.sysfs)? {
-                match self.listed_parent(&place, flags) {
-                    Ok(parent) => {
-                        if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
-                            known.add(&parent);
-                        }
-                        nodes.push(Node::listed_parent(self.clone(), parent, flags));
-                    }
-                    Err(errno) if is_exhausted(errno) => return Err(Error::io("read", &place.syspath, errno)),
-                    Err(errno) => {
-                        report(Finding::io(&place.syspath, "left out, it cannot be read", errno));
-                    }
+                let left_out = |errno| Finding::io(&place.syspath, "left out, it cannot be read", errno);
+                let read = or_report(self.listed_parent(&place, flags), left_out);
+                let read = read.map_err(|errno| Error::io("read", &place.syspath, errno))?;
+                let Some(parent) = read else { continue };
+                if kinds.contains(ListFlags::DEVICES) && !flags.contains(ListFlags::NO_TYPES) {
+                    known.add(&parent);
                 }
+                nodes.push(Node::listed_parent(self.clone(), parent, flags));
             }
         }
         if kinds.contains(ListFlags::DEVICES) {

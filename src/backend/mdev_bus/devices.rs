@@ -9,12 +9,10 @@ use uuid::Uuid;
 use crate::backend::vfio::Nodes;
 use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located};
 use crate::error::{Error, ErrorCode, Result, describe};
-use crate::finding::{Finding, report, report_unless_exhausted};
+use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
 use crate::store::{Facts, RECORDS};
-use crate::sysfs::{
-    Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, is_exhausted, resolve,
-};
+use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, resolve};
 
 /// `None` if the kernel has no mdev bus (yet).
 pub(super) fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
@@ -41,18 +39,13 @@ pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Ve
             report(Finding::new(ErrorCode::BadData, entry, "left out, its name is not a UUID"));
         }
     });
-    match listed {
-        Err(errno) if is_exhausted(errno) => return Err(Error::io("list", DEVICES, errno)),
-        Err(errno) => report(Finding::io(DEVICES, "it cannot be listed to its end", errno)),
-        Ok(()) => {}
-    }
+    or_report(listed, |errno| Finding::io(DEVICES, "it cannot be listed to its end", errno))
+        .map_err(|errno| Error::io("list", DEVICES, errno))?;
     let mut found = Vec::with_capacity(uuids.len());
     for uuid in uuids {
-        match on_bus(backend, &bus, &uuid) {
-            Ok(device) => found.extend(device),
-            Err(errno) if is_exhausted(errno) => return Err(bus_error(&uuid, errno)),
-            Err(errno) => report(Finding::io(format!("{DEVICES}/{uuid}"), "left out", errno)),
-        }
+        let read = on_bus(backend, &bus, &uuid);
+        let device = or_report(read, |errno| Finding::io(format!("{DEVICES}/{uuid}"), "left out", errno));
+        found.extend(device.map_err(|errno| bus_error(&uuid, errno))?.flatten());
     }
     Ok(found)
 }

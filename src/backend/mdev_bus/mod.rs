@@ -11,11 +11,11 @@ use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES, Target,
     Types, Vfs, Wanted,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
 use crate::model::{LayoutKind, Parent, Vf};
 use crate::store::{Facts, Records};
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present};
 
 mod create;
 mod devices;
@@ -165,11 +165,8 @@ impl Backend for MdevBus {
     }
 
     fn type_of(&self, layout: &Layout, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
-        match dir.link(&format!("{entry}/{}", strategy(layout).type_link())) {
-            Ok(target) => Ok(Some(basename(&target).to_owned())),
-            Err(errno) if is_exhausted(errno) => Err(errno),
-            Err(_) => Ok(None),
-        }
+        let target = if_readable(dir.link(&format!("{entry}/{}", strategy(layout).type_link())))?;
+        Ok(target.map(|target| basename(&target).to_owned()))
     }
 
     fn lock(&self, layout: &Layout, parent: &str, created: Option<&str>) -> Option<String> {

@@ -10,10 +10,10 @@ use super::pfs::physical_functions;
 use super::vfs::{entry_of, usable};
 use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
 use crate::error::{Error, Result};
-use crate::finding::{Finding, report, search_where};
+use crate::finding::{Finding, or_report, search_where};
 use crate::model::Vf;
 use crate::store::{Facts, Records};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, is_exhausted, resolve};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, resolve};
 
 /// A VF that has a type.
 struct UsedVf {
@@ -56,12 +56,9 @@ impl Search<'_> {
         let mut found = Vec::new();
         for used in used_vfs(self.sysfs, known)? {
             let uuid = uuid_of(&used.vf.sysname, &used.state, self.records.all()?.values());
-            let left_out = vf_path(&*used.pf, &used.vf);
-            match located(self.backend, &used.pf, &used.vf.entry, uuid, used.state) {
-                Ok(device) => found.push(device),
-                Err(errno) if is_exhausted(errno) => return Err(Error::io("look at", &left_out, errno)),
-                Err(errno) => report(Finding::io(left_out, "left out", errno)),
-            }
+            let path = vf_path(&*used.pf, &used.vf);
+            let device = located(self.backend, &used.pf, &used.vf.entry, uuid, used.state);
+            found.extend(left_out_vf(device, &path)?);
         }
         Ok(found)
     }
@@ -172,26 +169,21 @@ fn used_vfs(sysfs: &dyn Sysfs, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Resul
             let vfs = known(&syspath).map_or_else(|| usable(&*pf), Ok)?;
             Ok((pf, vfs))
         };
-        let (pf, vfs) = match read() {
-            Ok(found) => found,
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("read the VFs of", &syspath, errno)),
-            Err(errno) => {
-                report(Finding::io(&syspath, "its VFs cannot be read, so its devices are left out", errno));
-                continue;
-            }
-        };
+        let what = "its VFs cannot be read, so its devices are left out";
+        let read = or_report(read(), |errno| Finding::io(&syspath, what, errno));
+        let read = read.map_err(|errno| Error::io("read the VFs of", &syspath, errno))?;
+        let Some((pf, vfs)) = read else { continue };
         for vf in vfs.into_iter().filter(|vf| vf.type_id.is_some()) {
-            match state(&*pf, &vf.entry) {
-                Ok(Some(state)) => used.push(UsedVf { pf: Rc::clone(&pf), vf, state }),
-                Ok(None) => {}
-                Err(errno) if is_exhausted(errno) => {
-                    return Err(Error::io("look at", &vf_path(&*pf, &vf), errno));
-                }
-                Err(errno) => report(Finding::io(vf_path(&*pf, &vf), "left out", errno)),
-            }
+            let state = left_out_vf(state(&*pf, &vf.entry), &vf_path(&*pf, &vf))?.flatten();
+            used.extend(state.map(|state| UsedVf { pf: Rc::clone(&pf), vf, state }));
         }
     }
     Ok(used)
+}
+
+/// `None` if the VF at a path cannot be read, which is reported.
+fn left_out_vf<T>(read: IoResult<T>, path: &str) -> Result<Option<T>> {
+    or_report(read, |errno| Finding::io(path, "left out", errno)).map_err(|errno| Error::io("look at", path, errno))
 }
 
 /// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.

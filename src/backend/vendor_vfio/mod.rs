@@ -8,7 +8,7 @@ use crate::backend::{
     Attach, Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, PCI, Place, Prepared, Remove, TYPES,
     Target, Types, Vfs, Wanted,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_readable};
 use crate::model::{LayoutKind, Parent, Vf};
 use crate::store::{Facts, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
@@ -138,10 +138,7 @@ impl Backend for VendorVfio {
     }
 
     fn type_of(&self, _layout: &Layout, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
-        match vfs::current(dir, entry) {
-            Err(errno) if crate::sysfs::is_exhausted(errno) => Err(errno),
-            read => Ok(read.ok().flatten()),
-        }
+        Ok(if_readable(vfs::current(dir, entry))?.flatten())
     }
 
     fn lock(&self, _layout: &Layout, parent: &str, _created: Option<&str>) -> Option<String> {

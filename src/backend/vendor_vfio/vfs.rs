@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::vgpu_types::{self, Creatable};
 use crate::backend::{TYPES, Vfs};
 use crate::error::ErrorCode;
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, or_report, report};
 use crate::model::{Type, Vf, compare_ids};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
 
@@ -158,16 +158,11 @@ pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
-        match current(parent, &entry) {
-            Ok(type_id) => found.push(Vf { sysname: basename(&target).to_owned(), entry, type_id }),
-            // Bound to a driver that makes no vGPUs.
-            Err(errno) if is_absent(errno) => {}
-            Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(errno) => {
-                let file = format!("{}/{entry}/{FOLDER}/{CURRENT}", parent.path());
-                report(Finding::io(file, "the VF is left out", errno));
-            }
-        }
+        let file = || format!("{}/{entry}/{FOLDER}/{CURRENT}", parent.path());
+        // Absent: bound to a driver that makes no vGPUs.
+        let read = if_present(current(parent, &entry));
+        let read = or_report(read, |errno| Finding::io(file(), "the VF is left out", errno))?.flatten();
+        found.extend(read.map(|type_id| Vf { sysname: basename(&target).to_owned(), entry, type_id }));
     }
     Ok(found)
 }
@@ -219,15 +214,9 @@ pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
     let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();
     for vf in usable(parent)? {
         let file = format!("{}/{FOLDER}/{CREATABLE}", vf.entry);
-        let text = match read_text(parent, &file) {
-            Ok(text) => text,
-            Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(errno) => {
-                let file = format!("{}/{file}", parent.path());
-                report(Finding::io(file, "nothing can be created on the VF", errno));
-                String::new()
-            }
-        };
+        let path = || format!("{}/{file}", parent.path());
+        let what = "nothing can be created on the VF";
+        let text = or_report(read_text(parent, &file), |errno| Finding::io(path(), what, errno))?.unwrap_or_default();
         let creatable = match lists.get(&text) {
             Some(known) => Rc::clone(known),
             None => {
