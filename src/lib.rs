@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! libmdev: a node-device driver for mediated devices, in the manner of libvirt.
 //!
-//! A request goes down once and its answer comes up once:
+//! Calls go down:
 //!
 //! ```text
-//! ffi -> driver -> layout -> sysfs
+//! ffi -> driver -> backend -> sysfs
+//!        driver, backend -> store
 //! ```
 //!
-//! | room | what is inside |
+//! | module | contents |
 //! |---|---|
 //! | [`error`] | the one error type: code, errno, sentence, path |
 //! | [`finding`] | what a request left out of its result, and why |
+//! | [`fd`], [`time`], [`trust`] | descriptors, times as numbers, which files are trusted |
 //! | [`lock`] | flock(2) with a bound on the wait |
 //! | [`model`] | plain data: node names, addresses, parents, types, devices; no I/O |
-//! | [`sysfs`] | the only door to a kernel: the real one and the simulated one |
-//! | [`layout`] | one file for each sysfs layout, behind one trait |
+//! | [`sysfs`] | access to a kernel: the real one and the simulated one |
+//! | [`backend`] | the ways in which kernels make mediated devices, behind one trait |
 //! | `xml` | text to model and back, in both dialects; no I/O |
-//! | [`callout`] | mdevctl's call-outs: programs that are asked before and told after |
-//! | [`store`] | what is remembered outside the kernel, under `/run/libmdev` |
-//! | [`monitor`] | what changes on a host, behind one descriptor |
-//! | [`driver`] | what a user can do; the only room that knows all of the above |
+//! | [`callout`] | mdevctl's call-outs: programs that may refuse an action and are notified of its outcome |
+//! | [`store`] | records under `/run/libmdev`, definitions under `/etc/mdevctl.d` |
+//! | [`monitor`] | the changes of a host, behind one descriptor |
+//! | [`driver`] | what a user can do; the only module that uses all of the above |
 //! | `sys` | what safe Rust cannot ask the kernel for; `unsafe` |
 //! | `ffi` | the C layer; `unsafe` |
 //!

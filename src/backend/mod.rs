@@ -2,7 +2,7 @@
 //! The ways in which kernels make mediated devices: one folder each, behind one trait. They do not know each other.
 //!
 //! [`places`] finds a parent by any form of its name, [`parents`] reads it, [`devices`] locates devices. These ask every
-//! backend of [`registry`] in turn. Nothing outside this folder asks which backend an object belongs to: what differs is a method of
+//! backend of `registry` in turn. Nothing outside this folder asks which backend an object belongs to: what differs is a method of
 //! [`Backend`] or a field of [`Layout`].
 
 use std::rc::Rc;

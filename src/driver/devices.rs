@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The mediated devices that exist, whoever made them.
+//! The mediated devices that exist, also those of other programs.
 
 use rustix::io::Errno;
 use uuid::Uuid;

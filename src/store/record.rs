@@ -47,7 +47,7 @@ pub struct Facts {
     /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<u64>,
-    /// Id of the group that it was created in: [`Runtime::begin_batch`]. It has a meaning while that group is incomplete.
+    /// Id of the group that it was created in: [`Runtime::begin_batch`](super::Runtime::begin_batch). It has a meaning while that group is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Uuid>,
     /// The kernel may not show the type of the device.

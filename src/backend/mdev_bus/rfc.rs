@@ -78,7 +78,7 @@ impl WithParams<'_> {
 
 /// True when the type takes parameters.
 fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
-    // The proposal's first step; and a type that went while we waited for it is told apart here.
+    // The proposal's first step. A type that was removed during the wait for the lock is an error of its own.
     check_instances(kind, request.type_id, MAX_INSTANCES)?;
     let has_params = match kind.meta(PARAMS) {
         Ok(_) => true,

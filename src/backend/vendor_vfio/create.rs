@@ -190,9 +190,8 @@ impl Chosen<'_> {
         }
     }
 
-    /// Not all who set VFs wait for our lock, and something was remembered since the VF was looked at. Whoever came has the
-    /// VF and what its parameters are; and who came and went, or was refused, has taken the mark by which the device
-    /// would be known.
+    /// A program without the lock may have written to the VF since it was chosen. Then the VF and its parameters are that
+    /// program's; and if the program cleared the VF again or was refused, the identity of the device is lost.
     fn still_free(&self) -> Result<()> {
         let dir = &*self.dir;
         let text = read_text(dir, CURRENT).map_err(|errno| io("read", dir, CURRENT, errno))?;
@@ -213,7 +212,7 @@ impl Chosen<'_> {
                 return Err(write_error(dir, CURRENT, errno));
             }
             let (code, errno, why) = match self.still_lists() {
-                // Its numbers are of one VF; the card may have been full all the same, or somebody without our lock faster.
+                // The list is of one VF: the card may be full all the same, or a program without the lock was faster.
                 Some(false) => (ErrorCode::NoInstances, Errno::NOSPC, format!(" ({})", describe(errno))),
                 _ if errno == Errno::NOSPC => (ErrorCode::NoInstances, errno, String::new()),
                 _ => return Err(write_error(dir, CURRENT, errno)),
@@ -240,7 +239,7 @@ impl Chosen<'_> {
         Some(vgpu_types::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
     }
 
-    /// The VF is free again, unless somebody else has it meanwhile: what has another type than ours is not ours.
+    /// Frees the VF, unless it is another program's device now: a VF with another type, or another identity, is.
     fn give_back(&self) {
         let dir = &*self.dir;
         match read_text(dir, CURRENT).as_deref().map(str::trim) {

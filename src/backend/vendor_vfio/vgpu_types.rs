@@ -3,7 +3,7 @@
 //!
 //! `1148  : NVIDIA L40S-2Q`, with or without the header `ID    : vGPU Name`, or name first: `NVIDIA A40-2Q  558`. The first
 //! line that is a type in either decides for the whole text; a line of the other format is as wrong as one of none. What is
-//! wrong is told by line, and the types of the other lines are good all the same. An id is never guessed.
+//! wrong is returned by line, and the types of the other lines are valid all the same. An id is never guessed.
 
 use std::collections::HashMap;
 

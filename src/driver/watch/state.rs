@@ -64,7 +64,7 @@ impl Recheck {
 #[derive(Debug)]
 pub(super) struct DeviceState {
     pub(super) device: Device,
-    /// See [`Layout::mark`].
+    /// See [`Located::identity`].
     pub(super) identity: Option<u64>,
     /// Its driver was unbound since.
     pub(super) unbound: bool,
