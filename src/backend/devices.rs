@@ -2,6 +2,7 @@
 //! Locates running devices, of any backend.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::{DeviceId, Located, PCI, Place, Wanted, places};
 use crate::error::{Error, Result, describe, unless_absent};
 use crate::model::{Device, LayoutKind};
 use crate::store::{Facts, Records};
-use crate::sysfs::{IoResult, Sysfs, basename};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename};
 
 /// Every running device. Reports and leaves out what cannot be read.
 pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, known: &ParentCache<'_>) -> Result<Vec<Located>> {
@@ -80,20 +81,20 @@ pub fn locate_same(
     registry::backend(layout).locate(sysfs, records, &Wanted::Same(id))
 }
 
-/// The identity that the device of a record has now; `None` if there is no such device.
-pub fn identity_of_record(sysfs: &dyn Sysfs, record: &Facts) -> IoResult<Option<u64>> {
+/// The identity that the device of a record has now; `None` if there is no such device. `bus` is the open folder
+/// [`DEVICES`], if the caller has it.
+pub fn identity_of_record(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts) -> IoResult<Option<u64>> {
     for backend in BACKENDS {
-        if let Some(identity) = backend.identity_of_record(sysfs, record)? {
+        if let Some(identity) = backend.identity_of_record(sysfs, bus, record)? {
             return Ok(Some(identity));
         }
     }
     Ok(None)
 }
 
-/// The identity that the device of a record has now, to decide whether the record can be removed: a device that cannot be looked
-/// at counts as existing.
-pub fn identity_or_unknown(sysfs: &dyn Sysfs, record: &Facts) -> Option<u64> {
-    identity_of_record(sysfs, record).unwrap_or_else(|errno| {
+/// The same to decide whether the record can be removed: a device that cannot be looked at counts as existing.
+pub fn identity_or_unknown(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts) -> Option<u64> {
+    identity_of_record(sysfs, bus, record).unwrap_or_else(|errno| {
         log::warn!("device {}: cannot be looked at, so its record is kept: {}", record.uuid, describe(errno));
         Some(record.mark.unwrap_or_default())
     })

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{node_name, parse_uuid};
 use crate::model::{Attach, LayoutKind, Parent, Type, Vf};
 use crate::store::{Facts, Records};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present};
 
 pub mod ap;
 pub mod devices;
@@ -153,6 +153,17 @@ impl OpenParent {
     }
 }
 
+/// What is known of a folder whose layout is wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum Hint<'a> {
+    /// Nothing.
+    None,
+    /// The parent may have this type, which can make a look at the others needless.
+    Type(&'a str),
+    /// It is the parent of a device, of this type if that is known. It may have lost its types.
+    Above(Option<&'a str>),
+}
+
 /// The types of a parent.
 #[derive(Debug)]
 pub struct Types {
@@ -166,7 +177,7 @@ pub struct Types {
     pub stamp: Option<u64>,
     /// The parent may have types that it does not show now and that were never seen.
     pub is_partial: bool,
-    /// Why it offers no type now, and the next step; empty if it offers one.
+    /// Why it shows no type now, and the next step; empty if it shows one. Remembered types are not shown.
     pub why_none: String,
 }
 
@@ -190,9 +201,9 @@ pub struct Located {
     pub parent: String,
     /// Its own path.
     pub syspath: String,
-    /// An open folder that has it: the mdev bus, or the PF.
+    /// An open folder that has it: the mdev bus, the PF, or the folder of PCI devices.
     pub dir: Rc<dyn Dir>,
-    /// Its name in that folder and below its parent.
+    /// Its name in that folder; a device with a UUID has the same name below its parent.
     pub entry: String,
     /// Distinguishes it from every other device that had or will have its UUID or its VF.
     pub identity: u64,
@@ -221,7 +232,7 @@ impl Located {
             Some(_) => None,
             None => self.backend.type_of(layouts[0], &*self.dir, &self.entry)?,
         };
-        Ok(self.backend.layout_of(parent, shown.as_deref())?.unwrap_or(layouts[0]))
+        Ok(self.backend.layout_of(parent, Hint::Above(shown.as_deref()))?.unwrap_or(layouts[0]))
     }
 }
 
@@ -340,8 +351,8 @@ pub trait Backend: Sync {
     fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>>;
 
     /// The layout of an open folder; `None` if it is no parent of this backend. Fails where a file that decides cannot be
-    /// looked at. `type_id` is a type that the parent may have: it can make the others needless.
-    fn layout_of(&self, dir: &dyn Dir, type_id: Option<&str>) -> IoResult<Option<&'static Layout>>;
+    /// looked at.
+    fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>>;
 
     /// The types of an open folder; `None` if it is no parent of this backend. A type that cannot be read is reported and
     /// left out. Remembers types that can be hidden later.
@@ -375,7 +386,9 @@ pub trait Backend: Sync {
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>>;
 
     /// The identity that the device of a record has now. `None` if there is no such device, or none of this backend.
-    fn identity_of_record(&self, sysfs: &dyn Sysfs, record: &Facts) -> IoResult<Option<u64>>;
+    /// `bus` is the open folder [`DEVICES`], if the caller has it.
+    fn identity_of_record(&self, sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts)
+    -> IoResult<Option<u64>>;
 
     /// Whether the records still say that the located device is the one of its UUID.
     fn is_recorded_as(&self, records: &Records<'_>, device: &Located) -> Result<bool>;
@@ -437,6 +450,12 @@ pub struct ChosenVf<'a> {
     pub entry: &'a str,
     /// The identity of the device as long as no other program writes to the VF; `None` if it could not be set.
     pub identity: Option<u64>,
+}
+
+/// The open folder [`DEVICES`]; `None` if the kernel has no mdev bus (yet).
+pub fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
+    let opened = if_present(sysfs.open(DEVICES)).map_err(|errno| Error::io("open", DEVICES, errno))?;
+    Ok(opened.map(Rc::from))
 }
 
 /// Refuses a group and parameters that no device of this type takes.

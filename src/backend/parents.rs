@@ -6,39 +6,39 @@ use std::rc::Rc;
 
 use super::group::requires_group;
 use super::registry::{self, BACKENDS};
-use super::{Layout, Located, OpenParent, Place, Types};
+use super::{Hint, Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report};
 use crate::model::name::node_name;
 use crate::model::{Parent, PciAddress, PciFacts, Type, Vf};
 use crate::store::Records;
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, read_text};
 
 /// Opens the parent at a path, and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
-    open_with(sysfs, syspath, None)
+    open_with(sysfs, syspath, Hint::None)
 }
 
 /// The same for a create of a device of a type, which may be a name or an id.
 pub fn open_for(sysfs: &dyn Sysfs, syspath: &str, type_id: &str) -> Result<OpenParent> {
-    open_with(sysfs, syspath, Some(type_id))
+    open_with(sysfs, syspath, Hint::Type(type_id))
 }
 
-fn open_with(sysfs: &dyn Sysfs, syspath: &str, type_id: Option<&str>) -> Result<OpenParent> {
+fn open_with(sysfs: &dyn Sysfs, syspath: &str, hint: Hint<'_>) -> Result<OpenParent> {
     let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
-    let layout = layout_with(&*dir, type_id).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
+    let layout = layout_with(&*dir, hint).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
     Ok(OpenParent { backend: registry::backend(layout.kind), layout, dir })
 }
 
 /// The layout of an open parent. Fails where a file that decides cannot be looked at, and with ENOENT if the folder is no
 /// parent.
 pub fn layout_of(dir: &dyn Dir) -> IoResult<&'static Layout> {
-    layout_with(dir, None)
+    layout_with(dir, Hint::None)
 }
 
-fn layout_with(dir: &dyn Dir, type_id: Option<&str>) -> IoResult<&'static Layout> {
+fn layout_with(dir: &dyn Dir, hint: Hint<'_>) -> IoResult<&'static Layout> {
     for backend in BACKENDS {
-        if let Some(layout) = backend.layout_of(dir, type_id)? {
+        if let Some(layout) = backend.layout_of(dir, hint)? {
             return Ok(layout);
         }
     }
@@ -62,9 +62,14 @@ pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
 
 /// A parent with everything known of it. ENOENT if it no longer exists.
 pub fn read(sysfs: &dyn Sysfs, records: &Records<'_>, place: &Place) -> IoResult<Parent> {
+    read_with_reason(sysfs, records, place).map(|(parent, _)| parent)
+}
+
+/// The same with the reason why the parent shows no type now, and the next step; empty if it shows one.
+pub fn read_with_reason(sysfs: &dyn Sysfs, records: &Records<'_>, place: &Place) -> IoResult<(Parent, String)> {
     let dir = sysfs.open(&place.syspath)?;
-    let Types { layout, types, vfs, .. } = read_types(&*dir, records)?;
-    describe(&*dir, place, layout, types, vfs)
+    let Types { layout, types, vfs, why_none, .. } = read_types(&*dir, records)?;
+    Ok((describe(&*dir, place, layout, types, vfs)?, why_none))
 }
 
 /// The same without its types, which cost the most.
@@ -188,6 +193,9 @@ impl<'a> ParentCache<'a> {
 
     /// `device_api` of a type.
     pub fn device_api(&mut self, layout: &Layout, parent: &str, type_id: &str) -> Option<String> {
+        if let Some(api) = layout.device_api {
+            return Some(api.to_owned());
+        }
         let read = || device_api(layout, &*self.sysfs.open(parent).ok()?, type_id);
         self.apis.entry((parent.to_owned(), type_id.to_owned())).or_insert_with(read).clone()
     }
@@ -201,8 +209,12 @@ pub fn type_requires_group(parent: &OpenParent, type_id: &str) -> IoResult<bool>
 
 /// Why the parent at a path offers no type now, and the next step.
 pub fn why_no_types(sysfs: &dyn Sysfs, records: &Records<'_>, syspath: &str) -> String {
-    let read = sysfs.open(syspath).and_then(|dir| read_types(&*dir, records));
-    read.map_or_else(|_| "it no longer exists".to_owned(), |types| types.why_none)
+    match sysfs.open(syspath).and_then(|dir| read_types(&*dir, records)) {
+        Ok(Types { why_none, .. }) if why_none.is_empty() => "it shows types now; look it up again".to_owned(),
+        Ok(Types { why_none, .. }) => why_none,
+        Err(errno) if is_absent(errno) => "it no longer exists".to_owned(),
+        Err(errno) => format!("its types cannot be read: {}", crate::error::describe(errno)),
+    }
 }
 
 /// `device_api` of a type of an open parent, if that is known.

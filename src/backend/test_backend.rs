@@ -40,13 +40,13 @@ impl Backend for Toy {
         let place = Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() };
         Ok((subsystem == "toy").then(|| place.into()))
     }
-    fn layout_of(&self, dir: &dyn Dir, _: Option<&str>) -> IoResult<Option<&'static Layout>> {
+    fn layout_of(&self, dir: &dyn Dir, _: Hint<'_>) -> IoResult<Option<&'static Layout>> {
         Ok(if_present(dir.meta("slot"))?.map(|_| &TOY))
     }
     fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
         let types = vec![Type { id: "only".to_owned(), available_instances: Some(1), ..Type::default() }];
         let of = |layout| Types { layout, types, vfs: vec![], stamp: None, is_partial: false, why_none: String::new() };
-        Ok(self.layout_of(dir, None)?.map(of))
+        Ok(self.layout_of(dir, Hint::None)?.map(of))
     }
     fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
         Ok(())
@@ -69,7 +69,7 @@ impl Backend for Toy {
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
         Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()).map(|_| 1))
     }
-    fn identity_of_record(&self, _: &dyn Sysfs, _: &Facts) -> IoResult<Option<u64>> {
+    fn identity_of_record(&self, _: &dyn Sysfs, _: Option<&Rc<dyn Dir>>, _: &Facts) -> IoResult<Option<u64>> {
         Ok(None)
     }
     fn is_recorded_as(&self, _: &Records<'_>, _: &Located) -> Result<bool> {

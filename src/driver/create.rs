@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates devices, one or several, all or none.
 
+use std::rc::Rc;
+
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -10,11 +12,11 @@ use super::plan::{Plan, plan, refuse_defined};
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, wait_device};
 use crate::backend::devices::{identity_or_unknown, locate_at};
 use crate::backend::parents::ParentCache;
-use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared};
+use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared, open_bus};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Batch, Definition, Facts, HostLock, NewGroup, Reservation, taken};
-use crate::sysfs::{IoResult, basename, is_exhausted};
+use crate::sysfs::{Dir, IoResult, basename, is_exhausted};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -134,7 +136,7 @@ impl Conn {
         }
         if device.type_id.is_none() && device.parent == plan.place.name() {
             // Its maker is at work still.
-            wait_device::wait_ready(&self.host, &plan.parent, &found.entry)?;
+            wait_device::wait_ready(&self.host, &plan.parent, &*found.dir, &found.entry)?;
             match devices::at(&self.host, &found, &mut known)? {
                 Some(now) => device = now,
                 None => return Ok(None),
@@ -155,7 +157,7 @@ impl Conn {
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
         }
         // Its maker may be at work still.
-        wait_device::wait_ready(&self.host, &plan.parent, &found.entry)?;
+        wait_device::wait_ready(&self.host, &plan.parent, &*found.dir, &found.entry)?;
         let device = devices::at(&self.host, &found, &mut known)?;
         Ok(device.map(|device| Node::device(self.clone(), device)))
     }
@@ -261,6 +263,8 @@ struct Making<'a> {
     owner: Option<String>,
     /// Of several devices: records that they are not complete.
     batch: Option<Batch<'a>>,
+    /// The mdev bus, opened before the first write; `None` if it comes with its first device.
+    bus: Option<Rc<dyn Dir>>,
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
@@ -282,8 +286,9 @@ enum Attempt {
 
 impl<'a> Making<'a> {
     fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
+        let bus = open_bus(&*host.sysfs)?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
-        Ok(Making { host, owner, batch, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+        Ok(Making { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
     }
 
     fn facts(&self, plan: &Plan, vf: Option<ChosenVf<'_>>) -> Facts {
@@ -309,7 +314,7 @@ impl<'a> Making<'a> {
     }
 
     fn alive(&self, facts: &Facts) -> Option<u64> {
-        identity_or_unknown(&*self.host.sysfs, facts)
+        identity_or_unknown(&*self.host.sysfs, self.bus.as_ref(), facts)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -414,7 +419,7 @@ impl<'a> Making<'a> {
         // At once, so that a later device of this UUID is not taken for this one. A driver may make the device after the write.
         self.mark_last()?;
         let Some(entry) = self.made.last().map(|made| made.entry.clone()) else { return Ok(()) };
-        wait_device::wait_ready(self.host, &plan.parent, &entry)?;
+        wait_device::wait_ready(self.host, &plan.parent, &*plan.parent.dir, &entry)?;
         self.mark_last()?;
         let Some(made) = self.made.last() else { return Ok(()) };
         let path = format!("{}/{entry}", plan.place.syspath);
@@ -430,7 +435,21 @@ impl<'a> Making<'a> {
             return Ok(());
         }
         let uuid = made.plan.uuid;
-        made.located = locate_at(&*self.host.sysfs, &self.host.runtime.records(), &uuid.to_string())?;
+        let locate = || locate_at(&*self.host.sysfs, &self.host.runtime.records(), &uuid.to_string());
+        made.located = match locate() {
+            // The device exists: the descriptors that are kept for its removal are for this, too.
+            Err(e) if is_exhausted(e.errno()) => {
+                self.host.spare.release();
+                locate()?
+            }
+            located => located?,
+        };
+        // Devices of a group share one descriptor.
+        if let (Some(located), Some(bus)) = (&mut made.located, &self.bus) {
+            if located.dir.path() == bus.path() {
+                located.dir = Rc::clone(bus);
+            }
+        }
         made.identity = made.located.as_ref().map(|located| located.identity);
         match made.identity {
             Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.mark(&uuid, identity)),

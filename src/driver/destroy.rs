@@ -55,7 +55,7 @@ pub(super) fn take_back(host: &Host, device: &Located) -> Result<()> {
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
 fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
     let exists = |record: Facts| {
-        identity_of_record(&*host.sysfs, &record).map_or(true, |now| now.is_some_and(|now| record.are_of(now)))
+        identity_of_record(&*host.sysfs, None, &record).map_or(true, |now| now.is_some_and(|now| record.are_of(now)))
     };
     if !host.runtime.get(uuid).is_ok_and(|record| record.is_some_and(exists)) {
         host.runtime.forget(uuid, identity);
@@ -149,7 +149,7 @@ fn remove(
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*device.dir, &device.entry, uuid, e))?;
-    wait_device::wait_gone(host, device)
+    wait_device::wait_gone(host, parent, device)
 }
 
 /// No process can open the group while this lives. EBUSY when one has it open.

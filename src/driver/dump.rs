@@ -148,7 +148,7 @@ impl Conn {
         taken.devices();
         for (uuid, facts) in self.host.runtime.all()? {
             let path = format!("{RECORDS}/{uuid}");
-            let mark = taken.got(&path, identity_of_record(sysfs, &facts)).flatten();
+            let mark = taken.got(&path, identity_of_record(sysfs, None, &facts)).flatten();
             if mark.is_some_and(|mark| facts.are_of(mark)) {
                 // A mark is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
@@ -177,7 +177,11 @@ impl Conn {
     /// The types that the parent at a place has shown and may hide.
     fn remembered_types(&self, place: &Place) -> IoResult<NamedTypes> {
         let (sysfs, records) = (&*self.host.sysfs, self.host.runtime.records());
-        let Some(stamp) = read_types(&*sysfs.open(&place.syspath)?, &records)?.stamp else { return Ok(Vec::new()) };
+        let dir = sysfs.open(&place.syspath)?;
+        if parents::layout_of(&*dir)?.has_uuids {
+            return Ok(Vec::new());
+        }
+        let Some(stamp) = read_types(&*dir, &records)?.stamp else { return Ok(Vec::new()) };
         records.types_of(place.sysname(), stamp).map_err(|e| e.errno())
     }
 }
@@ -436,7 +440,7 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
     // A device of the dump keeps its facts by the mark that it has in this simulation.
-    facts.iter_mut().for_each(|known| known.mark = identity_of_record(&*sysfs, known).ok().flatten());
+    facts.iter_mut().for_each(|known| known.mark = identity_of_record(&*sysfs, None, known).ok().flatten());
     facts.retain(|known| known.mark.is_some());
     let runtime = Runtime::memory(facts);
     restore_types(&*sysfs, &runtime, &catalogues)?;

@@ -46,17 +46,17 @@ pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() 
     Ok(true)
 }
 
-/// The device has its folder, and where the layout has them its IOMMU group and the group's node.
-pub(super) fn wait_ready(host: &Host, parent: &OpenParent, name: &str) -> Result<()> {
+/// Waits until the device `name` of `dir` has its folder, and where the layout has them its IOMMU group and the group's node.
+pub(super) fn wait_ready(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Result<()> {
     let seen = Cell::new(Progress::Absent);
     let look = |enough: &[Progress]| {
-        seen.set(progress(host, parent, name));
+        seen.set(progress(host, parent, dir, name));
         enough.contains(&seen.get())
     };
     if wait_until(host, READY_TIMEOUT, || look(&[Progress::NoParent, Progress::NoNode, Progress::Ready]))? {
         let enough = [Progress::NoParent, Progress::Ready];
         if seen.get() == Progress::NoNode && !wait_until(host, NODE_TIMEOUT, || look(&enough))? {
-            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", parent.dir.path());
+            log::warn!("{}/{name}: the kernel has no VFIO node for it yet", dir.path());
         }
         if seen.get() == Progress::NoParent {
             let message = "the device was created and no longer exists: its parent was removed, or its driver unbound; \
@@ -71,21 +71,20 @@ pub(super) fn wait_ready(host: &Host, parent: &OpenParent, name: &str) -> Result
     };
     let message =
         format!("{what} after {} s; look at the kernel's log for what the vendor driver says", READY_TIMEOUT.as_secs());
-    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", parent.dir.path())))
+    Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", dir.path())))
 }
 
-fn progress(host: &Host, parent: &OpenParent, name: &str) -> Progress {
-    let (backend, layout, parent) = (parent.backend, parent.layout, &*parent.dir);
+fn progress(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Progress {
     // Any other errno does not mean that the device is absent.
-    if backend.identity(parent, name) == Ok(None) {
-        let is_gone = parents::is_parent(parent).is_ok_and(|is_parent| !is_parent);
+    if parent.backend.identity(dir, name) == Ok(None) {
+        let is_gone = parents::is_parent(&*parent.dir).is_ok_and(|is_parent| !is_parent);
         return if is_gone { Progress::NoParent } else { Progress::Absent };
     }
     // If the group cannot be read, it is read again.
-    match group_of(parent, name).ok().flatten() {
-        Some(group) => node_progress(host, parent, name, group),
+    match group_of(dir, name).ok().flatten() {
+        Some(group) => node_progress(host, dir, name, group),
         // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
-        None if !layout.has_iommu_group || has_vfio_device(parent, name) => Progress::Ready,
+        None if !parent.layout.has_iommu_group || has_vfio_device(dir, name) => Progress::Ready,
         None => Progress::NoGroup,
     }
 }
@@ -106,8 +105,14 @@ fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
 }
 
 /// Waits until the device no longer exists. A later device of its UUID or of its VF is another one.
-pub(super) fn wait_gone(host: &Host, device: &Located) -> Result<()> {
-    let gone = || device.backend.identity(&*device.dir, &device.entry).is_ok_and(|now| now != Some(device.identity));
+pub(super) fn wait_gone(host: &Host, parent: &OpenParent, device: &Located) -> Result<()> {
+    // The driver of a VF has cleared it when the write returns: see `Backend::remove`.
+    if !parent.layout.has_uuids {
+        return Ok(());
+    }
+    let identity = |dir: &dyn Dir| device.backend.identity(dir, &device.entry);
+    let is_other = || identity(&*device.dir).is_ok_and(|now| now.is_some_and(|now| now != device.identity));
+    let gone = || identity(&*parent.dir) == Ok(None) || is_other();
     if wait_until(host, READY_TIMEOUT, gone)? {
         return Ok(());
     }

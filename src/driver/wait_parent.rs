@@ -65,10 +65,11 @@ impl Conn {
             Err(e) => return Err(e),
         };
         let failed = |errno| Error::io("read", &place.syspath, errno);
-        let read = if_present(parents::read(sysfs, &self.host.runtime.records(), &place)).map_err(failed)?;
-        let Some(parent) = read else { return Ok(Look::Missing) };
-        if parent.types.is_empty() {
-            return Ok(Look::WithoutTypes(parents::why_no_types(sysfs, &self.host.runtime.records(), &place.syspath)));
+        let read = parents::read_with_reason(sysfs, &self.host.runtime.records(), &place);
+        let Some((parent, why_none)) = if_present(read).map_err(failed)? else { return Ok(Look::Missing) };
+        // Types that are only remembered cannot be created.
+        if !why_none.is_empty() {
+            return Ok(Look::WithoutTypes(why_none));
         }
         Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))
     }

@@ -3,6 +3,7 @@
 
 mod attrs;
 mod autostart;
+mod backends;
 mod cargo_library;
 mod create_answers;
 mod create_faults;

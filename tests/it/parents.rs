@@ -386,3 +386,18 @@ fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices()
     }
     assert!(shorter > 5, "{shorter}");
 }
+
+/// A type that was seen before is remembered, but cannot be created.
+#[test]
+fn wait_parent_on_a_card_with_remembered_types_only_times_out() {
+    let (machine, conn) = host(card(PF, "nvidia", &[LIST, LIST], Some("nvidia")));
+    assert_eq!(conn.wait_parent(PF, 0).unwrap().types().unwrap().len(), 2);
+    for vf in ["0000:41:00.1", "0000:41:00.2"] {
+        let list = format!("/sys/devices/{vf}/nvidia/creatable_vgpu_types");
+        machine.unplug(&list).unwrap();
+        machine.plug([file(&list, 0o444, HEADER)]).unwrap();
+    }
+    assert_eq!(conn.lookup_by_name(PF).unwrap().types().unwrap().len(), 2);
+    let e = conn.wait_parent(PF, 0).unwrap_err();
+    assert!(e.code == ErrorCode::Timeout && e.message.contains("MIG mode"), "{e}");
+}

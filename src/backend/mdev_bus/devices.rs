@@ -7,21 +7,12 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use crate::backend::vfio::Nodes;
-use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located};
+use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located, open_bus};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
 use crate::store::{Facts, RECORDS};
-use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, resolve};
-
-/// `None` if the kernel has no mdev bus (yet).
-pub(super) fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
-    match sysfs.open(DEVICES) {
-        Ok(dir) => Ok(Some(Rc::from(dir))),
-        Err(errno) if is_absent(errno) => Ok(None),
-        Err(errno) => Err(Error::io("open", DEVICES, errno)),
-    }
-}
+use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, resolve};
 
 /// Every device. Reports and leaves out what cannot be read.
 pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Vec<Located>> {
@@ -96,16 +87,18 @@ pub(super) fn locate_created(
 pub(super) fn identity_of_record(
     backend: &'static dyn Backend,
     sysfs: &dyn Sysfs,
+    bus: Option<&Rc<dyn Dir>>,
     record: &Facts,
 ) -> IoResult<Option<u64>> {
     if record.function.is_some() {
         return Ok(None);
     }
-    let Some(bus) = open_bus(sysfs).map_err(|e| e.errno())? else { return Ok(None) };
+    let opened = if bus.is_some() { None } else { open_bus(sysfs).map_err(|e| e.errno())? };
+    let Some(bus) = bus.or(opened.as_ref()) else { return Ok(None) };
     if record.abandoned.is_none() {
-        return identity(&*bus, &record.uuid.to_string());
+        return identity(&**bus, &record.uuid.to_string());
     }
-    let Some(device) = on_bus(backend, &bus, &record.uuid)? else { return Ok(None) };
+    let Some(device) = on_bus(backend, bus, &record.uuid)? else { return Ok(None) };
     let opened = device.open_parent(sysfs).map_err(|e| e.errno());
     let Some(parent) = if_present(opened)? else { return Ok(None) };
     let is_own = is_about(backend, sysfs, parent.layout, &device, record);

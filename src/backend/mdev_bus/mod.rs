@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 use self::layouts::{DEVICE_API, LAYOUTS, detect};
 use self::strategy::Strategy;
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
-    Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES, Target,
-    Types, Vfs, Wanted,
+    Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES,
+    Target, Types, Vfs, Wanted, open_bus,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
@@ -82,14 +83,21 @@ impl Backend for MdevBus {
         Ok(is_listed.then(|| place.into()))
     }
 
-    fn layout_of(&self, dir: &dyn Dir, type_id: Option<&str>) -> IoResult<Option<&'static Layout>> {
+    fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {
+        let type_id = match hint {
+            Hint::None => None,
+            Hint::Type(id) => Some(id),
+            Hint::Above(id) => id,
+        };
         if let Some(id) = type_id.filter(|id| is_component(id)) {
             let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
             if one(DEVICE_API)? {
                 return detect(dir, one).map(Some);
             }
         }
-        let Some(types) = if_present(dir.open(TYPES))? else { return Ok(None) };
+        let Some(types) = if_present(dir.open(TYPES))? else {
+            return if let Hint::Above(_) = hint { detect(dir, |_| Ok(false)).map(Some) } else { Ok(None) };
+        };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;
         let has = |file: &str| {
@@ -101,14 +109,14 @@ impl Backend for MdevBus {
 
     fn types(&self, dir: &dyn Dir, _records: &Records<'_>) -> IoResult<Option<Types>> {
         let found = if_present(types::read_types(dir))?;
-        let why_none = "it has no types now".to_owned();
+        let why_none = |types: &[_]| if types.is_empty() { "it has no types now".to_owned() } else { String::new() };
         Ok(found.map(|(layout, types)| Types {
+            why_none: why_none(&types),
             layout,
             types,
             vfs: Vec::new(),
             stamp: None,
             is_partial: false,
-            why_none,
         }))
     }
 
@@ -135,7 +143,7 @@ impl Backend for MdevBus {
 
     fn locate(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
         let Some(uuid) = wanted.uuid() else { return Ok(None) };
-        let Some(bus) = devices::open_bus(sysfs)? else { return Ok(None) };
+        let Some(bus) = open_bus(sysfs)? else { return Ok(None) };
         let found = devices::on_bus(&MdevBus, &bus, &uuid).map_err(|errno| devices::bus_error(&uuid, errno))?;
         Ok(match wanted {
             Wanted::Same(id) => found.filter(|found| id.identity == Some(found.identity)),
@@ -151,8 +159,13 @@ impl Backend for MdevBus {
         devices::identity(dir, entry)
     }
 
-    fn identity_of_record(&self, sysfs: &dyn Sysfs, record: &Facts) -> IoResult<Option<u64>> {
-        devices::identity_of_record(&MdevBus, sysfs, record)
+    fn identity_of_record(
+        &self,
+        sysfs: &dyn Sysfs,
+        bus: Option<&Rc<dyn Dir>>,
+        record: &Facts,
+    ) -> IoResult<Option<u64>> {
+        devices::identity_of_record(&MdevBus, sysfs, bus, record)
     }
 
     fn is_recorded_as(&self, _records: &Records<'_>, _device: &Located) -> Result<bool> {

@@ -39,11 +39,11 @@ pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<B
 /// See [`crate::backend::Backend::remove`].
 pub(super) fn remove(pf: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
     let files = format!("{}/{FOLDER}", device.entry);
-    let dir = pf.open(&files).map_err(|errno| match errno {
+    let dir = device.dir.open(&files).map_err(|errno| match errno {
         Errno::NOENT | Errno::NODEV => lost(pf, device),
-        other => io("open", pf, &files, other),
+        other => io("open", &*device.dir, &files, other),
     })?;
-    let now = current(pf, &device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
+    let now = current(&*device.dir, &device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
     let identity = identity(&*dir).map_err(|errno| io("look at", &*dir, CURRENT, errno))?;
     if now.is_none() || now != device.type_id || device.identity != identity || !(how.is_it)()? {
         return Err(lost(pf, device));

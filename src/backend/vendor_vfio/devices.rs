@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::identity::{self, Made, VfState, is_about, state, state_at, uuid_of};
 use super::pfs::physical_functions;
-use super::vfs::{entry_of, usable};
+use super::vfs::usable;
 use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report, search_where};
@@ -108,11 +108,14 @@ impl Search<'_> {
         Ok(found.flatten())
     }
 
-    /// The VF at an address as the device of this UUID; `None` if its PF no longer has it.
+    /// The VF at an address as the device of this UUID, through the folder of PCI devices; `None` if it has no PF.
     fn at_vf(&self, vf: &str, uuid: Uuid, state: VfState) -> IoResult<Option<Located>> {
-        let pf: Rc<dyn Dir> = Rc::from(identity::open_pf(self.sysfs, vf)?);
-        let entry = entry_of(&*pf, vf)?;
-        entry.map(|entry| located(self.backend, &pf, &entry, uuid, state)).transpose()
+        let pci: Rc<dyn Dir> = Rc::from(self.sysfs.open(PCI)?);
+        let syspath = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
+        let parent = if_present(pci.link(&format!("{vf}/physfn")))?.and_then(|pf| resolve(&syspath, &pf));
+        let VfState { type_id, identity } = state;
+        let (backend, entry, type_id) = (self.backend, vf.to_owned(), Some(type_id));
+        Ok(parent.map(|parent| Located { backend, uuid, parent, syspath, dir: pci, entry, identity, type_id }))
     }
 
     /// See [`crate::backend::Wanted::Name`].

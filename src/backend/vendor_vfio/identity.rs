@@ -12,7 +12,7 @@ use super::vfs::{CURRENT, FOLDER, current};
 use crate::backend::{Attempt, Located, PCI};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::store::{Facts, Records};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, resolve};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs};
 
 /// UUIDs of devices that other programs made are in this namespace.
 const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
@@ -33,14 +33,6 @@ pub(super) fn state(dir: &dyn Dir, entry: &str) -> IoResult<Option<VfState>> {
 /// The state of the VF at this address; `None` if it has no type.
 pub(super) fn state_at(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Option<VfState>> {
     state(&*sysfs.open(PCI)?, vf)
-}
-
-/// The PF of the VF at this address.
-pub(super) fn open_pf(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Box<dyn Dir>> {
-    let pci = sysfs.open(PCI)?;
-    let own = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
-    let pf = resolve(&own, &pci.link(&format!("{vf}/physfn"))?).ok_or(Errno::NOENT)?;
-    sysfs.open(&pf)
 }
 
 /// The UUID of a VF that no record is about.

@@ -2,14 +2,16 @@
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
 //! the VF's `current_vgpu_type`, and removes it for a 0. Choosing, writing and clearing are done under the lock of the PF.
 
+use std::rc::Rc;
+
 use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
-    Attach, Attempt, Backend, CreateRequest, Created, Layout, Located, OpenParent, PCI, Place, Prepared, Remove, TYPES,
-    Target, Types, Vfs, Wanted,
+    Attach, Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
+    TYPES, Target, Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result, if_readable};
-use crate::model::{LayoutKind, Parent, Vf};
+use crate::model::{LayoutKind, Parent, PciAddress, Vf};
 use crate::store::{Facts, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
 
@@ -60,15 +62,16 @@ impl Backend for VendorVfio {
         if subsystem == "pci" { pfs::at(sysfs, syspath) } else { Ok(None) }
     }
 
-    fn layout_of(&self, dir: &dyn Dir, _type_id: Option<&str>) -> IoResult<Option<&'static Layout>> {
+    fn layout_of(&self, dir: &dyn Dir, _hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {
         let is_pf = if_present(dir.meta(VFS))?.is_some() && if_present(dir.meta(TYPES))?.is_none();
         Ok(is_pf.then_some(&LAYOUT))
     }
 
     fn types(&self, dir: &dyn Dir, records: &Records<'_>) -> IoResult<Option<Types>> {
-        let Some(layout) = self.layout_of(dir, None)? else { return Ok(None) };
+        let Some(layout) = self.layout_of(dir, Hint::None)? else { return Ok(None) };
         let candidates = vfs::candidates(dir)?;
         let mut types = vfs::union(&candidates);
+        let why_none = if types.is_empty() { vfs::why_no_types(dir) } else { String::new() };
         let is_used = candidates.iter().any(|one| one.vf.type_id.is_some());
         // Drivers list only the types that fit beside the vGPUs that exist.
         let is_partial = is_used || candidates.iter().all(|one| one.creatable.is_empty());
@@ -77,7 +80,6 @@ impl Backend for VendorVfio {
         if let Some(stamp) = stamp {
             type_cache::complete(records, dir, stamp, &mut types)?;
         }
-        let why_none = if types.is_empty() { vfs::why_no_types(dir) } else { String::new() };
         Ok(Some(Types { layout, types, vfs, stamp, is_partial, why_none }))
     }
 
@@ -110,7 +112,8 @@ impl Backend for VendorVfio {
         let search = self.search(sysfs, records);
         match wanted {
             Wanted::Uuid(uuid, may_be) => search.by_uuid(uuid, may_be),
-            Wanted::Name(vf) => search.by_name(vf),
+            Wanted::Name(vf) if vf.parse::<PciAddress>().is_ok() => search.by_name(vf),
+            Wanted::Name(_) => Ok(None),
             Wanted::Same(id) => search.same(id),
         }
     }
@@ -123,7 +126,12 @@ impl Backend for VendorVfio {
         Ok(if_present(identity::state(dir, entry))?.flatten().map(|state| state.identity))
     }
 
-    fn identity_of_record(&self, sysfs: &dyn Sysfs, record: &Facts) -> IoResult<Option<u64>> {
+    fn identity_of_record(
+        &self,
+        sysfs: &dyn Sysfs,
+        _bus: Option<&Rc<dyn Dir>>,
+        record: &Facts,
+    ) -> IoResult<Option<u64>> {
         let Some(vf) = record.function.as_deref() else { return Ok(None) };
         let state = if_present(identity::state_at(sysfs, vf))?.flatten();
         Ok(state.filter(|state| state.type_id == record.type_id).map(|state| state.identity))

@@ -167,19 +167,6 @@ pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
     Ok(found)
 }
 
-/// The name of a VF below its open PF: `virtfn3`; `None` if the PF does not have it.
-pub(super) fn entry_of(pf: &dyn Dir, vf: &str) -> IoResult<Option<String>> {
-    for n in 0..VFS_MAX {
-        let entry = format!("virtfn{n}");
-        match if_present(pf.link(&entry))? {
-            Some(target) if basename(&target) == vf => return Ok(Some(entry)),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    Ok(None)
-}
-
 /// The VFs of an open PF that could take part: with one that cannot be read now, and without their types.
 pub(super) fn present(parent: &dyn Dir) -> IoResult<Vfs> {
     let mut vfs = Vfs::default();

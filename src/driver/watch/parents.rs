@@ -112,7 +112,10 @@ impl Monitor {
             self.emit_parent(EventKind::Updated, parent.clone());
         }
         let vfs = self.state.add_parent(&self.conn.host, place, parent)?;
-        vfs.removed.iter().for_each(|vf| self.vf_removed(vf));
+        for (path, vf) in vfs.removed {
+            self.source.unfollow(&vf.file);
+            self.vf_removed(&path);
+        }
         self.vfs_added(&vfs.added)?;
         self.check_missed_vfs(path)
     }

@@ -134,7 +134,7 @@ pub(super) struct HostState {
 #[derive(Debug, Default)]
 pub(super) struct VfChanges {
     pub(super) added: Vec<String>,
-    pub(super) removed: Vec<String>,
+    pub(super) removed: Vec<(String, Vf)>,
 }
 
 /// The result of reading a device.
@@ -177,8 +177,9 @@ impl HostState {
         let path = place.syspath.clone();
         let now = vfs_of(host, &parent)?;
         let added = now.keys().filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
-        let had = self.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf);
-        let removed = had.filter(|vf| !now.contains_key(*vf)).cloned().collect();
+        let had = self.vfs.iter().filter(|(_, vf)| vf.parent == path);
+        let removed =
+            had.filter(|(vf, _)| !now.contains_key(*vf)).map(|(path, vf)| (path.clone(), vf.clone())).collect();
         self.vfs.retain(|_, vf| vf.parent != path);
         self.vfs.extend(now);
         let (dirty, recheck) = self.parents.remove(&path).map(|old| (old.dirty, old.recheck)).unwrap_or_default();

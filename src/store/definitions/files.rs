@@ -405,6 +405,8 @@ impl DefinitionFiles {
         let before = before.filter(|before| !before.is_empty());
         let is_first = before.is_none();
         let written = match extras.is_empty() {
+            // Extras that were left behind must not become those of the new definition.
+            true if is_first => self.write_extras(new, extras),
             true => Ok(()),
             false => self.write_extras(new, &extras.owned_by(&identity).after(before)),
         };

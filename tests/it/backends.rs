@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! What one kind of device must not suffer from another, and from files that it does not need.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mdev::error::ErrorCode;
+use mdev::sysfs::Errno;
+use mdev::sysfs::sim::Op;
+
+use crate::support::hosts::M60;
+use crate::support::lab::{Lab, UUID};
+
+const VF: &str = "0000:41:00.5";
+
+fn vgpu(lab: &Lab) -> mdev::driver::Node {
+    lab.create(VF, "1441", &format!("<uuid>{UUID}</uuid>")).unwrap()
+}
+
+#[test]
+fn destroy_on_a_proposal_parent_without_types_removes_the_device() {
+    let lab = Lab::new();
+    lab.create("0000:86:00.0", "11", &format!("<uuid>{UUID}</uuid>")).unwrap();
+    lab.sim.unplug(&format!("{M60}/mdev_supported_types")).unwrap();
+    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().layout(), "rfc");
+    lab.destroy(UUID).unwrap();
+    assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap_err().code, ErrorCode::NoNode);
+}
+
+#[test]
+fn destroy_on_a_vf_that_cannot_be_read_afterwards_succeeds() {
+    let lab = Lab::new();
+    vgpu(&lab);
+    let cleared = AtomicUsize::new(0);
+    lab.driver(move |_, op, path| {
+        if !path.ends_with("/current_vgpu_type") {
+            return None;
+        }
+        match op {
+            Op::Write => cleared.store(1, Ordering::Relaxed),
+            // The driver's answer is checked once.
+            Op::Read if cleared.load(Ordering::Relaxed) > 0 => {
+                return (cleared.fetch_add(1, Ordering::Relaxed) > 1).then_some(Errno::IO);
+            }
+            _ => {}
+        }
+        None
+    });
+    lab.destroy(UUID).unwrap();
+}
+
+#[test]
+fn attribute_of_a_vf_is_read_and_written_while_another_vf_is_unreadable() {
+    let lab = Lab::new();
+    let device = vgpu(&lab);
+    lab.unreadable(&["/virtfn0"]);
+    device.attr("current_vgpu_type").unwrap();
+    device.set_attr("vgpu_params", "frame_rate_limiter=1").unwrap();
+}
+
+#[test]
+fn create_on_a_bus_does_not_need_the_pci_devices() {
+    let lab = Lab::new();
+    lab.sim.swallow_next_create();
+    lab.unreadable(&["/sys/bus/pci/devices"]);
+    let e = lab.create("matrix", "vfio_ap-passthrough", &format!("<uuid>{UUID}</uuid>")).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NotReady, "{e}");
+}
