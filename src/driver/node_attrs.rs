@@ -37,7 +37,7 @@ impl Node {
         Ok(self.access(name, mode))
     }
 
-    /// By its mode, whoever asks, and by what [`Node::set_attr`] refuses.
+    /// By its mode, for every caller alike, and by what [`Node::set_attr`] refuses.
     fn access(&self, name: &str, mode: u32) -> AttrAccess {
         let mut access = AttrAccess::empty();
         access.set(AttrAccess::READ, mode & 0o444 != 0);

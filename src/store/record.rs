@@ -154,8 +154,8 @@ pub(super) fn settle(
     alive: &dyn Fn(&Facts) -> Option<u64>,
 ) -> Result<()> {
     for (i, new) in facts.iter().enumerate() {
-        // Facts written for a UUID that a stranger's device has would become that device's. A VF is its creator's until the
-        // device is made, and the kernel knows no UUID of it.
+        // A record for a UUID that another program's device has would become that device's. A VF belongs to its creator until
+        // the device is made, and the kernel knows no UUID of it.
         if (new.function.is_none() && alive(new).is_some())
             || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid)
         {
