@@ -33,20 +33,20 @@ struct listener {
 	struct listener *next;
 };
 
-/* What the loop has: it gives it back when it looks neither at the descriptor nor at the time any more. */
+/* Owned by the event loop, which frees it when it has neither its descriptor nor its timer any more. */
 struct watch {
 	struct host *host;
 	struct mdev_monitor *monitor;
-	struct known *known;
+	struct node_state *states;
 	int id;
 	unsigned int refs;
-	/* Under watch_lock: the loop's timer, -1 when there is none, and that nobody listens any more. */
+	/* Under watch_lock: the timer of the loop, -1 if there is none; whether the last listener is gone. */
 	int timer;
 	bool ended;
-	/* Events were lost, and what is there could not be listed. */
-	bool behind;
-	/* What is there was listed, and some of what waits may be part of that. */
-	bool ahead;
+	/* Events were lost, and the nodes could not be listed yet. */
+	bool needs_resync;
+	/* The nodes were listed; events that are still queued may repeat what the list has. */
+	bool resynced;
 };
 
 struct events {
@@ -182,7 +182,7 @@ static void deliver(struct watch *watch, const char *name, int event, int lifecy
 /* lifecycle: of libvirt's events, or UPDATED. */
 #define UPDATED (-1)
 
-static void tell(struct watch *watch, const char *name, bool parent, int lifecycle)
+static void emit(struct watch *watch, const char *name, bool parent, int lifecycle)
 {
 	/* To libvirt's own driver a PCI function comes and goes with its slot; to be a parent or not is a change. */
 	if (watch->host->stock && parent && stock_bus(name))
@@ -191,21 +191,21 @@ static void tell(struct watch *watch, const char *name, bool parent, int lifecyc
 		lifecycle == UPDATED ? VIR_NODE_DEVICE_EVENT_ID_UPDATE : VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, lifecycle);
 }
 
-static void tell_difference(struct watch *watch, const char *name, unsigned int before, unsigned int now)
+static void emit_difference(struct watch *watch, const char *name, unsigned int before, unsigned int now)
 {
-	bool parent = (before | now) & KNOWN_PARENT;
+	bool parent = (before | now) & NODE_STATE_PARENT;
 
 	if (before & KNOWN_ACTIVE & ~now)
-		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_DELETED);
+		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_DELETED);
 	if (before & KNOWN_DEFINED & ~now)
-		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_UNDEFINED);
+		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_UNDEFINED);
 	if (now & KNOWN_DEFINED & ~before)
-		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_DEFINED);
+		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_DEFINED);
 	if (now & KNOWN_ACTIVE & ~before)
-		tell(watch, name, parent, VIR_NODE_DEVICE_EVENT_CREATED);
+		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_CREATED);
 	/* What it has left may be another number now. */
 	if (parent && before & now & KNOWN_ACTIVE)
-		tell(watch, name, parent, UPDATED);
+		emit(watch, name, parent, UPDATED);
 }
 
 static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -225,25 +225,25 @@ static void watch_later(struct watch *watch)
 	pthread_mutex_unlock(&watch_lock);
 }
 
-/* Events were lost, and libvirt has no word for that: what is there is compared with what was told. */
-static void catch_up(struct watch *watch)
+/* Events were lost, and libvirt has no event for that: compares the nodes of now with the nodes that were announced. */
+static void resync(struct watch *watch)
 {
-	struct known *before = watch->known, *now, *node;
+	struct node_state *before = watch->states, *now, *node;
 
-	watch->behind = known_read(&now, watch->host) < 0;
-	if (watch->behind) {
+	watch->needs_resync = node_states_read(&now, watch->host) < 0;
+	if (watch->needs_resync) {
 		watch_later(watch);
 		return;
 	}
-	watch->known = now;
-	watch->ahead = true;
+	watch->states = now;
+	watch->resynced = true;
 	for (node = before; node; node = node->next)
-		tell_difference(watch, node->name, node->state, known_state(now, node->name));
+		emit_difference(watch, node->name, node->state, node_state_of(now, node->name));
 	for (node = now; node; node = node->next) {
-		if (!known_state(before, node->name))
-			tell_difference(watch, node->name, 0, node->state);
+		if (!node_state_of(before, node->name))
+			emit_difference(watch, node->name, 0, node->state);
 	}
-	known_free(before);
+	node_states_free(before);
 }
 
 static int lifecycle_of(enum mdev_event_type type, unsigned int *state)
@@ -275,16 +275,16 @@ static void deliver_event(struct watch *watch, const struct mdev_event *ev)
 	int lifecycle;
 
 	if (mdev->event_get_type(ev) == MDEV_EVENT_OVERRUN)
-		catch_up(watch);
+		resync(watch);
 	if (mdev->event_get_device(ev, &dev) < 0)
 		return;
 	if (node_is_shown(watch->host, dev) && mdev->device_get_name(dev, &name) == 0) {
 		parent = mdev->device_is_parent(dev) == 1;
-		before = state = known_state(watch->known, name) & ~(unsigned int)KNOWN_PARENT;
+		before = state = node_state_of(watch->states, name) & ~(unsigned int)NODE_STATE_PARENT;
 		lifecycle = lifecycle_of(mdev->event_get_type(ev), &state);
-		known_set(&watch->known, name, state && parent ? state | KNOWN_PARENT : state);
-		if (!watch->ahead || lifecycle == UPDATED || state != before)
-			tell(watch, name, parent, lifecycle);
+		node_states_set(&watch->states, name, state && parent ? state | NODE_STATE_PARENT : state);
+		if (!watch->resynced || lifecycle == UPDATED || state != before)
+			emit(watch, name, parent, lifecycle);
 	}
 	mdev->device_unref(dev);
 }
@@ -299,14 +299,14 @@ static void readable(int id, int fd, int how, void *opaque)
 	(void)id;
 	(void)fd;
 	(void)how;
-	if (watch->behind)
-		catch_up(watch);
+	if (watch->needs_resync)
+		resync(watch);
 	for (i = 0; i < EVENTS_AT_ONCE && mdev->monitor_receive(watch->monitor, &ev) > 0; i++) {
 		deliver_event(watch, ev);
 		mdev->event_unref(ev);
 	}
 	if (i < EVENTS_AT_ONCE)
-		watch->ahead = false;
+		watch->resynced = false;
 }
 
 static void again(int timer, void *opaque)
@@ -318,8 +318,8 @@ static void again(int timer, void *opaque)
 		watch->timer = -1;
 	pthread_mutex_unlock(&watch_lock);
 	virEventRemoveTimeout(timer);
-	if (watch->behind)
-		catch_up(watch);
+	if (watch->needs_resync)
+		resync(watch);
 }
 
 /* ---- the watch ---- */
@@ -334,7 +334,7 @@ static void watch_put(void *opaque)
 	pthread_mutex_unlock(&watch_lock);
 	if (!last)
 		return;
-	known_free(watch->known);
+	node_states_free(watch->states);
 	mdev->event_deregister(watch->monitor);
 	host_put(watch->host);
 	free(watch);
@@ -374,7 +374,7 @@ static struct watch *watch_new(struct host *host)
 	watch->host = host_ref(host);
 	watch->timer = -1;
 	watch->refs = 1;
-	if (known_read(&watch->known, host) < 0) {
+	if (node_states_read(&watch->states, host) < 0) {
 		fail_mdev();
 		watch_put(watch);
 		return NULL;

@@ -170,22 +170,22 @@ int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev,
 		    virConnectNodeDeviceEventGenericCallback callback, void *opaque, virFreeCallback freecb);
 int events_deregister(struct host *host, virConnectPtr conn, int id);
 
-/* ---- known.c: the nodes that were told ---- */
+/* ---- node_state.c: the nodes that were announced ---- */
 
-enum { KNOWN_ACTIVE = 1, KNOWN_DEFINED = 2, KNOWN_PARENT = 4 };
+enum { KNOWN_ACTIVE = 1, KNOWN_DEFINED = 2, NODE_STATE_PARENT = 4 };
 
-struct known {
-	struct known *next;
+struct node_state {
+	struct node_state *next;
 	unsigned int state;
 	char name[];
 };
 
-/* Lists them anew; those in old are freed by known_free(). */
-int known_read(struct known **ret, struct host *host);
-void known_free(struct known *list);
+/* Lists them anew; those in old are freed by node_states_free(). */
+int node_states_read(struct node_state **ret, struct host *host);
+void node_states_free(struct node_state *list);
 /* What the last event of a node says of its state; 0: there is none. Not enough memory: it is not remembered. */
-void known_set(struct known **list, const char *name, unsigned int state);
-unsigned int known_state(const struct known *list, const char *name);
+void node_states_set(struct node_state **list, const char *name, unsigned int state);
+unsigned int node_state_of(const struct node_state *list, const char *name);
 
 /* ---- nodedev.c, overlay.c: the callbacks ---- */
 

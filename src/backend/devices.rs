@@ -11,7 +11,7 @@ use super::registry::{self, BACKENDS};
 use super::{DeviceId, Located, PCI, Place, Wanted, places};
 use crate::error::{Error, Result, describe, unless_absent};
 use crate::model::{Device, LayoutKind};
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename};
 
 /// Every running device. Reports and leaves out what cannot be read.
@@ -83,7 +83,11 @@ pub fn locate_same(
 
 /// The identity that the device of a record has now; `None` if there is no such device. `bus` is the open folder
 /// [`DEVICES`], if the caller has it.
-pub fn identity_of_record(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts) -> IoResult<Option<u64>> {
+pub fn identity_of_record(
+    sysfs: &dyn Sysfs,
+    bus: Option<&Rc<dyn Dir>>,
+    record: &DeviceRecord,
+) -> IoResult<Option<u64>> {
     for backend in BACKENDS {
         if let Some(identity) = backend.identity_of_record(sysfs, bus, record)? {
             return Ok(Some(identity));
@@ -93,14 +97,14 @@ pub fn identity_of_record(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: 
 }
 
 /// The same to decide whether the record can be removed: a device that cannot be looked at counts as existing.
-pub fn identity_or_unknown(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts) -> Option<u64> {
+pub fn identity_or_unknown(sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &DeviceRecord) -> Option<u64> {
     identity_of_record(sysfs, bus, record).unwrap_or_else(|errno| {
         log::warn!("device {}: cannot be looked at, so its record is kept: {}", record.uuid, describe(errno));
-        Some(record.mark.unwrap_or_default())
+        Some(record.identity.unwrap_or_default())
     })
 }
 
 /// The error for the device of a record that does not exist, if more is known than that.
-pub fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &Facts) -> Option<Error> {
+pub fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
     BACKENDS.iter().find_map(|backend| backend.explain_lost(sysfs, records, record))
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{node_name, parse_uuid};
 use crate::model::{Attach, LayoutKind, Parent, Type, Vf};
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present};
 
 pub mod ap;
@@ -174,7 +174,7 @@ pub struct Types {
     /// The VFs that can be devices.
     pub vfs: Vec<Vf>,
     /// Another value if the parent may have other types altogether; `None` if it shows every type.
-    pub stamp: Option<u64>,
+    pub version: Option<u64>,
     /// The parent may have types that it does not show now and that were never seen.
     pub is_partial: bool,
     /// Why it shows no type now, and the next step; empty if it shows one. Remembered types are not shown.
@@ -387,15 +387,19 @@ pub trait Backend: Sync {
 
     /// The identity that the device of a record has now. `None` if there is no such device, or none of this backend.
     /// `bus` is the open folder [`DEVICES`], if the caller has it.
-    fn identity_of_record(&self, sysfs: &dyn Sysfs, bus: Option<&Rc<dyn Dir>>, record: &Facts)
-    -> IoResult<Option<u64>>;
+    fn identity_of_record(
+        &self,
+        sysfs: &dyn Sysfs,
+        bus: Option<&Rc<dyn Dir>>,
+        record: &DeviceRecord,
+    ) -> IoResult<Option<u64>>;
 
     /// Whether the records still say that the located device is the one of its UUID.
     fn is_recorded_as(&self, records: &Records<'_>, device: &Located) -> Result<bool>;
 
     /// Whether a record is about the located device. Fails if that cannot be determined; the caller must then keep the
     /// record and not use it.
-    fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &Facts) -> Result<bool>;
+    fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool>;
 
     /// The type of the device `entry` of `dir`. Fails only when this process or host has run out of descriptors or memory:
     /// a device without a type may be one that is being removed.
@@ -414,7 +418,7 @@ pub trait Backend: Sync {
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()>;
 
     /// The error for the device of a record that does not exist; `None`: nothing more is known than that.
-    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &Facts) -> Option<Error>;
+    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error>;
 }
 
 /// A device that can be made now.

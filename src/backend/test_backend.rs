@@ -45,7 +45,8 @@ impl Backend for Toy {
     }
     fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
         let types = vec![Type { id: "only".to_owned(), available_instances: Some(1), ..Type::default() }];
-        let of = |layout| Types { layout, types, vfs: vec![], stamp: None, is_partial: false, why_none: String::new() };
+        let of =
+            |layout| Types { layout, types, vfs: vec![], version: None, is_partial: false, why_none: String::new() };
         Ok(self.layout_of(dir, Hint::None)?.map(of))
     }
     fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
@@ -69,13 +70,13 @@ impl Backend for Toy {
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
         Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()).map(|_| 1))
     }
-    fn identity_of_record(&self, _: &dyn Sysfs, _: Option<&Rc<dyn Dir>>, _: &Facts) -> IoResult<Option<u64>> {
+    fn identity_of_record(&self, _: &dyn Sysfs, _: Option<&Rc<dyn Dir>>, _: &DeviceRecord) -> IoResult<Option<u64>> {
         Ok(None)
     }
     fn is_recorded_as(&self, _: &Records<'_>, _: &Located) -> Result<bool> {
         Ok(true)
     }
-    fn is_about(&self, _: &dyn Sysfs, _: &Layout, _: &Located, _: &Facts) -> Result<bool> {
+    fn is_about(&self, _: &dyn Sysfs, _: &Layout, _: &Located, _: &DeviceRecord) -> Result<bool> {
         Ok(true)
     }
     fn type_of(&self, _: &Layout, _: &dyn Dir, _: &str) -> IoResult<Option<String>> {
@@ -92,7 +93,7 @@ impl Backend for Toy {
         let slot = format!("{}/slot", parent.dir.path());
         write_line(&*parent.dir, "slot", &Uuid::nil().to_string()).map_err(|errno| Error::io("write", &slot, errno))
     }
-    fn explain_lost(&self, _: &dyn Sysfs, _: &Records<'_>, _: &Facts) -> Option<Error> {
+    fn explain_lost(&self, _: &dyn Sysfs, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
         None
     }
 }

@@ -177,9 +177,9 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Asked::tell`].
-    pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Asked<'a>> {
-        let asked = Asked { scripts: self, action, subject, versioned: OnceCell::new(), chosen: OnceCell::new() };
+    /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Approval::post`].
+    pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Approval<'a>> {
+        let asked = Approval { scripts: self, action, subject, versioned: OnceCell::new(), chosen: OnceCell::new() };
         match asked.call(Event::Pre, action, State::None, &subject.config) {
             Ok(()) => Ok(asked),
             Err(e) => {
@@ -193,7 +193,7 @@ impl Scripts {
     pub fn around<T>(&self, action: Action, subject: &Subject, command: impl FnOnce() -> Result<T>) -> Result<T> {
         let asked = self.ask(action, subject)?;
         let result = command();
-        asked.tell(result.is_ok());
+        asked.post(result.is_ok());
         result
     }
 }
@@ -229,7 +229,7 @@ impl Versioned<'_> {
 /// An action that the scripts let pass.
 #[derive(Debug)]
 #[must_use = "the scripts wait to be told what came of it"]
-pub struct Asked<'a> {
+pub struct Approval<'a> {
     scripts: &'a Scripts,
     action: Action,
     subject: &'a Subject,
@@ -238,9 +238,9 @@ pub struct Asked<'a> {
     chosen: OnceCell<&'a Script>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Approval<'a> {
     /// Tells the scripts what came of the action.
-    pub fn tell(self, success: bool) {
+    pub fn post(self, success: bool) {
         let state = if success { State::Success } else { State::Failure };
         // mdevctl heeds no answer here either.
         if let Err(e) = self.call(Event::Post, self.action, state, &self.subject.config) {
@@ -282,7 +282,7 @@ impl<'a> Asked<'a> {
                 End::Signal(_) => log::warn!("{}: {}", script.path.display(), answer.end),
                 _ => {
                     let _ = self.chosen.set(script);
-                    return judge(script, &answer);
+                    return check_exit(script, &answer);
                 }
             }
         }
@@ -313,7 +313,7 @@ impl<'a> Asked<'a> {
             log::warn!("{}: {}", script.path.display(), answer.end);
             return Ok(());
         }
-        judge(script, &answer)
+        check_exit(script, &answer)
     }
 
     fn notify(&self, state: State) {
@@ -351,7 +351,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Anything but success is an error that has what the script said.
-fn judge(script: &Script, answer: &Outcome) -> Result<()> {
+fn check_exit(script: &Script, answer: &Outcome) -> Result<()> {
     let errno = match answer.end {
         End::Code(0) => return Ok(()),
         End::Timeout(_) => Errno::TIMEDOUT,

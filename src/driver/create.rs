@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::asked::{self, Ask};
+use super::callouts::{self, CallOuts};
 use super::made::{Left, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, wait_device};
@@ -15,7 +15,7 @@ use crate::backend::parents::ParentCache;
 use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared, open_bus};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
-use crate::store::{Batch, Definition, Facts, HostLock, NewGroup, Reservation, taken};
+use crate::store::{Batch, Definition, DeviceRecord, HostLock, NewGroup, Reservation, uuid_in_use};
 use crate::sysfs::{Dir, IoResult, basename, is_exhausted};
 use crate::xml;
 
@@ -37,10 +37,10 @@ impl Conn {
     /// The same from what XML says, or what is `defined`.
     pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags, defined: Option<&Definition>) -> Result<Node> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
-        let mut chances = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
+        let mut attempts = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
             let plan = plan(&self.host, def.clone(), flags)?;
-            chances -= 1;
+            attempts -= 1;
             if let Some(existing) = self.existing(&plan, flags)? {
                 return Ok(existing);
             }
@@ -49,7 +49,7 @@ impl Conn {
             }
             match create_asked(&self.host, &[plan], &[], flags, defined) {
                 Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
-                Err((_, e)) if e.code == ErrorCode::NoInstances && chances > 0 => {}
+                Err((_, e)) if e.code == ErrorCode::NoInstances && attempts > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
                 Err((Some(plan), e)) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
                     return self.existing(plan, flags)?.ok_or(e);
@@ -75,7 +75,7 @@ impl Conn {
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut numbers = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
-        let mut fresh: Vec<Uuid> = Vec::new();
+        let mut wants_group: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
             let plan = plan(&self.host, def, flags).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
@@ -92,17 +92,17 @@ impl Conn {
             }
             refuse_defined(&self.host, &plan).map_err(numbered(i))?;
             if plan.requires_group().map_err(numbered(i))? {
-                fresh.push(plan.uuid);
+                wants_group.push(plan.uuid);
             }
             kept.push(None);
             plans.push(plan);
             numbers.push(i);
         }
         if group.is_some() {
-            plans.iter_mut().filter(|plan| fresh.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
-            fresh.clear();
+            plans.iter_mut().filter(|plan| wants_group.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
+            wants_group.clear();
         }
-        let made = create_asked(&self.host, &plans, &fresh, flags, None).map_err(|(failed, e)| {
+        let made = create_asked(&self.host, &plans, &wants_group, flags, None).map_err(|(failed, e)| {
             let at = failed.and_then(|failed| plans.iter().position(|plan| plan.uuid == failed.uuid));
             at.map_or(e.clone(), |at| numbered(numbers[at])(e))
         })?;
@@ -132,7 +132,7 @@ impl Conn {
         let mut known = ParentCache::new(&*self.host.sysfs);
         let Some(mut device) = devices::at(&self.host, &found, &mut known)? else { return Ok(None) };
         if !flags.contains(CreateFlags::EXIST_OK) {
-            return Err(taken(&plan.uuid).at(device.syspath));
+            return Err(uuid_in_use(&plan.uuid).at(device.syspath));
         }
         if device.type_id.is_none() && device.parent == plan.place.name() {
             // Its maker is at work still.
@@ -197,20 +197,20 @@ type Failed<'a> = (Option<&'a Plan>, Error);
 fn create_asked<'a>(
     host: &Host,
     plans: &'a [Plan],
-    fresh: &[Uuid],
+    wants_group: &[Uuid],
     flags: CreateFlags,
     defined: Option<&Definition>,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
     // Whoever starts it, it is for whom it was defined.
     let owner = defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
-    let ask = Ask::unless(flags.contains(CreateFlags::NO_CALLOUTS));
-    let Some(scripts) = asked::scripts(host, ask).map_err(|e| (None, e))? else {
-        return create_all(host, plans, fresh, owner);
+    let ask = CallOuts::unless(flags.contains(CreateFlags::NO_CALLOUTS));
+    let Some(scripts) = callouts::scripts(host, ask).map_err(|e| (None, e))? else {
+        return create_all(host, plans, wants_group, owner);
     };
-    let subjects = asked::subjects(plans, defined.is_some_and(|def| def.autostart));
-    let asked = asked::ask_start(&scripts, &subjects).map_err(|e| (None, e))?;
-    let result = create_all(host, plans, fresh, owner);
-    asked::tell(asked, result.is_ok());
+    let subjects = callouts::subjects(plans, defined.is_some_and(|def| def.autostart));
+    let asked = callouts::ask_start(&scripts, &subjects).map_err(|e| (None, e))?;
+    let result = create_all(host, plans, wants_group, owner);
+    callouts::post(asked, result.is_ok());
     result
 }
 
@@ -218,7 +218,7 @@ fn create_asked<'a>(
 fn create_all<'a>(
     host: &Host,
     plans: &'a [Plan],
-    fresh: &[Uuid],
+    wants_group: &[Uuid],
     owner: Option<String>,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
     // Without descriptors a device could not be removed again.
@@ -226,30 +226,32 @@ fn create_all<'a>(
     // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
     // several, two may be of one type or parent, whose lock cannot be had twice.
     let mut prepared = match plans {
-        [plan] if fresh.is_empty() => Some(prepare(host, plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?),
+        [plan] if wants_group.is_empty() => {
+            Some(prepare(host, plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?)
+        }
         _ => {
             for plan in plans {
                 // Any number stands for the one that will be found.
-                let group = plan.def.group.or_else(|| fresh.contains(&plan.uuid).then_some(1));
+                let group = plan.def.group.or_else(|| wants_group.contains(&plan.uuid).then_some(1));
                 prepare(host, plan, group, &[]).map_err(|e| (Some(plan), e))?;
             }
             None
         }
     };
-    let mut making = Making::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
+    let mut transaction = CreateTransaction::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
     // Of several devices, the error does not say which it is about.
     let alone = if let [plan] = plans { Some(plan) } else { None };
-    if let Err(e) = making.reserve_uuids(plans, fresh) {
-        return Err((alone, making.take_back(e)));
+    if let Err(e) = transaction.reserve_uuids(plans, wants_group) {
+        return Err((alone, transaction.rollback(e)));
     }
     for plan in plans {
-        if let Err(e) = making.make(plan, prepared.take()) {
-            return Err((Some(plan), making.take_back(explain_missing_parent(plan, e))));
+        if let Err(e) = transaction.create_one(plan, prepared.take()) {
+            return Err((Some(plan), transaction.rollback(explain_missing_parent(plan, e))));
         }
     }
-    let devices = match making.finish(plans) {
+    let devices = match transaction.finish(plans) {
         Ok(devices) => devices,
-        Err(e) => return Err((None, making.take_back(e))),
+        Err(e) => return Err((None, transaction.rollback(e))),
     };
     for plan in plans {
         log::info!("{}: created device {} of type {}", plan.place.name(), plan.uuid, plan.type_id);
@@ -258,7 +260,7 @@ fn create_all<'a>(
 }
 
 /// Devices being made, with what is reserved for them.
-struct Making<'a> {
+struct CreateTransaction<'a> {
     host: &'a Host,
     owner: Option<String>,
     /// Of several devices: records that they are not complete.
@@ -284,48 +286,48 @@ enum Attempt {
     Interrupted(Error),
 }
 
-impl<'a> Making<'a> {
+impl<'a> CreateTransaction<'a> {
     fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
         let bus = open_bus(&*host.sysfs)?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
-        Ok(Making { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+        Ok(CreateTransaction { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
     }
 
-    fn facts(&self, plan: &Plan, vf: Option<ChosenVf<'_>>) -> Facts {
-        plan.facts(self.owner.clone(), self.batch.as_ref().map(Batch::id), vf)
+    fn record(&self, plan: &Plan, vf: Option<ChosenVf<'_>>) -> DeviceRecord {
+        plan.record(self.owner.clone(), self.batch.as_ref().map(Batch::id), vf)
     }
 
     /// Everything that the devices need whose UUIDs the kernel knows. A VF is reserved when it has been chosen.
-    fn reserve_uuids(&mut self, plans: &[Plan], fresh: &[Uuid]) -> Result<()> {
+    fn reserve_uuids(&mut self, plans: &[Plan], wants_group: &[Uuid]) -> Result<()> {
         let with_uuids = plans.iter().filter(|plan| plan.parent.layout.has_uuids);
-        let facts: Vec<Facts> = with_uuids.map(|plan| self.facts(plan, None)).collect();
-        if facts.is_empty() {
+        let records: Vec<DeviceRecord> = with_uuids.map(|plan| self.record(plan, None)).collect();
+        if records.is_empty() {
             return Ok(());
         }
         // Read before the store is locked: a driver that blocks the read would block every creator of this host. A device that is
         // made from here on has its group in its record, unless another program makes it, which no lock prevents.
-        let shown = if fresh.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
+        let shown = if wants_group.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
         let in_use = || Ok([&shown[..], &devices::defined_groups(self.host)?].concat());
-        let group = NewGroup { members: fresh, in_use: &in_use };
-        let reserved = self.host.runtime.reserve(facts, group, &|facts| self.alive(facts))?;
-        self.groups = reserved.facts().iter().map(|facts| (facts.uuid, facts.group)).collect();
+        let group = NewGroup { members: wants_group, in_use: &in_use };
+        let reserved = self.host.runtime.reserve(records, group, &|record| self.current_identity(record))?;
+        self.groups = reserved.records().iter().map(|record| (record.uuid, record.group)).collect();
         self.reserved.push(reserved);
         Ok(())
     }
 
-    fn alive(&self, facts: &Facts) -> Option<u64> {
-        identity_or_unknown(&*self.host.sysfs, self.bus.as_ref(), facts)
+    fn current_identity(&self, record: &DeviceRecord) -> Option<u64> {
+        identity_or_unknown(&*self.host.sysfs, self.bus.as_ref(), record)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
     /// the next one is tried.
-    fn make(&mut self, plan: &'a Plan, mut prepared: Option<Ready<'_>>) -> Result<()> {
+    fn create_one(&mut self, plan: &'a Plan, mut prepared: Option<Ready<'_>>) -> Result<()> {
         let group = self.groups.iter().find(|(uuid, _)| *uuid == plan.uuid).and_then(|(_, group)| *group);
         let mut tried = Vec::new();
         let mut last = None;
         let mut interrupted = 0;
         loop {
-            match self.try_make(plan, prepared.take(), group, &tried) {
+            match self.try_vf(plan, prepared.take(), group, &tried) {
                 Ok(Attempt::Made) => return Ok(()),
                 Ok(Attempt::Refused { error, vf }) => {
                     tried.push(vf);
@@ -340,7 +342,7 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn try_make(
+    fn try_vf(
         &mut self,
         plan: &'a Plan,
         prepared: Option<Ready<'_>>,
@@ -355,8 +357,8 @@ impl<'a> Making<'a> {
         let (entry, is_accepted) = (plan.uuid.to_string(), false);
         let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
         if let Some(vf) = ready.vf() {
-            let facts = self.facts(plan, Some(vf));
-            let reserved = self.host.runtime.reserve(vec![facts], &[], &|facts| self.alive(facts))?;
+            let record = self.record(plan, Some(vf));
+            let reserved = self.host.runtime.reserve(vec![record], &[], &|record| self.current_identity(record))?;
             self.reserved.push(reserved);
             vf.entry.clone_into(&mut made.entry);
             made.vf = Some(vf.sysname.to_owned());
@@ -411,7 +413,7 @@ impl<'a> Making<'a> {
     fn forget(&mut self, uuid: &Uuid) {
         self.reserved.iter_mut().for_each(|reserved| reserved.absent(uuid));
         self.reserved
-            .retain(|reserved| !matches!(reserved.facts(), [only] if only.uuid == *uuid && only.function.is_some()));
+            .retain(|reserved| !matches!(reserved.records(), [only] if only.uuid == *uuid && only.vf.is_some()));
     }
 
     /// Waits for the device that was made last, and writes its attributes.
@@ -452,19 +454,19 @@ impl<'a> Making<'a> {
         }
         made.identity = made.located.as_ref().map(|located| located.identity);
         match made.identity {
-            Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.mark(&uuid, identity)),
+            Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.set_identity(&uuid, identity)),
             None => Ok(()),
         }
     }
 
-    /// The devices as they are now; from here on others see their facts as settled.
+    /// Returns the devices as they are now. From here on their records are final for other processes.
     fn finish(&mut self, plans: &[Plan]) -> Result<Vec<Device>> {
         let mut known = ParentCache::new(&*self.host.sysfs);
         let mut find = |plan| self.find_made(plan, &mut known).map_err(|e| explain_missing_parent(plan, e));
         let made = plans.iter().map(&mut find);
         let devices = made.collect::<Result<Vec<Device>>>()?;
         let mut reserved = std::mem::take(&mut self.reserved);
-        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|facts| self.identity_of(&facts.uuid)));
+        let confirmed = reserved.iter_mut().try_for_each(|one| one.confirm(&|record| self.identity_of(&record.uuid)));
         // Kept until the caller has taken back what was made: by them a VF is known.
         self.reserved = reserved;
         confirmed?;
@@ -479,7 +481,7 @@ impl<'a> Making<'a> {
             Some(found) => devices::at(self.host, &found, known)?,
             None => None,
         };
-        device.ok_or_else(|| self.lost(plan).of(&plan.place.name()))
+        device.ok_or_else(|| self.explain_missing(plan).of(&plan.place.name()))
     }
 
     /// The very device that was made, not a later one of its UUID; `None` if it no longer exists.
@@ -495,7 +497,7 @@ impl<'a> Making<'a> {
     }
 
     /// Why a device that was made cannot be found.
-    fn lost(&self, plan: &Plan) -> Error {
+    fn explain_missing(&self, plan: &Plan) -> Error {
         let uuid = plan.uuid;
         let made = self.made.iter().find(|made| made.plan.uuid == uuid);
         let message = match made.map(|made| (&made.vf, made.locate(self.host))) {
@@ -516,7 +518,7 @@ impl<'a> Making<'a> {
 
     /// Removes what was made, in reverse, because of `error`. A device that cannot be removed keeps its record, its group is
     /// incomplete, and the error that comes back names it; so it does a VF that may be another program's.
-    fn take_back(&mut self, mut error: Error) -> Error {
+    fn rollback(&mut self, mut error: Error) -> Error {
         let mut none_left = true;
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::asked::{self, Ask};
+use super::callouts::{self, CallOuts};
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
@@ -35,7 +35,7 @@ impl Conn {
         let start = if autostart.is_some() { Start::Set } else { Start::Keep };
         let new = Definition { autostart: autostart.unwrap_or(false), ..def.clone() };
         let put = || self.host.definitions.put(&new, start, &check);
-        let def = asked::around(&self.host, ask(flags), action, &def, put)?;
+        let def = callouts::with_callouts(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
         let device = defined::active_or_inactive(&self.host, &def).unwrap_or_else(|e| {
@@ -100,8 +100,9 @@ impl Conn {
     /// False when it runs already, or is not to be started any more.
     fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
         // Without it, this works as long as nobody else does the same.
-        let turn = self.host.runtime.lock(&format!("autostart-{}", def.parent));
-        let _turn = turn.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
+        let autostart_lock = self.host.runtime.lock(&format!("autostart-{}", def.parent));
+        let _autostart_lock =
+            autostart_lock.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
         // As it is now: those before it, with their call-outs, may have taken minutes.
         let Some(def) = self.host.definitions.get(&def.parent, &def.uuid)?.filter(|def| def.autostart) else {
             return Ok(false);
@@ -160,7 +161,7 @@ impl Node {
         }
         let def = self.definition("undefined")?;
         // The scripts hear of a success only where there is one.
-        asked::around(host, ask(flags), Action::Undefine, &def, || {
+        callouts::with_callouts(host, ask(flags), Action::Undefine, &def, || {
             match host.definitions.remove(&def.parent, &def.uuid)? {
                 true => Ok(()),
                 false => Err(self.transient("undefined")),
@@ -173,7 +174,7 @@ impl Node {
         let host = &self.conn().host;
         let def = self.definition("started by itself")?;
         let new = Definition { autostart, ..def };
-        asked::around(host, Ask::Yes, Action::Modify, &new, || {
+        callouts::with_callouts(host, CallOuts::Run, Action::Modify, &new, || {
             match host.definitions.set_autostart(&new.parent, &new.uuid, autostart)? {
                 true => Ok(()),
                 false => Err(self.transient("started by itself")),
@@ -252,8 +253,8 @@ fn not_started(failed: &[(String, Error)], started: u32) -> String {
     format!("{} of the devices could not be started, {started} were: {}{more}", failed.len(), named.join("; "))
 }
 
-fn ask(flags: DefineFlags) -> Ask {
-    Ask::unless(flags.contains(DefineFlags::NO_CALLOUTS))
+fn ask(flags: DefineFlags) -> CallOuts {
+    CallOuts::unless(flags.contains(DefineFlags::NO_CALLOUTS))
 }
 
 fn create_flags(flags: StartFlags) -> CreateFlags {

@@ -14,7 +14,7 @@ use crate::backend::vfio::{Nodes, group_of};
 use crate::backend::{Layout, Located, OpenParent, Remove};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
-use crate::store::Facts;
+use crate::store::DeviceRecord;
 use crate::sysfs::{
     DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, is_absent, is_exhausted, write_line_once,
 };
@@ -54,8 +54,8 @@ pub(super) fn take_back(host: &Host, device: &Located) -> Result<()> {
 
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
 fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
-    let exists = |record: Facts| {
-        identity_of_record(&*host.sysfs, None, &record).map_or(true, |now| now.is_some_and(|now| record.are_of(now)))
+    let exists = |record: DeviceRecord| {
+        identity_of_record(&*host.sysfs, None, &record).map_or(true, |now| now.is_some_and(|now| record.is_of(now)))
     };
     if !host.runtime.get(uuid).is_ok_and(|record| record.is_some_and(exists)) {
         host.runtime.forget(uuid, identity);
@@ -71,7 +71,7 @@ fn node_of(parent: &dyn Dir) -> String {
         .map_or_else(|| sysname.to_owned(), |subsystem| node_name(&subsystem, sysname))
 }
 
-/// The facts decide, and only when they are about this very device.
+/// The record decides, and only if it is about this very device.
 fn check_owner(host: &Host, device: &Located, layout: &Layout) -> Result<()> {
     let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
@@ -79,8 +79,8 @@ fn check_owner(host: &Host, device: &Located, layout: &Layout) -> Result<()> {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
     let owner = match host.runtime.get(uuid)? {
-        Some(facts) => match device.backend.is_about(&*host.sysfs, layout, device, &facts) {
-            Ok(is_about) => facts.owner.filter(|_| is_about),
+        Some(record) => match device.backend.is_about(&*host.sysfs, layout, device, &record) {
+            Ok(is_about) => record.owner.filter(|_| is_about),
             Err(e) if is_exhausted(e.errno()) => return Err(e),
             Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
         },
@@ -145,7 +145,7 @@ fn remove(
         Err(e) => return Err(e),
     };
     let is_again = |e: &Error| e.errno == Errno::AGAIN.raw_os_error() && !writer.failed.get();
-    let removed = patiently(host, is_again, || device.backend.remove(parent, device, &how));
+    let removed = retry_while_busy(host, is_again, || device.backend.remove(parent, device, &how));
     // The node must be free again before anyone looks whether the device is gone for good.
     drop((held, place));
     removed.map_err(|e| explain_refusal(host, &*device.dir, &device.entry, uuid, e))?;
@@ -330,7 +330,11 @@ pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uu
 
 /// Calls `remove` again while it `is_again`: the driver of a device whose creation has not ended answers EAGAIN, and the next
 /// uevent may be that of its end.
-fn patiently(host: &Host, is_again: impl Fn(&Error) -> bool, mut remove: impl FnMut() -> Result<()>) -> Result<()> {
+fn retry_while_busy(
+    host: &Host,
+    is_again: impl Fn(&Error) -> bool,
+    mut remove: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let mut result = remove();
     if !result.as_ref().is_err_and(&is_again) {
         return result;

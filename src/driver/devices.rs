@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Attach, Device, group_in_text, group_numbers};
-use crate::store::{Broken, Facts, Previous};
+use crate::store::{Broken, DeviceRecord, Previous};
 use crate::sysfs::{Sysfs, basename, if_present, is_exhausted, read_text};
 
 /// Why a group that may be in use and cannot be read fails an allocation.
@@ -74,10 +74,10 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         let found = by_uuid(host, &uuid)?;
         return Ok(found.filter(|device| device.name == name || device_name(&uuid, &device.parent_sysname) == name));
     }
-    let facts = host.runtime.all()?;
+    let records = host.runtime.all()?;
     let mut failed = None;
-    for facts in facts.values().filter(|facts| facts.name.as_deref() == Some(name)) {
-        match by_uuid(host, &facts.uuid) {
+    for record in records.values().filter(|record| record.name.as_deref() == Some(name)) {
+        match by_uuid(host, &record.uuid) {
             // A stale file may have the same name as a living device.
             Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
             Err(e) if !is_exhausted(e.errno()) => failed = Some(e),
@@ -124,7 +124,7 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
 /// The same for a list, which leaves out a device that cannot be read and reports it.
 pub(super) fn read_listed(
     found: &Located,
-    record: Option<&Facts>,
+    record: Option<&DeviceRecord>,
     known: &mut ParentCache<'_>,
 ) -> Result<Option<Device>> {
     match read(found, record, known) {
@@ -139,8 +139,8 @@ fn recorded<'r>(
     sysfs: &dyn Sysfs,
     found: &Located,
     layout: &Layout,
-    record: Option<&'r Facts>,
-) -> Result<Option<&'r Facts>> {
+    record: Option<&'r DeviceRecord>,
+) -> Result<Option<&'r DeviceRecord>> {
     let Some(record) = record else { return Ok(None) };
     match found.backend.is_about(sysfs, layout, found, record) {
         Ok(is_about) => Ok(is_about.then_some(record)),
@@ -149,7 +149,11 @@ fn recorded<'r>(
 }
 
 /// The device that was found, with what its record has. `None` if it no longer exists, which is reported.
-pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
+pub(super) fn read(
+    found: &Located,
+    record: Option<&DeviceRecord>,
+    known: &mut ParentCache<'_>,
+) -> Result<Option<Device>> {
     let (dir, entry) = (&*found.dir, found.entry.as_str());
     let failed = |errno| Error::io("read", &found.syspath, errno);
     let parent = match if_present(known.above(found)) {
@@ -200,7 +204,7 @@ pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCa
         attributes: record.map(|record| record.attributes.clone()).unwrap_or_default(),
         identity: match layout.has_uuids {
             true => Some(found.identity),
-            false => record.and_then(|record| record.mark),
+            false => record.and_then(|record| record.identity),
         },
         attach: match layout.attach {
             Attach::Mdev => Attach::Mdev,
@@ -212,7 +216,11 @@ pub(super) fn read(found: &Located, record: Option<&Facts>, known: &mut ParentCa
 }
 
 /// Group and parameters of a device, from its files or its record.
-fn created_with(found: &Located, layout: &Layout, record: Option<&Facts>) -> Result<(Option<u32>, Option<String>)> {
+fn created_with(
+    found: &Located,
+    layout: &Layout,
+    record: Option<&DeviceRecord>,
+) -> Result<(Option<u32>, Option<String>)> {
     let dir = &*found.dir;
     let shown_file = |file| {
         let name = format!("{}/{file}", found.entry);

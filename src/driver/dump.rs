@@ -20,7 +20,7 @@ use crate::finding::{Finding, or_report, report};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
-use crate::store::{Definition, Definitions, Facts, RECORDS, Runtime};
+use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
     Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
@@ -29,7 +29,7 @@ use crate::sysfs::{
 use crate::xml;
 
 /// Types that a parent showed once, and now hides, as well.
-const CATALOGUES: &str = "/run/libmdev/types";
+const TYPE_CACHES: &str = "/run/libmdev/types";
 
 /// Definitions, without what mdevctl has no word for.
 const DEFINITIONS: &str = "/etc/mdevctl.d";
@@ -146,12 +146,13 @@ impl Conn {
             }
         }
         taken.devices();
-        for (uuid, facts) in self.host.runtime.all()? {
+        for (uuid, record) in self.host.runtime.all()? {
             let path = format!("{RECORDS}/{uuid}");
-            let mark = taken.got(&path, identity_of_record(sysfs, None, &facts)).flatten();
-            if mark.is_some_and(|mark| facts.are_of(mark)) {
-                // A mark is valid only on this boot of this kernel, and an incomplete group only on this host.
-                let portable = serde_json::to_vec(&Facts { mark: None, batch: None, ..facts }).unwrap_or_default();
+            let identity = taken.got(&path, identity_of_record(sysfs, None, &record)).flatten();
+            if identity.is_some_and(|identity| record.is_of(identity)) {
+                // An identity is valid only on this boot of this kernel, and an incomplete group only on this host.
+                let portable =
+                    serde_json::to_vec(&DeviceRecord { identity: None, batch: None, ..record }).unwrap_or_default();
                 taken.file(&path, 0o644, portable);
             }
         }
@@ -163,7 +164,7 @@ impl Conn {
             let types = taken.got(&place.syspath, self.remembered_types(&place)).unwrap_or_default();
             if !types.is_empty() {
                 let portable = serde_json::to_vec(&types).unwrap_or_default();
-                taken.file(&format!("{CATALOGUES}/{}", place.sysname()), 0o644, portable);
+                taken.file(&format!("{TYPE_CACHES}/{}", place.sysname()), 0o644, portable);
             }
         }
         taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
@@ -181,8 +182,8 @@ impl Conn {
         if parents::layout_of(&*dir)?.has_uuids {
             return Ok(Vec::new());
         }
-        let Some(stamp) = read_types(&*dir, &records)?.stamp else { return Ok(Vec::new()) };
-        records.types_of(place.sysname(), stamp).map_err(|e| e.errno())
+        let Some(version) = read_types(&*dir, &records)?.version else { return Ok(Vec::new()) };
+        records.types_of(place.sysname(), version).map_err(|e| e.errno())
     }
 }
 
@@ -194,8 +195,8 @@ fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, Na
     for place in places::all(sysfs)? {
         let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
         let read = sysfs.open(&place.syspath).and_then(|dir| read_types(&*dir, &runtime.records()));
-        if let Some(stamp) = read.ok().and_then(|read| read.stamp) {
-            runtime.remember_catalogue(place.sysname(), stamp, types);
+        if let Some(version) = read.ok().and_then(|read| read.version) {
+            runtime.remember_types(place.sysname(), version, types);
         }
     }
     Ok(())
@@ -411,14 +412,14 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
         return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
     }
     let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
-    let (mut facts, mut entries, mut catalogues) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
     let mut definitions = Vec::new();
     for entry in host.entries {
         match entry.kind {
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
-                match serde_json::from_slice::<Facts>(&content) {
-                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => facts.push(known),
-                    _ => log::warn!("{path}: the facts in {} cannot be used", entry.path),
+                match serde_json::from_slice::<DeviceRecord>(&content) {
+                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => records.push(known),
+                    _ => log::warn!("{path}: the record in {} cannot be used", entry.path),
                 }
             }
             HostEntryKind::File(_, Ok(content)) if dirname(dirname(&entry.path)) == DEFINITIONS => {
@@ -428,9 +429,9 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
                     None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
                 }
             }
-            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == CATALOGUES => {
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == TYPE_CACHES => {
                 match serde_json::from_slice(&content) {
-                    Ok(types) => catalogues.push((basename(&entry.path).to_owned(), types)),
+                    Ok(types) => type_caches.push((basename(&entry.path).to_owned(), types)),
                     Err(_) => log::warn!("{path}: the types in {} cannot be used", entry.path),
                 }
             }
@@ -439,11 +440,11 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     }
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
-    // A device of the dump keeps its facts by the mark that it has in this simulation.
-    facts.iter_mut().for_each(|known| known.mark = identity_of_record(&*sysfs, None, known).ok().flatten());
-    facts.retain(|known| known.mark.is_some());
-    let runtime = Runtime::memory(facts);
-    restore_types(&*sysfs, &runtime, &catalogues)?;
+    // A device of the dump keeps its record through the identity that it has in this simulation.
+    records.iter_mut().for_each(|known| known.identity = identity_of_record(&*sysfs, None, known).ok().flatten());
+    records.retain(|known| known.identity.is_some());
+    let runtime = Runtime::memory(records);
+    restore_types(&*sysfs, &runtime, &type_caches)?;
     Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
 }
 

@@ -53,7 +53,7 @@ fn gone(kind: LayoutKind, id: &DeviceId<'_>) -> Error {
 }
 
 /// The error for a UUID without a device. If the device was a VF, the message describes the VF as it is now.
-pub(super) fn lost(host: &Host, uuid: &Uuid) -> Error {
+pub(super) fn explain_missing(host: &Host, uuid: &Uuid) -> Error {
     let record = host.runtime.get(uuid).ok().flatten();
     let explained = record.and_then(|record| devices::explain_lost(&*host.sysfs, &host.runtime.records(), &record));
     explained.unwrap_or_else(|| no_device(uuid))

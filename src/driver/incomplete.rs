@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Conn, DestroyFlags, Host, asked, check_owner_name, devices};
+use super::{Conn, DestroyFlags, Host, callouts, check_owner_name, devices};
 use crate::backend::Located;
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted};
-use crate::store::Facts;
+use crate::store::DeviceRecord;
 
 impl Conn {
     /// Destroys the devices of the incomplete groups of `owner`, or of all, and returns their number. A group that a process
@@ -39,14 +39,14 @@ struct Group {
 }
 
 impl Group {
-    fn read(host: &Host, id: Uuid, records: &HashMap<Uuid, Facts>) -> Group {
+    fn read(host: &Host, id: Uuid, records: &HashMap<Uuid, DeviceRecord>) -> Group {
         let mut group = Group { owner: None, members: Vec::new(), may_grow: false };
-        for facts in records.values().filter(|facts| facts.batch == Some(id)) {
-            group.owner = group.owner.or_else(|| facts.owner.clone());
-            match find_member(host, facts) {
-                Ok(Some(device)) => group.members.push((facts.uuid, Ok(device))),
-                Ok(None) => group.may_grow |= facts.may_still_appear(),
-                Err(e) => group.members.push((facts.uuid, Err(e.of(&format!("device {}", facts.uuid))))),
+        for record in records.values().filter(|record| record.batch == Some(id)) {
+            group.owner = group.owner.or_else(|| record.owner.clone());
+            match find_member(host, record) {
+                Ok(Some(device)) => group.members.push((record.uuid, Ok(device))),
+                Ok(None) => group.may_grow |= record.may_still_appear(),
+                Err(e) => group.members.push((record.uuid, Err(e.of(&format!("device {}", record.uuid))))),
             }
         }
         group.members.sort_unstable_by_key(|(uuid, _)| *uuid);
@@ -55,10 +55,10 @@ impl Group {
 }
 
 /// The device of a record, if it exists. Fails if it may be the device of another program.
-fn find_member(host: &Host, facts: &Facts) -> Result<Option<Located>> {
-    let Some(found) = devices::locate_near(host, &facts.uuid, &facts.parent)? else { return Ok(None) };
+fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<Located>> {
+    let Some(found) = devices::locate_near(host, &record.uuid, &record.parent)? else { return Ok(None) };
     let parent = found.open_parent(&*host.sysfs)?;
-    Ok(found.backend.is_about(&*host.sysfs, parent.layout, &found, facts)?.then_some(found))
+    Ok(found.backend.is_about(&*host.sysfs, parent.layout, &found, record)?.then_some(found))
 }
 
 /// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors
@@ -86,7 +86,7 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
         let before = left.len();
         left.extend(unread);
         for (_, member) in group.members {
-            match member.and_then(|device| asked::destroy(host, &device, flags)) {
+            match member.and_then(|device| callouts::destroy(host, &device, flags)) {
                 Ok(()) => removed += 1,
                 Err(e) if e.code == ErrorCode::NoNode => {}
                 Err(e) => left.push(e),

@@ -75,7 +75,9 @@ impl Conn {
                 _ => return Err(e),
             },
         };
-        device.map(|device| Node::device(self.clone(), device)).ok_or_else(|| identity::lost(&self.host, &uuid))
+        device
+            .map(|device| Node::device(self.clone(), device))
+            .ok_or_else(|| identity::explain_missing(&self.host, &uuid))
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a user can do: discover, dump, create, destroy, attach, wait. The only room that knows all the others.
 
-mod asked;
 mod attrs;
+mod callouts;
 mod create;
 mod define;
 mod defined;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use rustix::io::Errno;
 
 use super::plan::{ambiguous, no_type};
-use super::{Conn, DestroyFlags, ListFlags, XmlFlags, asked, defined, dump, identity};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, callouts, defined, dump, identity};
 use crate::backend::Place;
 use crate::backend::parents::{self, node_above};
 use crate::error::{Error, ErrorCode, Result};
@@ -244,6 +244,6 @@ impl Node {
                 Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
             })?,
         };
-        asked::destroy(host, &found, flags)
+        callouts::destroy(host, &found, flags)
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
 use crate::model::name::is_component;
 use crate::model::{self, DeviceDef, FoundType, Type};
-use crate::store::{Facts, is_unreadable};
+use crate::store::{DeviceRecord, is_unreadable};
 use crate::sysfs::is_absent;
 
 /// One device about to be made.
@@ -41,8 +41,8 @@ impl Plan {
 
     /// The record of the device. `vf` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
     /// is created.
-    pub(super) fn facts(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<ChosenVf<'_>>) -> Facts {
-        Facts {
+    pub(super) fn record(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<ChosenVf<'_>>) -> DeviceRecord {
+        DeviceRecord {
             uuid: self.uuid,
             parent: self.place.sysname().to_owned(),
             type_id: self.type_id.clone(),
@@ -51,8 +51,8 @@ impl Plan {
             params: self.def.params.clone(),
             owner,
             attributes: self.def.attributes.clone(),
-            function: vf.map(|vf| vf.sysname.to_owned()),
-            mark: vf.and_then(|vf| vf.identity),
+            vf: vf.map(|vf| vf.sysname.to_owned()),
+            identity: vf.and_then(|vf| vf.identity),
             batch,
             type_hidden: !self.parent.layout.shows_type,
             abandoned: None,

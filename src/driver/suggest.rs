@@ -18,7 +18,7 @@ pub(super) fn nearest_parent(host: &Host, name: &str) -> Option<String> {
 /// The same among the parents and the devices that have a name of their own.
 pub(super) fn nearest_node(host: &Host, name: &str) -> Option<String> {
     let mut names = parent_names(host);
-    names.extend(host.runtime.all().unwrap_or_default().into_values().filter_map(|facts| facts.name));
+    names.extend(host.runtime.all().unwrap_or_default().into_values().filter_map(|record| record.name));
     names.extend(host.definitions.all().unwrap_or_default().into_iter().filter_map(|definition| definition.name));
     nearest(name, names)
 }

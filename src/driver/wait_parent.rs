@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Waiter, if_present};
 
 /// The state of a parent.
-enum Look {
+enum Observation {
     Missing,
     /// It exists and offers no type, for this reason.
     WithoutTypes(String),
@@ -23,28 +23,28 @@ impl Conn {
     /// the parents, returns the first VF.
     pub fn wait_parent(&self, name: &str, timeout_ms: i32) -> Result<Node> {
         let deadline = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
-        if let Look::Ready(node) = self.look_for_parent(name)? {
+        if let Observation::Ready(node) = self.observe_parent(name)? {
             return Ok(*node);
         }
         let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
         let mut waiter = Waiter::new(&*self.host.sysfs).map_err(failed)?;
         loop {
             // Also once after the waiter has started, and once after the deadline.
-            let look = self.look_for_parent(name)?;
+            let look = self.observe_parent(name)?;
             let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
             match look {
-                Look::Ready(node) => return Ok(*node),
-                Look::Missing if is_over => {
+                Observation::Ready(node) => return Ok(*node),
+                Observation::Missing if is_over => {
                     let next = "check whether its vendor driver is loaded";
                     return Err(late(format!(
                         "parent '{}' did not appear within {timeout_ms} ms; {next}",
                         shown(name)
                     )));
                 }
-                Look::WithoutTypes(why) if is_over => {
+                Observation::WithoutTypes(why) if is_over => {
                     return Err(late(format!("parent '{}' offers no types after {timeout_ms} ms: {why}", shown(name))));
                 }
-                Look::Missing | Look::WithoutTypes(_) => {}
+                Observation::Missing | Observation::WithoutTypes(_) => {}
             }
             // The kernel sends no uevent when types appear: the wait ends without one after `POLL_INTERVAL`.
             waiter.wait(deadline).map_err(failed)?;
@@ -53,25 +53,25 @@ impl Conn {
 
     /// A parent that disappears while it is read counts as missing. A name that can never be a parent is an error, and so is a
     /// parent that cannot be read.
-    fn look_for_parent(&self, name: &str) -> Result<Look> {
+    fn observe_parent(&self, name: &str) -> Result<Observation> {
         let sysfs = &*self.host.sysfs;
         // For a VF, its PF: the device of the VF is created on the PF.
         let place = match places::find_target(sysfs, name) {
             Ok(target) => target.place,
             Err(e) if e.code == ErrorCode::NoParent => match places::first_vf_parent(sysfs, name)? {
                 Some(place) => place,
-                None => return Ok(Look::Missing),
+                None => return Ok(Observation::Missing),
             },
             Err(e) => return Err(e),
         };
         let failed = |errno| Error::io("read", &place.syspath, errno);
         let read = parents::read_with_reason(sysfs, &self.host.runtime.records(), &place);
-        let Some((parent, why_none)) = if_present(read).map_err(failed)? else { return Ok(Look::Missing) };
+        let Some((parent, why_none)) = if_present(read).map_err(failed)? else { return Ok(Observation::Missing) };
         // Types that are only remembered cannot be created.
         if !why_none.is_empty() {
-            return Ok(Look::WithoutTypes(why_none));
+            return Ok(Observation::WithoutTypes(why_none));
         }
-        Ok(Look::Ready(Box::new(Node::parent(self.clone(), parent))))
+        Ok(Observation::Ready(Box::new(Node::parent(self.clone(), parent))))
     }
 }
 

@@ -7,7 +7,7 @@ use super::conn::flags;
 use super::device::mdev_device;
 use super::guard;
 use super::handle::{count, hold};
-use super::strings::{malloced, malloced_names, optional_text, out, text};
+use super::strings::{optional_text, out, text, to_c_names, to_c_string};
 use crate::driver::{DestroyFlags, Node, QemuFlags, XmlFlags};
 use crate::error::Result;
 
@@ -23,7 +23,7 @@ unsafe fn make_text(
     guard::call(|| {
         // SAFETY: the same contract.
         let (dev, ret) = unsafe { (hold(dev)?, out(ret)?) };
-        ret.set(malloced(&make(&dev.body.node)?)?);
+        ret.set(to_c_string(&make(&dev.body.node)?)?);
         Ok(0)
     })
 }
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn mdev_device_list_attrs(dev: *mut mdev_device, ret: *mut
         let (dev, ret) = unsafe { (hold(dev)?, out(ret)?) };
         let names = dev.body.node.attrs()?;
         let n = count(names.len())?;
-        ret.set(malloced_names(&names)?);
+        ret.set(to_c_names(&names)?);
         Ok(n)
     })
 }

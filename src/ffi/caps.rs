@@ -8,7 +8,7 @@ use super::conn::{mdev_conn, no_flags};
 use super::device::mdev_device;
 use super::guard;
 use super::handle::{borrow, count, hold};
-use super::strings::{free, malloced, optional_text};
+use super::strings::{free, optional_text, to_c_string};
 use crate::driver::{Conn, ListFlags, Node};
 use crate::error::{Error, Result};
 
@@ -38,7 +38,7 @@ unsafe fn put<'a>(names: *mut *mut c_char, max: c_int, from: impl Iterator<Item 
     }
     let mut made: Vec<*mut c_char> = Vec::new();
     for name in from.take(max) {
-        match malloced(name) {
+        match to_c_string(name) {
             Ok(copy) => made.push(copy),
             Err(error) => {
                 // SAFETY: they came from malloc() above, and nobody else has seen them.

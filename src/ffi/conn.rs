@@ -11,7 +11,7 @@ use super::callbacks::Subscriptions;
 use super::device::{export_list, export_node, mdev_device};
 use super::guard;
 use super::handle::{self, Counted, Kind, Tag, add_ref, count, drop_ref, export, hold};
-use super::strings::{bytes, malloced, optional_text, out, text};
+use super::strings::{bytes, optional_text, out, text, to_c_string};
 use crate::driver::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
     // SAFETY: the C contract for conn.
-    guard::quiet(ptr::null_mut(), || unsafe { add_ref(conn) })
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(conn) })
 }
 
 /// Gives a reference up; the last one closes the connection. Nodes that came from it stay usable and keep the host open.
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_unref(conn: *mut mdev_conn) -> *mut mdev_conn {
     // SAFETY: the C contract for conn, and the caller gives its reference up.
-    guard::quiet((), || unsafe { drop_ref(conn) });
+    guard::infallible((), || unsafe { drop_ref(conn) });
     ptr::null_mut()
 }
 
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn mdev_conn_dump_xml(conn: *mut mdev_conn, ret: *mut *mut
         // SAFETY: the C contract for conn and ret.
         let (conn, ret) = unsafe { (hold(conn)?, out(ret)?) };
         no_flags(flags, "mdev_conn_dump_xml")?;
-        ret.set(malloced(&conn.body.dump_xml()?)?);
+        ret.set(to_c_string(&conn.body.dump_xml()?)?);
         Ok(0)
     })
 }

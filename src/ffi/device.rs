@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::guard;
 use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, count, drop_ref, free_list, give};
-use super::strings::{Lazy, Out, Pairs, malloced_list, out};
+use super::strings::{Lazy, Out, Pairs, out, to_c_list};
 use super::types::TypeList;
 use crate::driver::Node;
 use crate::error::Result;
@@ -70,7 +70,7 @@ pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
 /// Gives nodes to C as an array; returns how many.
 pub(super) fn export_list(nodes: Vec<Node>, ret: Out<*mut *mut mdev_device>) -> Result<c_int> {
     let n = count(nodes.len())?;
-    ret.set(malloced_list(nodes.into_iter().map(export_node))?);
+    ret.set(to_c_list(nodes.into_iter().map(export_node))?);
     Ok(n)
 }
 
@@ -113,7 +113,7 @@ unsafe fn get_number<T>(dev: *const mdev_device, ret: *mut T, get: impl FnOnce(&
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_device {
     // SAFETY: the C contract for dev.
-    guard::quiet(ptr::null_mut(), || unsafe { add_ref(dev) })
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(dev) })
 }
 
 /// Gives a reference up; with the last one, the strings and types that came from this node go, too. The device itself
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_dev
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_device {
     // SAFETY: the C contract for dev, and the caller gives its reference up.
-    guard::quiet((), || unsafe { drop_ref(dev) });
+    guard::infallible((), || unsafe { drop_ref(dev) });
     ptr::null_mut()
 }
 
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_d
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
     // SAFETY: the C contract for an array of ours, which is not used after this call.
-    guard::quiet((), || unsafe { free_list(list) });
+    guard::infallible((), || unsafe { free_list(list) });
 }
 
 /// The name of a node: pci_0000_86_00_0, or mdev_UUID_PARENT, or what the creator chose.

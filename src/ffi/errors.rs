@@ -75,7 +75,7 @@ pub(super) fn set(error: Error) {
 /// Since: 0.1. Follows: virGetLastError.
 #[unsafe(no_mangle)]
 pub extern "C" fn mdev_last_error() -> *const mdev_error {
-    unwind::quiet(ptr::null(), || {
+    unwind::infallible(ptr::null(), || {
         with_last(|last| last.error.as_ref().filter(|_| last.current).map(|error| Arc::as_ptr(error).cast()))
             .flatten()
             .unwrap_or(ptr::null())
@@ -91,7 +91,7 @@ pub extern "C" fn mdev_last_error() -> *const mdev_error {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_error_get_code(err: *const mdev_error) -> c_int {
     // SAFETY: the C contract for err.
-    unwind::quiet(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.code as c_int))
+    unwind::infallible(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.code as c_int))
 }
 
 /// The errno of an error: what the failed call returned, without the minus sign.
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn mdev_error_get_code(err: *const mdev_error) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_error_get_errno(err: *const mdev_error) -> c_int {
     // SAFETY: the C contract for err.
-    unwind::quiet(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.errno))
+    unwind::infallible(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.errno))
 }
 
 /// What went wrong, as one English sentence that names the object, the file and what to do. For people: the words may
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn mdev_error_get_errno(err: *const mdev_error) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_error_get_message(err: *const mdev_error) -> *const c_char {
     // SAFETY: the C contract for err.
-    unwind::quiet(ptr::null(), || unsafe { borrow(err) }.map_or(ptr::null(), |e| e.body.message.as_ptr()))
+    unwind::infallible(ptr::null(), || unsafe { borrow(err) }.map_or(ptr::null(), |e| e.body.message.as_ptr()))
 }
 
 /// The file or directory concerned.
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn mdev_error_get_message(err: *const mdev_error) -> *cons
 /// Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_error_get_path(err: *const mdev_error) -> *const c_char {
-    unwind::quiet(ptr::null(), || {
+    unwind::infallible(ptr::null(), || {
         // SAFETY: the C contract for err.
         let error = unsafe { borrow(err) };
         error.ok().and_then(|e| e.body.path.as_ref()).map_or(ptr::null(), |path| path.as_ptr())

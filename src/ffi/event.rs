@@ -62,7 +62,7 @@ impl EventBody {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event {
     // SAFETY: the C contract for ev.
-    guard::quiet(ptr::null_mut(), || unsafe { add_ref(ev) })
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(ev) })
 }
 
 /// Gives a reference up. Nodes that came from the event stay usable.
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_event {
     // SAFETY: the C contract for ev, and the caller gives its reference up.
-    guard::quiet((), || unsafe { drop_ref(ev) });
+    guard::infallible((), || unsafe { drop_ref(ev) });
     ptr::null_mut()
 }
 
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_even
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind {
     // SAFETY: the C contract for ev.
-    guard::quiet(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
+    guard::infallible(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
 }
 
 /// The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before

@@ -7,7 +7,7 @@ use std::ptr;
 use super::conn::{mdev_conn, no_flags};
 use super::guard;
 use super::handle::{self, Counted, Kind, Tag, borrow, count, export, free_list, hold};
-use super::strings::{malloced_list, out, terminated};
+use super::strings::{out, terminated, to_c_list};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, Severity};
 
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn mdev_conn_list_problems(
         no_flags(flags, "mdev_conn_list_problems")?;
         let found = conn.body.list_problems()?;
         let n = count(found.len())?;
-        ret.set(malloced_list(found.into_iter().map(|finding| export::<mdev_finding>(finding.into())))?);
+        ret.set(to_c_list(found.into_iter().map(|finding| export::<mdev_finding>(finding.into())))?);
         Ok(n)
     })
 }
@@ -106,8 +106,10 @@ pub unsafe extern "C" fn mdev_finding_get_code(finding: *const mdev_finding) -> 
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -> *const c_char {
-    // SAFETY: the C contract for finding.
-    guard::quiet(ptr::null(), || unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.object.as_ptr()))
+    guard::infallible(ptr::null(), || {
+        // SAFETY: the C contract for finding.
+        unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.object.as_ptr())
+    })
 }
 
 /// The message of a finding: the object and its problem.
@@ -118,7 +120,7 @@ pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) -> *const c_char {
-    guard::quiet(ptr::null(), || {
+    guard::infallible(ptr::null(), || {
         // SAFETY: the C contract for finding.
         unsafe { borrow(finding) }.map_or(ptr::null(), |finding| finding.body.message.as_ptr())
     })
@@ -132,7 +134,7 @@ pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) 
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding) -> *const c_char {
-    guard::quiet(ptr::null(), || {
+    guard::infallible(ptr::null(), || {
         // SAFETY: the C contract for finding.
         let step = unsafe { borrow(finding) }.ok().and_then(|finding| finding.body.next_step.as_deref());
         step.map_or(ptr::null(), |step| step.as_ptr())
@@ -147,5 +149,5 @@ pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_list_free(list: *mut *mut mdev_finding) {
     // SAFETY: the C contract for an array of ours, which is not used after this call.
-    guard::quiet((), || unsafe { free_list(list) });
+    guard::infallible((), || unsafe { free_list(list) });
 }

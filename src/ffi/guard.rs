@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use rustix::io::Errno;
 
 use super::unwind::catch;
-pub(super) use super::unwind::quiet;
+pub(super) use super::unwind::infallible;
 use super::{errors, log};
 use crate::error::{Error, Result};
 

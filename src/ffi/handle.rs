@@ -163,7 +163,7 @@ pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
 /// Drops one reference of each object of an array, and frees the array. Does nothing for NULL.
 ///
 /// # Safety
-/// NULL, or an array of [`super::strings::malloced_list`] with handles that end with a NULL, which is not used after this call.
+/// NULL, or an array of [`super::strings::to_c_list`] with handles that end with a NULL, which is not used after this call.
 pub(super) unsafe fn free_list<K: Counted>(list: *mut *mut K) {
     if list.is_null() {
         return;

@@ -155,7 +155,7 @@ pub unsafe extern "C" fn mdev_set_log_handler(
     data: *mut c_void,
     max_level: c_int,
 ) {
-    unwind::quiet((), || set_handler(handler, data, max_level));
+    unwind::infallible((), || set_handler(handler, data, max_level));
 }
 
 fn set_handler(function: Option<HandlerFn>, data: *mut c_void, max_level: c_int) {

@@ -58,7 +58,7 @@ pub unsafe extern "C" fn mdev_monitor_new(ret: *mut *mut mdev_monitor, conn: *mu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_monitor_ref(mon: *mut mdev_monitor) -> *mut mdev_monitor {
     // SAFETY: the C contract for mon.
-    guard::quiet(ptr::null_mut(), || unsafe { add_ref(mon) })
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(mon) })
 }
 
 /// Gives a reference up; the last one ends the monitor and closes its descriptor. Events that came from it stay usable.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn mdev_monitor_ref(mon: *mut mdev_monitor) -> *mut mdev_m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_monitor_unref(mon: *mut mdev_monitor) -> *mut mdev_monitor {
     // SAFETY: the C contract for mon, and the caller gives its reference up.
-    guard::quiet((), || unsafe { drop_ref(mon) });
+    guard::infallible((), || unsafe { drop_ref(mon) });
     ptr::null_mut()
 }
 

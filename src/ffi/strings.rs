@@ -63,13 +63,13 @@ impl<T> Out<T> {
 }
 
 /// What C sees of a text: everything before its first NUL.
-pub(super) fn visible(text: &str) -> &str {
+pub(super) fn until_nul(text: &str) -> &str {
     text.find('\0').map_or(text, |end| &text[..end])
 }
 
 /// A text with a NUL at its end.
 pub(super) fn terminated(text: &str) -> CString {
-    CString::new(visible(text)).unwrap_or_default()
+    CString::new(until_nul(text)).unwrap_or_default()
 }
 
 /// Memory for `n` elements that free() takes back.
@@ -82,8 +82,8 @@ fn malloc<T>(n: usize) -> Result<NonNull<T>> {
 }
 
 /// A copy of a text that the caller frees with free().
-pub(super) fn malloced(text: &str) -> Result<*mut c_char> {
-    let text = visible(text);
+pub(super) fn to_c_string(text: &str) -> Result<*mut c_char> {
+    let text = until_nul(text);
     let memory = malloc::<u8>(text.len() + 1)?.as_ptr();
     // SAFETY: the new memory has room for the text and one byte more, and overlaps with nothing.
     unsafe {
@@ -95,7 +95,7 @@ pub(super) fn malloced(text: &str) -> Result<*mut c_char> {
 
 /// An array of pointers with a NULL at its end that the caller frees with free(). The memory is there before the first
 /// element is made, so that none is lost when there is no memory.
-pub(super) fn malloced_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) -> Result<*mut *mut T> {
+pub(super) fn to_c_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) -> Result<*mut *mut T> {
     let n = elements.len();
     let memory = malloc::<*mut T>(n + 1)?.as_ptr();
     // SAFETY: the new memory has n + 1 places; `take` holds an iterator that lied about its length to n.
@@ -111,16 +111,16 @@ pub(super) fn malloced_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) 
 
 /// Copies of texts and an array of pointers to them with a NULL at its end, in one piece of memory that the caller frees
 /// with free().
-pub(super) fn malloced_names(names: &[String]) -> Result<*mut *mut c_char> {
+pub(super) fn to_c_names(names: &[String]) -> Result<*mut *mut c_char> {
     let array = size_of::<*mut c_char>() * (names.len() + 1);
-    let size = names.iter().fold(array, |size, name| size + visible(name).len() + 1);
+    let size = names.iter().fold(array, |size, name| size + until_nul(name).len() + 1);
     let memory = malloc::<u8>(size)?;
     let list = memory.cast::<*mut c_char>().as_ptr();
     // SAFETY: the memory, which malloc aligns for pointers, has room for the array and behind it for every text with its
     // NUL, as counted above.
     unsafe {
         let mut place = memory.as_ptr().add(array);
-        for (i, name) in names.iter().map(|name| visible(name)).enumerate() {
+        for (i, name) in names.iter().map(|name| until_nul(name)).enumerate() {
             std::ptr::copy_nonoverlapping(name.as_ptr(), place, name.len());
             place.add(name.len()).write(0);
             list.add(i).write(place.cast());
@@ -131,7 +131,7 @@ pub(super) fn malloced_names(names: &[String]) -> Result<*mut *mut c_char> {
     Ok(list)
 }
 
-/// Gives back what [`malloced`] or [`malloced_list`] made.
+/// Gives back what [`to_c_string`] or [`to_c_list`] made.
 ///
 /// # Safety
 /// NULL, or memory from malloc() that nobody uses any more.

@@ -57,7 +57,7 @@ fn panic_in_a_call_returns_enotrecoverable() {
         }
     }
     assert_eq!(guard::call(|| std::panic::panic_any(Mine)), -libc::ENOTRECOVERABLE);
-    assert_eq!(guard::quiet(3, || panic!("quiet")), 3);
+    assert_eq!(guard::infallible(3, || panic!("quiet")), 3);
     assert_eq!(unwind::depth(), 0);
 }
 
@@ -174,14 +174,14 @@ fn handle_of_another_kind_is_refused() {
 
 #[test]
 fn text_and_list_results_have_c_form() {
-    let copy = strings::malloced("a\0b").expect("memory");
+    let copy = strings::to_c_string("a\0b").expect("memory");
     // SAFETY: fresh from malloc, with a NUL at its end.
     unsafe {
         assert_eq!(CStr::from_ptr(copy), c"a");
         strings::free(copy);
     }
     let mut elements = [1, 2];
-    let list = strings::malloced_list(elements.iter_mut().map(std::ptr::from_mut)).expect("memory");
+    let list = strings::to_c_list(elements.iter_mut().map(std::ptr::from_mut)).expect("memory");
     // SAFETY: two elements and a NULL.
     unsafe {
         assert_eq!((*list.read(), *list.add(1).read(), list.add(2).read()), (1, 2, null_mut()));

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::guard;
 use super::handle::{self, Kind, Object, Tag, borrow, count};
-use super::strings::{out, text, visible};
+use super::strings::{out, text, until_nul};
 use crate::error::{Error, ErrorCode};
 use crate::model::Type;
 
@@ -76,7 +76,7 @@ impl Names {
             .chain(model.attributes.iter().map(|(name, _)| name.as_ref()))
             .map(|name| {
                 let start = block.len();
-                block.extend_from_slice(visible(name).as_bytes());
+                block.extend_from_slice(until_nul(name).as_bytes());
                 block.push(0);
                 start
             })
@@ -114,7 +114,7 @@ impl Texts {
         let starts = all
             .map(|text| {
                 let start = block.len();
-                block.extend_from_slice(visible(text?).as_bytes());
+                block.extend_from_slice(until_nul(text?).as_bytes());
                 block.push(0);
                 Some(start)
             })
@@ -161,7 +161,7 @@ impl TypeList {
 /// # Safety
 /// The C contract for the type.
 unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<usize>) -> *const c_char {
-    guard::quiet(ptr::null(), || {
+    guard::infallible(ptr::null(), || {
         // SAFETY: the same contract; a type lives as long as its parent's handle, of which the caller has a reference.
         let object = unsafe { borrow(kind) };
         let found = object.ok().and_then(|o| find(o.body.model()).map(|index| o.body.texts().get(index)));

@@ -18,7 +18,7 @@ thread_local! {
 }
 
 /// For everything that never touches the thread's error.
-pub(super) fn quiet<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+pub(super) fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch(|| Ok(body())).unwrap_or(fallback)
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Runtime facts as files: `/run/libmdev/devices/<uuid>`, JSON, complete or absent.
+//! Records of running devices as files: `/run/libmdev/devices/<uuid>`, JSON, complete or absent.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::atomic::Unnamed;
 use super::calls::{self, open, open_regular, read};
-use super::catalogue::Catalogue;
-use super::record::{Facts, NewGroup, settle, taken};
+use super::record::{DeviceRecord, NewGroup, uuid_in_use, validate_and_allocate};
+use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result, describe, if_present};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::lock::{Lock, is_held};
@@ -25,7 +25,7 @@ use crate::lock::{Lock, is_held};
 const FACTS_MAX: u64 = 256 * 1024;
 
 /// How long one holder may keep a lock: longer than the slowest driver needs for a device.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a creator waits for a process that holds the lock only to look whether the device or group is being made.
 const LOOK: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ impl FileStore {
         }
     }
 
-    pub(super) fn all(&self) -> Result<HashMap<Uuid, Facts>> {
+    pub(super) fn all(&self) -> Result<HashMap<Uuid, DeviceRecord>> {
         let mut all = HashMap::new();
         let dir = match open_folder(&self.devices) {
             Ok(Some(dir)) => dir,
@@ -73,31 +73,33 @@ impl FileStore {
         };
         for uuid in names(&dir, &self.devices, &mut left_out)?.0 {
             match self.read(&dir, &uuid) {
-                Ok(facts) => all.extend(facts.map(|facts| (uuid, facts))),
+                Ok(record) => all.extend(record.map(|record| (uuid, record))),
                 Err(e) => left_out(e)?,
             }
         }
         Ok(all)
     }
 
-    pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+    pub(super) fn get(&self, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         match open_folder(&self.devices)? {
             Some(dir) => self.read(&dir, uuid),
             None => Ok(None),
         }
     }
 
-    /// Forgets a device that is gone, unless its UUID is being given to a new one, whose facts these are then.
-    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
+    /// Removes the record of a device that no longer exists, unless its UUID is being given to a new device.
+    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&DeviceRecord) -> bool) {
         self.forget_if(uuid, |dir| match self.read(dir, uuid) {
-            Ok(facts) => facts.is_none_or(|facts| own(&facts)),
+            Ok(record) => record.is_none_or(|record| own(&record)),
             Err(e) => is_invalid_record(&e),
         });
     }
 
-    /// Forgets facts that nobody is at work on and that never became a device's.
+    /// Removes a record that no creator works on and that never had a device.
     pub(super) fn forget_abandoned(&self, uuid: &Uuid) {
-        self.forget_if(uuid, |dir| self.read(dir, uuid).is_ok_and(|facts| facts.is_some_and(|f| f.mark.is_none())));
+        self.forget_if(uuid, |dir| {
+            self.read(dir, uuid).is_ok_and(|record| record.is_some_and(|record| record.identity.is_none()))
+        });
     }
 
     fn forget_if(&self, uuid: &Uuid, is_old: impl FnOnce(&OwnedFd) -> bool) {
@@ -142,9 +144,9 @@ impl FileStore {
         }
     }
 
-    pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
+    pub(super) fn replace(&self, record: &DeviceRecord) -> Result<()> {
         let dir = self.make_devices()?;
-        self.put(&dir, &facts.uuid.to_string(), &serialise(facts)?, PATIENCE)
+        self.put(&dir, &record.uuid.to_string(), &serialise(record)?, LOCK_TIMEOUT)
     }
 
     pub(super) fn put(&self, dir: &OwnedFd, name: &str, text: &[u8], patience: Duration) -> Result<()> {
@@ -157,14 +159,14 @@ impl FileStore {
     /// Under the lock of the whole store. The locks that come back say "being made" to everyone until they are dropped.
     pub(super) fn reserve(
         &self,
-        facts: &mut [Facts],
+        records: &mut [DeviceRecord],
         new_group: NewGroup<'_>,
-        alive: &dyn Fn(&Facts) -> Option<u64>,
+        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let (_alone, living, held) = loop {
             let alone = self.lock()?;
-            if let Some((living, held)) = self.sweep(&dir, facts, new_group.members, alive)? {
+            if let Some((living, held)) = self.sweep(&dir, records, new_group.members, current_identity)? {
                 break (alone, living, held);
             }
             drop(alone);
@@ -172,8 +174,8 @@ impl FileStore {
             std::thread::sleep(BETWEEN_SWEEPS);
         };
         let in_use = || (new_group.in_use)().map(|groups| [groups, held.clone()].concat());
-        settle(facts, NewGroup { in_use: &in_use, ..new_group }, &living, alive)?;
-        let kept: Vec<&Facts> = facts.iter().filter(|new| new.worth_keeping()).collect();
+        validate_and_allocate(records, NewGroup { in_use: &in_use, ..new_group }, &living, current_identity)?;
+        let kept: Vec<&DeviceRecord> = records.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
         for new in &kept {
             match self.place(&dir, new) {
@@ -189,31 +191,31 @@ impl FileStore {
         Ok(locks)
     }
 
-    fn place(&self, dir: &OwnedFd, new: &Facts) -> Result<Lock> {
+    fn place(&self, dir: &OwnedFd, new: &DeviceRecord) -> Result<Lock> {
         let file = Unnamed::new(dir, &serialise(new)?).map_err(|e| self.failed("write", e))?;
         let name = new.uuid.to_string();
         // Locked before the file has a name: no process finds the file without its lock.
         let lock = self.transient_lock(&self.lock_of(&new.uuid));
-        let lock =
-            lock.map_err(|e| if e.code == ErrorCode::Timeout { taken(&new.uuid).at(self.path(&name)) } else { e })?;
+        let lock = lock
+            .map_err(|e| if e.code == ErrorCode::Timeout { uuid_in_use(&new.uuid).at(self.path(&name)) } else { e })?;
         match file.name(&name) {
             Ok(()) => Ok(lock),
-            Err(Errno::EXIST) => Err(taken(&new.uuid).at(self.path(&name))),
+            Err(Errno::EXIST) => Err(uuid_in_use(&new.uuid).at(self.path(&name))),
             Err(errno) => Err(self.failed("write", errno)),
         }
     }
 
-    /// Removes the facts of devices that no longer exist and of creators that were killed. Returns the facts of existing devices,
-    /// and the groups of devices whose creators were killed and that may still appear. Their facts are kept, unless a device in
+    /// Removes the records of devices that no longer exist and of creators that were killed. Returns the records of existing devices,
+    /// and the groups of devices whose creators were killed and that may still appear. Their records are kept, unless a device in
     /// `new` needs the place. `None` if so many were removed that other processes must get the lock first. A record that may be
     /// valid and cannot be read is kept. Fails if its device exists and one of `members` needs a group: the device may have any.
     fn sweep(
         &self,
         dir: &OwnedFd,
-        new: &[Facts],
+        new: &[DeviceRecord],
         members: &[Uuid],
-        alive: &dyn Fn(&Facts) -> Option<u64>,
-    ) -> Result<Option<(Vec<Facts>, Vec<u32>)>> {
+        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+    ) -> Result<Option<(Vec<DeviceRecord>, Vec<u32>)>> {
         let (uuids, others) = names(dir, &self.devices, &mut Err)?;
         sweep_strays(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
@@ -221,23 +223,23 @@ impl FileStore {
             if removed == SWEEP_MAX {
                 return Ok(None);
             }
-            let (facts, unread) = match self.read(dir, &uuid) {
-                Ok(facts) => (facts, None),
+            let (record, unread) = match self.read(dir, &uuid) {
+                Ok(record) => (record, None),
                 Err(e) => (None, Some(e)),
             };
             // Of a broken file nothing but the UUID is known.
-            let unknown = Facts { uuid, ..Facts::default() };
-            let look = || alive(facts.as_ref().unwrap_or(&unknown));
-            let mut mark = look();
-            let is_being_made = mark.is_none() && self.is_being_made(&uuid);
-            if mark.is_none() && !is_being_made {
+            let unknown = DeviceRecord { uuid, ..DeviceRecord::default() };
+            let look = || current_identity(record.as_ref().unwrap_or(&unknown));
+            let mut identity = look();
+            let is_being_made = identity.is_none() && self.is_being_made(&uuid);
+            if identity.is_none() && !is_being_made {
                 // A creator that has ended may have made the device after the first look.
-                mark = look();
+                identity = look();
             }
-            let holds = match (&facts, mark) {
-                (Some(facts), Some(mark)) if facts.are_of(mark) => true,
+            let holds = match (&record, identity) {
+                (Some(record), Some(identity)) if record.is_of(identity) => true,
                 // A VF that is being made is marked first, and may have another device's type until it has its own.
-                (Some(facts), Some(_)) => facts.function.is_some() && self.is_being_made(&uuid),
+                (Some(record), Some(_)) => record.vf.is_some() && self.is_being_made(&uuid),
                 (None, Some(_)) => true,
                 (_, None) => is_being_made,
             };
@@ -252,10 +254,10 @@ impl FileStore {
                 None => {}
             }
             if holds {
-                living.extend(facts);
+                living.extend(record);
                 continue;
             }
-            let late = facts.map_or_else(Vec::new, |facts| facts.groups_held());
+            let late = record.map_or_else(Vec::new, |record| record.groups_held());
             if late.is_empty() || new.iter().any(|new| new.uuid == uuid) {
                 // An entry that cannot be removed is found again by every sweep: it must not count as progress.
                 removed += usize::from(self.remove(dir, &uuid));
@@ -286,14 +288,14 @@ impl FileStore {
         format!("{}/{name}", self.devices)
     }
 
-    fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<Facts>> {
+    fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         let name = uuid.to_string();
         for _ in 0..REPLACED {
-            let Some((facts, file)) = self.read_once(dir, uuid)? else { return Ok(None) };
-            if facts.mark.is_some() || self.is_being_made(uuid) {
-                return Ok(Some(facts));
+            let Some((record, file)) = self.read_once(dir, uuid)? else { return Ok(None) };
+            if record.identity.is_some() || self.is_being_made(uuid) {
+                return Ok(Some(record));
             }
-            // Its creator was killed, or has replaced the file by one with a mark before it dropped the lock.
+            // Its creator was killed, or has replaced the file by one with an identity before it dropped the lock.
             let failed = |errno| self.read_error(uuid, errno);
             let own = fstat(&file).map_err(failed)?;
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -301,7 +303,7 @@ impl FileStore {
                     let nanoseconds = u64::try_from(own.st_mtime_nsec as i64).unwrap_or_default();
                     let seconds = u64::try_from(own.st_mtime).unwrap_or_default();
                     let written = seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
-                    return Ok(Some(Facts { abandoned: Some(written), ..facts }));
+                    return Ok(Some(DeviceRecord { abandoned: Some(written), ..record }));
                 }
                 Ok(_) => {}
                 Err(Errno::NOENT) => return Ok(None),
@@ -311,7 +313,7 @@ impl FileStore {
         Ok(None)
     }
 
-    fn read_once(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<(Facts, File)>> {
+    fn read_once(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<(DeviceRecord, File)>> {
         let fd = match open_regular(dir, &uuid.to_string()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
@@ -319,15 +321,15 @@ impl FileStore {
         };
         let file = File::from(fd);
         let text = read(&file, FACTS_MAX).map_err(|errno| self.read_error(uuid, errno))?;
-        let facts: Facts =
+        let record: DeviceRecord =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
-        if let Some(why) = facts.fault() {
+        if let Some(why) = record.invalid_reason() {
             return Err(self.broken(uuid, why, Errno::BADMSG));
         }
-        if facts.uuid != *uuid {
+        if record.uuid != *uuid {
             return Err(self.broken(uuid, "it is about another device", Errno::BADMSG));
         }
-        Ok(Some((facts, file)))
+        Ok(Some((record, file)))
     }
 
     fn broken(&self, uuid: &Uuid, why: &str, errno: Errno) -> Error {
@@ -357,7 +359,7 @@ impl FileStore {
 
     /// The types that a parent has shown. Empty if the file does not exist, is invalid or is about other VFs; the
     /// caller may then replace it.
-    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
+    pub(super) fn remembered_types(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
         let Some(dir) = open_folder(&self.types)? else { return Ok(Vec::new()) };
         let text = match if_present(open_regular(&dir, parent)) {
             Ok(fd) => fd.map(|fd| read(&File::from(fd), FACTS_MAX)).transpose(),
@@ -365,13 +367,13 @@ impl FileStore {
             Err(errno) => Err(errno),
         };
         let text = text.map_err(|errno| Error::io("read", &format!("{}/{parent}", self.types), errno))?;
-        Ok(text.and_then(|text| Catalogue::read(&text, stamp)).unwrap_or_default())
+        Ok(text.and_then(|text| TypeCache::read(&text, version)).unwrap_or_default())
     }
 
-    pub(super) fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
-        let catalogue = Catalogue { stamp, types: types.to_vec() };
+    pub(super) fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
+        let cache = TypeCache { version, types: types.to_vec() };
         let write = || -> Result<()> {
-            let text = serde_json::to_vec(&catalogue).unwrap_or_default();
+            let text = serde_json::to_vec(&cache).unwrap_or_default();
             let dir = self.make(&self.types)?;
             // A list must not wait for a writer: the next list remembers the types.
             self.put(&dir, parent, &text, Duration::ZERO)
@@ -399,7 +401,7 @@ impl FileStore {
     }
 
     pub(super) fn lock(&self) -> Result<Lock> {
-        lock_store(&self.base, PATIENCE)
+        lock_store(&self.base, LOCK_TIMEOUT)
     }
 
     /// Takes the lock of something that is being made.
@@ -408,7 +410,7 @@ impl FileStore {
     }
 
     pub(super) fn host_lock(&self, name: &str) -> Result<Lock> {
-        in_folder(&self.locks, &self.base, || Lock::acquire(&format!("{}/{name}", self.locks), PATIENCE))
+        in_folder(&self.locks, &self.base, || Lock::acquire(&format!("{}/{name}", self.locks), LOCK_TIMEOUT))
     }
 }
 
@@ -492,6 +494,6 @@ fn make_folder(path: &str) -> std::result::Result<(), Errno> {
     }
 }
 
-fn serialise(facts: &Facts) -> Result<Vec<u8>> {
-    serde_json::to_vec(facts).map_err(|e| Error::new(ErrorCode::Internal, Errno::INVAL, e.to_string()))
+fn serialise(record: &DeviceRecord) -> Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|e| Error::new(ErrorCode::Internal, Errno::INVAL, e.to_string()))
 }

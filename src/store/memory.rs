@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Runtime facts of the simulated host.
+//! Records of running devices of the simulated host.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -10,19 +10,19 @@ use rustix::io::Errno;
 
 use uuid::Uuid;
 
-use super::catalogue::Catalogue;
-use super::record::{Facts, NewGroup, settle};
+use super::record::{DeviceRecord, NewGroup, validate_and_allocate};
+use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Timeout as for files, but for all holders together: they are threads of this process.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A map, in which those whose device is being made are told apart.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     /// Not a hash map, for the reason that the simulated kernel's tree gives.
-    facts: Mutex<BTreeMap<Uuid, Entry>>,
-    catalogues: Mutex<BTreeMap<String, Catalogue>>,
+    records: Mutex<BTreeMap<Uuid, Entry>>,
+    type_caches: Mutex<BTreeMap<String, TypeCache>>,
     locks: Mutex<BTreeSet<String>>,
     /// Notified when a lock is released.
     unlocked: Condvar,
@@ -59,15 +59,15 @@ impl Drop for MemoryLock<'_> {
 
 #[derive(Debug)]
 struct Entry {
-    facts: Facts,
+    record: DeviceRecord,
     /// True until its reservation is dropped or confirmed.
     being_made: bool,
 }
 
 impl MemoryStore {
-    pub(super) fn new(facts: impl IntoIterator<Item = Facts>) -> Self {
-        let settled = |facts: Facts| (facts.uuid, Entry { facts, being_made: false });
-        MemoryStore { facts: Mutex::new(facts.into_iter().map(settled).collect()), ..MemoryStore::default() }
+    pub(super) fn new(records: impl IntoIterator<Item = DeviceRecord>) -> Self {
+        let complete = |record: DeviceRecord| (record.uuid, Entry { record, being_made: false });
+        MemoryStore { records: Mutex::new(records.into_iter().map(complete).collect()), ..MemoryStore::default() }
     }
 
     pub(super) fn lock(&self, name: &str) -> Result<MemoryLock<'_>> {
@@ -75,12 +75,12 @@ impl MemoryStore {
         if let Some(hook) = hook {
             hook(name);
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         while locks.contains(name) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let message = format!("another thread of this process has kept '{name}' locked for {PATIENCE:?}");
+                let message = format!("another thread of this process has kept '{name}' locked for {LOCK_TIMEOUT:?}");
                 return Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message));
             }
             locks = self.unlocked.wait_timeout(locks, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -94,17 +94,17 @@ impl MemoryStore {
     }
 
     fn map(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn all(&self) -> HashMap<Uuid, Facts> {
-        self.map().iter().map(|(uuid, entry)| (*uuid, entry.facts.clone())).collect()
+    pub(super) fn all(&self) -> HashMap<Uuid, DeviceRecord> {
+        self.map().iter().map(|(uuid, entry)| (*uuid, entry.record.clone())).collect()
     }
 
     /// Not those of a new device of this UUID that is being made.
-    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&Facts) -> bool) {
+    pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&DeviceRecord) -> bool) {
         let mut map = self.map();
-        if map.get(uuid).is_some_and(|entry| !entry.being_made && own(&entry.facts)) {
+        if map.get(uuid).is_some_and(|entry| !entry.being_made && own(&entry.record)) {
             map.remove(uuid);
         }
     }
@@ -119,8 +119,8 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn replace(&self, facts: &Facts) {
-        self.map().insert(facts.uuid, Entry { facts: facts.clone(), being_made: false });
+    pub(super) fn replace(&self, record: &DeviceRecord) {
+        self.map().insert(record.uuid, Entry { record: record.clone(), being_made: false });
     }
 
     fn batches(&self) -> MutexGuard<'_, BTreeMap<Uuid, bool>> {
@@ -149,29 +149,35 @@ impl MemoryStore {
         self.batches().get_mut(id).is_some_and(|busy| !std::mem::replace(busy, true))
     }
 
-    pub(super) fn catalogue(&self, parent: &str, stamp: u64) -> Vec<(String, String)> {
-        let catalogues = self.catalogues.lock().unwrap_or_else(PoisonError::into_inner);
-        catalogues.get(parent).filter(|known| known.stamp == stamp).map(|known| known.types.clone()).unwrap_or_default()
+    pub(super) fn remembered_types(&self, parent: &str, version: u64) -> Vec<(String, String)> {
+        let type_caches = self.type_caches.lock().unwrap_or_else(PoisonError::into_inner);
+        type_caches
+            .get(parent)
+            .filter(|known| known.version == version)
+            .map(|known| known.types.clone())
+            .unwrap_or_default()
     }
 
-    pub(super) fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
-        let mut catalogues = self.catalogues.lock().unwrap_or_else(PoisonError::into_inner);
-        catalogues.insert(parent.to_owned(), Catalogue { stamp, types: types.to_vec() });
+    pub(super) fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
+        let mut type_caches = self.type_caches.lock().unwrap_or_else(PoisonError::into_inner);
+        type_caches.insert(parent.to_owned(), TypeCache { version, types: types.to_vec() });
     }
 
     /// All within one lock.
     pub(super) fn reserve(
         &self,
-        facts: &mut [Facts],
+        records: &mut [DeviceRecord],
         new_group: NewGroup<'_>,
-        alive: &dyn Fn(&Facts) -> Option<u64>,
+        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
     ) -> Result<()> {
         let mut map = self.map();
-        map.retain(|_, old| old.being_made || alive(&old.facts).is_some_and(|mark| old.facts.are_of(mark)));
-        let living: Vec<Facts> = map.values().map(|entry| entry.facts.clone()).collect();
-        settle(facts, new_group, &living, alive)?;
-        for new in facts.iter().filter(|new| new.worth_keeping()) {
-            map.insert(new.uuid, Entry { facts: new.clone(), being_made: true });
+        map.retain(|_, old| {
+            old.being_made || current_identity(&old.record).is_some_and(|identity| old.record.is_of(identity))
+        });
+        let living: Vec<DeviceRecord> = map.values().map(|entry| entry.record.clone()).collect();
+        validate_and_allocate(records, new_group, &living, current_identity)?;
+        for new in records.iter().filter(|new| new.worth_keeping()) {
+            map.insert(new.uuid, Entry { record: new.clone(), being_made: true });
         }
         Ok(())
     }

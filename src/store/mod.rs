@@ -7,7 +7,6 @@
 mod atomic;
 mod batch;
 mod calls;
-mod catalogue;
 pub mod definitions;
 mod files;
 mod memory;
@@ -16,13 +15,14 @@ mod record;
 mod records;
 mod reservation;
 pub mod runtime;
+mod type_cache;
 
 pub use batch::Batch;
 #[cfg(test)]
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use notifier::Listener;
-pub use record::{Facts, NewGroup, taken};
+pub use record::{DeviceRecord, NewGroup, uuid_in_use};
 pub use records::Records;
 pub use reservation::Reservation;
 pub use runtime::{HostLock, Runtime};

@@ -15,9 +15,9 @@ use crate::time::nanoseconds;
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
 
-/// What is remembered of one device.
+/// The record of one device. The names in the file are older than those of the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Facts {
+pub struct DeviceRecord {
     /// The device.
     pub uuid: Uuid,
     /// Sysfs name of its parent.
@@ -41,19 +41,19 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
     /// Sysfs name of the VF that is the device, where the kernel does not know devices by UUID.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<String>,
-    /// What tells the device from every other that had or will have its UUID: the inode number of
+    #[serde(rename = "function", default, skip_serializing_if = "Option::is_none")]
+    pub vf: Option<String>,
+    /// Distinguishes the device from every other that had or will have its UUID: the inode number of
     /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mark: Option<u64>,
+    #[serde(rename = "mark", default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<u64>,
     /// Id of the group that it was created in: [`Runtime::begin_batch`](super::Runtime::begin_batch). It has a meaning while that group is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Uuid>,
     /// The kernel may not show the type of the device.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub type_hidden: bool,
-    /// Set for a record without a mark whose creator no longer runs: when the record was written, or the write for the device
+    /// Set for a record without an identity whose creator no longer runs: when the record was written, or the write for the device
     /// began, in nanoseconds. Whether the creator made the device is then unknown, and another program may have made one of this
     /// UUID.
     #[serde(skip)]
@@ -64,15 +64,15 @@ pub struct Facts {
 /// for longer. A killed creator ends only after the write.
 const LATE: Duration = Duration::from_secs(120);
 
-impl Facts {
-    /// There is something here that the kernel could not tell.
+impl DeviceRecord {
+    /// Whether the record has something that sysfs does not show.
     pub fn worth_keeping(&self) -> bool {
         self.name.is_some()
             || self.group.is_some()
             || self.params.is_some()
             || self.owner.is_some()
             || !self.attributes.is_empty()
-            || self.function.is_some()
+            || self.vf.is_some()
             || self.batch.is_some()
             || self.type_hidden
     }
@@ -105,8 +105,8 @@ impl Facts {
     }
 
     /// Why no request can have had these values; `None` if they are valid. A record is checked as a request is.
-    pub(super) fn fault(&self) -> Option<&'static str> {
-        let texts = [Some(&self.parent), Some(&self.type_id), self.name.as_ref(), self.function.as_ref()];
+    pub(super) fn invalid_reason(&self) -> Option<&'static str> {
+        let texts = [Some(&self.parent), Some(&self.type_id), self.name.as_ref(), self.vf.as_ref()];
         if !texts.into_iter().flatten().all(|text| text.is_empty() || is_plain_component(text)) {
             return Some("a name in it is longer than 255 bytes, or has a '/' or a control character");
         }
@@ -122,9 +122,9 @@ impl Facts {
         (!self.attributes.iter().all(is_valid)).then_some("an attribute in it has no valid name or value")
     }
 
-    /// These facts are about the device with this mark, not about a former one of the same UUID.
-    pub fn are_of(&self, mark: u64) -> bool {
-        self.mark.is_none_or(|known| known == mark)
+    /// Whether this is the record of the device with this identity, not of an earlier one with the same UUID.
+    pub fn is_of(&self, identity: u64) -> bool {
+        self.identity.is_none_or(|known| known == identity)
     }
 }
 
@@ -146,23 +146,23 @@ impl<'a, const N: usize> From<&'a [Uuid; N]> for NewGroup<'a> {
     }
 }
 
-/// Refuses names that are taken, and finds a group number, given all facts of living devices.
-pub(super) fn settle(
-    facts: &mut [Facts],
+/// Fails if a UUID or a name is in use by one of `living`, the records of existing devices. Allocates the number of the new group.
+pub(super) fn validate_and_allocate(
+    records: &mut [DeviceRecord],
     new_group: NewGroup<'_>,
-    living: &[Facts],
-    alive: &dyn Fn(&Facts) -> Option<u64>,
+    living: &[DeviceRecord],
+    current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
 ) -> Result<()> {
-    for (i, new) in facts.iter().enumerate() {
+    for (i, new) in records.iter().enumerate() {
         // A record for a UUID that another program's device has would become that device's. A VF belongs to its creator until
         // the device is made, and the kernel knows no UUID of it.
-        if (new.function.is_none() && alive(new).is_some())
-            || living.iter().chain(&facts[..i]).any(|other| other.uuid == new.uuid)
+        if (new.vf.is_none() && current_identity(new).is_some())
+            || living.iter().chain(&records[..i]).any(|other| other.uuid == new.uuid)
         {
-            return Err(taken(&new.uuid));
+            return Err(uuid_in_use(&new.uuid));
         }
         let Some(name) = new.name.as_deref() else { continue };
-        let others = living.iter().chain(&facts[..i]);
+        let others = living.iter().chain(&records[..i]);
         if let Some(other) = others.filter(|other| other.uuid != new.uuid).find(|o| o.name.as_deref() == Some(name)) {
             let message = format!("the name '{name}' is taken by device {}; choose another", other.uuid);
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message));
@@ -170,20 +170,20 @@ pub(super) fn settle(
     }
     if !new_group.members.is_empty() {
         let group = free_group(living, (new_group.in_use)()?)?;
-        facts.iter_mut().filter(|new| new_group.members.contains(&new.uuid)).for_each(|new| new.group = Some(group));
+        records.iter_mut().filter(|new| new_group.members.contains(&new.uuid)).for_each(|new| new.group = Some(group));
     }
     Ok(())
 }
 
 /// The error for a UUID that is in use.
-pub fn taken(uuid: &Uuid) -> Error {
+pub fn uuid_in_use(uuid: &Uuid) -> Error {
     let message = format!("there is already a device {uuid}; leave <uuid> out to have a new one made");
     Error::new(ErrorCode::Exists, Errno::EXIST, message)
 }
 
 /// The lowest number from 1 on that no living device has.
-fn free_group(living: &[Facts], in_use: Vec<u32>) -> Result<u32> {
-    let mut taken: Vec<u32> = living.iter().flat_map(Facts::groups).chain(in_use).collect();
+fn free_group(living: &[DeviceRecord], in_use: Vec<u32>) -> Result<u32> {
+    let mut taken: Vec<u32> = living.iter().flat_map(DeviceRecord::groups).chain(in_use).collect();
     taken.sort_unstable();
     taken.dedup();
     let mut next = 1_u32;

@@ -7,7 +7,7 @@ use once_cell::unsync::OnceCell;
 use uuid::Uuid;
 
 use super::files::{is_invalid_record, report_record};
-use super::record::Facts;
+use super::record::DeviceRecord;
 use super::runtime::Runtime;
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 #[derive(Debug)]
 pub struct Records<'a> {
     store: &'a Runtime,
-    all: OnceCell<HashMap<Uuid, Facts>>,
+    all: OnceCell<HashMap<Uuid, DeviceRecord>>,
 }
 
 impl Runtime {
@@ -28,12 +28,12 @@ impl Runtime {
 
 impl Records<'_> {
     /// All records. One that cannot be read is reported and left out.
-    pub fn all(&self) -> Result<&HashMap<Uuid, Facts>> {
+    pub fn all(&self) -> Result<&HashMap<Uuid, DeviceRecord>> {
         self.all.get_or_try_init(|| self.store.all())
     }
 
     /// The record of one device. An invalid record is reported and is about no device. Fails if the record cannot be read.
-    pub fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+    pub fn get(&self, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         match self.store.get(uuid) {
             Err(e) if is_invalid_record(&e) => {
                 report_record(&e);
@@ -43,13 +43,13 @@ impl Records<'_> {
         }
     }
 
-    /// The types (id and name) that a parent has shown while its VFs had this stamp.
-    pub fn types_of(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
-        self.store.catalogue(parent, stamp)
+    /// The types (id and name) that a parent has shown while its VFs had this version.
+    pub fn types_of(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
+        self.store.remembered_types(parent, version)
     }
 
     /// Remembers them. A failure is only logged.
-    pub fn remember_types(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
-        self.store.remember_catalogue(parent, stamp, types);
+    pub fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
+        self.store.remember_types(parent, version, types);
     }
 }

@@ -3,35 +3,35 @@
 
 use uuid::Uuid;
 
-use super::record::{Facts, NewGroup};
+use super::record::{DeviceRecord, NewGroup};
 use super::runtime::Runtime;
 use crate::error::Result;
 
 impl Runtime {
     /// Takes names and groups for devices about to be made.
-    /// Facts of devices that are gone (`alive` gives the mark of those that are not) are forgotten on the way.
+    /// Removes records of devices that no longer exist: `current_identity` returns `None` for them.
     pub fn reserve<'g>(
         &self,
-        mut facts: Vec<Facts>,
+        mut records: Vec<DeviceRecord>,
         new_group: impl Into<NewGroup<'g>>,
-        alive: &dyn Fn(&Facts) -> Option<u64>,
+        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
     ) -> Result<Reservation<'_>> {
         let group = new_group.into();
-        if group.members.is_empty() && !facts.iter().any(Facts::worth_keeping) {
+        if group.members.is_empty() && !records.iter().any(DeviceRecord::worth_keeping) {
             if let Runtime::Files(store) = self {
                 // A killed creator of the same UUID must not lend its name or owner to the new device.
-                facts.iter().for_each(|new| store.forget_abandoned(&new.uuid));
+                records.iter().for_each(|new| store.forget_abandoned(&new.uuid));
             }
-            return Ok(Reservation::new(self, facts, Vec::new()));
+            return Ok(Reservation::new(self, records, Vec::new()));
         }
         let locks = match self {
-            Runtime::Files(store) => store.reserve(&mut facts, group, alive)?,
+            Runtime::Files(store) => store.reserve(&mut records, group, current_identity)?,
             Runtime::Memory(store) => {
-                store.reserve(&mut facts, group, alive)?;
+                store.reserve(&mut records, group, current_identity)?;
                 Vec::new()
             }
         };
-        Ok(Reservation::new(self, facts, locks))
+        Ok(Reservation::new(self, records, locks))
     }
 }
 
@@ -41,7 +41,7 @@ impl Runtime {
 #[derive(Debug)]
 pub struct Reservation<'a> {
     store: &'a Runtime,
-    facts: Vec<Facts>,
+    records: Vec<DeviceRecord>,
     /// Devices that exist, or may exist.
     begun: Vec<Uuid>,
     /// Their locks show other processes that the devices are being made; empty for the simulated host.
@@ -49,20 +49,20 @@ pub struct Reservation<'a> {
 }
 
 impl<'a> Reservation<'a> {
-    fn new(store: &'a Runtime, facts: Vec<Facts>, locks: Vec<crate::lock::Lock>) -> Self {
-        Reservation { store, facts, begun: Vec::new(), _locks: locks }
+    fn new(store: &'a Runtime, records: Vec<DeviceRecord>, locks: Vec<crate::lock::Lock>) -> Self {
+        Reservation { store, records, begun: Vec::new(), _locks: locks }
     }
 
-    /// The facts as they were reserved, groups filled in.
-    pub fn facts(&self) -> &[Facts] {
-        &self.facts
+    /// The records as they were reserved, with their groups.
+    pub fn records(&self) -> &[DeviceRecord] {
+        &self.records
     }
 
     /// Call before each write that makes a device. Sets the mtime of its record to now: the records of a group are all
     /// written before the first device is made.
     pub fn begin(&mut self, uuid: &Uuid) {
-        let Some(facts) = self.facts.iter().find(|facts| facts.uuid == *uuid) else { return };
-        if let (Runtime::Files(store), None, true) = (self.store, facts.mark, facts.worth_keeping()) {
+        let Some(record) = self.records.iter().find(|record| record.uuid == *uuid) else { return };
+        if let (Runtime::Files(store), None, true) = (self.store, record.identity, record.worth_keeping()) {
             store.set_mtime(uuid);
         }
         if !self.begun.contains(uuid) {
@@ -75,50 +75,50 @@ impl<'a> Reservation<'a> {
         self.begun.retain(|begun| begun != uuid);
     }
 
-    /// The devices exist: `alive` returns the mark of each. From here on their facts are final for other processes.
-    pub fn confirm(&mut self, alive: &dyn Fn(&Facts) -> Option<u64>) -> Result<()> {
-        self.begun = self.facts.iter().map(|facts| facts.uuid).collect();
-        for facts in self.facts.iter_mut().filter(|facts| facts.worth_keeping()) {
-            if facts.mark.is_none() {
-                facts.mark = alive(facts);
+    /// The devices exist: `current_identity` returns the identity of each. From here on their records are final for other processes.
+    pub fn confirm(&mut self, current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>) -> Result<()> {
+        self.begun = self.records.iter().map(|record| record.uuid).collect();
+        for record in self.records.iter_mut().filter(|record| record.worth_keeping()) {
+            if record.identity.is_none() {
+                record.identity = current_identity(record);
             } else if let Runtime::Files(_) = self.store {
-                // The record has the mark already.
+                // The record has the identity already.
                 continue;
             }
-            self.store.replace(facts)?;
+            self.store.replace(record)?;
         }
         Ok(())
     }
 
-    /// The device of this UUID, on the mdev bus, exists and has this mark. Its record has the mark from here on, so that it
+    /// The device of this UUID, on the mdev bus, exists and has this identity. Its record has the identity from here on, so that it
     /// identifies the device even if the creator is killed.
-    pub fn mark(&mut self, uuid: &Uuid, mark: u64) -> Result<()> {
+    pub fn set_identity(&mut self, uuid: &Uuid, identity: u64) -> Result<()> {
         let Runtime::Files(store) = self.store else { return Ok(()) };
-        let own = |facts: &&mut Facts| facts.uuid == *uuid && facts.worth_keeping();
-        let Some(facts) = self.facts.iter_mut().find(own) else { return Ok(()) };
-        let marked = Facts { mark: Some(mark), ..facts.clone() };
-        store.replace(&marked)?;
-        *facts = marked;
+        let own = |record: &&mut DeviceRecord| record.uuid == *uuid && record.worth_keeping();
+        let Some(record) = self.records.iter_mut().find(own) else { return Ok(()) };
+        let updated = DeviceRecord { identity: Some(identity), ..record.clone() };
+        store.replace(&updated)?;
+        *record = updated;
         Ok(())
     }
 
-    /// The device of this UUID exists although its creation has failed: its record stays, with the mark of the device.
-    pub fn keep(&mut self, uuid: &Uuid, mark: Option<u64>) {
+    /// The device of this UUID exists although its creation has failed: its record stays, with the identity of the device.
+    pub fn keep(&mut self, uuid: &Uuid, identity: Option<u64>) {
         self.begin(uuid);
-        let Some(facts) = self.facts.iter_mut().find(|facts| facts.uuid == *uuid) else { return };
-        facts.mark = mark;
-        if facts.worth_keeping() {
-            self.store.replace(facts).unwrap_or_else(|e| log::warn!("{e}"));
+        let Some(record) = self.records.iter_mut().find(|record| record.uuid == *uuid) else { return };
+        record.identity = identity;
+        if record.worth_keeping() {
+            self.store.replace(record).unwrap_or_else(|e| log::warn!("{e}"));
         }
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        for facts in self.facts.iter().filter(|facts| facts.worth_keeping()) {
-            match self.begun.contains(&facts.uuid) {
-                true => self.store.release(&facts.uuid),
-                false => self.store.withdraw(&facts.uuid),
+        for record in self.records.iter().filter(|record| record.worth_keeping()) {
+            match self.begun.contains(&record.uuid) {
+                true => self.store.release(&record.uuid),
+                false => self.store.withdraw(&record.uuid),
             }
         }
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Runtime facts: one file for each device under `/run/libmdev/devices`, or a map for the simulated host.
+//! Records of running devices: one file for each device under `/run/libmdev/devices`, or a map for the simulated host.
 //!
-//! Facts are written *before* the kernel is asked to make the device, so that a creator killed half-way leaves either facts
-//! without a device (forgotten by the next creator) or a device with its facts. While its creator works, it holds the lock
+//! A record is written *before* the kernel is asked to make the device, so that a killed creator leaves either a record
+//! without a device (forgotten by the next creator) or a device with its record. While its creator works, it holds the lock
 //! `/run/libmdev/locks/device-<uuid>`, which distinguishes "not there yet" from "gone". As soon as the device exists, the
-//! file of facts has the device's mark, the inode number that sysfs never uses twice, so that facts are not taken for those of
+//! record has the device's identity, the inode number that sysfs never uses twice, so that a record is not taken for that of
 //! another device of the same UUID.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::files::FileStore;
 use super::memory::{LockHook, MemoryLock, MemoryStore};
-use super::record::Facts;
+use super::record::DeviceRecord;
 use crate::error::Result;
 
 /// The store of one connection.
@@ -41,13 +41,13 @@ impl Runtime {
     }
 
     /// A store that lives as long as the process.
-    pub fn memory(facts: impl IntoIterator<Item = Facts>) -> Self {
-        Runtime::Memory(MemoryStore::new(facts))
+    pub fn memory(records: impl IntoIterator<Item = DeviceRecord>) -> Self {
+        Runtime::Memory(MemoryStore::new(records))
     }
 
     /// The records of all devices. Reports and leaves out a record that cannot be used, and all of them if their folder cannot be
     /// read. Fails only when this process has run out of descriptors or memory.
-    pub fn all(&self) -> Result<HashMap<Uuid, Facts>> {
+    pub fn all(&self) -> Result<HashMap<Uuid, DeviceRecord>> {
         match self {
             Runtime::Files(store) => store.all(),
             Runtime::Memory(store) => Ok(store.all()),
@@ -57,17 +57,17 @@ impl Runtime {
     /// The record of one device. Fails if the record cannot be read, or is invalid: [`is_invalid_record`].
     ///
     /// [`is_invalid_record`]: super::is_invalid_record
-    pub fn get(&self, uuid: &Uuid) -> Result<Option<Facts>> {
+    pub fn get(&self, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         match self {
             Runtime::Files(store) => store.get(uuid),
             Runtime::Memory(store) => Ok(store.all().remove(uuid)),
         }
     }
 
-    /// Forgets a device that is gone and had this mark, but not another of its UUID that was made meanwhile, or is being made.
-    /// Not to be able to is logged only: the facts of a device that is gone mislead nobody.
-    pub fn forget(&self, uuid: &Uuid, mark: Option<u64>) {
-        let own = |facts: &Facts| mark.is_none_or(|mark| facts.are_of(mark));
+    /// Removes the record of a device that no longer exists and had this identity, but not that of a later device with the same UUID.
+    /// A failure is only logged: the record of a device that no longer exists is ignored.
+    pub fn forget(&self, uuid: &Uuid, identity: Option<u64>) {
+        let own = |record: &DeviceRecord| identity.is_none_or(|identity| record.is_of(identity));
         match self {
             Runtime::Files(store) => store.forget(uuid, &own),
             Runtime::Memory(store) => store.forget(uuid, &own),
@@ -88,11 +88,11 @@ impl Runtime {
         }
     }
 
-    pub(super) fn replace(&self, facts: &Facts) -> Result<()> {
+    pub(super) fn replace(&self, record: &DeviceRecord) -> Result<()> {
         match self {
-            Runtime::Files(store) => store.replace(facts),
+            Runtime::Files(store) => store.replace(record),
             Runtime::Memory(store) => {
-                store.replace(facts);
+                store.replace(record);
                 Ok(())
             }
         }
@@ -114,20 +114,20 @@ impl Runtime {
         }
     }
 
-    /// The types (id and name) that a parent has shown while its VFs had this `stamp`. Fails if they cannot be read;
+    /// The types (id and name) that a parent has shown while its VFs had this `version`. Fails if they cannot be read;
     /// the caller must not replace them then.
-    pub fn catalogue(&self, parent: &str, stamp: u64) -> Result<Vec<(String, String)>> {
+    pub fn remembered_types(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
         match self {
-            Runtime::Files(store) => store.catalogue(parent, stamp),
-            Runtime::Memory(store) => Ok(store.catalogue(parent, stamp)),
+            Runtime::Files(store) => store.remembered_types(parent, version),
+            Runtime::Memory(store) => Ok(store.remembered_types(parent, version)),
         }
     }
 
     /// Remembers them. Not to be able to is nobody's failure.
-    pub fn remember_catalogue(&self, parent: &str, stamp: u64, types: &[(String, String)]) {
+    pub fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
         match self {
-            Runtime::Files(store) => store.remember_catalogue(parent, stamp, types),
-            Runtime::Memory(store) => store.remember_catalogue(parent, stamp, types),
+            Runtime::Files(store) => store.remember_types(parent, version, types),
+            Runtime::Memory(store) => store.remember_types(parent, version, types),
         }
     }
 }

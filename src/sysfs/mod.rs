@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The only door to a kernel.
+//! The only way to a kernel.
 //!
 //! [`Sysfs`] is a host; [`Dir`] is one open directory on it. [`linux`] is the real one, [`sim`] a small kernel in memory.
 //! Both speak in bare errnos, because half of all failures here are expected (a link that is optional, a device that has
@@ -21,7 +21,7 @@ mod wait;
 
 pub use wait::{POLL_INTERVAL, Waiter};
 
-/// What the door returns.
+/// The result of every operation.
 pub type IoResult<T> = Result<T, Errno>;
 
 /// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
@@ -211,7 +211,7 @@ pub trait Dir: Send + Debug {
     fn meta(&self, name: &str) -> IoResult<Meta>;
 
     /// Sets the time of last change of a file to now, and gives it back as [`Meta::changed`] will say it from then on.
-    fn stamp(&self, name: &str) -> IoResult<u64>;
+    fn set_mtime(&self, name: &str) -> IoResult<u64>;
 
     /// Inode number of this directory itself.
     fn ino(&self) -> IoResult<u64>;

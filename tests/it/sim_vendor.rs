@@ -180,7 +180,7 @@ mod types {
         let host = default_host();
         let dir = host.open(&format!("{}/nvidia", vf(0))).unwrap();
         let changed = || dir.meta("current_vgpu_type").unwrap().changed;
-        let mark = dir.stamp("current_vgpu_type").unwrap();
+        let mark = dir.set_mtime("current_vgpu_type").unwrap();
         for value in ["1440", "0", "1440", "7"] {
             let _ = dir.write("current_vgpu_type", value.as_bytes());
         }

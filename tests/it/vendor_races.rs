@@ -126,7 +126,7 @@ fn create_leaves_no_record_of_a_vf_that_another_program_took() {
     let stamped = |vf: &str| log.iter().position(|e| e.op == Op::Stamp && e.path.contains(vf)).unwrap();
     let between = &log[stamped("virtfn0")..stamped("virtfn1")];
     assert_eq!(between.iter().filter(|e| e.op == Op::Read && e.path.ends_with(CURRENT)).count(), 1, "{between:?}");
-    assert_eq!(runtime.all().unwrap().values().next().unwrap().function.as_deref(), Some("0000:41:00.5"));
+    assert_eq!(runtime.all().unwrap().values().next().unwrap().vf.as_deref(), Some("0000:41:00.5"));
 }
 
 /// The driver refuses our type, since the VF has the type of another program, which stays.
@@ -380,7 +380,7 @@ fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
         assert!(e.message.contains(part), "{what}: {e}");
     }
     let record = lab.runtime.get(&OURS.parse().unwrap()).unwrap().expect("the record stays");
-    assert_eq!(record.function.as_deref(), Some(FIRST), "{what}");
+    assert_eq!(record.vf.as_deref(), Some(FIRST), "{what}");
     let later = lab.conn.lookup_by_uuid(OURS).unwrap_err();
     assert!(later.message.contains(&uuid), "{what}: {later}");
     lab.conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();

@@ -11,7 +11,7 @@ use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located, open_b
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
-use crate::store::{Facts, RECORDS};
+use crate::store::{DeviceRecord, RECORDS};
 use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, resolve};
 
 /// Every device. Reports and leaves out what cannot be read.
@@ -88,9 +88,9 @@ pub(super) fn identity_of_record(
     backend: &'static dyn Backend,
     sysfs: &dyn Sysfs,
     bus: Option<&Rc<dyn Dir>>,
-    record: &Facts,
+    record: &DeviceRecord,
 ) -> IoResult<Option<u64>> {
-    if record.function.is_some() {
+    if record.vf.is_some() {
         return Ok(None);
     }
     let opened = if bus.is_some() { None } else { open_bus(sysfs).map_err(|e| e.errno())? };
@@ -112,9 +112,9 @@ pub(super) fn is_about(
     sysfs: &dyn Sysfs,
     layout: &Layout,
     device: &Located,
-    record: &Facts,
+    record: &DeviceRecord,
 ) -> Result<bool> {
-    if record.function.is_some() || !record.are_of(device.identity) {
+    if record.vf.is_some() || !record.is_of(device.identity) {
         return Ok(false);
     }
     if record.abandoned.is_none() {
@@ -133,7 +133,7 @@ pub(super) fn is_about(
 
 /// Whether the device appeared while its killed creator may have made it. The time of its link is the time of
 /// appearance or later. Its VFIO nodes appear with it, during the creator's write.
-fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &Facts) -> Result<bool> {
+fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &DeviceRecord) -> Result<bool> {
     let failed = |errno| unknown_creator(device, &describe(errno), errno);
     let Some(link) = if_present(device.dir.meta(&device.entry)).map_err(failed)? else { return Ok(false) };
     if record.may_have_made(link.changed) {

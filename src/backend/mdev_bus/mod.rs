@@ -15,7 +15,7 @@ use crate::backend::{
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
 use crate::model::{LayoutKind, Parent, Vf};
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present};
 
 mod create;
@@ -115,7 +115,7 @@ impl Backend for MdevBus {
             layout,
             types,
             vfs: Vec::new(),
-            stamp: None,
+            version: None,
             is_partial: false,
         }))
     }
@@ -163,7 +163,7 @@ impl Backend for MdevBus {
         &self,
         sysfs: &dyn Sysfs,
         bus: Option<&Rc<dyn Dir>>,
-        record: &Facts,
+        record: &DeviceRecord,
     ) -> IoResult<Option<u64>> {
         devices::identity_of_record(&MdevBus, sysfs, bus, record)
     }
@@ -173,7 +173,7 @@ impl Backend for MdevBus {
         Ok(true)
     }
 
-    fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &Facts) -> Result<bool> {
+    fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {
         devices::is_about(&MdevBus, sysfs, layout, device, record)
     }
 
@@ -195,7 +195,7 @@ impl Backend for MdevBus {
         strategy(parent.layout).remove(&*parent.dir, device, how)
     }
 
-    fn explain_lost(&self, _sysfs: &dyn Sysfs, _records: &Records<'_>, _record: &Facts) -> Option<Error> {
+    fn explain_lost(&self, _sysfs: &dyn Sysfs, _records: &Records<'_>, _record: &DeviceRecord) -> Option<Error> {
         None
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<B
         let files = format!("{}/{FOLDER}", chosen.entry);
         let dir = pf.open(&files).map_err(|errno| io("open", pf, &files, errno))?;
         // Before the record of the device is written: a program that gives the VF to another device changes this identity.
-        let identity = dir.stamp(CURRENT).map_err(|errno| {
+        let identity = dir.set_mtime(CURRENT).map_err(|errno| {
             log::warn!("{}/{CURRENT}: cannot be marked, so that its reuse may go unseen: {errno}", dir.path());
         });
         // The new identity hides a program that does not use the lock and was faster.

@@ -12,7 +12,7 @@ use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report, search_where};
 use crate::model::Vf;
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, resolve};
 
 /// A VF that has a type.
@@ -94,8 +94,8 @@ impl Search<'_> {
     }
 
     /// The device of a record, if it is about a VF and the VF is still that device. Fails if the VF cannot be read.
-    fn of_record(&self, record: &Facts) -> Result<Option<Located>> {
-        let Some(vf) = record.function.as_deref() else { return Ok(None) };
+    fn of_record(&self, record: &DeviceRecord) -> Result<Option<Located>> {
+        let Some(vf) = record.vf.as_deref() else { return Ok(None) };
         let find = || {
             let Some(state) = state_at(self.sysfs, vf)?.filter(|state| is_about(record, vf, state)) else {
                 return Ok(None);

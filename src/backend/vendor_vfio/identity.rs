@@ -11,7 +11,7 @@ use uuid::{Uuid, uuid};
 use super::vfs::{CURRENT, FOLDER, current};
 use crate::backend::{Attempt, Located, PCI};
 use crate::error::{Error, ErrorCode, Result, describe};
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs};
 
 /// UUIDs of devices that other programs made are in this namespace.
@@ -41,12 +41,12 @@ pub(super) fn derived_uuid(vf: &str, type_id: &str) -> Uuid {
 }
 
 /// A record is about what the VF is now.
-pub(super) fn is_about(record: &Facts, vf: &str, state: &VfState) -> bool {
-    record.function.as_deref() == Some(vf) && record.type_id == state.type_id && record.are_of(state.identity)
+pub(super) fn is_about(record: &DeviceRecord, vf: &str, state: &VfState) -> bool {
+    record.vf.as_deref() == Some(vf) && record.type_id == state.type_id && record.is_of(state.identity)
 }
 
 /// The UUID of the device that a VF is.
-pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r Facts>) -> Uuid {
+pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r DeviceRecord>) -> Uuid {
     let own = records.find(|record| is_about(record, vf, state));
     own.map_or_else(|| derived_uuid(vf, &state.type_id), |record| record.uuid)
 }
@@ -66,7 +66,7 @@ fn state_of(device: &Located) -> VfState {
 }
 
 /// A record is about the located device.
-pub(super) fn is_of(record: &Facts, device: &Located) -> bool {
+pub(super) fn is_of(record: &DeviceRecord, device: &Located) -> bool {
     is_about(record, device.sysname(), &state_of(device))
 }
 
@@ -93,7 +93,7 @@ pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: 
     }
     let derived = derived_uuid(vf, &state.type_id);
     // Without an identity, the record of this device would match that VF.
-    let is_others = |record: &&Facts| record.uuid != made.uuid;
+    let is_others = |record: &&DeviceRecord| record.uuid != made.uuid;
     let listed = records.all().map(|all| uuid_of(vf, state, all.values().filter(is_others)));
     if listed.is_ok_and(|listed| listed != derived) {
         return Made::Absent;
@@ -106,8 +106,8 @@ pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: 
 }
 
 /// The error for the device of a record, whose VF is another device now or none.
-pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &Facts) -> Option<Error> {
-    let (uuid, vf) = (record.uuid, record.function.as_deref()?);
+pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+    let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
     let message = match state_at(sysfs, vf) {
         Ok(Some(state)) => {
             let now = match records.all() {

@@ -12,7 +12,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
-use crate::store::{Facts, Records};
+use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
 
 mod create;
@@ -76,11 +76,11 @@ impl Backend for VendorVfio {
         // Drivers list only the types that fit beside the vGPUs that exist.
         let is_partial = is_used || candidates.iter().all(|one| one.creatable.is_empty());
         let vfs: Vec<Vf> = candidates.into_iter().map(|candidate| candidate.vf).collect();
-        let stamp = if vfs.is_empty() { None } else { type_cache::stamp(dir)? };
-        if let Some(stamp) = stamp {
-            type_cache::complete(records, dir, stamp, &mut types)?;
+        let version = if vfs.is_empty() { None } else { type_cache::version(dir)? };
+        if let Some(version) = version {
+            type_cache::complete(records, dir, version, &mut types)?;
         }
-        Ok(Some(Types { layout, types, vfs, stamp, is_partial, why_none }))
+        Ok(Some(Types { layout, types, vfs, version, is_partial, why_none }))
     }
 
     fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
@@ -130,9 +130,9 @@ impl Backend for VendorVfio {
         &self,
         sysfs: &dyn Sysfs,
         _bus: Option<&Rc<dyn Dir>>,
-        record: &Facts,
+        record: &DeviceRecord,
     ) -> IoResult<Option<u64>> {
-        let Some(vf) = record.function.as_deref() else { return Ok(None) };
+        let Some(vf) = record.vf.as_deref() else { return Ok(None) };
         let state = if_present(identity::state_at(sysfs, vf))?.flatten();
         Ok(state.filter(|state| state.type_id == record.type_id).map(|state| state.identity))
     }
@@ -141,7 +141,7 @@ impl Backend for VendorVfio {
         identity::is_recorded_as(records, device)
     }
 
-    fn is_about(&self, _sysfs: &dyn Sysfs, _layout: &Layout, device: &Located, record: &Facts) -> Result<bool> {
+    fn is_about(&self, _sysfs: &dyn Sysfs, _layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {
         Ok(identity::is_of(record, device))
     }
 
@@ -161,7 +161,7 @@ impl Backend for VendorVfio {
         create::remove(&*parent.dir, device, how)
     }
 
-    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &Facts) -> Option<Error> {
+    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
         identity::explain_lost(sysfs, records, record)
     }
 }

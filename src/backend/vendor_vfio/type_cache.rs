@@ -11,7 +11,7 @@ use crate::sysfs::{Dir, IoResult, basename, if_present, is_exhausted};
 
 /// Another value when the VFs of an open PF are made anew, or by another driver: they may have other types then. `None` if
 /// there are no VFs, or this cannot be read, which is reported.
-pub(super) fn stamp(pf: &dyn Dir) -> IoResult<Option<u64>> {
+pub(super) fn version(pf: &dyn Dir) -> IoResult<Option<u64>> {
     match if_present(pf.meta(&format!("virtfn0/{FOLDER}"))) {
         Err(errno) if is_exhausted(errno) => Err(errno),
         Err(errno) => {
@@ -23,9 +23,9 @@ pub(super) fn stamp(pf: &dyn Dir) -> IoResult<Option<u64>> {
 }
 
 /// Adds to the types of an open PF those that it showed before, and remembers those that are new.
-pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, stamp: u64, types: &mut Vec<Type>) -> IoResult<()> {
+pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, version: u64, types: &mut Vec<Type>) -> IoResult<()> {
     let sysname = basename(pf.path());
-    let mut known = match records.types_of(sysname, stamp) {
+    let mut known = match records.types_of(sysname, version) {
         Ok(known) => known,
         Err(e) => return report_unless_exhausted(e).map_err(|e| e.errno()),
     };
@@ -50,7 +50,7 @@ pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, stamp: u64, types: &
         known.retain(|(id, _)| !news.contains_key(id));
         known.extend(news);
         known.sort_unstable_by(|(a, _), (b, _)| compare_ids(a, b));
-        records.remember_types(sysname, stamp, &known);
+        records.remember_types(sysname, version, &known);
     }
     Ok(())
 }

@@ -18,45 +18,45 @@ const TEXT_MAX: u64 = 1024 * 1024;
 
 /// Why a file is of no use.
 #[derive(Debug)]
-pub(super) enum Useless {
+pub(super) enum ReadError {
     /// What this text says is no definition; it may be half of one.
-    Content(String, Vec<u8>),
+    Invalid(String, Vec<u8>),
     /// No text that anybody would have written here: a link, a pipe, a flood.
-    Stray(String, Errno),
+    NotRegular(String, Errno),
     /// One that others may have written.
-    Foreign(String),
+    Untrusted(String),
     /// It may be as good as any, but could not be read.
-    Unread(Errno),
+    Io(Errno),
 }
 
 /// A regular file of ours or of root's that no other user may write, whole. `None`: there is none.
-pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIdentity)>, Useless> {
+pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIdentity)>, ReadError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let irregular = || Useless::Stray("it is not a regular file".to_owned(), Errno::INVAL);
+    let irregular = || ReadError::NotRegular("it is not a regular file".to_owned(), Errno::INVAL);
     let fd = match openat(dir, name, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP) => return Err(Useless::Stray("it is a symbolic link".to_owned(), Errno::LOOP)),
+        Err(Errno::LOOP) => return Err(ReadError::NotRegular("it is a symbolic link".to_owned(), Errno::LOOP)),
         // A socket.
         Err(Errno::NXIO) => return Err(irregular()),
-        Err(errno) => return Err(Useless::Unread(errno)),
+        Err(errno) => return Err(ReadError::Io(errno)),
     };
-    let stat = fstat(&fd).map_err(Useless::Unread)?;
+    let stat = fstat(&fd).map_err(ReadError::Io)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(irregular());
     }
     let us = rustix::process::geteuid().as_raw();
     if us == 0 && stat.st_uid != 0 {
         let why = format!("it belongs to user {}, who would have root write to devices", stat.st_uid);
-        return Err(Useless::Foreign(why));
+        return Err(ReadError::Untrusted(why));
     }
     if let Some(why) = writable_by_others(&stat) {
-        return Err(Useless::Foreign(why));
+        return Err(ReadError::Untrusted(why));
     }
-    let identity = FileIdentity::of(&fd).map_err(Useless::Unread)?;
-    let text = read(&File::from(fd), TEXT_MAX + 1).map_err(Useless::Unread)?;
+    let identity = FileIdentity::of(&fd).map_err(ReadError::Io)?;
+    let text = read(&File::from(fd), TEXT_MAX + 1).map_err(ReadError::Io)?;
     if text.len() as u64 > TEXT_MAX {
-        return Err(Useless::Stray(format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
+        return Err(ReadError::NotRegular(format!("it is larger than {} KiB", TEXT_MAX >> 10), Errno::FBIG));
     }
     let identity = identity.with(&text);
     Ok(Some((text, identity)))
@@ -66,7 +66,7 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIde
 pub(super) type Read = (Definition, Vec<u8>, FileIdentity);
 
 /// Reads mdevctl's file. `None` if it does not exist.
-pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<Read>, Useless> {
+pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Option<Read>, ReadError> {
     let Some((text, identity)) = text(dir, &uuid.to_string())? else { return Ok(None) };
     match json::parse(&text) {
         Ok(json::Text { type_id, autostart, attributes }) => {
@@ -74,6 +74,6 @@ pub(super) fn definition(dir: &OwnedFd, parent: &str, uuid: &Uuid) -> Result<Opt
             let found = Definition { parent, uuid: *uuid, type_id, autostart, attributes, ..Definition::default() };
             Ok(Some((found, text, identity)))
         }
-        Err(why) => Err(Useless::Content(why, text)),
+        Err(why) => Err(ReadError::Invalid(why, text)),
     }
 }

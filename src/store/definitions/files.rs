@@ -11,14 +11,14 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::extras::{Extras, FileIdentity};
-use super::file::{self, Useless};
+use super::file::{self, ReadError};
 use super::{Broken, Definition, Previous, Start, json};
 use crate::error::{Error, ErrorCode, Result, shown, unless_exhausted};
 use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
 use crate::store::atomic::Unnamed;
 use crate::store::calls::{fsync, list, mkdirat, names, open, openat, unlinkat};
-use crate::store::files::{PATIENCE, lock_store};
+use crate::store::files::{LOCK_TIMEOUT, lock_store};
 
 /// The folder of definitions below a root.
 pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
@@ -26,9 +26,9 @@ pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
 /// mdevctl keeps its call-outs among the parents.
 const SCRIPTS: &str = "scripts.d";
 
-/// mdevctl writes in place: what is half-written now is whole after one of these pauses. What is broken stays so.
-const PAUSES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(2);
+/// mdevctl writes in place: what is half-written now is whole after one of these retries. What is broken stays so.
+const RETRIES: u32 = 5;
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -173,7 +173,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn put(&self, new: &Definition, start: Start, check: &dyn Fn() -> Result<()>) -> Result<Definition> {
-        let _alone = lock_store(&self.run, PATIENCE)?;
+        let _alone = lock_store(&self.run, LOCK_TIMEOUT)?;
         check()?;
         let old = self.old(&new.parent, &new.uuid)?;
         let new = match &old {
@@ -189,7 +189,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
-        let _alone = lock_store(&self.run, PATIENCE)?;
+        let _alone = lock_store(&self.run, LOCK_TIMEOUT)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
         let Some(found) = self.read(parent, &dir, uuid)? else { return Ok(false) };
         if found.definition.autostart == autostart {
@@ -202,7 +202,7 @@ impl DefinitionFiles {
     }
 
     pub(super) fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
-        let _alone = lock_store(&self.run, PATIENCE)?;
+        let _alone = lock_store(&self.run, LOCK_TIMEOUT)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
         // Before anything is removed: there may be no descriptor for it later.
         let beside = self.open_extras(parent)?;
@@ -233,13 +233,13 @@ impl DefinitionFiles {
     }
 
     /// A file that is there and of no use.
-    fn useless(&self, path: &str, useless: &Useless) -> Error {
-        let (why, errno) = match useless {
+    fn read_error(&self, path: &str, error: &ReadError) -> Error {
+        let (why, errno) = match error {
             // Of the file this says nothing.
-            Useless::Unread(errno) => return self.failed("read", path, *errno),
-            Useless::Content(why, _) => (why, Errno::BADMSG),
-            Useless::Stray(why, errno) => (why, *errno),
-            Useless::Foreign(why) => (why, Errno::PERM),
+            ReadError::Io(errno) => return self.failed("read", path, *errno),
+            ReadError::Invalid(why, _) => (why, Errno::BADMSG),
+            ReadError::NotRegular(why, errno) => (why, *errno),
+            ReadError::Untrusted(why) => (why, Errno::PERM),
         };
         Error::new(ErrorCode::Store, errno, format!("invalid definition {path}: {why}{FIX}")).at(path)
     }
@@ -321,7 +321,7 @@ impl DefinitionFiles {
         match file::definition(dir, parent, uuid) {
             Ok(Some(read)) => self.complete(read).map(Some),
             Ok(None) => Ok(None),
-            Err(useless) => Err(self.useless(&self.path(parent, uuid), &useless)),
+            Err(error) => Err(self.read_error(&self.path(parent, uuid), &error)),
         }
     }
 
@@ -340,39 +340,39 @@ impl DefinitionFiles {
     fn read_extras(&self, parent: &str, uuid: &Uuid) -> Result<Option<Extras>> {
         let Some(dir) = self.open_extras(parent)? else { return Ok(None) };
         let path = format!("{}/{parent}/{uuid}", self.extras);
-        let useless = match file::text(&dir, &uuid.to_string()) {
+        let error = match file::text(&dir, &uuid.to_string()) {
             Ok(None) => return Ok(None),
             Ok(Some((text, _))) => match serde_json::from_slice(&text) {
                 Ok(extras) => return Ok(Some(extras)),
-                Err(e) => Useless::Content(e.to_string(), text),
+                Err(e) => ReadError::Invalid(e.to_string(), text),
             },
-            Err(useless) => useless,
+            Err(error) => error,
         };
-        let e = self.useless(&path, &useless);
-        match useless {
-            Useless::Content(..) | Useless::Stray(..) => {
+        let e = self.read_error(&path, &error);
+        match error {
+            ReadError::Invalid(..) | ReadError::NotRegular(..) => {
                 log::warn!("{e}");
                 Ok(None)
             }
-            Useless::Foreign(_) | Useless::Unread(_) => Err(e),
+            ReadError::Untrusted(_) | ReadError::Io(_) => Err(e),
         }
     }
 
     /// What is there before something new is written.
     fn old(&self, parent: &str, uuid: &Uuid) -> Result<Old> {
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(Old::Nothing) };
-        let mut pauses = 0;
+        let mut retries = 0;
         loop {
             match file::definition(&dir, parent, uuid) {
                 Ok(None) => return Ok(Old::Nothing),
                 Ok(Some(read)) => return Ok(Old::Found(Box::new(self.complete(read)?))),
-                Err(Useless::Content(..)) if pauses < PAUSES => {
-                    pauses += 1;
-                    std::thread::sleep(PAUSE);
+                Err(ReadError::Invalid(..)) if retries < RETRIES => {
+                    retries += 1;
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
-                Err(Useless::Content(why, text)) => return Ok(Old::Broken(why, Some(text))),
-                Err(Useless::Stray(why, _)) => return Ok(Old::Broken(why, None)),
-                Err(useless) => return Err(self.useless(&self.path(parent, uuid), &useless)),
+                Err(ReadError::Invalid(why, text)) => return Ok(Old::Broken(why, Some(text))),
+                Err(ReadError::NotRegular(why, _)) => return Ok(Old::Broken(why, None)),
+                Err(error) => return Err(self.read_error(&self.path(parent, uuid), &error)),
             }
         }
     }

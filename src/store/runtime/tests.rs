@@ -4,11 +4,11 @@
 use super::*;
 use crate::error::ErrorCode;
 use crate::store::calls::watched;
-use crate::store::files::{PATIENCE, lock_store};
+use crate::store::files::{LOCK_TIMEOUT, lock_store};
 use rustix::io::Errno;
 
-fn facts(n: u128, name: Option<&str>, group: Option<u32>) -> Facts {
-    Facts { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..Facts::default() }
+fn record_of(n: u128, name: Option<&str>, group: Option<u32>) -> DeviceRecord {
+    DeviceRecord { uuid: Uuid::from_u128(n), name: name.map(str::to_owned), group, ..DeviceRecord::default() }
 }
 
 fn both() -> (tempfile::TempDir, [Runtime; 2]) {
@@ -21,17 +21,17 @@ fn both() -> (tempfile::TempDir, [Runtime; 2]) {
 fn a_name_is_unique_among_living_devices() {
     let (_dir, stores) = both();
     for store in stores {
-        let mut first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
-        let taken = store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap_err();
+        let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap();
+        let taken = store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap_err();
         assert_eq!(taken.code, ErrorCode::Exists);
         first.confirm(&|_| Some(7)).unwrap();
         let first = Uuid::from_u128(1);
-        let alive = |facts: &Facts| (facts.uuid == first).then_some(7);
-        assert!(store.reserve(vec![facts(2, Some("a"), None)], &[], &alive).is_err());
-        assert!(store.reserve(vec![facts(1, None, Some(1))], &[], &alive).is_err());
+        let current_identity = |record: &DeviceRecord| (record.uuid == first).then_some(7);
+        assert!(store.reserve(vec![record_of(2, Some("a"), None)], &[], &current_identity).is_err());
+        assert!(store.reserve(vec![record_of(1, None, Some(1))], &[], &current_identity).is_err());
         // Gone, or another device of the same UUID: the name is free again.
-        let reused = |facts: &Facts| (facts.uuid == first).then_some(8);
-        store.reserve(vec![facts(2, Some("a"), None)], &[], &reused).unwrap();
+        let reused = |record: &DeviceRecord| (record.uuid == first).then_some(8);
+        store.reserve(vec![record_of(2, Some("a"), None)], &[], &reused).unwrap();
         assert!(store.all().unwrap().is_empty());
     }
 }
@@ -41,18 +41,19 @@ fn groups_are_the_lowest_free_ones() {
     let (_dir, stores) = both();
     for store in stores {
         let made = std::cell::Cell::new(0);
-        let alive = |facts: &Facts| (facts.uuid.as_u128() <= made.get()).then_some(1);
+        let current_identity = |record: &DeviceRecord| (record.uuid.as_u128() <= made.get()).then_some(1);
         for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
-            let mut new = store.reserve(vec![facts(n, None, None)], &[Uuid::from_u128(n)], &alive).unwrap();
-            assert_eq!(new.facts()[0].group, Some(expected));
+            let mut new =
+                store.reserve(vec![record_of(n, None, None)], &[Uuid::from_u128(n)], &current_identity).unwrap();
+            assert_eq!(new.records()[0].group, Some(expected));
             new.confirm(&|_| Some(1)).unwrap();
             made.set(n);
         }
         store.forget(&Uuid::from_u128(2), None);
-        let pair = vec![facts(4, None, None), facts(5, None, None)];
-        let fresh = [Uuid::from_u128(4), Uuid::from_u128(5)];
-        let pair = store.reserve(pair, &fresh, &alive).unwrap();
-        assert_eq!(pair.facts().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
+        let pair = vec![record_of(4, None, None), record_of(5, None, None)];
+        let members = [Uuid::from_u128(4), Uuid::from_u128(5)];
+        let pair = store.reserve(pair, &members, &current_identity).unwrap();
+        assert_eq!(pair.records().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
     }
 }
 
@@ -61,14 +62,14 @@ fn record_of_a_killed_creator_is_not_about_a_later_device() {
     let (dir, [store, _]) = both();
     let devices = dir.path().join("libmdev/devices");
     std::fs::create_dir_all(&devices).unwrap();
-    let killed = facts(1, Some("a"), None);
+    let killed = record_of(1, Some("a"), None);
     std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
     let read = store.get(&killed.uuid).unwrap().unwrap();
     let written = read.abandoned.unwrap();
     assert!(read.may_have_made(written) && read.may_still_appear());
     assert!(!read.may_have_made(written + 600_000_000_000));
     // While its creator works, and afterwards, the record is about the existing device.
-    let mut made = store.reserve(vec![facts(2, Some("b"), None)], &[], &|_| None).unwrap();
+    let mut made = store.reserve(vec![record_of(2, Some("b"), None)], &[], &|_| None).unwrap();
     let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
     assert_eq!(abandoned(), None);
     made.confirm(&|_| Some(7)).unwrap();
@@ -81,20 +82,20 @@ fn record_of_a_device_that_appears_while_it_is_looked_for_is_kept() {
     let (dir, [store, _]) = both();
     let devices = dir.path().join("libmdev/devices");
     std::fs::create_dir_all(&devices).unwrap();
-    let killed = facts(1, Some("a"), None);
+    let killed = record_of(1, Some("a"), None);
     std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
     // The creator makes the device after the first look, and is killed.
     let is_made = std::cell::Cell::new(false);
-    let alive = |facts: &Facts| (facts.uuid == killed.uuid && is_made.replace(true)).then_some(7);
-    drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap());
-    assert_eq!(store.get(&killed.uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("a"));
+    let current_identity = |record: &DeviceRecord| (record.uuid == killed.uuid && is_made.replace(true)).then_some(7);
+    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap());
+    assert_eq!(store.get(&killed.uuid).unwrap().and_then(|record| record.name).as_deref(), Some("a"));
 }
 
 #[test]
 fn unconfirmed_reservation_is_released() {
     let (_dir, stores) = both();
     for store in stores {
-        drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
+        drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
         assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
     }
 }
@@ -105,11 +106,11 @@ fn late_forget_keeps_the_record_of_the_next_device() {
     let (_dir, stores) = both();
     for store in stores {
         let uuid = Uuid::from_u128(1);
-        let mut next = store.reserve(vec![facts(1, Some("next"), None)], &[], &|_| None).unwrap();
+        let mut next = store.reserve(vec![record_of(1, Some("next"), None)], &[], &|_| None).unwrap();
         store.forget(&uuid, None);
-        assert_eq!(store.get(&uuid).unwrap().and_then(|facts| facts.name).as_deref(), Some("next"));
+        assert_eq!(store.get(&uuid).unwrap().and_then(|record| record.name).as_deref(), Some("next"));
         // A creator of the same UUID without a record does not remove it either.
-        drop(store.reserve(vec![facts(1, None, None)], &[], &|_| None).unwrap());
+        drop(store.reserve(vec![record_of(1, None, None)], &[], &|_| None).unwrap());
         assert!(store.get(&uuid).unwrap().is_some());
         next.confirm(&|_| Some(7)).unwrap();
         drop(next);
@@ -127,14 +128,14 @@ fn creator_keeps_the_files_of_other_creators() {
             scope.spawn(move || {
                 let store = Runtime::files(run);
                 for n in 0..100 {
-                    let own = facts(1000 * thread + n + 1, None, Some(1));
+                    let own = record_of(1000 * thread + n + 1, None, Some(1));
                     let uuid = own.uuid;
                     let made = std::cell::Cell::new(false);
                     // All devices exist, except the one that is being made.
-                    let alive = |asked: &Facts| (asked.uuid != uuid || made.get()).then_some(7);
-                    let mut reserved = store.reserve(vec![own], &[], &alive).unwrap();
+                    let current_identity = |asked: &DeviceRecord| (asked.uuid != uuid || made.get()).then_some(7);
+                    let mut reserved = store.reserve(vec![own], &[], &current_identity).unwrap();
                     made.set(true);
-                    reserved.confirm(&alive).unwrap();
+                    reserved.confirm(&current_identity).unwrap();
                 }
             });
         }
@@ -145,17 +146,17 @@ fn creator_keeps_the_files_of_other_creators() {
 #[test]
 fn facts_are_equal_after_write_and_read() {
     let (dir, [store, _]) = both();
-    let full = Facts {
+    let full = DeviceRecord {
         parent: "0000:86:00.0".into(),
         type_id: "11".into(),
         params: Some("a=\"b\"".into()),
         owner: Some("me".into()),
         attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
-        ..facts(9, Some("ü"), Some(4))
+        ..record_of(9, Some("ü"), Some(4))
     };
     let mut reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
     reserved.confirm(&|_| Some(5)).unwrap();
-    assert_eq!(store.get(&full.uuid).unwrap(), Some(Facts { mark: Some(5), ..full.clone() }));
+    assert_eq!(store.get(&full.uuid).unwrap(), Some(DeviceRecord { identity: Some(5), ..full.clone() }));
     // Every user may read the records; only the owner may open the lock. This holds under a strict umask, too.
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
@@ -185,23 +186,23 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
         std::fs::create_dir_all(base.join(folder)).unwrap();
     }
     let uuid = Uuid::from_u128(1);
-    let record = base.join(format!("devices/{uuid}"));
-    fifo(&record);
+    let file = base.join(format!("devices/{uuid}"));
+    fifo(&file);
     fifo(&base.join("types/0000:41:00.0"));
     fifo(&base.join("locks/parent-0000:41:00.0"));
     assert_eq!(store.all().unwrap().len(), 0);
     assert_eq!(store.get(&uuid).unwrap_err().code, ErrorCode::Store);
-    assert!(store.catalogue("0000:41:00.0", 1).unwrap().is_empty());
+    assert!(store.remembered_types("0000:41:00.0", 1).unwrap().is_empty());
     assert_eq!(store.lock("parent-0000:41:00.0").unwrap_err().code, ErrorCode::Store);
     // Another creator removes it, as a destroyer does.
-    drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
-    assert!(!record.exists());
-    fifo(&record);
+    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap());
+    assert!(!file.exists());
+    fifo(&file);
     store.forget(&uuid, None);
-    assert!(!record.exists());
-    fifo(&record);
-    drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
-    assert!(!record.exists());
+    assert!(!file.exists());
+    fifo(&file);
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    assert!(!file.exists());
 }
 
 /// An ordinary user can lock every file that he can read: a record, and every folder.
@@ -209,21 +210,21 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
 fn foreign_flock_delays_no_creator() {
     use rustix::fs::{FlockOperation, flock};
     let (dir, [store, _]) = both();
-    let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     drop(store.lock("type-mtty-1").unwrap());
     let base = dir.path().join("libmdev");
-    let record = base.join(format!("devices/{}", Uuid::from_u128(1)));
-    let locked = [base.clone(), base.join("devices"), base.join("locks"), record].map(|path| {
+    let file = base.join(format!("devices/{}", Uuid::from_u128(1)));
+    let locked = [base.clone(), base.join("devices"), base.join("locks"), file].map(|path| {
         let file = std::fs::File::open(path).unwrap();
         flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
         file
     });
     // The device is gone, so its name and group are free again.
-    let fresh = Uuid::from_u128(2);
-    let next = store.reserve(vec![facts(2, Some("a"), None)], &[fresh], &|_| None).unwrap();
-    assert_eq!(next.facts()[0].group, Some(1));
+    let member = Uuid::from_u128(2);
+    let next = store.reserve(vec![record_of(2, Some("a"), None)], &[member], &|_| None).unwrap();
+    assert_eq!(next.records()[0].group, Some(1));
     drop(store.lock("type-mtty-1").unwrap());
     drop(locked);
     // The lock files belong to the owner alone, and no file of a device stays.
@@ -241,16 +242,16 @@ fn foreign_flock_delays_no_creator() {
 fn types_are_remembered_without_waiting_for_the_lock() {
     let (dir, [store, _]) = both();
     let types = [("1".to_owned(), "a".to_owned())];
-    store.remember_catalogue("p", 1, &[]);
+    store.remember_types("p", 1, &[]);
     let lock = dir.path().join("libmdev/lock");
     let held = crate::lock::Lock::acquire(lock.to_str().unwrap(), std::time::Duration::ZERO).unwrap();
     let start = std::time::Instant::now();
-    store.remember_catalogue("p", 1, &types);
+    store.remember_types("p", 1, &types);
     // A wait for the lock takes 30 s.
-    assert!(start.elapsed() < std::time::Duration::from_secs(25) && store.catalogue("p", 1).unwrap().is_empty());
+    assert!(start.elapsed() < std::time::Duration::from_secs(25) && store.remembered_types("p", 1).unwrap().is_empty());
     drop(held);
-    store.remember_catalogue("p", 1, &types);
-    assert_eq!(store.catalogue("p", 1).unwrap(), types);
+    store.remember_types("p", 1, &types);
+    assert_eq!(store.remembered_types("p", 1).unwrap(), types);
 }
 
 /// A killed creator leaves its lock file and its record.
@@ -258,14 +259,14 @@ fn types_are_remembered_without_waiting_for_the_lock() {
 fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
-    let place = || std::mem::forget(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
+    let place = || std::mem::forget(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
     // The folder as a killed process leaves it.
     let lock = dir.path().join(format!("libmdev/locks/device-{uuid}"));
     place();
     assert!(lock.exists());
     std::fs::remove_file(&lock).unwrap();
     std::fs::write(&lock, "").unwrap();
-    drop(store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap());
     assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
 }
 
@@ -273,7 +274,7 @@ fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
 #[test]
 fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
     let (_dir, [store, _]) = both();
-    let mut first = store.reserve(vec![facts(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     let record = format!("devices/{}", Uuid::from_u128(1));
@@ -283,7 +284,7 @@ fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
             true => Err(errno),
             false => Ok(()),
         };
-        let e = watched(hook, || store.reserve(vec![facts(2, Some("a"), None)], &[], &|_| Some(7))).unwrap_err();
+        let e = watched(hook, || store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Some(7))).unwrap_err();
         assert_eq!(e.errno, errno.raw_os_error(), "{e}");
     }
 }
@@ -293,7 +294,7 @@ fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
 fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
-    let vf = Facts { function: Some("0000:41:00.4".into()), ..facts(1, Some("a"), None) };
+    let vf = DeviceRecord { vf: Some("0000:41:00.4".into()), ..record_of(1, Some("a"), None) };
     let mut first = store.reserve(vec![vf], &[], &|_| None).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
@@ -307,14 +308,14 @@ fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
         watched(hook, run);
     };
     // A device is alive only if its VF is known.
-    let alive = |facts: &Facts| facts.function.is_some().then_some(7);
-    unread(&|| drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap()));
+    let current_identity = |record: &DeviceRecord| record.vf.is_some().then_some(7);
+    unread(&|| drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap()));
     assert!(record.exists());
     unread(&|| store.forget(&uuid, Some(8)));
     assert!(record.exists());
     assert_eq!(store.get(&uuid).unwrap().unwrap().name.as_deref(), Some("a"));
     std::fs::write(&record, "{").unwrap();
-    drop(store.reserve(vec![facts(2, Some("b"), None)], &[], &alive).unwrap());
+    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap());
     assert!(!record.exists());
 }
 
@@ -323,7 +324,7 @@ fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
 fn record_with_an_invalid_text_is_refused() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
-    let mut first = store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     let file = dir.path().join(format!("libmdev/devices/{uuid}"));
@@ -342,7 +343,7 @@ fn record_with_an_invalid_text_is_refused() {
     }
 }
 
-/// More than three times as many as are removed under one lock. A waiter gets the lock in one of the pauses if it wakes up in time,
+/// More than three times as many as are removed under one lock. A waiter gets the lock in one of the retries if it wakes up in time,
 /// which may take several attempts on a busy machine.
 #[test]
 fn stale_records_are_removed_in_several_pieces() {
@@ -353,26 +354,27 @@ fn stale_records_are_removed_in_several_pieces() {
 /// Removes some thousand stale records. How many of them were left when another thread got the lock.
 fn left_when_the_lock_was_free() -> usize {
     let (dir, [store, _]) = both();
-    drop(store.reserve(vec![facts(1, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
     let base = dir.path().join("libmdev");
     for n in 2..7000 {
-        let stale = serde_json::to_vec(&Facts { mark: Some(7), ..facts(n, Some("a"), Some(1)) }).unwrap();
+        let stale =
+            serde_json::to_vec(&DeviceRecord { identity: Some(7), ..record_of(n, Some("a"), Some(1)) }).unwrap();
         std::fs::write(base.join(format!("devices/{}", Uuid::from_u128(n))), stale).unwrap();
     }
-    let fresh = Uuid::from_u128(1);
+    let member = Uuid::from_u128(1);
     let left_at_lock = std::cell::RefCell::new(None);
     let start = || {
         let base = base.clone();
         std::thread::spawn(move || {
-            let _lock = lock_store(base.to_str().unwrap(), PATIENCE).unwrap();
+            let _lock = lock_store(base.to_str().unwrap(), LOCK_TIMEOUT).unwrap();
             std::fs::read_dir(base.join("devices")).unwrap().count()
         })
     };
-    let alive = |_: &Facts| {
+    let current_identity = |_: &DeviceRecord| {
         left_at_lock.borrow_mut().get_or_insert_with(start);
         None
     };
-    let new = store.reserve(vec![facts(1, Some("a"), None)], &[fresh], &alive).unwrap();
-    assert_eq!((new.facts()[0].group, store.all().unwrap().len()), (Some(1), 1));
+    let new = store.reserve(vec![record_of(1, Some("a"), None)], &[member], &current_identity).unwrap();
+    assert_eq!((new.records()[0].group, store.all().unwrap().len()), (Some(1), 1));
     left_at_lock.into_inner().unwrap().join().unwrap()
 }

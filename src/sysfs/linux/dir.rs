@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Timestamps, fstat, readlinka
 use rustix::time::{ClockId, clock_gettime};
 
 use super::detached;
-use super::door::Door;
 use super::retry;
+use super::root::Root;
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
 use crate::sys::writer;
@@ -31,16 +31,16 @@ const LISTING: usize = 16 * 1024;
 pub(super) struct LinuxDir {
     fd: OwnedFd,
     path: String,
-    door: Arc<Door>,
+    root: Arc<Root>,
     /// The descriptor's position is no longer at its beginning.
     listed: Cell<bool>,
-    /// See [`Door::open_at`].
+    /// See [`Root::open_at`].
     has_links: Cell<bool>,
 }
 
 impl LinuxDir {
-    pub(super) fn new(fd: OwnedFd, path: String, door: Arc<Door>) -> Self {
-        LinuxDir { fd, path, door, listed: Cell::new(false), has_links: Cell::new(false) }
+    pub(super) fn new(fd: OwnedFd, path: String, root: Arc<Root>) -> Self {
+        LinuxDir { fd, path, root, listed: Cell::new(false), has_links: Cell::new(false) }
     }
 
     /// O_NONBLOCK: below a made-up root anything may stand here, a FIFO too; sysfs itself takes no notice of it.
@@ -50,7 +50,7 @@ impl LinuxDir {
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> IoResult<OwnedFd> {
-        self.door.open_at(&self.fd, &self.path, name, flags, &self.has_links)
+        self.root.open_at(&self.fd, &self.path, name, flags, &self.has_links)
     }
 
     /// Calls `act` with the directory that holds the last component of `name`, and with that component. System calls with a path
@@ -60,7 +60,7 @@ impl LinuxDir {
             return Err(Errno::INVAL);
         }
         match name.rsplit_once('/') {
-            Some((way, last)) if self.door.is_confined() => {
+            Some((way, last)) if self.root.is_confined() => {
                 let dir = self.open_at(way, OFlags::PATH | OFlags::DIRECTORY)?;
                 act(&dir, last)
             }
@@ -81,7 +81,7 @@ impl Dir for LinuxDir {
         path.push_str(&self.path);
         path.push('/');
         path.push_str(name);
-        Ok(Box::new(LinuxDir::new(fd, path, Arc::clone(&self.door))))
+        Ok(Box::new(LinuxDir::new(fd, path, Arc::clone(&self.root))))
     }
 
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
@@ -144,7 +144,7 @@ impl Dir for LinuxDir {
         Ok(Meta { kind, mode: stat.st_mode & 0o7777, ino: stat.st_ino, changed })
     }
 
-    fn stamp(&self, name: &str) -> IoResult<u64> {
+    fn set_mtime(&self, name: &str) -> IoResult<u64> {
         // The exact time: what the kernel would take for "now" stands still for milliseconds.
         let now = clock_gettime(ClockId::Realtime);
         let times = Timestamps { last_access: now, last_modification: now };

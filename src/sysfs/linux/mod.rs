@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The real door: directory descriptors on this host's sysfs, or on one below another root.
+//! The real sysfs: directory descriptors on this host's sysfs, or on one below another root.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::{
 mod birth;
 mod detached;
 mod dir;
-mod door;
 mod filter;
 mod private_node;
+mod root;
 mod uevents;
 mod users;
 
 use dir::LinuxDir;
-use door::Door;
+use root::Root;
 use users::Identity;
 
 /// See statfs(2).
@@ -33,19 +33,19 @@ const SYSFS_MAGIC: u64 = 0x6265_6572;
 /// A host whose `sys` and `dev` folders lie below a root.
 #[derive(Debug)]
 pub struct LinuxSysfs {
-    door: Arc<Door>,
+    root: Arc<Root>,
     pci_ids: PciIds,
 }
 
 impl LinuxSysfs {
     /// The host below `root`; `/` is this one.
     pub fn new(root: &str) -> IoResult<Self> {
-        Ok(LinuxSysfs { door: Arc::new(Door::new(root)?), pci_ids: PciIds::default() })
+        Ok(LinuxSysfs { root: Arc::new(Root::new(root)?), pci_ids: PciIds::default() })
     }
 
     /// The first symbolic link on the way to the folder `path` below the root; `None` on this host itself.
     pub fn link_on_the_way(&self, path: &str) -> IoResult<Option<String>> {
-        self.door.link_on_the_way(path)
+        self.root.link_on_the_way(path)
     }
 }
 
@@ -53,15 +53,15 @@ impl Sysfs for LinuxSysfs {
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
         // Every request opens a folder by path.
         detached::reap();
-        let fd = self.door.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.door))))
+        let fd = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.root))))
     }
 
     /// A VFIO group can be opened by one process at a time, so this is a check and a reservation in one.
     /// See vfio_group_fops_open() in drivers/vfio/group.c.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
         let node = VfioNode::Group(group);
-        let opened = match self.door.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
+        let opened = match self.root.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
             // The /dev of a container has only the nodes that existed when the container was started.
             Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node)?.ok_or(errno),
             opened => opened,
@@ -84,12 +84,12 @@ impl Sysfs for LinuxSysfs {
     }
 
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {
-        let opened = if_present(self.door.open(&node.path(), OFlags::PATH | OFlags::NOFOLLOW))?;
+        let opened = if_present(self.root.open(&node.path(), OFlags::PATH | OFlags::NOFOLLOW))?;
         opened.map_or(Ok(None), birth::of)
     }
 
     fn events(&self) -> IoResult<Box<dyn Events>> {
-        Ok(Box::new(uevents::UeventSocket::new(&self.door)?))
+        Ok(Box::new(uevents::UeventSocket::new(&self.root)?))
     }
 
     fn pci_names(&self, vendor: u16, product: u16) -> PciNames {
@@ -104,7 +104,7 @@ impl Sysfs for LinuxSysfs {
 impl LinuxSysfs {
     /// Whether the folder of sysfs is a mounted sysfs and not a copy of its files.
     fn is_kernel(&self) -> IoResult<bool> {
-        let opened = if_present(self.door.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
+        let opened = if_present(self.root.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
         opened.map_or(Ok(false), |sys| Ok(fstatfs(&sys)?.f_type as u64 == SYSFS_MAGIC))
     }
 
@@ -125,19 +125,19 @@ impl LinuxSysfs {
         if let Some(number) = self.number(node)? {
             return Ok(Some(Identity::Device(number)));
         }
-        let Some(fd) = if_present(self.door.open(&node.path(), OFlags::PATH))? else { return Ok(None) };
+        let Some(fd) = if_present(self.root.open(&node.path(), OFlags::PATH))? else { return Ok(None) };
         Ok(Some(Identity::of(&File::from(fd).metadata().map_err(users::errno)?)))
     }
 
     /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.
     fn open_private(&self, node: &VfioNode) -> IoResult<Option<OwnedFd>> {
         // Below another root, /dev does not belong to this kernel; without a real sysfs, the number has no meaning.
-        if self.door.is_confined() || !self.is_kernel()? {
+        if self.root.is_confined() || !self.is_kernel()? {
             return Ok(None);
         }
         let Some(number) = self.number(node)? else { return Ok(None) };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-        private_node::open_number(number, |path| self.door.open(path, flags)).transpose()
+        private_node::open_number(number, |path| self.root.open(path, flags)).transpose()
     }
 }
 
@@ -216,21 +216,21 @@ mod tests {
     fn stamp_stays_until_a_truncating_open() {
         let (root, sysfs) = host();
         let dir = sysfs.open("/sys/class/c/11").unwrap();
-        let stamp = dir.stamp("name").unwrap();
+        let stamp = dir.set_mtime("name").unwrap();
         assert_eq!(dir.meta("name").unwrap().changed, stamp);
-        let again = dir.stamp("name").unwrap();
+        let again = dir.set_mtime("name").unwrap();
         assert!(again > stamp);
         fs::write(root.path().join("sys/class/c/11/name"), "x").unwrap();
         assert_ne!(dir.meta("name").unwrap().changed, again);
-        assert_eq!(dir.stamp("none").unwrap_err(), Errno::NOENT);
-        assert_eq!(dir.stamp("../11").unwrap_err(), Errno::INVAL);
+        assert_eq!(dir.set_mtime("none").unwrap_err(), Errno::NOENT);
+        assert_eq!(dir.set_mtime("../11").unwrap_err(), Errno::INVAL);
     }
 
     /// The same host twice: links are resolved by the kernel, and in user space.
     fn both_ways(root: &std::path::Path) -> [LinuxSysfs; 2] {
         let root = root.to_str().unwrap();
-        [Door::new(root), Door::walking(root)]
-            .map(|door| LinuxSysfs { door: Arc::new(door.unwrap()), pci_ids: PciIds::default() })
+        [Root::new(root), Root::walking(root)]
+            .map(|root| LinuxSysfs { root: Arc::new(root.unwrap()), pci_ids: PciIds::default() })
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
                 assert_eq!(read_text(&*dir, &create).unwrap_err(), Errno::NOENT, "{out}");
                 assert_eq!(dir.write(&create, b"x").unwrap_err(), Errno::NOENT, "{out}");
                 assert_eq!(dir.meta(&create).unwrap_err(), Errno::NOENT, "{out}");
-                assert_eq!(dir.stamp(&create).unwrap_err(), Errno::NOENT, "{out}");
+                assert_eq!(dir.set_mtime(&create).unwrap_err(), Errno::NOENT, "{out}");
                 assert_eq!(dir.link(&format!("{out}/link")).unwrap_err(), Errno::NOENT, "{out}");
             }
             assert_eq!(read_text(&*dir, "within/name").unwrap(), "GRID");

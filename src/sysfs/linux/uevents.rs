@@ -16,8 +16,8 @@ use rustix::net::{
 };
 use rustix::process::Uid;
 
-use super::door::Door;
 use super::filter;
+use super::root::Root;
 use crate::fd::long_lived;
 use crate::sysfs::uevent::{EVENT_MAX, Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, is_exhausted};
@@ -37,18 +37,18 @@ const COUNTER: &str = "/sys/kernel/uevent_seqnum";
 #[derive(Debug)]
 pub(super) struct UeventSocket {
     socket: OwnedFd,
-    door: Arc<Door>,
+    root: Arc<Root>,
 }
 
 impl UeventSocket {
-    pub(super) fn new(door: &Arc<Door>) -> IoResult<Self> {
+    pub(super) fn new(root: &Arc<Root>) -> IoResult<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = long_lived(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(KOBJECT_UEVENT))?)?;
         filter::attach(socket.as_fd());
         set_socket_passcred(&socket, true)?;
         set_buffer_size(socket.as_fd(), BUFFER)?;
         bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
-        Ok(UeventSocket { socket, door: Arc::clone(door) })
+        Ok(UeventSocket { socket, root: Arc::clone(root) })
     }
 }
 
@@ -79,7 +79,7 @@ impl Events for UeventSocket {
     }
 
     fn follow(&mut self, path: &str) -> IoResult<Option<OwnedFd>> {
-        self.door.open(path, OFlags::PATH | OFlags::NOFOLLOW).map(Some)
+        self.root.open(path, OFlags::PATH | OFlags::NOFOLLOW).map(Some)
     }
 
     fn unfollow(&mut self, _path: &str) {}
@@ -89,7 +89,7 @@ impl Events for UeventSocket {
     }
 
     fn newest(&self) -> IoResult<u64> {
-        let counter = match self.door.open(COUNTER, OFlags::RDONLY | OFlags::NONBLOCK) {
+        let counter = match self.root.open(COUNTER, OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(counter) => counter,
             Err(errno) if is_exhausted(errno) => return Err(errno),
             Err(_) => return Ok(0),
@@ -128,8 +128,8 @@ mod tests {
 
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg, socketpair};
 
-    fn door(root: &str) -> Arc<Door> {
-        Arc::new(Door::new(root).unwrap())
+    fn confined(path: &str) -> Arc<Root> {
+        Arc::new(Root::new(path).unwrap())
     }
 
     /// The message has the credentials of a sender that is not the kernel.
@@ -145,7 +145,7 @@ mod tests {
         };
         send();
         send();
-        let mut events = UeventSocket { socket, door: door("/proc/self/fdinfo") };
+        let mut events = UeventSocket { socket, root: confined("/proc/self/fdinfo") };
         let mut buffer = [0; EVENT_MAX];
         assert_eq!(receive(events.socket.as_fd(), &mut buffer), Ok(None));
         assert_eq!(events.next(), Ok(None));
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn socket_without_privilege_opens_and_receives() {
-        let mut events = UeventSocket::new(&door("/")).unwrap();
+        let mut events = UeventSocket::new(&confined("/")).unwrap();
         events.set_buffer_size(1).unwrap();
         while let Some(signal) = events.next().unwrap() {
             // The devices of this machine may change at any time.
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn paths_are_below_the_root() {
         let root = tempfile::tempdir().unwrap();
-        let mut events = UeventSocket::new(&door(root.path().to_str().unwrap())).unwrap();
+        let mut events = UeventSocket::new(&confined(root.path().to_str().unwrap())).unwrap();
         assert_eq!(events.newest(), Ok(0));
         assert_eq!(events.follow("/../x").unwrap_err(), Errno::INVAL);
         assert_eq!(events.follow("/none").unwrap_err(), Errno::NOENT);

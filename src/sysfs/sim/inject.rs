@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sysfs::{Errno, IoResult};
 
-/// One of the operations of the door.
+/// One operation of the traits of sysfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A directory is opened.

@@ -34,7 +34,6 @@ mod catalogue;
 mod default;
 mod device;
 mod discover;
-mod door;
 mod events;
 mod general;
 mod h200;
@@ -42,6 +41,7 @@ mod inject;
 mod kernel;
 mod merged;
 mod nodes;
+mod operations;
 mod rfc;
 mod template;
 mod text;
@@ -186,7 +186,7 @@ impl SimHost {
     pub fn echo(&self, path: &str, value: &str) -> IoResult<()> {
         self.with(|kernel| {
             let ino = kernel.tree.find(path)?;
-            kernel.tree.stamp(ino)?;
+            kernel.tree.set_mtime(ino)?;
             let dir = kernel.tree.node(ino)?.parent;
             let name = kernel.tree.node(ino)?.name.clone();
             kernel.write(dir, &name, format!("{value}\n").as_bytes())

@@ -201,7 +201,7 @@ impl Tree {
     }
 
     /// The node was changed now, at a time that no other was.
-    pub(super) fn stamp(&mut self, ino: Ino) -> IoResult<u64> {
+    pub(super) fn set_mtime(&mut self, ino: Ino) -> IoResult<u64> {
         let node = self.nodes.get_mut(&ino).ok_or(Errno::NOENT)?;
         self.clock += 1;
         node.changed = self.clock;

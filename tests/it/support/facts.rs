@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use mdev::sysfs::sim::SimHost;
 use mdev::sysfs::{Errno, IoResult, Sysfs, basename, dirname};
 
-/// What the door to a kernel does otherwise than a plain system call, by its contract: it refuses an empty write, which no
-/// driver would see, and reads nothing but regular files.
-const NOT_FOR_A_DOOR: [&str; 4] = [
+/// Where the sysfs traits differ from a plain system call, by their contract: they refuse an empty write, which no
+/// driver would see, and read only regular files.
+const NOT_IN_TRAITS: [&str; 4] = [
     "nothing at all: the driver is not asked",
     "nothing at all",
     "nothing: the driver is not asked",
@@ -97,7 +97,7 @@ fn errno_name(errno: Errno) -> &'static str {
     }
 }
 
-/// The record's outcome as the door shows it: it opens and writes in one, and only once.
+/// The record's outcome as the traits return it: they open and write in one call, and only once.
 fn wanted(step: &Step) -> String {
     let outcome = step.outcome.strip_prefix("open:").unwrap_or(step.outcome);
     match (step.action, outcome) {
@@ -125,7 +125,7 @@ pub fn take_all(
 ) {
     let mut living = devices(&host).unwrap();
     let mut wrong = Vec::new();
-    for step in steps.iter().filter(|step| !NOT_FOR_A_DOOR.contains(&step.name)) {
+    for step in steps.iter().filter(|step| !NOT_IN_TRAITS.contains(&step.name)) {
         let seen = take(&host, step);
         let now = devices(&host).unwrap();
         let moved = change(&living, &now);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The nodes whose coming was told: for the day when events are lost. */
+/* The nodes that were announced to libvirt, for the comparison after lost events. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,17 +7,17 @@
 
 #include "module.h"
 
-static struct known **find(struct known **list, const char *name)
+static struct node_state **find(struct node_state **list, const char *name)
 {
 	while (*list && strcmp((*list)->name, name))
 		list = &(*list)->next;
 	return list;
 }
 
-static struct known *add(struct known **list, const char *name, unsigned int state)
+static struct node_state *add(struct node_state **list, const char *name, unsigned int state)
 {
 	size_t size = strlen(name) + 1;
-	struct known *node = malloc(sizeof(*node) + size);
+	struct node_state *node = malloc(sizeof(*node) + size);
 
 	if (node) {
 		memcpy(node->name, name, size);
@@ -33,13 +33,13 @@ static bool is_exhausted(int rc)
 	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
 }
 
-/* 0 when it cannot be told for want of something. */
+/* 0 if descriptors or memory are exhausted. */
 static unsigned int state_of(struct mdev_device *dev)
 {
 	int persistent;
 
 	if (mdev->device_is_parent(dev) == 1)
-		return KNOWN_ACTIVE | KNOWN_PARENT;
+		return KNOWN_ACTIVE | NODE_STATE_PARENT;
 	/* What does not run is listed for its definition. */
 	if (mdev->is_active(dev) != 1)
 		return KNOWN_DEFINED;
@@ -49,7 +49,7 @@ static unsigned int state_of(struct mdev_device *dev)
 	return persistent > 0 ? KNOWN_ACTIVE | KNOWN_DEFINED : KNOWN_ACTIVE;
 }
 
-int known_read(struct known **ret, struct host *host)
+int node_states_read(struct node_state **ret, struct host *host)
 {
 	struct mdev_device **list, **dev;
 	unsigned int state;
@@ -69,14 +69,14 @@ int known_read(struct known **ret, struct host *host)
 	if (!full)
 		return 0;
 	/* Half of them would make the rest look gone. */
-	known_free(*ret);
+	node_states_free(*ret);
 	*ret = NULL;
 	return -1;
 }
 
-void known_free(struct known *list)
+void node_states_free(struct node_state *list)
 {
-	struct known *next;
+	struct node_state *next;
 
 	for (; list; list = next) {
 		next = list->next;
@@ -84,9 +84,9 @@ void known_free(struct known *list)
 	}
 }
 
-void known_set(struct known **list, const char *name, unsigned int state)
+void node_states_set(struct node_state **list, const char *name, unsigned int state)
 {
-	struct known **at = find(list, name), *node = *at;
+	struct node_state **at = find(list, name), *node = *at;
 
 	if (node && state) {
 		node->state = state;
@@ -98,7 +98,7 @@ void known_set(struct known **list, const char *name, unsigned int state)
 	}
 }
 
-unsigned int known_state(const struct known *list, const char *name)
+unsigned int node_state_of(const struct node_state *list, const char *name)
 {
 	for (; list; list = list->next) {
 		if (!strcmp(list->name, name))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel behind the traits of the door.
+//! The simulated kernel behind the traits of sysfs.
 
 use super::events::SimEvents;
 use super::inject::Op;
@@ -84,7 +84,7 @@ struct SimDir {
 }
 
 impl SimDir {
-    /// Checks the name as the real door does, and tells whoever listens.
+    /// Checks the name as the real sysfs does, and calls the hook.
     fn enter(&self, op: Op, name: &str, value: Option<&[u8]>) -> IoResult<()> {
         if !is_relative(name) {
             return Err(Errno::INVAL);
@@ -177,12 +177,12 @@ impl Dir for SimDir {
         })
     }
 
-    fn stamp(&self, name: &str) -> IoResult<u64> {
+    fn set_mtime(&self, name: &str) -> IoResult<u64> {
         self.enter(Op::Stamp, name, None)?;
         self.host.with(|kernel| {
             kernel.tree.children(self.ino)?;
             let ino = kernel.tree.walk(self.ino, name, false)?;
-            kernel.tree.stamp(ino)
+            kernel.tree.set_mtime(ino)
         })
     }
 

@@ -32,12 +32,12 @@ enum Confinement {
 
 /// What all open directories of a host share.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Root {
     root: OwnedFd,
     confinement: Confinement,
 }
 
-impl Door {
+impl Root {
     pub(super) fn new(root: &str) -> IoResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(root, flags, Mode::empty()).and_then(long_lived)?;
@@ -45,13 +45,13 @@ impl Door {
             "" => Confinement::None,
             _ => probe(&fd)?,
         };
-        Ok(Door { root: fd, confinement })
+        Ok(Root { root: fd, confinement })
     }
 
     /// A host whose paths are resolved in user space, for tests on kernels that have openat2.
     #[cfg(test)]
     pub(super) fn walking(root: &str) -> IoResult<Self> {
-        Ok(Door { confinement: Confinement::Walk, ..Door::new(root)? })
+        Ok(Root { confinement: Confinement::Walk, ..Root::new(root)? })
     }
 
     /// Whether a path must not be resolved by a call that follows links out of the root.
@@ -233,14 +233,14 @@ mod tests {
             std::fs::write(root.path().join(format!("vf{n}/type")), "").unwrap();
             std::os::unix::fs::symlink(format!("../vf{n}"), root.path().join(format!("pf/virtfn{n}"))).unwrap();
         }
-        let door = Door::new(root.path().to_str().unwrap()).unwrap();
-        if door.confinement != Confinement::Kernel {
+        let confined = Root::new(root.path().to_str().unwrap()).unwrap();
+        if confined.confinement != Confinement::Kernel {
             return skip("this system has no openat2(2)");
         }
-        let (pf, has_links) = (door.open("/pf", ON_THE_WAY).unwrap(), Cell::new(false));
+        let (pf, has_links) = (confined.open("/pf", ON_THE_WAY).unwrap(), Cell::new(false));
         let calls = |name: &str| {
             let before = CALLS.get();
-            door.open_at(&pf, "/pf", name, OFlags::RDONLY | OFlags::NOFOLLOW, &has_links).unwrap();
+            confined.open_at(&pf, "/pf", name, OFlags::RDONLY | OFlags::NOFOLLOW, &has_links).unwrap();
             CALLS.get() - before
         };
         assert_eq!(calls("own"), 1);

@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// Ids and names of the types of one parent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Catalogue {
+pub(super) struct TypeCache {
     /// Tells the VFs of today from those of before.
-    pub(super) stamp: u64,
+    #[serde(rename = "stamp")]
+    pub(super) version: u64,
     pub(super) types: Vec<(String, String)>,
 }
 
-impl Catalogue {
+impl TypeCache {
     /// What is in the text, when it is about these VFs.
-    pub(super) fn read(text: &[u8], stamp: u64) -> Option<Vec<(String, String)>> {
-        let catalogue: Catalogue = serde_json::from_slice(text).ok()?;
-        (catalogue.stamp == stamp).then_some(catalogue.types)
+    pub(super) fn read(text: &[u8], version: u64) -> Option<Vec<(String, String)>> {
+        let cache: TypeCache = serde_json::from_slice(text).ok()?;
+        (cache.version == version).then_some(cache.types)
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel keeps the contract of the door, and does to its callers what tests ask of it.
+//! The simulated kernel keeps the contract of the sysfs traits, and fails and blocks where tests demand it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::support::hosts::{
     FIRST, I915, M60, MTTY, create, exists, file, has_event, host, link, list, read, samples, soon, ty, uuid, write,
 };
 
-mod door {
+mod contract {
     use super::*;
 
     fn odd_host() -> SimHost {

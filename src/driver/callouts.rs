@@ -7,26 +7,26 @@ use super::plan::Plan;
 use super::{Conn, DestroyFlags, Host, defined, destroy, devices, identity};
 use crate::backend::parents::ParentCache;
 use crate::backend::{Located, layout};
-use crate::callout::{Action, Asked, Scripts, Subject};
+use crate::callout::{Action, Approval, Scripts, Subject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::Definition;
 
 /// Whether this caller wants them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
-    Yes,
-    No,
+pub(super) enum CallOuts {
+    Run,
+    Skip,
 }
 
-impl Ask {
+impl CallOuts {
     pub(super) fn unless(off: bool) -> Self {
-        if off { Ask::No } else { Ask::Yes }
+        if off { CallOuts::Skip } else { CallOuts::Run }
     }
 }
 
 /// Those who have a say: `None` when there is nobody, or the caller wants none.
-pub(super) fn scripts(host: &Host, ask: Ask) -> Result<Option<Scripts>> {
-    if ask == Ask::No { Ok(None) } else { host.callouts.find() }
+pub(super) fn scripts(host: &Host, ask: CallOuts) -> Result<Option<Scripts>> {
+    if ask == CallOuts::Skip { Ok(None) } else { host.callouts.find() }
 }
 
 fn subject(def: &Definition) -> Subject {
@@ -34,9 +34,9 @@ fn subject(def: &Definition) -> Subject {
 }
 
 /// The command between its call-outs, on what is defined.
-pub(super) fn around<T>(
+pub(super) fn with_callouts<T>(
     host: &Host,
-    ask: Ask,
+    ask: CallOuts,
     action: Action,
     def: &Definition,
     command: impl FnOnce() -> Result<T>,
@@ -66,13 +66,13 @@ pub(super) fn subjects(plans: &[Plan], autostart: bool) -> Vec<Subject> {
 }
 
 /// All of them may be started. Where one may not, those that were let pass hear that nothing came of it.
-pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Asked<'a>>> {
+pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Approval<'a>>> {
     let mut asked = Vec::with_capacity(subjects.len());
     for subject in subjects {
         match scripts.ask(Action::Start, subject) {
             Ok(one) => asked.push(one),
             Err(e) => {
-                tell(asked, false);
+                post(asked, false);
                 return Err(e);
             }
         }
@@ -80,15 +80,15 @@ pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Re
     Ok(asked)
 }
 
-pub(super) fn tell(asked: Vec<Asked<'_>>, success: bool) {
-    asked.into_iter().for_each(|asked| asked.tell(success));
+pub(super) fn post(asked: Vec<Approval<'_>>, success: bool) {
+    asked.into_iter().for_each(|asked| asked.post(success));
 }
 
 impl Conn {
     /// Destroys the device of this UUID.
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let uuid = self.uuid(uuid)?;
-        let device = devices::locate(&self.host, &uuid)?.ok_or_else(|| identity::lost(&self.host, &uuid))?;
+        let device = devices::locate(&self.host, &uuid)?.ok_or_else(|| identity::explain_missing(&self.host, &uuid))?;
         destroy(&self.host, &device, flags)
     }
 }
@@ -96,7 +96,7 @@ impl Conn {
 /// Destroys the device that was found, between the call-outs of a stop. They get the device as sysfs shows it.
 pub(super) fn destroy(host: &Host, found: &Located, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, found, flags);
-    let ask = Ask::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
+    let ask = CallOuts::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
     let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without call-outs";
     let device = devices::at(host, found, &mut ParentCache::new(&*host.sysfs)).map_err(|e| e.hint(hint))?;
