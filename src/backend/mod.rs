@@ -32,8 +32,8 @@ mod vendor_vfio;
 mod written;
 
 pub use driver_file::write_error;
-pub use registry::{CONTROL_FILES, backend, layout};
-pub use written::write_whole;
+pub use registry::{backend, is_control_file, layout};
+pub use written::{Shown, write_whole};
 
 /// Links to every PCI device.
 pub const PCI: &str = "/sys/bus/pci/devices";
@@ -61,6 +61,11 @@ pub struct Layout {
     pub refuses_open: bool,
     /// The folder in the folder of a device that has its attributes; `None`: the folder of the device itself.
     pub attributes: Option<&'static str>,
+    /// Files of a device, or of its parent, that make and remove devices. They are never written as attributes: a write to them
+    /// may block while the device is in use, or remove the device of another program.
+    pub control_files: &'static [&'static str],
+    /// Files of a device that show a text as it was written. A driver may show the text of another file in a form of its own.
+    pub verbatim: &'static [&'static str],
     /// `device_api` of every type. `None`: each type has a file with it.
     pub device_api: Option<&'static str>,
     /// How a device is given to a guest.
@@ -85,6 +90,8 @@ impl Layout {
             shows_creation: false,
             refuses_open: false,
             attributes: None,
+            control_files: &[],
+            verbatim: &["params"],
             device_api: None,
             attach: Attach::Mdev,
             vf_file: None,

@@ -2,7 +2,7 @@
 //! Every backend. A new one is a folder and a line here.
 
 use super::mdev_bus::MdevBus;
-use super::vendor_vfio::{self, VendorVfio};
+use super::vendor_vfio::VendorVfio;
 use super::{Backend, Layout};
 use crate::model::LayoutKind;
 
@@ -25,6 +25,8 @@ pub fn layout(kind: LayoutKind) -> &'static Layout {
     layouts.iter().find(|layout| layout.kind == kind).unwrap_or(&layouts[0])
 }
 
-/// Files of a device that make or remove it. They are never written as attributes: a write to them may block while the
-/// device is in use, or remove the device of another program.
-pub const CONTROL_FILES: [&str; 3] = ["remove", "destroy", vendor_vfio::CURRENT];
+/// Whether a file of this name makes or removes devices in any layout.
+pub fn is_control_file(name: &str) -> bool {
+    let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
+    layouts.any(|layout| layout.control_files.contains(&name))
+}

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Texts that are written to a driver's file, and whether the driver has kept them.
 
-use super::vendor_vfio::PARAMS as VGPU_PARAMS;
-use super::write_error;
+use super::{Layout, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
 
-/// Parameters of the types of the founding proposal.
-pub(super) const PARAMS: &str = "params";
+/// How a file shows the text that was written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// As it was written.
+    Verbatim,
+    /// The driver may show it in a form of its own.
+    InAnyForm,
+}
 
-/// Files that show a text as it was written.
-const VERBATIM: [&str; 2] = [PARAMS, VGPU_PARAMS];
+impl Shown {
+    /// How a device of this layout shows a text in the file `name`.
+    pub fn by(layout: Option<&Layout>, name: &str) -> Shown {
+        let is_verbatim = layout.is_some_and(|layout| layout.verbatim.contains(&basename(name)));
+        if is_verbatim { Shown::Verbatim } else { Shown::InAnyForm }
+    }
+}
 
 /// Words for off and for on that the kernel takes, and shows in another form.
 const SWITCHES: [&[&str]; 2] = [&["0", "n", "no", "off", "false"], &["1", "y", "yes", "on", "true"]];
@@ -29,10 +39,10 @@ enum Kept {
 
 /// Writes a text and reads it back where the file can be read. Fails if the driver has not kept it, and logs a warning if that is
 /// unclear.
-pub fn write_whole(dir: &dyn Dir, name: &str, text: &str) -> Result<()> {
+pub fn write_whole(dir: &dyn Dir, name: &str, shown: Shown, text: &str) -> Result<()> {
     let before = read_back(dir, name);
     write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
-    read_back(dir, name).map_or(Ok(()), |now| check_kept(dir, name, text, before.as_deref(), &now))
+    read_back(dir, name).map_or(Ok(()), |now| check_kept(dir, name, shown, text, before.as_deref(), &now))
 }
 
 /// `None` where the file cannot be read, so that there is nothing to compare.
@@ -42,10 +52,17 @@ pub(super) fn read_back(dir: &dyn Dir, name: &str) -> Option<String> {
 }
 
 /// Fails if a driver that showed `before`, and shows `now` after `text` was written, has not kept the text.
-pub(super) fn check_kept(dir: &dyn Dir, name: &str, text: &str, before: Option<&str>, now: &str) -> Result<()> {
+pub(super) fn check_kept(
+    dir: &dyn Dir,
+    name: &str,
+    how: Shown,
+    text: &str,
+    before: Option<&str>,
+    now: &str,
+) -> Result<()> {
     let path = || format!("{}/{name}", dir.path());
     let holds = || format!("{} holds '{}' after '{}' was written", path(), shown(now), shown(text));
-    match compare(basename(name), text.trim(), before.map(str::trim), now.trim()) {
+    match compare(how, text.trim(), before.map(str::trim), now.trim()) {
         Kept::Yes => Ok(()),
         Kept::Unclear => {
             log::warn!("{}; the driver may have ignored the text", holds());
@@ -57,8 +74,8 @@ pub(super) fn check_kept(dir: &dyn Dir, name: &str, text: &str, before: Option<&
 
 /// A driver may show a text in a form of its own. So a file that is not verbatim is known to have lost the text only if it shows the
 /// beginning of the text.
-fn compare(name: &str, text: &str, before: Option<&str>, now: &str) -> Kept {
-    let is_verbatim = VERBATIM.contains(&name);
+fn compare(how: Shown, text: &str, before: Option<&str>, now: &str) -> Kept {
+    let is_verbatim = how == Shown::Verbatim;
     if now == text || !is_verbatim && is_same(text, now) {
         return Kept::Yes;
     }
@@ -111,26 +128,27 @@ fn significant(masks: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::Shown::{InAnyForm, Verbatim};
     use super::*;
 
     #[test]
     fn text_that_is_cut_or_not_verbatim_is_lost() {
-        for (name, text, before, now) in [
-            ("limit", "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
-            ("limit", "60", None, "6"),
-            ("limit", "0x10", None, "0x1"),
-            ("limit", "disable_vnc=1,x=2", None, "disable_vnc=1"),
-            ("limit", "disable_vnc=1,x=2", Some("disable_vnc=1"), "disable_vnc=1"),
-            ("params", "60%", None, "60"),
-            ("params", "x=1", None, "X=1"),
-            ("params", "x=1", Some(""), ""),
-            ("vgpu_params", "y=2", None, "x=1"),
-            ("vgpu_params", "y=2", Some("x=1"), "x=1"),
-            ("vgpu_params", "", None, "x=1"),
-            ("vgpu_params", "0", None, ""),
+        for (how, text, before, now) in [
+            (InAnyForm, "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
+            (InAnyForm, "60", None, "6"),
+            (InAnyForm, "0x10", None, "0x1"),
+            (InAnyForm, "disable_vnc=1,x=2", None, "disable_vnc=1"),
+            (InAnyForm, "disable_vnc=1,x=2", Some("disable_vnc=1"), "disable_vnc=1"),
+            (Verbatim, "60%", None, "60"),
+            (Verbatim, "x=1", None, "X=1"),
+            (Verbatim, "x=1", Some(""), ""),
+            (Verbatim, "y=2", None, "x=1"),
+            (Verbatim, "y=2", Some("x=1"), "x=1"),
+            (Verbatim, "", None, "x=1"),
+            (Verbatim, "0", None, ""),
         ] {
-            let kept = compare(name, text, before, now);
-            assert!(matches!(kept, Kept::No(_)), "{name} {text} {before:?} {now}: {kept:?}");
+            let kept = compare(how, text, before, now);
+            assert!(matches!(kept, Kept::No(_)), "{how:?} {text} {before:?} {now}: {kept:?}");
         }
     }
 
@@ -146,7 +164,7 @@ mod tests {
             ("fast", "[slow] fast", "[slow] fast"),
             ("", "x", "x"),
         ] {
-            assert_eq!(compare("limit", text, Some(before), now), Kept::Unclear, "{text} {before}");
+            assert_eq!(compare(InAnyForm, text, Some(before), now), Kept::Unclear, "{text} {before}");
         }
     }
 
@@ -170,10 +188,10 @@ mod tests {
             ("0x0F,0XA4,0x0", "0x0f00,0xa400,0x0000"),
             ("", ""),
         ] {
-            assert_eq!(compare("limit", text, Some(now), now), Kept::Yes, "{text} {now}");
+            assert_eq!(compare(InAnyForm, text, Some(now), now), Kept::Yes, "{text} {now}");
         }
         // The driver has taken the text, and shows what came of it.
-        assert_eq!(compare("state", "start", Some("idle"), "running"), Kept::Yes);
-        assert_eq!(compare("vgpu_params", "y=2", Some("x=1"), "y=2"), Kept::Yes);
+        assert_eq!(compare(InAnyForm, "start", Some("idle"), "running"), Kept::Yes);
+        assert_eq!(compare(Verbatim, "y=2", Some("x=1"), "y=2"), Kept::Yes);
     }
 }

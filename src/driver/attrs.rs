@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use super::{Host, identity};
-use crate::backend::{CONTROL_FILES, DeviceId, Layout, write_whole};
+use crate::backend::{DeviceId, Layout, Shown, is_control_file, write_whole};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::is_attribute;
 use crate::sysfs::{Dir, EntryKind, IoResult, basename, is_absent, is_exhausted, read_text};
@@ -52,13 +52,13 @@ fn check_name(name: &str) -> Result<()> {
 
 /// Whether the file makes or removes devices. Such a file is refused in every folder of the device.
 pub(super) fn is_order(name: &str) -> bool {
-    CONTROL_FILES.contains(&basename(name))
+    is_control_file(basename(name))
 }
 
 /// Writes the attributes of a create request in their order, as long as the device is the one that was made.
 pub(super) fn apply(
     host: &Host,
-    layout: &Layout,
+    layout: &'static Layout,
     path: &str,
     id: &DeviceId<'_>,
     attributes: &[(String, String)],
@@ -76,14 +76,14 @@ pub(super) fn apply(
 /// The attributes of a node: the files of one folder, and of the folders in it.
 pub(super) struct Attributes {
     pub(super) dir: Box<dyn Dir>,
-    /// The name of the folder; `None` for the device's own folder. An attribute name may begin with it: `nvidia/vgpu_params` is
-    /// the same file as `vgpu_params`. Definitions of mdev devices use the longer form.
-    folder: Option<&'static str>,
+    /// The layout of the device; `None` for a parent. An attribute name may begin with the folder of its attributes:
+    /// `nvidia/vgpu_params` is the same file as `vgpu_params`. Definitions of mdev devices use the longer form.
+    layout: Option<&'static Layout>,
 }
 
 impl Attributes {
     /// Opens the folder of the node at `path`. `layout` is `None` for a parent.
-    pub(super) fn open(host: &Host, layout: Option<&Layout>, path: &str) -> Result<Self> {
+    pub(super) fn open(host: &Host, layout: Option<&'static Layout>, path: &str) -> Result<Self> {
         let folder = layout.and_then(|layout| layout.attributes);
         let path = folder.map_or_else(|| path.to_owned(), |folder| format!("{path}/{folder}"));
         let dir = host.sysfs.open(&path).map_err(|errno| match errno {
@@ -92,12 +92,12 @@ impl Attributes {
             }
             other => Error::io("open", &path, other),
         })?;
-        Ok(Attributes { dir, folder })
+        Ok(Attributes { dir, layout })
     }
 
     /// The name relative to the folder.
     fn local<'n>(&self, name: &'n str) -> &'n str {
-        self.folder.and_then(|folder| name.strip_prefix(folder)?.strip_prefix('/')).unwrap_or(name)
+        self.layout.and_then(|layout| name.strip_prefix(layout.attributes?)?.strip_prefix('/')).unwrap_or(name)
     }
 
     /// Regular files with their modes; with `nested` also the files of the folders in the folder.
@@ -135,7 +135,7 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        write_whole(&*self.dir, name, value).map_err(|e| match e.errno() {
+        write_whole(&*self.dir, name, Shown::by(self.layout, name), value).map_err(|e| match e.errno() {
             Errno::INVAL | Errno::RANGE => e.hint(&format!("the driver refuses the value '{}'", shown(value))),
             _ => e,
         })

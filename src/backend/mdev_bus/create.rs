@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates a device on the mdev bus: the steps that its layouts share.
 
-use super::layouts::{AVAILABLE_INSTANCES, MAX_INSTANCES};
+use super::strategy::{AVAILABLE_INSTANCES, MAX_INSTANCES};
 use crate::backend::group::requires_group;
 use crate::backend::{CreateRequest, Prepared, TYPES, no_group, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};

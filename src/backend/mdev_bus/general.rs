@@ -3,30 +3,41 @@
 //! itself through `destroy`.
 
 use super::create::{SingleWrite, check_group, check_instances};
-use super::layouts::AVAILABLE_INSTANCES;
 use super::remove::remove_by_own_file;
-use super::strategy::Strategy;
-use crate::backend::{CreateRequest, Located, Prepared, Remove, no_params};
+use super::strategy::{AVAILABLE_INSTANCES, Strategy};
+use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_params};
 use crate::error::Result;
+use crate::model::LayoutKind;
 use crate::sysfs::Dir;
 
-pub(super) struct General;
+/// A device's file that removes it.
+const DESTROY: &str = "destroy";
 
-impl Strategy for General {
-    fn type_link(&self) -> &'static str {
-        "type"
-    }
+pub(super) static STRATEGY: Strategy = Strategy {
+    layout: Layout {
+        has_iommu_group: false,
+        shows_creation: true,
+        control_files: &[DESTROY],
+        ..Layout::new(LayoutKind::GENERAL)
+    },
+    parent_file: None,
+    type_file: AVAILABLE_INSTANCES,
+    instances: AVAILABLE_INSTANCES,
+    type_link: "type",
+    locks_type: false,
+    prepare,
+    remove,
+};
 
-    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
-        if request.params.is_some() {
-            return Err(no_params(request.type_id));
-        }
-        check_group(&*type_dir, request)?;
-        Ok(SingleWrite::boxed(type_dir, request))
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
+    if request.params.is_some() {
+        return Err(no_params(request.type_id));
     }
+    check_group(&*type_dir, request)?;
+    Ok(SingleWrite::boxed(type_dir, request))
+}
 
-    fn remove(&self, parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
-        remove_by_own_file(parent, "destroy", device, how)
-    }
+fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
+    remove_by_own_file(parent, DESTROY, device, how)
 }

@@ -2,32 +2,38 @@
 //! `mdev`: the layout that was merged in Linux 4.10. See drivers/vfio/mdev/mdev_sysfs.c.
 
 use super::create::{SingleWrite, check_instances};
-use super::layouts::AVAILABLE_INSTANCES;
 use super::remove::remove_by_own_file;
-use super::strategy::Strategy;
-use crate::backend::{CreateRequest, Located, Prepared, Remove, no_group, no_params};
+use super::strategy::{AVAILABLE_INSTANCES, DEVICE_API, Strategy};
+use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_group, no_params};
 use crate::error::Result;
+use crate::model::LayoutKind;
 use crate::sysfs::Dir;
 
-pub(super) struct Merged;
+/// A device's file that removes it.
+const REMOVE: &str = "remove";
 
-impl Strategy for Merged {
-    fn type_link(&self) -> &'static str {
-        "mdev_type"
-    }
+pub(super) static STRATEGY: Strategy = Strategy {
+    layout: Layout { control_files: &[REMOVE], ..Layout::new(LayoutKind::MDEV) },
+    parent_file: None,
+    type_file: DEVICE_API,
+    instances: AVAILABLE_INSTANCES,
+    type_link: "mdev_type",
+    locks_type: false,
+    prepare,
+    remove,
+};
 
-    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        if request.group.is_some() {
-            return Err(no_group(request.type_id));
-        }
-        if request.params.is_some() {
-            return Err(no_params(request.type_id));
-        }
-        check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
-        Ok(SingleWrite::boxed(type_dir, request))
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    if request.group.is_some() {
+        return Err(no_group(request.type_id));
     }
+    if request.params.is_some() {
+        return Err(no_params(request.type_id));
+    }
+    check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
+    Ok(SingleWrite::boxed(type_dir, request))
+}
 
-    fn remove(&self, parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
-        remove_by_own_file(parent, "remove", device, how)
-    }
+fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
+    remove_by_own_file(parent, REMOVE, device, how)
 }

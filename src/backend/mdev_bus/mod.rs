@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
-use self::layouts::{DEVICE_API, LAYOUTS, detect};
-use self::strategy::Strategy;
+use self::layouts::{LAYOUTS, detect, strategy};
+use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES,
@@ -14,7 +14,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
-use crate::model::{LayoutKind, Parent, Vf};
+use crate::model::{Parent, Vf};
 use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present};
 
@@ -34,14 +34,6 @@ const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
 
 /// Links to every parent of the merged kernel.
 const CLASS: &str = "/sys/class/mdev_bus";
-
-fn strategy(layout: &Layout) -> &'static dyn Strategy {
-    match layout.kind {
-        LayoutKind::RFC => &rfc::Rfc,
-        LayoutKind::GENERAL => &general::General,
-        _ => &merged::Merged,
-    }
-}
 
 /// The backend.
 #[derive(Debug)]
@@ -84,6 +76,7 @@ impl Backend for MdevBus {
     }
 
     fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {
+        let found = |found: IoResult<&'static Strategy>| found.map(|strategy| Some(&strategy.layout));
         let type_id = match hint {
             Hint::None => None,
             Hint::Type(id) => Some(id),
@@ -92,11 +85,11 @@ impl Backend for MdevBus {
         if let Some(id) = type_id.filter(|id| is_component(id)) {
             let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
             if one(DEVICE_API)? {
-                return detect(dir, one).map(Some);
+                return found(detect(dir, one));
             }
         }
         let Some(types) = if_present(dir.open(TYPES))? else {
-            return if let Hint::Above(_) = hint { detect(dir, |_| Ok(false)).map(Some) } else { Ok(None) };
+            return if let Hint::Above(_) = hint { found(detect(dir, |_| Ok(false))) } else { Ok(None) };
         };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;
@@ -104,7 +97,7 @@ impl Backend for MdevBus {
             let mut found = ids.iter().map(|id| if_present(types.meta(&format!("{id}/{file}"))));
             found.find_map(|meta| meta.map(|meta| meta.map(|_| true)).transpose()).unwrap_or(Ok(false))
         };
-        detect(dir, has).map(Some)
+        found(detect(dir, has))
     }
 
     fn types(&self, dir: &dyn Dir, _records: &Records<'_>) -> IoResult<Option<Types>> {
@@ -121,7 +114,7 @@ impl Backend for MdevBus {
     }
 
     fn refresh(&self, dir: &dyn Dir, _records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
-        types::read_counts(dir, known.layout, &mut known.types)
+        types::read_counts(dir, strategy(known.layout).instances, &mut known.types)
     }
 
     fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>> {
@@ -178,21 +171,20 @@ impl Backend for MdevBus {
     }
 
     fn type_of(&self, layout: &Layout, dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
-        let target = if_readable(dir.link(&format!("{entry}/{}", strategy(layout).type_link())))?;
+        let target = if_readable(dir.link(&format!("{entry}/{}", strategy(layout.kind).type_link)))?;
         Ok(target.map(|target| basename(&target).to_owned()))
     }
 
     fn lock(&self, layout: &Layout, parent: &str, created: Option<&str>) -> Option<String> {
-        // Parameters are state of the type, which the next create takes over.
-        created.filter(|_| layout.kind == LayoutKind::RFC).map(|type_id| format!("type-{parent}-{type_id}"))
+        created.filter(|_| strategy(layout.kind).locks_type).map(|type_id| format!("type-{parent}-{type_id}"))
     }
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        strategy(parent.layout).prepare(create::open_type(&*parent.dir, request.type_id)?, request)
+        (strategy(parent.layout.kind).prepare)(create::open_type(&*parent.dir, request.type_id)?, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {
-        strategy(parent.layout).remove(&*parent.dir, device, how)
+        (strategy(parent.layout.kind).remove)(&*parent.dir, device, how)
     }
 
     fn explain_lost(&self, _sysfs: &dyn Sysfs, _records: &Records<'_>, _record: &DeviceRecord) -> Option<Error> {

@@ -3,33 +3,49 @@
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
 use super::create::{check_group, check_instances, open_create, write_create};
-use super::layouts::{MAX_INSTANCES, MDEV_DESTROY};
 use super::remove::write_remove;
-use super::strategy::Strategy;
-use crate::backend::written::{PARAMS, read_back};
-use crate::backend::{CreateRequest, Located, Prepared, Remove, no_params, write_error, write_whole};
+use super::strategy::{MAX_INSTANCES, Strategy};
+use crate::backend::written::{Shown, read_back};
+use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_params, write_error, write_whole};
 use crate::error::{Error, Result, shown};
+use crate::model::LayoutKind;
 use crate::sysfs::{Dir, Errno, Writer, write_line};
+
+/// A type's file with the parameters of the next device.
+const PARAMS: &str = "params";
 
 /// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
 const CLEAR: &str = "";
 
-pub(super) struct Rfc;
+/// The parent's file that removes devices.
+const MDEV_DESTROY: &str = "mdev_destroy";
 
-impl Strategy for Rfc {
-    fn type_link(&self) -> &'static str {
-        "mdev_type"
-    }
+/// A device has no link to its type, though some drivers make one.
+pub(super) static STRATEGY: Strategy = Strategy {
+    layout: Layout {
+        has_iommu_group: false,
+        shows_creation: true,
+        shows_type: false,
+        control_files: &[MDEV_DESTROY],
+        ..Layout::new(LayoutKind::RFC)
+    },
+    parent_file: Some(MDEV_DESTROY),
+    type_file: MAX_INSTANCES,
+    instances: MAX_INSTANCES,
+    type_link: "mdev_type",
+    locks_type: true,
+    prepare,
+    remove,
+};
 
-    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
-        let has_params = check(&*type_dir, request)?;
-        Ok(Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None }))
-    }
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    let has_params = check(&*type_dir, request)?;
+    Ok(Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None }))
+}
 
-    fn remove(&self, parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
-        // `mdev_destroy` takes a UUID: of this parent's devices it removes the one that has the UUID when the write arrives.
-        write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, how)
-    }
+fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
+    // `mdev_destroy` takes a UUID: of this parent's devices it removes the one that has the UUID when the write arrives.
+    write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, how)
 }
 
 /// Used under the lock of the type: parameters are state of the type.
@@ -48,7 +64,7 @@ impl Prepared for WithParams<'_> {
         }
         // Without parameters of our own, those of a creator that was killed half-way must not become ours.
         let set = match self.request.params {
-            Some(params) => write_whole(&*self.kind, PARAMS, params),
+            Some(params) => write_whole(&*self.kind, PARAMS, Shown::Verbatim, params),
             None => clear_params(&*self.kind),
         };
         // The driver may have taken part of them.

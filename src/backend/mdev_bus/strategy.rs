@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What differs between the layouts of the mdev bus.
 
-use crate::backend::{CreateRequest, Located, Prepared, Remove};
+use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove};
 use crate::error::Result;
 use crate::sysfs::Dir;
 
-/// What differs between the layouts. `type_dir` is the open folder of the type.
-pub(super) trait Strategy: Sync {
+/// The file of a type with its `device_api`, in the merged kernel.
+pub(super) const DEVICE_API: &str = "device_api";
+
+/// How many devices of a type can still be created.
+pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
+
+/// The same in the founding proposal.
+pub(super) const MAX_INSTANCES: &str = "max_instances";
+
+/// Refuses what the type with this open folder cannot do, and prepares the writes.
+type Prepare = for<'a> fn(Box<dyn Dir>, &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
+
+/// One layout of the mdev bus.
+pub(super) struct Strategy {
+    pub(super) layout: Layout,
+    /// A file that only a parent of this layout has. A driver may have a parent without it.
+    pub(super) parent_file: Option<&'static str>,
+    /// A file that the types of this layout have, and no type of a layout after it in `STRATEGIES`.
+    pub(super) type_file: &'static str,
+    /// The file of a type with the number of devices that can still be created.
+    pub(super) instances: &'static str,
     /// The link from a device to its type.
-    fn type_link(&self) -> &'static str;
-
-    /// Refuses what the type cannot do, and prepares the writes.
-    fn prepare<'a>(&self, type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
-
-    /// Removes a device of this parent.
-    fn remove(&self, parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()>;
+    pub(super) type_link: &'static str,
+    /// Parameters are state of the type, which the next create takes over: so creates of one type exclude each other.
+    pub(super) locks_type: bool,
+    pub(super) prepare: Prepare,
+    /// Removes a device of this open parent.
+    pub(super) remove: fn(&dyn Dir, &Located, &Remove<'_>) -> Result<()>,
 }

@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use super::layouts::{detect, instances_attr};
+use super::layouts::detect;
+use super::strategy::DEVICE_API;
 use crate::backend::group::{REQUIRES_GROUP, is_group_required};
 use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::model::{LayoutKind, Type, compare_ids, parse_count};
+use crate::model::{Type, compare_ids, parse_count};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
 
 /// The proposal's own class attributes come first in a dump, in its order.
@@ -32,15 +33,15 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
         return Err(errno);
     }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    let layout = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
+    let strategy = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
     for kind in &mut types {
-        if layout.kind == LayoutKind::MDEV && kind.device_api().is_none_or(str::is_empty) {
-            let file = format!("{}/{}/device_api", dir.path(), kind.id);
+        if strategy.type_file == DEVICE_API && kind.device_api().is_none_or(str::is_empty) {
+            let file = format!("{}/{}/{DEVICE_API}", dir.path(), kind.id);
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
-        kind.available_instances = available(kind, instances_attr(layout.kind), dir.path());
+        kind.available_instances = available(kind, strategy.instances, dir.path());
     }
-    Ok((layout, types))
+    Ok((&strategy.layout, types))
 }
 
 /// Room to work in, made once for all types of a parent.
@@ -129,21 +130,20 @@ fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
     count
 }
 
-/// Reads again how many can be created of types that are known, and nothing else: one file of each. Fails when this process
+/// Reads again how many can be created of types that are known, and nothing else: the file `instances` of each. Fails when this process
 /// has run out of something, and with ENOENT when the folder of types is gone.
-pub fn read_counts(parent: &dyn Dir, layout: LayoutKind, types: &mut [Type]) -> IoResult<()> {
+pub fn read_counts(parent: &dyn Dir, instances: &str, types: &mut [Type]) -> IoResult<()> {
     let dir = parent.open(TYPES)?;
-    let attr = instances_attr(layout);
     let mut room = Vec::with_capacity(64);
     for kind in types {
-        let text = match read_text_in(&*dir, &format!("{}/{attr}", kind.id), &mut room) {
+        let text = match read_text_in(&*dir, &format!("{}/{instances}", kind.id), &mut room) {
             Ok(text) => text,
             Err(errno) if is_exhausted(errno) => return Err(errno),
             // As before, until it can be read.
             Err(_) => continue,
         };
         kind.available_instances = parse_count(&text);
-        if let Some((_, value)) = kind.attributes.iter_mut().find(|(name, _)| name == attr) {
+        if let Some((_, value)) = kind.attributes.iter_mut().find(|(name, _)| name == instances) {
             *value = text;
         }
     }
@@ -157,6 +157,7 @@ fn dump_rank(name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::LayoutKind;
     use crate::sysfs::Sysfs;
     use crate::sysfs::linux::LinuxSysfs;
 

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use super::vfs::{CREATABLE, CURRENT, Candidate, FOLDER, PARAMS, VFS, candidates, current, why_no_types};
 use super::vgpu_types;
-use crate::backend::{ChosenVf, CreateRequest, Located, Prepared, Remove, no_group, no_params, write_error, written};
+use crate::backend::{
+    ChosenVf, CreateRequest, Located, Prepared, Remove, no_group, no_params, write_error,
+    written::{self, Shown},
+};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::sysfs::{Dir, Errno, IoResult, is_absent, read_text, write_line, write_line_once};
 
@@ -285,7 +288,8 @@ fn write_params(dir: &dyn Dir, params: &str) -> Result<Kept> {
         Err(errno) => return Err(write_error(dir, PARAMS, errno)),
     }
     match read_text(dir, PARAMS) {
-        Ok(now) => Ok(written::check_kept(dir, PARAMS, params, None, &now).map_or_else(Kept::Not, |()| Kept::All)),
+        Ok(now) => Ok(written::check_kept(dir, PARAMS, Shown::Verbatim, params, None, &now)
+            .map_or_else(Kept::Not, |()| Kept::All)),
         Err(errno @ Errno::NXIO) => Ok(Kept::Not(io("read", dir, PARAMS, errno))),
         // Without a readable file there is nothing to compare.
         _ => Ok(Kept::All),

@@ -23,12 +23,12 @@ mod type_cache;
 mod vfs;
 mod vgpu_types;
 
-pub(super) use vfs::{CURRENT, PARAMS};
-
 static LAYOUT: Layout = Layout {
     has_uuids: false,
     refuses_open: true,
     attributes: Some(FOLDER),
+    control_files: &[vfs::CURRENT],
+    verbatim: &[vfs::PARAMS],
     device_api: Some(vfs::DEVICE_API),
     attach: Attach::Pci(None),
     vf_file: Some(vfs::CURRENT_FILE),

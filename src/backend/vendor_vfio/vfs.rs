@@ -15,7 +15,7 @@ use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent,
 pub(super) const FOLDER: &str = "nvidia";
 
 /// The type of a VF, 0 while it is free.
-pub(in crate::backend) const CURRENT: &str = "current_vgpu_type";
+pub(super) const CURRENT: &str = "current_vgpu_type";
 
 /// The same below the folder of the VF.
 pub(super) const CURRENT_FILE: &str = "nvidia/current_vgpu_type";
@@ -24,7 +24,7 @@ pub(super) const CURRENT_FILE: &str = "nvidia/current_vgpu_type";
 pub(super) const DEVICE_API: &str = "vfio-pci";
 
 /// Vendor parameters of a VF; they stay when the VF is cleared.
-pub(in crate::backend) const PARAMS: &str = "vgpu_params";
+pub(super) const PARAMS: &str = "vgpu_params";
 
 /// What a VF could be now.
 pub(super) const CREATABLE: &str = "creatable_vgpu_types";
