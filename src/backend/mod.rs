@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{node_name, parse_uuid};
-use crate::model::{Attach, LayoutKind, Parent, Type, Vf};
+use crate::model::{LayoutKind, Parent, Type, Vf};
 use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present};
 
@@ -48,8 +48,19 @@ pub const DEVICES: &str = "/sys/bus/mdev/devices";
 pub struct Layout {
     /// Its name.
     pub kind: LayoutKind,
-    /// The kernel knows its devices by UUID. If not, a device is a VF, which is chosen when the device is created.
-    pub has_uuids: bool,
+    /// The folder of a parent that has a folder for each of its types. `None`: no file stands for a type.
+    pub type_folder: Option<&'static str>,
+    /// Whether a folder is a parent depends on other devices of the host as well.
+    pub parents_depend: bool,
+    /// The records of all devices of a request are written before the first device is made. If not, the record of a device is
+    /// written when its place on the parent is chosen.
+    pub reserves_first: bool,
+    /// The identity of a device never changes. If not, it is valid only if the record of the device has it: see [`DeviceId`].
+    pub keeps_identity: bool,
+    /// A device no longer exists when the write that removes it returns. If not, it disappears later.
+    pub removes_at_once: bool,
+    /// A device is a VF of its parent, and given to a guest as a PCI device.
+    pub is_vf: bool,
     /// A device always has an `iommu_group` when it is ready.
     pub has_iommu_group: bool,
     /// Every device shows its type. If not, the type is recorded.
@@ -68,8 +79,6 @@ pub struct Layout {
     pub verbatim: &'static [&'static str],
     /// `device_api` of every type. `None`: each type has a file with it.
     pub device_api: Option<&'static str>,
-    /// How a device is given to a guest.
-    pub attach: Attach,
     /// The file of a VF, relative to the folder of the VF, that makes the VF a device and ends that. The kernel sends no event.
     pub vf_file: Option<&'static str>,
     /// Folders of the host that decide whether there are parents, and folders that have links to parents and VFs: a dump
@@ -84,7 +93,12 @@ impl Layout {
     pub const fn new(kind: LayoutKind) -> Self {
         Layout {
             kind,
-            has_uuids: true,
+            type_folder: Some(TYPES),
+            parents_depend: false,
+            reserves_first: true,
+            keeps_identity: true,
+            removes_at_once: false,
+            is_vf: false,
             has_iommu_group: true,
             shows_type: true,
             shows_creation: false,
@@ -93,7 +107,6 @@ impl Layout {
             control_files: &[],
             verbatim: &["params"],
             device_api: None,
-            attach: Attach::Mdev,
             vf_file: None,
             host_folders: &[],
             link_folders: &[],
@@ -367,9 +380,6 @@ pub trait Backend: Sync {
 
     /// Reads again what changes when devices are created and destroyed: counts of instances, VFs.
     fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()>;
-
-    /// The folder of one type; `None` if there is none.
-    fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>>;
 
     /// The VFs of a parent whose devices are VFs.
     fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs>;

@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use uuid::Uuid;
+
 use super::group::requires_group;
 use super::registry::{self, BACKENDS};
 use super::{Hint, Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report};
-use crate::model::name::node_name;
-use crate::model::{Parent, PciAddress, PciFacts, Type, Vf};
+use crate::model::name::{device_name, node_name};
+use crate::model::{Attach, Device, LayoutKind, NO_PARENT, Parent, PciAddress, PciFacts, Type, Vf};
 use crate::store::Records;
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, read_text};
 
@@ -98,8 +100,8 @@ fn describe(dir: &dyn Dir, place: &Place, layout: &Layout, types: Vec<Type>, vfs
 }
 
 /// What a device shows of its parent.
-#[derive(Debug)]
-pub struct Above {
+#[derive(Debug, Clone)]
+pub struct ParentInfo {
     /// Node name.
     pub name: String,
     /// Sysfs name.
@@ -112,10 +114,33 @@ pub struct Above {
     pub physical_function: Option<String>,
 }
 
-impl Above {
-    fn read(dir: &dyn Dir, place: &Place, layout: &'static Layout) -> IoResult<Self> {
+impl ParentInfo {
+    /// Of a parent that was read.
+    pub fn of(parent: &Parent) -> Self {
+        ParentInfo {
+            name: parent.name.clone(),
+            sysname: parent.sysname.clone(),
+            layout: registry::layout(parent.layout),
+            numa_node: parent.numa_node,
+            physical_function: parent.physical_function.clone(),
+        }
+    }
+
+    /// Of a parent that does not exist now.
+    pub fn absent(sysname: &str) -> Self {
+        ParentInfo {
+            name: NO_PARENT.to_owned(),
+            sysname: sysname.to_owned(),
+            layout: registry::layout(LayoutKind::MDEV),
+            numa_node: None,
+            physical_function: None,
+        }
+    }
+
+    /// Of the open parent at a place.
+    pub fn read(dir: &dyn Dir, place: &Place, layout: &'static Layout) -> IoResult<Self> {
         let physfn = or_reported(dir, "physfn", link_name(dir, "physfn"))?;
-        Ok(Above {
+        Ok(ParentInfo {
             name: place.name(),
             sysname: place.sysname().to_owned(),
             layout,
@@ -123,12 +148,41 @@ impl Above {
             physical_function: physfn.map(|sysname| node_name("pci", &sysname)),
         })
     }
+
+    /// A device of this parent with its UUID, of which nothing else was read. `sysname`: its sysfs name; `None`: it does not run.
+    pub fn device(&self, uuid: Uuid, sysname: Option<&str>) -> Device {
+        let own_pf = self.layout.is_vf.then(|| self.name.clone());
+        Device {
+            name: device_name(&uuid, &self.sysname),
+            uuid,
+            parent: self.name.clone(),
+            parent_sysname: self.sysname.clone(),
+            syspath: String::new(),
+            layout: self.layout.kind,
+            type_id: None,
+            device_api: None,
+            iommu_group: None,
+            numa_node: self.numa_node,
+            physical_function: own_pf.or_else(|| self.physical_function.clone()),
+            driver: None,
+            group: None,
+            params: None,
+            owner: None,
+            attributes: Vec::new(),
+            identity: None,
+            attach: match self.layout.is_vf {
+                true => Attach::Pci(sysname.and_then(|sysname| sysname.parse().ok())),
+                false => Attach::Mdev,
+            },
+            active: false,
+        }
+    }
 }
 
 /// Parents that have been read once in this request, by path. Devices share them.
 pub struct ParentCache<'a> {
     sysfs: &'a dyn Sysfs,
-    parents: HashMap<String, IoResult<Rc<Above>>>,
+    parents: HashMap<String, IoResult<Rc<ParentInfo>>>,
     vfs: HashMap<String, Vec<Vf>>,
     apis: HashMap<(String, String), Option<String>>,
 }
@@ -149,41 +203,34 @@ impl<'a> ParentCache<'a> {
         for kind in &parent.types {
             self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
         }
-        let above = Above {
-            name: parent.name.clone(),
-            sysname: parent.sysname.clone(),
-            layout: registry::layout(parent.layout),
-            numa_node: parent.numa_node,
-            physical_function: parent.physical_function.clone(),
-        };
-        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(above)));
+        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(ParentInfo::of(parent))));
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());
     }
 
     /// Adds a parent that is open, with one type.
     pub fn add_open(&mut self, place: &Place, parent: &OpenParent, type_id: &str) {
-        let read = Above::read(&*parent.dir, place, parent.layout);
+        let read = ParentInfo::read(&*parent.dir, place, parent.layout);
         let api = device_api(parent.layout, &*parent.dir, type_id);
         self.apis.insert((place.syspath.clone(), type_id.to_owned()), api);
         self.parents.insert(place.syspath.clone(), read.map(Rc::new));
     }
 
     /// The parent of a device.
-    pub fn above(&mut self, device: &Located) -> IoResult<Rc<Above>> {
+    pub fn parent(&mut self, device: &Located) -> IoResult<Rc<ParentInfo>> {
         if let Some(known) = self.parents.get(&device.parent) {
             return known.clone();
         }
-        let read = self.read_above(device).map(Rc::new);
+        let read = self.read_parent(device).map(Rc::new);
         self.parents.insert(device.parent.clone(), read.clone());
         read
     }
 
-    fn read_above(&self, device: &Located) -> IoResult<Above> {
+    fn read_parent(&self, device: &Located) -> IoResult<ParentInfo> {
         let dir = self.sysfs.open(&device.parent)?;
         let subsystem = basename(&dir.link("subsystem")?).to_owned();
         let layout = device.layout(&*dir)?;
         let place = Place { syspath: device.parent.clone(), subsystem };
-        Above::read(&*dir, &place, layout)
+        ParentInfo::read(&*dir, &place, layout)
     }
 
     /// The VFs of a parent, when they have been read with it.
@@ -201,9 +248,17 @@ impl<'a> ParentCache<'a> {
     }
 }
 
+/// The folder of a type of an open parent; `None` if it has none.
+pub fn type_dir(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Option<Box<dyn Dir>>> {
+    match layout.type_folder {
+        Some(folder) => if_present(parent.open(&format!("{folder}/{type_id}"))),
+        None => Ok(None),
+    }
+}
+
 /// Whether a type of an open parent requires a group. False if the type has no folder.
 pub fn type_requires_group(parent: &OpenParent, type_id: &str) -> IoResult<bool> {
-    let type_dir = parent.backend.type_dir(&*parent.dir, type_id)?;
+    let type_dir = type_dir(parent.layout, &*parent.dir, type_id)?;
     type_dir.map_or(Ok(false), |dir| requires_group(&*dir))
 }
 
@@ -222,7 +277,7 @@ pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> Option<St
     if let Some(api) = layout.device_api {
         return Some(api.to_owned());
     }
-    read_text(&*registry::backend(layout.kind).type_dir(parent, type_id).ok()??, "device_api").ok()
+    read_text(&*type_dir(layout, parent, type_id).ok()??, "device_api").ok()
 }
 
 /// Last component of a link, where there is one.

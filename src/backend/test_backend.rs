@@ -8,7 +8,8 @@ use crate::sysfs::{Writer, if_present, read_text, write_line, write_line_to};
 
 pub(super) struct Toy;
 
-static TOY: Layout = Layout { has_iommu_group: false, refuses_open: true, ..Layout::new(LayoutKind::new("toy")) };
+static TOY: Layout =
+    Layout { type_folder: None, has_iommu_group: false, refuses_open: true, ..Layout::new(LayoutKind::new("toy")) };
 
 fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
     let dir: Rc<dyn Dir> = Rc::from(sysfs.open(parent)?);
@@ -51,9 +52,6 @@ impl Backend for Toy {
     }
     fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
         Ok(())
-    }
-    fn type_dir(&self, _: &dyn Dir, _: &str) -> IoResult<Option<Box<dyn Dir>>> {
-        Ok(None)
     }
     fn vfs(&self, _: &dyn Dir) -> IoResult<Vfs> {
         Ok(Vfs::default())

@@ -297,10 +297,10 @@ impl<'a> CreateTransaction<'a> {
         plan.record(self.owner.clone(), self.batch.as_ref().map(Batch::id), vf)
     }
 
-    /// Everything that the devices need whose UUIDs the kernel knows. A VF is reserved when it has been chosen.
+    /// Everything that the devices need that are reserved before the first is made.
     fn reserve_uuids(&mut self, plans: &[Plan], wants_group: &[Uuid]) -> Result<()> {
-        let with_uuids = plans.iter().filter(|plan| plan.parent.layout.has_uuids);
-        let records: Vec<DeviceRecord> = with_uuids.map(|plan| self.record(plan, None)).collect();
+        let reserved_first = plans.iter().filter(|plan| plan.parent.layout.reserves_first);
+        let records: Vec<DeviceRecord> = reserved_first.map(|plan| self.record(plan, None)).collect();
         if records.is_empty() {
             return Ok(());
         }

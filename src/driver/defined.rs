@@ -7,12 +7,12 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::{Host, devices};
-use crate::backend::parents::{self, device_api, numa_node, read_types};
-use crate::backend::{Layout, Located, OpenParent, Place, Target, Vfs, layout, places};
+use crate::backend::parents::{self, ParentInfo, device_api, read_types};
+use crate::backend::{Located, OpenParent, Place, Target, Vfs, places};
 use crate::error::{Error, ErrorCode, Result, unless_absent};
 use crate::finding::{report_unless_exhausted, search};
 use crate::model::name::{device_name, is_component};
-use crate::model::{Attach, Device, LayoutKind, NO_PARENT, Parent, PciAddress};
+use crate::model::{Device, NO_PARENT, Parent, PciAddress, Type};
 use crate::store::Definition;
 use crate::sysfs::{basename, if_present};
 
@@ -42,12 +42,6 @@ impl<'a> Parents<'a> {
 
     /// The device that a definition would make. If its parent cannot be read, reports that and returns the device without a parent.
     pub(super) fn device(&self, def: &Definition) -> Result<Device> {
-        let above = |(place, parent): (Place, OpenParent)| Above {
-            name: place.name(),
-            layout: parent.layout,
-            numa_node: numa_node(&*parent.dir),
-            device_api: device_api(parent.layout, &*parent.dir, &def.type_id),
-        };
         let found = match self.find(&def.parent) {
             Ok(found) => found,
             Err(e) => {
@@ -55,54 +49,31 @@ impl<'a> Parents<'a> {
                 None
             }
         };
-        Ok(idle(def, found.map(above)))
+        let Some((place, parent)) = found else { return Ok(on_parent(def, None)) };
+        let info = ParentInfo::read(&*parent.dir, &place, parent.layout);
+        let info = info.map_err(|errno| Error::io("read", &place.syspath, errno))?;
+        Ok(inactive_device(def, &info, device_api(parent.layout, &*parent.dir, &def.type_id)))
     }
 }
 
-/// The same with a parent that is known already, or known not to be there.
+/// The same with a parent that is known already; `None`: it does not exist.
 pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
-    let kind = parent.and_then(|parent| parent.types.iter().find(|kind| kind.id == def.type_id));
-    idle(
-        def,
-        parent.map(|parent| Above {
-            name: parent.name.clone(),
-            layout: layout(parent.layout),
-            numa_node: parent.numa_node,
-            device_api: kind.and_then(|kind| kind.device_api()).map(str::to_owned),
-        }),
-    )
+    let Some(parent) = parent else { return inactive_device(def, &ParentInfo::absent(&def.parent), None) };
+    let ty = parent.types.iter().find(|ty| ty.id == def.type_id);
+    inactive_device(def, &ParentInfo::of(parent), ty.and_then(Type::device_api).map(str::to_owned))
 }
 
-/// What a device that does not run has of its parent.
-struct Above {
-    name: String,
-    layout: &'static Layout,
-    numa_node: Option<i32>,
-    device_api: Option<String>,
-}
-
-fn idle(def: &Definition, above: Option<Above>) -> Device {
-    let name = || above.as_ref().map(|above| above.name.clone());
+fn inactive_device(def: &Definition, parent: &ParentInfo, device_api: Option<String>) -> Device {
     Device {
         name: def.name.clone().unwrap_or_else(|| device_name(&def.uuid, &def.parent)),
-        uuid: def.uuid,
-        parent: name().unwrap_or_else(|| NO_PARENT.to_owned()),
         parent_sysname: def.parent.clone(),
-        syspath: String::new(),
-        layout: above.as_ref().map_or(LayoutKind::MDEV, |above| above.layout.kind),
         type_id: Some(def.type_id.clone()),
-        iommu_group: None,
-        numa_node: above.as_ref().and_then(|above| above.numa_node),
-        physical_function: name().filter(|_| above.as_ref().is_some_and(|above| !above.layout.has_uuids)),
-        attach: above.as_ref().map_or(Attach::Mdev, |above| above.layout.attach),
-        device_api: above.and_then(|above| above.device_api),
-        driver: None,
+        device_api,
         group: def.group,
         params: def.params.clone(),
         owner: def.owner.clone(),
         attributes: def.attributes.clone(),
-        identity: None,
-        active: false,
+        ..parent.device(def.uuid, None)
     }
 }
 
@@ -142,8 +113,10 @@ fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
 /// The definition of a device, where it has one.
 pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Definition>> {
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
+    let sysname = basename(&device.syspath);
     match get(&device.parent_sysname)? {
-        None if device.active && !layout(device.layout).has_uuids => get(basename(&device.syspath)),
+        // A definition may name the place of the device, a VF. A UUID is no place.
+        None if device.active && sysname != device.uuid.to_string() => get(sysname),
         found => Ok(found),
     }
 }

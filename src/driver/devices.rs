@@ -10,7 +10,7 @@ use crate::backend::{DEVICES, Layout, Located, devices};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
-use crate::model::{Attach, Device, group_in_text, group_numbers};
+use crate::model::{Device, group_in_text, group_numbers};
 use crate::store::{Broken, DeviceRecord, Previous};
 use crate::sysfs::{Sysfs, basename, if_present, is_exhausted, read_text};
 
@@ -156,7 +156,7 @@ pub(super) fn read(
 ) -> Result<Option<Device>> {
     let (dir, entry) = (&*found.dir, found.entry.as_str());
     let failed = |errno| Error::io("read", &found.syspath, errno);
-    let parent = match if_present(known.above(found)) {
+    let parent = match if_present(known.parent(found)) {
         Ok(Some(parent)) => parent,
         Ok(None) => {
             report(Finding::new(ErrorCode::NoParent, &found.syspath, "left out, its parent no longer exists"));
@@ -183,35 +183,24 @@ pub(super) fn read(
     let (group, params) = created_with(found, layout, record)?;
     let link = format!("{entry}/driver");
     let driver = or_reported(dir, &link, link_name(dir, &link)).map_err(failed)?;
+    let base = parent.device(found.uuid, Some(found.sysname()));
     Ok(Some(Device {
-        name: record.and_then(|r| r.name.clone()).unwrap_or_else(|| device_name(&found.uuid, &parent.sysname)),
-        uuid: found.uuid,
-        parent: parent.name.clone(),
-        parent_sysname: parent.sysname.clone(),
-        layout: layout.kind,
+        name: record.and_then(|record| record.name.clone()).unwrap_or(base.name),
         device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &found.parent, id)),
         iommu_group: iommu_group(found, layout, type_id.is_some())?,
         type_id,
-        numa_node: parent.numa_node,
-        physical_function: match layout.has_uuids {
-            true => parent.physical_function.clone(),
-            false => Some(parent.name.clone()),
-        },
         driver,
         group,
         params,
         owner: record.and_then(|record| record.owner.clone()),
         attributes: record.map(|record| record.attributes.clone()).unwrap_or_default(),
-        identity: match layout.has_uuids {
+        identity: match layout.keeps_identity {
             true => Some(found.identity),
             false => record.and_then(|record| record.identity),
         },
-        attach: match layout.attach {
-            Attach::Mdev => Attach::Mdev,
-            Attach::Pci(_) => Attach::Pci(found.sysname().parse().ok()),
-        },
         active: true,
         syspath: found.syspath.clone(),
+        ..base
     }))
 }
 

@@ -179,9 +179,6 @@ impl Conn {
     fn remembered_types(&self, place: &Place) -> IoResult<NamedTypes> {
         let (sysfs, records) = (&*self.host.sysfs, self.host.runtime.records());
         let dir = sysfs.open(&place.syspath)?;
-        if parents::layout_of(&*dir)?.has_uuids {
-            return Ok(Vec::new());
-        }
         let Some(version) = read_types(&*dir, &records)?.version else { return Ok(Vec::new()) };
         records.types_of(place.sysname(), version).map_err(|e| e.errno())
     }

@@ -22,7 +22,7 @@ pub(super) fn locate(host: &Host, device: &Device) -> Result<Located> {
 /// The same by the identity.
 pub(super) fn check(host: &Host, kind: LayoutKind, id: &DeviceId<'_>) -> Result<Located> {
     let found = devices::locate_same(&*host.sysfs, &host.runtime.records(), kind, id)?;
-    found.ok_or_else(|| gone(kind, id))
+    found.ok_or_else(|| gone(id))
 }
 
 /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device. A device on
@@ -36,19 +36,11 @@ pub(super) fn hold<'h>(host: &'h Host, device: &Device) -> Result<Option<HostLoc
     Ok(held)
 }
 
-fn gone(kind: LayoutKind, id: &DeviceId<'_>) -> Error {
-    let message = match layout(kind).has_uuids {
-        true => format!(
-            "device {} no longer exists: it was destroyed, and a device that has its UUID now is another one; look the device up \
-             again",
-            id.uuid
-        ),
-        false => format!(
-            "device {} no longer exists: its VF {} was cleared, made another device, or written to by another program; look the \
-             device up again",
-            id.uuid, id.sysname
-        ),
-    };
+fn gone(id: &DeviceId<'_>) -> Error {
+    let (uuid, sysname) = (id.uuid, id.sysname);
+    let message = format!(
+        "device {uuid} no longer exists: it was destroyed, or {sysname} is another device now; look the device up again"
+    );
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 

@@ -119,7 +119,7 @@ fn find_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> R
 /// As [`find_type`]. The inner result is an error if the parent does not show the type, or if an unreadable VF may list
 /// it.
 pub(super) fn search_own_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> Result<Result<String>> {
-    let has_dir = || parent.backend.type_dir(&*parent.dir, wanted).is_ok_and(|dir| dir.is_some());
+    let has_dir = || parents::type_dir(parent.layout, &*parent.dir, wanted).is_ok_and(|dir| dir.is_some());
     if is_component(wanted) && has_dir() {
         return Ok(Ok(wanted.to_owned()));
     }

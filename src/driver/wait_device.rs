@@ -106,8 +106,7 @@ fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
 
 /// Waits until the device no longer exists. A later device of its UUID or of its VF is another one.
 pub(super) fn wait_gone(host: &Host, parent: &OpenParent, device: &Located) -> Result<()> {
-    // The driver of a VF has cleared it when the write returns: see `Backend::remove`.
-    if !parent.layout.has_uuids {
+    if parent.layout.removes_at_once {
         return Ok(());
     }
     let identity = |dir: &dyn Dir| device.backend.identity(dir, &device.entry);

@@ -117,10 +117,6 @@ impl Backend for MdevBus {
         types::read_counts(dir, strategy(known.layout).instances, &mut known.types)
     }
 
-    fn type_dir(&self, parent: &dyn Dir, id: &str) -> IoResult<Option<Box<dyn Dir>>> {
-        if_present(parent.open(&format!("{TYPES}/{id}")))
-    }
-
     fn vfs(&self, _parent: &dyn Dir) -> IoResult<Vfs> {
         Ok(Vfs::default())
     }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
-    Attach, Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
-    TYPES, Target, Types, Vfs, Wanted,
+    Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove, TYPES,
+    Target, Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
@@ -24,13 +24,17 @@ mod vfs;
 mod vgpu_types;
 
 static LAYOUT: Layout = Layout {
-    has_uuids: false,
+    type_folder: None,
+    parents_depend: true,
+    reserves_first: false,
+    keeps_identity: false,
+    removes_at_once: true,
+    is_vf: true,
     refuses_open: true,
     attributes: Some(FOLDER),
     control_files: &[vfs::CURRENT],
     verbatim: &[vfs::PARAMS],
     device_api: Some(vfs::DEVICE_API),
-    attach: Attach::Pci(None),
     vf_file: Some(vfs::CURRENT_FILE),
     host_folders: &[SOFTWARE],
     link_folders: &[DRIVERS[0], DRIVERS[1], DRIVERS[2], DRIVERS[3], PCI],
@@ -88,11 +92,6 @@ impl Backend for VendorVfio {
             (known.types, known.vfs) = (types, vfs);
         }
         Ok(())
-    }
-
-    fn type_dir(&self, _parent: &dyn Dir, _id: &str) -> IoResult<Option<Box<dyn Dir>>> {
-        // No file stands for a type: each VF lists the types that it can be.
-        Ok(None)
     }
 
     fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs> {

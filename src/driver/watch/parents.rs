@@ -56,7 +56,7 @@ impl Monitor {
 
     /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
     fn check_idle_pfs(&mut self, kind: LayoutKind) -> Result<()> {
-        if layout(kind).has_uuids {
+        if !layout(kind).parents_depend {
             return Ok(());
         }
         let places = backend(kind).parents(&*self.conn.host.sysfs, None)?;

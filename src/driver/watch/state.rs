@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::backend::parents::{self, ParentCache};
+use crate::backend::parents::{self, ParentCache, ParentInfo};
 use crate::backend::{Layout, Located, Place, backend, devices as located, layout, places};
 use crate::driver::{Host, defined, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
-use crate::model::name::device_name;
 use crate::model::{Device, Parent};
 use crate::store::Definition;
 use crate::sysfs::{basename, dirname, if_present, is_absent, resolve};
@@ -250,27 +249,7 @@ impl HostState {
     pub(super) fn departed(&self, path: &str) -> Option<Device> {
         let uuid: Uuid = basename(path).parse().ok()?;
         let parent = &self.parents.get(dirname(path))?.parent;
-        Some(Device {
-            name: device_name(&uuid, &parent.sysname),
-            uuid,
-            parent: parent.name.clone(),
-            parent_sysname: parent.sysname.clone(),
-            syspath: path.to_owned(),
-            layout: parent.layout,
-            type_id: None,
-            device_api: None,
-            iommu_group: None,
-            numa_node: parent.numa_node,
-            physical_function: parent.physical_function.clone(),
-            driver: None,
-            group: None,
-            params: None,
-            owner: None,
-            attributes: Vec::new(),
-            identity: None,
-            attach: layout(parent.layout).attach,
-            active: false,
-        })
+        Some(Device { syspath: path.to_owned(), ..ParentInfo::of(parent).device(uuid, Some(basename(path))) })
     }
 }
 
