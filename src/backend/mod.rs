@@ -22,6 +22,7 @@ pub mod places;
 pub mod vfio;
 
 mod driver_file;
+mod folders;
 mod group;
 mod mdev_bus;
 mod registry;
@@ -32,6 +33,7 @@ mod vendor_vfio;
 mod written;
 
 pub use driver_file::write_error;
+pub use folders::Folders;
 pub use registry::{backend, is_control_file, layout};
 pub use written::{Shown, write_whole};
 
@@ -403,16 +405,10 @@ pub trait Backend: Sync {
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>>;
 
     /// The identity that the device of a record has now. `None` if there is no such device, or none of this backend.
-    /// `bus` is the open folder [`DEVICES`], if the caller has it.
-    fn identity_of_record(
-        &self,
-        sysfs: &dyn Sysfs,
-        bus: Option<&Rc<dyn Dir>>,
-        record: &DeviceRecord,
-    ) -> IoResult<Option<u64>>;
+    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>>;
 
-    /// Whether the records still say that the located device is the one of its UUID.
-    fn is_recorded_as(&self, records: &Records<'_>, device: &Located) -> Result<bool>;
+    /// Whether the place of a located device still has that device. With `records`, these must say so as well.
+    fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool>;
 
     /// Whether a record is about the located device. Fails if that cannot be determined; the caller must then keep the
     /// record and not use it.
@@ -429,46 +425,38 @@ pub trait Backend: Sync {
 
     /// Refuses what a type of this parent cannot do, and chooses a place. Its writes change no device. The caller holds
     /// [`Backend::lock`].
-    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>>;
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>>;
 
     /// Removes a device. The caller holds [`Backend::lock`].
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()>;
-
-    /// The error for the device of a record that does not exist; `None`: nothing more is known than that.
-    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error>;
 }
 
 /// A device that can be made now.
-pub trait Prepared {
-    /// The VF that will be the device, where the layout has VFs. No creator that uses this library takes it at the same
-    /// time.
-    fn vf(&self) -> Option<ChosenVf<'_>> {
-        None
-    }
+pub struct Prepared<'a> {
+    /// The VF that will be the device, where devices are VFs. No creator that uses this library takes it at the same time.
+    pub vf: Option<ChosenVf>,
+    /// The writes that make the device.
+    pub writes: Box<dyn CreateWrites + 'a>,
+}
 
-    /// Fails if another program has taken the place since it was prepared. Nothing has been written by then, so the device
-    /// in the place belongs to that program.
-    fn check_free(&self) -> Result<()> {
-        Ok(())
-    }
+/// The writes that make a device.
+pub trait CreateWrites {
+    /// Everything before the first write that may make the device: opens the file for that write, and does the writes before
+    /// it. Fails if another program has taken the place since it was chosen; the device in the place is that program's. Leaves
+    /// nothing behind when it fails.
+    fn set_up(&mut self) -> Result<()>;
 
-    /// Everything before the first write that may make a device: opens the file for that write, and does the writes before
-    /// it. Leaves nothing behind when it fails.
-    fn set_up(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Makes the device, after [`Prepared::set_up`]. Leaves nothing behind when it fails.
+    /// Makes the device, after [`CreateWrites::set_up`]. Leaves nothing behind when it fails.
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
 /// A VF that was chosen.
-#[derive(Debug, Clone, Copy)]
-pub struct ChosenVf<'a> {
+#[derive(Debug, Clone)]
+pub struct ChosenVf {
     /// Its sysfs name: `0000:41:00.7`.
-    pub sysname: &'a str,
+    pub sysname: String,
     /// Its name below the PF: `virtfn3`.
-    pub entry: &'a str,
+    pub entry: String,
     /// The identity of the device as long as no other program writes to the VF; `None` if it could not be set.
     pub identity: Option<u64>,
 }

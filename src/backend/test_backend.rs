@@ -19,7 +19,10 @@ fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
     Ok(uuid.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity: 1, type_id }))
 }
 
-impl Prepared for (Box<dyn Writer>, Uuid) {
+impl CreateWrites for (Box<dyn Writer>, Uuid) {
+    fn set_up(&mut self) -> Result<()> {
+        Ok(())
+    }
     fn commit(mut self: Box<Self>) -> Result<()> {
         write_line_to(&mut *self.0, &self.1.to_string()).map_err(|errno| Error::io("write", "slot", errno))
     }
@@ -68,11 +71,12 @@ impl Backend for Toy {
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
         Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()).map(|_| 1))
     }
-    fn identity_of_record(&self, _: &dyn Sysfs, _: Option<&Rc<dyn Dir>>, _: &DeviceRecord) -> IoResult<Option<u64>> {
-        Ok(None)
+    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+        let found = if_present(device(folders.sysfs(), &format!("/sys/toys/{}", record.parent)))?.flatten();
+        Ok(found.filter(|found| found.uuid == record.uuid).map(|found| found.identity))
     }
-    fn is_recorded_as(&self, _: &Records<'_>, _: &Located) -> Result<bool> {
-        Ok(true)
+    fn is_same(&self, device: &Located, _: Option<&Records<'_>>) -> Result<bool> {
+        Ok(self.identity(&*device.dir, "") == Ok(Some(device.identity)))
     }
     fn is_about(&self, _: &dyn Sysfs, _: &Layout, _: &Located, _: &DeviceRecord) -> Result<bool> {
         Ok(true)
@@ -83,15 +87,12 @@ impl Backend for Toy {
     fn lock(&self, _: &Layout, _: &str, _: Option<&str>) -> Option<String> {
         None
     }
-    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
         let file = parent.dir.writer("slot").map_err(|errno| write_error(&*parent.dir, "slot", errno))?;
-        Ok(Box::new((file, request.uuid)))
+        Ok(Prepared { vf: None, writes: Box::new((file, request.uuid)) })
     }
     fn remove(&self, parent: &OpenParent, _: &Located, _: &Remove<'_>) -> Result<()> {
         let slot = format!("{}/slot", parent.dir.path());
         write_line(&*parent.dir, "slot", &Uuid::nil().to_string()).map_err(|errno| Error::io("write", &slot, errno))
-    }
-    fn explain_lost(&self, _: &dyn Sysfs, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
-        None
     }
 }

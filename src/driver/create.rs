@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates devices, one or several, all or none.
 
-use std::rc::Rc;
-
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -12,11 +10,11 @@ use super::plan::{Plan, plan, refuse_defined};
 use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, wait_device};
 use crate::backend::devices::{identity_or_unknown, locate_at};
 use crate::backend::parents::ParentCache;
-use crate::backend::{ChosenVf, Created, DeviceId, Located, Prepared, open_bus};
+use crate::backend::{ChosenVf, Created, DeviceId, Folders, Located, Prepared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Batch, Definition, DeviceRecord, HostLock, NewGroup, Reservation, uuid_in_use};
-use crate::sysfs::{Dir, IoResult, basename, is_exhausted};
+use crate::sysfs::{IoResult, basename, is_exhausted};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -266,7 +264,7 @@ struct CreateTransaction<'a> {
     /// Of several devices: records that they are not complete.
     batch: Option<Batch<'a>>,
     /// The mdev bus, opened before the first write; `None` if it comes with its first device.
-    bus: Option<Rc<dyn Dir>>,
+    folders: Folders<'a>,
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
@@ -288,12 +286,20 @@ enum Attempt {
 
 impl<'a> CreateTransaction<'a> {
     fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
-        let bus = open_bus(&*host.sysfs)?;
+        let folders = Folders::with_bus(&*host.sysfs)?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
-        Ok(CreateTransaction { host, owner, batch, bus, reserved: Vec::new(), groups: Vec::new(), made: Vec::new() })
+        Ok(CreateTransaction {
+            host,
+            owner,
+            batch,
+            folders,
+            reserved: Vec::new(),
+            groups: Vec::new(),
+            made: Vec::new(),
+        })
     }
 
-    fn record(&self, plan: &Plan, vf: Option<ChosenVf<'_>>) -> DeviceRecord {
+    fn record(&self, plan: &Plan, vf: Option<&ChosenVf>) -> DeviceRecord {
         plan.record(self.owner.clone(), self.batch.as_ref().map(Batch::id), vf)
     }
 
@@ -316,7 +322,7 @@ impl<'a> CreateTransaction<'a> {
     }
 
     fn current_identity(&self, record: &DeviceRecord) -> Option<u64> {
-        identity_or_unknown(&*self.host.sysfs, self.bus.as_ref(), record)
+        identity_or_unknown(&self.folders, record)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -356,19 +362,17 @@ impl<'a> CreateTransaction<'a> {
         };
         let (entry, is_accepted) = (plan.uuid.to_string(), false);
         let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
-        if let Some(vf) = ready.vf() {
-            let record = self.record(plan, Some(vf));
+        if let Some(vf) = ready.vf {
+            let record = self.record(plan, Some(&vf));
             let reserved = self.host.runtime.reserve(vec![record], &[], &|record| self.current_identity(record))?;
             self.reserved.push(reserved);
-            vf.entry.clone_into(&mut made.entry);
-            made.vf = Some(vf.sysname.to_owned());
-            made.identity = vf.identity;
+            (made.entry, made.vf, made.identity) = (vf.entry, Some(vf.sysname), vf.identity);
         }
         let mut is_asked = false;
-        let committed = ready.check_free().and_then(|()| ready.set_up()).and_then(|()| {
+        let committed = ready.writes.set_up().and_then(|()| {
             is_asked = true;
             self.reserved.iter_mut().for_each(|reserved| reserved.begin(&plan.uuid));
-            ready.commit()
+            ready.writes.commit()
         });
         drop(lock);
         let Err(e) = committed.map_err(named) else {
@@ -447,10 +451,8 @@ impl<'a> CreateTransaction<'a> {
             located => located?,
         };
         // Devices of a group share one descriptor.
-        if let (Some(located), Some(bus)) = (&mut made.located, &self.bus) {
-            if located.dir.path() == bus.path() {
-                located.dir = Rc::clone(bus);
-            }
+        if let Some(located) = &mut made.located {
+            located.dir = self.folders.shared(&located.dir);
         }
         made.identity = made.located.as_ref().map(|located| located.identity);
         match made.identity {
@@ -563,7 +565,7 @@ impl<'a> CreateTransaction<'a> {
 
 /// A device that can be made now, with the lock under which that stays so.
 struct Ready<'p> {
-    prepared: Box<dyn Prepared + 'p>,
+    prepared: Prepared<'p>,
     lock: Option<HostLock<'p>>,
 }
 

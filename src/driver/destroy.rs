@@ -11,7 +11,7 @@ use super::{DestroyFlags, Host, wait_device};
 use crate::backend::devices::identity_of_record;
 use crate::backend::parents::link_name;
 use crate::backend::vfio::{Nodes, group_of};
-use crate::backend::{Layout, Located, OpenParent, Remove};
+use crate::backend::{Folders, Layout, Located, OpenParent, Remove};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
 use crate::store::DeviceRecord;
@@ -32,7 +32,7 @@ pub(super) fn destroy(host: &Host, device: &Located, flags: DestroyFlags) -> Res
     if flags.contains(DestroyFlags::OWNED) {
         check_owner(host, device, parent.layout)?;
     }
-    let is_recorded = || device.backend.is_recorded_as(&host.runtime.records(), device);
+    let is_recorded = || device.backend.is_same(device, Some(&host.runtime.records()));
     match remove(host, &parent, device, &is_recorded, false) {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
@@ -55,7 +55,8 @@ pub(super) fn take_back(host: &Host, device: &Located) -> Result<()> {
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
 fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
     let exists = |record: DeviceRecord| {
-        identity_of_record(&*host.sysfs, None, &record).map_or(true, |now| now.is_some_and(|now| record.is_of(now)))
+        identity_of_record(&Folders::new(&*host.sysfs), &record)
+            .map_or(true, |now| now.is_some_and(|now| record.is_of(now)))
     };
     if !host.runtime.get(uuid).is_ok_and(|record| record.is_some_and(exists)) {
         host.runtime.forget(uuid, identity);
@@ -126,7 +127,7 @@ fn remove(
         let now = device.backend.identity(&*device.dir, &device.entry).map_err(failed)?;
         Ok(now == Some(device.identity))
     };
-    let is_it = || Ok(is_same()? && is_recorded()?);
+    let is_it = || if is_new { is_same() } else { is_recorded() };
     if group != nodes.group || !is_same()? {
         let message = format!("device {uuid} no longer exists");
         return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(device.syspath.clone()));

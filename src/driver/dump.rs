@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Conn;
 use crate::backend::devices::identity_of_record;
 use crate::backend::parents::{self, link_name, or_reported, read_types};
-use crate::backend::{DEVICES, Place, TYPES, ap, places};
+use crate::backend::{DEVICES, Folders, Place, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
 use crate::finding::{Finding, or_report, report};
@@ -146,9 +146,10 @@ impl Conn {
             }
         }
         taken.devices();
+        let folders = Folders::new(sysfs);
         for (uuid, record) in self.host.runtime.all()? {
             let path = format!("{RECORDS}/{uuid}");
-            let identity = taken.got(&path, identity_of_record(sysfs, None, &record)).flatten();
+            let identity = taken.got(&path, identity_of_record(&folders, &record)).flatten();
             if identity.is_some_and(|identity| record.is_of(identity)) {
                 // An identity is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable =
@@ -438,7 +439,8 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
     // A device of the dump keeps its record through the identity that it has in this simulation.
-    records.iter_mut().for_each(|known| known.identity = identity_of_record(&*sysfs, None, known).ok().flatten());
+    let folders = Folders::new(&*sysfs);
+    records.iter_mut().for_each(|known| known.identity = identity_of_record(&folders, known).ok().flatten());
     records.retain(|known| known.identity.is_some());
     let runtime = Runtime::memory(records);
     restore_types(&*sysfs, &runtime, &type_caches)?;

@@ -41,7 +41,7 @@ impl Plan {
 
     /// The record of the device. `vf` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
     /// is created.
-    pub(super) fn record(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<ChosenVf<'_>>) -> DeviceRecord {
+    pub(super) fn record(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<&ChosenVf>) -> DeviceRecord {
         DeviceRecord {
             uuid: self.uuid,
             parent: self.place.sysname().to_owned(),
@@ -51,7 +51,7 @@ impl Plan {
             params: self.def.params.clone(),
             owner,
             attributes: self.def.attributes.clone(),
-            vf: vf.map(|vf| vf.sysname.to_owned()),
+            vf: vf.map(|vf| vf.sysname.clone()),
             identity: vf.and_then(|vf| vf.identity),
             batch,
             type_hidden: !self.parent.layout.shows_type,

@@ -3,7 +3,7 @@
 
 use super::strategy::{AVAILABLE_INSTANCES, MAX_INSTANCES};
 use crate::backend::group::requires_group;
-use crate::backend::{CreateRequest, Prepared, TYPES, no_group, write_error};
+use crate::backend::{CreateRequest, CreateWrites, Prepared, TYPES, no_group, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::parse_count;
 use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
@@ -16,12 +16,12 @@ pub(super) struct SingleWrite<'a> {
 }
 
 impl<'a> SingleWrite<'a> {
-    pub(super) fn boxed(kind: Box<dyn Dir>, request: &CreateRequest<'a>) -> Box<dyn Prepared + 'a> {
-        Box::new(SingleWrite { kind, request: *request, file: None })
+    pub(super) fn prepared(kind: Box<dyn Dir>, request: &CreateRequest<'a>) -> Prepared<'a> {
+        Prepared { vf: None, writes: Box::new(SingleWrite { kind, request: *request, file: None }) }
     }
 }
 
-impl Prepared for SingleWrite<'_> {
+impl CreateWrites for SingleWrite<'_> {
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.kind)?);
         Ok(())

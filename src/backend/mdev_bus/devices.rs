@@ -7,7 +7,7 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use crate::backend::vfio::Nodes;
-use crate::backend::{Attempt, Backend, Created, DEVICES, Layout, Located, open_bus};
+use crate::backend::{Attempt, Backend, Created, DEVICES, Folders, Layout, Located, open_bus};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
@@ -86,22 +86,20 @@ pub(super) fn locate_created(
 /// See [`Backend::identity_of_record`].
 pub(super) fn identity_of_record(
     backend: &'static dyn Backend,
-    sysfs: &dyn Sysfs,
-    bus: Option<&Rc<dyn Dir>>,
+    folders: &Folders<'_>,
     record: &DeviceRecord,
 ) -> IoResult<Option<u64>> {
     if record.vf.is_some() {
         return Ok(None);
     }
-    let opened = if bus.is_some() { None } else { open_bus(sysfs).map_err(|e| e.errno())? };
-    let Some(bus) = bus.or(opened.as_ref()) else { return Ok(None) };
+    let Some(bus) = folders.open(DEVICES)? else { return Ok(None) };
     if record.abandoned.is_none() {
-        return identity(&**bus, &record.uuid.to_string());
+        return identity(&*bus, &record.uuid.to_string());
     }
-    let Some(device) = on_bus(backend, bus, &record.uuid)? else { return Ok(None) };
-    let opened = device.open_parent(sysfs).map_err(|e| e.errno());
+    let Some(device) = on_bus(backend, &bus, &record.uuid)? else { return Ok(None) };
+    let opened = device.open_parent(folders.sysfs()).map_err(|e| e.errno());
     let Some(parent) = if_present(opened)? else { return Ok(None) };
-    let is_own = is_about(backend, sysfs, parent.layout, &device, record);
+    let is_own = is_about(backend, folders.sysfs(), parent.layout, &device, record);
     is_own.map(|is| is.then_some(device.identity)).map_err(|e| e.errno())
 }
 

@@ -29,13 +29,13 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
     if request.params.is_some() {
         return Err(no_params(request.type_id));
     }
     check_group(&*type_dir, request)?;
-    Ok(SingleWrite::boxed(type_dir, request))
+    Ok(SingleWrite::prepared(type_dir, request))
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {

@@ -23,7 +23,7 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     if request.group.is_some() {
         return Err(no_group(request.type_id));
     }
@@ -31,7 +31,7 @@ fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Bo
         return Err(no_params(request.type_id));
     }
     check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
-    Ok(SingleWrite::boxed(type_dir, request))
+    Ok(SingleWrite::prepared(type_dir, request))
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::rc::Rc;
 
 use self::layouts::{LAYOUTS, detect, strategy};
 use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
-    Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, Place, Prepared, Remove, TYPES,
-    Target, Types, Vfs, Wanted, open_bus,
+    Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, Place, Prepared, Remove,
+    TYPES, Target, Types, Vfs, Wanted, open_bus,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
@@ -148,18 +147,14 @@ impl Backend for MdevBus {
         devices::identity(dir, entry)
     }
 
-    fn identity_of_record(
-        &self,
-        sysfs: &dyn Sysfs,
-        bus: Option<&Rc<dyn Dir>>,
-        record: &DeviceRecord,
-    ) -> IoResult<Option<u64>> {
-        devices::identity_of_record(&MdevBus, sysfs, bus, record)
+    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+        devices::identity_of_record(&MdevBus, folders, record)
     }
 
-    fn is_recorded_as(&self, _records: &Records<'_>, _device: &Located) -> Result<bool> {
+    fn is_same(&self, device: &Located, _records: Option<&Records<'_>>) -> Result<bool> {
         // Its identity alone distinguishes it.
-        Ok(true)
+        let now = devices::identity(&*device.dir, &device.entry);
+        Ok(now.map_err(|errno| Error::io("look at", &device.syspath, errno))? == Some(device.identity))
     }
 
     fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {
@@ -175,16 +170,12 @@ impl Backend for MdevBus {
         created.filter(|_| strategy(layout.kind).locks_type).map(|type_id| format!("type-{parent}-{type_id}"))
     }
 
-    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
         (strategy(parent.layout.kind).prepare)(create::open_type(&*parent.dir, request.type_id)?, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {
         (strategy(parent.layout.kind).remove)(&*parent.dir, device, how)
-    }
-
-    fn explain_lost(&self, _sysfs: &dyn Sysfs, _records: &Records<'_>, _record: &DeviceRecord) -> Option<Error> {
-        None
     }
 }
 

@@ -6,7 +6,9 @@ use super::create::{check_group, check_instances, open_create, write_create};
 use super::remove::write_remove;
 use super::strategy::{MAX_INSTANCES, Strategy};
 use crate::backend::written::{Shown, read_back};
-use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_params, write_error, write_whole};
+use crate::backend::{
+    CreateRequest, CreateWrites, Layout, Located, Prepared, Remove, no_params, write_error, write_whole,
+};
 use crate::error::{Error, Result, shown};
 use crate::model::LayoutKind;
 use crate::sysfs::{Dir, Errno, Writer, write_line};
@@ -38,9 +40,10 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     let has_params = check(&*type_dir, request)?;
-    Ok(Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None }))
+    let writes = Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None });
+    Ok(Prepared { vf: None, writes })
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
@@ -56,7 +59,7 @@ struct WithParams<'a> {
     file: Option<Box<dyn Writer>>,
 }
 
-impl Prepared for WithParams<'_> {
+impl CreateWrites for WithParams<'_> {
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.kind)?);
         if !self.has_params {

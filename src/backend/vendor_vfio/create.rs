@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::vfs::{CREATABLE, CURRENT, Candidate, FOLDER, PARAMS, VFS, candidates, current, why_no_types};
 use super::vgpu_types;
 use crate::backend::{
-    ChosenVf, CreateRequest, Located, Prepared, Remove, no_group, no_params, write_error,
+    ChosenVf, CreateRequest, CreateWrites, Located, Prepared, Remove, no_group, no_params, write_error,
     written::{self, Shown},
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
@@ -18,7 +18,7 @@ use crate::sysfs::{Dir, Errno, IoResult, is_absent, read_text, write_line, write
 const NO_PARAMS: [&str; 2] = ["", " "];
 
 /// See [`crate::backend::Backend::prepare`].
-pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     let mut candidates = read(pf)?;
     loop {
         let chosen = choose(pf, request, &candidates)?.vf.clone();
@@ -31,8 +31,9 @@ pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<B
         // The new identity hides a program that does not use the lock and was faster.
         let now = current(pf, &chosen.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
         if now.is_none() {
-            let (entry, sysname, identity) = (chosen.entry, chosen.sysname, identity.ok());
-            return Ok(Box::new(Chosen { dir, entry, sysname, identity, request: *request }));
+            let vf = ChosenVf { sysname: chosen.sysname, entry: chosen.entry, identity: identity.ok() };
+            let writes = Box::new(Chosen { dir, vf: vf.clone(), request: *request });
+            return Ok(Prepared { vf: Some(vf), writes });
         }
         let taken = candidates.iter_mut().filter(|candidate| candidate.vf.entry == chosen.entry);
         taken.for_each(|candidate| candidate.vf.type_id.clone_from(&now));
@@ -46,9 +47,7 @@ pub(super) fn remove(pf: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result
         Errno::NOENT | Errno::NODEV => lost(pf, device),
         other => io("open", &*device.dir, &files, other),
     })?;
-    let now = current(&*device.dir, &device.entry).map_err(|errno| io("read", &*dir, CURRENT, errno))?;
-    let identity = identity(&*dir).map_err(|errno| io("look at", &*dir, CURRENT, errno))?;
-    if now.is_none() || now != device.type_id || device.identity != identity || !(how.is_it)()? {
+    if !(how.is_it)()? {
         return Err(lost(pf, device));
     }
     free(&*dir).map_err(|errno| match errno {
@@ -153,19 +152,13 @@ fn full(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate], fre
 struct Chosen<'a> {
     /// The vendor's folder of the VF.
     dir: Box<dyn Dir>,
-    entry: String,
-    sysname: String,
-    identity: Option<u64>,
+    vf: ChosenVf,
     request: CreateRequest<'a>,
 }
 
-impl Prepared for Chosen<'_> {
-    fn vf(&self) -> Option<ChosenVf<'_>> {
-        Some(ChosenVf { sysname: &self.sysname, entry: &self.entry, identity: self.identity })
-    }
-
-    fn check_free(&self) -> Result<()> {
-        self.still_free()
+impl CreateWrites for Chosen<'_> {
+    fn set_up(&mut self) -> Result<()> {
+        self.check_free()
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
@@ -195,14 +188,14 @@ impl Chosen<'_> {
 
     /// A program without the lock may have written to the VF since it was chosen. Then the VF and its parameters are that
     /// program's; and if the program cleared the VF again or was refused, the identity of the device is lost.
-    fn still_free(&self) -> Result<()> {
+    fn check_free(&self) -> Result<()> {
         let dir = &*self.dir;
         let text = read_text(dir, CURRENT).map_err(|errno| io("read", dir, CURRENT, errno))?;
         let now = identity(dir).map_err(|errno| io("look at", dir, CURRENT, errno))?;
-        if text.trim() == "0" && self.identity.is_none_or(|identity| identity == now) {
+        if text.trim() == "0" && self.vf.identity.is_none_or(|identity| identity == now) {
             return Ok(());
         }
-        let message = format!("another program wrote to VF {} before it was given its type", self.sysname);
+        let message = format!("another program wrote to VF {} before it was given its type", self.vf.sysname);
         let path = format!("{}/{CURRENT}", dir.path());
         Err(Error::new(ErrorCode::NoInstances, Errno::NOSPC, message).at(path))
     }
@@ -220,7 +213,7 @@ impl Chosen<'_> {
                 _ if errno == Errno::NOSPC => (ErrorCode::NoInstances, errno, String::new()),
                 _ => return Err(write_error(dir, CURRENT, errno)),
             };
-            let message = format!("VF {} has no room for type {id} any more{why}", self.sysname);
+            let message = format!("VF {} has no room for type {id} any more{why}", self.vf.sysname);
             return Err(Error::new(code, errno, message).at(format!("{}/{CURRENT}", dir.path())));
         }
         // A driver may say yes and do nothing.
@@ -230,7 +223,7 @@ impl Chosen<'_> {
         }
         let message = format!(
             "the driver took type {id} for VF {}, but the VF reads '{}'; look at the kernel's log",
-            self.sysname,
+            self.vf.sysname,
             shown(&text)
         );
         Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{CURRENT}", dir.path())))
@@ -247,7 +240,11 @@ impl Chosen<'_> {
         let dir = &*self.dir;
         match read_text(dir, CURRENT).as_deref().map(str::trim) {
             Ok("0") | Err(_) => {}
-            Ok(id) if id == self.request.type_id && self.identity.is_some() && identity(dir).ok() == self.identity => {
+            Ok(id)
+                if id == self.request.type_id
+                    && self.vf.identity.is_some()
+                    && identity(dir).ok() == self.vf.identity =>
+            {
                 if let Err(errno) = free(dir) {
                     log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
                 }

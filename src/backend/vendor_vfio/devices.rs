@@ -130,12 +130,8 @@ impl Search<'_> {
     pub(super) fn same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
         let failed = |errno| Error::io("look at the VF", id.sysname, errno);
         let found = if_present(state_at(self.sysfs, id.sysname)).map_err(failed)?.flatten();
-        let Some(state) = found.filter(|state| state.type_id == id.type_id) else { return Ok(None) };
-        let is_same = match id.identity {
-            Some(identity) => identity == state.identity,
-            None => identity::is_device(self.records, id.uuid, id.sysname, &state)?,
-        };
-        if !is_same {
+        let Some(state) = found else { return Ok(None) };
+        if !identity::is_of_handle(self.records, id, &state)? {
             return Ok(None);
         }
         Ok(if_present(self.at_vf(id.sysname, *id.uuid, state)).map_err(failed)?.flatten())

@@ -9,10 +9,10 @@
 use uuid::{Uuid, uuid};
 
 use super::vfs::{CURRENT, FOLDER, current};
-use crate::backend::{Attempt, Located, PCI};
-use crate::error::{Error, ErrorCode, Result, describe};
+use crate::backend::{Attempt, DeviceId, Folders, Located, PCI};
+use crate::error::{Error, Result};
 use crate::store::{DeviceRecord, Records};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs};
+use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
 
 /// UUIDs of devices that other programs made are in this namespace.
 const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
@@ -22,6 +22,13 @@ const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
 pub(super) struct VfState {
     pub(super) type_id: String,
     pub(super) identity: u64,
+}
+
+impl VfState {
+    /// The VF is still the device that had this type and identity.
+    fn is(&self, type_id: &str, identity: u64) -> bool {
+        self.type_id == type_id && self.identity == identity
+    }
 }
 
 /// The state of the VF `entry` of `dir`; `None` if it has no type. The identity is read first.
@@ -36,7 +43,7 @@ pub(super) fn state_at(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Option<VfState>>
 }
 
 /// The UUID of a VF that no record is about.
-pub(super) fn derived_uuid(vf: &str, type_id: &str) -> Uuid {
+fn derived_uuid(vf: &str, type_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{vf} {type_id}").as_bytes())
 }
 
@@ -52,7 +59,7 @@ pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<
 }
 
 /// The VF is the device of this UUID.
-pub(super) fn is_device(records: &Records<'_>, uuid: &Uuid, vf: &str, state: &VfState) -> Result<bool> {
+fn is_device(records: &Records<'_>, uuid: &Uuid, vf: &str, state: &VfState) -> Result<bool> {
     if records.get(uuid)?.is_some_and(|record| is_about(&record, vf, state)) {
         return Ok(true);
     }
@@ -70,9 +77,31 @@ pub(super) fn is_of(record: &DeviceRecord, device: &Located) -> bool {
     is_about(record, device.sysname(), &state_of(device))
 }
 
-/// The records still say that the located device is the one of its UUID.
-pub(super) fn is_recorded_as(records: &Records<'_>, device: &Located) -> Result<bool> {
-    is_device(records, &device.uuid, device.sysname(), &state_of(device))
+/// See [`crate::backend::Backend::is_same`].
+pub(super) fn is_same(device: &Located, records: Option<&Records<'_>>) -> Result<bool> {
+    let failed = |errno| Error::io("look at", &device.syspath, errno);
+    let now = if_present(state(&*device.dir, &device.entry)).map_err(failed)?.flatten();
+    let known = state_of(device);
+    if !now.is_some_and(|now| now.is(&known.type_id, known.identity)) {
+        return Ok(false);
+    }
+    records.map_or(Ok(true), |records| is_device(records, &device.uuid, device.sysname(), &known))
+}
+
+/// The VF is the device of a handle.
+pub(super) fn is_of_handle(records: &Records<'_>, id: &DeviceId<'_>, state: &VfState) -> Result<bool> {
+    match id.identity {
+        Some(identity) => Ok(state.is(id.type_id, identity)),
+        None => Ok(state.type_id == id.type_id && is_device(records, id.uuid, id.sysname, state)?),
+    }
+}
+
+/// See [`crate::backend::Backend::identity_of_record`].
+pub(super) fn identity_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+    let Some(vf) = record.vf.as_deref() else { return Ok(None) };
+    let Some(pci) = folders.open(PCI)? else { return Ok(None) };
+    let now = if_present(state(&*pci, vf))?.flatten();
+    Ok(now.filter(|now| now.type_id == record.type_id).map(|now| now.identity))
 }
 
 /// What became of a VF that was given a type.
@@ -103,29 +132,4 @@ pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: 
          {derived}: destroy it unless another program made it",
         state.type_id
     ))
-}
-
-/// The error for the device of a record, whose VF is another device now or none.
-pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-    let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
-    let message = match state_at(sysfs, vf) {
-        Ok(Some(state)) => {
-            let now = match records.all() {
-                Ok(all) => uuid_of(vf, &state, all.values()),
-                Err(e) => return Some(e),
-            };
-            if state.type_id == record.type_id && now == derived_uuid(vf, &state.type_id) {
-                // The VF was cleared and set again, or the write was refused and the type stayed.
-                format!(
-                    "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is \
-                     listed as {now} now"
-                )
-            } else {
-                format!("device {uuid} no longer exists: its VF {vf} was cleared, and is device {now} now")
-            }
-        }
-        Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was cleared"),
-        Err(errno) => format!("device {uuid} cannot be found: its VF {vf} cannot be read: {}", describe(errno)),
-    };
-    Some(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
 }

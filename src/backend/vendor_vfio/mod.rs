@@ -2,15 +2,13 @@
 //! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
 //! the VF's `current_vgpu_type`, and removes it for a 0. Choosing, writing and clearing are done under the lock of the PF.
 
-use std::rc::Rc;
-
 use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
-    Attempt, Backend, CreateRequest, Created, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove, TYPES,
-    Target, Types, Vfs, Wanted,
+    Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
+    TYPES, Target, Types, Vfs, Wanted,
 };
-use crate::error::{Error, Result, if_readable};
+use crate::error::{Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
 use crate::store::{DeviceRecord, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
@@ -125,19 +123,12 @@ impl Backend for VendorVfio {
         Ok(if_present(identity::state(dir, entry))?.flatten().map(|state| state.identity))
     }
 
-    fn identity_of_record(
-        &self,
-        sysfs: &dyn Sysfs,
-        _bus: Option<&Rc<dyn Dir>>,
-        record: &DeviceRecord,
-    ) -> IoResult<Option<u64>> {
-        let Some(vf) = record.vf.as_deref() else { return Ok(None) };
-        let state = if_present(identity::state_at(sysfs, vf))?.flatten();
-        Ok(state.filter(|state| state.type_id == record.type_id).map(|state| state.identity))
+    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+        identity::identity_of_record(folders, record)
     }
 
-    fn is_recorded_as(&self, records: &Records<'_>, device: &Located) -> Result<bool> {
-        identity::is_recorded_as(records, device)
+    fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool> {
+        identity::is_same(device, records)
     }
 
     fn is_about(&self, _sysfs: &dyn Sysfs, _layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {
@@ -152,15 +143,11 @@ impl Backend for VendorVfio {
         Some(format!("parent-{parent}"))
     }
 
-    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Box<dyn Prepared + 'a>> {
+    fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
         create::prepare(&*parent.dir, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {
         create::remove(&*parent.dir, device, how)
-    }
-
-    fn explain_lost(&self, sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-        identity::explain_lost(sysfs, records, record)
     }
 }
