@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::held::Held;
 use super::{DestroyFlags, Host, wait_device};
 use crate::backend::devices::identity_of_record;
 use crate::backend::parents::link_name;
 use crate::backend::vfio::{Nodes, group_of};
-use crate::backend::{Folders, Layout, Located, OpenParent, Remove};
+use crate::backend::{Folders, Remove};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
 use crate::store::DeviceRecord;
@@ -25,15 +26,14 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a device that is still being created is waited for.
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Destroys the device that was found, and no other that has its UUID or its VF by now.
-pub(super) fn destroy(host: &Host, device: &Located, flags: DestroyFlags) -> Result<()> {
+/// Destroys a device, and no other that has its UUID or its VF by now.
+pub(super) fn destroy(host: &Host, held: &Held, flags: DestroyFlags) -> Result<()> {
+    let Held { device, parent } = held;
     let (uuid, identity) = (&device.uuid, Some(device.identity));
-    let parent = device.open_parent(&*host.sysfs)?;
     if flags.contains(DestroyFlags::OWNED) {
-        check_owner(host, device, parent.layout)?;
+        check_owner(host, held)?;
     }
-    let is_recorded = || device.backend.is_same(device, Some(&host.runtime.records()));
-    match remove(host, &parent, device, &is_recorded, false) {
+    match remove(host, held, false) {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
             forget_if_gone(host, uuid, identity);
@@ -48,8 +48,8 @@ pub(super) fn destroy(host: &Host, device: &Located, flags: DestroyFlags) -> Res
 
 /// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
 /// known by its identity.
-pub(super) fn take_back(host: &Host, device: &Located) -> Result<()> {
-    remove(host, &device.open_parent(&*host.sysfs)?, device, &|| Ok(true), true)
+pub(super) fn take_back(host: &Host, held: &Held) -> Result<()> {
+    remove(host, held, true)
 }
 
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
@@ -73,14 +73,14 @@ fn node_of(parent: &dyn Dir) -> String {
 }
 
 /// The record decides, and only if it is about this very device.
-fn check_owner(host: &Host, device: &Located, layout: &Layout) -> Result<()> {
+fn check_owner(host: &Host, Held { device, parent }: &Held) -> Result<()> {
     let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
         return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
     };
     let owner = match host.runtime.get(uuid)? {
-        Some(record) => match device.backend.is_about(&*host.sysfs, layout, device, &record) {
+        Some(record) => match device.backend.is_about(&*host.sysfs, parent.layout, device, &record) {
             Ok(is_about) => record.owner.filter(|_| is_about),
             Err(e) if is_exhausted(e.errno()) => return Err(e),
             Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
@@ -96,24 +96,18 @@ fn check_owner(host: &Host, device: &Located, layout: &Layout) -> Result<()> {
     }
 }
 
-/// `is_recorded` returns whether the device is the one that was found by what is recorded of it; its identity is compared here. With
-/// `is_new`, no process but the caller has seen the device.
-fn remove(
-    host: &Host,
-    parent: &OpenParent,
-    device: &Located,
-    is_recorded: &dyn Fn() -> Result<bool>,
-    is_new: bool,
-) -> Result<()> {
+/// With `is_new`, no process but the caller has seen the device: it is known by its identity alone.
+fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
+    let Held { device, parent } = held;
     let (uuid, refuses_open) = (&device.uuid, parent.layout.refuses_open);
     let nodes = Nodes::of(&*device.dir, &device.entry)?;
-    let held = match nodes.group {
+    let guard = match nodes.group {
         Some(group) => hold(host, uuid, &nodes, group)?,
         None => None,
     };
     // Nodes that the held group does not protect: a device that is opened by its own node and not yet bound.
-    let open = if held.is_some() { nodes.own() } else { nodes.all() };
-    let certainty = match &held {
+    let open = if guard.is_some() { nodes.own() } else { nodes.all() };
+    let certainty = match &guard {
         _ if is_new || refuses_open => Certainty::None,
         Some(_) => Certainty::Visible,
         None => Certainty::Full,
@@ -121,17 +115,14 @@ fn remove(
     let may_block = refuse_users(host, uuid, &open, certainty)? && !refuses_open;
     // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
     // the device and creating another one of its UUID: the backend calls `is_it` once it has the device's own folder open.
-    let failed = |errno| Error::io("look at", &device.syspath, errno);
-    let group = group_of(&*device.dir, &device.entry).map_err(failed)?;
-    let is_same = || {
-        let now = device.backend.identity(&*device.dir, &device.entry).map_err(failed)?;
-        Ok(now == Some(device.identity))
-    };
-    let is_it = || if is_new { is_same() } else { is_recorded() };
-    if group != nodes.group || !is_same()? {
-        let message = format!("device {uuid} no longer exists");
-        return Err(Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(device.syspath.clone()));
+    let group = group_of(&*device.dir, &device.entry);
+    if group.map_err(|errno| Error::io("look at", &device.syspath, errno))? != nodes.group {
+        return Err(held.gone());
     }
+    let is_it = || match is_new {
+        true => device.backend.is_same(device, None),
+        false => device.backend.is_same(device, Some(&host.runtime.records())),
+    };
     let failed = Cell::new(false);
     let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
@@ -148,7 +139,7 @@ fn remove(
     let is_again = |e: &Error| e.errno == Errno::AGAIN.raw_os_error() && !writer.failed.get();
     let removed = retry_while_busy(host, is_again, || device.backend.remove(parent, device, &how));
     // The node must be free again before anyone looks whether the device is gone for good.
-    drop((held, place));
+    drop((guard, place));
     removed.map_err(|e| explain_refusal(host, &*device.dir, &device.entry, uuid, e))?;
     wait_device::wait_gone(host, parent, device)
 }

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Host;
+use super::held::Held;
 use crate::backend::parents::{ParentCache, link_name, or_reported};
 use crate::backend::{DEVICES, Layout, Located, devices};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
@@ -55,14 +56,26 @@ fn found(host: &Host, found: Option<Located>) -> Result<Option<Device>> {
 
 /// The device that was found. Without a record that can be read, it has no name and no owner.
 pub(super) fn at(host: &Host, found: &Located, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
-    let record = match host.runtime.records().get(&found.uuid) {
-        Ok(record) => record,
-        Err(e) => {
-            report_unless_exhausted(e)?;
-            None
-        }
+    read(found, record_of(host, &found.uuid)?.as_ref(), known)
+}
+
+/// The record of a UUID. One that cannot be read is reported.
+fn record_of(host: &Host, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
+    host.runtime.records().get(uuid).or_else(|e| report_unless_exhausted(e).map(|()| None))
+}
+
+/// The type of a device, which its record has where sysfs shows none.
+pub(super) fn type_of(host: &Host, Held { device, parent }: &Held) -> Result<Option<String>> {
+    let shown = match &device.type_id {
+        Some(type_id) => Ok(Some(type_id.clone())),
+        None => device.backend.type_of(parent.layout, &*device.dir, &device.entry),
     };
-    read(found, record.as_ref(), known)
+    if let Some(type_id) = shown.map_err(|errno| Error::io("read", &device.syspath, errno))? {
+        return Ok(Some(type_id));
+    }
+    let record = record_of(host, &device.uuid)?;
+    let own = recorded(&*host.sysfs, device, parent.layout, record.as_ref())?;
+    Ok(own.map(|record| record.type_id.clone()))
 }
 
 /// The device of this name: the one its creator gave, or the one that every device has.

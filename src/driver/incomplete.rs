@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::held::Held;
 use super::{Conn, DestroyFlags, Host, callouts, check_owner_name, devices};
-use crate::backend::Located;
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted};
 use crate::store::DeviceRecord;
@@ -33,7 +33,7 @@ impl Conn {
 struct Group {
     owner: Option<String>,
     /// The devices that exist. `Err`: whether the device exists cannot be read.
-    members: Vec<(Uuid, Result<Located>)>,
+    members: Vec<(Uuid, Result<Held>)>,
     /// Whether a device of its killed creator may still appear.
     may_grow: bool,
 }
@@ -55,10 +55,11 @@ impl Group {
 }
 
 /// The device of a record, if it exists. Fails if it may be the device of another program.
-fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<Located>> {
+fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<Held>> {
     let Some(found) = devices::locate_near(host, &record.uuid, &record.parent)? else { return Ok(None) };
-    let parent = found.open_parent(&*host.sysfs)?;
-    Ok(found.backend.is_about(&*host.sysfs, parent.layout, &found, record)?.then_some(found))
+    let held = Held::open(host, found)?;
+    let is_about = held.device.backend.is_about(&*host.sysfs, held.parent.layout, &held.device, record)?;
+    Ok(is_about.then_some(held))
 }
 
 /// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors

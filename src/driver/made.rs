@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The devices that a create has made: where they are now, and which of them remain after a failed create.
 
+use std::rc::Rc;
+
+use super::held::Held;
 use super::plan::Plan;
 use super::{Host, destroy};
 use crate::backend::{Attempt, Created, Located, parents};
@@ -47,22 +50,22 @@ impl Made<'_> {
     /// Removes the device. If its VF is another device by now, leaves that alone.
     pub(super) fn remove(&self, host: &Host) -> Left {
         let failed = |errno| Left::Device(self.identity, Error::io("look for", &self.plan.place.syspath, errno));
-        let device = match self.locate(host) {
-            Ok(Created::Own(device)) => device,
+        let held = match self.locate(host) {
+            Ok(Created::Own(device)) => Held { device, parent: Rc::clone(&self.plan.parent) },
             Ok(Created::Absent) => return Left::Nothing,
             Ok(Created::InDoubt(what)) => return Left::InDoubt(what),
             Err(errno) => return failed(errno),
         };
-        match destroy::take_back(host, &device) {
+        match destroy::take_back(host, &held) {
             Ok(()) => Left::Nothing,
             // Another program has written to the VF since it was located.
             Err(e) if e.code == ErrorCode::NoNode => match self.locate(host) {
-                Ok(Created::Own(_)) => Left::Device(Some(device.identity), e),
+                Ok(Created::Own(_)) => Left::Device(Some(held.device.identity), e),
                 Ok(Created::Absent) => Left::Nothing,
                 Ok(Created::InDoubt(what)) => Left::InDoubt(what),
                 Err(errno) => failed(errno),
             },
-            Err(e) => Left::Device(Some(device.identity), e),
+            Err(e) => Left::Device(Some(held.device.identity), e),
         }
     }
 }

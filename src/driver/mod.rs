@@ -10,6 +10,7 @@ mod destroy;
 mod devices;
 mod dump;
 mod flags;
+mod held;
 mod host;
 mod identity;
 mod incomplete;

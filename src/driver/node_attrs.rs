@@ -13,17 +13,13 @@ use crate::sysfs::{EntryKind, basename, dirname, write_line};
 impl Node {
     /// Reads an attribute of the device or parent now.
     pub fn attr(&self, name: &str) -> Result<String> {
-        let text = self.open_attributes()?.read(name).map_err(|e| e.of(self.name()))?;
-        // What is still there was there when its file was read.
-        self.check_identity()?;
-        Ok(text)
+        self.look(|attributes| attributes.read(name))
     }
 
     /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
     /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
     pub fn attrs(&self) -> Result<Vec<String>> {
-        let files = self.open_attributes()?.list(!self.is_parent()).map_err(|e| e.of(self.name()))?;
-        self.check_identity()?;
+        let files = self.look(|attributes| attributes.list(!self.is_parent()))?;
         let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
         let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
         names.sort_unstable();
@@ -32,9 +28,7 @@ impl Node {
 
     /// What can be done with an attribute.
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
-        let mode = self.open_attributes()?.mode(name).map_err(|e| e.of(self.name()))?;
-        self.check_identity()?;
-        Ok(self.access(name, mode))
+        Ok(self.access(name, self.look(|attributes| attributes.mode(name))?))
     }
 
     /// By its mode, for every caller alike, and by what [`Node::set_attr`] refuses.
@@ -83,9 +77,14 @@ impl Node {
             return Err(self.not_running());
         }
         let layout = self.as_device().map(|device| layout(device.layout));
-        let attributes = Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))?;
+        Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))
+    }
+
+    /// Looks at the attributes of the device. A device that exists afterwards existed when its folder was opened.
+    fn look<T>(&self, look: impl FnOnce(&Attributes) -> Result<T>) -> Result<T> {
+        let seen = look(&self.open_attributes()?);
         self.check_identity()?;
-        Ok(attributes)
+        seen.map_err(|e| e.of(self.name()))
     }
 
     /// Fails if the device of this handle no longer exists, also if another device has its path now.
@@ -109,16 +108,20 @@ impl Node {
             return Err(unsupported(self.name(), &format!("a parent has no '{file}'; its devices may")));
         }
         let dir = self.open_attributes()?.dir;
-        match dir.meta(file) {
-            Ok(meta) if meta.kind == EntryKind::File => {}
+        let missing = match dir.meta(file) {
+            Ok(meta) if meta.kind == EntryKind::File => None,
             Ok(_) | Err(Errno::NOENT) => {
-                let message = format!(
-                    "the device has no file '{file}': the general layout has it, this is the {} layout",
-                    self.layout()
-                );
-                return Err(unsupported(self.name(), &message));
+                let layout = self.layout();
+                let message =
+                    format!("the device has no file '{file}': the general layout has it, this is the {layout} layout");
+                Some(unsupported(self.name(), &message))
             }
-            Err(errno) => return Err(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
+            Err(errno) => Some(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
+        };
+        if let Some(e) = missing {
+            // A device that no longer exists has no file either.
+            self.check_identity()?;
+            return Err(e);
         }
         let held = self.hold_identity()?;
         let written = write_line(&*dir, file, value);

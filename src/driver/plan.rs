@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a request to a plan: which parent, which type, which UUID. Nothing is written here.
 
+use std::rc::Rc;
+
 use rustix::io::Errno;
 use uuid::Uuid;
 
@@ -17,7 +19,7 @@ use crate::sysfs::is_absent;
 /// One device about to be made.
 pub(super) struct Plan {
     pub(super) place: Place,
-    pub(super) parent: OpenParent,
+    pub(super) parent: Rc<OpenParent>,
     pub(super) type_id: String,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
@@ -96,7 +98,7 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Resul
         None => find_type(host, &parent, &place, &def.type_id)?,
     };
     let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
-    Ok(Plan { place, parent, type_id, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
+    Ok(Plan { place, parent: Rc::new(parent), type_id, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either. Fails if a parent that may have the

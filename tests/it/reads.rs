@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, StartFlags, XmlFlags};
-use mdev::store::Runtime;
+use mdev::callout::Callouts;
+use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
+use mdev::store::{Definitions, Runtime};
 use mdev::sysfs::basename;
 use mdev::sysfs::sim::{LogEntry, Op, SimHost, default_host};
+
+use crate::support::scripts::install_script;
 
 const M60: &str = "pci_0000_86_00_0";
 const H200: &str = "pci_0000_41_00_0";
@@ -84,4 +87,59 @@ fn list_without_types_reads_no_list_of_types() {
         assert_eq!(lists(flags), 0, "{flags:?}");
     }
     assert_eq!(lists(ListFlags::PARENTS), 8, "one for each VF");
+}
+
+const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
+
+const IGD_TYPE: &str = "i915-GVTg_V5_4";
+
+const BUS: &str = "/sys/bus/mdev/devices";
+
+/// The folders that `request` opens, in order.
+fn opens(host: &SimHost, request: impl FnOnce()) -> Vec<String> {
+    host.start_log();
+    request();
+    let opened = |entry: LogEntry| (entry.op == Op::Open).then_some(entry.path);
+    host.take_log().into_iter().filter_map(opened).collect()
+}
+
+fn create(conn: &Conn) -> Node {
+    conn.create_xml(device("0000:00:02.0", IGD_TYPE).as_bytes(), CreateFlags::empty()).unwrap()
+}
+
+/// The folders of a destroy: of the bus, the parent, the device and its VFIO nodes.
+fn opened_by_destroy() -> Vec<String> {
+    vec![BUS.to_owned(), IGD.to_owned(), format!("{BUS}/{UUID}/vfio-dev"), format!("{IGD}/{UUID}")]
+}
+
+#[test]
+fn destroy_locates_the_device_once() {
+    let (host, conn) = open();
+    let node = create(&conn);
+    assert_eq!(opens(&host, || node.destroy(DestroyFlags::empty()).unwrap()), opened_by_destroy());
+    create(&conn);
+    assert_eq!(opens(&host, || conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap()), opened_by_destroy());
+}
+
+#[test]
+fn destroy_between_callouts_locates_the_device_once() {
+    let root = tempfile::tempdir().unwrap();
+    install_script(&root.path().join("etc/mdevctl.d/scripts.d/callouts/s"), "exit 0\n");
+    let path = root.path().to_str().unwrap();
+    let host = default_host();
+    let parts = (Arc::new(host.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, Callouts::below(path));
+    create(&conn);
+    assert_eq!(opens(&host, || conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap()), opened_by_destroy());
+}
+
+#[test]
+fn attribute_request_locates_the_device_once() {
+    let (host, conn) = open();
+    let xml = device("matrix", "vfio_ap-passthrough");
+    let node = conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap();
+    let own = [format!("/sys/devices/vfio_ap/matrix/{UUID}"), BUS.to_owned()];
+    assert_eq!(opens(&host, || drop(node.attr("matrix").unwrap())), own);
+    assert_eq!(opens(&host, || node.set_attr("assign_adapter", "5").unwrap()), own);
+    assert_eq!(opens(&host, || assert!(!node.attr_access("matrix").unwrap().is_empty())), own);
 }
