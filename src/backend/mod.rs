@@ -195,12 +195,32 @@ pub struct Types {
     pub types: Vec<Type>,
     /// The VFs that can be devices.
     pub vfs: Vec<Vf>,
-    /// Another value if the parent may have other types altogether; `None` if it shows every type.
-    pub version: Option<u64>,
+    /// The types that it shows or has shown; `None` if it never hides a type.
+    pub seen: Option<SeenTypes>,
     /// The parent may have types that it does not show now and that were never seen.
     pub is_partial: bool,
     /// Why it shows no type now, and the next step; empty if it shows one. Remembered types are not shown.
     pub why_none: String,
+}
+
+impl Types {
+    /// Remembers the types that the open parent `dir` can hide later.
+    fn remember(&self, dir: &dyn Dir, records: &Records<'_>) {
+        if let Some(seen) = self.seen.as_ref().filter(|seen| seen.is_new) {
+            records.remember_types(basename(dir.path()), seen.version, &seen.types);
+        }
+    }
+}
+
+/// Types that a parent may hide.
+#[derive(Debug)]
+pub struct SeenTypes {
+    /// Another value if the parent may have other types altogether.
+    pub version: u64,
+    /// Ids and names.
+    pub types: Vec<(String, String)>,
+    /// One of them is not remembered yet.
+    is_new: bool,
 }
 
 /// The VFs of a parent whose devices are VFs; none for another parent.
@@ -369,15 +389,16 @@ pub trait Backend: Sync {
     /// descriptors or memory, since a short list would look like removed parents. With `wanted`, may stop at such a parent.
     fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>>;
 
-    /// The parent at a path in sysfs, or the VF of a parent there. Reads only that device.
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>>;
+    /// The parent at a path in sysfs, or the VF of a parent there. Reads only that device. The error names the object that cannot
+    /// be looked at.
+    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>>;
 
     /// The layout of an open folder; `None` if it is no parent of this backend. Fails where a file that decides cannot be
     /// looked at.
     fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>>;
 
     /// The types of an open folder; `None` if it is no parent of this backend. A type that cannot be read is reported and
-    /// left out. Remembers types that can be hidden later.
+    /// left out.
     fn types(&self, dir: &dyn Dir, records: &Records<'_>) -> IoResult<Option<Types>>;
 
     /// Reads again what changes when devices are created and destroyed: counts of instances, VFs.

@@ -52,8 +52,16 @@ pub fn is_parent(dir: &dyn Dir) -> IoResult<bool> {
     Ok(if_present(layout_of(dir))?.is_some())
 }
 
-/// The types of an open parent, with those that are remembered. ENOENT if the folder is no parent.
+/// The types of an open parent, with those that are remembered. Remembers types that can be hidden later. ENOENT if the folder
+/// is no parent.
 pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
+    let types = look_at_types(dir, records)?;
+    types.remember(dir, records);
+    Ok(types)
+}
+
+/// The same, and remembers nothing.
+pub fn look_at_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
     for backend in BACKENDS {
         if let Some(types) = backend.types(dir, records)? {
             return Ok(types);

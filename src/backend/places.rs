@@ -31,8 +31,7 @@ fn search(sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<
 /// The parent at a path, or the VF of a parent there. Reads only that device.
 pub fn at(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
     for backend in BACKENDS {
-        let found = backend.parent_at(sysfs, syspath, subsystem);
-        if let Some(target) = found.map_err(|errno| Error::io("look at", syspath, errno))? {
+        if let Some(target) = backend.parent_at(sysfs, syspath, subsystem)? {
             return Ok(Some(target));
         }
     }

@@ -40,7 +40,7 @@ impl Backend for Toy {
         listed.map_err(|errno| Error::io("list", "/sys/toys", errno))?;
         Ok(found.into_iter().map(|syspath| Place { syspath, subsystem: "toy".to_owned() }).collect())
     }
-    fn parent_at(&self, _: &dyn Sysfs, path: &str, subsystem: &str) -> IoResult<Option<Target>> {
+    fn parent_at(&self, _: &dyn Sysfs, path: &str, subsystem: &str) -> Result<Option<Target>> {
         let place = Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() };
         Ok((subsystem == "toy").then(|| place.into()))
     }
@@ -49,8 +49,7 @@ impl Backend for Toy {
     }
     fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
         let types = vec![Type { id: "only".to_owned(), available_instances: Some(1), ..Type::default() }];
-        let of =
-            |layout| Types { layout, types, vfs: vec![], version: None, is_partial: false, why_none: String::new() };
+        let of = |layout| Types { layout, types, vfs: vec![], seen: None, is_partial: false, why_none: String::new() };
         Ok(self.layout_of(dir, Hint::None)?.map(of))
     }
     fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {

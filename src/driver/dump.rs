@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::Conn;
 use crate::backend::devices::identity_of_record;
-use crate::backend::parents::{self, link_name, or_reported, read_types};
+use crate::backend::parents::{self, link_name, look_at_types, or_reported};
 use crate::backend::{DEVICES, Folders, Place, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
@@ -162,7 +162,7 @@ impl Conn {
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }
         for place in places::all(sysfs)? {
-            let types = taken.got(&place.syspath, self.remembered_types(&place)).unwrap_or_default();
+            let types = taken.got(&place.syspath, self.seen_types(&place)).unwrap_or_default();
             if !types.is_empty() {
                 let portable = serde_json::to_vec(&types).unwrap_or_default();
                 taken.file(&format!("{TYPE_CACHES}/{}", place.sysname()), 0o644, portable);
@@ -177,11 +177,10 @@ impl Conn {
     }
 
     /// The types that the parent at a place has shown and may hide.
-    fn remembered_types(&self, place: &Place) -> IoResult<NamedTypes> {
-        let (sysfs, records) = (&*self.host.sysfs, self.host.runtime.records());
-        let dir = sysfs.open(&place.syspath)?;
-        let Some(version) = read_types(&*dir, &records)?.version else { return Ok(Vec::new()) };
-        records.types_of(place.sysname(), version).map_err(|e| e.errno())
+    fn seen_types(&self, place: &Place) -> IoResult<NamedTypes> {
+        let dir = self.host.sysfs.open(&place.syspath)?;
+        let types = look_at_types(&*dir, &self.host.runtime.records())?;
+        Ok(types.seen.map(|seen| seen.types).unwrap_or_default())
     }
 }
 
@@ -192,9 +191,9 @@ fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, Na
     }
     for place in places::all(sysfs)? {
         let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
-        let read = sysfs.open(&place.syspath).and_then(|dir| read_types(&*dir, &runtime.records()));
-        if let Some(version) = read.ok().and_then(|read| read.version) {
-            runtime.remember_types(place.sysname(), version, types);
+        let read = sysfs.open(&place.syspath).and_then(|dir| look_at_types(&*dir, &runtime.records()));
+        if let Some(seen) = read.ok().and_then(|read| read.seen) {
+            runtime.remember_types(place.sysname(), seen.version, types);
         }
     }
     Ok(())

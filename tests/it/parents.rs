@@ -201,6 +201,20 @@ fn card_without_vfs_is_not_listed_as_a_parent() {
 }
 
 #[test]
+fn lookup_of_a_card_without_vfs_names_the_software_that_is_unreadable() {
+    for (unreadable, errno) in
+        [("/sys/module/nvidia_vgpu_vfio", Errno::IO), ("/drivers/nvidia-vgpu-vfio", Errno::ACCESS)]
+    {
+        let (machine, conn) = host(card(PF, "nvidia", &[], None));
+        machine.set_hook(Some(Arc::new(move |_: Op, path: &str| path.ends_with(unreadable).then_some(errno))));
+        let e = conn.lookup_by_name(PF).unwrap_err();
+        assert_eq!(e.errno, errno.raw_os_error(), "{e}");
+        assert!(e.path.as_deref().is_some_and(|path| path.ends_with(unreadable)), "{e}");
+        assert!(e.message.contains(unreadable), "{e}");
+    }
+}
+
+#[test]
 fn lookup_of_a_device_that_is_no_parent_names_its_driver() {
     for (driver, word) in
         [(None, "no driver"), (Some("vfio-pci"), "vfio-pci"), (Some("nouveau"), "nouveau"), (Some("i915"), "kvmgt")]

@@ -9,6 +9,8 @@ use mdev::store::Runtime;
 use mdev::sysfs::sim::{Op, SimHost, default_host, upstream_host};
 use mdev::sysfs::{Errno, Sysfs};
 
+use crate::support::lab::Lab;
+
 const PF: &str = "pci_0000_41_00_0";
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 
@@ -38,6 +40,18 @@ fn current(host: &SimHost, number: u32) -> String {
 fn devices(conn: &Conn) -> Vec<Node> {
     let on_pf = |node: &Node| node.parent_name() == PF;
     conn.list(ListFlags::DEVICES).unwrap().into_iter().filter(on_pf).collect()
+}
+
+#[test]
+fn dump_contains_the_types_and_remembers_none() {
+    let lab = Lab::in_files();
+    let remembered = lab.root().join("run/libmdev/types");
+    let dump = lab.conn.dump_xml().unwrap();
+    assert!(dump.contains("/run/libmdev/types/0000:41:00.0"));
+    assert!(!remembered.exists());
+    lab.conn.list(ListFlags::PARENTS).unwrap();
+    assert!(remembered.join("0000:41:00.0").exists());
+    assert_eq!(lab.conn.dump_xml().unwrap(), dump);
 }
 
 #[test]

@@ -60,18 +60,15 @@ impl Backend for MdevBus {
         Ok(sorted(found))
     }
 
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>> {
-        let Some(dir) = if_present(sysfs.open(syspath))? else { return Ok(None) };
-        if if_present(dir.meta(TYPES))?.is_none() {
-            return Ok(None);
-        }
-        let in_class = || {
-            let class = if_present(sysfs.open(CLASS))?;
-            Ok(class.map(|class| if_present(class.meta(basename(syspath)))).transpose()?.flatten().is_some())
+    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
+        let has = |folder: &str, entry: &str| {
+            let meta = || Ok(if_present(sysfs.open(folder)?.meta(entry))?.is_some());
+            let has = if_present(meta()).map_err(|errno| Error::io("look at", folder, errno));
+            has.map(|has| has.unwrap_or_default())
         };
-        let is_listed = BUSES.contains(&subsystem) || in_class()?;
+        let is_parent = has(syspath, TYPES)? && (BUSES.contains(&subsystem) || has(CLASS, basename(syspath))?);
         let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
-        Ok(is_listed.then(|| place.into()))
+        Ok(is_parent.then(|| place.into()))
     }
 
     fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {
@@ -107,7 +104,7 @@ impl Backend for MdevBus {
             layout,
             types,
             vfs: Vec::new(),
-            version: None,
+            seen: None,
             is_partial: false,
         }))
     }

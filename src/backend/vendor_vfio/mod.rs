@@ -60,7 +60,7 @@ impl Backend for VendorVfio {
         pfs::physical_functions(sysfs)
     }
 
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> IoResult<Option<Target>> {
+    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
         if subsystem == "pci" { pfs::at(sysfs, syspath) } else { Ok(None) }
     }
 
@@ -79,15 +79,17 @@ impl Backend for VendorVfio {
         let is_partial = is_used || candidates.iter().all(|one| one.creatable.is_empty());
         let vfs: Vec<Vf> = candidates.into_iter().map(|candidate| candidate.vf).collect();
         let version = if vfs.is_empty() { None } else { type_cache::version(dir)? };
-        if let Some(version) = version {
-            type_cache::complete(records, dir, version, &mut types)?;
-        }
-        Ok(Some(Types { layout, types, vfs, version, is_partial, why_none }))
+        let seen = match version {
+            Some(version) => type_cache::complete(records, dir, version, &mut types)?,
+            None => None,
+        };
+        Ok(Some(Types { layout, types, vfs, seen, is_partial, why_none }))
     }
 
     fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
-        if let Some(Types { types, vfs, .. }) = self.types(dir, records)? {
-            (known.types, known.vfs) = (types, vfs);
+        if let Some(read) = self.types(dir, records)? {
+            read.remember(dir, records);
+            (known.types, known.vfs) = (read.types, read.vfs);
         }
         Ok(())
     }

@@ -27,11 +27,12 @@ pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
         match has_software(sysfs) {
             Ok(true) => {}
             Ok(false) => states.retain(|_, state| !is_idle(state)),
-            Err(errno) if is_exhausted(errno) => return Err(Error::io("look for", SOFTWARE, errno)),
-            Err(errno) => states.retain(|path, state| {
+            Err(e) if is_exhausted(e.errno()) => return Err(e),
+            Err(e) => states.retain(|path, state| {
                 if is_idle(state) {
-                    let what = format!("left out, it has no VFs and {SOFTWARE} cannot be looked at");
-                    report(Finding::io(format!("{PCI}/{}", basename(path)), &what, errno));
+                    let software = e.path.as_deref().unwrap_or(SOFTWARE);
+                    let what = format!("left out, it has no VFs and {software} cannot be looked at");
+                    report(Finding::io(format!("{PCI}/{}", basename(path)), &what, e.errno()));
                 }
                 !is_idle(state)
             }),
@@ -41,23 +42,24 @@ pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
 }
 
 /// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
-fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> IoResult<bool> {
+fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> Result<bool> {
     match state {
         PfState::Other => Ok(false),
         PfState::Ready | PfState::Unbound => Ok(true),
-        PfState::Idle => Ok(has_software(sysfs)? || !physical_functions(sysfs).map_err(|e| e.errno())?.is_empty()),
+        PfState::Idle => Ok(has_software(sysfs)? || !physical_functions(sysfs)?.is_empty()),
     }
 }
 
 /// The PF at a path, or the VF of a PF there. Reads only that device.
-pub(super) fn at(sysfs: &dyn Sysfs, syspath: &str) -> IoResult<Option<Target>> {
-    let Some(pci) = if_present(sysfs.open(PCI))? else { return Ok(None) };
+pub(super) fn at(sysfs: &dyn Sysfs, syspath: &str) -> Result<Option<Target>> {
+    let failed = |errno| Error::io("look at", syspath, errno);
+    let Some(pci) = if_present(sysfs.open(PCI)).map_err(failed)? else { return Ok(None) };
     let sysname = basename(syspath);
-    if is_listed(sysfs, pf_state(&*pci, sysname)?)? {
-        return Ok(place(&*pci, sysname)?.map(Target::from));
+    if is_listed(sysfs, pf_state(&*pci, sysname).map_err(failed)?)? {
+        return Ok(place(&*pci, sysname).map_err(failed)?.map(Target::from));
     }
-    let Some(pf) = pf_of_vf(&*pci, sysname)? else { return Ok(None) };
-    Ok(place(&*pci, &pf)?.map(|place| Target { place, vf: Some(sysname.to_owned()) }))
+    let Some(pf) = pf_of_vf(&*pci, sysname).map_err(failed)? else { return Ok(None) };
+    Ok(place(&*pci, &pf).map_err(failed)?.map(|place| Target { place, vf: Some(sysname.to_owned()) }))
 }
 
 fn place(pci: &dyn Dir, sysname: &str) -> IoResult<Option<Place>> {

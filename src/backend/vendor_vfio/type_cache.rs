@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::vfs::{FOLDER, bare_type, describe};
+use crate::backend::SeenTypes;
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::{Type, compare_ids};
 use crate::store::Records;
@@ -22,12 +23,17 @@ pub(super) fn version(pf: &dyn Dir) -> IoResult<Option<u64>> {
     }
 }
 
-/// Adds to the types of an open PF those that it showed before, and remembers those that are new.
-pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, version: u64, types: &mut Vec<Type>) -> IoResult<()> {
+/// Adds to the types of an open PF those that it showed before. Returns all of them; `None` if they cannot be read.
+pub(super) fn complete(
+    records: &Records<'_>,
+    pf: &dyn Dir,
+    version: u64,
+    types: &mut Vec<Type>,
+) -> IoResult<Option<SeenTypes>> {
     let sysname = basename(pf.path());
     let mut known = match records.types_of(sysname, version) {
         Ok(known) => known,
-        Err(e) => return report_unless_exhausted(e).map_err(|e| e.errno()),
+        Err(e) => return report_unless_exhausted(e).map(|()| None).map_err(|e| e.errno()),
     };
     let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
     let named = types.iter().filter_map(|kind| Some((kind.id.as_str(), kind.name.as_deref()?)));
@@ -46,13 +52,13 @@ pub(super) fn complete(records: &Records<'_>, pf: &dyn Dir, version: u64, types:
         }
     }
     types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
-    if !news.is_empty() {
+    let is_new = !news.is_empty();
+    if is_new {
         known.retain(|(id, _)| !news.contains_key(id));
         known.extend(news);
         known.sort_unstable_by(|(a, _), (b, _)| compare_ids(a, b));
-        records.remember_types(sysname, version, &known);
     }
-    Ok(())
+    Ok(Some(SeenTypes { version, types: known, is_new }))
 }
 
 /// A type that was seen before, with its name, and cannot be created now.

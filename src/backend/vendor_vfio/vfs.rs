@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::vgpu_types::{self, Creatable};
 use crate::backend::{TYPES, Vfs};
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
 use crate::model::{Type, Vf, compare_ids};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
@@ -104,8 +104,14 @@ pub(super) fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
 }
 
 /// The module or the driver that makes vGPUs is loaded, so that a PF without VFs can get VFs that become vGPUs.
-pub(super) fn has_software(sysfs: &dyn Sysfs) -> IoResult<bool> {
-    Ok(if_present(sysfs.open(SOFTWARE))?.is_some() || if_present(sysfs.open(DRIVERS[1]))?.is_some())
+pub(super) fn has_software(sysfs: &dyn Sysfs) -> Result<bool> {
+    for path in [SOFTWARE, DRIVERS[1]] {
+        let opened = if_present(sysfs.open(path)).map_err(|errno| Error::io("look for", path, errno))?;
+        if opened.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Why an open PF offers no type now, and the next step.
