@@ -24,15 +24,20 @@ pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, known: &ParentCache<'_>) ->
 
 /// The device of this UUID. If it is not found, an object that cannot be read and may be the device is an error; with
 /// `near`, the sysfs name of a parent or VF, only an object there.
-pub fn locate(sysfs: &dyn Sysfs, records: &Records<'_>, uuid: &Uuid, near: Option<&str>) -> Result<Option<Located>> {
-    let near = near.map(|sysname| Near { sysfs, sysname, place: OnceCell::new() });
+pub fn locate(
+    folders: &Folders<'_>,
+    records: &Records<'_>,
+    uuid: &Uuid,
+    near: Option<&str>,
+) -> Result<Option<Located>> {
+    let near = near.map(|sysname| Near { sysfs: folders.sysfs(), sysname, place: OnceCell::new() });
     let may_be = |object: &str| near.as_ref().is_none_or(|near| near.has(object));
-    search(sysfs, records, &Wanted::Uuid(uuid, &may_be))
+    search(folders, records, &Wanted::Uuid(uuid, &may_be))
 }
 
-fn search(sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+fn search(folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
     for backend in BACKENDS {
-        if let Some(found) = backend.locate(sysfs, records, wanted)? {
+        if let Some(found) = backend.locate(folders, records, wanted)? {
             return Ok(Some(found));
         }
     }
@@ -61,7 +66,7 @@ impl Near<'_> {
 
 /// The device of this sysfs name: a UUID on the mdev bus, or the address of a VF.
 pub fn locate_at(sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
-    search(sysfs, records, &Wanted::Name(sysname))
+    search(&Folders::new(sysfs), records, &Wanted::Name(sysname))
 }
 
 /// The identity that a running device had when it was read.
@@ -77,7 +82,7 @@ pub fn locate_same(
     layout: LayoutKind,
     id: &DeviceId<'_>,
 ) -> Result<Option<Located>> {
-    registry::backend(layout).locate(sysfs, records, &Wanted::Same(id))
+    registry::backend(layout).locate(&Folders::new(sysfs), records, &Wanted::Same(id))
 }
 
 /// The identity that the device of a record has now; `None` if there is no such device.

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::open_bus;
-use crate::error::Result;
+use super::DEVICES;
+use crate::error::{Error, Result};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
 
 /// The open folders of one request, by path. Devices of a request share them.
@@ -18,12 +18,6 @@ impl<'a> Folders<'a> {
     /// No folder is open yet.
     pub fn new(sysfs: &'a dyn Sysfs) -> Self {
         Folders { sysfs, open: RefCell::default() }
-    }
-
-    /// The mdev bus is open if it exists: a create fails before its first write if the bus cannot be opened.
-    pub fn with_bus(sysfs: &'a dyn Sysfs) -> Result<Self> {
-        let open = RefCell::new(open_bus(sysfs)?.into_iter().collect());
-        Ok(Folders { sysfs, open })
     }
 
     /// The host that its folders are of.
@@ -41,9 +35,9 @@ impl<'a> Folders<'a> {
         Ok(opened)
     }
 
-    /// The open folder with the path of `dir`, or `dir` itself.
-    pub fn shared(&self, dir: &Rc<dyn Dir>) -> Rc<dyn Dir> {
-        self.known(dir.path()).unwrap_or_else(|| Rc::clone(dir))
+    /// The mdev bus; `None` if the kernel has none (yet).
+    pub fn bus(&self) -> Result<Option<Rc<dyn Dir>>> {
+        self.open(DEVICES).map_err(|errno| Error::io("open", DEVICES, errno))
     }
 
     fn known(&self, path: &str) -> Option<Rc<dyn Dir>> {

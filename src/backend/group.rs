@@ -12,6 +12,6 @@ pub(super) fn is_group_required(text: &str) -> bool {
 }
 
 /// Whether the type with this folder requires a group.
-pub(super) fn requires_group(type_dir: &dyn Dir) -> IoResult<bool> {
+pub fn requires_group(type_dir: &dyn Dir) -> IoResult<bool> {
     Ok(if_present(read_text(type_dir, REQUIRES_GROUP))?.is_some_and(|text| is_group_required(&text)))
 }

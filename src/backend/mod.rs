@@ -321,6 +321,8 @@ impl Wanted<'_> {
 pub struct CreateRequest<'a> {
     /// Validated id: one path component.
     pub type_id: &'a str,
+    /// The open folder of the type, if the caller has it.
+    pub type_dir: Option<&'a Rc<dyn Dir>>,
     /// The new device's UUID.
     pub uuid: Uuid,
     /// Group number, where the type requires one.
@@ -417,7 +419,7 @@ pub trait Backend: Sync {
     ) -> Result<Vec<Located>>;
 
     /// The wanted device; `None` if there is none.
-    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>>;
+    fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>>;
 
     /// Where the device of a create is. Does not read its record, which may be unreadable.
     fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created>;

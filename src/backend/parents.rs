@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
-use super::group::requires_group;
+pub use super::group::requires_group;
 use super::registry::{self, BACKENDS};
 use super::{Hint, Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
@@ -215,12 +215,19 @@ impl<'a> ParentCache<'a> {
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());
     }
 
-    /// Adds a parent that is open, with one type.
-    pub fn add_open(&mut self, place: &Place, parent: &OpenParent, type_id: &str) {
-        let read = ParentInfo::read(&*parent.dir, place, parent.layout);
-        let api = device_api(parent.layout, &*parent.dir, type_id);
-        self.apis.insert((place.syspath.clone(), type_id.to_owned()), api);
-        self.parents.insert(place.syspath.clone(), read.map(Rc::new));
+    /// Adds a parent that is open, with one type and the open folder of that, if it has one.
+    pub fn add_open(&mut self, place: &Place, parent: &OpenParent, type_id: &str, type_dir: Option<&dyn Dir>) {
+        let api = (place.syspath.clone(), type_id.to_owned());
+        if self.apis.contains_key(&api) {
+            return;
+        }
+        let shown = match (parent.layout.device_api, type_dir) {
+            (None, Some(dir)) => read_text(dir, DEVICE_API).ok(),
+            _ => device_api(parent.layout, &*parent.dir, type_id),
+        };
+        self.apis.insert(api, shown);
+        let read = || ParentInfo::read(&*parent.dir, place, parent.layout).map(Rc::new);
+        self.parents.entry(place.syspath.clone()).or_insert_with(read);
     }
 
     /// The parent of a device.
@@ -264,12 +271,6 @@ pub fn type_dir(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Op
     }
 }
 
-/// Whether a type of an open parent requires a group. False if the type has no folder.
-pub fn type_requires_group(parent: &OpenParent, type_id: &str) -> IoResult<bool> {
-    let type_dir = type_dir(parent.layout, &*parent.dir, type_id)?;
-    type_dir.map_or(Ok(false), |dir| requires_group(&*dir))
-}
-
 /// Why the parent at a path offers no type now, and the next step.
 pub fn why_no_types(sysfs: &dyn Sysfs, records: &Records<'_>, syspath: &str) -> String {
     match sysfs.open(syspath).and_then(|dir| read_types(&*dir, records)) {
@@ -285,7 +286,7 @@ pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> Option<St
     if let Some(api) = layout.device_api {
         return Some(api.to_owned());
     }
-    read_text(&*type_dir(layout, parent, type_id).ok()??, "device_api").ok()
+    read_text(&*type_dir(layout, parent, type_id).ok()??, DEVICE_API).ok()
 }
 
 /// Last component of a link, where there is one.
@@ -299,6 +300,9 @@ pub fn or_reported<T>(dir: &dyn Dir, name: &str, read: IoResult<Option<T>>) -> I
     let path = || format!("{}/{name}", dir.path());
     Ok(or_report(read, |errno| Finding::io(path(), "not shown, it cannot be read", errno))?.flatten())
 }
+
+/// A file of a type.
+const DEVICE_API: &str = "device_api";
 
 /// Holds -1 where the host has no NUMA.
 const NUMA_NODE: &str = "numa_node";

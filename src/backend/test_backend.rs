@@ -61,8 +61,11 @@ impl Backend for Toy {
     fn devices(&self, sysfs: &dyn Sysfs, _: &Records<'_>, _: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
         Ok(self.parents(sysfs, None)?.iter().filter_map(|place| device(sysfs, &place.syspath).ok()?).collect())
     }
-    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
-        Ok(self.devices(sysfs, records, &|_| None)?.into_iter().find(|found| Some(found.uuid) == wanted.uuid()))
+    fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+        Ok(self
+            .devices(folders.sysfs(), records, &|_| None)?
+            .into_iter()
+            .find(|found| Some(found.uuid) == wanted.uuid()))
     }
     fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
         Ok(device(sysfs, made.parent)?.map_or(Created::Absent, Created::Own))

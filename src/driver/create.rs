@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates devices, one or several, all or none.
 
+use std::cell::Cell;
+
+use once_cell::unsync::OnceCell;
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::callouts::{self, CallOuts};
 use super::made::{Left, Made, explain_missing_parent};
 use super::plan::{Plan, plan, refuse_defined};
-use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, devices, incomplete, wait_device};
-use crate::backend::devices::{identity_or_unknown, locate_at};
+use super::{Conn, CreateFlags, DestroyFlags, Host, Node, attrs, defined, devices, incomplete, wait_device};
+use crate::backend::devices::identity_or_unknown;
 use crate::backend::parents::ParentCache;
-use crate::backend::{ChosenVf, Created, DeviceId, Folders, Located, Prepared};
+use crate::backend::{ChosenVf, Created, DeviceId, Folders, Located, Prepared, Wanted};
+use crate::callout::Scripts;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Batch, Definition, DeviceRecord, HostLock, NewGroup, Reservation, uuid_in_use};
@@ -26,35 +30,129 @@ const INTERRUPTS_MAX: u32 = 64;
 /// More vGPUs than any guest takes.
 pub const GROUP_MAX: usize = 64;
 
-impl Conn {
-    /// Creates a device from XML and returns it when it can be used.
-    pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
-        self.create_def(parse(xml, flags)?, flags, None)
+/// One request to create devices, with what it opens once.
+pub(super) struct Request<'a> {
+    conn: &'a Conn,
+    flags: CreateFlags,
+    /// The definition of the device.
+    defined: Option<&'a Definition>,
+    folders: Folders<'a>,
+    scripts: OnceCell<Option<Scripts>>,
+    /// The device of the UUID, or that there is none, until the request has looked at it.
+    located: Cell<Option<Option<Located>>>,
+}
+
+impl<'a> Request<'a> {
+    fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
+        let folders = Folders::new(&*conn.host.sysfs);
+        Request { conn, flags, defined, folders, scripts: OnceCell::new(), located: Cell::new(None) }
     }
 
-    /// The same from what XML says, or what is `defined`.
-    pub(super) fn create_def(&self, def: DeviceDef, flags: CreateFlags, defined: Option<&Definition>) -> Result<Node> {
+    /// The request to start what is defined; `None` if it runs already.
+    pub(super) fn start(conn: &'a Conn, def: &'a Definition, flags: CreateFlags) -> Result<Option<Self>> {
+        let request = Request::new(conn, flags, Some(def));
+        let found = devices::locate_in(&request.folders, &conn.host, &def.uuid, &def.parent)?;
+        if found.as_ref().is_some_and(|found| defined::is_running_on(def, found)) {
+            return Ok(None);
+        }
+        request.located.set(Some(found));
+        Ok(Some(request))
+    }
+
+    /// The call-out scripts; `None` if there are none or the caller wants none.
+    fn scripts(&self) -> Result<Option<&Scripts>> {
+        let ask = CallOuts::unless(self.flags.contains(CreateFlags::NO_CALLOUTS));
+        Ok(self.scripts.get_or_try_init(|| callouts::scripts(&self.conn.host, ask))?.as_ref())
+    }
+
+    /// Creates one device.
+    pub(super) fn create(&self, def: DeviceDef) -> Result<Node> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut attempts = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
-            let plan = plan(&self.host, def.clone(), flags)?;
+            let plan = plan(&self.conn.host, def.clone(), self.flags, &[])?;
             attempts -= 1;
-            if let Some(existing) = self.existing(&plan, flags)? {
+            if let Some(existing) = self.existing(&plan)? {
                 return Ok(existing);
             }
-            if defined.is_none() {
-                refuse_defined(&self.host, &plan)?;
+            if self.defined.is_none() {
+                refuse_defined(&self.conn.host, &plan)?;
             }
-            match create_asked(&self.host, &[plan], &[], flags, defined) {
-                Ok(mut devices) => return Ok(Node::device(self.clone(), devices.remove(0))),
+            match self.create_between_callouts(&[plan], &[]) {
+                Ok(mut devices) => return Ok(Node::device(self.conn.clone(), devices.remove(0))),
                 Err((_, e)) if e.code == ErrorCode::NoInstances && attempts > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
                 Err((Some(plan), e)) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
-                    return self.existing(plan, flags)?.ok_or(e);
+                    return self.existing(plan)?.ok_or(e);
                 }
                 Err((_, e)) => return Err(e),
             }
         }
+    }
+
+    /// The device that the request describes, if it exists and EXIST_OK is set. Fails if another device has the UUID.
+    fn existing(&self, plan: &Plan) -> Result<Option<Node>> {
+        let host = &self.conn.host;
+        if plan.def.uuid.is_none() {
+            return Ok(None);
+        }
+        let located = match self.located.take() {
+            Some(located) => located,
+            None => devices::locate_in(&self.folders, host, &plan.uuid, plan.place.sysname())?,
+        };
+        let Some(found) = located else { return Ok(None) };
+        if !self.flags.contains(CreateFlags::EXIST_OK) {
+            return Err(uuid_in_use(&plan.uuid).at(found.syspath));
+        }
+        let is_on_parent = found.parent == plan.place.syspath;
+        if is_on_parent {
+            // Its creator may be at work still.
+            wait_device::wait_ready(host, &plan.parent, &*found.dir, &found.entry)?;
+        }
+        let mut known = ParentCache::new(&*host.sysfs);
+        if is_on_parent {
+            known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir.as_deref());
+        }
+        let Some(device) = devices::at(host, &found, &mut known)? else { return Ok(None) };
+        let other_vf = plan.vf.as_deref().filter(|vf| *vf != basename(&device.syspath));
+        if !is_on_parent || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some() {
+            let place = plan.place.name();
+            let message = format!(
+                "device {} exists at {} with type {}, not on {} with type {}",
+                plan.uuid,
+                device.syspath,
+                device.type_id.as_deref().unwrap_or("(unknown)"),
+                other_vf.unwrap_or(&place),
+                plan.type_id
+            );
+            return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
+        }
+        Ok(Some(Node::device(self.conn.clone(), device)))
+    }
+
+    /// Creates the devices between the call-outs of a start, one of each device.
+    fn create_between_callouts<'p>(
+        &'p self,
+        plans: &'p [Plan],
+        wants_group: &[Uuid],
+    ) -> std::result::Result<Vec<Device>, Failed<'p>> {
+        let host = &self.conn.host;
+        // Whoever starts it, it is for whom it was defined.
+        let owner = self.defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
+        let create = || create_all(host, &self.folders, plans, wants_group, owner);
+        let Some(scripts) = self.scripts().map_err(|e| (None, e))? else { return create() };
+        let subjects = callouts::subjects(plans, self.defined.is_some_and(|def| def.autostart));
+        let asked = callouts::ask_start(scripts, &subjects).map_err(|e| (None, e))?;
+        let result = create();
+        callouts::post(asked, result.is_ok());
+        result
+    }
+}
+
+impl Conn {
+    /// Creates a device from XML and returns it when it can be used.
+    pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
+        Request::new(self, flags, None).create(parse(xml, flags)?)
     }
 
     /// Creates several devices for one guest, all or none. Those whose types require a group share one: the one that the
@@ -70,12 +168,13 @@ impl Conn {
         }
         let mut group = common_group(&defs)?;
         self.remove_own_incomplete(flags);
+        let request = Request::new(self, flags, None);
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut numbers = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut wants_group: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
-            let plan = plan(&self.host, def, flags).map_err(numbered(i))?;
+            let plan = plan(&self.host, def, flags, &plans).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
                 return Err(numbered(i)(Error::new(
                     ErrorCode::Exists,
@@ -83,7 +182,7 @@ impl Conn {
                     format!("UUID {} is given twice", plan.uuid),
                 )));
             }
-            if let Some(existing) = self.existing(&plan, flags).map_err(numbered(i))? {
+            if let Some(existing) = request.existing(&plan).map_err(numbered(i))? {
                 join(&mut group, &existing).map_err(numbered(i))?;
                 kept.push(Some(existing));
                 continue;
@@ -100,7 +199,7 @@ impl Conn {
             plans.iter_mut().filter(|plan| wants_group.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
             wants_group.clear();
         }
-        let made = create_asked(&self.host, &plans, &wants_group, flags, None).map_err(|(failed, e)| {
+        let made = request.create_between_callouts(&plans, &wants_group).map_err(|(failed, e)| {
             let at = failed.and_then(|failed| plans.iter().position(|plan| plan.uuid == failed.uuid));
             at.map_or(e.clone(), |at| numbered(numbers[at])(e))
         })?;
@@ -119,45 +218,6 @@ impl Conn {
             Err(e) => vec![e],
         };
         left.iter().for_each(|e| log::warn!("an incomplete group of '{owner}' cannot be removed: {e}"));
-    }
-
-    /// The device that the request describes, when it is there and the caller is content with it.
-    fn existing(&self, plan: &Plan, flags: CreateFlags) -> Result<Option<Node>> {
-        if plan.def.uuid.is_none() {
-            return Ok(None);
-        }
-        let Some(found) = devices::locate_near(&self.host, &plan.uuid, plan.place.sysname())? else { return Ok(None) };
-        let mut known = ParentCache::new(&*self.host.sysfs);
-        let Some(mut device) = devices::at(&self.host, &found, &mut known)? else { return Ok(None) };
-        if !flags.contains(CreateFlags::EXIST_OK) {
-            return Err(uuid_in_use(&plan.uuid).at(device.syspath));
-        }
-        if device.type_id.is_none() && device.parent == plan.place.name() {
-            // Its maker is at work still.
-            wait_device::wait_ready(&self.host, &plan.parent, &*found.dir, &found.entry)?;
-            match devices::at(&self.host, &found, &mut known)? {
-                Some(now) => device = now,
-                None => return Ok(None),
-            }
-        }
-        let other_vf = plan.vf.as_deref().filter(|vf| *vf != basename(&device.syspath));
-        if device.parent != plan.place.name() || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some()
-        {
-            let place = plan.place.name();
-            let message = format!(
-                "device {} exists at {} with type {}, not on {} with type {}",
-                plan.uuid,
-                device.syspath,
-                device.type_id.as_deref().unwrap_or("(unknown)"),
-                other_vf.unwrap_or(&place),
-                plan.type_id
-            );
-            return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message).at(device.syspath));
-        }
-        // Its maker may be at work still.
-        wait_device::wait_ready(&self.host, &plan.parent, &*found.dir, &found.entry)?;
-        let device = devices::at(&self.host, &found, &mut known)?;
-        Ok(device.map(|device| Node::device(self.clone(), device)))
     }
 }
 
@@ -191,58 +251,24 @@ fn join(group: &mut Option<u32>, existing: &Node) -> Result<()> {
 
 type Failed<'a> = (Option<&'a Plan>, Error);
 
-/// The same between the call-outs of a start, one of each device.
-fn create_asked<'a>(
-    host: &Host,
-    plans: &'a [Plan],
-    wants_group: &[Uuid],
-    flags: CreateFlags,
-    defined: Option<&Definition>,
-) -> std::result::Result<Vec<Device>, Failed<'a>> {
-    // Whoever starts it, it is for whom it was defined.
-    let owner = defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
-    let ask = CallOuts::unless(flags.contains(CreateFlags::NO_CALLOUTS));
-    let Some(scripts) = callouts::scripts(host, ask).map_err(|e| (None, e))? else {
-        return create_all(host, plans, wants_group, owner);
-    };
-    let subjects = callouts::subjects(plans, defined.is_some_and(|def| def.autostart));
-    let asked = callouts::ask_start(&scripts, &subjects).map_err(|e| (None, e))?;
-    let result = create_all(host, plans, wants_group, owner);
-    callouts::post(asked, result.is_ok());
-    result
-}
-
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 fn create_all<'a>(
-    host: &Host,
+    host: &'a Host,
+    folders: &'a Folders<'a>,
     plans: &'a [Plan],
     wants_group: &[Uuid],
     owner: Option<String>,
 ) -> std::result::Result<Vec<Device>, Failed<'a>> {
     // Without descriptors a device could not be removed again.
     host.spare.fill().map_err(|errno| (None, Error::io("open", "descriptors to create a device", errno)))?;
-    // What is bound to fail fails before anything is written anywhere. A single device is kept prepared meanwhile; of
-    // several, two may be of one type or parent, whose lock cannot be had twice.
-    let mut prepared = match plans {
-        [plan] if wants_group.is_empty() => {
-            Some(prepare(host, plan, plan.def.group, &[]).map_err(|e| (Some(plan), e))?)
-        }
-        _ => {
-            for plan in plans {
-                // Any number stands for the one that will be found.
-                let group = plan.def.group.or_else(|| wants_group.contains(&plan.uuid).then_some(1));
-                prepare(host, plan, group, &[]).map_err(|e| (Some(plan), e))?;
-            }
-            None
-        }
-    };
-    let mut transaction = CreateTransaction::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
+    let mut prepared = prepare_all(host, plans, wants_group)?;
+    let mut transaction = CreateTransaction::new(host, folders, owner, plans.len() > 1).map_err(|e| (None, e))?;
     // Of several devices, the error does not say which it is about.
     let alone = if let [plan] = plans { Some(plan) } else { None };
     if let Err(e) = transaction.reserve_uuids(plans, wants_group) {
         return Err((alone, transaction.rollback(e)));
     }
-    for plan in plans {
+    for (plan, prepared) in plans.iter().zip(&mut prepared) {
         if let Err(e) = transaction.create_one(plan, prepared.take()) {
             return Err((Some(plan), transaction.rollback(explain_missing_parent(plan, e))));
         }
@@ -264,7 +290,7 @@ struct CreateTransaction<'a> {
     /// Of several devices: records that they are not complete.
     batch: Option<Batch<'a>>,
     /// The mdev bus, opened before the first write; `None` if it comes with its first device.
-    folders: Folders<'a>,
+    folders: &'a Folders<'a>,
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
@@ -285,8 +311,8 @@ enum Attempt {
 }
 
 impl<'a> CreateTransaction<'a> {
-    fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
-        let folders = Folders::with_bus(&*host.sysfs)?;
+    fn new(host: &'a Host, folders: &'a Folders<'a>, owner: Option<String>, several: bool) -> Result<Self> {
+        folders.bus()?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
         Ok(CreateTransaction {
             host,
@@ -322,7 +348,7 @@ impl<'a> CreateTransaction<'a> {
     }
 
     fn current_identity(&self, record: &DeviceRecord) -> Option<u64> {
-        identity_or_unknown(&self.folders, record)
+        identity_or_unknown(self.folders, record)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -440,8 +466,9 @@ impl<'a> CreateTransaction<'a> {
         if made.identity.is_some() || made.vf.is_some() {
             return Ok(());
         }
-        let uuid = made.plan.uuid;
-        let locate = || locate_at(&*self.host.sysfs, &self.host.runtime.records(), &uuid.to_string());
+        let (uuid, backend) = (made.plan.uuid, made.plan.parent.backend);
+        let records = self.host.runtime.records();
+        let locate = || backend.locate(self.folders, &records, &Wanted::Name(&made.entry));
         made.located = match locate() {
             // The device exists: the descriptors that are kept for its removal are for this, too.
             Err(e) if is_exhausted(e.errno()) => {
@@ -450,10 +477,6 @@ impl<'a> CreateTransaction<'a> {
             }
             located => located?,
         };
-        // Devices of a group share one descriptor.
-        if let Some(located) = &mut made.located {
-            located.dir = self.folders.shared(&located.dir);
-        }
         made.identity = made.located.as_ref().map(|located| located.identity);
         match made.identity {
             Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.set_identity(&uuid, identity)),
@@ -477,13 +500,17 @@ impl<'a> CreateTransaction<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut ParentCache<'_>) -> Result<Device> {
-        known.add_open(&plan.place, &plan.parent, &plan.type_id);
+        known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir.as_deref());
         let made = self.made.iter().find(|made| made.plan.uuid == plan.uuid);
         let device = match made.map(|made| self.locate_again(made)).transpose()?.flatten() {
-            Some(found) => devices::at(self.host, &found, known)?,
+            Some(found) => devices::read(&found, self.reserved_record(&plan.uuid), known)?,
             None => None,
         };
         device.ok_or_else(|| self.explain_missing(plan).of(&plan.place.name()))
+    }
+
+    fn reserved_record(&self, uuid: &Uuid) -> Option<&DeviceRecord> {
+        self.reserved.iter().flat_map(Reservation::records).find(|record| record.uuid == *uuid)
     }
 
     /// The very device that was made, not a later one of its UUID; `None` if it no longer exists.
@@ -567,6 +594,25 @@ impl<'a> CreateTransaction<'a> {
 struct Ready<'p> {
     prepared: Prepared<'p>,
     lock: Option<HostLock<'p>>,
+}
+
+/// Prepares every device, so that a request that is bound to fail fails before anything is written. `None` for a device that has to
+/// be prepared again: two devices of a request may need one lock, and a group number may not have been allocated yet.
+fn prepare_all<'p>(
+    host: &'p Host,
+    plans: &'p [Plan],
+    wants_group: &[Uuid],
+) -> std::result::Result<Vec<Option<Ready<'p>>>, Failed<'p>> {
+    let mut all = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let is_new_group = wants_group.contains(&plan.uuid);
+        // Any number stands for the one that will be found.
+        let group = plan.def.group.or(is_new_group.then_some(1));
+        let ready = prepare(host, plan, group, &[]).map_err(|e| (Some(plan), e))?;
+        let is_final = !is_new_group && (plans.len() == 1 || ready.lock.is_none());
+        all.push(is_final.then_some(ready));
+    }
+    Ok(all)
 }
 
 fn prepare<'p>(host: &'p Host, plan: &'p Plan, group: Option<u32>, avoid: &'p [String]) -> Result<Ready<'p>> {

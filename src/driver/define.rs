@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::callouts::{self, CallOuts};
+use super::create::Request;
 use super::defined::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
@@ -107,10 +108,8 @@ impl Conn {
         let Some(def) = self.host.definitions.get(&def.parent, &def.uuid)?.filter(|def| def.autostart) else {
             return Ok(false);
         };
-        if self.is_running(&def)? {
-            return Ok(false);
-        }
-        match self.create_def(request(&def), create_flags(flags), Some(&def)) {
+        let Some(start) = Request::start(self, &def, create_flags(flags))? else { return Ok(false) };
+        match start.create(request(&def)) {
             Ok(_) => Ok(true),
             // Somebody else was faster, and maybe took the last of it.
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
@@ -145,11 +144,11 @@ impl Node {
     pub fn start(&self, flags: StartFlags) -> Result<()> {
         let conn = self.conn();
         let def = self.definition("started")?;
-        if conn.is_running(&def)? {
+        let Some(start) = Request::start(conn, &def, create_flags(flags))? else {
             let message = "it runs already; a changed definition counts from its next start on";
             return Err(Error::new(ErrorCode::WrongState, Errno::EXIST, message).of(self.name()));
-        }
-        conn.create_def(request(&def), create_flags(flags), Some(&def)).map(drop)
+        };
+        start.create(request(&def)).map(drop)
     }
 
     /// Forgets the definition; a device that runs does so until it is destroyed.
@@ -285,7 +284,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             let type_id = match search_own_type(host, &parent, &target.place, &wanted.type_id)? {
                 // The types are not known before the VFs are enabled, as on an absent parent.
                 Err(_) if defined::is_pending(host, &sysname)? => type_of_absent(host, &wanted)?,
-                found => found?,
+                found => found?.id,
             };
             let types = read_types(&*parent.dir, &host.runtime.records());
             let types = types.map_err(|errno| Error::io("read", parent.dir.path(), errno))?.types;

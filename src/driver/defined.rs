@@ -83,6 +83,11 @@ pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
+/// The same of a device that was located.
+pub(super) fn is_running_on(def: &Definition, found: &Located) -> bool {
+    def.uuid == found.uuid && (def.parent == basename(&found.parent) || def.parent == found.sysname())
+}
+
 /// The running device of a definition.
 pub(super) fn running_device(host: &Host, def: &Definition) -> Result<Option<Device>> {
     Ok(devices::by_uuid_for(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Host;
 use super::held::Held;
 use crate::backend::parents::{ParentCache, link_name, or_reported};
-use crate::backend::{DEVICES, Layout, Located, devices};
+use crate::backend::{DEVICES, Folders, Layout, Located, devices};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
@@ -32,12 +32,17 @@ pub(super) fn all(host: &Host, known: &mut ParentCache<'_>) -> Result<Vec<Device
 
 /// Locates the device of this UUID. If it is not found, an object that cannot be read and may be the device is an error.
 pub(super) fn locate(host: &Host, uuid: &Uuid) -> Result<Option<Located>> {
-    devices::locate(&*host.sysfs, &host.runtime.records(), uuid, None)
+    devices::locate(&Folders::new(&*host.sysfs), &host.runtime.records(), uuid, None)
 }
 
 /// The same, on any parent, where only an object of the parent or VF of the sysfs name `near` is an error.
 pub(super) fn locate_near(host: &Host, uuid: &Uuid, near: &str) -> Result<Option<Located>> {
-    devices::locate(&*host.sysfs, &host.runtime.records(), uuid, Some(near))
+    locate_in(&Folders::new(&*host.sysfs), host, uuid, near)
+}
+
+/// As [`locate_near`], with the folders that the request has open.
+pub(super) fn locate_in(folders: &Folders<'_>, host: &Host, uuid: &Uuid, near: &str) -> Result<Option<Located>> {
+    devices::locate(folders, &host.runtime.records(), uuid, Some(near))
 }
 
 /// The device of this UUID, where there is one.

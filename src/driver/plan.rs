@@ -14,13 +14,15 @@ use crate::finding::{Finding, first_failed, observe, report, report_unless_exhau
 use crate::model::name::is_component;
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{DeviceRecord, is_unreadable};
-use crate::sysfs::is_absent;
+use crate::sysfs::{Dir, is_absent};
 
 /// One device about to be made.
 pub(super) struct Plan {
     pub(super) place: Place,
     pub(super) parent: Rc<OpenParent>,
     pub(super) type_id: String,
+    /// The open folder of the type, where types have folders.
+    pub(super) type_dir: Option<Rc<dyn Dir>>,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
     /// The VF that the request names.
@@ -32,12 +34,23 @@ impl Plan {
     pub(super) fn request<'a>(&'a self, group: Option<u32>, avoid: &'a [String]) -> CreateRequest<'a> {
         CreateRequest {
             type_id: &self.type_id,
+            type_dir: self.type_dir.as_ref(),
             uuid: self.uuid,
             group,
             params: self.def.params.as_deref(),
             vf: self.vf.as_deref(),
             avoid,
             pack: self.pack,
+        }
+    }
+
+    fn target(&self) -> OpenTarget {
+        OpenTarget {
+            place: self.place.clone(),
+            vf: self.vf.clone(),
+            parent: Rc::clone(&self.parent),
+            type_id: self.type_id.clone(),
+            type_dir: self.type_dir.clone(),
         }
     }
 
@@ -73,32 +86,55 @@ impl Plan {
 
     /// Whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
-        parents::type_requires_group(&self.parent, &self.type_id).map_err(|errno| {
-            let dir = self.parent.dir.path();
-            Error::io("read", &format!("{dir}/{TYPES}/{}/requires_group", self.type_id), errno)
-        })
+        let Some(dir) = &self.type_dir else { return Ok(false) };
+        parents::requires_group(&**dir)
+            .map_err(|errno| Error::io("read", &format!("{}/requires_group", dir.path()), errno))
     }
 }
 
-pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags) -> Result<Plan> {
+/// An open parent with one of its types.
+#[derive(Clone)]
+struct OpenTarget {
+    place: Place,
+    vf: Option<String>,
+    parent: Rc<OpenParent>,
+    type_id: String,
+    type_dir: Option<Rc<dyn Dir>>,
+}
+
+/// A plan of the device. `others` are the plans of the same request: devices of one parent and type share what is open.
+pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags, others: &[Plan]) -> Result<Plan> {
     // A generated name in the request is a dump fed back; the new device gets its own.
     def.name = def.name.filter(|name| devices::generated_uuid(name).is_none());
     if let Some(name) = &def.name {
         refuse_node_name(host, name)?;
     }
     attrs::check_all(&def.attributes)?;
+    let is_same =
+        |other: &&Plan| def.parent.is_some() && (&other.def.parent, &other.def.type_id) == (&def.parent, &def.type_id);
+    let OpenTarget { place, vf, parent, type_id, type_dir } = match others.iter().find(is_same) {
+        Some(other) => other.target(),
+        None => open_target(host, &def, flags)?,
+    };
+    let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
+    Ok(Plan { place, parent, type_id, type_dir, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
+}
+
+fn open_target(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<OpenTarget> {
     let (target, chosen) = match &def.parent {
         Some(parent) => (find_parent(host, parent)?, None),
-        None => choose_parent(host, &def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
+        None => choose_parent(host, def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
     let Target { place, vf } = target;
     let parent = parents::open_for(&*host.sysfs, &place.syspath, &def.type_id).map_err(|e| e.of(&place.name()))?;
-    let type_id = match chosen {
-        Some(type_id) => type_id,
-        None => find_type(host, &parent, &place, &def.type_id)?,
+    let OwnType { id: type_id, dir } = match chosen {
+        Some(id) => OwnType { id, dir: None },
+        None => search_own_type(host, &parent, &place, &def.type_id)??,
     };
-    let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
-    Ok(Plan { place, parent: Rc::new(parent), type_id, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
+    // An error is that of the create, which opens the folder again.
+    let open = || parents::type_dir(parent.layout, &*parent.dir, &type_id).ok().flatten();
+    let type_dir = dir.or_else(open).map(Rc::from);
+    Ok(OpenTarget { place, vf, parent: Rc::new(parent), type_id, type_dir })
 }
 
 /// A device must not be named as a parent is, or a lookup by that name would find either. Fails if a parent that may have the
@@ -113,24 +149,32 @@ pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
     Err(Error::new(ErrorCode::Exists, Errno::EXIST, message))
 }
 
-/// The id of the type that the request names by id or by name.
-fn find_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> Result<String> {
-    search_own_type(host, parent, place, wanted)?
+/// A type of a parent.
+pub(super) struct OwnType {
+    pub(super) id: String,
+    /// Its folder, if it was opened.
+    dir: Option<Box<dyn Dir>>,
 }
 
-/// As [`find_type`]. The inner result is an error if the parent does not show the type, or if an unreadable VF may list
-/// it.
-pub(super) fn search_own_type(host: &Host, parent: &OpenParent, place: &Place, wanted: &str) -> Result<Result<String>> {
-    let has_dir = || parents::type_dir(parent.layout, &*parent.dir, wanted).is_ok_and(|dir| dir.is_some());
-    if is_component(wanted) && has_dir() {
-        return Ok(Ok(wanted.to_owned()));
+/// The type that the request names by id or by name. The inner result is an error if the parent does not show the type, or if
+/// an unreadable VF may list it.
+pub(super) fn search_own_type(
+    host: &Host,
+    parent: &OpenParent,
+    place: &Place,
+    wanted: &str,
+) -> Result<Result<OwnType>> {
+    if is_component(wanted) {
+        if let Ok(Some(dir)) = parents::type_dir(parent.layout, &*parent.dir, wanted) {
+            return Ok(Ok(OwnType { id: wanted.to_owned(), dir: Some(dir) }));
+        }
     }
     let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
     let (read, mut left_out) = observe(|| read_types(&*parent.dir, &host.runtime.records()));
     let read = read.map_err(failed)?;
     let types = read.types;
     match model::find_type(&types, wanted) {
-        FoundType::One(kind) => Ok(Ok(kind.id.clone())),
+        FoundType::One(kind) => Ok(Ok(OwnType { id: kind.id.clone(), dir: None })),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
         FoundType::Nothing => {
             let missing = || no_type(&place.name(), wanted, &types, &read.why_none);

@@ -93,6 +93,8 @@ const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";
 
 const IGD_TYPE: &str = "i915-GVTg_V5_4";
 
+const PCI: &str = "/sys/bus/pci/devices";
+
 const BUS: &str = "/sys/bus/mdev/devices";
 
 /// The folders that `request` opens, in order.
@@ -142,4 +144,53 @@ fn attribute_request_locates_the_device_once() {
     assert_eq!(opens(&host, || drop(node.attr("matrix").unwrap())), own);
     assert_eq!(opens(&host, || node.set_attr("assign_adapter", "5").unwrap()), own);
     assert_eq!(opens(&host, || assert!(!node.attr_access("matrix").unwrap().is_empty())), own);
+}
+
+fn request(n: u32) -> String {
+    device("0000:00:02.0", IGD_TYPE).replace(UUID, &format!("{}{n}", &UUID[..35]))
+}
+
+/// The folders of a create that finds its parent by its address, without those in which VFIO nodes are looked for.
+fn opened_by_create(log: Vec<String>) {
+    let own: Vec<&String> = log.iter().filter(|path| !path.contains("vfio")).collect();
+    let parents = [PCI, IGD, IGD].map(str::to_owned);
+    let expected = [&parents[..], &[format!("{IGD}/mdev_supported_types/{IGD_TYPE}"), BUS.to_owned()]].concat();
+    assert_eq!(own, expected.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn create_opens_its_parent_and_its_type_once() {
+    let (host, conn) = open();
+    opened_by_create(opens(&host, || drop(create(&conn))));
+    let again = CreateFlags::EXIST_OK;
+    opened_by_create(opens(&host, || drop(conn.create_xml(request(1).as_bytes(), again).unwrap())));
+}
+
+#[test]
+fn create_of_a_group_opens_its_parent_and_its_type_once() {
+    let (host, conn) = open();
+    let requests: Vec<String> = (1..=3).map(request).collect();
+    let requests: Vec<&[u8]> = requests.iter().map(String::as_bytes).collect();
+    host.start_log();
+    conn.create_group_xml(&requests, CreateFlags::empty()).unwrap();
+    let log = host.take_log();
+    let of = |op: Op| log.iter().filter(move |entry| entry.op == op).map(|entry| entry.path.clone());
+    opened_by_create(of(Op::Open).collect());
+    let read = |file: &str| of(Op::Read).filter(|path| basename(path) == file).count();
+    // Once for each device, before the first is made.
+    assert_eq!(read("available_instances"), 3);
+    assert_eq!((read("device_api"), read("numa_node")), (1, 1));
+}
+
+#[test]
+fn start_locates_the_device_once() {
+    let (host, conn) = open();
+    let node = conn.define_xml(request(1).as_bytes(), DefineFlags::empty()).unwrap();
+    host.start_log();
+    node.start(StartFlags::empty()).unwrap();
+    let log = host.take_log();
+    let opened = log.iter().filter(|entry| entry.op == Op::Open && entry.path == BUS).count();
+    let written = log.iter().position(|entry| entry.op == Op::Write).unwrap();
+    let looks = log[..written].iter().filter(|entry| entry.path == format!("{BUS}/{UUID}")).count();
+    assert_eq!((opened, looks), (1, 1));
 }

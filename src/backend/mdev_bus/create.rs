@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Creates a device on the mdev bus: the steps that its layouts share.
 
+use std::rc::Rc;
+
 use super::strategy::{AVAILABLE_INSTANCES, MAX_INSTANCES};
 use crate::backend::group::requires_group;
 use crate::backend::{CreateRequest, CreateWrites, Prepared, TYPES, no_group, write_error};
@@ -10,13 +12,13 @@ use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
 
 /// Layouts whose create is a single write.
 pub(super) struct SingleWrite<'a> {
-    kind: Box<dyn Dir>,
+    kind: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     file: Option<Box<dyn Writer>>,
 }
 
 impl<'a> SingleWrite<'a> {
-    pub(super) fn prepared(kind: Box<dyn Dir>, request: &CreateRequest<'a>) -> Prepared<'a> {
+    pub(super) fn prepared(kind: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Prepared<'a> {
         Prepared { vf: None, writes: Box::new(SingleWrite { kind, request: *request, file: None }) }
     }
 }
@@ -32,9 +34,14 @@ impl CreateWrites for SingleWrite<'_> {
     }
 }
 
-/// Opens the folder of a type; one that does not exist is its own error.
-pub(super) fn open_type(parent: &dyn Dir, id: &str) -> Result<Box<dyn Dir>> {
-    parent.open(&format!("{TYPES}/{id}")).map_err(|errno| {
+/// The open folder of the type. One that does not exist is its own error.
+pub(super) fn type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<Rc<dyn Dir>> {
+    if let Some(open) = request.type_dir {
+        return Ok(Rc::clone(open));
+    }
+    let id = request.type_id;
+    let opened = parent.open(&format!("{TYPES}/{id}"));
+    opened.map(Rc::from).map_err(|errno| {
         let path = format!("{}/{TYPES}/{id}", parent.path());
         match errno {
             Errno::NOENT if parent.meta(TYPES).is_err() => gone(parent, id),

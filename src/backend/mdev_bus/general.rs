@@ -2,6 +2,8 @@
 //! `general`: the layout of the reply to the founding proposal. The type counts `available_instances`, the device removes
 //! itself through `destroy`.
 
+use std::rc::Rc;
+
 use super::create::{SingleWrite, check_group, check_instances};
 use super::remove::remove_by_own_file;
 use super::strategy::{AVAILABLE_INSTANCES, Strategy};
@@ -29,7 +31,7 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
+fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
     if request.params.is_some() {
         return Err(no_params(request.type_id));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `mdev`: the layout that was merged in Linux 4.10. See drivers/vfio/mdev/mdev_sysfs.c.
 
+use std::rc::Rc;
+
 use super::create::{SingleWrite, check_instances};
 use super::remove::remove_by_own_file;
 use super::strategy::{AVAILABLE_INSTANCES, DEVICE_API, Strategy};
@@ -23,7 +25,7 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
+fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     if request.group.is_some() {
         return Err(no_group(request.type_id));
     }

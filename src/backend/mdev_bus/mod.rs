@@ -9,7 +9,7 @@ use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, Place, Prepared, Remove,
-    TYPES, Target, Types, Vfs, Wanted, open_bus,
+    TYPES, Target, Types, Vfs, Wanted,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
@@ -81,7 +81,7 @@ impl Backend for MdevBus {
         if let Some(id) = type_id.filter(|id| is_component(id)) {
             let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
             if one(DEVICE_API)? {
-                return found(detect(dir, one));
+                return found(detect(dir, |file| Ok(file == DEVICE_API)));
             }
         }
         let Some(types) = if_present(dir.open(TYPES))? else {
@@ -126,9 +126,9 @@ impl Backend for MdevBus {
         devices::all(&MdevBus, sysfs)
     }
 
-    fn locate(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+    fn locate(&self, folders: &Folders<'_>, _records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
         let Some(uuid) = wanted.uuid() else { return Ok(None) };
-        let Some(bus) = open_bus(sysfs)? else { return Ok(None) };
+        let Some(bus) = folders.bus()? else { return Ok(None) };
         let found = devices::on_bus(&MdevBus, &bus, &uuid).map_err(|errno| devices::bus_error(&uuid, errno))?;
         Ok(match wanted {
             Wanted::Same(id) => found.filter(|found| id.identity == Some(found.identity)),
@@ -168,7 +168,7 @@ impl Backend for MdevBus {
     }
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
-        (strategy(parent.layout.kind).prepare)(create::open_type(&*parent.dir, request.type_id)?, request)
+        (strategy(parent.layout.kind).prepare)(create::type_dir(&*parent.dir, request)?, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {

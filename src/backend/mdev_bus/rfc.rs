@@ -2,6 +2,8 @@
 //! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
 //! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
 
+use std::rc::Rc;
+
 use super::create::{check_group, check_instances, open_create, write_create};
 use super::remove::write_remove;
 use super::strategy::{MAX_INSTANCES, Strategy};
@@ -40,7 +42,7 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Box<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
+fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
     let has_params = check(&*type_dir, request)?;
     let writes = Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None });
     Ok(Prepared { vf: None, writes })
@@ -53,7 +55,7 @@ fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
 
 /// Used under the lock of the type: parameters are state of the type.
 struct WithParams<'a> {
-    kind: Box<dyn Dir>,
+    kind: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     has_params: bool,
     file: Option<Box<dyn Writer>>,

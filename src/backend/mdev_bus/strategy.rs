@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What differs between the layouts of the mdev bus.
 
+use std::rc::Rc;
+
 use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove};
 use crate::error::Result;
 use crate::sysfs::Dir;
@@ -15,7 +17,7 @@ pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
 pub(super) const MAX_INSTANCES: &str = "max_instances";
 
 /// Refuses what the type with this open folder cannot do, and prepares the writes.
-type Prepare = for<'a> fn(Box<dyn Dir>, &CreateRequest<'a>) -> Result<Prepared<'a>>;
+type Prepare = for<'a> fn(Rc<dyn Dir>, &CreateRequest<'a>) -> Result<Prepared<'a>>;
 
 /// One layout of the mdev bus.
 pub(super) struct Strategy {

@@ -107,8 +107,8 @@ impl Backend for VendorVfio {
         self.search(sysfs, records).all(known)
     }
 
-    fn locate(&self, sysfs: &dyn Sysfs, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
-        let search = self.search(sysfs, records);
+    fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
+        let search = self.search(folders.sysfs(), records);
         match wanted {
             Wanted::Uuid(uuid, may_be) => search.by_uuid(uuid, may_be),
             Wanted::Name(vf) if vf.parse::<PciAddress>().is_ok() => search.by_name(vf),
