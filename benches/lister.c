@@ -24,6 +24,16 @@ static void take(struct counts *counts, const char *text)
 		counts->bytes += strlen(text) + 1;
 }
 
+/* As many bytes as the file of the kernel has. */
+static unsigned long digits(unsigned int count)
+{
+	unsigned long n = 2;
+
+	while (count /= 10)
+		n++;
+	return n;
+}
+
 static int read_parent(struct mdev_device *parent, struct counts *counts)
 {
 	const struct mdev_type *const *types;
@@ -38,7 +48,7 @@ static int read_parent(struct mdev_device *parent, struct counts *counts)
 		take(counts, mdev_type_get_device_api(types[i]));
 		take(counts, mdev_type_get_description(types[i]));
 		if (mdev_type_get_available_instances(types[i], &available) == 0)
-			counts->bytes += (unsigned long)snprintf(NULL, 0, "%u\n", available);
+			counts->bytes += digits(available);
 	}
 	return n < 0 ? n : 0;
 }

@@ -493,8 +493,8 @@ pub fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
 /// Refuses a group and parameters that no device of this type takes.
 pub fn refuse_unsupported(kind: &Type, group: Option<u32>, params: Option<&str>) -> Result<()> {
     match (group, params) {
-        (_, Some(_)) if !kind.has_params => Err(no_params(&kind.id)),
-        (Some(_), _) if !kind.requires_group => Err(no_group(&kind.id)),
+        (_, Some(_)) if !kind.has_params => Err(no_params(kind.id())),
+        (Some(_), _) if !kind.requires_group => Err(no_group(kind.id())),
         _ => Ok(()),
     }
 }

@@ -209,7 +209,7 @@ impl<'a> ParentCache<'a> {
     /// Adds a parent that was read with its types.
     pub fn add(&mut self, parent: &Parent) {
         for kind in &parent.types {
-            self.apis.insert((parent.syspath.clone(), kind.id.clone()), kind.device_api().map(str::to_owned));
+            self.apis.insert((parent.syspath.clone(), kind.id().to_owned()), kind.device_api().map(str::to_owned));
         }
         self.parents.insert(parent.syspath.clone(), Ok(Rc::new(ParentInfo::of(parent))));
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());

@@ -48,7 +48,11 @@ impl Backend for Toy {
         Ok(if_present(dir.meta("slot"))?.map(|_| &TOY))
     }
     fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
-        let types = vec![Type { id: "only".to_owned(), available_instances: Some(1), ..Type::default() }];
+        let types = vec![Type {
+            texts: crate::model::TypeTexts::new("only", []),
+            available_instances: Some(1),
+            ..Type::default()
+        }];
         let of = |layout| Types { layout, types, vfs: vec![], seen: None, is_partial: false, why_none: String::new() };
         Ok(self.layout_of(dir, Hint::None)?.map(of))
     }

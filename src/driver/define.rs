@@ -288,7 +288,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             };
             let types = read_types(&*parent.dir, &host.runtime.records());
             let types = types.map_err(|errno| Error::io("read", parent.dir.path(), errno))?.types;
-            if let Some(kind) = types.iter().find(|kind| kind.id == type_id) {
+            if let Some(kind) = types.iter().find(|kind| kind.id() == type_id) {
                 let refused = refuse_unsupported(kind, wanted.group, wanted.params.as_deref());
                 refused.map_err(|e| e.of(&target.place.name()))?;
             }

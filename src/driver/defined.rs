@@ -59,7 +59,7 @@ impl<'a> Parents<'a> {
 /// The same with a parent that is known already; `None`: it does not exist.
 pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
     let Some(parent) = parent else { return inactive_device(def, &ParentInfo::absent(&def.parent), None) };
-    let ty = parent.types.iter().find(|ty| ty.id == def.type_id);
+    let ty = parent.types.iter().find(|ty| ty.id() == def.type_id);
     inactive_device(def, &ParentInfo::of(parent), ty.and_then(Type::device_api).map(str::to_owned))
 }
 

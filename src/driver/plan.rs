@@ -174,7 +174,7 @@ pub(super) fn search_own_type(
     let read = read.map_err(failed)?;
     let types = read.types;
     match model::find_type(&types, wanted) {
-        FoundType::One(kind) => Ok(Ok(OwnType { id: kind.id.clone(), dir: None })),
+        FoundType::One(kind) => Ok(Ok(OwnType { id: kind.id().to_owned(), dir: None })),
         FoundType::Several(kinds) => Err(ambiguous(&place.name(), wanted, &kinds)),
         FoundType::Nothing => {
             let missing = || no_type(&place.name(), wanted, &types, &read.why_none);
@@ -214,11 +214,11 @@ fn search_type(host: &Host, wanted: &str) -> Result<Option<String>> {
                 continue;
             }
         };
-        if types.iter().any(|kind| kind.id == wanted) {
+        if types.iter().any(|kind| kind.id() == wanted) {
             return Ok(Some(wanted.to_owned()));
         }
         if let FoundType::One(kind) = model::find_type(&types, wanted) {
-            by_name.get_or_insert_with(|| kind.id.clone());
+            by_name.get_or_insert_with(|| kind.id().to_owned());
         }
     }
     Ok(by_name)
@@ -262,7 +262,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
 
 /// The error for a short form that several types of a parent share.
 pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
-    let one = |kind: &&Type| format!("{} ({})", shown(&kind.id), shown(kind.name.as_deref().unwrap_or("no name")));
+    let one = |kind: &&Type| format!("{} ({})", shown(kind.id()), shown(kind.name().unwrap_or("no name")));
     let known: Vec<String> = kinds.iter().map(one).collect();
     let message = format!("{parent}: '{}' can be any of the types {}; give an id", shown(wanted), known.join(", "));
     Error::new(ErrorCode::Ambiguous, Errno::NOTUNIQ, message)
@@ -288,9 +288,9 @@ fn find_parent(host: &Host, name: &str) -> Result<Target> {
 
 /// The error for a type that a parent has not, with those that it has, or what to do when it has none.
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
-    let text = |kind: &Type| match &kind.name {
-        Some(name) => format!("{} ({})", kind.id, shown(name)),
-        None => kind.id.clone(),
+    let text = |kind: &Type| match kind.name() {
+        Some(name) => format!("{} ({})", kind.id(), shown(name)),
+        None => kind.id().to_owned(),
     };
     let ids: Vec<String> = types.iter().take(24).map(text).collect();
     let known = if ids.is_empty() { none.to_owned() } else { format!("it has {}", ids.join(", ")) };
@@ -345,7 +345,7 @@ fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Pl
             FoundType::One(kind) => {
                 exists = true;
                 if let Some(left) = kind.available_instances.filter(|left| *left > 0) {
-                    candidates.push(Candidate { left, place: place.clone(), type_id: kind.id.clone(), near });
+                    candidates.push(Candidate { left, place: place.clone(), type_id: kind.id().to_owned(), near });
                 }
             }
             FoundType::Several(kinds) => return Err(ambiguous(&place.name(), wanted, &kinds)),

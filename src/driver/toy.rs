@@ -27,7 +27,7 @@ fn backend_of_one_file_serves_every_request() {
         parents.iter().map(|parent| (parent.name(), parent.layout())).collect::<Vec<_>>(),
         [("toy_bear", "toy")]
     );
-    assert_eq!(conn.lookup_by_name("toy_bear").unwrap().types().unwrap()[0].id, "only");
+    assert_eq!(conn.lookup_by_name("toy_bear").unwrap().types().unwrap()[0].id(), "only");
     let xml = format!(
         "<device><name>ted</name><parent>toy_bear</parent><capability type='mdev'><type id='only'/><uuid>{UUID}</uuid>\
          </capability></device>"

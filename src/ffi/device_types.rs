@@ -69,7 +69,7 @@ pub unsafe extern "C" fn mdev_device_find_type(
         let found = parent.body.node.find_type(wanted)?;
         let object = types.iter().position(|t| ptr::eq(t, found)).and_then(|index| list.objects.get(index));
         ret.set(object.map(Object::as_c).ok_or_else(|| {
-            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id))
+            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id()))
         })?);
         Ok(0)
     })

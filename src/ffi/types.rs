@@ -2,10 +2,9 @@
 //! `struct mdev_type`: a kind of mediated device that a parent can create.
 //!
 //! A host may have more than a thousand types with five attributes each, of which a program looks at a few. So the objects
-//! of a parent's types are made when the program first asks for one of them, and a type's texts when it first asks for one
-//! of those: then all at once, in one piece of memory.
+//! of a parent's types are made when the program first asks for one of them. C reads the texts where the model has them.
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 
 use super::guard;
 use super::handle::{self, Kind, Object, Tag, borrow, count};
-use super::strings::{out, text, until_nul};
+use super::strings::{out, text};
 use crate::error::{Error, ErrorCode};
 use crate::model::Type;
 
@@ -29,16 +28,16 @@ impl Kind for mdev_type {
     const TAG: Tag = handle::TYPE;
 }
 
-/// A type with the texts that C has asked for.
+/// A type.
 pub(super) struct TypeText {
     /// Inside the node of the same handle.
     model: NonNull<Type>,
-    texts: OnceLock<Texts>,
-    attrs: OnceLock<Names>,
+    /// Pointers to the names of the attributes, and a NULL: what C gets.
+    names: OnceLock<Box<[*const c_char]>>,
 }
 
-// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself; so are the
-// names, whose pointers go nowhere but into the texts beside them.
+// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself; the names are
+// pointers into its texts.
 unsafe impl Send for TypeText {}
 // SAFETY: as above.
 unsafe impl Sync for TypeText {}
@@ -49,82 +48,9 @@ impl TypeText {
         unsafe { self.model.as_ref() }
     }
 
-    fn texts(&self) -> &Texts {
-        self.texts.get_or_init(|| Texts::new(self.model()))
-    }
-
-    fn attrs(&self) -> &Names {
-        self.attrs.get_or_init(|| Names::new(self.model()))
-    }
-}
-
-/// The names of a type's attributes.
-struct Names {
-    /// One after another, each with a NUL at its end.
-    _block: Box<[u8]>,
-    /// Pointers to them, and a NULL: what C gets.
-    array: Box<[*const c_char]>,
-}
-
-impl Names {
-    /// Every name that mdev_type_get_attr() knows.
-    fn new(model: &Type) -> Names {
-        let own = model.name.as_ref().map(|_| "name");
-        let mut block = Vec::new();
-        let starts: Vec<usize> = own
-            .into_iter()
-            .chain(model.attributes.iter().map(|(name, _)| name.as_ref()))
-            .map(|name| {
-                let start = block.len();
-                block.extend_from_slice(until_nul(name).as_bytes());
-                block.push(0);
-                start
-            })
-            .collect();
-        let block: Box<[u8]> = block.into();
-        let array = starts.iter().map(|start| block[*start..].as_ptr().cast()).chain([ptr::null()]).collect();
-        Names { _block: block, array }
-    }
-}
-
-/// All texts of a type, one after another, each with a NUL at its end.
-struct Texts {
-    block: Box<[u8]>,
-    /// Where each begins: id, name, then the attributes in their order.
-    starts: Box<[Option<usize>]>,
-}
-
-const ID: usize = 0;
-const NAME: usize = 1;
-const ATTRIBUTES: usize = 2;
-
-/// Where the text of a file of the type is.
-fn file(model: &Type, name: &str) -> Option<usize> {
-    if name == "name" {
-        return Some(NAME);
-    }
-    model.attributes.iter().position(|(key, _)| key == name).map(|index| ATTRIBUTES + index)
-}
-
-impl Texts {
-    fn new(model: &Type) -> Texts {
-        let fixed = [Some(&model.id), model.name.as_ref()].into_iter();
-        let all = fixed.chain(model.attributes.iter().map(|(_, value)| Some(value)));
-        let mut block = Vec::with_capacity(all.clone().flatten().map(|text| text.len() + 1).sum());
-        let starts = all
-            .map(|text| {
-                let start = block.len();
-                block.extend_from_slice(until_nul(text?).as_bytes());
-                block.push(0);
-                Some(start)
-            })
-            .collect();
-        Texts { block: block.into(), starts }
-    }
-
-    fn get(&self, index: usize) -> *const c_char {
-        let start = self.starts.get(index).copied().flatten();
-        start.map_or(ptr::null(), |start| self.block[start..].as_ptr().cast())
+    fn names(&self) -> &[*const c_char] {
+        let names = || self.model().names_as_c().map(CStr::as_ptr).chain([ptr::null()]).collect();
+        self.names.get_or_init(names)
     }
 }
 
@@ -147,9 +73,7 @@ impl TypeList {
     pub(super) unsafe fn new(types: &[Type]) -> TypeList {
         let objects: Arc<[_]> = types
             .iter()
-            .map(|model| {
-                Object::new(TypeText { model: NonNull::from(model), texts: OnceLock::new(), attrs: OnceLock::new() })
-            })
+            .map(|model| Object::new(TypeText { model: NonNull::from(model), names: OnceLock::new() }))
             .collect();
         let array = objects.iter().map(Object::as_c).chain([ptr::null()]).collect();
         TypeList { objects, array }
@@ -160,12 +84,11 @@ impl TypeList {
 ///
 /// # Safety
 /// The C contract for the type.
-unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<usize>) -> *const c_char {
+unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<&CStr>) -> *const c_char {
     guard::infallible(ptr::null(), || {
         // SAFETY: the same contract; a type lives as long as its parent's handle, of which the caller has a reference.
         let object = unsafe { borrow(kind) };
-        let found = object.ok().and_then(|o| find(o.body.model()).map(|index| o.body.texts().get(index)));
-        found.unwrap_or(ptr::null())
+        object.ok().and_then(|object| find(object.body.model())).map_or(ptr::null(), CStr::as_ptr)
     })
 }
 
@@ -178,7 +101,7 @@ unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |_| Some(ID)) }
+    unsafe { get_text(r#type, |model| Some(model.id_as_c())) }
 }
 
 /// The name that the vendor gives to a type.
@@ -190,7 +113,7 @@ pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |_| Some(NAME)) }
+    unsafe { get_text(r#type, |model| model.attribute_as_c("name")) }
 }
 
 /// The interface that devices of a type speak: "vfio-pci", "vfio-ccw", "vfio-ap".
@@ -202,7 +125,7 @@ pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |model| file(model, "device_api")) }
+    unsafe { get_text(r#type, |model| model.attribute_as_c("device_api")) }
 }
 
 /// What the vendor says about a type; may have several lines.
@@ -214,7 +137,7 @@ pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, |model| file(model, "description")) }
+    unsafe { get_text(r#type, |model| model.attribute_as_c("description")) }
 }
 
 /// An attribute of a type, by the name of its file: "fb_length", "heads", "max_instances", ...
@@ -227,12 +150,10 @@ pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> 
 /// Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's folder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *const c_char) -> *const c_char {
-    let find = |model: &Type| {
-        // SAFETY: the C contract for name.
-        file(model, unsafe { text(name, "the attribute's name") }.ok()?)
-    };
+    // SAFETY: the C contract for name.
+    let name = || unsafe { text(name, "the attribute's name") };
     // SAFETY: the C contract for type.
-    unsafe { get_text(r#type, find) }
+    unsafe { get_text(r#type, |model| model.attribute_as_c(name().ok()?)) }
 }
 
 /// The names of a type's attributes: every one that mdev_type_get_attr() has a value for.
@@ -248,7 +169,7 @@ pub unsafe extern "C" fn mdev_type_list_attrs(r#type: *const mdev_type, ret: *mu
     guard::getter(|| {
         // SAFETY: the C contract for type and ret.
         let (kind, ret) = unsafe { (borrow(r#type)?, out(ret)?) };
-        let array = &kind.body.attrs().array;
+        let array = kind.body.names();
         let n = count(array.len() - 1)?;
         ret.set(array.as_ptr());
         Ok(n)
@@ -302,7 +223,7 @@ pub unsafe extern "C" fn mdev_type_get_capacity(
 }
 
 fn unknown_count(model: &Type) -> Error {
-    let what = format!("type {}: the number of available instances is not known", model.id);
+    let what = format!("type {}: the number of available instances is not known", model.id());
     Error::new(ErrorCode::NoData, Errno::NODATA, what)
 }
 

@@ -8,11 +8,11 @@ pub mod event;
 pub mod host;
 pub mod name;
 pub mod parent;
+pub mod types;
 
 pub use address::PciAddress;
 pub use definition::{DeviceDef, group_in_text, group_numbers};
 pub use device::{Attach, Device, NO_PARENT};
 pub use event::EventKind;
-pub use parent::{
-    FoundType, LayoutKind, Parent, ParentDetails, PciFacts, Type, Vf, compare_ids, find_type, parse_count,
-};
+pub use parent::{LayoutKind, Parent, ParentDetails, PciFacts, Vf};
+pub use types::{FoundType, TextsBuilder, Type, TypeTexts, compare_ids, find_type, parse_count};

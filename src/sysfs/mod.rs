@@ -6,6 +6,7 @@
 //! just gone) and must cost nothing; whoever knows the object on whose behalf the step was done turns the errno into an
 //! [`crate::error::Error`].
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 pub use rustix::io::Errno;
@@ -288,23 +289,23 @@ pub fn dirname(path: &str) -> &str {
 
 /// True for a relative path that stays below where it starts.
 pub fn is_relative(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    !bytes.contains(&0) && bytes.split(|b| *b == b'/').all(|part| !matches!(part, b"" | b"." | b".."))
+    let mut parts = name.as_bytes().split(|b| *b == b'/');
+    parts.all(|part| !matches!(part, b"" | b"." | b"..") && !part.contains(&0))
 }
 
 /// Reads a text attribute: without the newline at its end, bytes that are not UTF-8 replaced.
 pub fn read_text(dir: &dyn Dir, name: &str) -> IoResult<String> {
-    read_text_in(dir, name, &mut Vec::with_capacity(64))
+    read_text_in(dir, name, &mut Vec::with_capacity(64)).map(Cow::into_owned)
 }
 
-/// The same with room to read into, for whoever reads many and keeps them: each takes what it needs and no more.
-pub fn read_text_in(dir: &dyn Dir, name: &str, room: &mut Vec<u8>) -> IoResult<String> {
-    room.clear();
-    dir.read(name, room)?;
-    let end = room.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
-    let text = &room[..end];
+/// The same in a buffer of the caller, who reads many.
+pub fn read_text_in<'b>(dir: &dyn Dir, name: &str, buffer: &'b mut Vec<u8>) -> IoResult<Cow<'b, str>> {
+    buffer.clear();
+    dir.read(name, buffer)?;
+    let end = buffer.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
+    let text = &buffer[..end];
     // Nearly all are UTF-8, which this check finds faster than the replacement does.
-    Ok(std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text).into_owned(), str::to_owned))
+    Ok(std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed))
 }
 
 #[cfg(test)]

@@ -115,8 +115,8 @@ fn types(w: &mut Writer, p: &Parent, kind: ParentKind) {
     }
     w.open("capability", &[("type", &"mdev_types")]);
     for (t, api, available) in shown {
-        w.open("type", &[("id", &t.id)]);
-        if let Some(name) = &t.name {
+        w.open("type", &[("id", &t.id())]);
+        if let Some(name) = t.name() {
             w.leaf("name", &[], name);
         }
         w.leaf("deviceAPI", &[], api);

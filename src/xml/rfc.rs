@@ -47,12 +47,12 @@ fn pci(w: &mut Writer, p: &Parent, d: &ParentDetails, facts: &PciFacts) {
 fn types(w: &mut Writer, p: &Parent) {
     w.open("capability", &[("type", &"mdev")]);
     for t in &p.types {
-        w.open("type", &[("id", &t.id)]);
-        if let Some(name) = &t.name {
+        w.open("type", &[("id", &t.id())]);
+        if let Some(name) = t.name() {
             w.leaf("name", &[], name);
         }
-        for (name, value) in &t.attributes {
-            w.leaf("attribute", &[("name", name)], value);
+        for (name, value) in t.attributes() {
+            w.leaf("attribute", &[("name", &name)], value);
         }
         w.close();
     }

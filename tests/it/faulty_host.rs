@@ -38,7 +38,7 @@ impl Seen {
 fn has_types(parent: &Node, wanted: &[&str]) -> bool {
     let types = parent.types().unwrap();
     wanted.iter().all(|id| {
-        types.iter().any(|t| t.id == *id && t.available_instances == Some(16) && t.device_api() == Some("vfio-pci"))
+        types.iter().any(|t| t.id() == *id && t.available_instances == Some(16) && t.device_api() == Some("vfio-pci"))
     })
 }
 

@@ -264,7 +264,7 @@ fn lookup_finds_types_parents_and_devices_in_every_form_in_use() {
         node.destroy(mdev::driver::DestroyFlags::empty()).unwrap();
     }
     let parent = conn.lookup_by_name("41:00.0").unwrap();
-    assert_eq!(parent.find_type("h200x-35c").unwrap().id, "1441");
+    assert_eq!(parent.find_type("h200x-35c").unwrap().id(), "1441");
 
     let vgpu = conn.create_xml(request("41:00.5", "1441", 1).as_bytes(), CreateFlags::empty()).unwrap();
     let vf = vgpu.syspath().to_owned();

@@ -102,9 +102,9 @@ fn define_on_an_absent_parent_takes_the_id_of_a_type_only() {
     let (_root, _sim, conn) = host(true);
     for parent in ["0000:99:00.0", "0000:c1:00.0"] {
         let name = conn.lookup_by_name("pci_0000_86_00_0").unwrap();
-        let name = name.find_type("11").unwrap().name.clone().unwrap();
+        let name = name.find_type("11").unwrap().name().unwrap();
         let underscores = name.replace(' ', "_");
-        for wanted in [&*name, &*underscores] {
+        for wanted in [name, &underscores] {
             refused(define(&conn, &xml(parent, wanted, UUID, "")), ErrorCode::NoType, Errno::NODEV, &["'11'", wanted]);
         }
         let spaced = xml(parent, "GRID unknown-1Q", UUID, "");

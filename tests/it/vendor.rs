@@ -61,7 +61,7 @@ fn vgpu_is_created_found_listed_and_destroyed() {
     assert_eq!((parent.name(), parent.layout(), parent.is_parent()), (PF, "vendor-vfio", true));
     assert_eq!(parent.numa_node(), Ok(1));
     let kind = parent.find_type("NVIDIA_H200X-35C").unwrap();
-    assert_eq!((kind.id.as_str(), kind.available_instances), ("1441", Some(8)));
+    assert_eq!((kind.id(), kind.available_instances), ("1441", Some(8)));
 
     let more = format!("<uuid>{UUID}</uuid><params>frame_rate_limiter=0</params>");
     let node = create(&conn, &request(PF, "NVIDIA H200X-35C", &more)).unwrap();
@@ -128,7 +128,7 @@ fn create_on_a_full_card_returns_enospc_and_keeps_type_names() {
     let parent = conn.lookup_by_name(PF).unwrap();
     for kind in parent.types().unwrap() {
         assert_eq!(kind.available_instances, Some(0), "{kind:?}");
-        assert!(kind.name.is_some());
+        assert!(kind.name().is_some());
     }
     assert_eq!(parent.types().unwrap().len(), 6);
     let e = create(&conn, &request(PF, "NVIDIA H200X-4C", "")).unwrap_err();

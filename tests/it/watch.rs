@@ -150,7 +150,7 @@ fn monitor_reports_a_device_when_it_is_ready() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let parent = conn.lookup_by_name("ap_matrix").unwrap();
-    let kind = parent.types().unwrap()[0].id.clone();
+    let kind = parent.types().unwrap()[0].id();
     let create = format!("{}/mdev_supported_types/{kind}/create", parent.syspath());
     host.hold_back_links(true);
     host.echo(&create, "00000000-0000-4000-8000-000000000001").unwrap();

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mdev::model::host::{Host, HostEntry, HostEntryKind};
-use mdev::model::{Attach, Device, DeviceDef, LayoutKind, Parent, ParentDetails, PciAddress, PciFacts, Type};
+use mdev::model::{
+    Attach, Device, DeviceDef, LayoutKind, Parent, ParentDetails, PciAddress, PciFacts, Type, TypeTexts,
+};
 use mdev::xml;
 
 use crate::support::skip::skip;
@@ -57,16 +59,10 @@ fn other(subsystem: &str, sysname: &str, syspath: &str, types: Vec<Type>) -> Par
 
 /// A type of the merged kernel interface.
 fn mdev_type(id: &str, name: Option<&str>, api: Option<&str>, available: Option<u32>) -> Type {
-    let mut attributes = Vec::new();
-    attributes.extend(available.map(|n| ("available_instances".into(), n.to_string())));
-    attributes.extend(api.map(|a| ("device_api".into(), a.to_owned())));
-    Type {
-        id: id.to_owned(),
-        name: name.map(str::to_owned),
-        available_instances: available,
-        attributes,
-        ..Type::default()
-    }
+    let count = available.map(|n| n.to_string());
+    let files = [("name", name), ("available_instances", count.as_deref()), ("device_api", api)];
+    let files = files.into_iter().filter_map(|(file, value)| Some((file, value?)));
+    Type { texts: TypeTexts::new(id, files), available_instances: available, ..Type::default() }
 }
 
 fn details(vendor: Option<&str>, product: Option<&str>) -> ParentDetails {
@@ -81,18 +77,20 @@ fn details(vendor: Option<&str>, product: Option<&str>) -> ParentDetails {
 /// The founding proposal's example.
 fn grid_m60() -> (Parent, ParentDetails) {
     let t = Type {
-        id: "11".to_owned(),
-        name: Some("GRID M60-0B".to_owned()),
+        texts: TypeTexts::new(
+            "11",
+            [
+                ("requires_group", "1"),
+                ("max_instances", "16"),
+                ("name", "GRID M60-0B"),
+                ("heads", "2"),
+                ("resolution", "2560x1600"),
+                ("fb_length", "512M"),
+            ],
+        ),
         available_instances: Some(16),
         requires_group: true,
         has_params: true,
-        attributes: pairs(&[
-            ("fb_length", "512M"),
-            ("resolution", "2560x1600"),
-            ("heads", "2"),
-            ("max_instances", "16"),
-            ("requires_group", "1"),
-        ]),
         ..Type::default()
     };
     let syspath = "/sys/devices/pci0000:80/0000:86:00.0";
@@ -274,11 +272,18 @@ fn device_xml_without_a_group_has_no_iommu_group_element() {
     assert_eq!(dump, golden("libvirt_device.xml").replace("    <iommuGroup number='12'/>\n", ""));
 }
 
+fn without(t: &Type, file: &str) -> TypeTexts {
+    TypeTexts::new(
+        t.id(),
+        t.name().map(|name| ("name", name)).into_iter().chain(t.attributes()).filter(|(f, _)| *f != file),
+    )
+}
+
 #[test]
 fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
     for (name, mut parent, details) in others() {
         parent.layout = LayoutKind::GENERAL;
-        parent.types.iter_mut().for_each(|t| t.attributes.retain(|(name, _)| name != "device_api"));
+        parent.types.iter_mut().for_each(|t| t.texts = without(t, "device_api"));
         assert_eq!(xml::parent_libvirt(&parent, &details), golden(&format!("libvirt_{name}.xml")), "{name}");
     }
 }

@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
 
-use std::borrow::Cow;
-
 use super::layouts::detect;
 use super::strategy::DEVICE_API;
 use crate::backend::group::{REQUIRES_GROUP, is_group_required};
 use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
 use crate::finding::{Finding, report};
-use crate::model::{Type, compare_ids, parse_count};
+use crate::model::{TextsBuilder, Type, compare_ids, parse_count};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
-
-/// The proposal's own class attributes come first in a dump, in its order.
-const RFC_ORDER: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", REQUIRES_GROUP];
-
-/// Attributes that every type of the merged kernel has or may have: their names are not allocated.
-const MERGED_FILES: [&str; 3] = ["device_api", "available_instances", "description"];
 
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
@@ -32,11 +24,11 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     if let Some(errno) = room.exhausted {
         return Err(errno);
     }
-    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     let strategy = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
     for kind in &mut types {
         if strategy.type_file == DEVICE_API && kind.device_api().is_none_or(str::is_empty) {
-            let file = format!("{}/{}/{DEVICE_API}", dir.path(), kind.id);
+            let file = format!("{}/{}/{DEVICE_API}", dir.path(), kind.id());
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
         kind.available_instances = available(kind, strategy.instances, dir.path());
@@ -48,6 +40,7 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
 #[derive(Default)]
 struct Room {
     bytes: Vec<u8>,
+    texts: TextsBuilder,
     /// This process ran out of descriptors or memory: what was left out for it is not the host's fault.
     exhausted: Option<Errno>,
 }
@@ -71,7 +64,8 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
             return None;
         }
     };
-    let mut kind = Type { id: id.to_owned(), ..Type::default() };
+    let mut kind = Type::default();
+    room.texts.begin(id);
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
             take_attribute(&*dir, name, &mut kind, room);
@@ -81,12 +75,8 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
         room.leave_out(format_args!("{}", dir.path()), errno);
         return None;
     }
-    sort_attributes(&mut kind);
+    kind.texts = room.texts.finish();
     Some(kind)
-}
-
-fn sort_attributes(kind: &mut Type) {
-    kind.attributes.sort_unstable_by(|(a, _), (b, _)| dump_rank(a).cmp(&dump_rank(b)).then_with(|| a.cmp(b)));
 }
 
 /// Reads a file of a type.
@@ -110,21 +100,17 @@ fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type, room: &mut Room) {
         }
     };
     match name {
-        "name" => {
-            kind.name = Some(text).filter(|name| !name.is_empty());
-            return;
-        }
+        "name" if text.is_empty() => return,
         REQUIRES_GROUP => kind.requires_group = is_group_required(&text),
         _ => {}
     }
-    let known = MERGED_FILES.into_iter().find(|known| *known == name);
-    kind.attributes.push((known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed), text));
+    room.texts.add(name, &text);
 }
 
 fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
     let count = kind.attribute(attr).and_then(parse_count);
     if count.is_none() {
-        let file = format!("{types}/{}/{attr}", kind.id);
+        let file = format!("{types}/{}/{attr}", kind.id());
         report(Finding::new(ErrorCode::BadData, file, "missing or not a number; the available instances are unknown"));
     }
     count
@@ -136,22 +122,18 @@ pub fn read_counts(parent: &dyn Dir, instances: &str, types: &mut [Type]) -> IoR
     let dir = parent.open(TYPES)?;
     let mut room = Vec::with_capacity(64);
     for kind in types {
-        let text = match read_text_in(&*dir, &format!("{}/{instances}", kind.id), &mut room) {
+        let text = match read_text_in(&*dir, &format!("{}/{instances}", kind.id()), &mut room) {
             Ok(text) => text,
             Err(errno) if is_exhausted(errno) => return Err(errno),
             // As before, until it can be read.
             Err(_) => continue,
         };
         kind.available_instances = parse_count(&text);
-        if let Some((_, value)) = kind.attributes.iter_mut().find(|(name, _)| name == instances) {
-            *value = text;
+        if kind.attribute(instances).is_some_and(|before| before != text) {
+            kind.texts.set(instances, &text);
         }
     }
     Ok(())
-}
-
-fn dump_rank(name: &str) -> usize {
-    RFC_ORDER.iter().position(|own| *own == name).unwrap_or(RFC_ORDER.len())
 }
 
 #[cfg(test)]
@@ -178,10 +160,10 @@ mod tests {
             let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
             assert_eq!((layout.kind, types.len()), (LayoutKind::MDEV, 4), "{odd} lacks {missing}");
             for kind in &types {
-                let has = |file: &str| kind.attribute(file).is_some() || (file == "name" && kind.name.is_some());
+                let has = |file: &str| kind.attribute(file).is_some();
                 for file in files {
-                    let is_there = kind.id != "4" && (kind.id != odd || file != missing);
-                    assert_eq!(has(file), is_there, "{file} of {}: {odd} lacks {missing}", kind.id);
+                    let is_there = kind.id() != "4" && (kind.id() != odd || file != missing);
+                    assert_eq!(has(file), is_there, "{file} of {}: {odd} lacks {missing}", kind.id());
                 }
             }
         }

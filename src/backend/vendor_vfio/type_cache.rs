@@ -36,22 +36,24 @@ pub(super) fn complete(
         Err(e) => return report_unless_exhausted(e).map(|()| None).map_err(|e| e.errno()),
     };
     let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
-    let named = types.iter().filter_map(|kind| Some((kind.id.as_str(), kind.name.as_deref()?)));
+    let named = types.iter().filter_map(|kind| Some((kind.id(), kind.name()?)));
     let news: HashMap<String, String> = named
         .filter(|(id, name)| names.get(id) != Some(name))
         .map(|(id, name)| (id.to_owned(), name.to_owned()))
         .collect();
     let places: HashMap<String, usize> =
-        types.iter().enumerate().map(|(place, kind)| (kind.id.clone(), place)).collect();
+        types.iter().enumerate().map(|(place, kind)| (kind.id().to_owned(), place)).collect();
     for (id, name) in &known {
         match places.get(id) {
             Some(place) => {
-                types[*place].name.get_or_insert_with(|| name.clone());
+                if types[*place].name().is_none() {
+                    types[*place].texts.set("name", name);
+                }
             }
             None => types.push(hidden_type(id, name)),
         }
     }
-    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     let is_new = !news.is_empty();
     if is_new {
         known.retain(|(id, _)| !news.contains_key(id));
@@ -63,7 +65,8 @@ pub(super) fn complete(
 
 /// A type that was seen before, with its name, and cannot be created now.
 fn hidden_type(id: &str, name: &str) -> Type {
-    let mut kind = Type { name: Some(name.to_owned()), ..bare_type(id) };
+    let mut kind = bare_type(id);
+    kind.texts.set("name", name);
     describe(&mut kind);
     kind
 }

@@ -8,7 +8,7 @@ use super::vgpu_types::{self, Creatable};
 use crate::backend::{TYPES, Vfs};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
-use crate::model::{Type, Vf, compare_ids};
+use crate::model::{Type, TypeTexts, Vf, compare_ids};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
 
 /// Where the vendor keeps its files of a VF.
@@ -249,7 +249,9 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
     for (list, free) in lists {
         for one in list.iter() {
             let kind = types.entry(&one.id);
-            kind.name.get_or_insert_with(|| one.name.clone());
+            if kind.name().is_none() {
+                kind.texts.set("name", &one.name);
+            }
             kind.available_instances = kind.available_instances.map(|n| n + free);
         }
     }
@@ -257,7 +259,7 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
         types.entry(id);
     }
     let mut types = types.types;
-    types.sort_unstable_by(|a, b| compare_ids(&a.id, &b.id));
+    types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     types.iter_mut().for_each(describe);
     types
 }
@@ -285,13 +287,20 @@ impl Table {
 
 /// A type of which nothing but the id is known, and of which none can be made now.
 pub(super) fn bare_type(id: &str) -> Type {
-    Type { id: id.to_owned(), available_instances: Some(0), counts_places: true, has_params: true, ..Type::default() }
+    Type {
+        texts: TypeTexts::new(id, []),
+        available_instances: Some(0),
+        counts_places: true,
+        has_params: true,
+        ..Type::default()
+    }
 }
 
 /// Says as attributes what a program that knows the merged kernel's types looks for.
 pub(super) fn describe(kind: &mut Type) {
     let count = kind.available_instances.unwrap_or(0).to_string();
-    kind.attributes = vec![("available_instances".into(), count), ("device_api".into(), DEVICE_API.to_owned())];
+    kind.texts.set("available_instances", &count);
+    kind.texts.set("device_api", DEVICE_API);
 }
 
 #[cfg(test)]

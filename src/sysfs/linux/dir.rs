@@ -111,11 +111,12 @@ impl Dir for LinuxDir {
                 Err(Errno::INTR) => continue,
                 other => other?,
             };
-            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            let file_name = entry.file_name();
+            if matches!(file_name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            let Ok(name) = entry.file_name().to_str() else {
-                let what = format!("left out an entry whose name is not UTF-8: {:?}", entry.file_name());
+            let Ok(name) = file_name.to_str() else {
+                let what = format!("left out an entry whose name is not UTF-8: {file_name:?}");
                 report(Finding::new(ErrorCode::BadData, &self.path, what));
                 continue;
             };
