@@ -81,8 +81,6 @@ pub struct Layout {
     pub verbatim: &'static [&'static str],
     /// `device_api` of every type. `None`: each type has a file with it.
     pub device_api: Option<&'static str>,
-    /// The file of a VF, relative to the folder of the VF, that makes the VF a device and ends that. The kernel sends no event.
-    pub vf_file: Option<&'static str>,
     /// Folders of the host that decide whether there are parents, and folders that have links to parents and VFs: a dump
     /// contains the former and those links.
     pub host_folders: &'static [&'static str],
@@ -109,7 +107,6 @@ impl Layout {
             control_files: &[],
             verbatim: &["params"],
             device_api: None,
-            vf_file: None,
             host_folders: &[],
             link_folders: &[],
         }
@@ -143,18 +140,18 @@ impl Place {
     }
 }
 
-/// A parent, or one VF of it.
+/// A parent, or one slot of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The parent.
     pub place: Place,
-    /// Sysfs name of the VF, where one was named.
-    pub vf: Option<String>,
+    /// Sysfs name of the slot, where one was named.
+    pub slot: Option<String>,
 }
 
 impl From<Place> for Target {
     fn from(place: Place) -> Self {
-        Target { place, vf: None }
+        Target { place, slot: None }
     }
 }
 
@@ -223,13 +220,37 @@ pub struct SeenTypes {
     is_new: bool,
 }
 
-/// The VFs of a parent whose devices are VFs; none for another parent.
+/// A fixed place on a parent that is one device at a time: a VF. The kernel sends no uevents for that device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// The path of the device.
+    pub syspath: String,
+    /// The path of the parent.
+    pub parent: String,
+    /// The file whose writes make it a device and end that.
+    pub file: String,
+}
+
+impl Slot {
+    /// Its sysfs name.
+    pub fn sysname(&self) -> &str {
+        basename(&self.syspath)
+    }
+
+    /// Whether it was a device when its parent was read; `None` if it could not be read then.
+    pub fn was_device(&self, parent: &Parent) -> Option<bool> {
+        let vf = parent.vfs.iter().find(|vf| vf.sysname == self.sysname());
+        vf.map(|vf| vf.type_id.is_some())
+    }
+}
+
+/// The slots of a parent.
 #[derive(Debug, Default)]
-pub struct Vfs {
-    /// Those that can be devices: also one that cannot be read now, without its type.
-    pub present: Vec<Vf>,
-    /// The number of VFs that the parent has, of any driver.
-    pub enabled: usize,
+pub struct Slots {
+    /// Those that can be devices, also those that cannot be read now.
+    pub present: Vec<Slot>,
+    /// The parent may have more of them later.
+    pub may_grow: bool,
 }
 
 /// A running device that was found, before anything else is read of it.
@@ -391,7 +412,7 @@ pub trait Backend: Sync {
     /// descriptors or memory, since a short list would look like removed parents. With `wanted`, may stop at such a parent.
     fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>>;
 
-    /// The parent at a path in sysfs, or the VF of a parent there. Reads only that device. The error names the object that cannot
+    /// The parent at a path in sysfs, or the slot of a parent there. Reads only that device. The error names the object that cannot
     /// be looked at.
     fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>>;
 
@@ -406,8 +427,9 @@ pub trait Backend: Sync {
     /// Reads again what changes when devices are created and destroyed: counts of instances, VFs.
     fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()>;
 
-    /// The VFs of a parent whose devices are VFs.
-    fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs>;
+    /// The slots of an open parent: what a monitor follows and a dump contains beside the parent itself. None where the
+    /// kernel makes a device anywhere and sends uevents for it.
+    fn slots(&self, parent: &dyn Dir) -> IoResult<Slots>;
 
     /// Every running device. Reports and leaves out what cannot be read. `known` returns the VFs of a parent that was read
     /// already.

@@ -41,7 +41,7 @@ pub fn at(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Ta
 /// Finds the parent that a user means: by node name, by address in any case, by path in sysfs or by link.
 pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     let target = find_target(sysfs, text)?;
-    match target.vf {
+    match target.slot {
         None => Ok(target.place),
         Some(vf) => Err(no_vgpu(&target.place, &vf)),
     }
@@ -120,7 +120,7 @@ pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
         let Some(target) = if_present(pci.link(&format!("{pf}/virtfn{n}"))).map_err(failed)? else { break };
         let Ok(vf) = basename(&target).parse() else { continue };
         match find_pci(sysfs, &vf) {
-            Ok(Some(Target { place, vf: None })) => return Ok(Some(place)),
+            Ok(Some(Target { place, slot: None })) => return Ok(Some(place)),
             Err(e) if e.code != ErrorCode::NoParent => return Err(e),
             _ => {}
         }
@@ -135,7 +135,7 @@ fn find_vf(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Result<Option<Target
         Err(e) if e.code == ErrorCode::NoParent => return Ok(None),
         found => found?,
     };
-    let Some((vf, target)) = found.and_then(|target| Some((target.vf.clone()?, target))) else { return Ok(None) };
+    let Some((vf, target)) = found.and_then(|target| Some((target.slot.clone()?, target))) else { return Ok(None) };
     let own = sysfs.open(PCI).and_then(|pci| pci.link(&vf)).map_err(|errno| Error::io("read", PCI, errno))?;
     Ok((by_link || resolve(PCI, &own).as_deref() == Some(path)).then_some(target))
 }

@@ -4,19 +4,21 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::sysfs::{Writer, if_present, read_text, write_line, write_line_to};
+use crate::sysfs::{Writer, read_text, write_line, write_line_to};
 
 pub(super) struct Toy;
+const NAME: LayoutKind = LayoutKind::new("toy");
+static TOY: &[&Layout] = &[&Layout { has_iommu_group: false, control_files: &["slot"], ..Layout::new(NAME) }];
 
-static TOY: Layout =
-    Layout { type_folder: None, has_iommu_group: false, refuses_open: true, ..Layout::new(LayoutKind::new("toy")) };
+fn uuid_in(dir: &dyn Dir) -> IoResult<Option<Uuid>> {
+    Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()))
+}
 
 fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
     let dir: Rc<dyn Dir> = Rc::from(sysfs.open(parent)?);
-    let uuid = parse_uuid(&read_text(&*dir, "slot")?).filter(|uuid| !uuid.is_nil());
-    let (backend, entry, parent) = (&Toy, ".".to_owned(), parent.to_owned());
-    let (syspath, type_id) = (parent.clone(), Some("only".to_owned()));
-    Ok(uuid.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity: 1, type_id }))
+    let (backend, entry, parent, found) = (&Toy, ".".to_owned(), parent.to_owned(), uuid_in(&*dir)?);
+    let (syspath, identity) = (parent.clone(), found.unwrap_or_default().as_u64_pair().1);
+    Ok(found.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity, type_id: None }))
 }
 
 impl CreateWrites for (Box<dyn Writer>, Uuid) {
@@ -30,22 +32,20 @@ impl CreateWrites for (Box<dyn Writer>, Uuid) {
 
 impl Backend for Toy {
     fn layouts(&self) -> &'static [&'static Layout] {
-        static ALL: [&Layout; 1] = [&TOY];
-        &ALL
+        TOY
     }
     fn parents(&self, sysfs: &dyn Sysfs, _: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
-        let mut found = Vec::new();
-        let mut add = |name: &str, _| found.push(format!("/sys/toys/{name}"));
-        let listed = if_present(sysfs.open("/sys/toys").and_then(|dir| dir.list(&mut add)));
-        listed.map_err(|errno| Error::io("list", "/sys/toys", errno))?;
-        Ok(found.into_iter().map(|syspath| Place { syspath, subsystem: "toy".to_owned() }).collect())
+        let (mut found, toys) = (Vec::new(), "/sys/toys");
+        let mut add =
+            |name: &str, _| found.push(Place { syspath: format!("{toys}/{name}"), subsystem: "toy".to_owned() });
+        let listed = if_present(sysfs.open(toys).and_then(|dir| dir.list(&mut add)));
+        listed.map_err(|errno| Error::io("list", toys, errno)).map(|_| found)
     }
     fn parent_at(&self, _: &dyn Sysfs, path: &str, subsystem: &str) -> Result<Option<Target>> {
-        let place = Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() };
-        Ok((subsystem == "toy").then(|| place.into()))
+        Ok((subsystem == "toy").then(|| Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() }.into()))
     }
     fn layout_of(&self, dir: &dyn Dir, _: Hint<'_>) -> IoResult<Option<&'static Layout>> {
-        Ok(if_present(dir.meta("slot"))?.map(|_| &TOY))
+        Ok(if_present(dir.meta("slot"))?.map(|_| TOY[0]))
     }
     fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
         let types = vec![Type {
@@ -59,23 +59,23 @@ impl Backend for Toy {
     fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
         Ok(())
     }
-    fn vfs(&self, _: &dyn Dir) -> IoResult<Vfs> {
-        Ok(Vfs::default())
+    fn slots(&self, dir: &dyn Dir) -> IoResult<Slots> {
+        let (syspath, parent, file) = (dir.path().to_owned(), dir.path().to_owned(), format!("{}/slot", dir.path()));
+        Ok(Slots { present: vec![Slot { syspath, parent, file }], may_grow: false })
     }
     fn devices(&self, sysfs: &dyn Sysfs, _: &Records<'_>, _: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
         Ok(self.parents(sysfs, None)?.iter().filter_map(|place| device(sysfs, &place.syspath).ok()?).collect())
     }
     fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
-        Ok(self
-            .devices(folders.sysfs(), records, &|_| None)?
-            .into_iter()
-            .find(|found| Some(found.uuid) == wanted.uuid()))
+        let is_named = |found: &Located| matches!(wanted, Wanted::Name(name) if *name == found.sysname());
+        let mut all = self.devices(folders.sysfs(), records, &|_| None)?.into_iter();
+        Ok(all.find(|found| wanted.uuid() == Some(found.uuid) || is_named(found)))
     }
     fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
         Ok(device(sysfs, made.parent)?.map_or(Created::Absent, Created::Own))
     }
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
-        Ok(parse_uuid(&read_text(dir, "slot")?).filter(|uuid| !uuid.is_nil()).map(|_| 1))
+        Ok(uuid_in(dir)?.map(|uuid| uuid.as_u64_pair().1))
     }
     fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
         let found = if_present(device(folders.sysfs(), &format!("/sys/toys/{}", record.parent)))?.flatten();
@@ -84,8 +84,8 @@ impl Backend for Toy {
     fn is_same(&self, device: &Located, _: Option<&Records<'_>>) -> Result<bool> {
         Ok(self.identity(&*device.dir, "") == Ok(Some(device.identity)))
     }
-    fn is_about(&self, _: &dyn Sysfs, _: &Layout, _: &Located, _: &DeviceRecord) -> Result<bool> {
-        Ok(true)
+    fn is_about(&self, _: &dyn Sysfs, _: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {
+        Ok(record.uuid == device.uuid)
     }
     fn type_of(&self, _: &Layout, _: &dyn Dir, _: &str) -> IoResult<Option<String>> {
         Ok(Some("only".to_owned()))
@@ -98,7 +98,6 @@ impl Backend for Toy {
         Ok(Prepared { vf: None, writes: Box::new((file, request.uuid)) })
     }
     fn remove(&self, parent: &OpenParent, _: &Located, _: &Remove<'_>) -> Result<()> {
-        let slot = format!("{}/slot", parent.dir.path());
-        write_line(&*parent.dir, "slot", &Uuid::nil().to_string()).map_err(|errno| Error::io("write", &slot, errno))
+        write_line(&*parent.dir, "slot", &Uuid::nil().to_string()).map_err(|e| write_error(&*parent.dir, "slot", e))
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Host, devices};
 use crate::backend::parents::{self, ParentInfo, device_api, read_types};
-use crate::backend::{Located, OpenParent, Place, Target, Vfs, places};
+use crate::backend::{Located, OpenParent, Place, Slots, Target, places};
 use crate::error::{Error, ErrorCode, Result, unless_absent};
 use crate::finding::{report_unless_exhausted, search};
 use crate::model::name::{device_name, is_component};
@@ -27,7 +27,7 @@ impl<'a> Parents<'a> {
         Parents { host, places: OnceCell::new() }
     }
 
-    /// The parent of this sysfs name, or the PF of the VF of this name. Fails if it may exist and cannot be read.
+    /// The parent of this sysfs name, or of the slot of this name. Fails if it may exist and cannot be read.
     fn find(&self, sysname: &str) -> Result<Option<(Place, OpenParent)>> {
         let sysfs = &*self.host.sysfs;
         let places = self.places.get_or_try_init(|| places::all(sysfs))?;
@@ -79,7 +79,7 @@ fn inactive_device(def: &Definition, parent: &ParentInfo, device_api: Option<Str
 
 /// The running device is the one that is defined.
 pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
-    // A definition on a VF names the VF.
+    // A definition on a slot names the slot.
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
@@ -120,7 +120,7 @@ pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Defin
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     let sysname = basename(&device.syspath);
     match get(&device.parent_sysname)? {
-        // A definition may name the place of the device, a VF. A UUID is no place.
+        // A definition may name the slot of the device. A UUID is no slot.
         None if device.active && sysname != device.uuid.to_string() => get(sysname),
         found => Ok(found),
     }
@@ -184,16 +184,16 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     (known && !plain.starts_with('.') && plain.parse::<PciAddress>().is_err()).then(|| plain.to_owned())
 }
 
-/// The sysfs name of the parent or the VF on which a device is defined.
+/// The sysfs name of the parent or the slot on which a device is defined.
 pub(super) fn sysname(target: &Target) -> String {
-    target.vf.clone().unwrap_or_else(|| target.place.sysname().to_owned())
+    target.slot.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
-/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one VF with what any VF of its PF can be.
+/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one slot with what any slot of its parent can be.
 pub(super) struct Scope {
     target: Target,
-    vfs: Vec<String>,
-    /// Its PF has VFs that cannot be a device yet.
+    slots: Vec<String>,
+    /// A slot was named, and its parent may have more slots later.
     grows: bool,
 }
 
@@ -201,32 +201,45 @@ impl Scope {
     pub(super) fn of(host: &Host, parent: &str) -> Result<Self> {
         let target = places::find_target(&*host.sysfs, parent)?;
         let parent = unless_absent(parents::open(&*host.sysfs, &target.place.syspath))?;
-        let Vfs { present, enabled } = parent.map_or(Ok(Vfs::default()), |parent| vfs_of(&parent))?;
-        let grows = target.vf.is_some() && present.len() < enabled;
-        let vfs = present.into_iter().map(|vf| vf.sysname).collect();
-        Ok(Scope { target, vfs, grows })
+        let slots = parent.map_or(Ok(Slots::default()), |parent| slots_of(&parent))?;
+        let grows = target.slot.is_some() && slots.may_grow;
+        Ok(Scope { target, slots: sysnames(&slots), grows })
     }
 
     /// Whether what is defined on `parent` belongs to it.
     pub(super) fn has(&self, parent: &str) -> bool {
-        let is_own = match &self.target.vf {
-            Some(vf) => parent == vf,
-            None => self.vfs.iter().any(|vf| vf == parent),
+        let is_own = match &self.target.slot {
+            Some(slot) => parent == slot,
+            None => self.slots.iter().any(|slot| slot == parent),
         };
         is_own || parent == self.target.place.sysname()
     }
 
-    /// What is defined on the PF has found no room on the VFs that are there; whoever is told of the others asks again.
+    /// What is defined on the parent does not fit into the slots that exist. An autostart of a later slot starts it.
     pub(super) fn waits(&self, def: &Definition, e: &Error) -> bool {
         let is_full = matches!(e.code, ErrorCode::NoInstances | ErrorCode::NoType);
         self.grows && is_full && def.parent == self.target.place.sysname()
     }
 }
 
-/// The VFs of an open parent whose devices are VFs; none if the parent no longer exists.
-pub(super) fn vfs_of(parent: &OpenParent) -> Result<Vfs> {
-    let found = if_present(parent.backend.vfs(&*parent.dir));
-    Ok(found.map_err(|errno| Error::io("read the VFs of", parent.dir.path(), errno))?.unwrap_or_default())
+/// The slots of an open parent; none if the parent no longer exists.
+fn slots_of(parent: &OpenParent) -> Result<Slots> {
+    let found = if_present(parent.backend.slots(&*parent.dir));
+    Ok(found.map_err(|errno| Error::io("read the slots of", parent.dir.path(), errno))?.unwrap_or_default())
+}
+
+fn sysnames(slots: &Slots) -> Vec<String> {
+    slots.present.iter().map(|slot| slot.sysname().to_owned()).collect()
+}
+
+/// Sysfs names of an open parent and its slots, or of the one slot that is named: a device of the parent may be defined on each.
+pub(super) fn defined_on(parent: &OpenParent, slot: Option<&str>) -> Result<Vec<String>> {
+    let mut names = match slot {
+        Some(slot) => vec![slot.to_owned()],
+        None => sysnames(&slots_of(parent)?),
+    };
+    names.push(parent.sysname().to_owned());
+    Ok(names)
 }
 
 /// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no

@@ -119,9 +119,9 @@ pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
     Ok((ino(&device.syspath)? == Some(wanted)).then_some(device))
 }
 
-/// The device that is the VF at this address; `None` if the VF is no device.
-pub(super) fn on_vf(host: &Host, vf: &str) -> Result<Option<Device>> {
-    found(host, devices::locate_at(&*host.sysfs, &host.runtime.records(), vf)?)
+/// The device on the slot of this sysfs name; `None` if the slot is no device.
+pub(super) fn on_slot(host: &Host, slot: &str) -> Result<Option<Device>> {
+    found(host, devices::locate_at(&*host.sysfs, &host.runtime.records(), slot)?)
 }
 
 /// The UUID in `mdev_<uuid>_<parent>`.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Conn;
 use crate::backend::devices::identity_of_record;
 use crate::backend::parents::{self, link_name, look_at_types, or_reported};
-use crate::backend::{DEVICES, Folders, Place, TYPES, ap, places};
+use crate::backend::{DEVICES, Folders, Place, Slot, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::fd::long_lived;
 use crate::finding::{Finding, or_report, report};
@@ -24,7 +24,7 @@ use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
     Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
-    read_text, resolve,
+    read_text,
 };
 use crate::xml;
 
@@ -39,11 +39,12 @@ const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
 /// The files of a parent's folder that a dump contains. The others are left out: a read of some PCI attributes takes seconds
 /// or wakes the device.
-const PARENT_FILES: [&str; 15] = [
+const PARENT_FILES: [&str; 16] = [
     "ap_config",
     "class",
     "dev_busid",
     "device",
+    "mdev_destroy",
     "modalias",
     "numa_node",
     "revision",
@@ -265,7 +266,6 @@ impl<'a> Taken<'a> {
             match kind {
                 EntryKind::Link => self.link(&*dir, &name),
                 EntryKind::File if PARENT_FILES.contains(&name.as_str()) => self.attribute(&*dir, &name),
-                EntryKind::File if name == "mdev_destroy" => self.attribute(&*dir, &name),
                 EntryKind::Dir if name == TYPES => self.tree(&*dir, &name, DEPTH),
                 EntryKind::Dir if parse_uuid(&name).is_some() => self.tree(&*dir, &name, DEPTH),
                 _ => {}
@@ -273,17 +273,17 @@ impl<'a> Taken<'a> {
         }
         self.bus_links(place);
         self.group(&*dir, "");
-        self.vfs(place);
+        self.slots(place);
     }
 
-    /// The VFs that are devices of a parent, or may become some.
-    fn vfs(&mut self, place: &Place) {
+    /// The slots of a parent, and what decides whether it is one.
+    fn slots(&mut self, place: &Place) {
         let Some(parent) = self.got(&place.syspath, parents::open(self.sysfs, &place.syspath).map_err(|e| e.errno()))
         else {
             return;
         };
         let (layout, dir) = (parent.layout, &*parent.dir);
-        let vfs = self.got(dir.path(), parent.backend.vfs(dir)).unwrap_or_default().present;
+        let slots = self.got(dir.path(), parent.backend.slots(dir)).unwrap_or_default().present;
         for path in layout.host_folders {
             if self.open(path).is_some() {
                 self.entries.insert((*path).to_owned(), HostEntryKind::Dir);
@@ -291,24 +291,22 @@ impl<'a> Taken<'a> {
         }
         for path in layout.link_folders {
             let Some(links) = self.open(path) else { continue };
-            let names = vfs.iter().map(|vf| vf.sysname.as_str()).chain([place.sysname()]);
+            let names = slots.iter().map(Slot::sysname).chain([place.sysname()]);
             names.for_each(|name| self.link(&*links, name));
         }
-        for vf in &vfs {
-            let target = self.got(&format!("{}/{}", dir.path(), vf.entry), dir.link(&vf.entry));
-            let path = target.and_then(|target| resolve(dir.path(), &target));
-            let Some(vf_dir) = path.and_then(|path| self.open(&path)) else { continue };
-            self.entries.insert(vf_dir.path().to_owned(), HostEntryKind::Dir);
+        for slot in &slots {
+            let Some(dir) = self.open(&slot.syspath) else { continue };
+            self.entries.insert(slot.syspath.clone(), HostEntryKind::Dir);
             for link in ["physfn", "iommu_group", "driver", "subsystem"] {
-                self.link(&*vf_dir, link);
+                self.link(&*dir, link);
             }
             for file in ["uevent", "numa_node"] {
-                self.attribute(&*vf_dir, file);
+                self.attribute(&*dir, file);
             }
             for folder in layout.attributes.into_iter().chain(["vfio-dev"]) {
-                self.tree(&*vf_dir, folder, DEPTH);
+                self.tree(&*dir, folder, DEPTH);
             }
-            self.group(&*vf_dir, "");
+            self.group(&*dir, "");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::model::Parent;
 use crate::model::name::parse_uuid;
 
 impl Conn {
-    /// Finds a device by its name, its path in sysfs or the address of its VF; a parent by its node name, its path or its address
+    /// Finds a device by its name, its path in sysfs or the sysfs name of its slot (the address of a VF); a parent by its node name, its path or its address
     /// (in upper or lower case, with or without domain 0).
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
@@ -29,11 +29,11 @@ impl Conn {
             return Ok(Node::device(self.clone(), device));
         }
         match places::find_target(&*self.host.sysfs, name) {
-            Ok(Target { place, vf: Some(vf) }) => match devices::on_vf(&self.host, &vf)? {
+            Ok(Target { place, slot: Some(slot) }) => match devices::on_slot(&self.host, &slot)? {
                 Some(device) => Ok(Node::device(self.clone(), device)),
-                None => Err(places::no_vgpu(&place, &vf)),
+                None => Err(places::no_vgpu(&place, &slot)),
             },
-            Ok(Target { place, vf: None }) => self.parent_at(&place),
+            Ok(Target { place, slot: None }) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
                 if let Some(device) = defined::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));

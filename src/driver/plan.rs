@@ -74,16 +74,6 @@ impl Plan {
         }
     }
 
-    /// Sysfs names of the parent and the VFs on which the device may be defined.
-    fn defined_on(&self) -> Result<Vec<String>> {
-        let mut names = match &self.vf {
-            Some(vf) => vec![vf.clone()],
-            None => defined::vfs_of(&self.parent)?.present.into_iter().map(|vf| vf.sysname).collect(),
-        };
-        names.push(self.place.sysname().to_owned());
-        Ok(names)
-    }
-
     /// Whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
         let Some(dir) = &self.type_dir else { return Ok(false) };
@@ -125,7 +115,7 @@ fn open_target(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<OpenT
         Some(parent) => (find_parent(host, parent)?, None),
         None => choose_parent(host, def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
-    let Target { place, vf } = target;
+    let Target { place, slot: vf } = target;
     let parent = parents::open_for(&*host.sysfs, &place.syspath, &def.type_id).map_err(|e| e.of(&place.name()))?;
     let OwnType { id: type_id, dir } = match chosen {
         Some(id) => OwnType { id, dir: None },
@@ -231,7 +221,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     if plan.def.uuid.is_none() && plan.def.name.is_none() {
         return Ok(());
     }
-    let own = plan.defined_on()?;
+    let own = defined::defined_on(&plan.parent, plan.vf.as_deref())?;
     for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
         let def = match host.definitions.get(parent, uuid) {
             // An invalid file defines no device.

@@ -9,7 +9,7 @@ use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, Place, Prepared, Remove,
-    TYPES, Target, Types, Vfs, Wanted,
+    Slots, TYPES, Target, Types, Wanted,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
@@ -113,8 +113,9 @@ impl Backend for MdevBus {
         types::read_counts(dir, strategy(known.layout).instances, &mut known.types)
     }
 
-    fn vfs(&self, _parent: &dyn Dir) -> IoResult<Vfs> {
-        Ok(Vfs::default())
+    fn slots(&self, _parent: &dyn Dir) -> IoResult<Slots> {
+        // A device is no place of its parent, and the kernel sends uevents for it.
+        Ok(Slots::default())
     }
 
     fn devices(

@@ -6,7 +6,7 @@ use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
-    TYPES, Target, Types, Vfs, Wanted,
+    Slots, TYPES, Target, Types, Wanted,
 };
 use crate::error::{Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
@@ -33,7 +33,6 @@ static LAYOUT: Layout = Layout {
     control_files: &[vfs::CURRENT],
     verbatim: &[vfs::PARAMS],
     device_api: Some(vfs::DEVICE_API),
-    vf_file: Some(vfs::CURRENT_FILE),
     host_folders: &[SOFTWARE],
     link_folders: &[DRIVERS[0], DRIVERS[1], DRIVERS[2], DRIVERS[3], PCI],
     ..Layout::new(LayoutKind::VENDOR_VFIO)
@@ -94,8 +93,8 @@ impl Backend for VendorVfio {
         Ok(())
     }
 
-    fn vfs(&self, parent: &dyn Dir) -> IoResult<Vfs> {
-        vfs::present(parent)
+    fn slots(&self, parent: &dyn Dir) -> IoResult<Slots> {
+        vfs::slots(parent)
     }
 
     fn devices(

@@ -59,7 +59,7 @@ pub(super) fn at(sysfs: &dyn Sysfs, syspath: &str) -> Result<Option<Target>> {
         return Ok(place(&*pci, sysname).map_err(failed)?.map(Target::from));
     }
     let Some(pf) = pf_of_vf(&*pci, sysname).map_err(failed)? else { return Ok(None) };
-    Ok(place(&*pci, &pf).map_err(failed)?.map(|place| Target { place, vf: Some(sysname.to_owned()) }))
+    Ok(place(&*pci, &pf).map_err(failed)?.map(|place| Target { place, slot: Some(sysname.to_owned()) }))
 }
 
 fn place(pci: &dyn Dir, sysname: &str) -> IoResult<Option<Place>> {

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::vgpu_types::{self, Creatable};
-use crate::backend::{TYPES, Vfs};
+use crate::backend::{Slot, Slots, TYPES};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
 use crate::model::{Type, TypeTexts, Vf, compare_ids};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text, resolve};
 
 /// Where the vendor keeps its files of a VF.
 pub(super) const FOLDER: &str = "nvidia";
@@ -173,20 +173,23 @@ pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
     Ok(found)
 }
 
-/// The VFs of an open PF that could take part: with one that cannot be read now, and without their types.
-pub(super) fn present(parent: &dyn Dir) -> IoResult<Vfs> {
-    let mut vfs = Vfs::default();
+/// Every VF of an open PF that takes part, also one that cannot be read now.
+pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
+    let mut slots = Slots::default();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
-        vfs.enabled += 1;
         match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
             Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(errno) if is_absent(errno) => {}
-            _ => vfs.present.push(Vf { sysname: basename(&target).to_owned(), entry, type_id: None }),
+            Err(errno) if is_absent(errno) => slots.may_grow = true,
+            _ => slots.present.extend(resolve(parent.path(), &target).map(|syspath| Slot {
+                file: format!("{syspath}/{CURRENT_FILE}"),
+                syspath,
+                parent: parent.path().to_owned(),
+            })),
         }
     }
-    Ok(vfs)
+    Ok(slots)
 }
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.

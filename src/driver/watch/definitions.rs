@@ -86,9 +86,9 @@ impl Monitor {
         if let Some(known) = state.devices.values().find(|known| defined::is_of(def, &known.device)) {
             return known.device.clone();
         }
-        let vf = || state.vfs.values().find(|vf| vf.sysname == def.parent);
+        let slot = || state.slots.values().find(|slot| slot.sysname() == def.parent);
         let parent = state.parents.values().find(|known| known.parent.sysname == def.parent);
-        let parent = parent.or_else(|| state.parents.get(&vf()?.parent));
+        let parent = parent.or_else(|| state.parents.get(&slot()?.parent));
         defined::on_parent(def, parent.map(|known| &known.parent))
     }
 }

@@ -137,12 +137,12 @@ impl Monitor {
         due.iter().try_for_each(|path| self.check_pending(path, now))
     }
 
-    /// Reads a VF after a write to the file that makes it a device.
-    pub(super) fn check_vf(&mut self, vf: &str) -> Result<()> {
-        if !self.state.vfs.contains_key(vf) {
+    /// Reads a slot after a write to the file that makes it a device.
+    pub(super) fn check_slot(&mut self, path: &str) -> Result<()> {
+        if !self.state.slots.contains_key(path) {
             return Ok(());
         }
-        let (now, ready) = match self.state.observe(&self.conn.host, vf)? {
+        let (now, ready) = match self.state.observe(&self.conn.host, path)? {
             Observation::Unknown => return Ok(()),
             Observation::Absent => (None, false),
             Observation::NotReady(known) => (Some(known), false),
@@ -151,36 +151,37 @@ impl Monitor {
         let is_same = |before: &DeviceState| {
             now.as_ref().is_some_and(|now| now.device.uuid == before.device.uuid && now.identity == before.identity)
         };
-        let before = self.state.devices.get(vf);
-        if before.is_some_and(is_same) || (before.is_none() && now.is_none() && !self.state.pending.contains_key(vf)) {
+        let before = self.state.devices.get(path);
+        if before.is_some_and(is_same) || (before.is_none() && now.is_none() && !self.state.pending.contains_key(path))
+        {
             return Ok(());
         }
-        self.state.pending.remove(vf);
-        if let Some(before) = self.state.devices.remove(vf) {
+        self.state.pending.remove(path);
+        if let Some(before) = self.state.devices.remove(path) {
             self.emit_deleted(before.device);
         }
         match now {
             Some(known) if ready => {
                 self.emit_device(EventKind::Created, known.device.clone());
-                self.state.devices.insert(vf.to_owned(), *known);
+                self.state.devices.insert(path.to_owned(), *known);
             }
             Some(_) => {
                 let pending = Pending { bound: true, ..Pending::new(Instant::now()) };
-                self.state.pending.insert(vf.to_owned(), pending);
+                self.state.pending.insert(path.to_owned(), pending);
             }
             None => {}
         }
-        self.state.mark_parent_dirty(vf, true);
+        self.state.mark_parent_dirty(path, true);
         Ok(())
     }
 
-    /// A VF was removed, and its device with it.
-    pub(super) fn vf_removed(&mut self, vf: &str) {
-        if let Some(vf) = self.state.vfs.remove(vf) {
-            self.source.unfollow(&vf.file);
+    /// A slot was removed, and its device with it.
+    pub(super) fn slot_removed(&mut self, path: &str) {
+        if let Some(slot) = self.state.slots.remove(path) {
+            self.source.unfollow(&slot.file);
         }
-        self.state.pending.remove(vf);
-        if let Some(known) = self.state.devices.remove(vf) {
+        self.state.pending.remove(path);
+        if let Some(known) = self.state.devices.remove(path) {
             self.emit_deleted(known.device);
         }
     }

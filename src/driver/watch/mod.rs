@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use super::{Conn, Node};
+use crate::backend::Slot;
 use crate::error::Result;
 pub use crate::model::EventKind;
 use crate::monitor::{Change, Source};
@@ -19,7 +20,7 @@ mod devices;
 mod parents;
 mod state;
 
-use state::{HostState, Vf};
+use state::HostState;
 
 /// After so many changes the counts of dirty parents are read even though more changes wait: otherwise no count would be reported while a
 /// host is busy. Large enough that devices created at once cost few reads of their parent.
@@ -143,8 +144,8 @@ impl Monitor {
                 _ => self.parent_event(&event),
             },
             Change::Written(file) => {
-                let vf = self.state.vfs.iter().find(|(_, vf)| vf.file == file).map(|(path, _)| path.clone());
-                vf.map_or(Ok(()), |vf| self.check_vf(&vf))
+                let slot = self.state.slots.values().find(|slot| slot.file == file).map(|slot| slot.syspath.clone());
+                slot.map_or(Ok(()), |path| self.check_slot(&path))
             }
             Change::Definition { parent, file } => self.check_definition(&parent, &file),
             Change::DefinitionsOf(parent) => self.check_definitions(Some(&parent)),
@@ -176,26 +177,29 @@ impl Monitor {
     fn read_host(&mut self) -> Result<()> {
         self.newest_before = self.source.newest()?;
         let old = std::mem::replace(&mut self.state, HostState::read(&self.conn.host)?);
-        // A change of a VF before it was followed is not an event.
-        if self.state.vfs.keys().any(|vf| !old.vfs.contains_key(vf)) {
-            let vfs: Vec<String> = self.state.vfs.keys().cloned().collect();
-            self.follow(&vfs);
+        // A change of a slot before it was followed is not an event.
+        if self.state.slots.keys().any(|slot| !old.slots.contains_key(slot)) {
+            self.follow_all();
             self.state = HostState::read(&self.conn.host)?;
         }
         self.newest_after = self.source.newest()?;
-        let gone = old.vfs.into_iter().filter(|(path, _)| !self.state.vfs.contains_key(path));
-        gone.for_each(|(_, vf)| self.source.unfollow(&vf.file));
-        let vfs: Vec<String> = self.state.vfs.keys().cloned().collect();
-        self.follow(&vfs);
+        let gone = old.slots.into_values().filter(|slot| !self.state.slots.contains_key(&slot.syspath));
+        gone.for_each(|slot| self.source.unfollow(&slot.file));
+        self.follow_all();
         Ok(())
     }
 
-    /// The kernel sends no uevents for devices on VFs; inotify reports writes to their files.
-    fn follow(&mut self, vfs: &[String]) {
-        for vf in vfs {
-            let Some(Vf { file, .. }) = self.state.vfs.get(vf) else { continue };
+    fn follow_all(&mut self) {
+        let slots: Vec<String> = self.state.slots.keys().cloned().collect();
+        self.follow(&slots);
+    }
+
+    /// The kernel sends no uevents for devices on slots; inotify reports writes to their files.
+    fn follow(&mut self, slots: &[String]) {
+        for slot in slots {
+            let Some(Slot { file, .. }) = self.state.slots.get(slot) else { continue };
             if let Err(errno) = self.source.follow(file) {
-                log::warn!("{file}: cannot be followed, so devices on this VF are not reported: {errno}");
+                log::warn!("{file}: cannot be followed, so devices on {slot} are not reported: {errno}");
             }
         }
     }

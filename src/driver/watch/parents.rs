@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Events of parents and VFs.
+//! Events of parents and slots.
 
 use std::time::Instant;
 
-use super::state::{ParentObservation, ParentState, Vf, read_parent};
+use super::state::{ParentObservation, ParentState, read_parent};
 use super::{EventKind, Monitor};
-use crate::backend::{Place, backend, layout, places};
+use crate::backend::{Place, Slot, backend, layout, places};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::finding::report_unless_exhausted;
@@ -14,7 +14,7 @@ use crate::sysfs::is_exhausted;
 use crate::sysfs::uevent::{Action, Uevent};
 
 impl Monitor {
-    /// Handles a uevent of a device that is not on the mdev bus: it may be a parent, or a VF.
+    /// Handles a uevent of a device that is not on the mdev bus: it may be a parent, or a slot.
     pub(super) fn parent_event(&mut self, event: &Uevent) -> Result<()> {
         let path = event.syspath.as_str();
         let is_removed = event.action == Action::Remove;
@@ -22,10 +22,10 @@ impl Monitor {
             let by_driver = event.action == Action::Change && event.registered.is_none();
             return if is_removed { self.parent_removed(path) } else { self.check_parent(path, by_driver) };
         }
-        if let Some(vf) = self.state.vfs.get(path) {
-            let parent = vf.parent.clone();
+        if let Some(slot) = self.state.slots.get(path) {
+            let parent = slot.parent.clone();
             if matches!(event.action, Action::Remove | Action::Unbind) {
-                self.vf_removed(path);
+                self.slot_removed(path);
             }
             return self.check_parent(&parent, false);
         }
@@ -49,13 +49,13 @@ impl Monitor {
         let parent = *parent;
         self.emit_parent(EventKind::Created, parent.clone());
         let kind = parent.layout;
-        let vfs = self.state.add_parent(&self.conn.host, place, parent)?;
-        self.vfs_added(&vfs.added)?;
-        self.check_idle_pfs(kind)
+        let slots = self.state.add_parent(&self.conn.host, place, parent)?;
+        self.slots_added(&slots.added)?;
+        self.check_dependent_parents(kind)
     }
 
     /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
-    fn check_idle_pfs(&mut self, kind: LayoutKind) -> Result<()> {
+    fn check_dependent_parents(&mut self, kind: LayoutKind) -> Result<()> {
         if !layout(kind).parents_depend {
             return Ok(());
         }
@@ -65,17 +65,18 @@ impl Monitor {
             // That call continues with the next PF.
             return self.parent_added(place);
         }
-        let is_idle = |known: &&ParentState| known.parent.layout == kind && known.parent.vfs.is_empty();
+        let has_slots = |known: &ParentState| self.state.slots_on(&known.place.syspath).next().is_some();
+        let is_idle = |known: &&ParentState| known.parent.layout == kind && !has_slots(known);
         let idle = self.state.parents.values().filter(is_idle).map(|known| known.place.syspath.clone());
         let mut idle: Vec<String> = idle.collect();
         idle.sort_unstable();
         idle.iter().try_for_each(|path| self.check_parent(path, false))
     }
 
-    /// New VFs may be devices already.
-    fn vfs_added(&mut self, vfs: &[String]) -> Result<()> {
-        self.follow(vfs);
-        vfs.iter().try_for_each(|vf| self.check_vf(vf))
+    /// New slots may be devices already.
+    fn slots_added(&mut self, slots: &[String]) -> Result<()> {
+        self.follow(slots);
+        slots.iter().try_for_each(|slot| self.check_slot(slot))
     }
 
     fn emit_parent(&mut self, kind: EventKind, parent: Parent) {
@@ -85,13 +86,11 @@ impl Monitor {
 
     fn parent_removed(&mut self, path: &str) -> Result<()> {
         let Some(known) = self.state.parents.remove(path) else { return Ok(()) };
-        let vfs = self.state.vfs.iter().filter(|(_, vf)| vf.parent == path).map(|(vf, _)| vf.clone());
-        for vf in vfs.collect::<Vec<_>>() {
-            self.vf_removed(&vf);
-        }
+        let slots: Vec<String> = self.state.slots_on(path).map(|slot| slot.syspath.clone()).collect();
+        slots.iter().for_each(|slot| self.slot_removed(slot));
         let kind = known.parent.layout;
         self.emit_parent(EventKind::Deleted, known.parent);
-        self.check_idle_pfs(kind)
+        self.check_dependent_parents(kind)
     }
 
     /// Reads a parent again.
@@ -111,13 +110,13 @@ impl Monitor {
         if emit_always || parent != known.parent {
             self.emit_parent(EventKind::Updated, parent.clone());
         }
-        let vfs = self.state.add_parent(&self.conn.host, place, parent)?;
-        for (path, vf) in vfs.removed {
-            self.source.unfollow(&vf.file);
-            self.vf_removed(&path);
+        let slots = self.state.add_parent(&self.conn.host, place, parent)?;
+        for slot in slots.removed {
+            self.source.unfollow(&slot.file);
+            self.slot_removed(&slot.syspath);
         }
-        self.vfs_added(&vfs.added)?;
-        self.check_missed_vfs(path)
+        self.slots_added(&slots.added)?;
+        self.check_missed_slots(path)
     }
 
     /// Reads the counts of dirty parents, and of those whose recheck is due.
@@ -150,27 +149,20 @@ impl Monitor {
             let parent = known.parent.clone();
             self.emit_parent(EventKind::Updated, parent);
         }
-        self.check_missed_vfs(path)
+        self.check_missed_slots(path)
     }
 
-    fn check_missed_vfs(&mut self, path: &str) -> Result<()> {
-        self.missed_vfs(path).iter().try_for_each(|vf| self.check_vf(vf))
-    }
-
-    /// VFs that became devices, or no longer are devices, without an event: they could not be read at the time.
-    fn missed_vfs(&self, path: &str) -> Vec<String> {
-        let Some(known) = self.state.parents.get(path) else { return Vec::new() };
-        let vfs = &known.parent.vfs;
-        let type_of = |vf: &Vf| vfs.iter().find(|now| now.entry == vf.entry).map(|now| &now.type_id);
+    /// Reads slots that became devices, or no longer are devices, without an event: they could not be read at the time.
+    fn check_missed_slots(&mut self, path: &str) -> Result<()> {
+        let Some(known) = self.state.parents.get(path) else { return Ok(()) };
         let is_reported =
             |path: &String| self.state.devices.contains_key(path) || self.state.pending.contains_key(path);
-        let followed = self.state.vfs.iter().filter(|(_, vf)| !vfs.is_empty() && vf.parent == path);
-        let mut missed: Vec<String> = followed
-            .filter(|(vf, of)| type_of(of).is_some_and(|now| now.is_some() != is_reported(vf)))
-            .map(|(vf, _)| vf.clone())
-            .collect();
+        let is_missed =
+            |slot: &&Slot| slot.was_device(&known.parent).is_some_and(|is| is != is_reported(&slot.syspath));
+        let mut missed: Vec<String> =
+            self.state.slots_on(path).filter(is_missed).map(|slot| slot.syspath.clone()).collect();
         missed.sort_unstable();
-        missed
+        missed.iter().try_for_each(|slot| self.check_slot(slot))
     }
 }
 

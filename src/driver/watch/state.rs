@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::backend::parents::{self, ParentCache, ParentInfo};
-use crate::backend::{Layout, Located, Place, backend, devices as located, layout, places};
+use crate::backend::{Layout, Located, Place, Slot, backend, devices as located, layout, places};
 use crate::driver::{Host, defined, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
 use crate::model::{Device, Parent};
 use crate::store::Definition;
-use crate::sysfs::{basename, dirname, if_present, is_absent, resolve};
+use crate::sysfs::{basename, dirname, if_present, is_absent};
 
 /// The first interval after which a node is read again that changes without a uevent: longer than a driver or the kernel normally takes
 /// to finish what follows the uevent (some microseconds).
@@ -108,32 +108,22 @@ pub(super) struct ParentState {
     pub(super) recheck: Option<Recheck>,
 }
 
-/// A VF, which is a device while it has a type.
-#[derive(Debug, Clone)]
-pub(super) struct Vf {
-    pub(super) parent: String,
-    pub(super) entry: String,
-    pub(super) sysname: String,
-    /// The file whose writes make it a device and end that.
-    pub(super) file: String,
-}
-
 /// All nodes by their paths in sysfs.
 #[derive(Debug, Default)]
 pub(super) struct HostState {
     pub(super) parents: HashMap<String, ParentState>,
     pub(super) devices: HashMap<String, DeviceState>,
     pub(super) pending: HashMap<String, Pending>,
-    pub(super) vfs: HashMap<String, Vf>,
+    pub(super) slots: HashMap<String, Slot>,
     /// By sysfs name of the parent and UUID.
     pub(super) definitions: BTreeMap<(String, Uuid), Definition>,
 }
 
-/// The VFs of a parent that were added or removed.
+/// The slots of a parent that were added or removed.
 #[derive(Debug, Default)]
-pub(super) struct VfChanges {
+pub(super) struct SlotChanges {
     pub(super) added: Vec<String>,
-    pub(super) removed: Vec<(String, Vf)>,
+    pub(super) removed: Vec<Slot>,
 }
 
 /// The result of reading a device.
@@ -171,24 +161,28 @@ impl HostState {
         Ok(state)
     }
 
-    /// Adds or replaces a parent and its VFs. Rechecks of the old parent are kept.
-    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Result<VfChanges> {
+    /// Adds or replaces a parent and its slots. Rechecks of the old parent are kept.
+    pub(super) fn add_parent(&mut self, host: &Host, place: Place, parent: Parent) -> Result<SlotChanges> {
         let path = place.syspath.clone();
-        let now = vfs_of(host, &parent)?;
-        let added = now.keys().filter(|vf| !self.vfs.contains_key(*vf)).cloned().collect();
-        let had = self.vfs.iter().filter(|(_, vf)| vf.parent == path);
-        let removed =
-            had.filter(|(vf, _)| !now.contains_key(*vf)).map(|(path, vf)| (path.clone(), vf.clone())).collect();
-        self.vfs.retain(|_, vf| vf.parent != path);
-        self.vfs.extend(now);
+        let now = slots_of(host, &parent)?;
+        let added = now.keys().filter(|slot| !self.slots.contains_key(*slot)).cloned().collect();
+        let had = self.slots_on(&path).filter(|slot| !now.contains_key(&slot.syspath));
+        let removed = had.cloned().collect();
+        self.slots.retain(|_, slot| slot.parent != path);
+        self.slots.extend(now);
         let (dirty, recheck) = self.parents.remove(&path).map(|old| (old.dirty, old.recheck)).unwrap_or_default();
         self.parents.insert(path, ParentState { place, parent, dirty, recheck });
-        Ok(VfChanges { added, removed })
+        Ok(SlotChanges { added, removed })
+    }
+
+    /// The slots of the parent at a path.
+    pub(super) fn slots_on(&self, parent: &str) -> impl Iterator<Item = &Slot> {
+        self.slots.values().filter(move |slot| slot.parent == parent)
     }
 
     /// The counts of the parent of this device have to be read. If the device was removed, they may change later than that.
     pub(super) fn mark_parent_dirty(&mut self, device: &str, is_removed: bool) {
-        let parent = self.vfs.get(device).map_or_else(|| dirname(device).to_owned(), |vf| vf.parent.clone());
+        let parent = self.slots.get(device).map_or_else(|| dirname(device).to_owned(), |slot| slot.parent.clone());
         if let Some(known) = self.parents.get_mut(&parent) {
             known.dirty = true;
             if is_removed {
@@ -279,22 +273,13 @@ fn is_ready(layout: &Layout, device: &Device) -> bool {
     typed && (device.iommu_group.is_some() || !layout.has_iommu_group)
 }
 
-/// The VFs of a parent by their paths: also one that is left out of lists, since it may become readable.
-fn vfs_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Vf>> {
-    let mut vfs = HashMap::new();
-    let Some(file) = layout(parent.layout).vf_file else { return Ok(vfs) };
-    let failed = |errno| Error::io("read the VFs of", &parent.syspath, errno);
-    // The kernel sends an event when the parent is removed.
-    let Some(dir) = if_present(host.sysfs.open(&parent.syspath)).map_err(failed)? else { return Ok(vfs) };
-    for vf in backend(parent.layout).vfs(&*dir).map_err(failed)?.present {
-        let target = if_present(dir.link(&vf.entry)).map_err(failed)?;
-        if let Some(path) = target.and_then(|target| resolve(dir.path(), &target)) {
-            let file = format!("{path}/{file}");
-            let vf = Vf { parent: parent.syspath.clone(), entry: vf.entry, sysname: vf.sysname, file };
-            vfs.insert(path, vf);
-        }
-    }
-    Ok(vfs)
+/// The slots of a parent by their paths: also one that is left out of lists, since it may become readable.
+fn slots_of(host: &Host, parent: &Parent) -> Result<HashMap<String, Slot>> {
+    let read = || backend(parent.layout).slots(&*host.sysfs.open(&parent.syspath)?);
+    // Absent: the kernel sends an event when the parent is removed.
+    let found = if_present(read()).map_err(|errno| Error::io("read the slots of", &parent.syspath, errno))?;
+    let slots = found.unwrap_or_default().present.into_iter();
+    Ok(slots.map(|slot| (slot.syspath.clone(), slot)).collect())
 }
 
 /// The result of reading a parent.
