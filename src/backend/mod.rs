@@ -421,11 +421,8 @@ pub trait Backend: Sync {
     fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>>;
 
     /// The types of an open folder; `None` if it is no parent of this backend. A type that cannot be read is reported and
-    /// left out.
-    fn types(&self, dir: &dyn Dir, records: &Records<'_>) -> IoResult<Option<Types>>;
-
-    /// Reads again what changes when devices are created and destroyed: counts of instances, VFs.
-    fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()>;
+    /// left out. With `known`, the parent as it was read before, reads only what changes when devices are created and destroyed.
+    fn types(&self, dir: &dyn Dir, records: &Records<'_>, known: Option<&Parent>) -> IoResult<Option<Types>>;
 
     /// The slots of an open parent: what a monitor follows and a dump contains beside the parent itself. None where the
     /// kernel makes a device anywhere and sends uevents for it.

@@ -63,11 +63,18 @@ pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
 /// The same, and remembers nothing.
 pub fn look_at_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
     for backend in BACKENDS {
-        if let Some(types) = backend.types(dir, records)? {
+        if let Some(types) = backend.types(dir, records, None)? {
             return Ok(types);
         }
     }
     Err(Errno::NOENT)
+}
+
+/// The same for a parent that was read before: reads only what changes when devices are created and destroyed.
+pub fn reread_types(dir: &dyn Dir, records: &Records<'_>, parent: &Parent) -> IoResult<Types> {
+    let types = registry::backend(parent.layout).types(dir, records, Some(parent))?.ok_or(Errno::NOENT)?;
+    types.remember(dir, records);
+    Ok(types)
 }
 
 /// A parent with everything known of it. ENOENT if it no longer exists.

@@ -47,17 +47,11 @@ impl Backend for Toy {
     fn layout_of(&self, dir: &dyn Dir, _: Hint<'_>) -> IoResult<Option<&'static Layout>> {
         Ok(if_present(dir.meta("slot"))?.map(|_| TOY[0]))
     }
-    fn types(&self, dir: &dyn Dir, _: &Records<'_>) -> IoResult<Option<Types>> {
-        let types = vec![Type {
-            texts: crate::model::TypeTexts::new("only", []),
-            available_instances: Some(1),
-            ..Type::default()
-        }];
+    fn types(&self, dir: &dyn Dir, _: &Records<'_>, _: Option<&Parent>) -> IoResult<Option<Types>> {
+        let texts = crate::model::TypeTexts::new("only", []);
+        let types = vec![Type { texts, available_instances: Some(1), ..Type::default() }];
         let of = |layout| Types { layout, types, vfs: vec![], seen: None, is_partial: false, why_none: String::new() };
         Ok(self.layout_of(dir, Hint::None)?.map(of))
-    }
-    fn refresh(&self, _: &dyn Dir, _: &Records<'_>, _: &mut Parent) -> IoResult<()> {
-        Ok(())
     }
     fn slots(&self, dir: &dyn Dir) -> IoResult<Slots> {
         let (syspath, parent, file) = (dir.path().to_owned(), dir.path().to_owned(), format!("{}/slot", dir.path()));

@@ -248,7 +248,7 @@ pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
     let sysfs = &*host.sysfs;
     let Some(target) = unless_absent(places::find_target(sysfs, parent))? else { return Ok(false) };
     let read = sysfs.open(&target.place.syspath).and_then(|dir| read_types(&*dir, &host.runtime.records()));
-    let types = if_present(read).map_err(|errno| Error::io("read the VFs of", &target.place.syspath, errno))?;
+    let types = if_present(read).map_err(|errno| Error::io("read the types of", &target.place.syspath, errno))?;
     Ok(types.is_some_and(|types| types.is_partial))
 }
 

@@ -12,8 +12,8 @@ use crate::model::Parent;
 use crate::model::name::parse_uuid;
 
 impl Conn {
-    /// Finds a device by its name, its path in sysfs or the sysfs name of its slot (the address of a VF); a parent by its node name, its path or its address
-    /// (in upper or lower case, with or without domain 0).
+    /// Finds a device by its name, its path in sysfs or the sysfs name of its slot, such as the address of a VF; a parent by its node
+    /// name, its path or its address (in upper or lower case, with or without domain 0).
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
         let device = match device {

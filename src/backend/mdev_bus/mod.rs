@@ -96,10 +96,13 @@ impl Backend for MdevBus {
         found(detect(dir, has))
     }
 
-    fn types(&self, dir: &dyn Dir, _records: &Records<'_>) -> IoResult<Option<Types>> {
-        let found = if_present(types::read_types(dir))?;
+    fn types(&self, dir: &dyn Dir, _records: &Records<'_>, known: Option<&Parent>) -> IoResult<Option<Types>> {
+        let read = match known {
+            Some(known) => types::read_counts(dir, strategy(known.layout), &known.types),
+            None => types::read_types(dir),
+        };
         let why_none = |types: &[_]| if types.is_empty() { "it has no types now".to_owned() } else { String::new() };
-        Ok(found.map(|(layout, types)| Types {
+        Ok(if_present(read)?.map(|(layout, types)| Types {
             why_none: why_none(&types),
             layout,
             types,
@@ -107,10 +110,6 @@ impl Backend for MdevBus {
             seen: None,
             is_partial: false,
         }))
-    }
-
-    fn refresh(&self, dir: &dyn Dir, _records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
-        types::read_counts(dir, strategy(known.layout).instances, &mut known.types)
     }
 
     fn slots(&self, _parent: &dyn Dir) -> IoResult<Slots> {

@@ -2,7 +2,7 @@
 //! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
 
 use super::layouts::detect;
-use super::strategy::DEVICE_API;
+use super::strategy::{DEVICE_API, Strategy};
 use crate::backend::group::{REQUIRES_GROUP, is_group_required};
 use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
@@ -116,12 +116,17 @@ fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
     count
 }
 
-/// Reads again how many can be created of types that are known, and nothing else: the file `instances` of each. Fails when this process
-/// has run out of something, and with ENOENT when the folder of types is gone.
-pub fn read_counts(parent: &dyn Dir, instances: &str, types: &mut [Type]) -> IoResult<()> {
-    let dir = parent.open(TYPES)?;
+/// The same types with the numbers that can be created now, and nothing else read: one file of each. Fails when this process has
+/// run out of descriptors or memory, and with ENOENT if the folder of types no longer exists.
+pub fn read_counts(
+    parent: &dyn Dir,
+    strategy: &'static Strategy,
+    known: &[Type],
+) -> IoResult<(&'static Layout, Vec<Type>)> {
+    let (dir, mut types) = (parent.open(TYPES)?, known.to_vec());
+    let instances = strategy.instances;
     let mut room = Vec::with_capacity(64);
-    for kind in types {
+    for kind in &mut types {
         let text = match read_text_in(&*dir, &format!("{}/{instances}", kind.id()), &mut room) {
             Ok(text) => text,
             Err(errno) if is_exhausted(errno) => return Err(errno),
@@ -133,7 +138,7 @@ pub fn read_counts(parent: &dyn Dir, instances: &str, types: &mut [Type]) -> IoR
             kind.texts.set(instances, &text);
         }
     }
-    Ok(())
+    Ok((&strategy.layout, types))
 }
 
 #[cfg(test)]

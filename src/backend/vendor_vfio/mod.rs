@@ -68,7 +68,7 @@ impl Backend for VendorVfio {
         Ok(is_pf.then_some(&LAYOUT))
     }
 
-    fn types(&self, dir: &dyn Dir, records: &Records<'_>) -> IoResult<Option<Types>> {
+    fn types(&self, dir: &dyn Dir, records: &Records<'_>, _known: Option<&Parent>) -> IoResult<Option<Types>> {
         let Some(layout) = self.layout_of(dir, Hint::None)? else { return Ok(None) };
         let candidates = vfs::candidates(dir)?;
         let mut types = vfs::union(&candidates);
@@ -83,14 +83,6 @@ impl Backend for VendorVfio {
             None => None,
         };
         Ok(Some(Types { layout, types, vfs, seen, is_partial, why_none }))
-    }
-
-    fn refresh(&self, dir: &dyn Dir, records: &Records<'_>, known: &mut Parent) -> IoResult<()> {
-        if let Some(read) = self.types(dir, records)? {
-            read.remember(dir, records);
-            (known.types, known.vfs) = (read.types, read.vfs);
-        }
-        Ok(())
     }
 
     fn slots(&self, parent: &dyn Dir) -> IoResult<Slots> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::state::{ParentObservation, ParentState, read_parent};
 use super::{EventKind, Monitor};
-use crate::backend::{Place, Slot, backend, layout, places};
+use crate::backend::{Place, Slot, Types, backend, layout, parents, places};
 use crate::driver::{Host, ListFlags, Node};
 use crate::error::{Error, Result};
 use crate::finding::report_unless_exhausted;
@@ -139,14 +139,13 @@ impl Monitor {
     /// Reads the counts of available instances again.
     fn update_counts(&mut self, path: &str) -> Result<()> {
         let Some(known) = self.state.parents.get_mut(path) else { return Ok(()) };
-        let before = known.parent.clone();
-        if !reread_counts(&self.conn.host, &known.place, &mut known.parent)? {
-            // Its `remove` follows.
-            known.parent = before;
-            return Ok(());
-        }
-        if known.parent.types != before.types {
-            let parent = known.parent.clone();
+        // If it no longer exists, its `remove` follows.
+        let Some(now) = reread_types(&self.conn.host, known)? else { return Ok(()) };
+        let parent = &mut known.parent;
+        let is_changed = parent.types != now.types;
+        (parent.types, parent.vfs) = (now.types, now.vfs);
+        if is_changed {
+            let parent = parent.clone();
             self.emit_parent(EventKind::Updated, parent);
         }
         self.check_missed_slots(path)
@@ -166,13 +165,13 @@ impl Monitor {
     }
 }
 
-/// Reads the counts of a parent. False if the parent no longer exists.
-fn reread_counts(host: &Host, place: &Place, parent: &mut Parent) -> Result<bool> {
-    let mut read =
-        || backend(parent.layout).refresh(&*host.sysfs.open(&place.syspath)?, &host.runtime.records(), parent);
+/// The types of a parent with their counts now; `None` if they cannot be read.
+fn reread_types(host: &Host, known: &ParentState) -> Result<Option<Types>> {
+    let path = &known.place.syspath;
+    let read = || parents::reread_types(&*host.sysfs.open(path)?, &host.runtime.records(), &known.parent);
     match read() {
-        Ok(()) => Ok(true),
-        Err(errno) if is_exhausted(errno) => Err(Error::io("read", &place.syspath, errno)),
-        Err(_) => Ok(false),
+        Ok(types) => Ok(Some(types)),
+        Err(errno) if is_exhausted(errno) => Err(Error::io("read", path, errno)),
+        Err(_) => Ok(None),
     }
 }
