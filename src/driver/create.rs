@@ -410,7 +410,7 @@ impl<'a> CreateTransaction<'a> {
         let located = if is_asked { self.locate_refused(&made, &e) } else { Ok(Created::Absent) };
         match located {
             Ok(Created::Absent) => {
-                self.forget(&plan.uuid);
+                self.forget(plan);
                 match made.vf {
                     _ if is_interrupted => Ok(Attempt::Interrupted(e)),
                     Some(vf) if e.code == ErrorCode::NoInstances => Ok(Attempt::Refused { error: e, vf }),
@@ -439,11 +439,12 @@ impl<'a> CreateTransaction<'a> {
         if others { Ok(Created::Absent) } else { made.locate(self.host) }
     }
 
-    /// The device does not exist. On the bus its name and group stay reserved until the request ends.
-    fn forget(&mut self, uuid: &Uuid) {
-        self.reserved.iter_mut().for_each(|reserved| reserved.absent(uuid));
-        self.reserved
-            .retain(|reserved| !matches!(reserved.records(), [only] if only.uuid == *uuid && only.vf.is_some()));
+    /// The device does not exist. What was reserved before the first device was made stays reserved until the request ends.
+    fn forget(&mut self, plan: &Plan) {
+        self.reserved.iter_mut().for_each(|reserved| reserved.absent(&plan.uuid));
+        if !plan.parent.layout.reserves_first {
+            self.reserved.retain(|reserved| !matches!(reserved.records(), [only] if only.uuid == plan.uuid));
+        }
     }
 
     /// Waits for the device that was made last, and writes its attributes.
@@ -560,7 +561,7 @@ impl<'a> CreateTransaction<'a> {
             };
             match left {
                 Left::Nothing => {
-                    self.forget(&uuid);
+                    self.forget(made.plan);
                     continue;
                 }
                 Left::Device(identity, why) => {
@@ -572,7 +573,7 @@ impl<'a> CreateTransaction<'a> {
                 Left::InDoubt(what) => {
                     // A record without an identity would be about the other program's device.
                     if made.identity.is_none() {
-                        self.forget(&uuid);
+                        self.forget(made.plan);
                     }
                     error = error.hint(&what);
                 }
