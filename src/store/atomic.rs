@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Files that are whole or not there: written under a name that no reader looks for, and given theirs when complete.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::calls::{linkat, openat, renameat, unlinkat};
+use super::calls::{linkat, names, openat, renameat, unlinkat};
+use crate::model::name::parse_uuid;
 
 /// Readable by all, since an ordinary user may list devices; written by the owner.
 const MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// A complete file under a name that begins with a dot, which no reader takes for a definition or a record. Removed when it is
-/// dropped; what a killed process left is swept with the records.
+/// dropped. [`sweep`] removes the files of killed processes.
 #[derive(Debug)]
 pub(super) struct Unnamed<'d> {
     file: OwnedFd,
@@ -73,6 +75,26 @@ impl Drop for Unnamed<'_> {
             // Another process may have swept it.
             let _ = unlinkat(self.dir, &**own, AtFlags::empty());
         }
+    }
+}
+
+/// Whether a file has the name of an [`Unnamed`] file; earlier versions used `.new`.
+fn is_temporary(name: &str) -> bool {
+    let own = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part").or(name.strip_suffix(".new")));
+    own.is_some_and(|uuid| parse_uuid(uuid).is_some())
+}
+
+/// Removes the files that killed processes left in a folder. The caller holds the lock that every writer in the folder holds. A
+/// folder that cannot be listed is left as it is.
+pub(super) fn sweep(dir: &OwnedFd) {
+    let listed: Result<_, Infallible> = names(dir, &mut |_| Ok(()));
+    sweep_names(dir, &listed.unwrap_or_default());
+}
+
+/// The same with the names in the folder.
+pub(super) fn sweep_names(dir: &OwnedFd, names: &[String]) {
+    for name in names.iter().filter(|name| is_temporary(name)) {
+        let _ = unlinkat(dir, name.as_str(), AtFlags::empty());
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::atomic::Unnamed;
+use super::atomic::{Unnamed, sweep, sweep_names};
 use super::calls::{self, open, open_regular, read};
 use super::record::{DeviceRecord, NewGroup, uuid_in_use, validate_and_allocate};
 use super::type_cache::TypeCache;
@@ -146,12 +146,13 @@ impl FileStore {
 
     pub(super) fn replace(&self, record: &DeviceRecord) -> Result<()> {
         let dir = self.make_devices()?;
-        self.put(&dir, &record.uuid.to_string(), &serialise(record)?, LOCK_TIMEOUT)
+        // Another process may sweep the folder under this lock, and remove a file with a temporary name.
+        let _alone = self.lock()?;
+        self.put(&dir, &record.uuid.to_string(), &serialise(record)?)
     }
 
-    pub(super) fn put(&self, dir: &OwnedFd, name: &str, text: &[u8], patience: Duration) -> Result<()> {
-        // Its name of a moment looks like what a killed process left, which others sweep away under this lock.
-        let _alone = lock_store(&self.base, patience)?;
+    /// Writes a file. The caller holds the lock of the store.
+    fn put(&self, dir: &OwnedFd, name: &str, text: &[u8]) -> Result<()> {
         let file = Unnamed::new(dir, text).map_err(|e| self.failed("write", e))?;
         file.replace(name).map_err(|e| self.failed("write", e))
     }
@@ -217,7 +218,7 @@ impl FileStore {
         current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
     ) -> Result<Option<(Vec<DeviceRecord>, Vec<u32>)>> {
         let (uuids, others) = names(dir, &self.devices, &mut Err)?;
-        sweep_strays(dir, &others);
+        sweep_names(dir, &others);
         let (mut living, mut held, mut removed) = (Vec::new(), Vec::new(), 0);
         for uuid in uuids {
             if removed == SWEEP_MAX {
@@ -376,7 +377,9 @@ impl FileStore {
             let text = serde_json::to_vec(&cache).unwrap_or_default();
             let dir = self.make(&self.types)?;
             // A list must not wait for a writer: the next list remembers the types.
-            self.put(&dir, parent, &text, Duration::ZERO)
+            let _alone = lock_store(&self.base, Duration::ZERO)?;
+            sweep(&dir);
+            self.put(&dir, parent, &text)
         };
         if let Err(e) = write() {
             // An ordinary user, or another process has the lock.
@@ -442,13 +445,6 @@ fn left_out(e: Error) -> Result<()> {
 pub fn report_record(e: &Error) {
     let finding = Finding::from(e);
     report(if is_invalid_record(e) { Finding { errno: None, ..finding } } else { finding });
-}
-
-/// Removes the files that killed processes left. The caller holds the lock that every writer of such a file holds.
-pub(super) fn sweep_strays(dir: &OwnedFd, names: &[String]) {
-    for stray in names.iter().filter(|name| name.starts_with('.')) {
-        let _ = unlinkat(dir, stray, AtFlags::empty());
-    }
 }
 
 /// The UUIDs in the folder, and the other names. `cut`: called with the error if the listing fails before its end.

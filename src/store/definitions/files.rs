@@ -16,8 +16,8 @@ use super::{Broken, Definition, Previous, Start, json};
 use crate::error::{Error, ErrorCode, Result, shown, unless_exhausted};
 use crate::finding::{Finding, report};
 use crate::model::name::{is_component, parse_uuid};
-use crate::store::atomic::Unnamed;
-use crate::store::calls::{fsync, list, mkdirat, names, open, openat, unlinkat};
+use crate::store::atomic::{Unnamed, sweep};
+use crate::store::calls::{fsync, mkdirat, names, open, openat, unlinkat};
 use crate::store::files::{LOCK_TIMEOUT, lock_store};
 
 /// The folder of definitions below a root.
@@ -547,16 +547,4 @@ fn left_out(e: Error) -> Result<()> {
 /// The folder that a folder is in.
 fn above(path: &str) -> &str {
     path.rfind('/').filter(|end| *end > 0).map_or("/", |end| &path[..end])
-}
-
-/// Under the lock: what killed writers have left. mdevctl would warn of each at every call.
-fn sweep(dir: &OwnedFd) {
-    let Ok(entries) = list(dir) else { return };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().to_str() else { continue };
-        let own = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new").or(name.strip_suffix(".part")));
-        if own.is_some_and(|uuid| parse_uuid(uuid).is_some()) {
-            let _ = unlinkat(dir, name, AtFlags::empty());
-        }
-    }
 }

@@ -205,6 +205,25 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
     assert!(!file.exists());
 }
 
+#[test]
+fn temporary_files_of_killed_writers_are_removed_by_the_next_writer() {
+    let (dir, [store, _]) = both();
+    let left = |folder: &str| {
+        let folder = dir.path().join("libmdev").join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(format!(".{}.part", Uuid::from_u128(9))), "half").unwrap();
+        folder
+    };
+    let names = |folder: &std::path::Path| {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let (devices, types) = (left("devices"), left("types"));
+    store.remember_types("0000:41:00.0", 1, &[("1".to_owned(), "A".to_owned())]);
+    assert_eq!(names(&types), ["0000:41:00.0"]);
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    assert!(names(&devices).is_empty());
+}
+
 /// An ordinary user can lock every file that he can read: a record, and every folder.
 #[test]
 fn foreign_flock_delays_no_creator() {
