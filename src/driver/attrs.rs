@@ -5,9 +5,10 @@ use rustix::io::Errno;
 
 use super::{Host, identity};
 use crate::backend::{DeviceId, Layout, Shown, is_control_file, write_whole};
-use crate::error::{Error, ErrorCode, Result, describe, shown};
+use crate::error::{Error, ErrorCode, Result, shown};
+use crate::finding::{Finding, or_report};
 use crate::model::name::is_attribute;
-use crate::sysfs::{Dir, EntryKind, IoResult, basename, is_absent, is_exhausted, read_text};
+use crate::sysfs::{Dir, EntryKind, IoResult, basename, if_present, is_absent, read_text};
 
 /// A sysfs attribute takes one page.
 const VALUE_MAX: usize = 4095;
@@ -110,13 +111,11 @@ impl Attributes {
         }
         for folder in folders.iter().filter(|folder| *folder != POWER) {
             let opened = self.dir.open(folder);
-            match opened.and_then(|dir| list_folder(&*dir, &format!("{folder}/"), &mut files, &mut Vec::new())) {
-                Err(errno) if is_exhausted(errno) => return Err(Error::io("list", &self.path_of(folder), errno)),
-                Err(errno) if !is_absent(errno) => {
-                    log::warn!("{}: left out, cannot be listed: {}", self.path_of(folder), describe(errno));
-                }
-                _ => {}
-            }
+            let listed = opened.and_then(|dir| list_folder(&*dir, &format!("{folder}/"), &mut files, &mut Vec::new()));
+            or_report(if_present(listed), |errno| {
+                Finding::io(self.path_of(folder), "left out, cannot be listed", errno)
+            })
+            .map_err(|errno| Error::io("list", &self.path_of(folder), errno))?;
         }
         Ok(files)
     }

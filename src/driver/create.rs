@@ -15,10 +15,10 @@ use crate::backend::devices::identity_or_unknown;
 use crate::backend::parents::ParentCache;
 use crate::backend::{ChosenVf, Created, DeviceId, Folders, Located, Prepared, Wanted};
 use crate::callout::Scripts;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result, is_exhausted};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Batch, Definition, DeviceRecord, HostLock, NewGroup, Reservation, uuid_in_use};
-use crate::sysfs::{IoResult, basename, is_exhausted};
+use crate::sysfs::{IoResult, basename};
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.

@@ -12,7 +12,7 @@ use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devic
 use crate::backend::parents::{self, read_types};
 use crate::backend::{places, refuse_unsupported};
 use crate::callout::Action;
-use crate::error::{Error, ErrorCode, Result, is_exhausted, shown};
+use crate::error::{Error, ErrorCode, Result, if_readable, shown, unless_exhausted};
 use crate::finding::search;
 use crate::model::name::is_component;
 use crate::model::{Device, DeviceDef};
@@ -115,11 +115,10 @@ impl Conn {
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
-            Err(e) if is_exhausted(e.errno()) => Err(e),
-            Err(e) => match self.awaits_type(&def)? {
+            Err(e) => match (unless_exhausted(e)?, self.awaits_type(&def)?) {
                 // The error may be of an unreadable VF. NoType makes the next autostart try again.
-                true => Err(Error { code: ErrorCode::NoType, ..e }),
-                false => Err(e),
+                (e, true) => Err(Error { code: ErrorCode::NoType, ..e }),
+                (e, false) => Err(e),
             },
         }
     }
@@ -128,10 +127,8 @@ impl Conn {
     /// only if this process or host has run out of descriptors or memory.
     fn awaits_type(&self, def: &Definition) -> Result<bool> {
         let lacks = lacks_type(&self.host, &def.parent, &def.type_id);
-        match lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?)) {
-            Err(e) if !is_exhausted(e.errno()) => Ok(false),
-            awaits => awaits,
-        }
+        let awaits = lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?));
+        Ok(if_readable(awaits)?.unwrap_or(false))
     }
 
     fn is_running(&self, def: &Definition) -> Result<bool> {
@@ -324,13 +321,12 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
 /// devices by the id of their type.
 fn type_of_absent(host: &Host, wanted: &DeviceDef) -> Result<String> {
     let (text, parent) = (shown(&wanted.type_id), wanted.parent.as_deref().map(shown).unwrap_or_default());
-    let id = match known_type(host, &wanted.type_id) {
+    let mut known = known_type(host, &wanted.type_id);
+    if wanted.type_id.parse::<u32>().is_ok() {
         // The types of the existing parents are not needed for a number: it is the id of a type on a VF.
-        Err(e) if wanted.type_id.parse::<u32>().is_ok() && !is_exhausted(e.errno()) => {
-            return Ok(wanted.type_id.clone());
-        }
-        found => found?,
-    };
+        known = Ok(if_readable(known)?.unwrap_or_else(|| Some(wanted.type_id.clone())));
+    }
+    let id = known?;
     let id = match id {
         Some(id) if id == wanted.type_id => return Ok(id),
         None if is_type_id(&wanted.type_id) => return Ok(wanted.type_id.clone()),

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
 use crate::store::DeviceRecord;
 use crate::sysfs::{
-    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, is_absent, is_exhausted, write_line_once,
+    DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, is_absent, unless_exhausted, write_line_once,
 };
 
 /// How long a driver may take to remove a device that no process has open.
@@ -82,8 +82,7 @@ fn check_owner(host: &Host, Held { device, parent }: &Held) -> Result<()> {
     let owner = match host.runtime.get(uuid)? {
         Some(record) => match device.backend.is_about(&*host.sysfs, parent.layout, device, &record) {
             Ok(is_about) => record.owner.filter(|_| is_about),
-            Err(e) if is_exhausted(e.errno()) => return Err(e),
-            Err(e) => return refuse(format!("device {uuid}: {}", e.message)),
+            Err(e) => return refuse(format!("device {uuid}: {}", unless_exhausted(e)?.message)),
         },
         None => None,
     };

@@ -13,7 +13,7 @@ use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, group_in_text, group_numbers};
 use crate::store::{Broken, DeviceRecord, Previous};
-use crate::sysfs::{Sysfs, basename, if_present, is_exhausted, read_text};
+use crate::sysfs::{Sysfs, basename, if_present, read_text, unless_exhausted};
 
 /// Why a group that may be in use and cannot be read fails an allocation.
 const NO_FREE_GROUP: &str = "no group number is known to be free; name a group with <group>";
@@ -98,7 +98,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
         match by_uuid(host, &record.uuid) {
             // A stale file may have the same name as a living device.
             Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
-            Err(e) if !is_exhausted(e.errno()) => failed = Some(e),
+            Err(e) => failed = Some(unless_exhausted(e)?),
             found => return found,
         }
     }

@@ -14,17 +14,16 @@ use super::Conn;
 use crate::backend::devices::identity_of_record;
 use crate::backend::parents::{self, link_name, look_at_types, or_reported};
 use crate::backend::{DEVICES, Folders, Place, Slot, TYPES, ap, places};
-use crate::error::{Error, ErrorCode, Result, describe};
+use crate::error::{Error, ErrorCode, Result};
 use crate::fd::long_lived;
-use crate::finding::{Finding, or_report, report};
+use crate::finding::{Finding, or_report};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
 use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, Runtime};
 use crate::sysfs::sim::{SimEntry, SimHost};
 use crate::sysfs::{
-    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, is_absent, is_exhausted,
-    read_text,
+    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, read_text, unless_exhausted,
 };
 use crate::xml;
 
@@ -109,18 +108,12 @@ pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'
         return Ok(Cow::Borrowed(device));
     }
     let read = host.sysfs.open(&device.syspath).and_then(|dir| ap::current(&*dir, &device.attributes));
-    match read {
-        Ok(attributes) => Ok(Cow::Owned(Device { attributes, ..device.clone() })),
-        Err(errno) if is_exhausted(errno) => Err(Error::io("read the queues of", &device.syspath, errno)),
-        Err(errno) => {
-            log::warn!(
-                "{}: its queues cannot be read, so those of its creation are shown: {}",
-                device.name,
-                describe(errno)
-            );
-            Ok(Cow::Borrowed(device))
-        }
-    }
+    let kept = |errno| {
+        let what = "its queues cannot be read, so those of its creation are shown";
+        Finding::io(&device.syspath, what, errno)
+    };
+    let read = or_report(read, kept).map_err(|errno| Error::io("read the queues of", &device.syspath, errno))?;
+    Ok(read.map_or(Cow::Borrowed(device), |attributes| Cow::Owned(Device { attributes, ..device.clone() })))
 }
 
 /// In the kernel's order, as libvirt prints them.
@@ -234,13 +227,11 @@ impl<'a> Taken<'a> {
 
     /// What was read. An object that exists and cannot be read is reported and left out; see [`Taken::exhausted`] as well.
     fn got<T>(&mut self, path: &str, read: IoResult<T>) -> Option<T> {
-        match read {
-            Ok(value) => return Some(value),
-            Err(errno) if is_absent(errno) => {}
-            Err(errno) if is_exhausted(errno) => drop(self.exhausted.get_or_insert((path.to_owned(), errno))),
-            Err(errno) => report(Finding::io(path, "left out of the dump, it cannot be read", errno)),
-        }
-        None
+        let left_out = |errno| Finding::io(path, "left out of the dump, it cannot be read", errno);
+        or_report(if_present(read), left_out).map(Option::flatten).unwrap_or_else(|errno| {
+            self.exhausted.get_or_insert((path.to_owned(), errno));
+            None
+        })
     }
 
     fn open(&mut self, path: &str) -> Option<Box<dyn Dir>> {
@@ -363,14 +354,11 @@ impl<'a> Taken<'a> {
             Ok(Vec::new())
         } else {
             let mut buf = Vec::new();
-            match dir.read(name, &mut buf) {
-                Err(errno) if is_exhausted(errno) => {
-                    self.got::<()>(&path, Err(errno));
-                    return;
-                }
-                // The replay fails a read in the same way.
-                read => read.map(|()| buf).map_err(Errno::raw_os_error),
-            }
+            // The replay fails a read in the same way.
+            let failed = |errno: Errno| unless_exhausted(errno).map(|errno| Err(errno.raw_os_error()));
+            let read = dir.read(name, &mut buf).map_or_else(failed, |()| Ok(Ok(buf)));
+            let Some(content) = self.got(&path, read) else { return };
+            content
         };
         self.entries.insert(path, HostEntryKind::File(meta.mode, content));
     }

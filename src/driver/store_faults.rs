@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorCode};
 use crate::finding::collect;
 use crate::store::{Definitions, Runtime, watched};
 use crate::sysfs::sim::{SimHost, default_host};
-use crate::sysfs::{Errno, is_exhausted};
+use crate::sysfs::{Errno, unless_exhausted};
 use crate::testing::absence::{CARD, DEFINED, M60, NEW, ON_BUS, ON_VF, OTHER, VERSION_5, VF, Verdict, verdict, xml};
 
 /// The incomplete group.
@@ -92,8 +92,7 @@ fn nodes(conn: &Conn) -> Result<Vec<Listed>, Error> {
 fn list(lab: &Lab) -> Verdict {
     let (listed, found) = collect(|| nodes(&lab.conn));
     match listed {
-        Err(e) if is_exhausted(e.errno()) => Ok(()),
-        Err(e) => Err(e.to_string()),
+        Err(e) => unless_exhausted(e).map_or(Ok(()), |e| Err(e.to_string())),
         Ok(nodes) if nodes.len() < 2 => Err(format!("{nodes:?}")),
         Ok(nodes) if nodes != lab.whole && found.is_empty() => Err(format!("{nodes:?}, no finding")),
         Ok(_) => Ok(()),

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 
 pub use rustix::io::Errno;
 
-pub use crate::error::{if_present, if_readable, is_absent, is_exhausted, unless_exhausted};
+pub use crate::error::{if_present, if_readable, is_absent, unless_exhausted};
 pub use pci_ids::PciNames;
 
 pub mod linux;

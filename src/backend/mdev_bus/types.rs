@@ -6,9 +6,9 @@ use super::strategy::{DEVICE_API, Strategy};
 use crate::backend::group::{REQUIRES_GROUP, is_group_required};
 use crate::backend::{Layout, TYPES};
 use crate::error::ErrorCode;
-use crate::finding::{Finding, report};
+use crate::finding::{Finding, or_report, report};
 use crate::model::{TextsBuilder, Type, compare_ids, parse_count};
-use crate::sysfs::{Dir, EntryKind, Errno, IoResult, is_exhausted, read_text_in};
+use crate::sysfs::{Dir, EntryKind, Errno, IoResult, if_readable, read_text_in};
 
 /// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
 /// left out; a parent without the folder is an error.
@@ -21,9 +21,7 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
             types.extend(read_type(&*dir, id, &mut room));
         }
     })?;
-    if let Some(errno) = room.exhausted {
-        return Err(errno);
-    }
+    room.exhausted.map_or(Ok(()), Err)?;
     types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     let strategy = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
     for kind in &mut types {
@@ -48,11 +46,8 @@ struct Room {
 impl Room {
     /// Something is left out.
     fn leave_out(&mut self, what: std::fmt::Arguments<'_>, errno: Errno) {
-        if is_exhausted(errno) {
-            self.exhausted = Some(errno);
-            return;
-        }
-        report(Finding::io(what.to_string(), "left out", errno));
+        let reported = or_report(Err::<(), _>(errno), |errno| Finding::io(what.to_string(), "left out", errno));
+        self.exhausted = self.exhausted.or(reported.err());
     }
 }
 
@@ -127,12 +122,9 @@ pub fn read_counts(
     let instances = strategy.instances;
     let mut room = Vec::with_capacity(64);
     for kind in &mut types {
-        let text = match read_text_in(&*dir, &format!("{}/{instances}", kind.id()), &mut room) {
-            Ok(text) => text,
-            Err(errno) if is_exhausted(errno) => return Err(errno),
-            // As before, until it can be read.
-            Err(_) => continue,
-        };
+        let read = read_text_in(&*dir, &format!("{}/{instances}", kind.id()), &mut room);
+        // As before, until it can be read.
+        let Some(text) = if_readable(read)? else { continue };
         kind.available_instances = parse_count(&text);
         if kind.attribute(instances).is_some_and(|before| before != text) {
             kind.texts.set(instances, &text);

@@ -8,7 +8,7 @@ use crate::backend::scan::{follow, scan};
 use crate::backend::{PCI, Place, Target};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, is_exhausted, resolve};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, resolve, unless_exhausted};
 
 /// The PFs whose VFs become devices. They have no mdev bus, and may be bound to any driver, so every PCI device is looked at:
 /// a device that is not a PF costs one failed open.
@@ -27,15 +27,17 @@ pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
         match has_software(sysfs) {
             Ok(true) => {}
             Ok(false) => states.retain(|_, state| !is_idle(state)),
-            Err(e) if is_exhausted(e.errno()) => return Err(e),
-            Err(e) => states.retain(|path, state| {
-                if is_idle(state) {
-                    let software = e.path.as_deref().unwrap_or(SOFTWARE);
-                    let what = format!("left out, it has no VFs and {software} cannot be looked at");
-                    report(Finding::io(format!("{PCI}/{}", basename(path)), &what, e.errno()));
-                }
-                !is_idle(state)
-            }),
+            Err(e) => {
+                let e = unless_exhausted(e)?;
+                let software = e.path.as_deref().unwrap_or(SOFTWARE);
+                let what = format!("left out, it has no VFs and {software} cannot be looked at");
+                states.retain(|path, state| {
+                    if is_idle(state) {
+                        report(Finding::io(format!("{PCI}/{}", basename(path)), &what, e.errno()));
+                    }
+                    !is_idle(state)
+                });
+            }
         }
     }
     Ok(states.into_keys().map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).collect())

@@ -5,22 +5,17 @@ use std::collections::HashMap;
 
 use super::vfs::{FOLDER, bare_type, describe};
 use crate::backend::SeenTypes;
-use crate::finding::{Finding, report, report_unless_exhausted};
+use crate::finding::{Finding, or_report, report_unless_exhausted};
 use crate::model::{Type, compare_ids};
 use crate::store::Records;
-use crate::sysfs::{Dir, IoResult, basename, if_present, is_exhausted};
+use crate::sysfs::{Dir, IoResult, basename, if_present};
 
 /// Another value when the VFs of an open PF are made anew, or by another driver: they may have other types then. `None` if
 /// there are no VFs, or this cannot be read, which is reported.
 pub(super) fn version(pf: &dyn Dir) -> IoResult<Option<u64>> {
-    match if_present(pf.meta(&format!("virtfn0/{FOLDER}"))) {
-        Err(errno) if is_exhausted(errno) => Err(errno),
-        Err(errno) => {
-            report(Finding::io(pf.path(), "the types that it does not show now are left out", errno));
-            Ok(None)
-        }
-        Ok(meta) => Ok(meta.map(|meta| meta.ino)),
-    }
+    let left_out = |errno| Finding::io(pf.path(), "the types that it does not show now are left out", errno);
+    let meta = or_report(if_present(pf.meta(&format!("virtfn0/{FOLDER}"))), left_out)?;
+    Ok(meta.flatten().map(|meta| meta.ino))
 }
 
 /// Adds to the types of an open PF those that it showed before. Returns all of them; `None` if they cannot be read.

@@ -9,7 +9,7 @@ use crate::backend::{Slot, Slots, TYPES};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
 use crate::model::{Type, TypeTexts, Vf, compare_ids};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, is_absent, is_exhausted, read_text, resolve};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, if_readable, read_text, resolve};
 
 /// Where the vendor keeps its files of a VF.
 pub(super) const FOLDER: &str = "nvidia";
@@ -179,15 +179,17 @@ pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
-        match parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")) {
-            Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(errno) if is_absent(errno) => slots.may_grow = true,
-            _ => slots.present.extend(resolve(parent.path(), &target).map(|syspath| Slot {
-                file: format!("{syspath}/{CURRENT_FILE}"),
-                syspath,
-                parent: parent.path().to_owned(),
-            })),
+        let current = if_present(parent.meta(&format!("{entry}/{FOLDER}/{CURRENT}")));
+        if current == Ok(None) {
+            slots.may_grow = true;
+            continue;
         }
+        if_readable(current)?;
+        slots.present.extend(resolve(parent.path(), &target).map(|syspath| Slot {
+            file: format!("{syspath}/{CURRENT_FILE}"),
+            syspath,
+            parent: parent.path().to_owned(),
+        }));
     }
     Ok(slots)
 }

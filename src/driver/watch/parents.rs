@@ -7,10 +7,9 @@ use super::state::{ParentObservation, ParentState, read_parent};
 use super::{EventKind, Monitor};
 use crate::backend::{Place, Slot, Types, backend, layout, parents, places};
 use crate::driver::{Host, ListFlags, Node};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, if_readable};
 use crate::finding::report_unless_exhausted;
 use crate::model::{LayoutKind, Parent};
-use crate::sysfs::is_exhausted;
 use crate::sysfs::uevent::{Action, Uevent};
 
 impl Monitor {
@@ -169,9 +168,5 @@ impl Monitor {
 fn reread_types(host: &Host, known: &ParentState) -> Result<Option<Types>> {
     let path = &known.place.syspath;
     let read = || parents::reread_types(&*host.sysfs.open(path)?, &host.runtime.records(), &known.parent);
-    match read() {
-        Ok(types) => Ok(Some(types)),
-        Err(errno) if is_exhausted(errno) => Err(Error::io("read", path, errno)),
-        Err(_) => Ok(None),
-    }
+    if_readable(read()).map_err(|errno| Error::io("read", path, errno))
 }

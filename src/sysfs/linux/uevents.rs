@@ -20,7 +20,7 @@ use super::filter;
 use super::root::Root;
 use crate::fd::long_lived;
 use crate::sysfs::uevent::{EVENT_MAX, Events, Signal, Uevent};
-use crate::sysfs::{Errno, IoResult, is_exhausted};
+use crate::sysfs::{Errno, IoResult, if_readable};
 
 /// The multicast group of the kernel; udev sends to group 2.
 const KERNEL_GROUP: u32 = 1;
@@ -89,11 +89,8 @@ impl Events for UeventSocket {
     }
 
     fn newest(&self) -> IoResult<u64> {
-        let counter = match self.root.open(COUNTER, OFlags::RDONLY | OFlags::NONBLOCK) {
-            Ok(counter) => counter,
-            Err(errno) if is_exhausted(errno) => return Err(errno),
-            Err(_) => return Ok(0),
-        };
+        let opened = if_readable(self.root.open(COUNTER, OFlags::RDONLY | OFlags::NONBLOCK))?;
+        let Some(counter) = opened else { return Ok(0) };
         let mut text = [0_u8; 32];
         let read = pread(counter, &mut text, 0).unwrap_or(0);
         Ok(std::str::from_utf8(&text[..read]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0))
