@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use once_cell::unsync::OnceCell;
 use uuid::Uuid;
 
 pub use super::group::requires_group;
@@ -197,7 +198,7 @@ impl ParentInfo {
 /// Parents that have been read once in this request, by path. Devices share them.
 pub struct ParentCache<'a> {
     sysfs: &'a dyn Sysfs,
-    parents: HashMap<String, IoResult<Rc<ParentInfo>>>,
+    parents: HashMap<String, OnceCell<Rc<ParentInfo>>>,
     vfs: HashMap<String, Vec<Vf>>,
     apis: HashMap<(String, String), Option<String>>,
 }
@@ -218,7 +219,7 @@ impl<'a> ParentCache<'a> {
         for kind in &parent.types {
             self.apis.insert((parent.syspath.clone(), kind.id().to_owned()), kind.device_api().map(str::to_owned));
         }
-        self.parents.insert(parent.syspath.clone(), Ok(Rc::new(ParentInfo::of(parent))));
+        self.parents.insert(parent.syspath.clone(), Rc::new(ParentInfo::of(parent)).into());
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());
     }
 
@@ -234,25 +235,21 @@ impl<'a> ParentCache<'a> {
         };
         self.apis.insert(api, shown);
         let read = || ParentInfo::read(&*parent.dir, place, parent.layout).map(Rc::new);
-        self.parents.entry(place.syspath.clone()).or_insert_with(read);
+        // A failure is one of the devices that need the parent: they read it again.
+        let _ = self.parents.entry(place.syspath.clone()).or_default().get_or_try_init(read);
     }
 
     /// The parent of a device.
     pub fn parent(&mut self, device: &Located) -> IoResult<Rc<ParentInfo>> {
-        if let Some(known) = self.parents.get(&device.parent) {
-            return known.clone();
-        }
-        let read = self.read_parent(device).map(Rc::new);
-        self.parents.insert(device.parent.clone(), read.clone());
-        read
-    }
-
-    fn read_parent(&self, device: &Located) -> IoResult<ParentInfo> {
-        let dir = self.sysfs.open(&device.parent)?;
-        let subsystem = basename(&dir.link("subsystem")?).to_owned();
-        let layout = device.layout(&*dir)?;
-        let place = Place { syspath: device.parent.clone(), subsystem };
-        ParentInfo::read(&*dir, &place, layout)
+        let sysfs = self.sysfs;
+        let read = || {
+            let dir = sysfs.open(&device.parent)?;
+            let subsystem = basename(&dir.link("subsystem")?).to_owned();
+            let layout = device.layout(&*dir)?;
+            let place = Place { syspath: device.parent.clone(), subsystem };
+            ParentInfo::read(&*dir, &place, layout).map(Rc::new)
+        };
+        self.parents.entry(device.parent.clone()).or_default().get_or_try_init(read).cloned()
     }
 
     /// The VFs of a parent, when they have been read with it.
