@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mdev::driver::{DefineFlags, StartFlags};
 use mdev::error::ErrorCode;
 use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::sysfs::sim::{Op, SimEntry};
 
 use crate::support::hosts::M60;
 use crate::support::lab::{Lab, UUID};
@@ -64,4 +65,20 @@ fn create_on_a_bus_does_not_need_the_pci_devices() {
     lab.unreadable(&["/sys/bus/pci/devices"]);
     let e = lab.create("matrix", "vfio_ap-passthrough", &format!("<uuid>{UUID}</uuid>")).unwrap_err();
     assert_eq!(e.code, ErrorCode::NotReady, "{e}");
+}
+
+/// The parent of the proposal's layout, as a VF.
+#[test]
+fn device_of_a_parent_that_is_a_vf_has_its_pf_defined_and_running() {
+    let lab = Lab::new();
+    lab.sim.plug([SimEntry::Link { path: format!("{M60}/physfn"), target: "../0000:85:00.0".to_owned() }]).unwrap();
+    let text = format!(
+        "<device><parent>0000:86:00.0</parent><capability type='mdev'><type id='11'/><uuid>{UUID}</uuid></capability></device>"
+    );
+    let device = lab.conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
+    let pf = Ok("pci_0000_85_00_0");
+    assert_eq!((device.is_active(), device.physical_function()), (false, pf.clone()));
+    device.start(StartFlags::empty()).unwrap();
+    let device = lab.conn.lookup_by_uuid(UUID).unwrap();
+    assert_eq!((device.is_active(), device.physical_function()), (true, pf));
 }

@@ -248,6 +248,21 @@ fn files_of_a_folder_form_no_circle() {
     assert!(wrong.is_empty(), "uses that form a circle:\n{}", wrong.join("\n"));
 }
 
+/// What differs between layouts is a method of a backend or a field of a layout.
+#[test]
+fn module_outside_backend_asks_for_no_layout() {
+    // Their definition, the simulated kernel, and libvirt's schema, which requires a device API of every type.
+    let may = ["backend/", "model/parent.rs", "sysfs/sim/", "xml/libvirt.rs"];
+    let names = ["LayoutKind::MDEV", "LayoutKind::GENERAL", "LayoutKind::RFC", "LayoutKind::VENDOR_VFIO"];
+    let tests = "#[cfg(test)]\nmod tests {";
+    for (file, text) in read_all().iter().filter(|(file, _)| !may.iter().any(|may| file.starts_with(may))) {
+        let code = text.split(tests).next().unwrap_or_default();
+        for name in names {
+            assert!(after(code, name).next().is_none(), "src/{file} asks for {name}");
+        }
+    }
+}
+
 #[test]
 fn unsafe_is_only_in_ffi_and_sys() {
     let files = read_all();
