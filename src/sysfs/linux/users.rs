@@ -108,13 +108,15 @@ enum Seen {
 struct Search<'a> {
     wanted: &'a [(Identity, String)],
     deadline: Instant,
+    /// This kernel shows how many descriptors a thread has: see [`count`].
+    has_counts: bool,
     /// Why a process that was not found may still have a wanted node open, and what to do.
     doubt: Option<String>,
 }
 
 impl<'a> Search<'a> {
     fn new(wanted: &'a [(Identity, String)], deadline: Instant) -> Self {
-        Search { wanted, deadline, doubt: None }
+        Search { wanted, deadline, has_counts: count("/proc/self").is_some_and(|own| own > 0), doubt: None }
     }
 
     fn is_late(&self) -> bool {
@@ -142,13 +144,19 @@ impl<'a> Search<'a> {
     fn process(&mut self, pid: u32) -> IoResult<Option<String>> {
         let process = format!("/proc/{pid}");
         let count = count(&process);
-        let is_whole = match self.thread(pid, &process)? {
+        // Most processes of a host are threads of the kernel, which have none.
+        let seen = if self.has_counts && count == Some(0) { Seen::Part } else { self.thread(pid, &process)? };
+        let is_whole = match seen {
             Seen::Node(path) => return Ok(Some(path)),
             Seen::All => true,
             // A main thread that has ended has no descriptors, while the other threads of the process do.
             Seen::Part => false,
         };
         let task = format!("{process}/task");
+        // Each thread is a link of this folder beside the two of every folder: proc_task_getattr() in fs/proc/base.c.
+        if metadata(&task).is_ok_and(|task| task.nlink() == 2 + 1) {
+            return Ok(None);
+        }
         let threads = self.numbers(&task).or_else(|errno| self.skip(pid, errno).map(|_| Vec::new()))?;
         for thread in threads.into_iter().filter(|thread| *thread != pid) {
             if self.is_late() {
@@ -239,6 +247,8 @@ impl<'a> Search<'a> {
 
     /// The entries of a folder of /proc that are numbers: not all of them when the search is late.
     fn numbers(&self, folder: &str) -> IoResult<Vec<u32>> {
+        #[cfg(test)]
+        tests::LISTED.set(tests::LISTED.get() + 1);
         let mut numbers = Vec::new();
         for entry in read_dir(folder).map_err(errno)?.take_while(|_| !self.is_late()) {
             numbers.extend(entry.map_err(errno)?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
@@ -286,11 +296,46 @@ fn is_node_name(target: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::testing::skip::skip;
+    use std::cell::Cell;
     use std::io::Read;
     use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
     use rustix::fs::{Mode, mkdirat, mknodat, open, openat};
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    thread_local! {
+        /// Folders that this thread has listed.
+        pub(super) static LISTED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// As each of the hundreds of kernel threads of a host.
+    #[test]
+    fn search_lists_no_folder_of_a_process_without_descriptors_and_threads() {
+        let mut child = Command::new("sh")
+            .args(["-c", "printf x; read -r _"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let wanted = group(7);
+        let mut search = search(&wanted);
+        let pid = child.id();
+        let mut listed = || {
+            let before = LISTED.get();
+            assert_eq!(search.process(pid), Ok(None));
+            (LISTED.get() - before, search.has_counts)
+        };
+        assert_eq!(listed().0, 1, "its descriptors");
+        drop(child.stdin.take());
+        // A process that has ended and was not waited for has one thread and no descriptor.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&child)), options).unwrap();
+        let (count, has_counts) = listed();
+        assert_eq!(count, if has_counts { 0 } else { 1 });
+        child.wait().unwrap();
+    }
 
     const NO_NODE: &str = "this user cannot make a device node in /dev that can be opened";
 
