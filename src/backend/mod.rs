@@ -140,6 +140,14 @@ impl Place {
     }
 }
 
+/// The parent that is looked for.
+pub struct WantedParent<'a> {
+    /// Its sysfs name or its node name, which has the name of its subsystem before the sysfs name.
+    pub name: &'a str,
+    /// Whether a parent is the wanted one.
+    pub is: &'a dyn Fn(&Place) -> bool,
+}
+
 /// A parent, or one slot of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -162,7 +170,7 @@ pub struct OpenParent {
     /// Its layout.
     pub layout: &'static Layout,
     /// Its folder.
-    pub dir: Box<dyn Dir>,
+    pub dir: Rc<dyn Dir>,
 }
 
 impl OpenParent {
@@ -283,7 +291,7 @@ impl Located {
     /// Opens its parent. A parent that is being removed may have lost its types before its devices.
     pub fn open_parent(&self, sysfs: &dyn Sysfs) -> Result<OpenParent> {
         let (backend, parent) = (self.backend, self.parent.as_str());
-        let dir = sysfs.open(parent).map_err(|errno| Error::io("open", parent, errno))?;
+        let dir: Rc<dyn Dir> = sysfs.open(parent).map_err(|errno| Error::io("open", parent, errno))?.into();
         let layout = self.layout(&*dir).map_err(|errno| Error::io("detect the layout of", parent, errno))?;
         Ok(OpenParent { backend, layout, dir })
     }
@@ -409,12 +417,12 @@ pub trait Backend: Sync {
     fn layouts(&self) -> &'static [&'static Layout];
 
     /// Every parent. Reports and leaves out what cannot be read. Fails only when this process or host has run out of
-    /// descriptors or memory, since a short list would look like removed parents. With `wanted`, may stop at such a parent.
-    fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>>;
+    /// descriptors or memory, since a short list would look like removed parents. With `wanted`, may stop at that parent.
+    fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>>;
 
     /// The parent at a path in sysfs, or the slot of a parent there. Reads only that device. The error names the object that cannot
     /// be looked at.
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>>;
+    fn parent_at(&self, folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option<Target>>;
 
     /// The layout of an open folder; `None` if it is no parent of this backend. Fails where a file that decides cannot be
     /// looked at.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 pub use super::group::requires_group;
 use super::registry::{self, BACKENDS};
-use super::{Hint, Layout, Located, OpenParent, Place, Types};
+use super::{Folders, Hint, Layout, Located, OpenParent, Place, Types};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report};
 use crate::model::name::{device_name, node_name};
@@ -19,16 +19,17 @@ use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, i
 
 /// Opens the parent at a path, and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
-    open_with(sysfs, syspath, Hint::None)
+    open_with(&Folders::new(sysfs), syspath, Hint::None)
 }
 
-/// The same for a create of a device of a type, which may be a name or an id.
-pub fn open_for(sysfs: &dyn Sysfs, syspath: &str, type_id: &str) -> Result<OpenParent> {
-    open_with(sysfs, syspath, Hint::Type(type_id))
+/// The same for a create of a device of a type, which may be a name or an id. The request may have the folder open.
+pub fn open_for(folders: &Folders<'_>, syspath: &str, type_id: &str) -> Result<OpenParent> {
+    open_with(folders, syspath, Hint::Type(type_id))
 }
 
-fn open_with(sysfs: &dyn Sysfs, syspath: &str, hint: Hint<'_>) -> Result<OpenParent> {
-    let dir = sysfs.open(syspath).map_err(|errno| Error::io("open", syspath, errno))?;
+fn open_with(folders: &Folders<'_>, syspath: &str, hint: Hint<'_>) -> Result<OpenParent> {
+    let dir = folders.open(syspath).and_then(|dir| dir.ok_or(Errno::NOENT));
+    let dir = dir.map_err(|errno| Error::io("open", syspath, errno))?;
     let layout = layout_with(&*dir, hint).map_err(|errno| Error::io("detect the layout of", syspath, errno))?;
     Ok(OpenParent { backend: registry::backend(layout.kind), layout, dir })
 }

@@ -2,7 +2,7 @@
 //! Finds parents by any form of their names.
 
 use super::registry::BACKENDS;
-use super::{PCI, Place, TYPES, Target};
+use super::{Folders, PCI, Place, TYPES, Target, WantedParent};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{first_failed, observe};
 use crate::model::PciAddress;
@@ -15,11 +15,11 @@ pub fn all(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     search(sysfs, None)
 }
 
-fn search(sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+fn search(sysfs: &dyn Sysfs, wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
     let mut found = Vec::new();
     for backend in BACKENDS {
         found.extend(backend.parents(sysfs, wanted)?);
-        if wanted.is_some_and(|wanted| found.iter().any(wanted)) {
+        if wanted.is_some_and(|wanted| found.iter().any(wanted.is)) {
             break;
         }
     }
@@ -30,8 +30,12 @@ fn search(sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<
 
 /// The parent at a path, or the VF of a parent there. Reads only that device.
 pub fn at(sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
+    at_in(&Folders::new(sysfs), syspath, subsystem)
+}
+
+fn at_in(folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
     for backend in BACKENDS {
-        if let Some(target) = backend.parent_at(sysfs, syspath, subsystem)? {
+        if let Some(target) = backend.parent_at(folders, syspath, subsystem)? {
             return Ok(Some(target));
         }
     }
@@ -55,6 +59,12 @@ pub fn no_vgpu(place: &Place, vf: &str) -> Error {
 
 /// The same for a create, whose request may name a VF to have that one used.
 pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
+    find_target_in(&Folders::new(sysfs), text)
+}
+
+/// The same with the folders that the request has open.
+pub fn find_target_in(folders: &Folders<'_>, text: &str) -> Result<Target> {
+    let sysfs = folders.sysfs();
     let missing = || {
         let message =
             format!("there is no parent device '{}' here; list the parents to see which there are", shown(text));
@@ -74,7 +84,7 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
         return Err(Error::invalid(message));
     }
     if let Some(address) = pci_address(text) {
-        return find_pci(sysfs, &address)?.ok_or_else(missing);
+        return find_pci(folders, &address)?.ok_or_else(missing);
     }
     let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
     find_place(sysfs, text, &same)?.map(Target::from).ok_or_else(missing)
@@ -83,7 +93,7 @@ pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
 /// Finds the wanted parent. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
 /// such failure as the error. `name`: its sysfs name or node name.
 fn find_place(sysfs: &dyn Sysfs, name: &str, wanted: &dyn Fn(&Place) -> bool) -> Result<Option<Place>> {
-    let (places, mut left_out) = observe(|| search(sysfs, Some(wanted)));
+    let (places, mut left_out) = observe(|| search(sysfs, Some(&WantedParent { name, is: wanted })));
     if let Some(found) = places?.into_iter().find(wanted) {
         return Ok(Some(found));
     }
@@ -119,7 +129,7 @@ pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
     for n in 0.. {
         let Some(target) = if_present(pci.link(&format!("{pf}/virtfn{n}"))).map_err(failed)? else { break };
         let Ok(vf) = basename(&target).parse() else { continue };
-        match find_pci(sysfs, &vf) {
+        match find_pci(&Folders::new(sysfs), &vf) {
             Ok(Some(Target { place, slot: None })) => return Ok(Some(place)),
             Err(e) if e.code != ErrorCode::NoParent => return Err(e),
             _ => {}
@@ -131,7 +141,7 @@ pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
 /// The VF at a path or, `by_link`, with its last component as address.
 fn find_vf(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Result<Option<Target>> {
     let Ok(address) = basename(path).parse() else { return Ok(None) };
-    let found = match find_pci(sysfs, &address) {
+    let found = match find_pci(&Folders::new(sysfs), &address) {
         Err(e) if e.code == ErrorCode::NoParent => return Ok(None),
         found => found?,
     };
@@ -152,13 +162,13 @@ pub fn pci_address(text: &str) -> Option<PciAddress> {
 }
 
 /// The short way for the most common kind of name. `None`: no such PCI device.
-fn find_pci(sysfs: &dyn Sysfs, address: &PciAddress) -> Result<Option<Target>> {
+fn find_pci(folders: &Folders<'_>, address: &PciAddress) -> Result<Option<Target>> {
     let failed = |errno| Error::io("look at", &format!("{PCI}/{address}"), errno);
-    let Some(dir) = if_present(sysfs.open(PCI)).map_err(failed)? else { return Ok(None) };
+    let Some(dir) = folders.open(PCI).map_err(failed)? else { return Ok(None) };
     let sysname = address.to_string();
     let own = if_present(dir.link(&sysname)).map_err(failed)?;
     let Some(syspath) = own.and_then(|own| resolve(dir.path(), &own)) else { return Ok(None) };
-    if let Some(target) = at(sysfs, &syspath, "pci")? {
+    if let Some(target) = at_in(folders, &syspath, "pci")? {
         return Ok(Some(target));
     }
     let driver = if_present(dir.link(&format!("{sysname}/driver"))).map_err(failed)?;

@@ -34,14 +34,14 @@ impl Backend for Toy {
     fn layouts(&self) -> &'static [&'static Layout] {
         TOY
     }
-    fn parents(&self, sysfs: &dyn Sysfs, _: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+    fn parents(&self, sysfs: &dyn Sysfs, _: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
         let (mut found, toys) = (Vec::new(), "/sys/toys");
         let mut add =
             |name: &str, _| found.push(Place { syspath: format!("{toys}/{name}"), subsystem: "toy".to_owned() });
         let listed = if_present(sysfs.open(toys).and_then(|dir| dir.list(&mut add)));
         listed.map_err(|errno| Error::io("list", toys, errno)).map(|_| found)
     }
-    fn parent_at(&self, _: &dyn Sysfs, path: &str, subsystem: &str) -> Result<Option<Target>> {
+    fn parent_at(&self, _: &Folders<'_>, path: &str, subsystem: &str) -> Result<Option<Target>> {
         Ok((subsystem == "toy").then(|| Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() }.into()))
     }
     fn layout_of(&self, dir: &dyn Dir, _: Hint<'_>) -> IoResult<Option<&'static Layout>> {

@@ -161,7 +161,8 @@ impl Callouts {
     /// cannot be told whether there are any.
     pub fn find(&self) -> Result<Option<Scripts>> {
         let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
-        let found = Scripts { callouts, notifiers, limit: self.limit, keeper: RefCell::default() };
+        let found =
+            Scripts { callouts, notifiers, limit: self.limit, keeper: RefCell::default(), versioned: OnceCell::new() };
         Ok((!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found))
     }
 }
@@ -174,12 +175,14 @@ pub struct Scripts {
     limit: Duration,
     /// The parent process of all scripts, started for the first one.
     keeper: RefCell<Option<Keeper>>,
+    /// The script of the newer protocol; `None` if there is none.
+    versioned: OnceCell<Option<Versioned>>,
 }
 
 impl Scripts {
     /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Approval::post`].
     pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Approval<'a>> {
-        let asked = Approval { scripts: self, action, subject, versioned: OnceCell::new(), chosen: OnceCell::new() };
+        let asked = Approval { scripts: self, action, subject, chosen: OnceCell::new() };
         match asked.call(Event::Pre, action, State::None, &subject.config) {
             Ok(()) => Ok(asked),
             Err(e) => {
@@ -214,12 +217,13 @@ struct Capabilities {
 }
 
 #[derive(Debug)]
-struct Versioned<'a> {
-    script: &'a Script,
+struct Versioned {
+    /// Its place in [`Scripts::callouts`].
+    index: usize,
     supports: Supports,
 }
 
-impl Versioned<'_> {
+impl Versioned {
     fn supports(&self, event: Event, action: Action) -> bool {
         let has = |list: &[String], word: String| list.contains(&word);
         has(&self.supports.actions, action.to_string()) && has(&self.supports.events, event.to_string())
@@ -233,7 +237,6 @@ pub struct Approval<'a> {
     scripts: &'a Scripts,
     action: Action,
     subject: &'a Subject,
-    versioned: OnceCell<Option<Versioned<'a>>>,
     /// The script that has answered `pre`, and so answers for the rest.
     chosen: OnceCell<&'a Script>,
 }
@@ -249,16 +252,16 @@ impl<'a> Approval<'a> {
         self.notify(state);
     }
 
-    fn versioned(&self) -> Result<Option<&Versioned<'a>>> {
-        self.versioned.get_or_try_init(|| self.find_versioned()).map(Option::as_ref)
+    fn versioned(&self) -> Result<Option<&Versioned>> {
+        self.scripts.versioned.get_or_try_init(|| self.find_versioned()).map(Option::as_ref)
     }
 
-    fn find_versioned(&self) -> Result<Option<Versioned<'a>>> {
-        for script in &self.scripts.callouts {
+    fn find_versioned(&self) -> Result<Option<Versioned>> {
+        for (index, script) in self.scripts.callouts.iter().enumerate() {
             let answer = self.run(script, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
             let Some(answer) = answer.filter(Outcome::is_answer) else { continue };
             if let Ok(Capabilities { supports }) = serde_json::from_str(answer.out.trim_end_matches('\0')) {
-                return Ok(Some(Versioned { script, supports }));
+                return Ok(Some(Versioned { index, supports }));
             }
         }
         Ok(None)
@@ -292,13 +295,13 @@ impl<'a> Approval<'a> {
     /// As mdevctl has it: what the one script that is responsible cannot is not done.
     fn call_versioned(
         &self,
-        versioned: &Versioned<'a>,
+        versioned: &Versioned,
         event: Event,
         action: Action,
         state: State,
         input: &str,
     ) -> Result<()> {
-        let script = versioned.script;
+        let script = &self.scripts.callouts[versioned.index];
         if !versioned.supports(event, action) {
             // After the action, nobody is asked.
             return match event {

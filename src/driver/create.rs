@@ -70,7 +70,7 @@ impl<'a> Request<'a> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut attempts = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
-            let plan = plan(&self.conn.host, def.clone(), self.flags, &[])?;
+            let plan = plan(&self.conn.host, &self.folders, def.clone(), self.flags, &[])?;
             attempts -= 1;
             if let Some(existing) = self.existing(&plan)? {
                 return Ok(existing);
@@ -174,7 +174,7 @@ impl Conn {
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut wants_group: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
-            let plan = plan(&self.host, def, flags, &plans).map_err(numbered(i))?;
+            let plan = plan(&self.host, &request.folders, def, flags, &plans).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
                 return Err(numbered(i)(Error::new(
                     ErrorCode::Exists,
@@ -478,6 +478,9 @@ impl<'a> CreateTransaction<'a> {
             }
             located => located?,
         };
+        if let Some(located) = made.located.as_mut().filter(|_| made.plan.parent.layout.shows_type) {
+            located.type_id = Some(made.plan.type_id.clone());
+        }
         made.identity = made.located.as_ref().map(|located| located.identity);
         match made.identity {
             Some(identity) => self.reserved.iter_mut().try_for_each(|reserved| reserved.set_identity(&uuid, identity)),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{CreateFlags, Host, attrs, defined, devices, suggest};
 use crate::backend::parents::{self, read_types};
-use crate::backend::{ChosenVf, CreateRequest, OpenParent, Place, TYPES, Target, places};
+use crate::backend::{ChosenVf, CreateRequest, Folders, OpenParent, Place, TYPES, Target, places};
 use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
 use crate::model::name::is_component;
@@ -93,7 +93,13 @@ struct OpenTarget {
 }
 
 /// A plan of the device. `others` are the plans of the same request: devices of one parent and type share what is open.
-pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags, others: &[Plan]) -> Result<Plan> {
+pub(super) fn plan(
+    host: &Host,
+    folders: &Folders<'_>,
+    mut def: DeviceDef,
+    flags: CreateFlags,
+    others: &[Plan],
+) -> Result<Plan> {
     // A generated name in the request is a dump fed back; the new device gets its own.
     def.name = def.name.filter(|name| devices::generated_uuid(name).is_none());
     if let Some(name) = &def.name {
@@ -104,19 +110,19 @@ pub(super) fn plan(host: &Host, mut def: DeviceDef, flags: CreateFlags, others: 
         |other: &&Plan| def.parent.is_some() && (&other.def.parent, &other.def.type_id) == (&def.parent, &def.type_id);
     let OpenTarget { place, vf, parent, type_id, type_dir } = match others.iter().find(is_same) {
         Some(other) => other.target(),
-        None => open_target(host, &def, flags)?,
+        None => open_target(host, folders, &def, flags)?,
     };
     let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
     Ok(Plan { place, parent, type_id, type_dir, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
 }
 
-fn open_target(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<OpenTarget> {
+fn open_target(host: &Host, folders: &Folders<'_>, def: &DeviceDef, flags: CreateFlags) -> Result<OpenTarget> {
     let (target, chosen) = match &def.parent {
-        Some(parent) => (find_parent(host, parent)?, None),
+        Some(parent) => (find_parent(host, folders, parent)?, None),
         None => choose_parent(host, def, flags).map(|(place, type_id)| (place.into(), Some(type_id)))?,
     };
     let Target { place, slot: vf } = target;
-    let parent = parents::open_for(&*host.sysfs, &place.syspath, &def.type_id).map_err(|e| e.of(&place.name()))?;
+    let parent = parents::open_for(folders, &place.syspath, &def.type_id).map_err(|e| e.of(&place.name()))?;
     let OwnType { id: type_id, dir } = match chosen {
         Some(id) => OwnType { id, dir: None },
         None => search_own_type(host, &parent, &place, &def.type_id)??,
@@ -259,8 +265,8 @@ pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
 }
 
 /// The parent that a request names, or one of its VFs. A device in its place is an error that names the device's parent.
-fn find_parent(host: &Host, name: &str) -> Result<Target> {
-    let missing = match places::find_target(&*host.sysfs, name) {
+fn find_parent(host: &Host, folders: &Folders<'_>, name: &str) -> Result<Target> {
+    let missing = match places::find_target_in(folders, name) {
         Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
         found => return found,
     };

@@ -40,6 +40,22 @@ fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
 }
 
+/// The answer is of the script, whatever device it is asked about.
+#[test]
+fn create_of_a_group_asks_a_script_once_for_its_capabilities() {
+    let (root, sim, _conn) = host(true);
+    let path = root.path().to_str().unwrap();
+    let log = root.path().join("log");
+    let body = format!("echo \"$4 $6\" >>'{}'\n[ $6 = capabilities ] && exit 2\nexit 0\n", log.display());
+    install_script(&root.path().join("etc/mdevctl.d/scripts.d/callouts/s"), &body);
+    let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let requests = [UUID.to_owned(), UUID.replace('1', "2")].map(|uuid| xml(IGD, "i915-GVTg_V5_4", &uuid, ""));
+    conn.create_group_xml(&requests.each_ref().map(String::as_bytes), CreateFlags::empty()).unwrap();
+    let calls = fs::read_to_string(&log).unwrap();
+    assert_eq!(calls, "get capabilities\npre start\npre start\npost start\npost start\n");
+}
+
 /// Call-outs run for each start, stop and definition of a device, and can refuse it.
 #[test]
 fn callouts_run_before_and_after_each_action_and_can_refuse_it() {

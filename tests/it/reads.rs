@@ -153,7 +153,7 @@ fn request(n: u32) -> String {
 /// The folders of a create that finds its parent by its address, without those in which VFIO nodes are looked for.
 fn opened_by_create(log: Vec<String>) {
     let own: Vec<&String> = log.iter().filter(|path| !path.contains("vfio")).collect();
-    let parents = [PCI, IGD, IGD].map(str::to_owned);
+    let parents = [PCI, IGD].map(str::to_owned);
     let expected = [&parents[..], &[format!("{IGD}/mdev_supported_types/{IGD_TYPE}"), BUS.to_owned()]].concat();
     assert_eq!(own, expected.iter().collect::<Vec<_>>());
 }
@@ -164,6 +164,19 @@ fn create_opens_its_parent_and_its_type_once() {
     opened_by_create(opens(&host, || drop(create(&conn))));
     let again = CreateFlags::EXIST_OK;
     opened_by_create(opens(&host, || drop(conn.create_xml(request(1).as_bytes(), again).unwrap())));
+}
+
+#[test]
+fn create_on_a_parent_of_the_class_lists_no_folder() {
+    let (host, conn) = open();
+    for name in ["matrix", "ap_matrix"] {
+        host.start_log();
+        let xml = device(name, "vfio_ap-passthrough");
+        conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap();
+        let listed = host.take_log().into_iter().find(|entry| entry.op == Op::List);
+        assert_eq!(listed, None, "{name}");
+        conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
+    }
 }
 
 #[test]

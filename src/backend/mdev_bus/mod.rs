@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::rc::Rc;
 
 use self::layouts::{LAYOUTS, detect, strategy};
 use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, Place, Prepared, Remove,
-    Slots, TYPES, Target, Types, Wanted,
+    Slots, TYPES, Target, Types, Wanted, WantedParent,
 };
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
 use crate::model::{Parent, Vf};
 use crate::store::{DeviceRecord, Records};
-use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present};
+use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, resolve};
 
 mod create;
 mod devices;
@@ -43,13 +44,16 @@ impl Backend for MdevBus {
         &LAYOUTS
     }
 
-    fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+    fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
         let mut found = BTreeMap::new();
         if let Some(wanted) = wanted {
+            if let Some(place) = named(sysfs, wanted.name).filter(wanted.is) {
+                return Ok(vec![place]);
+            }
             // The class has nearly every parent of a host, and no other device.
             scan_class(sysfs, &mut found)?;
             let places = sorted(std::mem::take(&mut found));
-            if places.iter().any(wanted) {
+            if places.iter().any(wanted.is) {
                 return Ok(places);
             }
         }
@@ -60,11 +64,11 @@ impl Backend for MdevBus {
         Ok(sorted(found))
     }
 
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
+    fn parent_at(&self, folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
         let has = |folder: &str, entry: &str| {
-            let meta = || Ok(if_present(sysfs.open(folder)?.meta(entry))?.is_some());
-            let has = if_present(meta()).map_err(|errno| Error::io("look at", folder, errno));
-            has.map(|has| has.unwrap_or_default())
+            let meta = |dir: Rc<dyn Dir>| Ok(if_present(dir.meta(entry))?.is_some());
+            let has = folders.open(folder).and_then(|dir| dir.map_or(Ok(false), meta));
+            has.map_err(|errno| Error::io("look at", folder, errno))
         };
         let is_parent = has(syspath, TYPES)? && (BUSES.contains(&subsystem) || has(CLASS, basename(syspath))?);
         let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
@@ -174,6 +178,16 @@ impl Backend for MdevBus {
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {
         (strategy(parent.layout.kind).remove)(&*parent.dir, device, how)
     }
+}
+
+/// The parent of this sysfs name or node name, by its link in the class. An error is that of the list of the class.
+fn named(sysfs: &dyn Sysfs, name: &str) -> Option<Place> {
+    let class = sysfs.open(CLASS).ok()?;
+    let after_subsystem = name.split_once('_').map(|(_, sysname)| sysname);
+    let link = |sysname: &str| Some((class.link(sysname).ok()?, class.link(&format!("{sysname}/subsystem")).ok()?));
+    let (target, subsystem) =
+        after_subsystem.into_iter().chain([name]).filter(|name| is_component(name)).find_map(link)?;
+    Some(Place { syspath: resolve(CLASS, &target)?, subsystem: basename(&subsystem).to_owned() })
 }
 
 fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {

@@ -6,7 +6,7 @@ use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
-    Slots, TYPES, Target, Types, Wanted,
+    Slots, TYPES, Target, Types, Wanted, WantedParent,
 };
 use crate::error::{Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
@@ -55,12 +55,12 @@ impl Backend for VendorVfio {
         &LAYOUTS
     }
 
-    fn parents(&self, sysfs: &dyn Sysfs, _wanted: Option<&dyn Fn(&Place) -> bool>) -> Result<Vec<Place>> {
+    fn parents(&self, sysfs: &dyn Sysfs, _wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
         pfs::physical_functions(sysfs)
     }
 
-    fn parent_at(&self, sysfs: &dyn Sysfs, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
-        if subsystem == "pci" { pfs::at(sysfs, syspath) } else { Ok(None) }
+    fn parent_at(&self, folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
+        if subsystem == "pci" { pfs::at(folders, syspath) } else { Ok(None) }
     }
 
     fn layout_of(&self, dir: &dyn Dir, _hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {

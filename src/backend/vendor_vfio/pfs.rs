@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::vfs::{PfState, SOFTWARE, has_software, pf_of_vf, pf_state};
 use crate::backend::scan::{follow, scan};
-use crate::backend::{PCI, Place, Target};
+use crate::backend::{Folders, PCI, Place, Target};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, resolve, unless_exhausted};
@@ -53,11 +53,11 @@ fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> Result<bool> {
 }
 
 /// The PF at a path, or the VF of a PF there. Reads only that device.
-pub(super) fn at(sysfs: &dyn Sysfs, syspath: &str) -> Result<Option<Target>> {
+pub(super) fn at(folders: &Folders<'_>, syspath: &str) -> Result<Option<Target>> {
     let failed = |errno| Error::io("look at", syspath, errno);
-    let Some(pci) = if_present(sysfs.open(PCI)).map_err(failed)? else { return Ok(None) };
+    let Some(pci) = folders.open(PCI).map_err(failed)? else { return Ok(None) };
     let sysname = basename(syspath);
-    if is_listed(sysfs, pf_state(&*pci, sysname).map_err(failed)?)? {
+    if is_listed(folders.sysfs(), pf_state(&*pci, sysname).map_err(failed)?)? {
         return Ok(place(&*pci, sysname).map_err(failed)?.map(Target::from));
     }
     let Some(pf) = pf_of_vf(&*pci, sysname).map_err(failed)? else { return Ok(None) };

@@ -297,9 +297,7 @@ impl DefinitionFiles {
         if !is_parent(parent) {
             return Err(Error::invalid(format!("'{}' is not the sysfs name of a parent", shown(parent))));
         }
-        let opened = open(base, FOLDER, Mode::empty())
-            .and_then(|base| openat(base, parent, FOLDER | OFlags::NOFOLLOW, Mode::empty()));
-        match opened {
+        match open(&format!("{base}/{parent}"), FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(dir) => Ok(Some(dir)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("open", &format!("{base}/{parent}"), errno)),
