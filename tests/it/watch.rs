@@ -337,6 +337,23 @@ fn monitor_reports_vgpus_of_vfs_that_are_removed() {
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
 }
 
+/// The VF is still there, and so is its file: only the link of the PF to it is gone.
+#[test]
+fn monitor_ends_the_watch_of_a_vf_that_its_pf_has_lost() {
+    let (host, conn) = host();
+    let mut monitor = conn.monitor().unwrap();
+    let mut wakes = |value: &str| {
+        while monitor.receive().unwrap().is_some() {}
+        vfs::set(&host, 7, value).unwrap();
+        readable(&monitor, Duration::ZERO)
+    };
+    let kind = vfs::creatable(&host, 7)[0].to_string();
+    assert!(wakes(&kind), "a write to a VF of the PF");
+    host.unplug(&format!("{}/virtfn7", vfs::PF)).unwrap();
+    host.echo(&format!("{}/uevent", vfs::PF), "change").unwrap();
+    assert!(!wakes("0"), "a write to the VF that the PF has lost");
+}
+
 /// One failed read of a VF is not the state of the host.
 #[test]
 fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {

@@ -285,6 +285,28 @@ fn owner_is_kept_until_another_is_set() {
     }
 }
 
+/// The administrator has removed the definition and not its extras. A writer that is killed must not leave a new definition with them.
+#[test]
+fn extras_of_a_removed_definition_are_gone_before_the_next_has_its_name() {
+    let disk = Disk::with(&definition("11", Some("old")));
+    fs::remove_file(disk.path(MAIN)).unwrap();
+    let (main, beside) = (disk.path(MAIN), disk.path(BESIDE));
+    assert!(beside.exists());
+    let folder = main.parent().unwrap().to_owned();
+    let renamed = Rc::new(RefCell::new(None));
+    let seen = Rc::clone(&renamed);
+    let hook = move |call: &str, path: &str| {
+        if call == "renameat" && Path::new(path).starts_with(&folder) {
+            *seen.borrow_mut() = Some(beside.exists());
+        }
+        Ok(())
+    };
+    let new = definition("11", None);
+    watched(hook, || disk.put(&new)).unwrap();
+    assert_eq!(renamed.take(), Some(false), "the extras exist when the definition gets its name");
+    assert_eq!(disk.now().and_then(|now| now.name), None);
+}
+
 /// Every call of something that goes well.
 fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
     let log = Rc::new(RefCell::new(Vec::new()));
