@@ -14,7 +14,8 @@
 //! Where something was taken, `n` has been rounded down (23 single ports or 11 double), and `1/n` is a little too much.
 //! So when the largest `n` is not a multiple of all others, costs are taken for whole multiples of the cheapest type's,
 //! which sizes of hardware are: among those that would show the same numbers a power of two if there is one, else the
-//! largest. Where a type has no such multiple, `1/n` stays for all of them.
+//! largest. Where a type has no such multiple, `1/n` stays for all of them. Without this rule, a replay after each step of what a
+//! real kernel did (`tests/it/kernel_facts.rs`) returns other results than that kernel.
 //!
 //! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the
 //!   next power of two above. Where every type shows 0, each costs one unit.
