@@ -26,6 +26,17 @@ others_make_devices()
 	done
 }
 
+# Every type of this kernel has a device_api, so one type shows the layout of its parent.
+create_lists_no_types()
+{
+	local log=/run/create.log
+	t_ok 'a create is traced' strace -f -y -e trace=getdents64,openat,openat2 -o "$log" \
+		host-linked "$SYSTEM" create mtty_mtty mtty-1 "$OURS"
+	t_ok 'a create opens the folder of its type' grep -q 'mdev_supported_types/mtty-1"' "$log"
+	t_not 'and does not list the types of the parent' grep -q 'getdents64(.*mdev_supported_types>' "$log"
+	t_ok 'the device of the traced create is destroyed' host-linked "$SYSTEM" destroy "$OURS"
+}
+
 # The sequence on the kernel and on a replay of its dump, by one of the two programs.
 both_hosts()
 {
@@ -123,6 +134,7 @@ mkdir -p "$OUT"
 t_drivers
 t_udevd
 t_ok 'others make devices' others_make_devices
+create_lists_no_types
 both_hosts host-linked
 both_hosts host-plugin
 t_eq 'both programs print the same on the kernel' '' "$(diff "$OUT/host-linked.kernel" "$OUT/host-plugin.kernel")"
