@@ -91,13 +91,13 @@ fn progress(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Prog
 
 /// Looks at the kernel's own list of nodes: the nodes may never appear in the /dev of a container.
 fn node_progress(host: &Host, parent: &dyn Dir, name: &str, group: u32) -> Progress {
-    let is_there = |path: &str| host.sysfs.open(path).is_ok();
-    let there = is_there(&format!("/sys/class/vfio/{group}"))
-        || match is_there("/sys/class/vfio") {
-            true => has_vfio_device(parent, name),
-            // Without VFIO there is no node to wait for.
-            false => host.sysfs.open("/dev/vfio").map_or(true, |nodes| nodes.meta(&group.to_string()).is_ok()),
-        };
+    let group = group.to_string();
+    let there = match host.sysfs.open("/sys/class/vfio") {
+        // Only the link is looked at: an open would make the kernel read the folder of the node, which is new.
+        Ok(class) => class.meta(&group).is_ok() || has_vfio_device(parent, name),
+        // Without VFIO there is no node to wait for.
+        Err(_) => host.sysfs.open("/dev/vfio").map_or(true, |nodes| nodes.meta(&group).is_ok()),
+    };
     if there { Progress::Ready } else { Progress::NoNode }
 }
 
