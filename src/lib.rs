@@ -1,58 +1,49 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! libmdev: a node-device driver for mediated devices, in the manner of libvirt.
+//! The C layer, and the only `unsafe` of the crate.
 //!
-//! Calls go down:
+//! Every exported function has the same shape: a literal `extern "C"` function (cbindgen does not see what a macro makes)
+//! whose body is one closure behind the [`guard`], which keeps panics inside and the thread's last error right. The closure
+//! first turns every argument into something safe, then makes one call of [`mdev::driver`], then writes the out-parameter.
+//! So nothing happens when an argument is bad, and nothing is written when something fails.
 //!
-//! ```text
-//! ffi -> driver -> backend -> sysfs
-//!        driver, backend -> store
-//! ```
+//! # The C contract
 //!
-//! | module | contents |
-//! |---|---|
-//! | [`error`] | the one error type: code, errno, sentence, path |
-//! | [`finding`] | what a request left out of its result, and why |
-//! | [`fd`], [`time`], [`trust`] | descriptors, times as numbers, which files are trusted |
-//! | [`lock`] | flock(2) with a bound on the wait |
-//! | [`model`] | plain data: node names, addresses, parents, types, devices; no I/O |
-//! | [`sysfs`] | access to a kernel: the real one and the simulated one |
-//! | [`backend`] | the ways in which kernels make mediated devices, behind one trait |
-//! | `xml` | text to model and back, in both dialects; no I/O |
-//! | [`callout`] | mdevctl's call-outs: programs that may refuse an action and are notified of its outcome |
-//! | [`store`] | records under `/run/libmdev`, definitions under `/etc/mdevctl.d` |
-//! | [`monitor`] | the changes of a host, behind one descriptor |
-//! | [`driver`] | what a user can do; the only module that uses all of the above |
-//! | `sys` | what safe Rust cannot ask the kernel for; `unsafe` |
-//! | `ffi` | the C layer; `unsafe` |
+//! What the `SAFETY` notes of this room lean on, and what a C caller has to keep. A pointer argument is NULL, or:
 //!
-//! C programs use `include/libmdev.h`. The Rust items are public for the project's own tests and tools; only the C
-//! interface is kept stable.
+//! - a handle: it points to at least eight readable bytes. Whether they belong to a living object of the right kind is
+//!   checked (see [`handle`]), as far as this can be. The caller holds a reference of its own for as long as the call runs;
+//! - a string: it points to bytes that end with a NUL and do not change while the call runs;
+//! - an out-parameter: it may be written, once, before the call returns;
+//! - an array with a count: it has that many elements, each a pointer as above.
+//!
+//! NULL is checked everywhere, and so is the rest that can be checked: a wrong call is -EINVAL, not a crash.
 
-#![deny(unsafe_op_in_unsafe_fn)]
-#![warn(missing_docs)]
+// The names are those of the header, which cbindgen copies.
+#![allow(non_camel_case_types)]
+// The module's own documentation has the contract; each function's goes into the header and speaks to C programmers.
+#![allow(clippy::missing_safety_doc)]
 
-#[cfg(not(panic = "unwind"))]
-compile_error!("libmdev turns panics into -ENOTRECOVERABLE at the C boundary: build with panic = \"unwind\"");
-
-pub mod backend;
-// The support files of the tests have this name for the library.
-#[cfg(test)]
-extern crate self as mdev;
-
-pub mod callout;
-pub mod driver;
-pub mod error;
-pub mod fd;
-pub mod ffi;
+pub mod action;
+pub mod conn;
+pub mod define;
+mod device;
+pub mod device_types;
+pub mod driver_table;
+pub mod errors;
+pub mod event;
 pub mod finding;
-pub mod lock;
-pub mod model;
+pub mod log;
 pub mod monitor;
-pub mod store;
-mod sys;
-pub mod sysfs;
+pub mod subscribe;
+pub mod types;
+pub mod version;
+
+mod callbacks;
+mod caps;
+mod guard;
+mod handle;
+mod strings;
+mod unwind;
+
 #[cfg(test)]
-mod testing;
-pub mod time;
-pub mod trust;
-pub mod xml;
+mod tests;

@@ -4,11 +4,11 @@
 use std::fs;
 use std::sync::Arc;
 
-use mdev::driver::{AttrAccess, Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, StartFlags, XmlFlags};
-use mdev::error::ErrorCode;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{AttrAccess, Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, StartFlags, XmlFlags};
 
 use crate::support::hosts::{self, MTTY, file, host, link, samples};
 use crate::support::tree::{Tree, TypeSpec};

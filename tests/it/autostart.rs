@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use mdev::driver::{Conn, DefineFlags, DestroyFlags, Node, StartFlags};
-use mdev::error::ErrorCode;
-use mdev::store::{Definition, Definitions, Runtime, Start};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::store::{Definition, Definitions, Runtime, Start};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, DefineFlags, DestroyFlags, Node, StartFlags};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 use crate::support::scripts::install_script;
@@ -113,7 +113,7 @@ fn callouts_get_the_vf_that_the_definition_names_as_parent() {
     let log = root.path().join("log");
     install_script(&notifier, &format!("echo $6 ${{12}} >>'{}'\n", log.display()));
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
-    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
     let node = define(&conn, &xml("0000:41:00.5", "1438", UUID, ""));
     node.start(StartFlags::empty()).unwrap();
     node.destroy(DestroyFlags::empty()).unwrap();

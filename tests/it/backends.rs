@@ -3,17 +3,17 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mdev::driver::{DefineFlags, StartFlags};
-use mdev::error::ErrorCode;
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry};
+use mdev::{DefineFlags, StartFlags};
+use mdev::ErrorCode;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::test_hooks::sim::{Op, SimEntry};
 
 use crate::support::hosts::M60;
 use crate::support::lab::{Lab, UUID};
 
 const VF: &str = "0000:41:00.5";
 
-fn vgpu(lab: &Lab) -> mdev::driver::Node {
+fn vgpu(lab: &Lab) -> mdev::Node {
     lab.create(VF, "1441", &format!("<uuid>{UUID}</uuid>")).unwrap()
 }
 

@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of `libmdev.so`: cargo builds it there, before this test.
+/// The folder of the `libmdev.so` of `cargo build`, which need not have run: the tests use crates/mdev.
 fn folder() -> PathBuf {
-    let exe = std::env::current_exe().expect("the path of this test");
-    exe.parent().expect("its folder").to_owned()
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    run(Command::new(env!("CARGO")).args(["build", "--quiet", "--locked"]).arg("--target-dir").arg(target));
+    target.join("debug")
 }
 
 /// Runs a command that must succeed; returns its standard output.
@@ -20,7 +21,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Compiles an example with the system's C compiler, which the linking of this test needs as well.
-fn compile(example: &str, libs: &[&str], out: &Path) -> PathBuf {
+fn compile(example: &str, libs: &[&str], folder: &Path, out: &Path) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = out.join(example);
     run(Command::new("cc")
@@ -28,7 +29,7 @@ fn compile(example: &str, libs: &[&str], out: &Path) -> PathBuf {
         .arg(top.join("include"))
         .arg(top.join("examples").join(example).with_extension("c"))
         .arg("-L")
-        .arg(folder())
+        .arg(folder)
         .args(libs)
         .arg("-o")
         .arg(&program));
@@ -38,15 +39,17 @@ fn compile(example: &str, libs: &[&str], out: &Path) -> PathBuf {
 #[test]
 fn program_linked_to_the_library_of_cargo_runs() {
     let dir = tempfile::tempdir().expect("a folder");
-    let program = compile("list", &["-lmdev"], dir.path());
-    let listed = run(Command::new(program).arg("test:///default").env("LD_LIBRARY_PATH", folder()));
+    let folder = folder();
+    let program = compile("list", &["-lmdev"], &folder, dir.path());
+    let listed = run(Command::new(program).arg("test:///default").env("LD_LIBRARY_PATH", folder));
     assert!(listed.contains("pci_0000_86_00_0"), "{listed}");
 }
 
 #[test]
 fn program_that_loads_the_library_of_cargo_by_path_runs() {
     let dir = tempfile::tempdir().expect("a folder");
-    let program = compile("plugin", &["-ldl"], dir.path());
-    let said = run(Command::new(program).arg(folder().join("libmdev.so")));
+    let folder = folder();
+    let program = compile("plugin", &["-ldl"], &folder, dir.path());
+    let said = run(Command::new(program).arg(folder.join("libmdev.so")));
     assert!(said.contains("pci_0000_86_00_0"), "{said}");
 }

@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mdev::driver::{CreateFlags, DestroyFlags, ListFlags};
-use mdev::error::ErrorCode;
-use mdev::store::Runtime;
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimHost, default_host};
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::{Op, SimHost, default_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{CreateFlags, DestroyFlags, ListFlags};
 
 use crate::support::hosts::{ACCEL, I915, M60, create as write_create, exists, read, write};
 use crate::support::lab::{LIMITER, Lab, UUID, first_vf, request, with_uuid};

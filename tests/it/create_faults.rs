@@ -6,10 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{CreateFlags, DestroyFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{CreateFlags, DestroyFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::lab::Lab;
 

@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
-use mdev::error::ErrorCode;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 use crate::support::scripts::install_script;
@@ -26,7 +26,7 @@ fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");
     install_script(&script, "[ $4 = pre ] && [ $6 = stop ] && exit 1\nexit 0\n");
     let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
-    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
     conn.create_xml(xml(IGD, "i915-GVTg_V5_4", UUID, "").as_bytes(), CreateFlags::empty()).unwrap();
 
     // The layout of the parent is detected by the type as well.
@@ -77,7 +77,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
         text.lines().map(|line| line.replace(&common, " ").replace(",\"attrs\":[]}", "")).collect::<Vec<_>>()
     };
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
-    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
     let text = xml(IGD, "i915-GVTg_V5_4", UUID, "");
 
     write("exit 0");
@@ -159,7 +159,7 @@ fn redefine_during_a_callout_uses_the_definition_as_the_callout_left_it() {
         install_script(&script, &text);
     };
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
-    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
     write("exit 0");
     conn.set_owner(Some("web")).unwrap();
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));

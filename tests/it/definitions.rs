@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
-use mdev::error::ErrorCode;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 use crate::support::skip::skip;
@@ -165,8 +165,7 @@ fn concurrent_autostarts_start_each_definition_once() {
             conn.autostart(None, StartFlags::empty())
         };
         let started = std::thread::scope(|scope| [scope.spawn(start), scope.spawn(start)].map(|t| t.join().unwrap()));
-        let count =
-            |result: &Result<u32, mdev::error::Error>| result.clone().unwrap_or_else(|e| panic!("{round}: {e}"));
+        let count = |result: &Result<u32, mdev::Error>| result.clone().unwrap_or_else(|e| panic!("{round}: {e}"));
         assert_eq!(started.iter().map(count).sum::<u32>(), 2);
     }
 }

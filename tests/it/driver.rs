@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The main job on the simulated host, through the driver.
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, XmlFlags};
-use mdev::error::ErrorCode;
-use mdev::sysfs::Errno;
+use mdev::ErrorCode;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DestroyFlags, ListFlags, XmlFlags};
 
 const MY_VGPU: &[u8] = b"<device>
   <name>my-vgpu</name>
@@ -141,8 +141,9 @@ fn dump_of_a_replayed_host_is_equal() {
 
 #[test]
 fn list_without_descriptors_is_complete_or_an_error() {
-    use mdev::store::Runtime;
-    use mdev::sysfs::{Errno, sim};
+    use mdev::test_hooks::sim;
+    use mdev::test_hooks::store::Runtime;
+    use mdev::test_hooks::sysfs::Errno;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -174,7 +175,7 @@ fn list_without_descriptors_is_complete_or_an_error() {
 
 /// Two parents with one type, which has so many instances left on each.
 fn two_parents(left: [u32; 2]) -> Conn {
-    use mdev::sysfs::sim::{SimEntry, SimHost};
+    use mdev::test_hooks::sim::{SimEntry, SimHost};
     let mut entries = Vec::new();
     for (n, left) in left.into_iter().enumerate() {
         let parent = format!("/sys/devices/pci0000:00/0000:00:0{n}.0");
@@ -190,7 +191,7 @@ fn two_parents(left: [u32; 2]) -> Conn {
         }
     }
     let sim = SimHost::new(entries).unwrap();
-    Conn::on(std::sync::Arc::new(sim), std::sync::Arc::new(mdev::store::Runtime::memory([])))
+    Conn::on(std::sync::Arc::new(sim), std::sync::Arc::new(mdev::test_hooks::store::Runtime::memory([])))
 }
 
 #[test]

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Node, StartFlags};
-use mdev::error::Error;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry, default_host};
+use mdev::Error;
+use mdev::test_hooks::sim::{Op, SimEntry, default_host};
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Node, StartFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{alone, scenes};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mdev::driver::{Conn, ListFlags, Node, XmlFlags};
+use mdev::{Conn, ListFlags, Node, XmlFlags};
 
 use crate::support::faults::{FAULTS, Left, TYPES, address, device, fault_of};
 use crate::support::{faults, rivals, tree, xmltree};
@@ -84,7 +84,7 @@ fn list_without_types_of_a_faulty_host_has_the_same_nodes() {
     let names = |nodes: &[Node]| nodes.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&whole), names(&bare));
     for (whole, bare) in whole.iter().zip(&bare) {
-        assert_eq!(bare.types().unwrap_err().code, mdev::error::ErrorCode::NoData);
+        assert_eq!(bare.types().unwrap_err().code, mdev::ErrorCode::NoData);
         for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
             assert_eq!(whole.xml(flags).unwrap(), bare.xml(flags).unwrap());
         }

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::lock::is_held;
-use mdev::sysfs::sim::Op;
-use mdev::sysfs::{Sysfs, basename};
+use mdev::test_hooks::lock::is_held;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::sysfs::{Sysfs, basename};
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags};
+use mdev::{Error, ErrorCode};
 use rustix::io::Errno;
 
 use crate::support::lab::{Lab, request};

@@ -5,25 +5,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Below src; in the order in which their items stand in the header.
+/// In the order in which their items stand in the header.
 const SOURCES: [&str; 17] = [
-    "error",
-    "finding",
-    "model/event",
-    "ffi/version",
-    "ffi/errors",
-    "ffi/log",
-    "ffi/conn",
-    "ffi/device",
-    "ffi/action",
-    "ffi/device_types",
-    "ffi/types",
-    "ffi/define",
-    "ffi/monitor",
-    "ffi/event",
-    "ffi/finding",
-    "ffi/subscribe",
-    "ffi/driver_table",
+    "crates/mdev/src/error",
+    "crates/mdev/src/finding",
+    "crates/mdev/src/model/event",
+    "src/version",
+    "src/errors",
+    "src/log",
+    "src/conn",
+    "src/device",
+    "src/action",
+    "src/device_types",
+    "src/types",
+    "src/define",
+    "src/monitor",
+    "src/event",
+    "src/finding",
+    "src/subscribe",
+    "src/driver_table",
 ];
 
 fn root() -> PathBuf {
@@ -36,8 +36,9 @@ fn header() -> PathBuf {
 
 /// cbindgen does not read `bitflags!`, so it gets the flags of the crate as enums.
 fn flags_as_enums() -> PathBuf {
-    let source = fs::read_to_string(root().join("src/driver/flags.rs")).expect("src/driver/flags.rs");
-    let (_, flags) = source.split_once("bitflags! {\n").expect("bitflags! in src/driver/flags.rs");
+    let source =
+        fs::read_to_string(root().join("crates/mdev/src/driver/flags.rs")).expect("crates/mdev/src/driver/flags.rs");
+    let (_, flags) = source.split_once("bitflags! {\n").expect("bitflags! in crates/mdev/src/driver/flags.rs");
     let (flags, _) = flags.rsplit_once('}').expect("the end of bitflags!");
     let enums = flags.replace("pub struct ", "#[repr(C)] pub enum ").replace(": u32 {", " {");
     let enums = enums.replace(" const ", " ").replace(";\n", ",\n");
@@ -58,9 +59,8 @@ fn generate() -> String {
     );
     let names: Vec<String> = config.export.rename.values().cloned().collect();
     let builder = cbindgen::Builder::new().with_config(config).with_src(flags_as_enums());
-    let builder = SOURCES
-        .iter()
-        .fold(builder, |builder, name| builder.with_src(root().join("src").join(name).with_extension("rs")));
+    let builder =
+        SOURCES.iter().fold(builder, |builder, name| builder.with_src(root().join(name).with_extension("rs")));
     let mut text = Vec::new();
     builder.generate().expect("the C layer can be read").write(&mut text);
     let mut text = String::from_utf8(text).expect("UTF-8");
@@ -125,7 +125,7 @@ fn map_and_header_contain_every_exported_function() {
     let map = fs::read_to_string(root().join("libmdev.map")).expect("libmdev.map");
     let mut mapped = exported_by(&map);
     mapped.sort_unstable();
-    let folder = fs::read_dir(root().join("src/ffi")).expect("src/ffi");
+    let folder = fs::read_dir(root().join("src")).expect("src");
     let mut exported: Vec<String> =
         folder.map(|entry| entry.expect("an entry").path()).flat_map(|path| exported_in(&path)).collect();
     exported.sort_unstable();

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::sim::{Op, SimHost};
-use mdev::sysfs::{Errno, Sysfs};
+use mdev::test_hooks::sim::{Op, SimHost};
+use mdev::test_hooks::sysfs::{Errno, Sysfs};
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 

@@ -4,11 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags};
-use mdev::error::ErrorCode;
-use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
-use mdev::sysfs::{Errno, Sysfs, Users};
+use mdev::ErrorCode;
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::{Errno, Sysfs, Users};
+use mdev::{Conn, CreateFlags, DestroyFlags};
 
 use crate::support::alone::alone;
 

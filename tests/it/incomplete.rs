@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
-use mdev::error::{Error, ErrorCode};
-use mdev::finding::{Finding, Severity};
-use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, default_host};
-use mdev::sysfs::{Errno, Sysfs, basename};
+use mdev::test_hooks::sim::{Op, default_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::{Errno, Sysfs, basename};
+use mdev::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
+use mdev::{Error, ErrorCode};
+use mdev::{Finding, Severity};
 
 use crate::support::lab::Lab;
 

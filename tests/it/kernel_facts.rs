@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mdev::sysfs::sim::{SimEntry, SimHost};
-use mdev::sysfs::{IoResult, Sysfs, basename, dirname};
+use mdev::test_hooks::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sysfs::{IoResult, Sysfs, basename, dirname};
 
 use crate::support::facts::{self, Step, steps, unescape};
 

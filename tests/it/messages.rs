@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The next steps in error messages.
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags};
-use mdev::error::Error;
+use mdev::Error;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags};
 
 const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
 
 fn host() -> Conn {
     use std::sync::Arc;
-    let sim = mdev::sysfs::sim::default_host();
+    let sim = mdev::test_hooks::sim::default_host();
     Conn::of((
         Arc::new(sim),
-        Arc::new(mdev::store::Runtime::memory([])),
-        Arc::new(mdev::store::Definitions::memory([])),
+        Arc::new(mdev::test_hooks::store::Runtime::memory([])),
+        Arc::new(mdev::test_hooks::store::Definitions::memory([])),
     ))
 }
 

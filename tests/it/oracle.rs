@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use mdev::driver::{Conn, ListFlags, XmlFlags};
+use mdev::{Conn, ListFlags, XmlFlags};
 
 use crate::support::skip::skip;
 use crate::support::{rivals, scenes};

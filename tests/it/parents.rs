@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, Node, StartFlags, XmlFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::store::Runtime;
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{LogEntry, Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::sim::{LogEntry, Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, Node, StartFlags, XmlFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::hosts::{file, link, uuid};
 
@@ -254,14 +254,14 @@ fn list_reads_no_vf_of_a_network_card() {
 /// The forms that other tools print, through the same calls.
 #[test]
 fn lookup_finds_types_parents_and_devices_in_every_form_in_use() {
-    let host = mdev::sysfs::sim::default_host();
+    let host = mdev::test_hooks::sim::default_host();
     let conn = Conn::on(Arc::new(host), Arc::new(Runtime::memory([])));
     for (number, ty) in ["0x5a1", "nvidia-1441", "H200X-35C", "nvidia_h200x-35c", "nvidia h200x-35c"].iter().enumerate()
     {
         let text = request("41:00.0", ty, 1 + number as u32);
         let node = conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
         assert_eq!(node.type_id(), Ok("1441"), "{ty}");
-        node.destroy(mdev::driver::DestroyFlags::empty()).unwrap();
+        node.destroy(mdev::DestroyFlags::empty()).unwrap();
     }
     let parent = conn.lookup_by_name("41:00.0").unwrap();
     assert_eq!(parent.find_type("h200x-35c").unwrap().id(), "1441");
@@ -308,7 +308,7 @@ fn type_name_with_a_slash_is_found_and_opens_no_other_folder() {
     let node = conn.create_xml(request(PF, "NVIDIA A/B-1Q", 1).as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(node.type_id(), Ok("1"));
     let gvt = request("0000:00:02.0", "i915-GVTg_V5_8/devices", 2);
-    let conn = Conn::on(Arc::new(mdev::sysfs::sim::default_host()), Arc::new(Runtime::memory([])));
+    let conn = Conn::on(Arc::new(mdev::test_hooks::sim::default_host()), Arc::new(Runtime::memory([])));
     for made in
         [conn.create_xml(gvt.as_bytes(), CreateFlags::empty()), conn.define_xml(gvt.as_bytes(), DefineFlags::empty())]
     {

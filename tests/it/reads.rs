@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use mdev::callout::Callouts;
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::basename;
-use mdev::sysfs::sim::{LogEntry, Op, SimHost, default_host};
+use mdev::test_hooks::callout::Callouts;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::basename;
+use mdev::test_hooks::sim::{LogEntry, Op, SimHost, default_host};
 
 use crate::support::scripts::install_script;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Requests that create and define refuse, so that no device is made or defined that cannot be used later.
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::Op;
+use mdev::test_hooks::sim::Op;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, Node, StartFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 

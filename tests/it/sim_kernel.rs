@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The drivers of the simulated kernel: what `kernel_facts.rs` has no record of.
 
-use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
-use mdev::sysfs::{Errno, Sysfs};
+use mdev::test_hooks::sim::{SimEntry, SimHost, default_host};
+use mdev::test_hooks::sysfs::{Errno, Sysfs};
 
 use crate::support::hosts::{
     ACCEL, FIRST, I915, M60, MATRIX, MTTY, create, exists, file, host, link, list, read, replay, samples, target, ty,

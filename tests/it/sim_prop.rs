@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mdev::sysfs::sim::{SimEntry, SimHost, default_host};
-use mdev::sysfs::{dirname, resolve};
+use mdev::test_hooks::sim::{SimEntry, SimHost, default_host};
+use mdev::test_hooks::sysfs::{dirname, resolve};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

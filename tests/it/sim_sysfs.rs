@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
-use mdev::sysfs::{EntryKind, Errno, POLL_INTERVAL, READ_MAX, Sysfs, Waiter};
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::sysfs::{EntryKind, Errno, POLL_INTERVAL, READ_MAX, Sysfs, Waiter};
 
 use crate::support::hosts::{
     FIRST, I915, M60, MTTY, create, exists, file, has_event, host, link, list, read, samples, soon, ty, uuid, write,

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
-use mdev::sysfs::{Errno, Sysfs, Users, VfioNode};
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host, upstream_host};
+use mdev::test_hooks::sysfs::{Errno, Sysfs, Users, VfioNode};
 
 use crate::support::hosts::{self, exists, file, has_event, host, link, list, read, replay, target, write};
 use crate::support::vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};

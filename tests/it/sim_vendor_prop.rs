@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Properties of the simulated PFs: no write gives out more than the card has, and what a VF lists it can be given.
 
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{SimHost, default_host};
+use mdev::test_hooks::sim::{SimHost, default_host};
+use mdev::test_hooks::sysfs::Errno;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::store::Runtime;
-use mdev::sysfs::sim::{Op, SimHost, default_host, upstream_host};
-use mdev::sysfs::{Errno, Sysfs};
+use mdev::test_hooks::sim::{Op, SimHost, default_host, upstream_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::{Errno, Sysfs};
+use mdev::{Conn, CreateFlags, DestroyFlags, ListFlags, Node, XmlFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::lab::Lab;
 
@@ -34,7 +34,7 @@ fn vf(number: u32) -> String {
 }
 
 fn current(host: &SimHost, number: u32) -> String {
-    mdev::sysfs::read_text(&*host.open(&vf(number)).unwrap(), "nvidia/current_vgpu_type").unwrap()
+    mdev::test_hooks::sysfs::read_text(&*host.open(&vf(number)).unwrap(), "nvidia/current_vgpu_type").unwrap()
 }
 
 fn devices(conn: &Conn) -> Vec<Node> {
@@ -82,7 +82,7 @@ fn vgpu_is_created_found_listed_and_destroyed() {
     assert_eq!(conn.lookup_by_name(node.name()).unwrap().uuid().unwrap(), UUID);
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
     assert_eq!(current(&host, 0), "0");
-    assert_eq!(mdev::sysfs::read_text(&*host.open(&vf(0)).unwrap(), "nvidia/vgpu_params").unwrap(), "");
+    assert_eq!(mdev::test_hooks::sysfs::read_text(&*host.open(&vf(0)).unwrap(), "nvidia/vgpu_params").unwrap(), "");
     assert_eq!(conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err().errno, Errno::NODEV.raw_os_error());
 }
 
@@ -218,7 +218,7 @@ fn create_tries_the_next_vf_after_a_refusal_and_leaves_nothing_behind() {
     let e = e.unwrap_err();
     assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
     assert_eq!(devices(&conn).len(), 1);
-    assert_eq!(mdev::sysfs::read_text(&*host.open(&vf(0)).unwrap(), "nvidia/vgpu_params").unwrap(), "");
+    assert_eq!(mdev::test_hooks::sysfs::read_text(&*host.open(&vf(0)).unwrap(), "nvidia/vgpu_params").unwrap(), "");
 }
 
 #[test]

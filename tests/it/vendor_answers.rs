@@ -2,10 +2,10 @@
 //! How the library handles files that a vendor's driver does not have, fills in an unusual way or changes, and the errors that
 //! the driver returns.
 
-use mdev::driver::{CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, XmlFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry};
+use mdev::test_hooks::sim::{Op, SimEntry};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, XmlFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::hosts::{ACCEL, FIRST, I915, M60, create as write_create, exists, read, ty, write};
 use crate::support::lab::{LIMITER, Lab, UUID, first_vf, host_with, request, with_uuid};

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use mdev::sysfs::sim::{SimEntry, SimHost};
-use mdev::sysfs::{IoResult, Sysfs, basename, read_text};
+use mdev::test_hooks::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sysfs::{IoResult, Sysfs, basename, read_text};
 
 use crate::support::facts::{self, Step, steps, unescape};
 

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node};
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::sim::{Op, SimHost};
-use mdev::sysfs::{Errno, Sysfs, read_text};
+use mdev::test_hooks::sim::{Op, SimHost};
+use mdev::test_hooks::sysfs::{Errno, Sysfs, read_text};
+use mdev::{Conn, CreateFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node};
+use mdev::{Error, ErrorCode};
 
 use crate::support::lab::{Lab, request};
 use crate::support::vfs::at;

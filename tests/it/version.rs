@@ -23,7 +23,7 @@ fn version_in_meson_is_equal_to_cargo() {
 
 #[test]
 fn version_in_library_and_header_is_equal_to_cargo() {
-    assert_eq!(mdev::driver::version(), VERSION);
+    assert_eq!(mdev::version(), VERSION);
     assert_eq!(between(&read("include/libmdev.h"), "#define MDEV_VERSION_STRING \"", "\""), Some(VERSION));
 }
 

@@ -5,12 +5,10 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mdev::driver::{
-    Conn, CreateFlags, DefineFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor, StartFlags, XmlFlags,
-};
-use mdev::store::Runtime;
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::store::Runtime;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, Event, EventKind, ListFlags, Monitor, StartFlags, XmlFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use EventKind::{Created, Defined, Deleted, Overrun, Undefined, Updated};

@@ -5,11 +5,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use mdev::driver::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node, StartFlags};
-use mdev::error::{Error, ErrorCode};
-use mdev::finding::collect;
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimHost};
+use mdev::collect;
+use mdev::test_hooks::sim::{Op, SimHost};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, EventKind, ListFlags, Monitor, Node, StartFlags};
+use mdev::{Error, ErrorCode};
 
 use crate::support::absence::{CARD, DEFINED, M60, NEW, ON_BUS, ON_VF, OTHER, VERSION_5, VF, Verdict, verdict, xml};
 use crate::support::lab::Lab;

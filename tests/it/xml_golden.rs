@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mdev::model::host::{Host, HostEntry, HostEntryKind};
-use mdev::model::{
+use mdev::test_hooks::model::host::{Host, HostEntry, HostEntryKind};
+use mdev::test_hooks::model::{
     Attach, Device, DeviceDef, LayoutKind, Parent, ParentDetails, PciAddress, PciFacts, Type, TypeTexts,
 };
-use mdev::xml;
+use mdev::test_hooks::xml;
 
 use crate::support::skip::skip;
+use crate::support::xmltree::parse_strict;
 
 fn golden_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -33,7 +34,7 @@ fn pci(at: &str, syspath: &str, ids: (u32, u16, u16), layout: LayoutKind, types:
     let (class, vendor, product) = ids;
     Parent {
         vfs: vec![],
-        name: mdev::model::name::node_name("pci", at),
+        name: mdev::test_hooks::model::name::node_name("pci", at),
         sysname: at.to_owned(),
         syspath: syspath.to_owned(),
         subsystem: "pci".to_owned(),
@@ -49,7 +50,7 @@ fn pci(at: &str, syspath: &str, ids: (u32, u16, u16), layout: LayoutKind, types:
 
 fn other(subsystem: &str, sysname: &str, syspath: &str, types: Vec<Type>) -> Parent {
     Parent {
-        name: mdev::model::name::node_name(subsystem, sysname),
+        name: mdev::test_hooks::model::name::node_name(subsystem, sysname),
         sysname: sysname.to_owned(),
         subsystem: subsystem.to_owned(),
         pci: None,
@@ -101,7 +102,7 @@ fn grid_m60() -> (Parent, ParentDetails) {
 fn device() -> Device {
     Device {
         name: "mdev_c60cc60c_c60c_c60c_c60c_c60cc60cc60c_0000_06_00_0".to_owned(),
-        uuid: mdev::model::name::parse_uuid("c60cc60cc60cc60cc60cc60cc60cc60c").expect("a UUID"),
+        uuid: mdev::test_hooks::model::name::parse_uuid("c60cc60cc60cc60cc60cc60cc60cc60c").expect("a UUID"),
         parent: "pci_0000_06_00_0".to_owned(),
         parent_sysname: "0000:06:00.0".to_owned(),
         syspath: "/sys/devices/pci0000:00/0000:06:00.0/c60cc60c-c60c-c60c-c60c-c60cc60cc60c".to_owned(),
@@ -125,7 +126,7 @@ fn device() -> Device {
 fn ap_device() -> Device {
     Device {
         name: "mdev_000000a9_0000_4000_8000_0000000000a9_matrix".to_owned(),
-        uuid: mdev::model::name::parse_uuid("000000a9-0000-4000-8000-0000000000a9").expect("a UUID"),
+        uuid: mdev::test_hooks::model::name::parse_uuid("000000a9-0000-4000-8000-0000000000a9").expect("a UUID"),
         parent: "ap_matrix".to_owned(),
         parent_sysname: "matrix".to_owned(),
         type_id: Some("vfio_ap-passthrough".to_owned()),
@@ -172,7 +173,7 @@ fn parent_xml_is_equal_to_the_proposal() {
 
 #[test]
 fn device_xml_of_the_proposal_is_parsed() {
-    let def = xml::parse_device(golden("seed_device.xml").as_bytes()).unwrap();
+    let def = parse_strict(golden("seed_device.xml").as_bytes()).unwrap();
     let expected = DeviceDef {
         numa_node: None,
         autostart: None,
@@ -291,7 +292,7 @@ fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
 #[test]
 fn device_xml_parsed_again_is_the_same_request() {
     for device in [device(), ap_device(), my_vgpu()] {
-        let def = xml::parse_device(xml::device_rfc(&device).as_bytes()).unwrap();
+        let def = parse_strict(xml::device_rfc(&device).as_bytes()).unwrap();
         let expected = DeviceDef {
             numa_node: None,
             autostart: None,
@@ -305,7 +306,7 @@ fn device_xml_parsed_again_is_the_same_request() {
         };
         assert_eq!(def, expected);
         // libvirt's dialect has neither group nor parameters.
-        let def = xml::parse_device(xml::device_libvirt(&device).as_bytes()).unwrap();
+        let def = parse_strict(xml::device_libvirt(&device).as_bytes()).unwrap();
         assert_eq!(def, DeviceDef { group: None, params: None, ..expected });
     }
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Untrusted XML: each fault has its own error, with its place; the cost of a refused document is bounded.
 
-use mdev::error::{Error, ErrorCode};
-use mdev::xml::{Unknown, parse_device, parse_device_with, parse_host};
+use mdev::test_hooks::xml::{Unknown, parse_device, parse_host};
+use mdev::{Error, ErrorCode};
+
+use crate::support::xmltree::parse_strict;
 
 const CONTENT: ErrorCode = ErrorCode::XmlContent;
 const LIMIT: ErrorCode = ErrorCode::XmlLimit;
 const SYNTAX: ErrorCode = ErrorCode::XmlSyntax;
 
 fn device_error(text: &[u8]) -> Error {
-    parse_device(text).expect_err(&String::from_utf8_lossy(&text[..text.len().min(200)]))
+    parse_strict(text).expect_err(&String::from_utf8_lossy(&text[..text.len().min(200)]))
 }
 
 /// The refusal of a text: code, place, and a piece of its sentence.
@@ -56,7 +58,7 @@ fn document_above_the_size_limit_is_refused_unread() {
     check(&parse_host(&vec![0; 100 << 20]).unwrap_err(), LIMIT, (1, 1), "at most 67108864");
     let full = device("<type id='1'/>") + &" ".repeat((1 << 20) - 86);
     assert_eq!(full.len(), 1 << 20);
-    assert!(parse_device(full.as_bytes()).is_ok());
+    assert!(parse_strict(full.as_bytes()).is_ok());
     refused(full + " ", LIMIT, (1, 1), "1048577 bytes");
 }
 
@@ -91,7 +93,7 @@ fn document_types_and_custom_entities_are_refused() {
     refused(device("<type id='&x;'/>"), SYNTAX, (1, INSIDE + 10), "unknown entity 'x'");
     refused(device("<type id='&#0;'/>"), SYNTAX, (1, INSIDE + 10), "'#0'");
     let good = device("<type id='&lt;&gt;&amp;&apos;&quot;&#65;&#x42;'/>");
-    assert_eq!(parse_device(good.as_bytes()).unwrap().type_id, "<>&'\"AB");
+    assert_eq!(parse_strict(good.as_bytes()).unwrap().type_id, "<>&'\"AB");
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn document_that_is_not_utf_8_is_refused() {
     refused(" <?xml version='1.0'?><device/>", SYNTAX, (1, 2), "very first");
     let text =
         "\u{feff}<?xml version='1.0' encoding='utf-8' standalone='yes'?>\r\n".to_owned() + &device("<type id='1'/>");
-    assert!(parse_device(text.as_bytes()).is_ok());
+    assert!(parse_strict(text.as_bytes()).is_ok());
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn names_that_are_paths_are_refused() {
         refused(device(&attr), CONTENT, (1, INSIDE), "which is not the name of an attribute");
     }
     let nested = device("<type id='1'/><attr name='nvidia/vgpu_params' value='1'/>");
-    assert_eq!(parse_device(nested.as_bytes()).unwrap().attributes, [("nvidia/vgpu_params".into(), "1".into())]);
+    assert_eq!(parse_strict(nested.as_bytes()).unwrap().attributes, [("nvidia/vgpu_params".into(), "1".into())]);
     for parent in [
         "../x",
         "a/b",
@@ -156,7 +158,7 @@ fn names_that_are_paths_are_refused() {
         let text = format!(
             "<device><parent>\n {parent} </parent><capability type='mdev'><type id='1'/></capability></device>"
         );
-        assert_eq!(parse_device(text.as_bytes()).unwrap().parent.as_deref(), Some(parent.trim_end_matches('/')));
+        assert_eq!(parse_strict(text.as_bytes()).unwrap().parent.as_deref(), Some(parent.trim_end_matches('/')));
     }
 }
 
@@ -226,17 +228,17 @@ fn missing_repeated_and_unknown_parts_are_refused() {
 #[test]
 fn document_without_optional_parts_is_parsed() {
     let text = device("<params>''</params><!-- c --><type id='1'/><?pi?>");
-    let def = parse_device(text.as_bytes()).unwrap();
+    let def = parse_strict(text.as_bytes()).unwrap();
     assert_eq!((def.params, def.name, def.uuid, def.group), (None, None, None, None));
     for (text, params) in
         [("'a'", "a"), ("\"a\"", "a"), ("'a\"", "'a\""), ("'", "'"), ("''a''", "'a'"), (" 'a'", " 'a'")]
     {
         let text = device(&format!("<params>{text}</params><type id='1'/>"));
-        assert_eq!(parse_device(text.as_bytes()).unwrap().params.as_deref(), Some(params));
+        assert_eq!(parse_strict(text.as_bytes()).unwrap().params.as_deref(), Some(params));
     }
     for name in ["", " ", "new device", "\n new device \n"] {
         let text = device("<type id='1'/>").replace("<parent>", &format!("<name>{name}</name><parent>"));
-        assert_eq!(parse_device(text.as_bytes()).unwrap().name, None);
+        assert_eq!(parse_strict(text.as_bytes()).unwrap().name, None);
     }
 }
 
@@ -245,7 +247,7 @@ fn start_element_accepts_auto_and_manual_only() {
     for (start, expected) in [("<start type='auto'/>", Some(true)), ("<start type='manual'/>", Some(false)), ("", None)]
     {
         let text = device(&format!("<type id='1'/>{start}"));
-        assert_eq!(parse_device(text.as_bytes()).unwrap().autostart, expected);
+        assert_eq!(parse_strict(text.as_bytes()).unwrap().autostart, expected);
     }
     refused(device("<start type='always'/>"), CONTENT, (1, INSIDE), "'always'; 'auto' or 'manual'");
     refused(device("<start/>"), CONTENT, (1, INSIDE), "no attribute 'type'");
@@ -262,10 +264,10 @@ fn unknown_elements_are_skipped_only_when_asked() {
     );
     let plain = "<device><parent>p</parent><capability type='mdev'><type id='1'/>\
                  <uuid>c60cc60c-c60c-c60c-c60c-c60cc60cc60c</uuid><attr name='a' value='b'/></capability></device>";
-    assert_eq!(parse_device_with(text.as_bytes(), Unknown::Ignore), parse_device(plain.as_bytes()));
-    assert_eq!(parse_device(text.as_bytes()).unwrap_err().code, CONTENT);
+    assert_eq!(parse_device(text.as_bytes(), Unknown::Ignore), parse_strict(plain.as_bytes()));
+    assert_eq!(parse_strict(text.as_bytes()).unwrap_err().code, CONTENT);
     for bad in ["<type id='a/../b'/>", "<type id='1'/><type id='1'/>", "<type/>", "<group>0</group><type id='1'/>"] {
-        assert!(parse_device_with(device(bad).as_bytes(), Unknown::Ignore).is_err(), "{bad}");
+        assert!(parse_device(device(bad).as_bytes(), Unknown::Ignore).is_err(), "{bad}");
     }
 }
 
@@ -275,7 +277,7 @@ fn parent_addr_names_a_parent_that_is_absent() {
         let text = format!(
             "<device><parent>{parent}</parent><capability type='mdev'><type id='1'/><parent_addr>{addr}</parent_addr></capability></device>"
         );
-        parse_device(text.as_bytes()).unwrap().parent
+        parse_strict(text.as_bytes()).unwrap().parent
     };
     assert_eq!(parse("computer", "0000:86:00.0").as_deref(), Some("0000:86:00.0"));
     assert_eq!(parse("pci_0000_87_00_0", "0000:86:00.0").as_deref(), Some("pci_0000_87_00_0"));

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use mdev::error::{Error, ErrorCode};
-use mdev::model::host::{Host, HostEntry, HostEntryKind};
-use mdev::model::{Device, DeviceDef, LayoutKind};
-use mdev::xml::{device_libvirt, device_rfc, parse_device, parse_host, write_host};
+use mdev::test_hooks::model::host::{Host, HostEntry, HostEntryKind};
+use mdev::test_hooks::model::{Device, DeviceDef, LayoutKind};
+use mdev::test_hooks::xml::{device_libvirt, device_rfc, parse_host, write_host};
+use mdev::{Error, ErrorCode};
 use proptest::prelude::*;
 use proptest::{collection, option, sample};
+
+use crate::support::xmltree::parse_strict;
 
 /// An error of a parser says where, and is one of three.
 fn check_error(error: &Error) {
@@ -21,7 +23,7 @@ fn check_error(error: &Error) {
 }
 
 fn parse_both(text: &[u8]) {
-    if let Err(error) = parse_device(text) {
+    if let Err(error) = parse_strict(text) {
         check_error(&error);
     }
     if let Err(error) = parse_host(text) {
@@ -108,7 +110,7 @@ fn device() -> impl Strategy<Value = Device> {
             let (group, params, iommu_group, owner, attributes) = extras;
             Device {
                 name,
-                uuid: mdev::model::name::parse_uuid(&format!("{uuid:032x}")).expect("a UUID"),
+                uuid: mdev::test_hooks::model::name::parse_uuid(&format!("{uuid:032x}")).expect("a UUID"),
                 parent,
                 parent_sysname: "0000:86:00.0".to_owned(),
                 syspath: "/sys/devices/x".to_owned(),
@@ -124,7 +126,7 @@ fn device() -> impl Strategy<Value = Device> {
                 owner,
                 attributes,
                 identity: None,
-                attach: mdev::model::Attach::Mdev,
+                attach: mdev::test_hooks::model::Attach::Mdev,
                 active,
             }
         },
@@ -212,9 +214,9 @@ proptest! {
             params: device.params.clone(),
             attributes: device.attributes.clone(),
         };
-        prop_assert_eq!(parse_device(device_rfc(&device).as_bytes()), Ok(expected.clone()));
+        prop_assert_eq!(parse_strict(device_rfc(&device).as_bytes()), Ok(expected.clone()));
         let libvirts = DeviceDef { group: None, params: None, ..expected };
-        prop_assert_eq!(parse_device(device_libvirt(&device).as_bytes()), Ok(libvirts));
+        prop_assert_eq!(parse_strict(device_libvirt(&device).as_bytes()), Ok(libvirts));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 # usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/20-module-facts.sh
 #
 # What the test module serves, by plain sysfs: the two layouts that never were in a kernel, drawn as they were proposed. The
-# simulated kernel (src/sysfs/sim) must answer as this does.
+# simulated kernel (crates/mdev/src/sim) must answer as this does.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

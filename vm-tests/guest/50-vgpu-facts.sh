@@ -3,7 +3,7 @@
 # usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh [--record]
 #
 # What the test module does on a PF and its VFs, by plain sysfs: the vendor-vfio layout as in NVIDIA's vGPU host driver. The
-# steps of vendor-facts.tsv are also the test of the simulated kernel (src/sysfs/sim); --record prints them with the results of
+# steps of vendor-facts.tsv are also the test of the simulated kernel (crates/mdev/src/sim); --record prints them with the results of
 # the module.
 
 # shellcheck source=lib.sh

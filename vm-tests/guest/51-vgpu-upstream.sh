@@ -3,7 +3,7 @@
 # usage: run --vgpu 1 --module "module vgpu_upstream=1" guest/51-vgpu-upstream.sh [--record]
 #
 # What the test module does on a PF and its VFs, by plain sysfs, as the driver that was proposed for the kernel in 2025. The
-# steps of vendor-facts-upstream.tsv are also the test of the simulated kernel (src/sysfs/sim); --record prints them with the
+# steps of vendor-facts-upstream.tsv are also the test of the simulated kernel (crates/mdev/src/sim); --record prints them with the
 # results of the module.
 
 # shellcheck source=lib.sh

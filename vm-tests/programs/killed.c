@@ -51,7 +51,7 @@
 
 /*
  * Seconds after the time of its record within which a device of a killed
- * creator may appear: LATE of src/store/runtime.rs, and 1.
+ * creator may appear: LATE of crates/mdev/src/store/record.rs, and 1.
  */
 #define LATE 121
 

@@ -2,8 +2,8 @@
 //! The verdict on a request to a host on which every object exists, while operations fail: for the tests of the simulated
 //! kernel, and for those of the stores in src/driver.
 
-use mdev::error::{Error, ErrorCode};
-use mdev::sysfs::Errno;
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Error, ErrorCode};
 
 pub const ON_BUS: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc601";
 pub const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";

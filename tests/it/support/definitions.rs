@@ -4,9 +4,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use mdev::driver::Conn;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::sim::{SimHost, default_host};
+use mdev::Conn;
+use mdev::test_hooks::sim::{SimHost, default_host};
+use mdev::test_hooks::store::{Definitions, Runtime};
 
 pub const UUID: &str = "11111111-2222-4333-8444-555555555555";
 pub const IGD: &str = "0000:00:02.0";

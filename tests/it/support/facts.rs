@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use mdev::sysfs::sim::SimHost;
-use mdev::sysfs::{Errno, IoResult, Sysfs, basename, dirname};
+use mdev::test_hooks::sim::SimHost;
+use mdev::test_hooks::sysfs::{Errno, IoResult, Sysfs, basename, dirname};
 
 /// Where the sysfs traits differ from a plain system call, by their contract: they refuse an empty write, which no
 /// driver would see, and read only regular files.

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use mdev::sysfs::sim::{SimEntry, SimHost};
-use mdev::sysfs::uevent::Events;
-use mdev::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text};
+use mdev::test_hooks::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sysfs::uevent::Events;
+use mdev::test_hooks::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, read_text};
 
 pub const I915: &str = "/sys/devices/pci0000:00/0000:00:02.0";
 pub const M60: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mdev::driver::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
-use mdev::error::Error;
-use mdev::store::{Definitions, Runtime};
-use mdev::sysfs::Errno;
-use mdev::sysfs::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::Error;
+use mdev::test_hooks::sim::{Op, SimEntry, SimHost, default_host};
+use mdev::test_hooks::store::{Definitions, Runtime};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{Conn, CreateFlags, DestroyFlags, ListFlags, Node};
 use tempfile::TempDir;
 
 use super::hosts::read;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! PFs and VFs for tests of the simulated kernel.
 
-use mdev::sysfs::IoResult;
-use mdev::sysfs::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sysfs::IoResult;
 
 use super::hosts::{file, link, read, write};
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! XML as a tree, which a test parses to see that a dump is well-formed.
 
+use mdev::Error;
+use mdev::test_hooks::model::DeviceDef;
+use mdev::test_hooks::xml::{Unknown, parse_device};
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -65,4 +68,9 @@ fn element(start: &BytesStart) -> Result<Element, String> {
     attributes.sort_unstable();
     let name = String::from_utf8_lossy(start.name().as_ref()).into_owned();
     Ok(Element { name, attributes, ..Element::default() })
+}
+
+/// Parses a device definition; unknown elements and XML attributes are errors.
+pub fn parse_strict(text: &[u8]) -> Result<DeviceDef, Error> {
+    parse_device(text, Unknown::Refuse)
 }

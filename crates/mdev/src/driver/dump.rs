@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A whole host as one file, and back; and what a dump of a single parent must read beyond its snapshot.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+
+use super::Conn;
+use crate::backend::devices::identity_of_record;
+use crate::backend::parents::{self, link_name, look_at_types, or_reported};
+use crate::backend::{DEVICES, Folders, Place, Slot, TYPES, ap, places};
+use crate::error::{Error, ErrorCode, Result};
+use crate::fd::long_lived;
+use crate::finding::{Finding, or_report};
+use crate::model::host::{Host, HostEntry, HostEntryKind};
+use crate::model::name::parse_uuid;
+use crate::model::{Device, Parent, ParentDetails, PciAddress};
+use crate::sim::{SimEntry, SimHost};
+use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, Runtime};
+use crate::sysfs::{
+    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, read_text, unless_exhausted,
+};
+use crate::xml;
+
+/// Types that a parent showed once, and now hides, as well.
+const TYPE_CACHES: &str = "/run/libmdev/types";
+
+/// Definitions, without what mdevctl has no word for.
+const DEFINITIONS: &str = "/etc/mdevctl.d";
+
+/// The names that the dumped host knows for its vendors and products.
+const PCI_IDS: &str = "/usr/share/misc/pci.ids";
+
+/// The files of a parent's folder that a dump contains. The others are left out: a read of some PCI attributes takes seconds
+/// or wakes the device.
+const PARENT_FILES: [&str; 16] = [
+    "ap_config",
+    "class",
+    "dev_busid",
+    "device",
+    "mdev_destroy",
+    "modalias",
+    "numa_node",
+    "revision",
+    NUMBER_OF_VFS,
+    "sriov_totalvfs",
+    "subsystem_device",
+    "subsystem_vendor",
+    "type",
+    "uevent",
+    "vendor",
+    "chpids",
+];
+
+/// Dumped with the number of `virtfnN` links as its content: a read would wait for the lock of the PF.
+const NUMBER_OF_VFS: &str = "sriov_numvfs";
+
+/// `device_api` of a matrix of AP queues.
+const AP_API: &str = "vfio-ap";
+
+/// The largest file that is replayed.
+const DUMP_MAX: u64 = 16 * 1024 * 1024;
+
+/// How deep folders of a type or device are followed.
+const DEPTH: u32 = 3;
+
+/// What the XML of a parent says beyond the snapshot.
+pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Result<ParentDetails> {
+    let sysfs = &*host.sysfs;
+    let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
+    if let Some(pci) = &parent.pci {
+        (details.vendor_name, details.product_name) = sysfs.pci_names(pci.vendor, pci.product);
+    }
+    let failed = |errno| Error::io("read", &parent.syspath, errno);
+    if let Some(dir) = if_present(sysfs.open(&parent.syspath)).map_err(failed)? {
+        let text = |name: &str| or_reported(&*dir, name, if_present(read_text(&*dir, name))).map_err(failed);
+        let physfn = or_reported(&*dir, "physfn", link_name(&*dir, "physfn")).map_err(failed)?;
+        details.physical_function = physfn.and_then(|name| name.parse().ok());
+        details.max_virtual_functions = text("sriov_totalvfs")?.and_then(|text| text.trim().parse().ok());
+        if parent.subsystem == "css" {
+            details.channel_device = text("dev_busid")?;
+        }
+        if details.max_virtual_functions.is_some() {
+            let vfs = vf_links(&*dir).map_err(failed)?;
+            details.virtual_functions = vfs.iter().filter_map(|name| name.parse().ok()).collect();
+        }
+    }
+    if let Some(group) = parent.iommu_group {
+        details.iommu_group_members = group_members(sysfs, group)?;
+    }
+    Ok(details)
+}
+
+/// Sysfs names of the VFs of an open PF.
+fn vf_links(dir: &dyn Dir) -> IoResult<Vec<String>> {
+    (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")).transpose()).collect()
+}
+
+/// A device as its XML shows it. A running matrix of AP queues is shown with the queues that it has now: queues can be assigned
+/// after the creation, and a device that another tool made has no record.
+pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'d, Device>> {
+    if !device.active || device.device_api.as_deref() != Some(AP_API) {
+        return Ok(Cow::Borrowed(device));
+    }
+    let read = host.sysfs.open(&device.syspath).and_then(|dir| ap::current(&*dir, &device.attributes));
+    let kept = |errno| {
+        let what = "its queues cannot be read, so those of its creation are shown";
+        Finding::io(&device.syspath, what, errno)
+    };
+    let read = or_report(read, kept).map_err(|errno| Error::io("read the queues of", &device.syspath, errno))?;
+    Ok(read.map_or(Cow::Borrowed(device), |attributes| Cow::Owned(Device { attributes, ..device.clone() })))
+}
+
+/// In the kernel's order, as libvirt prints them.
+fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
+    let mut members: Vec<PciAddress> = Vec::new();
+    let path = format!("/sys/kernel/iommu_groups/{group}/devices");
+    let listed = sysfs.open(&path).and_then(|dir| dir.list(&mut |name, _| members.extend(name.parse::<PciAddress>())));
+    or_report(if_present(listed), |errno| Finding::io(&path, "it cannot be listed to its end", errno))
+        .map_err(|errno| Error::io("list", &path, errno))?;
+    Ok(members)
+}
+
+impl Conn {
+    /// The whole host as XML that `test:///PATH` replays.
+    pub fn dump_xml(&self) -> Result<String> {
+        let sysfs = &*self.host.sysfs;
+        let mut taken = Taken::new(sysfs);
+        let mut names = BTreeMap::new();
+        for place in places::all(sysfs)? {
+            taken.parent(&place);
+            let parent = taken.got(&place.syspath, parents::read_bare(sysfs, &place));
+            if let Some(pci) = parent.and_then(|parent| parent.pci) {
+                names.insert((pci.vendor, pci.product), sysfs.pci_names(pci.vendor, pci.product));
+            }
+        }
+        taken.devices();
+        let folders = Folders::new(sysfs);
+        for (uuid, record) in self.host.runtime.all()? {
+            let path = format!("{RECORDS}/{uuid}");
+            let identity = taken.got(&path, identity_of_record(&folders, &record)).flatten();
+            if identity.is_some_and(|identity| record.is_of(identity)) {
+                // An identity is valid only on this boot of this kernel, and an incomplete group only on this host.
+                let portable =
+                    serde_json::to_vec(&DeviceRecord { identity: None, batch: None, ..record }).unwrap_or_default();
+                taken.file(&path, 0o644, portable);
+            }
+        }
+        for definition in super::defined::all(&self.host)? {
+            let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
+            taken.file(&path, 0o644, definition.pretty_json().into_bytes());
+        }
+        for place in places::all(sysfs)? {
+            let types = taken.got(&place.syspath, self.seen_types(&place)).unwrap_or_default();
+            if !types.is_empty() {
+                let portable = serde_json::to_vec(&types).unwrap_or_default();
+                taken.file(&format!("{TYPE_CACHES}/{}", place.sysname()), 0o644, portable);
+            }
+        }
+        taken.file(PCI_IDS, 0o644, names_text(&names).into_bytes());
+        if let Some((path, errno)) = taken.exhausted {
+            return Err(Error::io("read", &path, errno));
+        }
+        let entries = taken.entries.into_iter().map(|(path, kind)| HostEntry { path, kind }).collect();
+        Ok(xml::write_host(&Host { kernel: sysfs.kernel(), entries }))
+    }
+
+    /// The types that the parent at a place has shown and may hide.
+    fn seen_types(&self, place: &Place) -> IoResult<NamedTypes> {
+        let dir = self.host.sysfs.open(&place.syspath)?;
+        let types = look_at_types(&*dir, &self.host.runtime.records())?;
+        Ok(types.seen.map(|seen| seen.types).unwrap_or_default())
+    }
+}
+
+/// Remembers the types that were remembered on the host that a replay is of.
+fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, NamedTypes)]) -> Result<()> {
+    if remembered.is_empty() {
+        return Ok(());
+    }
+    for place in places::all(sysfs)? {
+        let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
+        let read = sysfs.open(&place.syspath).and_then(|dir| look_at_types(&*dir, &runtime.records()));
+        if let Some(seen) = read.ok().and_then(|read| read.seen) {
+            runtime.remember_types(place.sysname(), seen.version, types);
+        }
+    }
+    Ok(())
+}
+
+/// Ids and names.
+type NamedTypes = Vec<(String, String)>;
+
+/// A pci.ids of nothing but what the host has.
+fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    for ((vendor, product), (vendor_name, product_name)) in names {
+        let Some(vendor_name) = vendor_name else { continue };
+        if last.replace(*vendor) != Some(*vendor) {
+            text.push_str(&format!("{vendor:04x}  {vendor_name}\n"));
+        }
+        if let Some(product_name) = product_name {
+            text.push_str(&format!("\t{product:04x}  {product_name}\n"));
+        }
+    }
+    text
+}
+
+/// The entries taken so far, by path, so that parents stand before children and nothing twice.
+struct Taken<'a> {
+    sysfs: &'a dyn Sysfs,
+    entries: BTreeMap<String, HostEntryKind>,
+    /// This process ran out of descriptors or memory, so that something is missing in the entries.
+    exhausted: Option<(String, Errno)>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(sysfs: &'a dyn Sysfs) -> Self {
+        Taken { sysfs, entries: BTreeMap::new(), exhausted: None }
+    }
+
+    /// What was read. An object that exists and cannot be read is reported and left out; see [`Taken::exhausted`] as well.
+    fn got<T>(&mut self, path: &str, read: IoResult<T>) -> Option<T> {
+        let left_out = |errno| Finding::io(path, "left out of the dump, it cannot be read", errno);
+        or_report(if_present(read), left_out).map(Option::flatten).unwrap_or_else(|errno| {
+            self.exhausted.get_or_insert((path.to_owned(), errno));
+            None
+        })
+    }
+
+    fn open(&mut self, path: &str) -> Option<Box<dyn Dir>> {
+        self.got(path, self.sysfs.open(path))
+    }
+
+    /// The entries of a folder, as many as can be listed.
+    fn list(&mut self, dir: &dyn Dir) -> Vec<(String, EntryKind)> {
+        let mut entries = Vec::new();
+        let listed = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind)));
+        self.got(dir.path(), listed);
+        entries
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: Vec<u8>) {
+        self.entries.insert(path.to_owned(), HostEntryKind::File(mode, Ok(content)));
+    }
+
+    fn parent(&mut self, place: &Place) {
+        let Some(dir) = self.open(&place.syspath) else { return };
+        self.entries.insert(place.syspath.clone(), HostEntryKind::Dir);
+        for (name, kind) in self.list(&*dir) {
+            match kind {
+                EntryKind::Link => self.link(&*dir, &name),
+                EntryKind::File if PARENT_FILES.contains(&name.as_str()) => self.attribute(&*dir, &name),
+                EntryKind::Dir if name == TYPES => self.tree(&*dir, &name, DEPTH),
+                EntryKind::Dir if parse_uuid(&name).is_some() => self.tree(&*dir, &name, DEPTH),
+                _ => {}
+            }
+        }
+        self.bus_links(place);
+        self.group(&*dir, "");
+        self.slots(place);
+    }
+
+    /// The slots of a parent, and what decides whether it is one.
+    fn slots(&mut self, place: &Place) {
+        let Some(parent) = self.got(&place.syspath, parents::open(self.sysfs, &place.syspath).map_err(|e| e.errno()))
+        else {
+            return;
+        };
+        let (layout, dir) = (parent.layout, &*parent.dir);
+        let slots = self.got(dir.path(), parent.backend.slots(dir)).unwrap_or_default().present;
+        for path in layout.host_folders {
+            if self.open(path).is_some() {
+                self.entries.insert((*path).to_owned(), HostEntryKind::Dir);
+            }
+        }
+        for path in layout.link_folders {
+            let Some(links) = self.open(path) else { continue };
+            let names = slots.iter().map(Slot::sysname).chain([place.sysname()]);
+            names.for_each(|name| self.link(&*links, name));
+        }
+        for slot in &slots {
+            let Some(dir) = self.open(&slot.syspath) else { continue };
+            self.entries.insert(slot.syspath.clone(), HostEntryKind::Dir);
+            for link in ["physfn", "iommu_group", "driver", "subsystem"] {
+                self.link(&*dir, link);
+            }
+            for file in ["uevent", "numa_node"] {
+                self.attribute(&*dir, file);
+            }
+            for folder in layout.attributes.into_iter().chain(["vfio-dev"]) {
+                self.tree(&*dir, folder, DEPTH);
+            }
+            self.group(&*dir, "");
+        }
+    }
+
+    /// The links that lead to the parent.
+    fn bus_links(&mut self, place: &Place) {
+        let sysname = place.sysname();
+        for path in [format!("/sys/bus/{}/devices", place.subsystem), "/sys/class/mdev_bus".to_owned()] {
+            if let Some(dir) = self.open(&path) {
+                self.link(&*dir, sysname);
+            }
+        }
+    }
+
+    /// Links to the devices, and the nodes of their groups.
+    fn devices(&mut self) {
+        let Some(dir) = self.open(DEVICES) else { return };
+        self.entries.insert(DEVICES.to_owned(), HostEntryKind::Dir);
+        for (uuid, _) in self.list(&*dir) {
+            self.link(&*dir, &uuid);
+            self.group(&*dir, &format!("{uuid}/"));
+        }
+    }
+
+    /// The IOMMU group that `<below>iommu_group` leads to: its members and its node.
+    fn group(&mut self, dir: &dyn Dir, below: &str) {
+        let link = format!("{below}iommu_group");
+        let name = self.got(&format!("{}/{link}", dir.path()), link_name(dir, &link));
+        let Some(group) = name.flatten() else { return };
+        if let Some(members) = self.open(&format!("/sys/kernel/iommu_groups/{group}/devices")) {
+            self.list(&*members).iter().for_each(|(name, _)| self.link(&*members, name));
+        }
+        if let Some(nodes) = self.open("/dev/vfio") {
+            if self.got(&format!("/dev/vfio/{group}"), nodes.meta(&group)).is_some() {
+                self.file(&format!("/dev/vfio/{group}"), 0o600, Vec::new());
+            }
+        }
+    }
+
+    fn link(&mut self, dir: &dyn Dir, name: &str) {
+        let path = format!("{}/{name}", dir.path());
+        if let Some(target) = self.got(&path, dir.link(name)) {
+            self.entries.insert(path, HostEntryKind::Link(target));
+        }
+    }
+
+    fn attribute(&mut self, dir: &dyn Dir, name: &str) {
+        let path = format!("{}/{name}", dir.path());
+        let Some(meta) = self.got(&path, dir.meta(name)) else { return };
+        // A file without read permission is a command file. A file that takes the device's lock is in the replay, and empty.
+        let content = if name == NUMBER_OF_VFS {
+            let Some(vfs) = self.got(&path, vf_links(dir)) else { return };
+            Ok(format!("{}\n", vfs.len()).into_bytes())
+        } else if meta.mode & 0o444 == 0 || LOCKED_FILES.contains(&name) {
+            Ok(Vec::new())
+        } else {
+            let mut buf = Vec::new();
+            // The replay fails a read in the same way.
+            let failed = |errno: Errno| unless_exhausted(errno).map(|errno| Err(errno.raw_os_error()));
+            let read = dir.read(name, &mut buf).map_or_else(failed, |()| Ok(Ok(buf)));
+            let Some(content) = self.got(&path, read) else { return };
+            content
+        };
+        self.entries.insert(path, HostEntryKind::File(meta.mode, content));
+    }
+
+    /// A folder of a type or device, with everything in it.
+    fn tree(&mut self, above: &dyn Dir, name: &str, depth: u32) {
+        let Some(dir) = self.got(&format!("{}/{name}", above.path()), above.open(name)) else { return };
+        self.entries.insert(dir.path().to_owned(), HostEntryKind::Dir);
+        for (name, kind) in self.list(&*dir) {
+            match kind {
+                EntryKind::Link => self.link(&*dir, &name),
+                EntryKind::File => self.attribute(&*dir, &name),
+                EntryKind::Dir if depth > 0 && name != "power" => self.tree(&*dir, &name, depth - 1),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The host in the file at `path`, as a simulated one of its own.
+pub(super) fn replay(path: &str) -> Result<super::Parts> {
+    let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
+    // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
+    let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
+    let file = File::from(opened.map_err(|errno| Error::io("read", path, errno))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        let message = format!("{path} is not a regular file, so it is not a dump of a host");
+        return Err(Error::invalid(message).at(path));
+    }
+    let mut text = Vec::new();
+    file.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > DUMP_MAX {
+        let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
+        return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
+    }
+    let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
+    let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
+    let mut definitions = Vec::new();
+    for entry in host.entries {
+        match entry.kind {
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
+                match serde_json::from_slice::<DeviceRecord>(&content) {
+                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => records.push(known),
+                    _ => log::warn!("{path}: the record in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(dirname(&entry.path)) == DEFINITIONS => {
+                let parent = basename(dirname(&entry.path));
+                match parse_uuid(basename(&entry.path)).and_then(|uuid| Definition::from_json(parent, uuid, &content)) {
+                    Some(definition) => definitions.push(definition),
+                    None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == TYPE_CACHES => {
+                match serde_json::from_slice(&content) {
+                    Ok(types) => type_caches.push((basename(&entry.path).to_owned(), types)),
+                    Err(_) => log::warn!("{path}: the types in {} cannot be used", entry.path),
+                }
+            }
+            kind => entries.push(sim_entry(entry.path, kind)),
+        }
+    }
+    let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
+    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+    // A device of the dump keeps its record through the identity that it has in this simulation.
+    let folders = Folders::new(&*sysfs);
+    records.iter_mut().for_each(|known| known.identity = identity_of_record(&folders, known).ok().flatten());
+    records.retain(|known| known.identity.is_some());
+    let runtime = Runtime::memory(records);
+    restore_types(&*sysfs, &runtime, &type_caches)?;
+    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
+}
+
+fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
+    match kind {
+        HostEntryKind::Dir => SimEntry::Dir { path },
+        HostEntryKind::Link(target) => SimEntry::Link { path, target },
+        HostEntryKind::File(mode, content) => {
+            SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! A node: a parent or a mediated device, as it was when it was looked up.
+
+use std::borrow::Cow;
+
+use rustix::io::Errno;
+
+use super::held::Held;
+use super::plan::{ambiguous, no_type};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, callouts, defined, dump, identity};
+use crate::backend::Place;
+use crate::backend::parents::{self, node_above};
+use crate::error::{Error, ErrorCode, Result};
+use crate::model::{self, Device, FoundType, Parent, Type};
+use crate::xml;
+
+/// An immutable snapshot of a node. What reads or changes the kernel now says so.
+#[derive(Debug)]
+pub struct Node {
+    conn: Conn,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Parent { parent: Box<Parent>, above: String, has_types: bool },
+    Device(Box<Device>),
+}
+
+impl Node {
+    pub(super) fn parent(conn: Conn, parent: Parent) -> Self {
+        let above = node_above(&parent.syspath);
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, has_types: true } }
+    }
+
+    /// A parent of a list, which may have been read without its types.
+    pub(super) fn listed_parent(conn: Conn, parent: Parent, flags: ListFlags) -> Self {
+        let above = node_above(&parent.syspath);
+        let has_types = !flags.contains(ListFlags::NO_TYPES);
+        Node { conn, what: What::Parent { parent: Box::new(parent), above, has_types } }
+    }
+
+    pub(super) fn device(conn: Conn, device: Device) -> Self {
+        Node { conn, what: What::Device(Box::new(device)) }
+    }
+
+    pub(super) fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    pub(super) fn as_device(&self) -> Option<&Device> {
+        match &self.what {
+            What::Device(device) => Some(device),
+            What::Parent { .. } => None,
+        }
+    }
+
+    fn as_parent(&self) -> Option<&Parent> {
+        match &self.what {
+            What::Parent { parent, .. } => Some(parent),
+            What::Device(_) => None,
+        }
+    }
+
+    /// Node name.
+    pub fn name(&self) -> &str {
+        match &self.what {
+            What::Parent { parent, .. } => &parent.name,
+            What::Device(device) => &device.name,
+        }
+    }
+
+    /// Name of the node above: the parent of a device, the bridge above a parent, `computer` at the root.
+    pub fn parent_name(&self) -> &str {
+        match &self.what {
+            What::Parent { above, .. } => above,
+            What::Device(device) => &device.parent,
+        }
+    }
+
+    /// Path in sysfs; empty for a device that does not run.
+    pub fn syspath(&self) -> &str {
+        match &self.what {
+            What::Parent { parent, .. } => &parent.syspath,
+            What::Device(device) => &device.syspath,
+        }
+    }
+
+    /// The same of what runs.
+    pub fn running_path(&self) -> Result<&str> {
+        self.value(Some(self.syspath()).filter(|path| !path.is_empty()), "path while it does not run")
+    }
+
+    /// Name of the sysfs layout.
+    pub fn layout(&self) -> &'static str {
+        match &self.what {
+            What::Parent { parent, .. } => parent.layout.as_str(),
+            What::Device(device) => device.layout.as_str(),
+        }
+    }
+
+    /// True for a parent.
+    pub fn is_parent(&self) -> bool {
+        matches!(self.what, What::Parent { .. })
+    }
+
+    /// True when it exists in the kernel.
+    pub fn is_active(&self) -> bool {
+        self.as_device().is_none_or(|device| device.active)
+    }
+
+    fn value<T>(&self, value: Option<T>, what: &str) -> Result<T> {
+        value.ok_or_else(|| {
+            let kind = if self.is_parent() { "parent" } else { "device" };
+            let message = format!("{}: this {kind} has no {what}", self.name());
+            Error::new(ErrorCode::NoData, Errno::NODATA, message)
+        })
+    }
+
+    /// UUID of a device.
+    pub fn uuid(&self) -> Result<String> {
+        self.value(self.as_device().map(|device| device.uuid.to_string()), "UUID")
+    }
+
+    /// Type of a device.
+    pub fn type_id(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.type_id.as_deref()), "type")
+    }
+
+    /// Group of a device.
+    pub fn group(&self) -> Result<u32> {
+        self.value(self.as_device().and_then(|device| device.group), "group")
+    }
+
+    /// Parameters that a device was created with.
+    pub fn params(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.params.as_deref()), "parameters")
+    }
+
+    /// IOMMU group.
+    pub fn iommu_group(&self) -> Result<u32> {
+        let group = match &self.what {
+            What::Parent { parent, .. } => parent.iommu_group,
+            What::Device(device) => device.iommu_group,
+        };
+        self.value(group, "IOMMU group")
+    }
+
+    /// Who made a device.
+    pub fn owner(&self) -> Result<&str> {
+        self.value(self.as_device().and_then(|device| device.owner.as_deref()), "recorded owner")
+    }
+
+    /// NUMA node; a device has its parent's.
+    pub fn numa_node(&self) -> Result<i32> {
+        let node = match &self.what {
+            What::Parent { parent, .. } => parent.numa_node,
+            What::Device(device) => device.numa_node,
+        };
+        self.value(node, "NUMA node")
+    }
+
+    /// Node name of the physical function of a VF; a device has its parent's.
+    pub fn physical_function(&self) -> Result<&str> {
+        let function = match &self.what {
+            What::Parent { parent, .. } => parent.physical_function.as_deref(),
+            What::Device(device) => device.physical_function.as_deref(),
+        };
+        self.value(function, "physical function")
+    }
+
+    /// The types of a parent.
+    pub fn types(&self) -> Result<&[Type]> {
+        if let What::Parent { has_types: false, .. } = &self.what {
+            let message = "its types were not asked for when it was listed; look it up by its name";
+            return Err(Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name()));
+        }
+        self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
+    }
+
+    /// Returns the type with this id, else the one with this name, else the only one of which the text is a short form. Fails if
+    /// there is none, or if the short form fits several types.
+    pub fn find_type(&self, id_or_name: &str) -> Result<&Type> {
+        let types = self.types()?;
+        match model::find_type(types, id_or_name) {
+            FoundType::One(kind) => Ok(kind),
+            FoundType::Several(kinds) => Err(ambiguous(self.name(), id_or_name, &kinds)),
+            FoundType::Nothing => Err(no_type(self.name(), id_or_name, types, &self.without_types())),
+        }
+    }
+
+    /// Why a parent offers no types now.
+    fn without_types(&self) -> String {
+        let host = &self.conn.host;
+        parents::why_no_types(&*host.sysfs, &host.runtime.records(), self.syspath())
+    }
+
+    /// The node as XML; with [`XmlFlags::INACTIVE`] the definition of a device, whether it runs or not. Data that the snapshot
+    /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group and its VFs; for a device, its
+    /// AP queues.
+    pub fn xml(&self, flags: XmlFlags) -> Result<String> {
+        let libvirt = flags.contains(XmlFlags::LIBVIRT);
+        Ok(match &self.what {
+            What::Parent { parent, above, has_types } => {
+                let parent = self.for_dump(parent, *has_types)?;
+                let details = dump::details(&self.conn.host, &parent, above)?;
+                if libvirt { xml::parent_libvirt(&parent, &details) } else { xml::parent_rfc(&parent, &details) }
+            }
+            What::Device(device) => {
+                let device = match flags.contains(XmlFlags::INACTIVE) {
+                    true => Cow::Owned(self.defined_device()?),
+                    false => dump::device(&self.conn.host, device)?,
+                };
+                if libvirt { xml::device_libvirt(&device) } else { xml::device_rfc(&device) }
+            }
+        })
+    }
+
+    fn for_dump<'p>(&self, parent: &'p Parent, has_types: bool) -> Result<Cow<'p, Parent>> {
+        if has_types {
+            return Ok(Cow::Borrowed(parent));
+        }
+        let place = Place { syspath: parent.syspath.clone(), subsystem: parent.subsystem.clone() };
+        let read = parents::read(&*self.conn.host.sysfs, &self.conn.host.runtime.records(), &place);
+        read.map(Cow::Owned).map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))
+    }
+
+    /// The error for what only a device can do that runs.
+    pub(super) fn not_running(&self) -> Error {
+        let message = "it does not run; start it first";
+        Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
+    }
+
+    /// Destroys the device. A handle of a running device destroys this device; a handle of a definition destroys the device that
+    /// runs of the definition now. Another device of the same UUID is never destroyed.
+    pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
+        let Some(device) = self.as_device() else {
+            let message = "a parent cannot be destroyed; only the devices on it can";
+            return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
+        };
+        let host = &self.conn.host;
+        let found = match device.active {
+            true => identity::locate(host, device)?,
+            false => defined::running(host, device)?.ok_or_else(|| {
+                let message = "it does not run, so it cannot be destroyed; undefine it to remove its definition";
+                Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
+            })?,
+        };
+        callouts::destroy(host, &Held::open(host, found)?, flags)
+    }
+}

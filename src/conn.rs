@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_conn`: a host.
+
+use std::ffi::{c_char, c_int, c_uint};
+use std::ops::Deref;
+use std::ptr;
+
+use rustix::io::Errno;
+
+use super::callbacks::Subscriptions;
+use super::device::{export_list, export_node, mdev_device};
+use super::guard;
+use super::handle::{self, Counted, Kind, Tag, add_ref, count, drop_ref, export, hold};
+use super::strings::{bytes, optional_text, out, text, to_c_string};
+use mdev::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
+use mdev::{Error, ErrorCode, Result};
+
+/// A host: this one, one below another root, or a simulated one.
+///
+/// Any number of threads may use one connection at the same time. A child of fork() opens its own.
+///
+/// Since: 0.1.
+pub struct mdev_conn {
+    _opaque: [u8; 0],
+}
+
+impl Kind for mdev_conn {
+    type Body = Body;
+    const TAG: Tag = handle::CONN;
+}
+
+impl Counted for mdev_conn {}
+
+/// A host, and who wants to hear of it.
+pub(super) struct Body {
+    conn: Conn,
+    pub(super) events: Subscriptions<mdev_conn>,
+}
+
+impl Body {
+    pub(super) fn new(conn: Conn) -> Self {
+        Body { conn, events: Subscriptions::new() }
+    }
+}
+
+impl Deref for Body {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+/// The flags of C as those of Rust, where both have the same bits.
+pub(super) fn flags<F: bitflags::Flags<Bits = u32>>(bits: c_uint, function: &str) -> Result<F> {
+    F::from_bits(bits).ok_or_else(|| unknown_flags(bits & !F::all().bits(), function))
+}
+
+/// For functions that have no flags yet.
+pub(super) fn no_flags(bits: c_uint, function: &str) -> Result<()> {
+    if bits == 0 { Ok(()) } else { Err(unknown_flags(bits, function)) }
+}
+
+fn unknown_flags(bits: u32, function: &str) -> Error {
+    let what = format!("{function} does not know the flags {bits:#x}; a newer libmdev may");
+    Error::new(ErrorCode::InvalidFlags, Errno::INVAL, what)
+}
+
+/// Opens a connection. Checks that the root directory, or the dump, can be read; needs no privilege.
+///
+/// @param ret where the connection goes, owned by the caller: mdev_conn_unref()
+/// @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
+/// "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
+/// /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
+/// of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags. The library reads no environment variable:
+/// MDEV_DEFAULT_URI is the default of the program nodedev alone
+/// @param flags 0
+/// @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ELOOP: a folder below /DIR in which the library keeps
+/// its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the place that the URI names cannot be opened.
+///
+/// Thread-safe. Since: 0.1. Follows: virConnectOpen.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_char, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for ret and uri.
+        let (ret, uri) = unsafe { (out(ret)?, optional_text(uri, "the URI")?) };
+        no_flags(flags, "mdev_conn_open")?;
+        ret.set(export(Body::new(Conn::open(uri)?)));
+        Ok(0)
+    })
+}
+
+/// Takes another reference.
+///
+/// @param conn a connection, or NULL
+/// @return conn; NULL when it is NULL or not a connection.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectRef.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
+    // SAFETY: the C contract for conn.
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(conn) })
+}
+
+/// Gives a reference up; the last one closes the connection. Nodes that came from it stay usable and keep the host open.
+///
+/// @param conn a connection, or NULL
+/// @return NULL, so that conn = mdev_conn_unref(conn) leaves no stale pointer.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectClose.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_unref(conn: *mut mdev_conn) -> *mut mdev_conn {
+    // SAFETY: the C contract for conn, and the caller gives its reference up.
+    guard::infallible((), || unsafe { drop_ref(conn) });
+    ptr::null_mut()
+}
+
+/// Dumps the whole host, as far as a node-device driver looks at it, to one text. Written to a file, it can be opened again
+/// as test:///ABS/PATH.xml, on any machine.
+///
+/// @param conn a connection
+/// @param ret where the text goes; the caller frees it with free()
+/// @param flags 0
+/// @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virConnectGetCapabilities.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_dump_xml(conn: *mut mdev_conn, ret: *mut *mut c_char, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and ret.
+        let (conn, ret) = unsafe { (hold(conn)?, out(ret)?) };
+        no_flags(flags, "mdev_conn_dump_xml")?;
+        ret.set(to_c_string(&conn.body.dump_xml()?)?);
+        Ok(0)
+    })
+}
+
+/// Lists nodes: a snapshot of every parent with its types, and of every device, whoever made it. A node that cannot be read
+/// in full is listed with what is known, and logged; it never hides another.
+///
+/// @param conn a connection
+/// @param ret where the NULL-terminated array goes; the caller frees it with mdev_device_list_free()
+/// @param flags of enum mdev_list_flags; 0: every parent and every active device
+/// @return the number of nodes; -EINVAL: an argument is bad; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virConnectListAllNodeDevices; Documentation/ABI/testing/sysfs-bus-vfio-mdev.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_list(conn: *mut mdev_conn, ret: *mut *mut *mut mdev_device, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and ret.
+        let (conn, ret) = unsafe { (hold(conn)?, out(ret)?) };
+        let flags: ListFlags = self::flags(flags, "mdev_conn_list")?;
+        export_list(conn.body.list(flags)?, ret)
+    })
+}
+
+/// Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path. A device
+/// is found by its UUID with mdev_conn_lookup_by_uuid().
+///
+/// @param conn a connection
+/// @param name the name
+/// @param ret where the node goes, owned by the caller: mdev_device_unref()
+/// @return 0; -ENODEV: there is none; -EINVAL: an argument is bad; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceLookupByName.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_lookup_by_name(
+    conn: *mut mdev_conn,
+    name: *const c_char,
+    ret: *mut *mut mdev_device,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, name and ret.
+        let (conn, name, ret) = unsafe { (hold(conn)?, text(name, "the name")?, out(ret)?) };
+        ret.set(export_node(conn.body.lookup_by_name(name)?));
+        Ok(0)
+    })
+}
+
+/// Finds a mediated device by its UUID.
+///
+/// @param conn a connection
+/// @param uuid 36 characters with the dashes, or 32 hexadecimal digits, in any case
+/// @param ret where the node goes, owned by the caller: mdev_device_unref()
+/// @return 0; -ENODEV: there is none; -ENOTUNIQ: it is defined under several parents and runs on none, look one up by its name;
+/// -EBADMSG and others: its definition cannot be used, or -EACCES: whether there is one cannot be told; -EINVAL: an argument is
+/// bad, or not a UUID; errnos of the kernel.
+///
+/// Thread-safe. Since: 0.1. Follows: virDomainLookupByUUIDString; /sys/bus/mdev/devices.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_lookup_by_uuid(
+    conn: *mut mdev_conn,
+    uuid: *const c_char,
+    ret: *mut *mut mdev_device,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, uuid and ret.
+        let (conn, uuid, ret) = unsafe { (hold(conn)?, text(uuid, "the UUID")?, out(ret)?) };
+        ret.set(export_node(conn.body.lookup_by_uuid(uuid)?));
+        Ok(0)
+    })
+}
+
+/// Creates a mediated device. When this returns it is ready to be used: its folder is there and, where the layout has them,
+/// its IOMMU group and /dev/vfio node. When it fails, nothing is left behind.
+///
+/// @param conn a connection
+/// @param xml a device element in either dialect, UTF-8
+/// @param ret where the new node goes, owned by the caller: mdev_device_unref()
+/// @param flags of enum mdev_create_flags
+/// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
+/// taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -ECANCELED,
+/// -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_create_xml(
+    conn: *mut mdev_conn,
+    xml: *const c_char,
+    ret: *mut *mut mdev_device,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, xml and ret.
+        let (conn, xml, ret) = unsafe { (hold(conn)?, bytes(xml, "the XML")?, out(ret)?) };
+        let flags: CreateFlags = self::flags(flags, "mdev_conn_create_xml")?;
+        ret.set(export_node(conn.body.create_xml(xml, flags)?));
+        Ok(0)
+    })
+}
+
+/// Creates several devices for one guest, all or none, in one group where their type requires a group.
+///
+/// @param conn a connection
+/// @param xmls n device elements, as for mdev_conn_create_xml()
+/// @param n how many, 1 to 64
+/// @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
+/// mdev_device_list_free()
+/// @param flags of enum mdev_create_flags
+/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed during the
+/// call, some of the devices may remain: see mdev_conn_destroy_incomplete().
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_create_group_xml(
+    conn: *mut mdev_conn,
+    xmls: *const *const c_char,
+    n: usize,
+    ret: *mut *mut *mut mdev_device,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, xmls with n elements, and ret.
+        let (conn, xmls, ret) = unsafe { (hold(conn)?, xml_array(xmls, n)?, out(ret)?) };
+        let flags: CreateFlags = self::flags(flags, "mdev_conn_create_group_xml")?;
+        export_list(conn.body.create_group_xml(&xmls, flags)?, ret)
+    })
+}
+
+/// # Safety
+/// The C contract for an array of strings with a count.
+unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a [u8]>> {
+    if xmls.is_null() {
+        return Err(Error::invalid("the array of XML texts is NULL"));
+    }
+    // The driver looks at the number, too, but a wild one must not even be walked.
+    if !(1..=GROUP_MAX).contains(&n) {
+        return Err(Error::invalid(format!("a group has 1 to {GROUP_MAX} devices, not {n}")));
+    }
+    // SAFETY: not NULL, and by the contract above n elements, each of them a string or NULL.
+    (0..n).map(|i| unsafe { bytes(xmls.add(i).read(), "an XML text of the group") }).collect()
+}
+
+/// Destroys a mediated device, also one that another program created. When this returns, the device no longer exists. If a
+/// process has the device open, fails immediately with -EBUSY and changes nothing; the kernel itself would block. A caller in a
+/// container needs the PID namespace of the host, see mdev_device_destroy().
+///
+/// @param conn a connection
+/// @param uuid of the device, 36 characters, in any case
+/// @param flags of enum mdev_destroy_flags
+/// @return 0; -ENODEV: there is none; -EBUSY: it is in use, or that cannot be determined; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
+/// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EINVAL: an argument is bad; other errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_destroy_uuid(conn: *mut mdev_conn, uuid: *const c_char, flags: c_uint) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and uuid.
+        let (conn, uuid) = unsafe { (hold(conn)?, text(uuid, "the UUID")?) };
+        let flags: DestroyFlags = self::flags(flags, "mdev_conn_destroy_uuid")?;
+        conn.body.destroy_uuid(uuid, flags)?;
+        Ok(0)
+    })
+}
+
+/// Destroys the devices of incomplete groups: a process that is killed inside mdev_conn_create_group_xml() can leave some of the
+/// devices of its group. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone.
+/// mdev_conn_create_group_xml() first does the same for the owner of its connection.
+///
+/// @param conn a connection
+/// @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
+/// @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
+/// @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given: use owner instead. If a
+/// device cannot be destroyed, the others are destroyed all the same, mdev_last_error() names the device, and its group stays
+/// incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl refused or hangs;
+/// -ENODATA: another program may have created the device (mdev_last_error() has the next step); -EACCES: no permission; other
+/// errnos of the kernel.
+///
+/// Thread-safe, also between processes. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_destroy_incomplete(
+    conn: *mut mdev_conn,
+    owner: *const c_char,
+    flags: c_uint,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and owner.
+        let (conn, owner) = unsafe { (hold(conn)?, optional_text(owner, "the owner")?) };
+        let flags: DestroyFlags = self::flags(flags, "mdev_conn_destroy_incomplete")?;
+        count(conn.body.destroy_incomplete(owner, flags)?)
+    })
+}
+
+/// Names the owner that is recorded on every device that this connection creates or defines from now on, so that several
+/// stacks can share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED. What is defined has its owner whoever starts it.
+///
+/// @param conn a connection
+/// @param owner a short word such as the stack's name; NULL: none
+/// @return 0; -EINVAL: an argument is bad.
+///
+/// Thread-safe; of two calls at the same time one wins. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_set_owner(conn: *mut mdev_conn, owner: *const c_char) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn and owner.
+        let (conn, owner) = unsafe { (hold(conn)?, optional_text(owner, "the owner")?) };
+        conn.body.set_owner(owner)?;
+        Ok(0)
+    })
+}
+
+/// Waits until a parent exists and offers at least one type. Sleeps until the kernel sends an event. The kernel sends none for
+/// new types of an existing parent, so a parent without types is read once a second.
+///
+/// @param conn a connection
+/// @param name of the parent, as for mdev_conn_lookup_by_name()
+/// @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
+/// @param ret where the parent goes, owned by the caller: mdev_device_unref(); of a PF whose VFs are the parents, the first VF
+/// @return 0; -ETIMEDOUT: the parent does not exist or offers no type, the message says which; -EINVAL: an argument is bad;
+/// errnos of the kernel.
+///
+/// Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_conn_wait_parent(
+    conn: *mut mdev_conn,
+    name: *const c_char,
+    timeout_ms: c_int,
+    ret: *mut *mut mdev_device,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for conn, name and ret.
+        let (conn, name, ret) = unsafe { (hold(conn)?, text(name, "the name")?, out(ret)?) };
+        ret.set(export_node(conn.body.wait_parent(name, timeout_ms)?));
+        Ok(0)
+    })
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_device`: a node, that is a parent or a mediated device. What a node knows; what it can do is in
+//! [`super::action`].
+
+use std::ffi::{c_char, c_int, c_uint};
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+
+use super::guard;
+use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, count, drop_ref, free_list, give};
+use super::strings::{Lazy, Out, Pairs, out, to_c_list};
+use super::types::TypeList;
+use mdev::Node;
+use mdev::Result;
+
+/// A node: a parent, which can create mediated devices, or a mediated device. A snapshot of the moment when it was listed,
+/// looked up or created; it never changes, and any number of threads may use it at the same time.
+///
+/// Since: 0.1.
+pub struct mdev_device {
+    _opaque: [u8; 0],
+}
+
+impl Kind for mdev_device {
+    type Body = Device;
+    const TAG: Tag = handle::DEVICE;
+}
+
+impl Counted for mdev_device {}
+
+/// A node with the texts that C has asked for.
+pub(super) struct Device {
+    pub(super) node: Node,
+    pub(super) types: OnceLock<TypeList>,
+    name: Lazy,
+    parent: Lazy,
+    syspath: Lazy,
+    layout: Lazy,
+    uuid: Lazy,
+    type_id: Lazy,
+    params: Lazy,
+    owner: Lazy,
+    physical_function: Lazy,
+    pub(super) definition_attrs: OnceLock<Pairs>,
+}
+
+/// Gives a node to C.
+pub(super) fn export_node(node: Node) -> *mut mdev_device {
+    give(new_node(node))
+}
+
+/// A node that C has no reference of yet.
+pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
+    Arc::new(Object::new(Device {
+        node,
+        types: OnceLock::new(),
+        name: Lazy::new(),
+        parent: Lazy::new(),
+        syspath: Lazy::new(),
+        layout: Lazy::new(),
+        uuid: Lazy::new(),
+        type_id: Lazy::new(),
+        params: Lazy::new(),
+        owner: Lazy::new(),
+        physical_function: Lazy::new(),
+        definition_attrs: OnceLock::new(),
+    }))
+}
+
+/// Gives nodes to C as an array; returns how many.
+pub(super) fn export_list(nodes: Vec<Node>, ret: Out<*mut *mut mdev_device>) -> Result<c_int> {
+    let n = count(nodes.len())?;
+    ret.set(to_c_list(nodes.into_iter().map(export_node))?);
+    Ok(n)
+}
+
+/// The body of every getter of a text.
+///
+/// # Safety
+/// The C contract for dev and ret.
+unsafe fn get_text(
+    dev: *const mdev_device,
+    ret: *mut *const c_char,
+    get: impl FnOnce(&Device) -> Result<*const c_char>,
+) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the same contract.
+        let (dev, ret) = unsafe { (borrow(dev)?, out(ret)?) };
+        ret.set(get(&dev.body)?);
+        Ok(0)
+    })
+}
+
+/// The body of every getter of a number.
+///
+/// # Safety
+/// The C contract for dev and ret.
+unsafe fn get_number<T>(dev: *const mdev_device, ret: *mut T, get: impl FnOnce(&Node) -> Result<T>) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the same contract.
+        let (dev, ret) = unsafe { (borrow(dev)?, out(ret)?) };
+        ret.set(get(&dev.body.node)?);
+        Ok(0)
+    })
+}
+
+/// Takes another reference.
+///
+/// @param dev a node, or NULL
+/// @return dev; NULL when it is NULL or not a node.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceRef.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_device {
+    // SAFETY: the C contract for dev.
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(dev) })
+}
+
+/// Gives a reference up; with the last one, the strings and types that came from this node go, too. The device itself
+/// stays as it is: see mdev_device_destroy().
+///
+/// @param dev a node, or NULL
+/// @return NULL
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceFree.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_device {
+    // SAFETY: the C contract for dev, and the caller gives its reference up.
+    guard::infallible((), || unsafe { drop_ref(dev) });
+    ptr::null_mut()
+}
+
+/// Gives up one reference of each node of an array, and frees the array.
+///
+/// @param list an array of mdev_conn_list() or mdev_conn_create_group_xml(), or NULL. To keep a node longer, take a
+/// reference first.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
+    // SAFETY: the C contract for an array of ours, which is not used after this call.
+    guard::infallible((), || unsafe { free_list(list) });
+}
+
+/// The name of a node: pci_0000_86_00_0, or mdev_UUID_PARENT, or what the creator chose.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetName.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_name(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.name.get(d.node.name()))) }
+}
+
+/// The name of the parent node: of a mediated device, the device that it is a slice of; of a parent, the device above
+/// it in the tree, "computer" at the root.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetParent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_parent(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.parent.get(d.node.parent_name()))) }
+}
+
+/// The sysfs path of a node, without symbolic links.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: the device is defined only, and has no path while it does not run; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the path element of libvirt's node-device XML.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_syspath(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| d.node.running_path().map(|path| d.syspath.get(path))) }
+}
+
+/// Which generation of the kernel interface a node speaks: "rfc", "general", "mdev" or "vendor-vfio".
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: Documentation/driver-api/vfio-mediated-device.rst.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_layout(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.layout.get(d.node.layout()))) }
+}
+
+/// Whether a node is a parent.
+///
+/// @param dev a node
+/// @return 1: it can create mediated devices; 0: not; -EINVAL: dev is NULL or not a node.
+///
+/// Thread-safe. Since: 0.1. Follows: the mdev_types capability of libvirt.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_is_parent(dev: *mut mdev_device) -> c_int {
+    // SAFETY: the C contract for dev.
+    guard::getter(|| unsafe { borrow(dev) }.map(|d| c_int::from(d.body.node.is_parent())))
+}
+
+/// Whether a node was there in the kernel when the snapshot was made.
+///
+/// @param dev a node
+/// @return 1: it was; 0: not; -EINVAL: dev is NULL or not a node.
+///
+/// Thread-safe. Since: 0.1. Follows: virNodeDeviceIsActive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_is_active(dev: *mut mdev_device) -> c_int {
+    // SAFETY: the C contract for dev.
+    guard::getter(|| unsafe { borrow(dev) }.map(|d| c_int::from(d.body.node.is_active())))
+}
+
+/// The UUID of a mediated device, in lower case.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: drivers/vfio/mdev/mdev_core.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_uuid(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.uuid.get(&d.node.uuid()?))) }
+}
+
+/// The id of the type that a mediated device was created from.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: this is a parent, or the type is not known; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the mdev_type link of the device's folder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_type_id(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.type_id.get(d.node.type_id()?))) }
+}
+
+/// The group that a mediated device was created in: devices of one group belong to one guest.
+///
+/// @param dev a node
+/// @param ret where the number goes
+/// @return 0; -ENODATA: this is a parent, or there is no group; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the founding proposal's group.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_group(dev: *mut mdev_device, ret: *mut c_uint) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_number(dev, ret, Node::group) }
+}
+
+/// The parameters that a mediated device was created with, as its creator gave them to the vendor's driver.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: this is a parent, or no parameters are known; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the founding proposal's params.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_params(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.params.get(d.node.params()?))) }
+}
+
+/// The IOMMU group of a mediated device: N of /dev/vfio/N.
+///
+/// @param dev a node
+/// @param ret where the number goes
+/// @return 0; -ENODATA: this is a parent, or there is none; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: drivers/iommu/iommu.c; virNodeDevCapMdev's iommuGroup.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_iommu_group(dev: *mut mdev_device, ret: *mut c_uint) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_number(dev, ret, Node::iommu_group) }
+}
+
+/// Who made a mediated device, as its creator called itself: mdev_conn_set_owner().
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: this is a parent, or nobody is recorded; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the owner files below /run/libmdev.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_owner(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.owner.get(d.node.owner()?))) }
+}
+
+/// The NUMA node of a parent, or of a device's parent.
+///
+/// @param dev a node
+/// @param ret where the number goes
+/// @return 0; -ENODATA: the platform has none or does not tell; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the numa_node file; drivers/base/core.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_numa_node(dev: *mut mdev_device, ret: *mut c_int) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_number(dev, ret, Node::numa_node) }
+}
+
+/// The name of the node of the SR-IOV physical function (PF). Of a parent that is a VF, and of a device on it, it is the PF of
+/// that VF. In the layout vendor-vfio the device itself is a VF and its parent is the PF, so it is the parent; a definition on
+/// such a parent has it, too.
+///
+/// @param dev a node
+/// @param ret where the string goes; it lives as long as dev
+/// @return 0; -ENODATA: neither the node nor its parent is a VF; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: the physfn link; drivers/pci/iov.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_physical_function(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
+    // SAFETY: the C contract for dev and ret.
+    unsafe { get_text(dev, ret, |d| Ok(d.physical_function.get(d.node.physical_function()?))) }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_device`: the types of a parent.
+
+use std::ffi::{c_char, c_int};
+use std::ptr;
+
+use rustix::io::Errno;
+
+use super::device::{Device, mdev_device};
+use super::guard;
+use super::handle::{Object, count, hold};
+use super::strings::{out, text};
+use super::types::{TypeList, mdev_type};
+use mdev::Type;
+use mdev::{Error, ErrorCode, Result};
+
+impl Device {
+    /// The types as C sees them, and as the node has them. Only ever called on a device inside a handle, whose node stays
+    /// where it is.
+    fn type_list(&self) -> Result<(&TypeList, &[Type])> {
+        let types = self.node.types()?;
+        // SAFETY: the handle owns the node and the list; the node never changes or moves while the handle lives.
+        let new = || unsafe { TypeList::new(types) };
+        Ok((self.types.get_or_init(new), types))
+    }
+}
+
+/// The types of a parent, with every attribute that the vendor shows.
+///
+/// @param parent a parent
+/// @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
+/// @return the number of types; -ENODATA: this is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *mut *const *const mdev_type) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for parent and ret.
+        let (parent, ret) = unsafe { (hold(parent)?, out(ret)?) };
+        let (list, _) = parent.body.type_list()?;
+        let n = count(list.objects.len())?;
+        ret.set(list.array.as_ptr());
+        Ok(n)
+    })
+}
+
+/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space. If neither matches, these forms do,
+/// in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name without the vendor's prefix
+/// ("M60-0B"). Types in XML are found in the same way.
+///
+/// @param parent a parent
+/// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
+/// @param ret where the type goes; it lives as long as parent
+/// @return 0; -ENODEV: there is no such type; -ENOTUNIQ: several types match this form; -ENODATA: this is a mediated device;
+/// -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_find_type(
+    parent: *mut mdev_device,
+    id_or_name: *const c_char,
+    ret: *mut *const mdev_type,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the C contract for parent, id_or_name and ret.
+        let (parent, wanted, ret) =
+            unsafe { (hold(parent)?, text(id_or_name, "the id or name of the type")?, out(ret)?) };
+        let (list, types) = parent.body.type_list()?;
+        let found = parent.body.node.find_type(wanted)?;
+        let object = types.iter().position(|t| ptr::eq(t, found)).and_then(|index| list.objects.get(index));
+        ret.set(object.map(Object::as_c).ok_or_else(|| {
+            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id()))
+        })?);
+        Ok(0)
+    })
+}

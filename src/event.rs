@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `struct mdev_event`: how a node came, changed or went; and the source of events of a monitor and of a connection.
+
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+
+use super::device::{mdev_device, new_node};
+use super::guard;
+use super::handle::{self, Counted, Kind, Object, Tag, add_ref, borrow, drop_ref, give};
+use super::strings::out;
+use mdev::{Error, ErrorCode, Result};
+use mdev::{Event, EventKind, Monitor};
+
+/// Something that happened, with the node as it was then.
+///
+/// Since: 0.1.
+pub struct mdev_event {
+    _opaque: [u8; 0],
+}
+
+impl Kind for mdev_event {
+    type Body = EventBody;
+    const TAG: Tag = handle::EVENT;
+}
+
+impl Counted for mdev_event {}
+
+/// A monitor behind its lock: a program may fetch from any thread.
+pub(super) struct Source(Mutex<Monitor>);
+
+impl Source {
+    pub(super) fn new(monitor: Monitor) -> Self {
+        Source(Mutex::new(monitor))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Monitor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An event and its node, as C sees both.
+pub(super) struct EventBody {
+    kind: EventKind,
+    node: Option<Arc<Object<mdev_device>>>,
+}
+
+impl EventBody {
+    pub(super) fn new(event: Event) -> Self {
+        EventBody { kind: event.kind, node: event.node.map(new_node) }
+    }
+}
+
+/// Takes another reference, to keep an event that a callback was given.
+///
+/// @param ev an event, or NULL
+/// @return ev; NULL when it is NULL or not an event.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event {
+    // SAFETY: the C contract for ev.
+    guard::infallible(ptr::null_mut(), || unsafe { add_ref(ev) })
+}
+
+/// Gives a reference up. Nodes that came from the event stay usable.
+///
+/// @param ev an event, or NULL
+/// @return NULL
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_event {
+    // SAFETY: the C contract for ev, and the caller gives its reference up.
+    guard::infallible((), || unsafe { drop_ref(ev) });
+    ptr::null_mut()
+}
+
+/// What happened.
+///
+/// @param ev an event
+/// @return of enum mdev_event_type; MDEV_EVENT_NONE when ev is NULL or not an event.
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind {
+    // SAFETY: the C contract for ev.
+    guard::infallible(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
+}
+
+/// The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before
+/// this program looked is described by what the kernel's event itself tells: name, UUID, parent and path.
+///
+/// @param ev an event
+/// @param ret where the node goes, owned by the caller: mdev_device_unref()
+/// @return 0; -ENODATA: no node comes with this event (MDEV_EVENT_OVERRUN); -EINVAL: an argument is bad.
+///
+/// Thread-safe. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_event_get_device(ev: *const mdev_event, ret: *mut *mut mdev_device) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the C contract for ev and ret.
+        let (event, ret) = unsafe { (borrow(ev)?, out(ret)?) };
+        ret.set(give(node_of(&event.body)?));
+        Ok(0)
+    })
+}
+
+fn node_of(event: &EventBody) -> Result<Arc<Object<mdev_device>>> {
+    event.node.clone().ok_or_else(|| {
+        let message = "no node comes with this event; list the nodes again";
+        Error::new(ErrorCode::NoData, Errno::NODATA, message)
+    })
+}

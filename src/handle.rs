@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Handles: what stands behind `struct mdev_conn *` and its like.
+//!
+//! Each object begins with a word that tells its kind, always at the same place, so that a handle of the wrong kind, or
+//! memory that is no handle at all, is refused before anything else in it is looked at. The types that C sees are empty
+//! markers: a Rust function that takes the wrong one does not compile.
+//!
+//! Promised: NULL, a living handle of another kind, and any other memory of eight readable bytes are refused with -EINVAL.
+//! Not promised: a handle after its last unref. Its kind word is overwritten before the memory goes back, so that the
+//! mistake is usually refused as well, but the memory may by then be somebody else's, as after free().
+
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+
+use mdev::{Error, ErrorCode, Result};
+
+/// The kind word of an object, and the name of the kind for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    word: u64,
+    name: &'static str,
+}
+
+pub(super) const CONN: Tag = tag(b"mdevCONN", "a connection");
+pub(super) const DEVICE: Tag = tag(b"mdevNODE", "a node device");
+pub(super) const TYPE: Tag = tag(b"mdevTYPE", "a type");
+pub(super) const MONITOR: Tag = tag(b"mdevMONI", "a monitor");
+pub(super) const EVENT: Tag = tag(b"mdevEVNT", "an event");
+pub(super) const FINDING: Tag = tag(b"mdevFIND", "a finding");
+pub(super) const ERROR: Tag = tag(b"mdevERRO", "an error");
+const DEAD: Tag = tag(b"mdevDEAD", "a handle whose last reference is gone");
+
+const TAGS: [Tag; 8] = [CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, ERROR, DEAD];
+
+const fn tag(word: &[u8; 8], name: &'static str) -> Tag {
+    Tag { word: u64::from_le_bytes(*word), name }
+}
+
+/// An opaque type of the header. The file of its object implements this.
+pub(super) trait Kind {
+    type Body: Send + Sync;
+    const TAG: Tag;
+}
+
+/// The kinds whose handles are counted; the others live inside one of these, or in a thread.
+pub(super) trait Counted: Kind {}
+
+/// An object. `repr(C)`: the kind word comes first, whatever the body is.
+#[repr(C)]
+pub(super) struct Object<K: Kind> {
+    magic: AtomicU64,
+    pub(super) body: K::Body,
+}
+
+impl<K: Kind> Object<K> {
+    pub(super) fn new(body: K::Body) -> Self {
+        Object { magic: AtomicU64::new(K::TAG.word), body }
+    }
+
+    /// The pointer that C gets for an object that is not counted.
+    pub(super) fn as_c(&self) -> *const K {
+        std::ptr::from_ref(self).cast()
+    }
+}
+
+impl<K: Kind> Drop for Object<K> {
+    fn drop(&mut self) {
+        self.magic.store(DEAD.word, Ordering::Relaxed);
+        // Nobody reads this memory any more, as far as the compiler knows: keep the store.
+        std::hint::black_box(&self.magic);
+    }
+}
+
+/// Gives a new object to C, which owns the one reference.
+pub(super) fn export<K: Counted>(body: K::Body) -> *mut K {
+    give(Arc::new(Object::<K>::new(body)))
+}
+
+/// Gives a reference to C.
+pub(super) fn give<K: Counted>(object: Arc<Object<K>>) -> *mut K {
+    Arc::into_raw(object).cast_mut().cast()
+}
+
+/// Looks at the kind word only.
+///
+/// # Safety
+/// The C contract for a handle.
+unsafe fn check<K: Kind>(ptr: *const K) -> Result<*const Object<K>> {
+    let refuse = |what: String| Err(Error::new(ErrorCode::InvalidHandle, Errno::INVAL, what));
+    if ptr.is_null() {
+        return refuse(format!("a handle is NULL where {} is due", K::TAG.name));
+    }
+    let word = ptr.cast::<AtomicU64>();
+    if !word.is_aligned() {
+        return refuse(format!("a pointer is no handle of this library; {} is due", K::TAG.name));
+    }
+    // SAFETY: not NULL, aligned, and by the C contract eight bytes there can be read.
+    let found = unsafe { (*word).load(Ordering::Relaxed) };
+    if found != K::TAG.word {
+        return refuse(format!("a pointer is {}; {} is due", name_of(found), K::TAG.name));
+    }
+    Ok(ptr.cast())
+}
+
+fn name_of(word: u64) -> &'static str {
+    TAGS.iter().find(|tag| tag.word == word).map_or("no handle of this library", |tag| tag.name)
+}
+
+/// For getters: looks into an object without a reference of its own.
+///
+/// # Safety
+/// The C contract for a handle; the result must not outlive the call of C.
+pub(super) unsafe fn borrow<'a, K: Kind>(ptr: *const K) -> Result<&'a Object<K>> {
+    // SAFETY: the same contract. A kind word of ours means an object of ours, which the caller's reference keeps alive.
+    unsafe { check(ptr).map(|object| &*object) }
+}
+
+/// For everything that takes longer: a reference of its own, so that not even a log handler that drops the caller's one can
+/// take the object away from the running call.
+///
+/// # Safety
+/// The C contract for a handle.
+pub(super) unsafe fn hold<K: Counted>(ptr: *const K) -> Result<Arc<Object<K>>> {
+    // SAFETY: the same contract; counted kinds are only ever made by `export`, so the pointer came from Arc::into_raw.
+    unsafe {
+        let object = check(ptr)?;
+        Arc::increment_strong_count(object);
+        Ok(Arc::from_raw(object))
+    }
+}
+
+/// One more reference; NULL for what is not a handle of this kind.
+///
+/// # Safety
+/// The C contract for a handle.
+pub(super) unsafe fn add_ref<K: Counted>(ptr: *mut K) -> *mut K {
+    // SAFETY: the same contract.
+    match unsafe { hold(ptr) } {
+        Ok(object) => {
+            let _kept_by_c = Arc::into_raw(object);
+            ptr
+        }
+        Err(_) => std::ptr::null_mut(),
+    }
+}
+
+/// One reference less. NULL, and what is not a handle of this kind, is left alone.
+///
+/// # Safety
+/// The C contract for a handle; the caller gives one reference up.
+pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
+    // SAFETY: the same contract; the reference that the caller gives up came from `export` or `add_ref`.
+    unsafe {
+        if let Ok(object) = check(ptr) {
+            drop(Arc::from_raw(object));
+        }
+    }
+}
+
+/// Drops one reference of each object of an array, and frees the array. Does nothing for NULL.
+///
+/// # Safety
+/// NULL, or an array of [`super::strings::to_c_list`] with handles that end with a NULL, which is not used after this call.
+pub(super) unsafe fn free_list<K: Counted>(list: *mut *mut K) {
+    if list.is_null() {
+        return;
+    }
+    let mut place = list;
+    // SAFETY: the same contract; the array ends at its NULL, and each element is a handle whose reference is given up.
+    unsafe {
+        while !place.read().is_null() {
+            drop_ref(place.read());
+            place = place.add(1);
+        }
+        super::strings::free(list);
+    }
+}
+
+/// A count for C.
+pub(super) fn count(n: usize) -> Result<c_int> {
+    c_int::try_from(n).map_err(|_| {
+        Error::new(ErrorCode::Internal, Errno::OVERFLOW, format!("{n} results are more than an int can count"))
+    })
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Log lines, from the `log` crate to the handler of the C program.
+//!
+//! The handler is foreign code that may do anything, also call the library. So it is never called from the middle of a
+//! request, where some room may hold a lock: lines are kept in the thread that made them and handed over when its call is
+//! about to return.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use super::strings::terminated;
+use super::unwind::{self, Depth};
+use mdev::c_interface::printable;
+
+/// How important a log line is.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something could not be done.
+    Error = 1,
+    /// Something is odd, and was left out or replaced.
+    Warning = 2,
+    /// Something was changed on the host.
+    Info = 3,
+    /// Steps on the way.
+    Debug = 4,
+}
+
+/// As many lines of one call are kept; a host with more faults than that is not understood better by more lines.
+const PENDING_MAX: usize = 1000;
+
+type HandlerFn = unsafe extern "C" fn(level: c_int, message: *const c_char, data: *mut c_void);
+
+struct Handler {
+    function: HandlerFn,
+    data: *mut c_void,
+    max_level: c_int,
+}
+
+// SAFETY: the data pointer is only handed back to the handler, and the caller of mdev_set_log_handler() promised that this
+// may be done from any thread.
+unsafe impl Send for Handler {}
+// SAFETY: as above; nothing here changes after it is made.
+unsafe impl Sync for Handler {}
+
+static HANDLER: Mutex<Option<Arc<Handler>>> = Mutex::new(None);
+
+/// The lines of the running call.
+struct Pending {
+    lines: Vec<(c_int, String)>,
+    left_out: usize,
+}
+
+thread_local! {
+    static PENDING: RefCell<Pending> = const { RefCell::new(Pending { lines: Vec::new(), left_out: 0 }) };
+    static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Forwarder;
+
+impl Log for Forwarder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level() && !IN_HANDLER.get()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = number(record.level());
+        // One line is one message, whatever a vendor's attribute has in it.
+        let line = printable(record.args().to_string());
+        if unwind::depth() == 0 {
+            return deliver(&[(level, line)]);
+        }
+        let _ = PENDING.try_with(|pending| {
+            let mut pending = pending.borrow_mut();
+            if pending.lines.len() < PENDING_MAX {
+                pending.lines.push((level, line));
+            } else {
+                pending.left_out += 1;
+            }
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+fn number(level: Level) -> c_int {
+    let level = match level {
+        Level::Error => LogLevel::Error,
+        Level::Warn => LogLevel::Warning,
+        Level::Info => LogLevel::Info,
+        Level::Debug | Level::Trace => LogLevel::Debug,
+    };
+    level as c_int
+}
+
+/// Hands over what the call that is about to return has logged.
+pub(super) fn deliver_pending() {
+    // A call from inside the handler: the outer one delivers.
+    if unwind::depth() > 0 || IN_HANDLER.get() {
+        return;
+    }
+    let taken = PENDING.try_with(|pending| {
+        let mut pending = pending.borrow_mut();
+        (std::mem::take(&mut pending.lines), std::mem::take(&mut pending.left_out))
+    });
+    let (mut lines, left_out) = taken.unwrap_or_default();
+    if left_out > 0 {
+        lines.push((LogLevel::Warning as c_int, format!("{left_out} more lines of this call were left out")));
+    }
+    if !lines.is_empty() {
+        deliver(&lines);
+    }
+}
+
+fn deliver(lines: &[(c_int, String)]) {
+    // The lock is held for the copy only: the handler may set another handler.
+    let Some(handler) = HANDLER.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+        return;
+    };
+    let _outside = Depth::set(0);
+    IN_HANDLER.set(true);
+    for (level, line) in lines.iter().filter(|(level, _)| *level <= handler.max_level) {
+        let line = terminated(line);
+        // SAFETY: a function of the caller of mdev_set_log_handler() with the data that came with it; the line lives
+        // until it returns. It must not unwind: C functions do not, and the header tells C++ programs so.
+        unsafe { (handler.function)(*level, line.as_ptr(), handler.data) };
+    }
+    IN_HANDLER.set(false);
+}
+
+/// Sends the library's log lines to a function of the caller's. Without one, nothing is logged anywhere. There is one
+/// handler in a process; a new one takes the place of the old one.
+///
+/// The handler is called in the thread whose call caused the line, shortly before that call returns, and possibly by
+/// several threads at a time. It may call the library; lines that this causes are dropped. It must not throw or longjmp.
+/// A call that runs in another thread while the handler is changed may still call the old one once it is done.
+///
+/// @param handler gets a level of enum mdev_log_level, one line of UTF-8 that it may use until it returns, and data;
+/// NULL: no more logs
+/// @param data handed to the handler as it is; it must stay valid while calls of other threads may still use the handler
+/// @param max_level lines up to this level, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: none
+///
+/// Thread-safe; touches no error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_set_log_handler(
+    handler: Option<unsafe extern "C" fn(level: c_int, message: *const c_char, data: *mut c_void)>,
+    data: *mut c_void,
+    max_level: c_int,
+) {
+    unwind::infallible((), || set_handler(handler, data, max_level));
+}
+
+fn set_handler(function: Option<HandlerFn>, data: *mut c_void, max_level: c_int) {
+    static OURS: Mutex<bool> = Mutex::new(false);
+    static ONCE: Once = Once::new();
+    // In a Rust program that has a logger of its own the lines go there, and its filter is not ours to change.
+    ONCE.call_once(|| *OURS.lock().unwrap_or_else(PoisonError::into_inner) = log::set_logger(&Forwarder).is_ok());
+    if !*OURS.lock().unwrap_or_else(PoisonError::into_inner) {
+        return;
+    }
+    let handler = function.filter(|_| max_level > 0).map(|function| Arc::new(Handler { function, data, max_level }));
+    let filter = match (&handler, max_level) {
+        (None, _) => LevelFilter::Off,
+        (_, 1) => LevelFilter::Error,
+        (_, 2) => LevelFilter::Warn,
+        (_, 3) => LevelFilter::Info,
+        (_, 4) => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let mut slot = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+    *slot = handler;
+    // Under the lock, so that the filter always belongs to the handler.
+    log::set_max_level(filter);
+}

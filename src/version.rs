@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `mdev_version`.
+
+use std::ffi::c_char;
+
+use super::guard;
+use super::strings::Lazy;
+
+static VERSION: Lazy = Lazy::new();
+
+/// The version of the library that is running, which may be newer than the header that was compiled against.
+///
+/// Thread-safe; touches nothing.
+///
+/// @return "MAJOR.MINOR.PATCH", static, never NULL.
+///
+/// Since: 0.1. Follows: virGetVersion.
+#[unsafe(no_mangle)]
+pub extern "C" fn mdev_version() -> *const c_char {
+    guard::infallible(c"".as_ptr(), || VERSION.get(mdev::version()))
+}
