@@ -53,3 +53,12 @@ fn program_that_loads_the_library_of_cargo_by_path_runs() {
     let said = run(Command::new(program).arg(folder.join("libmdev.so")));
     assert!(said.contains("pci_0000_86_00_0"), "{said}");
 }
+
+#[test]
+fn rust_program_that_uses_the_library_runs() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    let mut list = Command::new(env!("CARGO"));
+    list.args(["run", "--quiet", "--locked", "-p", "mdev", "--example", "list", "--target-dir"]).arg(target);
+    let listed = run(list.args(["--", "test:///default"]));
+    assert!(listed.contains("pci_0000_86_00_0\n    11 GRID M60-0B\n"), "{listed}");
+}

@@ -203,7 +203,7 @@ impl Output {
                 Ok(0) => self.pipe = None,
                 Ok(count) => {
                     let keep = count.min(OUTPUT_MAX - self.text.len());
-                    self.text.extend_from_slice(&room[..keep]);
+                    self.text.extend_from_slice(room.get(..keep).unwrap_or_default());
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,

@@ -44,17 +44,19 @@ fn nearest(name: &str, candidates: Vec<String>) -> Option<String> {
 /// How many characters have to be inserted, removed or replaced to make one text the other, in any case (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut row: Vec<usize> = (1..=b.len()).collect();
+    let mut length = 0;
     for (i, ca) in a.chars().flat_map(char::to_lowercase).enumerate() {
-        let mut above_left = i;
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
+        length = i + 1;
+        let (mut above_left, mut left) = (i, length);
+        for (cell, cb) in row.iter_mut().zip(&b) {
             let replaced = above_left + usize::from(ca != *cb);
-            above_left = row[j + 1];
-            row[j + 1] = replaced.min(above_left + 1).min(row[j] + 1);
+            above_left = *cell;
+            *cell = replaced.min(above_left + 1).min(left + 1);
+            left = *cell;
         }
     }
-    row[b.len()]
+    row.last().copied().unwrap_or(length)
 }
 
 #[cfg(test)]

@@ -70,9 +70,12 @@ fn decode(text: &str) -> Option<String> {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         if first == b'%' {
-            let digits = tail.get(..2).filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
+            let (digits, after) = tail.split_at_checked(2)?;
+            if !digits.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
             bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = &tail[2..];
+            rest = after;
         } else {
             bytes.push(first);
             rest = tail;

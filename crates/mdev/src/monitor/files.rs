@@ -91,7 +91,7 @@ impl Files {
         // The first failure was returned; devices are reported in spite of it.
         if self.broken {
             if let Err(errno) = self.start_again() {
-                log::debug!("{}: changes are still not seen: {errno}", self.chain[self.last()]);
+                log::debug!("{}: changes are still not seen: {errno}", self.base());
             }
         }
         self.fetch().map(|_| ())
@@ -126,23 +126,24 @@ impl Files {
         true
     }
 
-    fn last(&self) -> usize {
-        self.chain.len() - 1
+    /// The folder of the folders of parents.
+    fn base(&self) -> &str {
+        self.chain.last().map_or("", String::as_str)
     }
 
     /// Watches the folders of the chain from `level` on, as far as they exist, then the folders of parents.
     fn descend(&mut self, level: usize) -> IoResult<()> {
-        for level in level..self.chain.len() {
-            let last = level == self.last();
+        for (level, path) in self.chain.clone().iter().enumerate().skip(level) {
+            let last = level + 1 == self.chain.len();
             // Symbolic links are followed: they are the administrator's.
-            match self.watch(&self.chain[level].clone(), folder_events(), Watched::Above(level)) {
+            match self.watch(path, folder_events(), Watched::Above(level)) {
                 Ok(()) if last => self.watch_parents(),
                 Ok(()) => {}
                 Err(Errno::NOENT | Errno::NOTDIR) if level > 0 => return Ok(()),
                 // ENOSPC: the user has no inotify watch left, which says nothing about the folder.
                 Err(errno) if level > 0 && errno != Errno::NOSPC => {
                     let errno = unless_exhausted(errno)?;
-                    log::warn!("{}: changes below are not seen: {errno}", self.chain[level]);
+                    log::warn!("{path}: changes below are not seen: {errno}");
                     return Ok(());
                 }
                 Err(errno) => return Err(errno),
@@ -158,7 +159,7 @@ impl Files {
     }
 
     fn watch_parents(&mut self) {
-        let base = self.chain[self.last()].clone();
+        let base = self.base().to_owned();
         let names = match folders_in(&base) {
             Ok(names) => names,
             Err(errno) => return log::warn!("{base}: cannot be listed: {errno}"),
@@ -179,7 +180,7 @@ impl Files {
         if self.parents().count() >= PARENTS_MAX {
             return log::warn!("changes of the definitions of {name} are not seen: too many parents are followed");
         }
-        let path = format!("{}/{name}", self.chain[self.last()]);
+        let path = format!("{}/{name}", self.base());
         match self.watch(&path, file_events() | WatchFlags::DONT_FOLLOW, Watched::Parent(name.to_owned())) {
             Ok(()) => self.definitions.push_back(Change::DefinitionsOf(name.to_owned())),
             // It was removed again, or is not a folder.
@@ -235,7 +236,7 @@ impl Files {
                 self.parent_changed(parent, events, name);
                 Ok(())
             }
-            Watched::Above(level) if level == self.last() && !gone => {
+            Watched::Above(level) if level + 1 == self.chain.len() && !gone => {
                 self.base_changed(events, name);
                 Ok(())
             }
@@ -259,7 +260,7 @@ impl Files {
     /// Whether a new file has its content: libmdev gives it a name after that. A program that writes in place creates an empty
     /// file, and its close is an event.
     fn is_whole(&self, parent: &str, file: &str) -> bool {
-        let path = format!("{}/{parent}/{file}", self.chain[self.last()]);
+        let path = format!("{}/{parent}/{file}", self.base());
         rustix::fs::lstat(&*path).is_ok_and(|stat| stat.st_size > 0)
     }
 

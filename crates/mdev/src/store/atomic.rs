@@ -42,7 +42,7 @@ impl<'d> Unnamed<'d> {
         while !rest.is_empty() {
             match rustix::io::write(&self.file, rest) {
                 Ok(0) => return Err(Errno::IO),
-                Ok(count) => rest = &rest[count..],
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }

@@ -157,12 +157,12 @@ pub(super) fn validate_and_allocate(
         // A record for a UUID that another program's device has would become that device's. A VF belongs to its creator until
         // the device is made, and the kernel knows no UUID of it.
         if (new.vf.is_none() && current_identity(new).is_some())
-            || living.iter().chain(&records[..i]).any(|other| other.uuid == new.uuid)
+            || living.iter().chain(records.iter().take(i)).any(|other| other.uuid == new.uuid)
         {
             return Err(uuid_in_use(&new.uuid));
         }
         let Some(name) = new.name.as_deref() else { continue };
-        let others = living.iter().chain(&records[..i]);
+        let others = living.iter().chain(records.iter().take(i));
         if let Some(other) = others.filter(|other| other.uuid != new.uuid).find(|o| o.name.as_deref() == Some(name)) {
             let message = format!("the name '{name}' is taken by device {}; choose another", other.uuid);
             return Err(Error::new(ErrorCode::Exists, Errno::EXIST, message));

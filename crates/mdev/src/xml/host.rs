@@ -282,20 +282,17 @@ impl<'a> Parser<'a> {
     /// No path twice, and nothing below a file or a link. In the order of [`by_component`] what lies below a path follows it
     /// directly, so neighbours are all that must be compared.
     fn check_tree(&self) -> Result<()> {
-        let entries = &self.host.entries;
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_unstable_by(|a, b| by_component(&entries[*a].path, &entries[*b].path).then(a.cmp(b)));
+        let mut order: Vec<_> = self.host.entries.iter().zip(&self.places).collect();
+        order.sort_by(|(a, _), (b, _)| by_component(&a.path, &b.path));
         for pair in order.windows(2) {
-            let (first, second) = (&entries[pair[0]], &entries[pair[1]]);
+            let [(first, _), (second, place)] = pair else { continue };
             if first.path == second.path {
-                return Err(self
-                    .reader
-                    .wrong(self.places[pair[1]], format!("path {} is given twice", shown(&second.path))));
+                return Err(self.reader.wrong(**place, format!("path {} is given twice", shown(&second.path))));
             }
             let below = second.path.strip_prefix(&first.path).is_some_and(|rest| rest.starts_with('/'));
             if below && first.kind != HostEntryKind::Dir {
                 let sentence = format!("path {} lies below a file or a link", shown(&second.path));
-                return Err(self.reader.wrong(self.places[pair[1]], sentence));
+                return Err(self.reader.wrong(**place, sentence));
             }
         }
         Ok(())

@@ -421,7 +421,7 @@ fn split_attribute(text: &str) -> std::result::Result<(&str, &str, &str), String
 
 fn as_text(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|fault| {
-        let good = std::str::from_utf8(&bytes[..fault.valid_up_to()]).unwrap_or_default();
+        let good = std::str::from_utf8(bytes.get(..fault.valid_up_to()).unwrap_or_default()).unwrap_or_default();
         let sentence = "a byte that is not UTF-8; only UTF-8 is accepted".to_owned();
         fail_at(good, good.len(), ErrorCode::XmlSyntax, sentence)
     })

@@ -148,16 +148,18 @@ fn program() -> Vec<Instruction> {
 /// Runs `then` if these bytes are at X + `offset`; else skips it.
 fn when(offset: u32, bytes: &[u8], then: &[Instruction]) -> Vec<Instruction> {
     let mut table = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (size, load) = match bytes.len() - at {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (size, load) = match rest.len() {
             4.. => (4, LOAD_WORD_AT_X),
             2 | 3 => (2, LOAD_HALF_AT_X),
             _ => (1, LOAD_BYTE_AT_X),
         };
-        let value = bytes[at..at + size].iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        let at = bytes.len() - rest.len();
+        let (now, later) = rest.split_at(size);
+        let value = now.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
         table.extend([op(load, offset + at as u32), compare(JUMP_IF_EQUAL, value, 0, 0)]);
-        at += size;
+        rest = later;
     }
     let end = table.len() + then.len();
     for (place, row) in table.iter_mut().enumerate().skip(1).step_by(2) {

@@ -66,7 +66,7 @@ impl Events for UeventSocket {
         let mut buffer = [0_u8; EVENT_MAX];
         loop {
             match receive(self.socket.as_fd(), &mut buffer) {
-                Ok(Some(length)) => match Uevent::parse(&buffer[..length]) {
+                Ok(Some(length)) => match buffer.get(..length).and_then(Uevent::parse) {
                     Some(event) => return Ok(Some(Signal::Event(event))),
                     None => log::debug!("ignored a message that is not a uevent ({length} bytes)"),
                 },
@@ -93,7 +93,10 @@ impl Events for UeventSocket {
         let Some(counter) = opened else { return Ok(0) };
         let mut text = [0_u8; 32];
         let read = pread(counter, &mut text, 0).unwrap_or(0);
-        Ok(std::str::from_utf8(&text[..read]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0))
+        Ok(std::str::from_utf8(text.get(..read).unwrap_or_default())
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0))
     }
 }
 
