@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use super::guard;
 use super::handle::{self, Kind, Object, Tag, borrow, count};
 use super::strings::{out, text};
-use mdev::{Error, ErrorCode};
 use mdev::Type;
+use mdev::{Error, ErrorCode};
 
 /// A type of a parent: a snapshot that lives as long as the parent's handle.
 ///

@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mdev::{DefineFlags, StartFlags};
 use mdev::ErrorCode;
-use mdev::test_hooks::sysfs::Errno;
 use mdev::test_hooks::sim::{Op, SimEntry};
+use mdev::test_hooks::sysfs::Errno;
+use mdev::{DefineFlags, StartFlags};
 
 use crate::support::hosts::M60;
 use crate::support::lab::{Lab, UUID};

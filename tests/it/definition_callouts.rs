@@ -49,7 +49,7 @@ fn create_of_a_group_asks_a_script_once_for_its_capabilities() {
     let body = format!("echo \"$4 $6\" >>'{}'\n[ $6 = capabilities ] && exit 2\nexit 0\n", log.display());
     install_script(&root.path().join("etc/mdevctl.d/scripts.d/callouts/s"), &body);
     let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
-    let conn = Conn::with(parts, mdev::callout::Callouts::below(path));
+    let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
     let requests = [UUID.to_owned(), UUID.replace('1', "2")].map(|uuid| xml(IGD, "i915-GVTg_V5_4", &uuid, ""));
     conn.create_group_xml(&requests.each_ref().map(String::as_bytes), CreateFlags::empty()).unwrap();
     let calls = fs::read_to_string(&log).unwrap();

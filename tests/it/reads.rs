@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use mdev::test_hooks::callout::Callouts;
-use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
+use mdev::test_hooks::sim::{LogEntry, Op, SimHost, default_host};
 use mdev::test_hooks::store::{Definitions, Runtime};
 use mdev::test_hooks::sysfs::basename;
-use mdev::test_hooks::sim::{LogEntry, Op, SimHost, default_host};
+use mdev::{Conn, CreateFlags, DefineFlags, DestroyFlags, ListFlags, Node, StartFlags, XmlFlags};
 
 use crate::support::scripts::install_script;
 

@@ -15,7 +15,7 @@ fn main() -> mdev::Result<()> {
         }
         println!("{}", node.name());
         for ty in node.types()? {
-            println!("    {} {}", ty.id, ty.name.as_deref().unwrap_or("-"));
+            println!("    {} {}", ty.id(), ty.name().unwrap_or("-"));
         }
     }
     for finding in left_out {

@@ -13,7 +13,7 @@
 //! let conn = Conn::open(Some("test:///default"))?;
 //! for parent in conn.list(ListFlags::PARENTS)? {
 //!     for ty in parent.types()? {
-//!         println!("{} {} {:?}", parent.name(), ty.id, ty.available_instances);
+//!         println!("{} {} {:?}", parent.name(), ty.id(), ty.available_instances);
 //!     }
 //! }
 //! let xml = b"<device><parent>pci_0000_86_00_0</parent>\

@@ -298,12 +298,12 @@ impl Located {
 
     /// The layout of its open parent.
     fn layout(&self, parent: &dyn Dir) -> IoResult<&'static Layout> {
-        let layouts = self.backend.layouts();
+        let Some(&first) = self.backend.layouts().first() else { return Err(Errno::OPNOTSUPP) };
         let shown = match &self.type_id {
             Some(_) => None,
-            None => self.backend.type_of(layouts[0], &*self.dir, &self.entry)?,
+            None => self.backend.type_of(first, &*self.dir, &self.entry)?,
         };
-        Ok(self.backend.layout_of(parent, Hint::Above(shown.as_deref()))?.unwrap_or(layouts[0]))
+        Ok(self.backend.layout_of(parent, Hint::Above(shown.as_deref()))?.unwrap_or(first))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::mdev_bus::MdevBus;
 use super::vendor_vfio::VendorVfio;
-use super::{Backend, Layout};
+use super::{Backend, Layout, mdev_bus};
 use crate::model::LayoutKind;
 
 pub(super) static BACKENDS: &[&dyn Backend] = &[
@@ -21,8 +21,8 @@ pub fn backend(kind: LayoutKind) -> &'static dyn Backend {
 
 /// The layout of this name.
 pub fn layout(kind: LayoutKind) -> &'static Layout {
-    let layouts = backend(kind).layouts();
-    layouts.iter().find(|layout| layout.kind == kind).unwrap_or(&layouts[0])
+    let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
+    layouts.find(|layout| layout.kind == kind).unwrap_or(&mdev_bus::DEFAULT)
 }
 
 /// Whether a file of this name makes or removes devices in any layout.

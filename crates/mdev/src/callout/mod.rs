@@ -301,7 +301,8 @@ impl<'a> Approval<'a> {
         state: State,
         input: &str,
     ) -> Result<()> {
-        let script = &self.scripts.callouts[versioned.index];
+        // The list of scripts does not change after the search.
+        let Some(script) = self.scripts.callouts.get(versioned.index) else { return Ok(()) };
         if !versioned.supports(event, action) {
             // After the action, nobody is asked.
             return match event {

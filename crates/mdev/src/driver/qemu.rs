@@ -87,7 +87,7 @@ impl Node {
     pub fn qmp_device_add(&self, id: Option<&str>) -> Result<String> {
         let device = self.attachable()?;
         let (driver, property, value) = attachment(device);
-        let mut arguments = json!({ "driver": driver });
+        let mut arguments = serde_json::Map::from_iter([("driver".to_owned(), json!(driver))]);
         if let Some(id) = id {
             if !is_qemu_id(id) {
                 let message = format!(
@@ -96,7 +96,7 @@ impl Node {
                 );
                 return Err(Error::invalid(message));
             }
-            arguments["id"] = json!(id);
+            arguments.insert("id".to_owned(), json!(id));
         }
         if self.needs_iommufd(device) {
             let iommufd = iommufd_id(device);
@@ -104,7 +104,7 @@ impl Node {
             let device = device_text(device);
             return Err(self.no_group(&format!("send {object}, and then a device_add of {device},iommufd={iommufd}")));
         }
-        arguments[property] = json!(value);
+        arguments.insert(property.to_owned(), json!(value));
         Ok(json!({ "execute": "device_add", "arguments": arguments }).to_string())
     }
 

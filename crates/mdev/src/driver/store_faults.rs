@@ -13,7 +13,6 @@ use crate::error::{Error, ErrorCode};
 use crate::finding::collect;
 use crate::sim::{SimHost, default_host};
 use crate::store::{Definitions, Runtime, watched};
-use crate::sim::{SimHost, default_host};
 use crate::sysfs::{Errno, unless_exhausted};
 use crate::testing::absence::{CARD, DEFINED, M60, NEW, ON_BUS, ON_VF, OTHER, VERSION_5, VF, Verdict, verdict, xml};
 

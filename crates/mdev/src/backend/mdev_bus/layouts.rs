@@ -7,9 +7,17 @@ use crate::backend::Layout;
 use crate::model::LayoutKind;
 use crate::sysfs::{Dir, IoResult, if_present};
 
-/// Every layout. A new one is a file and a line here. A parent without any mark has the first.
-static STRATEGIES: [&Strategy; 3] = [&merged::STRATEGY, &general::STRATEGY, &rfc::STRATEGY];
+/// The strategy of a parent that shows no other layout.
+static FALLBACK: &Strategy = &merged::STRATEGY;
 
+/// Its layout.
+pub(in crate::backend) static DEFAULT: &Layout = &FALLBACK.layout;
+
+/// Every layout, the fallback first. A new one is a file and a line here.
+static STRATEGIES: [&Strategy; 3] = [FALLBACK, &general::STRATEGY, &rfc::STRATEGY];
+
+// An index out of range does not compile.
+#[allow(clippy::indexing_slicing)]
 pub(super) static LAYOUTS: [&Layout; STRATEGIES.len()] = {
     let mut layouts = [&STRATEGIES[0].layout; STRATEGIES.len()];
     let mut i = 0;
@@ -22,8 +30,7 @@ pub(super) static LAYOUTS: [&Layout; STRATEGIES.len()] = {
 
 /// The strategy of a layout.
 pub(super) fn strategy(kind: LayoutKind) -> &'static Strategy {
-    let own = STRATEGIES.iter().find(|strategy| strategy.layout.kind == kind);
-    own.unwrap_or(&STRATEGIES[0])
+    STRATEGIES.iter().find(|strategy| strategy.layout.kind == kind).unwrap_or(&FALLBACK)
 }
 
 /// The strategy for a parent with types. In the merged kernel every type has a `device_api`, and no other layout has this file;
@@ -31,8 +38,8 @@ pub(super) fn strategy(kind: LayoutKind) -> &'static Strategy {
 /// file of the parent is detected by its types as well, so that a driver without that file is not taken for another layout.
 /// `any_type_has`: whether one of the types has a file of this name.
 pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<bool>) -> IoResult<&'static Strategy> {
-    if any_type_has(STRATEGIES[0].type_file)? {
-        return Ok(STRATEGIES[0]);
+    if any_type_has(FALLBACK.type_file)? {
+        return Ok(FALLBACK);
     }
     for strategy in STRATEGIES {
         if let Some(file) = strategy.parent_file {
@@ -41,10 +48,10 @@ pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<b
             }
         }
     }
-    for strategy in &STRATEGIES[1..] {
+    for strategy in STRATEGIES.iter().skip(1) {
         if any_type_has(strategy.type_file)? {
             return Ok(strategy);
         }
     }
-    Ok(STRATEGIES[0])
+    Ok(FALLBACK)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
+pub(super) use self::layouts::DEFAULT;
 use self::layouts::{LAYOUTS, detect, strategy};
 use self::strategy::{DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};

@@ -39,12 +39,9 @@ pub(super) fn complete(
     let places: HashMap<String, usize> =
         types.iter().enumerate().map(|(place, kind)| (kind.id().to_owned(), place)).collect();
     for (id, name) in &known {
-        match places.get(id) {
-            Some(place) => {
-                if types[*place].name().is_none() {
-                    types[*place].texts.set("name", name);
-                }
-            }
+        match places.get(id).and_then(|place| types.get_mut(*place)) {
+            Some(kind) if kind.name().is_none() => kind.texts.set("name", name),
+            Some(_) => {}
             None => types.push(hidden_type(id, name)),
         }
     }

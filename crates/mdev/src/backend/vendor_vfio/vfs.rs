@@ -239,7 +239,7 @@ fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
 
 /// Linear in the number of types of all different lists.
 pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
-    let mut types = Table::default();
+    let mut types: HashMap<String, Type> = HashMap::new();
     // Each different list with the number of free VFs that have it, in the order of the VFs.
     let mut lists: Vec<(&Rc<Vec<Creatable>>, u32)> = Vec::new();
     let mut places: HashMap<*const Vec<Creatable>, usize> = HashMap::new();
@@ -249,11 +249,13 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
             lists.push((list, 0));
             lists.len() - 1
         });
-        lists[place].1 += u32::from(candidate.vf.type_id.is_none());
+        if let Some((_, free)) = lists.get_mut(place) {
+            *free += u32::from(candidate.vf.type_id.is_none());
+        }
     }
     for (list, free) in lists {
         for one in list.iter() {
-            let kind = types.entry(&one.id);
+            let kind = types.entry(one.id.clone()).or_insert_with(|| bare_type(&one.id));
             if kind.name().is_none() {
                 kind.texts.set("name", &one.name);
             }
@@ -261,33 +263,12 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
         }
     }
     for id in candidates.iter().filter_map(|candidate| candidate.vf.type_id.as_deref()) {
-        types.entry(id);
+        types.entry(id.to_owned()).or_insert_with(|| bare_type(id));
     }
-    let mut types = types.types;
+    let mut types: Vec<Type> = types.into_values().collect();
     types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     types.iter_mut().for_each(describe);
     types
-}
-
-/// Types, each found by its id in one step.
-#[derive(Default)]
-struct Table {
-    types: Vec<Type>,
-    places: HashMap<String, usize>,
-}
-
-impl Table {
-    fn entry(&mut self, id: &str) -> &mut Type {
-        let place = match self.places.get(id) {
-            Some(place) => *place,
-            None => {
-                self.types.push(bare_type(id));
-                self.places.insert(id.to_owned(), self.types.len() - 1);
-                self.types.len() - 1
-            }
-        };
-        &mut self.types[place]
-    }
 }
 
 /// A type of which nothing but the id is known, and of which none can be made now.

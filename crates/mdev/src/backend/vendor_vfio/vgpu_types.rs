@@ -55,7 +55,7 @@ pub(in crate::backend) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
             continue;
         };
         format = Some(found);
-        let known = ids.get(&one.id).or_else(|| names.get(&one.name)).map(|place| &types[*place]);
+        let known = ids.get(&one.id).or_else(|| names.get(&one.name)).and_then(|place| types.get(*place));
         match known {
             Some(known) if *known == one => {}
             Some(known) => {
