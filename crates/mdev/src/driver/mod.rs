@@ -29,6 +29,7 @@ mod store_faults;
 mod suggest;
 #[cfg(test)]
 mod toy;
+mod transaction;
 mod uri;
 mod wait_device;
 mod wait_parent;

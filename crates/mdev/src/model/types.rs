@@ -53,7 +53,7 @@ impl TypeTexts {
     }
 
     fn is_called(&self, file: &File, name: &str) -> bool {
-        &self.block.as_bytes()[file.name..file.value - 1] == name.as_bytes()
+        self.block.as_bytes().get(file.name..file.value - 1) == Some(name.as_bytes())
     }
 
     fn find(&self, name: &str) -> Option<&File> {
@@ -66,7 +66,7 @@ impl TypeTexts {
 
     /// The text that begins here, as C sees it.
     fn as_c(&self, start: usize) -> &CStr {
-        CStr::from_bytes_until_nul(&self.block.as_bytes()[start..]).unwrap_or_default()
+        CStr::from_bytes_until_nul(self.block.as_bytes().get(start..).unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -114,8 +114,8 @@ impl TextsBuilder {
 
     /// The texts of the type that was begun last.
     pub fn finish(&mut self) -> TypeTexts {
-        let name = |file: &File| &self.block.as_bytes()[file.name..file.value];
-        self.files.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| name(a).cmp(name(b))));
+        let name = |file: &File| self.block.as_bytes().get(file.name..file.value);
+        self.files.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| name(a).cmp(&name(b))));
         TypeTexts { block: self.block.as_str().into(), id: self.id, files: self.files.as_slice().into() }
     }
 }

@@ -302,7 +302,7 @@ pub fn read_text_in<'b>(dir: &dyn Dir, name: &str, buffer: &'b mut Vec<u8>) -> I
     buffer.clear();
     dir.read(name, buffer)?;
     let end = buffer.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
-    let text = &buffer[..end];
+    let text = buffer.get(..end).unwrap_or_default();
     // Nearly all are UTF-8, which this check finds faster than the replacement does.
     Ok(std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed))
 }
