@@ -13,8 +13,7 @@ use mdev::{DestroyFlags, Node, QemuFlags, XmlFlags};
 
 /// The body of every function that makes a text for the caller.
 ///
-/// # Safety
-/// The C contract for dev and ret.
+/// # Safety The C contract for dev and ret.
 unsafe fn make_text(
     dev: *const mdev_device,
     ret: *mut *mut c_char,
@@ -28,17 +27,21 @@ unsafe fn make_text(
     })
 }
 
-/// Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until it is given up.
+/// Destroys a mediated device, as mdev_conn_destroy_uuid() does. The handle stays valid until its last reference is
+/// dropped.
 ///
-/// A device is destroyed only if no process has it open. On kernels with device nodes in /dev/vfio/devices (Linux 6.6 and
-/// later), the caller determines that from /proc: it needs the PID namespace of the host, and root with CAP_SYS_PTRACE. Without
-/// them, as in a container that does not share the host's PID namespace, destroying a device that no process has open is -EBUSY,
-/// too. A VF is not affected, since its driver refuses the write while the device is open.
+/// A device is destroyed only if no process has it open. On kernels with device nodes in /dev/vfio/devices (Linux 6.6
+/// and later), the library determines that from /proc: the caller needs the PID namespace of the host, and must be root
+/// with CAP_SYS_PTRACE. Without them, as in a container that does not share the host's PID namespace, the call fails
+/// with -EBUSY even if no process has the device open. VFs are not affected, since the driver of a VF refuses the write
+/// while the device is open.
 ///
 /// @param dev a mediated device
-/// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: it is gone already; -EBUSY: it is in use, or that cannot be determined; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
-/// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is bad; other errnos of the kernel.
+/// @param flags bits of enum mdev_destroy_flags
+/// @return 0; -ENODEV: the device no longer exists; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
+/// MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
+/// mdevctl call-out did not end in time; -EACCES: no permission; -EOPNOTSUPP: dev is a parent; -EINVAL: an argument is
+/// invalid; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]
@@ -52,13 +55,13 @@ pub unsafe extern "C" fn mdev_device_destroy(dev: *mut mdev_device, flags: c_uin
     })
 }
 
-/// A node as XML.
+/// Returns the XML of a node device.
 ///
-/// @param dev a node
-/// @param ret where the text goes; the caller frees it with free()
-/// @param flags of enum mdev_xml_flags; 0: the founding proposal's dialect; MDEV_XML_LIBVIRT: libvirt's; MDEV_XML_INACTIVE: the
-/// definition of a device, also while the device runs
-/// @return 0; -ENOENT: MDEV_XML_INACTIVE, and the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param dev a node device
+/// @param ret receives the text; the caller frees it with free()
+/// @param flags bits of enum mdev_xml_flags; 0: the founding proposal's dialect
+/// @return 0; -ENOENT: MDEV_XML_INACTIVE is set and the device has no definition; -EINVAL: an argument is invalid;
+/// errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetXMLDesc.
 #[unsafe(no_mangle)]
@@ -72,16 +75,18 @@ pub unsafe extern "C" fn mdev_device_get_xml(dev: *mut mdev_device, ret: *mut *m
     }
 }
 
-/// What QEMU wants after -device to attach a mediated device: "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
-/// Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of them.
-/// On a kernel without VFIO groups this text alone cannot work, and only mdev_device_get_qemu_args() returns a text. For a
-/// definition that does not run, the text is the one of the running device; it is usable once the device is started.
+/// Returns the argument of QEMU's option -device that attaches a mediated device, such as
+/// "vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID".
+///
+/// Some devices need more arguments, for example -uuid for NVIDIA's plugin: mdev_device_get_qemu_args() returns all of
+/// them. On a kernel without VFIO groups this argument alone is not enough, and the call fails. For a device that is
+/// defined but not running, returns the text of the running device, which is usable once the device is started.
 ///
 /// @param dev a mediated device
-/// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -ENODEV: a definition of the layout vendor-vfio, whose VF is chosen when it starts;
-///         -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which mdev_device_get_qemu_args() includes;
-///         -EINVAL: an argument is bad.
+/// @param ret receives the text; the caller frees it with free()
+/// @return 0; -ENODATA: dev is a parent; -ENODEV: dev is a definition of the layout vendor-vfio, whose VF is chosen
+/// when it starts; -EOPNOTSUPP: the device has no VFIO group and needs an iommufd object, which
+/// mdev_device_get_qemu_args() includes; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio.
 #[unsafe(no_mangle)]
@@ -90,18 +95,18 @@ pub unsafe extern "C" fn mdev_device_get_qemu_device(dev: *mut mdev_device, ret:
     unsafe { make_text(dev, ret, Node::qemu_device) }
 }
 
-/// Every argument that QEMU needs for a mediated device, as one line for a shell:
-/// "-device vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID" and the like.
+/// Returns every argument that QEMU needs to attach a mediated device, as one line for a shell, such as "-device
+/// vfio-pci,sysfsdev=/sys/bus/mdev/devices/UUID".
 ///
-/// A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the virtual machine. UUID
-/// is the UUID of the device; if the virtual machine has a UUID, use that instead. With MDEV_QEMU_IOMMUFD, and on a kernel
-/// without VFIO groups, the device gets an iommufd object of its own: "-object iommufd,id=ID -device ...,iommufd=ID". The
-/// arguments of several devices can be put on one command line.
+/// A device of an NVIDIA card also gets "-uuid UUID", since NVIDIA's plugin fails without a UUID of the virtual
+/// machine. UUID is the UUID of the device; if the virtual machine has a UUID, use that instead. With
+/// MDEV_QEMU_IOMMUFD, and on a kernel without VFIO groups, the device gets its own iommufd object: "-object
+/// iommufd,id=ID -device ...,iommufd=ID". The arguments of several devices can be put on one command line.
 ///
 /// @param dev a mediated device
-/// @param ret where the text goes; the caller frees it with free()
-/// @param flags of enum mdev_qemu_flags
-/// @return 0; -ENODATA: this is a parent; -ENODEV: the device does not run; -EINVAL: an argument is bad.
+/// @param ret receives the text; the caller frees it with free()
+/// @param flags bits of enum mdev_qemu_flags
+/// @return 0; -ENODATA: dev is a parent; -ENODEV: the device is not running; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's hw/vfio and backends/iommufd.c.
 #[unsafe(no_mangle)]
@@ -119,14 +124,15 @@ pub unsafe extern "C" fn mdev_device_get_qemu_args(
     }
 }
 
-/// The whole QMP command that plugs a mediated device into a running QEMU, as one line of JSON. On a kernel without VFIO groups
-/// one command is not enough: QEMU needs an object-add of an iommufd first, and the error message contains both commands.
+/// Returns the complete QMP command that plugs a mediated device into a running QEMU, as one line of JSON. On a kernel
+/// without VFIO groups one command is not enough, since QEMU first needs an object-add of an iommufd: the call fails,
+/// and the error message contains both commands.
 ///
 /// @param dev a mediated device
-/// @param id the id that the device gets inside QEMU; NULL: none
-/// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EOPNOTSUPP: the device has no VFIO
-///         group and needs an iommufd object; -EINVAL: an argument is bad.
+/// @param id the id of the device inside QEMU; NULL: none
+/// @param ret receives the text; the caller frees it with free()
+/// @return 0; -ENODATA: dev is a parent; -ENODEV: as for mdev_device_get_qemu_device(); -EOPNOTSUPP: the device has no
+/// VFIO group and needs an iommufd object; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: qemu's device_add.
 #[unsafe(no_mangle)]
@@ -139,11 +145,12 @@ pub unsafe extern "C" fn mdev_device_get_qmp_device_add(
     unsafe { make_text(dev, ret, |node| node.qmp_device_add(optional_text(id, "the id")?)) }
 }
 
-/// The hostdev element that attaches a mediated device to a domain of libvirt.
+/// Returns the hostdev element that attaches a mediated device to a libvirt domain.
 ///
 /// @param dev a mediated device
-/// @param ret where the text goes; the caller frees it with free()
-/// @return 0; -ENODATA: this is a parent; -ENODEV: as of mdev_device_get_qemu_device(); -EINVAL: an argument is bad.
+/// @param ret receives the text; the caller frees it with free()
+/// @return 0; -ENODATA: dev is a parent; -ENODEV: as for mdev_device_get_qemu_device(); -EINVAL: an argument is
+/// invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
 #[unsafe(no_mangle)]
@@ -152,15 +159,15 @@ pub unsafe extern "C" fn mdev_device_get_hostdev_xml(dev: *mut mdev_device, ret:
     unsafe { make_text(dev, ret, Node::hostdev_xml) }
 }
 
-/// Lists the attributes that a node has now: the regular files of its sysfs folder that this process can read or write. For a
-/// device, the files of the folders in that folder are included (`nvidia/vgpu_params`), except those of the folder power. Links
-/// are not followed. Files that make or remove devices cannot be written as attributes.
+/// Lists the current attributes of a node device: the regular files of its sysfs directory whose mode allows reading or
+/// writing. For a mediated device, the files one directory below are included (nvidia/vgpu_params), except those of the
+/// directory power. Symbolic links are not followed. Files that create or remove devices are never writable attributes.
 ///
-/// @param dev a node
-/// @param ret where the array of names goes, sorted and NULL-terminated. Array and names are one piece of memory: the caller
-/// frees the array with free(), and nothing else
-/// @return the number of names; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is bad; other
-/// errnos of the kernel.
+/// @param dev a node device
+/// @param ret receives the array of names, sorted and NULL-terminated. The array and the names are one block of memory:
+/// the caller frees the array with free(), and nothing else
+/// @return the number of names; -ENODEV: the device no longer exists or is not running; -EACCES: no permission;
+/// -EINVAL: an argument is invalid; other errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceListCaps; fs/sysfs/file.c.
 #[unsafe(no_mangle)]
@@ -175,14 +182,15 @@ pub unsafe extern "C" fn mdev_device_list_attrs(dev: *mut mdev_device, ret: *mut
     })
 }
 
-/// What can be done with an attribute of a node, by the mode of its file. Whether this process has the right to is seen when
-/// it does it.
+/// Returns whether an attribute of a node device can be read and written, according to the mode of its file. Does not
+/// check the permissions of this process: mdev_device_get_attr() and mdev_device_set_attr() return -EACCES if they are
+/// missing.
 ///
-/// @param dev a node
-/// @param name of a file of the node's sysfs folder, or its path below that folder: mdev_device_list_attrs()
-/// @param ret where the bits of enum mdev_attr_access go
-/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EINVAL: an argument is bad; other errnos of
-/// the kernel.
+/// @param dev a node device
+/// @param name a file name in the node's sysfs directory, or a path below that directory: see mdev_device_list_attrs()
+/// @param ret receives bits of enum mdev_attr_access
+/// @return 0; -ENOENT: the attribute does not exist; -ENODEV: the device no longer exists or is not running; -EINVAL:
+/// an argument is invalid; other errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
 #[unsafe(no_mangle)]
@@ -199,13 +207,13 @@ pub unsafe extern "C" fn mdev_device_get_attr_access(
     })
 }
 
-/// Reads an attribute of a node, now: the snapshot has none.
+/// Reads the current value of an attribute of a node device. The snapshot contains no attributes.
 ///
-/// @param dev a node
-/// @param name of a file of the node's sysfs folder, or its path below that folder: mdev_device_list_attrs()
-/// @param ret where the text goes, without the newline at its end; the caller frees it with free()
-/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
-/// bad; other errnos of the kernel or the vendor's driver.
+/// @param dev a node device
+/// @param name a file name in the node's sysfs directory, or a path below that directory: see mdev_device_list_attrs()
+/// @param ret receives the value without the newline at its end; the caller frees it with free()
+/// @return 0; -ENOENT: the attribute does not exist; -ENODEV: the device no longer exists or is not running; -EACCES:
+/// no permission; -EINVAL: an argument is invalid; other errnos of the kernel or of the vendor's driver.
 ///
 /// Thread-safe. Since: 0.1. Follows: fs/sysfs/file.c.
 #[unsafe(no_mangle)]
@@ -218,13 +226,15 @@ pub unsafe extern "C" fn mdev_device_get_attr(
     unsafe { make_text(dev, ret, |node| node.attr(text(name, "the attribute's name")?)) }
 }
 
-/// Writes an attribute of a mediated device, in a single write.
+/// Writes an attribute of a mediated device, with a single write.
 ///
 /// @param dev a mediated device
-/// @param name of a file of the device's sysfs folder, or its path below that folder: mdev_device_list_attrs()
-/// @param value what is written
-/// @return 0; -ENOENT: there is no such attribute; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: an argument is
-/// bad; other errnos of the kernel or the vendor's driver.
+/// @param name a file name in the device's sysfs directory, or a path below that directory: see
+/// mdev_device_list_attrs()
+/// @param value the text to write
+/// @return 0; -ENOENT: the attribute does not exist; -ENODEV: the device no longer exists or is not running;
+/// -EOPNOTSUPP: dev is a parent; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the kernel or
+/// of the vendor's driver.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: fs/sysfs/file.c.
 #[unsafe(no_mangle)]
@@ -245,8 +255,8 @@ pub unsafe extern "C" fn mdev_device_set_attr(
 /// Resets a mediated device.
 ///
 /// @param dev a mediated device
-/// @return 0; -EOPNOTSUPP: its layout has no reset; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is bad;
-/// other errnos of the kernel.
+/// @return 0; -EOPNOTSUPP: the layout has no reset, or dev is a parent; -ENODEV: the device no longer exists or is not
+/// running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceReset; the reset file of the general layout.
 #[unsafe(no_mangle)]
@@ -259,12 +269,12 @@ pub unsafe extern "C" fn mdev_device_reset(dev: *mut mdev_device) -> c_int {
     })
 }
 
-/// Takes a mediated device online or offline.
+/// Sets a mediated device online or offline.
 ///
 /// @param dev a mediated device
-/// @param online 0: offline; anything else: online
-/// @return 0; -EOPNOTSUPP: its layout has no such state; -ENODEV: the device is gone; -EACCES: no permission; -EINVAL: dev is
-/// bad; other errnos of the kernel.
+/// @param online 0: offline; any other value: online
+/// @return 0; -EOPNOTSUPP: the layout has no online state, or dev is a parent; -ENODEV: the device no longer exists or
+/// is not running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: the online file of the general layout.
 #[unsafe(no_mangle)]

@@ -15,9 +15,9 @@ use super::strings::{bytes, optional_text, out, text, to_c_string};
 use mdev::{Conn, CreateFlags, DestroyFlags, GROUP_MAX, ListFlags};
 use mdev::{Error, ErrorCode, Result};
 
-/// A host: this one, one below another root, or a simulated one.
+/// A connection to a host: this host, a host below another root directory, or a simulated host.
 ///
-/// Any number of threads may use one connection at the same time. A child of fork() opens its own.
+/// Any number of threads may use one connection at the same time. After fork(), the child opens its own connection.
 ///
 /// Since: 0.1.
 pub struct mdev_conn {
@@ -66,17 +66,21 @@ fn unknown_flags(bits: u32, function: &str) -> Error {
     Error::new(ErrorCode::InvalidFlags, Errno::INVAL, what)
 }
 
-/// Opens a connection. Checks that the root directory, or the dump, can be read; needs no privilege.
+/// Opens a connection. Checks that the root directory, or the dump, can be read. Needs no privilege.
 ///
-/// @param ret where the connection goes, owned by the caller: mdev_conn_unref()
-/// @param uri NULL or "mdev:///system": this host; "mdev:///system?root=/DIR": the sys, etc and run folders below DIR;
-/// "test:///default": the built-in simulated host; "test:///ABS/PATH.xml": a host dumped by mdev_conn_dump_xml(). Below
-/// /DIR no symbolic link of sysfs or /dev leads out of it. The call-outs that are installed below /DIR run with the rights
-/// of the caller: name only a tree that you trust, or use the NO_CALLOUTS flags. The library reads no environment variable:
-/// MDEV_DEFAULT_URI is the default of the program nodedev alone
+/// The library reads no environment variable. MDEV_DEFAULT_URI is the default of the program nodedev only.
+///
+/// Call-outs that are installed below the root directory of the URI run with the rights of the caller. Name only a
+/// directory that you trust, or use the NO_CALLOUTS flags.
+///
+/// @param ret receives the connection; the caller releases it with mdev_conn_unref()
+/// @param uri NULL or "mdev:///system": this host. "mdev:///system?root=/DIR": the host whose sys, etc and run
+/// directories are below /DIR; no symbolic link of its sysfs or /dev leads out of /DIR. "test:///default": the built-in
+/// simulated host. "test:///ABS/PATH.xml": a host that mdev_conn_dump_xml() has dumped
 /// @param flags 0
-/// @return 0; -EINVAL: an argument, the URI or the dumped host is bad; -ELOOP: a folder below /DIR in which the library keeps
-/// its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the place that the URI names cannot be opened.
+/// @return 0; -EINVAL: an argument, the URI or the dump is invalid; -ELOOP: a directory below /DIR in which the library
+/// keeps its files is a symbolic link; -ENOENT, -EACCES and other errnos of the kernel: the directory or file that the
+/// URI names cannot be opened.
 ///
 /// Thread-safe. Since: 0.1. Follows: virConnectOpen.
 #[unsafe(no_mangle)]
@@ -90,10 +94,10 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
     })
 }
 
-/// Takes another reference.
+/// Takes a reference to a connection.
 ///
 /// @param conn a connection, or NULL
-/// @return conn; NULL when it is NULL or not a connection.
+/// @return conn; NULL: conn is NULL or not a connection.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virConnectRef.
 #[unsafe(no_mangle)]
@@ -102,10 +106,11 @@ pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
     guard::infallible(ptr::null_mut(), || unsafe { add_ref(conn) })
 }
 
-/// Gives a reference up; the last one closes the connection. Nodes that came from it stay usable and keep the host open.
+/// Drops a reference to a connection. The last reference closes the connection. Node devices that came from it stay
+/// usable and keep the host open.
 ///
 /// @param conn a connection, or NULL
-/// @return NULL, so that conn = mdev_conn_unref(conn) leaves no stale pointer.
+/// @return NULL, so that conn = mdev_conn_unref(conn) leaves no dangling pointer.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virConnectClose.
 #[unsafe(no_mangle)]
@@ -115,13 +120,13 @@ pub unsafe extern "C" fn mdev_conn_unref(conn: *mut mdev_conn) -> *mut mdev_conn
     ptr::null_mut()
 }
 
-/// Dumps the whole host, as far as a node-device driver looks at it, to one text. Written to a file, it can be opened again
-/// as test:///ABS/PATH.xml, on any machine.
+/// Dumps the host as one XML text: everything that a node-device driver reads of the host. A file with this text can be
+/// opened as test:///ABS/PATH.xml on any machine.
 ///
 /// @param conn a connection
-/// @param ret where the text goes; the caller frees it with free()
+/// @param ret receives the text; the caller frees it with free()
 /// @param flags 0
-/// @return 0; -EINVAL: an argument is bad; errnos of the kernel.
+/// @return 0; -EINVAL: an argument is invalid; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virConnectGetCapabilities.
 #[unsafe(no_mangle)]
@@ -135,13 +140,14 @@ pub unsafe extern "C" fn mdev_conn_dump_xml(conn: *mut mdev_conn, ret: *mut *mut
     })
 }
 
-/// Lists nodes: a snapshot of every parent with its types, and of every device, whoever made it. A node that cannot be read
-/// in full is listed with what is known, and logged; it never hides another.
+/// Lists node devices: a snapshot of every parent with its types, and of every mediated device, including the devices
+/// that other programs created. A node device that can be read only in part is listed with the data that could be read,
+/// and logged. It never hides another node device.
 ///
 /// @param conn a connection
-/// @param ret where the NULL-terminated array goes; the caller frees it with mdev_device_list_free()
-/// @param flags of enum mdev_list_flags; 0: every parent and every active device
-/// @return the number of nodes; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param ret receives the NULL-terminated array; the caller frees it with mdev_device_list_free()
+/// @param flags bits of enum mdev_list_flags; 0: every parent and every active device
+/// @return the number of node devices; -EINVAL: an argument is invalid; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virConnectListAllNodeDevices; Documentation/ABI/testing/sysfs-bus-vfio-mdev.
 #[unsafe(no_mangle)]
@@ -154,13 +160,13 @@ pub unsafe extern "C" fn mdev_conn_list(conn: *mut mdev_conn, ret: *mut *mut *mu
     })
 }
 
-/// Finds a node by its name. A parent may also be named by its address ("0000:86:00.0", in any case) or its sysfs path. A device
-/// is found by its UUID with mdev_conn_lookup_by_uuid().
+/// Finds a node device by its name. A parent is also found by its address ("0000:86:00.0", in upper or lower case) and
+/// by its sysfs path. mdev_conn_lookup_by_uuid() finds a mediated device by its UUID.
 ///
 /// @param conn a connection
 /// @param name the name
-/// @param ret where the node goes, owned by the caller: mdev_device_unref()
-/// @return 0; -ENODEV: there is none; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param ret receives the node device; the caller releases it with mdev_device_unref()
+/// @return 0; -ENODEV: no node device has this name; -EINVAL: an argument is invalid; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceLookupByName.
 #[unsafe(no_mangle)]
@@ -180,11 +186,12 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_name(
 /// Finds a mediated device by its UUID.
 ///
 /// @param conn a connection
-/// @param uuid 36 characters with the dashes, or 32 hexadecimal digits, in any case
-/// @param ret where the node goes, owned by the caller: mdev_device_unref()
-/// @return 0; -ENODEV: there is none; -ENOTUNIQ: it is defined under several parents and runs on none, look one up by its name;
-/// -EBADMSG and others: its definition cannot be used, or -EACCES: whether there is one cannot be told; -EINVAL: an argument is
-/// bad, or not a UUID; errnos of the kernel.
+/// @param uuid 36 characters with the dashes, or 32 hexadecimal digits, in upper or lower case
+/// @param ret receives the node device; the caller releases it with mdev_device_unref()
+/// @return 0; -ENODEV: no device has this UUID; -ENOTUNIQ: the device is not running and is defined under several
+/// parents: look it up by its name; -EBADMSG and others: the definition of the device is invalid; -EACCES: no
+/// permission to read whether the device is defined; -EINVAL: an argument is invalid, or uuid is not a UUID; errnos of
+/// the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virDomainLookupByUUIDString; /sys/bus/mdev/devices.
 #[unsafe(no_mangle)]
@@ -201,16 +208,17 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_uuid(
     })
 }
 
-/// Creates a mediated device. When this returns it is ready to be used: its folder is there and, where the layout has them,
-/// its IOMMU group and /dev/vfio node. When it fails, nothing is left behind.
+/// Creates a mediated device. On success the device is ready for use: its sysfs directory exists and, if the layout has
+/// them, its IOMMU group and its /dev/vfio node. On failure nothing is left behind.
 ///
 /// @param conn a connection
-/// @param xml a device element in either dialect, UTF-8
-/// @param ret where the new node goes, owned by the caller: mdev_device_unref()
-/// @param flags of enum mdev_create_flags
-/// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: no such parent, or no such type; -EEXIST: the name or the UUID is
-/// taken; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout has not what the XML asks for; -ECANCELED,
-/// -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; other errnos of the kernel.
+/// @param xml a device element in the founding proposal's or in libvirt's dialect, UTF-8
+/// @param ret receives the new node device; the caller releases it with mdev_device_unref()
+/// @param flags bits of enum mdev_create_flags
+/// @return 0; -EINVAL: an argument or the XML is invalid; -ENODEV: the parent or the type does not exist; -EEXIST: the
+/// name or the UUID is in use; -ENOSPC: the type has no instances left; -EOPNOTSUPP: the layout does not support a
+/// feature that the XML requests; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an mdevctl call-out did not end
+/// in time; -EACCES: no permission; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreateXML; drivers/vfio/mdev/mdev_sysfs.c.
 #[unsafe(no_mangle)]
@@ -229,16 +237,17 @@ pub unsafe extern "C" fn mdev_conn_create_xml(
     })
 }
 
-/// Creates several devices for one guest, all or none, in one group where their type requires a group.
+/// Creates several devices for one guest: all of them or none. They are created in one group if their type requires a
+/// group.
 ///
 /// @param conn a connection
 /// @param xmls n device elements, as for mdev_conn_create_xml()
-/// @param n how many, 1 to 64
-/// @param ret where the NULL-terminated array of the new nodes goes, in the order of xmls; the caller frees it with
-/// mdev_device_list_free()
-/// @param flags of enum mdev_create_flags
-/// @return n; errors as of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed during the
-/// call, some of the devices may remain: see mdev_conn_destroy_incomplete().
+/// @param n the number of device elements, 1 to 64
+/// @param ret receives the NULL-terminated array of the new node devices, in the order of xmls; the caller frees it
+/// with mdev_device_list_free()
+/// @param flags bits of enum mdev_create_flags
+/// @return n; the errnos of mdev_conn_create_xml(), with none of the devices left behind. If the process is killed
+/// during the call, some of the devices may remain: see mdev_conn_destroy_incomplete().
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: the founding proposal's group.
 #[unsafe(no_mangle)]
@@ -271,15 +280,17 @@ unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a 
     (0..n).map(|i| unsafe { bytes(xmls.add(i).read(), "an XML text of the group") }).collect()
 }
 
-/// Destroys a mediated device, also one that another program created. When this returns, the device no longer exists. If a
-/// process has the device open, fails immediately with -EBUSY and changes nothing; the kernel itself would block. A caller in a
-/// container needs the PID namespace of the host, see mdev_device_destroy().
+/// Destroys a mediated device, also a device that another program created. On success the device no longer exists. If a
+/// process has the device open, fails immediately with -EBUSY and changes nothing; the kernel itself would block. A
+/// caller in a container needs the PID namespace of the host: see mdev_device_destroy().
 ///
 /// @param conn a connection
-/// @param uuid of the device, 36 characters, in any case
-/// @param flags of enum mdev_destroy_flags
-/// @return 0; -ENODEV: there is none; -EBUSY: it is in use, or that cannot be determined; -EPERM: it is not the owner's (MDEV_DESTROY_OWNED);
-/// -ECANCELED, -ETIMEDOUT: a call-out of mdevctl's has refused, or hangs; -EACCES: no permission; -EINVAL: an argument is bad; other errnos of the kernel.
+/// @param uuid the UUID of the device, 36 characters, in upper or lower case
+/// @param flags bits of enum mdev_destroy_flags
+/// @return 0; -ENODEV: the device does not exist; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
+/// MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
+/// mdevctl call-out did not end in time; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the
+/// kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]
@@ -293,18 +304,18 @@ pub unsafe extern "C" fn mdev_conn_destroy_uuid(conn: *mut mdev_conn, uuid: *con
     })
 }
 
-/// Destroys the devices of incomplete groups: a process that is killed inside mdev_conn_create_group_xml() can leave some of the
-/// devices of its group. mdev_conn_list_problems() reports each such group. A group that a running process creates is left alone.
-/// mdev_conn_create_group_xml() first does the same for the owner of its connection.
+/// Destroys the devices of incomplete groups. A process that is killed inside mdev_conn_create_group_xml() can leave
+/// some of the devices of its group; mdev_conn_list_problems() reports each such group. A group that a running process
+/// is creating is not changed. mdev_conn_create_group_xml() first does the same for the owner of its connection.
 ///
 /// @param conn a connection
-/// @param owner only groups of this owner: mdev_conn_set_owner(); NULL: every incomplete group
+/// @param owner destroy only groups of this owner: see mdev_conn_set_owner(); NULL: every incomplete group
 /// @param flags 0 or MDEV_DESTROY_NO_CALLOUTS
-/// @return how many devices were destroyed; -EINVAL: an argument is bad, or MDEV_DESTROY_OWNED is given: use owner instead. If a
-/// device cannot be destroyed, the others are destroyed all the same, mdev_last_error() names the device, and its group stays
-/// incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED, -ETIMEDOUT: a call-out of mdevctl refused or hangs;
-/// -ENODATA: another program may have created the device (mdev_last_error() has the next step); -EACCES: no permission; other
-/// errnos of the kernel.
+/// @return the number of destroyed devices; -EINVAL: an argument is invalid, or MDEV_DESTROY_OWNED is set: use owner
+/// instead. If a device cannot be destroyed, the other devices are still destroyed, mdev_last_error() names the device,
+/// and its group stays incomplete. The errno is then -EBUSY: the device is in use; -ECANCELED: an mdevctl call-out
+/// refused; -ETIMEDOUT: an mdevctl call-out did not end in time; -ENODATA: another program may have created the device
+/// (mdev_last_error() has the next step); -EACCES: no permission; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -321,14 +332,15 @@ pub unsafe extern "C" fn mdev_conn_destroy_incomplete(
     })
 }
 
-/// Names the owner that is recorded on every device that this connection creates or defines from now on, so that several
-/// stacks can share a host: mdev_device_get_owner(), MDEV_DESTROY_OWNED. What is defined has its owner whoever starts it.
+/// Sets the owner of every device that this connection creates or defines from now on, so that several management
+/// stacks can share a host: see mdev_device_get_owner() and MDEV_DESTROY_OWNED. A defined device keeps the owner of its
+/// definition, also if a connection with another owner starts it.
 ///
 /// @param conn a connection
-/// @param owner a short word such as the stack's name; NULL: none
-/// @return 0; -EINVAL: an argument is bad.
+/// @param owner a short word, such as the name of the stack; NULL: no owner
+/// @return 0; -EINVAL: an argument is invalid.
 ///
-/// Thread-safe; of two calls at the same time one wins. Since: 0.1.
+/// Thread-safe; of two calls at the same time, one takes effect. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_set_owner(conn: *mut mdev_conn, owner: *const c_char) -> c_int {
     guard::call(|| {
@@ -339,17 +351,19 @@ pub unsafe extern "C" fn mdev_conn_set_owner(conn: *mut mdev_conn, owner: *const
     })
 }
 
-/// Waits until a parent exists and offers at least one type. Sleeps until the kernel sends an event. The kernel sends none for
-/// new types of an existing parent, so a parent without types is read once a second.
+/// Waits until a parent exists and offers at least one type. Sleeps until the kernel sends an event. The kernel sends
+/// none for new types of an existing parent, so a parent without types is read once a second.
 ///
 /// @param conn a connection
-/// @param name of the parent, as for mdev_conn_lookup_by_name()
-/// @param timeout_ms how long, in milliseconds; 0: only look; negative: for ever
-/// @param ret where the parent goes, owned by the caller: mdev_device_unref(); of a PF whose VFs are the parents, the first VF
-/// @return 0; -ETIMEDOUT: the parent does not exist or offers no type, the message says which; -EINVAL: an argument is bad;
-/// errnos of the kernel.
+/// @param name the name of the parent, as for mdev_conn_lookup_by_name()
+/// @param timeout_ms the longest wait in milliseconds; 0: check once; negative: no limit
+/// @param ret receives the parent; the caller releases it with mdev_device_unref(). If name is a PF whose VFs are the
+/// parents, ret receives the first VF
+/// @return 0; -ETIMEDOUT: the parent does not exist or offers no type (the message says which of the two); -EINVAL: an
+/// argument is invalid; errnos of the kernel.
 ///
-/// Thread-safe. Log lines of a call come when it ends. Since: 0.1. Follows: uevents of drivers/base/core.c.
+/// Thread-safe. The log handler gets the log lines of the call when the call ends. Since: 0.1. Follows: uevents of
+/// drivers/base/core.c.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_wait_parent(
     conn: *mut mdev_conn,

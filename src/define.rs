@@ -10,18 +10,20 @@ use super::handle::{count, hold};
 use super::strings::{Pairs, bytes, optional_text, out};
 use mdev::{DefineFlags, StartFlags};
 
-/// Defines a device that persists, in mdevctl's own store (/etc/mdevctl.d), or changes the definition of the same parent and
-/// UUID; what is running stays as it is until its next start. A parent that is not there may be named by its address.
+/// Defines a mediated device that persists, in mdevctl's store (/etc/mdevctl.d). If the parent already has a definition
+/// with this UUID, changes that definition; a running device is not changed before its next start. A parent that does
+/// not exist can be named by its address.
 ///
 /// @param conn a connection
-/// @param xml a device element in either dialect, UTF-8, with a parent; without a UUID a random one is made; a start element
-/// of type auto or manual sets autostart (manual with MDEV_DEFINE_AUTOSTART is -EINVAL)
-/// @param ret where the node goes, running or not, owned by the caller: mdev_device_unref()
-/// @param flags of enum mdev_define_flags
-/// @return 0; -EINVAL: an argument or the XML is bad; -ENODEV: the parent has no such type, or is not there and its name does not
-/// tell its address; -EEXIST: the name is taken; -ENOSPC: the disk is full, and the message says whether the old
-/// definition is as it was; -ECANCELED: a call-out of mdevctl's has refused; -EACCES: no permission; -ETIMEDOUT: a call-out
-/// hangs, or another process keeps the store locked; other errnos of the kernel.
+/// @param xml a device element in either dialect, UTF-8, with a parent. Without a UUID, a random UUID is used. A start
+/// element of type auto or manual sets autostart; manual together with MDEV_DEFINE_AUTOSTART is -EINVAL
+/// @param ret receives the node device, running or not; the caller releases it with mdev_device_unref()
+/// @param flags bits of enum mdev_define_flags
+/// @return 0; -EINVAL: an argument or the XML is invalid; -ENODEV: the parent does not have this type, or does not
+/// exist and its name does not contain its address; -EEXIST: the name is in use; -ENOSPC: the disk is full (the message
+/// says whether the old definition is unchanged); -ECANCELED: an mdevctl call-out refused; -EACCES: no permission;
+/// -ETIMEDOUT: an mdevctl call-out did not end in time, or another process keeps the store locked; other errnos of the
+/// kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
 #[unsafe(no_mangle)]
@@ -40,18 +42,21 @@ pub unsafe extern "C" fn mdev_conn_define_xml(
     })
 }
 
-/// Starts what is defined to start by itself and does not run yet. Each failure is logged, and the error names the first
-/// eight; the others are started all the same. A definition that cannot be used is a failure, too, for it might say so.
+/// Starts the devices whose definition has autostart and that are not running. If a start fails, the other devices are
+/// still started: each failure is logged, and the message of the error names the first eight. An invalid definition is
+/// a failure, too, since it may have autostart.
 ///
 /// @param conn a connection
-/// @param parent a parent, named as for mdev_conn_lookup_by_name(); one VF of it: what is defined on that, and what is
-/// defined on its PF, which is no failure as long as other VFs are still to come; NULL: every parent that is there
-/// @param flags of enum mdev_start_flags
-/// @return how many were started; if any start failed, the errno of the first failure; -EAGAIN (code MDEV_ERROR_NO_TYPE): every
-/// failed start waits for types that a named parent does not offer yet, such as a GPU in MIG mode without GPU instances; no
-/// event announces these types, call again later; -ENODEV: no such parent; -EINVAL: an argument is bad.
+/// @param parent start only the devices of this parent, named as for mdev_conn_lookup_by_name(). For a VF, these are
+/// the devices defined on the VF and the devices defined on its PF; it is no failure if a device on the PF cannot start
+/// as long as more VFs are expected. NULL: the devices of every parent that exists
+/// @param flags bits of enum mdev_start_flags
+/// @return the number of started devices. If starts failed, the errno of the first failure other than -EAGAIN. -EAGAIN
+/// (code MDEV_ERROR_NO_TYPE): parent is not NULL and every failed start waits for types that the parent does not offer
+/// yet, such as a GPU in MIG mode without GPU instances; no event announces these types, so call again later. -ENODEV:
+/// the parent does not exist; -EINVAL: an argument is invalid.
 ///
-/// Thread-safe, also between processes: two that are asked at once start each device once. Since: 0.1. Follows: mdevctl
+/// Thread-safe, also between processes: two calls at the same time start each device once. Since: 0.1. Follows: mdevctl
 /// start-parent-mdevs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_autostart(conn: *mut mdev_conn, parent: *const c_char, flags: c_uint) -> c_int {
@@ -64,13 +69,13 @@ pub unsafe extern "C" fn mdev_conn_autostart(conn: *mut mdev_conn, parent: *cons
     })
 }
 
-/// Forgets the definition of a device. A device that runs goes on until it is destroyed. The handle stays valid.
+/// Removes the definition of a device. A running device keeps running until it is destroyed. The handle stays valid.
 ///
-/// @param dev a device
+/// @param dev a mediated device
 /// @param flags 0 or MDEV_DEFINE_NO_CALLOUTS
-/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
-/// refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
-/// store locked; other errnos of the kernel.
+/// @return 0; -ENOENT: the device has no definition; -EOPNOTSUPP: dev is a parent; -ECANCELED: an mdevctl call-out
+/// refused; -EINVAL: an argument is invalid; -EACCES: no permission; -ETIMEDOUT: an mdevctl call-out did not end in
+/// time, or another process keeps the store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceUndefine; mdevctl undefine.
 #[unsafe(no_mangle)]
@@ -84,13 +89,14 @@ pub unsafe extern "C" fn mdev_device_undefine(dev: *mut mdev_device, flags: c_ui
     })
 }
 
-/// Starts a device as it is defined now: creates it and writes its attributes in their order; when one cannot be written, the
-/// device is taken back. The handle still shows what it showed; look the device up again.
+/// Starts a device from its current definition: creates the device and writes the attributes in their order. If an
+/// attribute cannot be written, destroys the device again. The handle is a snapshot and does not change: look the
+/// device up again.
 ///
 /// @param dev a device that is defined
-/// @param flags of enum mdev_start_flags
-/// @return 0; -EEXIST: it runs already; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; else as
-/// mdev_conn_create_xml().
+/// @param flags bits of enum mdev_start_flags
+/// @return 0; -EEXIST: the device is already running; -ENOENT: the device has no definition; -EOPNOTSUPP: dev is a
+/// parent; the errnos of mdev_conn_create_xml().
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceCreate; mdevctl start.
 #[unsafe(no_mangle)]
@@ -104,13 +110,13 @@ pub unsafe extern "C" fn mdev_device_start(dev: *mut mdev_device, flags: c_uint)
     })
 }
 
-/// Whether a device is started when its parent appears. mdevctl's call-outs are always asked.
+/// Sets whether a device is started when its parent appears. Always runs mdevctl's call-out scripts.
 ///
 /// @param dev a device that is defined
-/// @param autostart not 0: it is
-/// @return 0; -ENOENT: it has no definition; -EOPNOTSUPP: this is a parent; -ECANCELED: a call-out of mdevctl's has
-/// refused; -EINVAL: an argument is bad; -EACCES: no permission; -ETIMEDOUT: a call-out hangs, or another process keeps the
-/// store locked; other errnos of the kernel.
+/// @param autostart 0: not started; any other value: started
+/// @return 0; -ENOENT: the device has no definition; -EOPNOTSUPP: dev is a parent; -ECANCELED: an mdevctl call-out
+/// refused; -EINVAL: an argument is invalid; -EACCES: no permission; -ETIMEDOUT: an mdevctl call-out did not end in
+/// time, or another process keeps the store locked; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceSetAutostart; mdevctl modify --auto.
 #[unsafe(no_mangle)]
@@ -123,11 +129,12 @@ pub unsafe extern "C" fn mdev_device_set_autostart(dev: *mut mdev_device, autost
     })
 }
 
-/// Tells what mdev_device_set_autostart() has set, as it is now. A parent is there whenever its hardware is: 1.
+/// Reads whether a device is currently set to start when its parent appears. For a parent, returns 1 in ret, since a
+/// parent exists whenever its hardware exists.
 ///
-/// @param dev a node
-/// @param ret where 1 or 0 goes
-/// @return 0; -ENOENT: the device has no definition; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param dev a node device
+/// @param ret receives 1 or 0
+/// @return 0; -ENOENT: the device has no definition; -EINVAL: an argument is invalid; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetAutostart.
 #[unsafe(no_mangle)]
@@ -140,10 +147,10 @@ pub unsafe extern "C" fn mdev_device_get_autostart(dev: *mut mdev_device, ret: *
     })
 }
 
-/// Whether a device has a definition now. A parent persists by nature: 1.
+/// Reads whether a device currently has a definition. A parent is always persistent.
 ///
-/// @param dev a node
-/// @return 1 or 0; -EINVAL: not a node; errnos of the kernel.
+/// @param dev a node device
+/// @return 1: persistent; 0: not; -EINVAL: dev is NULL or not a node device; errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceIsPersistent.
 #[unsafe(no_mangle)]
@@ -155,16 +162,16 @@ pub unsafe extern "C" fn mdev_device_is_persistent(dev: *mut mdev_device) -> c_i
     })
 }
 
-/// The attributes in the definition of a device, in the order in which its next start writes them. A running device may have
-/// other attributes. The first successful call reads them, and later calls return the same: to read them again, look the device
-/// up again.
+/// Returns the attributes in the definition of a device, in the order in which the next start writes them. A running
+/// device may have other attributes. The first successful call reads them, and later calls return the same attributes.
+/// To read them again, look the device up again.
 ///
 /// @param dev a device that is defined, running or not
-/// @param names where the NULL-terminated array of names goes; a name may occur twice
-/// @param values where the array of their values goes, of the same length. Both arrays and the texts live as long as dev and must
-/// not be freed
-/// @return how many there are; -ENOENT: the device has no definition; -EOPNOTSUPP: this is a parent; -EINVAL: an argument is
-/// bad; other errnos of the kernel.
+/// @param names receives the NULL-terminated array of names; a name may occur twice
+/// @param values receives the array of values, of the same length. Both arrays and the texts are valid as long as dev;
+/// the caller must not free them
+/// @return the number of attributes; -ENOENT: the device has no definition; -EOPNOTSUPP: dev is a parent; -EINVAL: an
+/// argument is invalid; other errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: the attrs of mdevctl's definitions.
 #[unsafe(no_mangle)]

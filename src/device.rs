@@ -13,8 +13,9 @@ use super::types::TypeList;
 use mdev::Node;
 use mdev::Result;
 
-/// A node: a parent, which can create mediated devices, or a mediated device. A snapshot of the moment when it was listed,
-/// looked up or created; it never changes, and any number of threads may use it at the same time.
+/// A node device: a parent, which can create mediated devices, or a mediated device. The handle is a snapshot of the
+/// time when the node device was listed, looked up or created. It never changes, and any number of threads may use it
+/// at the same time.
 ///
 /// Since: 0.1.
 pub struct mdev_device {
@@ -104,10 +105,10 @@ unsafe fn get_number<T>(dev: *const mdev_device, ret: *mut T, get: impl FnOnce(&
     })
 }
 
-/// Takes another reference.
+/// Takes a reference to a node device.
 ///
-/// @param dev a node, or NULL
-/// @return dev; NULL when it is NULL or not a node.
+/// @param dev a node device, or NULL
+/// @return dev; NULL: dev is NULL or not a node device.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceRef.
 #[unsafe(no_mangle)]
@@ -116,10 +117,10 @@ pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_dev
     guard::infallible(ptr::null_mut(), || unsafe { add_ref(dev) })
 }
 
-/// Gives a reference up; with the last one, the strings and types that came from this node go, too. The device itself
-/// stays as it is: see mdev_device_destroy().
+/// Drops a reference to a node device. The last reference frees the handle and the strings and types that came from it.
+/// The device in the kernel is not changed: mdev_device_destroy() destroys it.
 ///
-/// @param dev a node, or NULL
+/// @param dev a node device, or NULL
 /// @return NULL
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceFree.
@@ -130,10 +131,10 @@ pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_d
     ptr::null_mut()
 }
 
-/// Gives up one reference of each node of an array, and frees the array.
+/// Drops one reference to each node device of an array, and frees the array. To keep a node device, take a reference to
+/// it first.
 ///
-/// @param list an array of mdev_conn_list() or mdev_conn_create_group_xml(), or NULL. To keep a node longer, take a
-/// reference first.
+/// @param list an array from mdev_conn_list() or mdev_conn_create_group_xml(), or NULL
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -142,11 +143,11 @@ pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
     guard::infallible((), || unsafe { free_list(list) });
 }
 
-/// The name of a node: pci_0000_86_00_0, or mdev_UUID_PARENT, or what the creator chose.
+/// Returns the name of a node device: pci_0000_86_00_0, mdev_UUID_PARENT, or the name that the creator chose.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetName.
 #[unsafe(no_mangle)]
@@ -155,12 +156,12 @@ pub unsafe extern "C" fn mdev_device_get_name(dev: *mut mdev_device, ret: *mut *
     unsafe { get_text(dev, ret, |d| Ok(d.name.get(d.node.name()))) }
 }
 
-/// The name of the parent node: of a mediated device, the device that it is a slice of; of a parent, the device above
-/// it in the tree, "computer" at the root.
+/// Returns the name of the parent node. For a mediated device, this is the device that created it. For a parent, this
+/// is the next device above it in the device tree, "computer" at the root.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceGetParent.
 #[unsafe(no_mangle)]
@@ -169,11 +170,11 @@ pub unsafe extern "C" fn mdev_device_get_parent(dev: *mut mdev_device, ret: *mut
     unsafe { get_text(dev, ret, |d| Ok(d.parent.get(d.node.parent_name()))) }
 }
 
-/// The sysfs path of a node, without symbolic links.
+/// Returns the sysfs path of a node device, without symbolic links.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: the device is defined only, and has no path while it does not run; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: the device is defined but not running, so it has no path; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the path element of libvirt's node-device XML.
 #[unsafe(no_mangle)]
@@ -182,11 +183,12 @@ pub unsafe extern "C" fn mdev_device_get_syspath(dev: *mut mdev_device, ret: *mu
     unsafe { get_text(dev, ret, |d| d.node.running_path().map(|path| d.syspath.get(path))) }
 }
 
-/// Which generation of the kernel interface a node speaks: "rfc", "general", "mdev" or "vendor-vfio".
+/// Returns the sysfs layout of a node device, which is the generation of the kernel interface: "rfc", "general", "mdev"
+/// or "vendor-vfio".
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: Documentation/driver-api/vfio-mediated-device.rst.
 #[unsafe(no_mangle)]
@@ -195,10 +197,10 @@ pub unsafe extern "C" fn mdev_device_get_layout(dev: *mut mdev_device, ret: *mut
     unsafe { get_text(dev, ret, |d| Ok(d.layout.get(d.node.layout()))) }
 }
 
-/// Whether a node is a parent.
+/// Returns whether a node device is a parent.
 ///
-/// @param dev a node
-/// @return 1: it can create mediated devices; 0: not; -EINVAL: dev is NULL or not a node.
+/// @param dev a node device
+/// @return 1: dev can create mediated devices; 0: it cannot; -EINVAL: dev is NULL or not a node device.
 ///
 /// Thread-safe. Since: 0.1. Follows: the mdev_types capability of libvirt.
 #[unsafe(no_mangle)]
@@ -207,10 +209,10 @@ pub unsafe extern "C" fn mdev_device_is_parent(dev: *mut mdev_device) -> c_int {
     guard::getter(|| unsafe { borrow(dev) }.map(|d| c_int::from(d.body.node.is_parent())))
 }
 
-/// Whether a node was there in the kernel when the snapshot was made.
+/// Returns whether a node device existed in the kernel at the time of the snapshot.
 ///
-/// @param dev a node
-/// @return 1: it was; 0: not; -EINVAL: dev is NULL or not a node.
+/// @param dev a node device
+/// @return 1: it existed; 0: it did not; -EINVAL: dev is NULL or not a node device.
 ///
 /// Thread-safe. Since: 0.1. Follows: virNodeDeviceIsActive.
 #[unsafe(no_mangle)]
@@ -219,11 +221,11 @@ pub unsafe extern "C" fn mdev_device_is_active(dev: *mut mdev_device) -> c_int {
     guard::getter(|| unsafe { borrow(dev) }.map(|d| c_int::from(d.body.node.is_active())))
 }
 
-/// The UUID of a mediated device, in lower case.
+/// Returns the UUID of a mediated device, in lower case.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: this is a parent; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: dev is a parent; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]
@@ -232,24 +234,24 @@ pub unsafe extern "C" fn mdev_device_get_uuid(dev: *mut mdev_device, ret: *mut *
     unsafe { get_text(dev, ret, |d| Ok(d.uuid.get(&d.node.uuid()?))) }
 }
 
-/// The id of the type that a mediated device was created from.
+/// Returns the id of the type from which a mediated device was created.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: this is a parent, or the type is not known; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: dev is a parent, or the type is unknown; -EINVAL: an argument is invalid.
 ///
-/// Thread-safe. Since: 0.1. Follows: the mdev_type link of the device's folder.
+/// Thread-safe. Since: 0.1. Follows: the mdev_type link in the sysfs directory of the device.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_get_type_id(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int {
     // SAFETY: the C contract for dev and ret.
     unsafe { get_text(dev, ret, |d| Ok(d.type_id.get(d.node.type_id()?))) }
 }
 
-/// The group that a mediated device was created in: devices of one group belong to one guest.
+/// Returns the group in which a mediated device was created. The devices of one group belong to one guest.
 ///
-/// @param dev a node
-/// @param ret where the number goes
-/// @return 0; -ENODATA: this is a parent, or there is no group; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the number
+/// @return 0; -ENODATA: dev is a parent, or has no group; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the founding proposal's group.
 #[unsafe(no_mangle)]
@@ -258,11 +260,11 @@ pub unsafe extern "C" fn mdev_device_get_group(dev: *mut mdev_device, ret: *mut 
     unsafe { get_number(dev, ret, Node::group) }
 }
 
-/// The parameters that a mediated device was created with, as its creator gave them to the vendor's driver.
+/// Returns the parameters with which a mediated device was created, as its creator passed them to the vendor's driver.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: this is a parent, or no parameters are known; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: dev is a parent, or its parameters are unknown; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the founding proposal's params.
 #[unsafe(no_mangle)]
@@ -271,11 +273,11 @@ pub unsafe extern "C" fn mdev_device_get_params(dev: *mut mdev_device, ret: *mut
     unsafe { get_text(dev, ret, |d| Ok(d.params.get(d.node.params()?))) }
 }
 
-/// The IOMMU group of a mediated device: N of /dev/vfio/N.
+/// Returns the IOMMU group of a mediated device: N in /dev/vfio/N.
 ///
-/// @param dev a node
-/// @param ret where the number goes
-/// @return 0; -ENODATA: this is a parent, or there is none; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the number
+/// @return 0; -ENODATA: dev is a parent, or has no IOMMU group; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: drivers/iommu/iommu.c; virNodeDevCapMdev's iommuGroup.
 #[unsafe(no_mangle)]
@@ -284,11 +286,11 @@ pub unsafe extern "C" fn mdev_device_get_iommu_group(dev: *mut mdev_device, ret:
     unsafe { get_number(dev, ret, Node::iommu_group) }
 }
 
-/// Who made a mediated device, as its creator called itself: mdev_conn_set_owner().
+/// Returns the owner of a mediated device: the name that its creator set with mdev_conn_set_owner().
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: this is a parent, or nobody is recorded; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: dev is a parent, or no owner is recorded; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the owner files below /run/libmdev.
 #[unsafe(no_mangle)]
@@ -297,11 +299,12 @@ pub unsafe extern "C" fn mdev_device_get_owner(dev: *mut mdev_device, ret: *mut 
     unsafe { get_text(dev, ret, |d| Ok(d.owner.get(d.node.owner()?))) }
 }
 
-/// The NUMA node of a parent, or of a device's parent.
+/// Returns the NUMA node of a parent. For a mediated device, returns the NUMA node of its parent.
 ///
-/// @param dev a node
-/// @param ret where the number goes
-/// @return 0; -ENODATA: the platform has none or does not tell; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the number
+/// @return 0; -ENODATA: the platform has no NUMA nodes or does not report the NUMA node; -EINVAL: an argument is
+/// invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the numa_node file; drivers/base/core.c.
 #[unsafe(no_mangle)]
@@ -310,13 +313,13 @@ pub unsafe extern "C" fn mdev_device_get_numa_node(dev: *mut mdev_device, ret: *
     unsafe { get_number(dev, ret, Node::numa_node) }
 }
 
-/// The name of the node of the SR-IOV physical function (PF). Of a parent that is a VF, and of a device on it, it is the PF of
-/// that VF. In the layout vendor-vfio the device itself is a VF and its parent is the PF, so it is the parent; a definition on
-/// such a parent has it, too.
+/// Returns the name of the node of the SR-IOV physical function (PF). For a parent that is a VF, and for a device on
+/// that parent, this is the PF of the VF. In the layout vendor-vfio a device is a VF and its parent is the PF: for the
+/// device, this is the parent. The same holds for a definition on such a parent.
 ///
-/// @param dev a node
-/// @param ret where the string goes; it lives as long as dev
-/// @return 0; -ENODATA: neither the node nor its parent is a VF; -EINVAL: an argument is bad.
+/// @param dev a node device
+/// @param ret receives the string, which is valid as long as dev
+/// @return 0; -ENODATA: neither dev nor its parent is a VF; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the physfn link; drivers/pci/iov.c.
 #[unsafe(no_mangle)]

@@ -25,11 +25,13 @@ impl Device {
     }
 }
 
-/// The types of a parent, with every attribute that the vendor shows.
+/// Lists the types of a parent, with every attribute that the vendor exposes.
 ///
 /// @param parent a parent
-/// @param ret where the NULL-terminated array goes; it and the types live as long as parent, nothing is to be freed
-/// @return the number of types; -ENODATA: this is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is bad.
+/// @param ret receives the NULL-terminated array. The array and the types are valid as long as parent; the caller must
+/// not free them
+/// @return the number of types; -ENODATA: parent is a mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL:
+/// an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: mdev_supported_types of drivers/vfio/mdev/mdev_sysfs.c.
 #[unsafe(no_mangle)]
@@ -44,15 +46,15 @@ pub unsafe extern "C" fn mdev_device_list_types(parent: *mut mdev_device, ret: *
     })
 }
 
-/// Finds a type of a parent by its id, or by its name, in which "_" may stand for a space. If neither matches, these forms do,
-/// in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name without the vendor's prefix
-/// ("M60-0B"). Types in XML are found in the same way.
+/// Finds a type of a parent by its id, or by its name, in which "_" may replace a space. If neither matches, also
+/// accepts these forms, in upper or lower case: the number of the id as "11", "0xb" or "nvidia-11", and the name
+/// without the vendor's prefix ("M60-0B"). XML accepts the same forms.
 ///
 /// @param parent a parent
-/// @param id_or_name "11", "GRID M60-0B", "GRID_M60-0B"
-/// @param ret where the type goes; it lives as long as parent
-/// @return 0; -ENODEV: there is no such type; -ENOTUNIQ: several types match this form; -ENODATA: this is a mediated device;
-/// -EINVAL: an argument is bad.
+/// @param id_or_name such as "11", "GRID M60-0B" or "GRID_M60-0B"
+/// @param ret receives the type, which is valid as long as parent
+/// @return 0; -ENODEV: the parent has no such type; -ENOTUNIQ: several types match this form; -ENODATA: parent is a
+/// mediated device, or was listed with MDEV_LIST_NO_TYPES; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]

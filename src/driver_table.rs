@@ -23,25 +23,28 @@ use super::version::mdev_version;
 use mdev::EventKind;
 use mdev::{Error, ErrorCode};
 
-/// The version of struct mdev_driver's layout. Members are only ever appended, so that it need not change.
+/// The version of the layout of struct mdev_driver. New members are only appended, so the version does not change.
 ///
 /// Since: 0.1.
 pub const MDEV_DRIVER_ABI: u32 = 1;
 
-/// A node-device driver as a table of functions: first the callbacks of libvirt's node-device driver, in its order and
-/// sense, then everything else. One callback of libvirt is left out: nodeDeviceLookupSCSIHostByWWN, which follows
-/// nodeDeviceLookupByName in libvirt's table, since no mediated device is a SCSI host. A member has the rules of the exported
-/// function that it names. Members are only appended; what is NULL is not supported: ask MDEV_DRIVER_HAS(). Static, constant,
-/// shared by all threads.
+/// The driver table: all functions of the library. The callbacks of libvirt's node-device driver come first, in
+/// libvirt's order and with the same meaning; all other functions follow. One callback of libvirt is left out:
+/// nodeDeviceLookupSCSIHostByWWN, which follows nodeDeviceLookupByName in libvirt's table, since no mediated device is
+/// a SCSI host.
+///
+/// The documentation of a member is that of the exported function that it names. New members are only appended. A
+/// member that is NULL is not supported: check it with MDEV_DRIVER_HAS(). The table is static and constant, and all
+/// threads share it.
 ///
 /// Since: 0.1. Follows: libvirt's src/driver-nodedev.h.
 #[repr(C)]
 pub struct mdev_driver {
-    /// How large the library's table is, in bytes. Since 0.1.
+    /// The size of the library's table in bytes. Since 0.1.
     pub size: usize,
     /// MDEV_DRIVER_ABI. Since 0.1.
     pub abi: u32,
-    /// No bit has a meaning yet: 0. Since 0.1.
+    /// Reserved for feature bits; always 0. Since 0.1.
     pub features: u32,
     /// "mdev". Since 0.1.
     pub name: *const c_char,
@@ -49,11 +52,11 @@ pub struct mdev_driver {
     pub open: Option<unsafe extern "C" fn(ret: *mut *mut mdev_conn, uri: *const c_char, flags: c_uint) -> c_int>,
     /// mdev_conn_unref(). Since 0.1.
     pub close: Option<unsafe extern "C" fn(conn: *mut mdev_conn) -> *mut mdev_conn>,
-    /// How many parents and active devices have the capability cap: "pci", "css", "ap_matrix" (what a parent is on its
-    /// bus), "mdev_types" (parents), "mdev" (devices); NULL: all. flags: 0. Since 0.1.
+    /// Returns the number of parents and active devices that have the capability cap: "pci", "css" or "ap_matrix" (the
+    /// bus of a parent), "mdev_types" (parents), "mdev" (mediated devices); NULL: all. flags: 0. Since 0.1.
     pub num_of_devices: Option<unsafe extern "C" fn(conn: *mut mdev_conn, cap: *const c_char, flags: c_uint) -> c_int>,
-    /// The names of the nodes that num_of_devices counts, at most maxnames of them, into names; returns how many. The caller
-    /// frees each with free(). Since 0.1.
+    /// Writes the names of the node devices that num_of_devices counts into names, at most maxnames of them, and
+    /// returns the number of names. The caller frees each name with free(). Since 0.1.
     pub list_devices: Option<
         unsafe extern "C" fn(
             conn: *mut mdev_conn,
@@ -79,10 +82,10 @@ pub struct mdev_driver {
         Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
     /// mdev_device_get_parent(). Since 0.1.
     pub get_parent: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
-    /// How many capabilities a node has. Since 0.1.
+    /// Returns the number of capabilities of a node device. Since 0.1.
     pub num_of_caps: Option<unsafe extern "C" fn(dev: *mut mdev_device) -> c_int>,
-    /// The capabilities of a node, at most maxnames of them, into names; returns how many. The caller frees each with free().
-    /// Since 0.1.
+    /// Writes the capabilities of a node device into names, at most maxnames of them, and returns the number of
+    /// names. The caller frees each name with free(). Since 0.1.
     pub list_caps:
         Option<unsafe extern "C" fn(dev: *mut mdev_device, names: *mut *mut c_char, maxnames: c_int) -> c_int>,
     /// mdev_conn_create_xml(). Since 0.1.
@@ -416,12 +419,13 @@ static DRIVER: mdev_driver = mdev_driver {
     conn_destroy_incomplete: Some(mdev_conn_destroy_incomplete),
 };
 
-/// The one function that a program has to look up with dlsym() to use all of the library.
+/// Returns the driver table. A program that loads the library with dlopen() needs to look up only this function with
+/// dlsym().
 ///
 /// @param abi MDEV_DRIVER_ABI
-/// @param size sizeof(struct mdev_driver), as the caller was compiled with; the library's may be smaller or larger
-/// @return a static table; NULL, with mdev_last_error() set: the library does not speak this abi, or size is less than what
-/// every version has.
+/// @param size sizeof(struct mdev_driver) of the caller's header; the library's table may be smaller or larger
+/// @return a static table; NULL, and mdev_last_error() is set: the library does not support this abi (-EOPNOTSUPP), or
+/// size is smaller than the table of any version (-EINVAL).
 ///
 /// Thread-safe. Since: 0.1. Follows: virStateDriver's registration; vfio's argsz.
 #[unsafe(no_mangle)]

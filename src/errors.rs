@@ -11,7 +11,7 @@ use super::strings::terminated;
 use super::unwind;
 use mdev::{Error, ErrorCode};
 
-/// Why a call failed; see mdev_last_error().
+/// The cause of a failed call: see mdev_last_error().
 ///
 /// Since: 0.1.
 pub struct mdev_error {
@@ -62,14 +62,15 @@ pub(super) fn set(error: Error) {
     with_last(|last| *last = Last { current: true, error: Some(object) });
 }
 
-/// Why the last call of this thread failed.
+/// Returns why the last call of this thread failed.
 ///
-/// A failure that is returned as a negative number sets it. A call that can fail clears it on entry. Getters, that is
-/// those functions that only tell what a handle knows already, leave it alone unless they fail themselves; ref, unref,
-/// free, mdev_error_*, mdev_version() and functions that return a const char * never touch it.
+/// A function that returns a negative number sets the error. A function that can fail clears the error when it starts,
+/// except for getters: a function that only returns data of a handle does not change the error unless it fails itself.
+/// These functions never change the error: ref, unref and free functions, mdev_error_*, mdev_version() and functions
+/// that return a const char *.
 ///
-/// @return NULL when the last call of this thread went well; else an error that belongs to this thread, for which it is
-/// valid until the next call of this thread that fails, or the end of the thread. Do not hand it to another thread; do not
+/// @return NULL: the last call of this thread succeeded. Otherwise an error that belongs to this thread. It is valid
+/// until the next failed call of this thread, or until the thread ends. Do not pass it to another thread, and do not
 /// free it.
 ///
 /// Since: 0.1. Follows: virGetLastError.
@@ -82,10 +83,10 @@ pub extern "C" fn mdev_last_error() -> *const mdev_error {
     })
 }
 
-/// The code of an error.
+/// Returns the code of an error.
 ///
-/// @param err from mdev_last_error()
-/// @return one of enum mdev_error_code; -EINVAL when err is NULL or not an error.
+/// @param err an error from mdev_last_error()
+/// @return a value of enum mdev_error_code; -EINVAL: err is NULL or not an error.
 ///
 /// Since: 0.1. Follows: virErrorPtr's code.
 #[unsafe(no_mangle)]
@@ -94,10 +95,10 @@ pub unsafe extern "C" fn mdev_error_get_code(err: *const mdev_error) -> c_int {
     unwind::infallible(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.code as c_int))
 }
 
-/// The errno of an error: what the failed call returned, without the minus sign.
+/// Returns the errno of an error: the return value of the failed call, without the minus sign.
 ///
-/// @param err from mdev_last_error()
-/// @return a positive errno; -EINVAL when err is NULL or not an error.
+/// @param err an error from mdev_last_error()
+/// @return a positive errno; -EINVAL: err is NULL or not an error.
 ///
 /// Since: 0.1.
 #[unsafe(no_mangle)]
@@ -106,11 +107,11 @@ pub unsafe extern "C" fn mdev_error_get_errno(err: *const mdev_error) -> c_int {
     unwind::infallible(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.errno))
 }
 
-/// What went wrong, as one English sentence that names the object, the file and what to do. For people: the words may
-/// change, programs look at the code.
+/// Returns the message of an error: one English sentence with the object, the file and the next step. The wording may
+/// change between versions; programs use the code.
 ///
-/// @param err from mdev_last_error()
-/// @return one line of UTF-8 that lives as long as the error; NULL when err is NULL or not an error.
+/// @param err an error from mdev_last_error()
+/// @return one line of UTF-8, valid as long as the error; NULL: err is NULL or not an error.
 ///
 /// Since: 0.1. Follows: virGetLastErrorMessage.
 #[unsafe(no_mangle)]
@@ -119,10 +120,10 @@ pub unsafe extern "C" fn mdev_error_get_message(err: *const mdev_error) -> *cons
     unwind::infallible(ptr::null(), || unsafe { borrow(err) }.map_or(ptr::null(), |e| e.body.message.as_ptr()))
 }
 
-/// The file or directory concerned.
+/// Returns the file or directory of an error.
 ///
-/// @param err from mdev_last_error()
-/// @return an absolute path that lives as long as the error; NULL when no file is concerned, or err is NULL or not an error.
+/// @param err an error from mdev_last_error()
+/// @return an absolute path, valid as long as the error; NULL: the error has no file, or err is NULL or not an error.
 ///
 /// Since: 0.1.
 #[unsafe(no_mangle)]

@@ -14,7 +14,7 @@ use super::strings::out;
 use mdev::{Error, ErrorCode, Result};
 use mdev::{Event, EventKind, Monitor};
 
-/// Something that happened, with the node as it was then.
+/// An event: a change of a node device, with a snapshot of the node device at that time.
 ///
 /// Since: 0.1.
 pub struct mdev_event {
@@ -53,10 +53,10 @@ impl EventBody {
     }
 }
 
-/// Takes another reference, to keep an event that a callback was given.
+/// Takes a reference to an event. A callback does this to keep its event.
 ///
 /// @param ev an event, or NULL
-/// @return ev; NULL when it is NULL or not an event.
+/// @return ev; NULL: ev is NULL or not an event.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event 
     guard::infallible(ptr::null_mut(), || unsafe { add_ref(ev) })
 }
 
-/// Gives a reference up. Nodes that came from the event stay usable.
+/// Drops a reference to an event. Node devices that came from the event stay usable.
 ///
 /// @param ev an event, or NULL
 /// @return NULL
@@ -78,10 +78,10 @@ pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_even
     ptr::null_mut()
 }
 
-/// What happened.
+/// Returns the type of an event.
 ///
 /// @param ev an event
-/// @return of enum mdev_event_type; MDEV_EVENT_NONE when ev is NULL or not an event.
+/// @return a value of enum mdev_event_type; MDEV_EVENT_NONE: ev is NULL or not an event.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
 #[unsafe(no_mangle)]
@@ -90,12 +90,12 @@ pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind
     guard::infallible(EventKind::None, || unsafe { borrow(ev) }.map_or(EventKind::None, |event| event.body.kind))
 }
 
-/// The node that an event is about, as it was when it happened: a snapshot like any other. A device that came and went before
-/// this program looked is described by what the kernel's event itself tells: name, UUID, parent and path.
+/// Returns the node device of an event, as a snapshot of the time of the event. A device that was created and removed
+/// before the library could read it has only the data of the kernel's event: name, UUID, parent and path.
 ///
 /// @param ev an event
-/// @param ret where the node goes, owned by the caller: mdev_device_unref()
-/// @return 0; -ENODATA: no node comes with this event (MDEV_EVENT_OVERRUN); -EINVAL: an argument is bad.
+/// @param ret receives the node device; the caller releases it with mdev_device_unref()
+/// @return 0; -ENODATA: the event has no node device (MDEV_EVENT_OVERRUN); -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]

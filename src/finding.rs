@@ -11,7 +11,7 @@ use super::strings::{out, terminated, to_c_list};
 use mdev::ErrorCode;
 use mdev::{Finding, Severity};
 
-/// One problem of a host: an object that a list leaves out or shows incompletely, and the cause.
+/// A finding: one problem of a host, which is an object that a list leaves out or shows incompletely, and the cause.
 ///
 /// Since: 0.1.
 pub struct mdev_finding {
@@ -46,17 +46,17 @@ impl From<Finding> for Body {
     }
 }
 
-/// Reads the whole host and returns every object that a list leaves out or shows incompletely: parents and types that cannot be
-/// read, links without a target, devices without a type, broken definitions; and incomplete groups of devices.
-/// mdev_conn_list() skips such objects and only logs them.
+/// Reads the whole host and returns every object that a list leaves out or shows incompletely: parents and types that
+/// cannot be read, links without a target, devices without a type, invalid definitions, and incomplete groups of
+/// devices. mdev_conn_list() only logs such objects.
 ///
 /// @param conn a connection
-/// @param ret where the array goes, NULL-terminated, owned by the caller: mdev_finding_list_free()
+/// @param ret receives the NULL-terminated array; the caller frees it with mdev_finding_list_free()
 /// @param flags 0
-/// @return how many there are, 0 if the host has no problem; -EINVAL: an argument is bad; -EMFILE, -ENFILE, -ENOMEM and other
-/// errnos of the kernel: the host cannot be read.
+/// @return the number of findings, 0 if the host has no problem; -EINVAL: an argument is invalid; -EMFILE, -ENFILE,
+/// -ENOMEM and other errnos of the kernel: the host cannot be read.
 ///
-/// Thread-safe. Since: 0.1. Modelled on: systemctl list-units --failed.
+/// Thread-safe. Since: 0.1. Follows: systemctl list-units --failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_list_problems(
     conn: *mut mdev_conn,
@@ -74,10 +74,10 @@ pub unsafe extern "C" fn mdev_conn_list_problems(
     })
 }
 
-/// The severity of a finding.
+/// Returns the severity of a finding.
 ///
 /// @param finding a finding
-/// @return of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
+/// @return a value of enum mdev_severity; -EINVAL: finding is NULL or not a finding.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -86,10 +86,10 @@ pub unsafe extern "C" fn mdev_finding_get_severity(finding: *const mdev_finding)
     guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.severity as c_int))
 }
 
-/// The code of a finding's cause.
+/// Returns the error code of a finding, which identifies the cause.
 ///
 /// @param finding a finding
-/// @return of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
+/// @return a value of enum mdev_error_code; -EINVAL: finding is NULL or not a finding.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -98,10 +98,10 @@ pub unsafe extern "C" fn mdev_finding_get_code(finding: *const mdev_finding) -> 
     guard::getter(|| unsafe { borrow(finding) }.map(|finding| finding.body.code as c_int))
 }
 
-/// The object of a finding.
+/// Returns the object of a finding.
 ///
 /// @param finding a finding
-/// @return a path or the name of a node, which lives as long as the finding; NULL: finding is NULL or not a finding.
+/// @return a path or the name of a node device, valid as long as the finding; NULL: finding is NULL or not a finding.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -112,10 +112,10 @@ pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -
     })
 }
 
-/// The message of a finding: the object and its problem.
+/// Returns the message of a finding: the object and its problem.
 ///
 /// @param finding a finding
-/// @return one English sentence, which lives as long as the finding; NULL: finding is NULL or not a finding.
+/// @return one English sentence, valid as long as the finding; NULL: finding is NULL or not a finding.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -126,10 +126,10 @@ pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) 
     })
 }
 
-/// The next step for a finding.
+/// Returns the next step that repairs the problem of a finding.
 ///
 /// @param finding a finding
-/// @return a text, which lives as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
+/// @return a text, valid as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -141,9 +141,9 @@ pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding
     })
 }
 
-/// Frees findings and their array.
+/// Frees an array of findings and the findings in it.
 ///
-/// @param list an array of mdev_conn_list_problems(), or NULL
+/// @param list an array from mdev_conn_list_problems(), or NULL
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -15,19 +15,19 @@ use super::strings::terminated;
 use super::unwind::{self, Depth};
 use mdev::c_interface::printable;
 
-/// How important a log line is.
+/// The level of a log line.
 ///
 /// Since: 0.1.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Something could not be done.
+    /// An operation failed.
     Error = 1,
-    /// Something is odd, and was left out or replaced.
+    /// The library skipped or replaced unexpected data.
     Warning = 2,
-    /// Something was changed on the host.
+    /// The library changed the host.
     Info = 3,
-    /// Steps on the way.
+    /// Steps of an operation.
     Debug = 4,
 }
 
@@ -136,17 +136,19 @@ fn deliver(lines: &[(c_int, String)]) {
     IN_HANDLER.set(false);
 }
 
-/// Sends the library's log lines to a function of the caller's. Without one, nothing is logged anywhere. There is one
-/// handler in a process; a new one takes the place of the old one.
+/// Sets the log handler of the process, which replaces the previous handler. Without a handler, the library logs
+/// nothing.
 ///
-/// The handler is called in the thread whose call caused the line, shortly before that call returns, and possibly by
-/// several threads at a time. It may call the library; lines that this causes are dropped. It must not throw or longjmp.
-/// A call that runs in another thread while the handler is changed may still call the old one once it is done.
+/// The library calls the handler in the thread whose call caused the log line, shortly before that call returns;
+/// several threads may call it at the same time. The handler may call the library; log lines of such calls are dropped.
+/// It must not throw or longjmp. If the handler is replaced during a call in another thread, the end of that call may
+/// still use the old handler.
 ///
-/// @param handler gets a level of enum mdev_log_level, one line of UTF-8 that it may use until it returns, and data;
-/// NULL: no more logs
-/// @param data handed to the handler as it is; it must stay valid while calls of other threads may still use the handler
-/// @param max_level lines up to this level, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: none
+/// @param handler gets a level of enum mdev_log_level, one line of UTF-8 that is valid until the handler returns, and
+/// data; NULL: no logging
+/// @param data passed to the handler unchanged; it must stay valid as long as calls in other threads may use the
+/// handler
+/// @param max_level the highest level to log, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: no logging
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
 #[unsafe(no_mangle)]

@@ -11,7 +11,8 @@ use super::guard;
 use super::handle::{self, Counted, Kind, Tag, add_ref, borrow, drop_ref, export, hold};
 use super::strings::out;
 
-/// A source of events for a program that polls: one descriptor, no thread. It remembers the nodes of its host.
+/// A source of events for a program that polls: one file descriptor, no thread. It keeps the state of the node devices
+/// of its host.
 ///
 /// Since: 0.1.
 pub struct mdev_monitor {
@@ -25,17 +26,18 @@ impl Kind for mdev_monitor {
 
 impl Counted for mdev_monitor {}
 
-/// Starts to listen to a host. What happens from here on is told, so make the monitor first and list afterwards: then
-/// nothing is missed, and what is told twice is told the same.
+/// Starts to monitor a host. The monitor reports every event from this call on. Create the monitor first and list the
+/// node devices afterwards: then no change is missed, and a change that occurs in both is the same in both.
 ///
-/// The kernel's own events tell of devices and parents, whoever makes them; where it sends none, as for virtual functions
-/// that become vGPUs, writes to the files that do it are seen. In a network namespace that belongs to another user
-/// namespace, as in a rootless container, the kernel delivers no events at all.
+/// The kernel sends events for devices and parents, also for those that other programs create. The kernel sends no
+/// events for VFs that become vGPUs; there, the monitor detects writes to the sysfs files that create and remove them.
+/// In a network namespace that belongs to another user namespace, as in a rootless container, the kernel delivers no
+/// events at all.
 ///
-/// @param ret where the monitor goes, owned by the caller: mdev_monitor_unref()
+/// @param ret receives the monitor; the caller releases it with mdev_monitor_unref()
 /// @param conn a connection, which may be closed before the monitor
 /// @param flags 0
-/// @return 0; -EINVAL: an argument is bad; -EMFILE, -EPERM, -EAFNOSUPPORT and other errnos of the kernel.
+/// @return 0; -EINVAL: an argument is invalid; -EMFILE, -EPERM, -EAFNOSUPPORT and other errnos of the kernel.
 ///
 /// Thread-safe. Since: 0.1. Follows: sd_device_monitor_new, udev_monitor_new_from_netlink.
 #[unsafe(no_mangle)]
@@ -49,10 +51,10 @@ pub unsafe extern "C" fn mdev_monitor_new(ret: *mut *mut mdev_monitor, conn: *mu
     })
 }
 
-/// Takes another reference.
+/// Takes a reference to a monitor.
 ///
 /// @param mon a monitor, or NULL
-/// @return mon; NULL when it is NULL or not a monitor.
+/// @return mon; NULL: mon is NULL or not a monitor.
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -61,7 +63,8 @@ pub unsafe extern "C" fn mdev_monitor_ref(mon: *mut mdev_monitor) -> *mut mdev_m
     guard::infallible(ptr::null_mut(), || unsafe { add_ref(mon) })
 }
 
-/// Gives a reference up; the last one ends the monitor and closes its descriptor. Events that came from it stay usable.
+/// Drops a reference to a monitor. The last reference ends the monitor and closes its descriptor. Events that came from
+/// it stay usable.
 ///
 /// @param mon a monitor, or NULL
 /// @return NULL
@@ -74,8 +77,9 @@ pub unsafe extern "C" fn mdev_monitor_unref(mon: *mut mdev_monitor) -> *mut mdev
     ptr::null_mut()
 }
 
-/// The descriptor to poll for POLLIN, level-triggered: it is readable as long as mdev_monitor_receive() may have something
-/// to tell or to do. Nothing else may be done with it; it belongs to the monitor, and stays the same while that lives.
+/// Returns the descriptor of a monitor, to poll for POLLIN (level-triggered). It is readable as long as a call of
+/// mdev_monitor_receive() may return an event or has internal work to do. The descriptor belongs to the monitor and
+/// never changes: do not read, write or close it.
 ///
 /// @param mon a monitor
 /// @return the descriptor; -EINVAL: mon is NULL or not a monitor.
@@ -87,17 +91,17 @@ pub unsafe extern "C" fn mdev_monitor_get_fd(mon: *mut mdev_monitor) -> c_int {
     guard::getter(|| Ok(unsafe { borrow(mon) }?.body.lock().fd().as_raw_fd()))
 }
 
-/// The next event, in order, without waiting. Call it until it returns 0, or once each time that the descriptor is readable.
-/// It returns 0 as well when there was something to do and nothing to tell.
+/// Returns the next event, in order, without waiting. Call it until it returns 0, or once each time the descriptor is
+/// readable. It also returns 0 if it did internal work that produced no event.
 ///
-/// After an error that is no fault of the caller, such as -EMFILE, the events of the meantime may be lost: the next call that
-/// succeeds gives MDEV_EVENT_OVERRUN.
+/// After an error that the caller did not cause, such as -EMFILE, events may be lost: the next successful call returns
+/// MDEV_EVENT_OVERRUN.
 ///
 /// @param mon a monitor
-/// @param ret where the event goes, owned by the caller: mdev_event_unref(); written only when there is one
-/// @return 1: an event; 0: none now; -EINVAL: an argument is bad; errnos of the kernel.
+/// @param ret receives the event, if there is one; the caller releases it with mdev_event_unref()
+/// @return 1: an event; 0: no event now; -EINVAL: an argument is invalid; errnos of the kernel.
 ///
-/// Thread-safe; of several threads each gets other events. Since: 0.1. Follows: sd_device_monitor_receive.
+/// Thread-safe; each event is returned to one thread only. Since: 0.1. Follows: sd_device_monitor_receive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_monitor_receive(mon: *mut mdev_monitor, ret: *mut *mut mdev_event) -> c_int {
     guard::call(|| {
@@ -110,9 +114,9 @@ pub unsafe extern "C" fn mdev_monitor_receive(mon: *mut mdev_monitor, ret: *mut 
     })
 }
 
-/// How many bytes of the kernel's events may wait for this program; by default 16 MiB, of which only what waits takes
-/// memory. Without CAP_NET_ADMIN the kernel grants no more than net.core.rmem_max. When it is not enough, events are lost and
-/// MDEV_EVENT_OVERRUN tells so.
+/// Sets the number of bytes that the kernel may queue for this monitor. The default is 16 MiB; only queued events use
+/// memory. Without CAP_NET_ADMIN the kernel grants at most net.core.rmem_max. If the buffer is too small, events are
+/// lost and the monitor returns MDEV_EVENT_OVERRUN.
 ///
 /// @param mon a monitor
 /// @param bytes the size

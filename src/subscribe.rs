@@ -10,31 +10,31 @@ use super::guard;
 use super::handle::hold;
 use mdev::Error;
 
-/// A function that wants to know of events; see mdev_conn_event_register(). The event is a loan.
+/// A callback for events: see mdev_conn_event_register(). The event is borrowed; take a reference to keep it.
 ///
 /// Since: 0.1.
 pub type mdev_event_callback =
     Option<unsafe extern "C" fn(conn: *mut mdev_conn, ev: *mut mdev_event, data: *mut c_void)>;
 
-/// A function that gets back what a callback was registered with, when that is over.
+/// A callback that frees the data of an event callback: see mdev_conn_event_register().
 ///
 /// Since: 0.1.
 pub type mdev_free_callback = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
-/// Has a function called for every event of a host, from mdev_conn_dispatch() and nowhere else. The first one starts the
-/// listening; what happened before is not told.
+/// Registers a callback for every event of a host. Only mdev_conn_dispatch() calls it. The first callback of a
+/// connection starts the monitoring; the callback gets no earlier events.
 ///
-/// The function may call everything, also mdev_conn_event_deregister() for itself and mdev_conn_dispatch() (which hands later
-/// events to the other functions before they get the one under way), and may give up the last reference of the connection.
-/// It must not throw or longjmp. It gets the event as a loan: mdev_event_ref() keeps it.
+/// The callback may call every function of the library. It may deregister itself, drop the last reference to the
+/// connection, and call mdev_conn_dispatch(); that inner call delivers later events to the other callbacks before they
+/// get the current event. The callback must not throw or longjmp. The event is borrowed: mdev_event_ref() keeps it.
 ///
 /// @param conn a connection
-/// @param callback the function; gets the connection, the event and data
-/// @param data handed to the function as it is, in whichever thread dispatches
-/// @param free_data called with data when the function will not be called any more: it was deregistered and is not running,
-/// or the connection is gone; NULL: nothing is. It is not called when this call fails
+/// @param callback the callback; it gets the connection, the event and data
+/// @param data passed to the callback unchanged, in the thread that calls mdev_conn_dispatch()
+/// @param free_data called with data once the callback will not be called any more: it is deregistered and not running,
+/// or the connection is closed. Not called if this call fails. NULL: nothing is called
 /// @param flags 0
-/// @return an id, 1 or more; -EINVAL: an argument is bad; errors as of mdev_monitor_new().
+/// @return an id, 1 or more; -EINVAL: an argument is invalid; the errnos of mdev_monitor_new().
 ///
 /// Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventRegisterAny.
 #[unsafe(no_mangle)]
@@ -56,13 +56,13 @@ pub unsafe extern "C" fn mdev_conn_event_register(
     })
 }
 
-/// Ends what mdev_conn_event_register() has begun. When this returns the function is not called any more by this thread. One
-/// that dispatches meanwhile may be in it, or just about to call it: where several do, data must live until free_data is
-/// called with it.
+/// Deregisters a callback of mdev_conn_event_register(). After the return, this thread does not call the callback any
+/// more. Another thread inside mdev_conn_dispatch() may still be in the callback or about to call it: if several
+/// threads dispatch, data must stay valid until free_data is called.
 ///
 /// @param conn a connection
-/// @param id what mdev_conn_event_register() returned
-/// @return 0; -EINVAL: conn is not a connection, or has no such callback.
+/// @param id the return value of mdev_conn_event_register()
+/// @return 0; -EINVAL: conn is NULL or not a connection, or has no callback with this id.
 ///
 /// Thread-safe. Since: 0.1. Follows: virConnectNodeDeviceEventDeregisterAny.
 #[unsafe(no_mangle)]
@@ -75,11 +75,12 @@ pub unsafe extern "C" fn mdev_conn_event_deregister(conn: *mut mdev_conn, id: c_
     })
 }
 
-/// The descriptor to poll for POLLIN before mdev_conn_dispatch(), level-triggered. It belongs to the connection and stays the
-/// same while that lives. The first call starts the listening, as mdev_conn_event_register() does.
+/// Returns the descriptor of a connection, to poll for POLLIN (level-triggered) before mdev_conn_dispatch(). The
+/// descriptor belongs to the connection and never changes. The first call starts the monitoring, as
+/// mdev_conn_event_register() does.
 ///
 /// @param conn a connection
-/// @return the descriptor; -EINVAL: conn is NULL or not a connection; errors as of mdev_monitor_new().
+/// @return the descriptor; -EINVAL: conn is NULL or not a connection; the errnos of mdev_monitor_new().
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -93,13 +94,13 @@ pub unsafe extern "C" fn mdev_conn_get_fd(conn: *mut mdev_conn) -> c_int {
     })
 }
 
-/// Hands the events that have come to the registered functions, in order, without waiting. Not more than some hundred at
-/// once: while there are more, the descriptor stays readable.
+/// Delivers pending events to the registered callbacks, in order, without waiting. Delivers at most 256 events; if more
+/// are pending, the descriptor stays readable.
 ///
 /// @param conn a connection
-/// @return how many events there were; -EINVAL: conn is NULL or not a connection; errors as of mdev_monitor_receive().
+/// @return the number of events; -EINVAL: conn is NULL or not a connection; the errnos of mdev_monitor_receive().
 ///
-/// Thread-safe; of several threads each gets other events. Since: 0.1. Follows: virEventRunDefaultImpl.
+/// Thread-safe; each event is delivered by one thread only. Since: 0.1. Follows: virEventRunDefaultImpl.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_dispatch(conn: *mut mdev_conn) -> c_int {
     guard::call(|| {

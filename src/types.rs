@@ -16,7 +16,7 @@ use super::strings::{out, text};
 use mdev::Type;
 use mdev::{Error, ErrorCode};
 
-/// A type of a parent: a snapshot that lives as long as the parent's handle.
+/// A type of a parent: a snapshot that is valid as long as the handle of the parent.
 ///
 /// Since: 0.1.
 pub struct mdev_type {
@@ -92,22 +92,23 @@ unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<&C
     })
 }
 
-/// The id of a type: what a create request gives as type.
+/// Returns the id of a type. XML names the type by this id.
 ///
 /// @param type a type
-/// @return a string that lives as long as the parent's handle; NULL when type is not a type.
+/// @return a string, valid as long as the parent's handle; NULL: type is NULL or not a type.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: a folder's name below mdev_supported_types.
+/// Thread-safe; touches no error. Since: 0.1. Follows: the names of the directories below mdev_supported_types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
     unsafe { get_text(r#type, |model| Some(model.id_as_c())) }
 }
 
-/// The name that the vendor gives to a type.
+/// Returns the name that the vendor gives to a type.
 ///
 /// @param type a type
-/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+/// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
+/// type.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: the type's name file.
 #[unsafe(no_mangle)]
@@ -116,10 +117,11 @@ pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const 
     unsafe { get_text(r#type, |model| model.attribute_as_c("name")) }
 }
 
-/// The interface that devices of a type speak: "vfio-pci", "vfio-ccw", "vfio-ap".
+/// Returns the device API of a type: "vfio-pci", "vfio-ccw" or "vfio-ap".
 ///
 /// @param type a type
-/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+/// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
+/// type.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: the type's device_api file.
 #[unsafe(no_mangle)]
@@ -128,10 +130,11 @@ pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *
     unsafe { get_text(r#type, |model| model.attribute_as_c("device_api")) }
 }
 
-/// What the vendor says about a type; may have several lines.
+/// Returns the vendor's description of a type, which may have several lines.
 ///
 /// @param type a type
-/// @return a string that lives as long as the parent's handle; NULL where the kernel gives none, or type is not a type.
+/// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
+/// type.
 ///
 /// Thread-safe; touches no error. Since: 0.1. Follows: the type's description file.
 #[unsafe(no_mangle)]
@@ -140,14 +143,14 @@ pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> 
     unsafe { get_text(r#type, |model| model.attribute_as_c("description")) }
 }
 
-/// An attribute of a type, by the name of its file: "fb_length", "heads", "max_instances", ...
+/// Returns an attribute of a type.
 ///
 /// @param type a type
-/// @param name of the file
-/// @return a string that lives as long as the parent's handle; NULL when the type has no such attribute, or an argument is
-/// bad.
+/// @param name the name of the attribute's file: "fb_length", "heads", "max_instances", ...
+/// @return a string, valid as long as the parent's handle; NULL: the type has no such attribute, or an argument is
+/// invalid.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's folder.
+/// Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's directory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *const c_char) -> *const c_char {
     // SAFETY: the C contract for name.
@@ -156,14 +159,14 @@ pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *con
     unsafe { get_text(r#type, |model| model.attribute_as_c(name().ok()?)) }
 }
 
-/// The names of a type's attributes: every one that mdev_type_get_attr() has a value for.
+/// Lists the names of a type's attributes: every name for which mdev_type_get_attr() returns a value.
 ///
 /// @param type a type
-/// @param ret where the NULL-terminated array goes; it and the names live as long as the parent's handle, nothing is to be
-/// freed
-/// @return the number of names; -EINVAL: an argument is bad.
+/// @param ret receives the NULL-terminated array. The array and the names are valid as long as the parent's handle; the
+/// caller must not free them
+/// @return the number of names; -EINVAL: an argument is invalid.
 ///
-/// Thread-safe. Since: 0.1. Follows: the files of a type's folder.
+/// Thread-safe. Since: 0.1. Follows: the files of a type's directory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_list_attrs(r#type: *const mdev_type, ret: *mut *const *const c_char) -> c_int {
     guard::getter(|| {
@@ -176,12 +179,13 @@ pub unsafe extern "C" fn mdev_type_list_attrs(r#type: *const mdev_type, ret: *mu
     })
 }
 
-/// How many devices of a type could still be created when the snapshot was made. Types may share the same resources, so
-/// that creating one device takes instances from several types. mdev_type_get_capacity() returns how exact the number is.
+/// Returns how many devices of a type could still be created at the time of the snapshot. Types may share resources, so
+/// creating one device can reduce the number of several types. mdev_type_get_capacity() also returns whether the number
+/// is exact.
 ///
 /// @param type a type
-/// @param ret where the number goes
-/// @return 0; -ENODATA: the kernel does not tell; -EINVAL: an argument is bad.
+/// @param ret receives the number
+/// @return 0; -ENODATA: the kernel does not report the number; -EINVAL: an argument is invalid.
 ///
 /// Thread-safe. Since: 0.1. Follows: the type's available_instances file; the founding proposal's max_instances.
 #[unsafe(no_mangle)]
@@ -195,14 +199,15 @@ pub unsafe extern "C" fn mdev_type_get_available_instances(r#type: *const mdev_t
     })
 }
 
-/// How many devices of a type could still be created when the snapshot was made, and how exact that number is. If the devices
-/// are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs may offer a type of which
-/// only 1 fits. The number is then an upper bound, and a create may fail with -ENOSPC earlier.
+/// Returns how many devices of a type could still be created at the time of the snapshot, and whether this is an upper
+/// bound. If the devices are VFs of a card, each free VF that offers the type counts, but the VFs share the card: 8 VFs
+/// may offer a type of which only 1 fits. The number is then an upper bound, and a create may fail with -ENOSPC
+/// earlier.
 ///
 /// @param type a type
-/// @param ret where the number goes, the same as of mdev_type_get_available_instances()
-/// @param is_upper_bound where 1 goes if fewer may fit, 0 if the driver gave the number itself
-/// @return 0; -ENODATA: the number is not known; -EINVAL: an argument is bad. Nothing is written on failure.
+/// @param ret receives the number, the same as from mdev_type_get_available_instances()
+/// @param is_upper_bound receives 1 if fewer devices may fit, 0 if the driver reported the number
+/// @return 0; -ENODATA: the number is unknown; -EINVAL: an argument is invalid. Writes nothing on failure.
 ///
 /// Thread-safe. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -227,10 +232,10 @@ fn unknown_count(model: &Type) -> Error {
     Error::new(ErrorCode::NoData, Errno::NODATA, what)
 }
 
-/// Whether devices of a type have to be created in one group when one guest gets several of them.
+/// Returns whether devices of a type must be created in one group if one guest gets several of them.
 ///
 /// @param type a type
-/// @return 1: they have; 0: not; -EINVAL: type is NULL or not a type.
+/// @return 1: in one group; 0: not; -EINVAL: type is NULL or not a type.
 ///
 /// Thread-safe. Since: 0.1. Follows: the founding proposal's requires_group.
 #[unsafe(no_mangle)]

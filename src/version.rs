@@ -8,13 +8,11 @@ use super::strings::Lazy;
 
 static VERSION: Lazy = Lazy::new();
 
-/// The version of the library that is running, which may be newer than the header that was compiled against.
-///
-/// Thread-safe; touches nothing.
+/// Returns the version of the loaded library, which may be newer than the header of the program.
 ///
 /// @return "MAJOR.MINOR.PATCH", static, never NULL.
 ///
-/// Since: 0.1. Follows: virGetVersion.
+/// Thread-safe; touches no error. Since: 0.1. Follows: virGetVersion.
 #[unsafe(no_mangle)]
 pub extern "C" fn mdev_version() -> *const c_char {
     guard::infallible(c"".as_ptr(), || VERSION.get(mdev::version()))

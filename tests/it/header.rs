@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! include/libmdev.h is what the sources of the C layer and the enums of the crate say. `MDEV_REGENERATE=1 cargo test --test it header`
-//! writes it anew.
+//! include/libmdev.h is equal to what cbindgen generates from the C layer and from the enums of the crate.
+//! `MDEV_REGENERATE=1 cargo test --test it header` writes the header.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// In the order in which their items stand in the header.
+/// Contents in cbindgen.toml has the order of the declarations.
 const SOURCES: [&str; 17] = [
     "crates/mdev/src/error",
     "crates/mdev/src/finding",
@@ -43,7 +43,7 @@ fn flags_as_enums() -> PathBuf {
     let enums = flags.replace("pub struct ", "#[repr(C)] pub enum ").replace(": u32 {", " {");
     let enums = enums.replace(" const ", " ").replace(";\n", ",\n");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flags.rs");
-    fs::write(&path, enums).expect("the target folder can be written");
+    fs::write(&path, enums).expect("cannot write to the target directory");
     path
 }
 
@@ -62,29 +62,81 @@ fn generate() -> String {
     let builder =
         SOURCES.iter().fold(builder, |builder, name| builder.with_src(root().join(name).with_extension("rs")));
     let mut text = Vec::new();
-    builder.generate().expect("the C layer can be read").write(&mut text);
+    builder.generate().expect("cannot read the C layer").write(&mut text);
     let mut text = String::from_utf8(text).expect("UTF-8");
-    // The values of `enum mdev_list_flags` are called MDEV_LIST_: the last word of a name says only what it is.
+    // The values of `enum mdev_list_flags` begin with MDEV_LIST_, without the last word of the enum's name.
     for (short, name) in names.iter().filter_map(|name| name.rsplit_once('_').map(|(short, _)| (short, name))) {
         if short != "mdev" {
             text = text.replace(&format!("{}_", name.to_uppercase()), &format!("{}_", short.to_uppercase()));
         }
     }
-    // cbindgen indents with spaces; the C of this project has tabs.
+    // cbindgen indents with spaces; the C code of this project is indented with tabs.
     let lines = text.lines().map(|line| {
         let words = line.trim_start_matches("        ");
         let tabs = (line.len() - words.len()) / 8;
         format!("{}{}\n", "\t".repeat(tabs), words.trim_end())
     });
-    lines.collect()
+    in_groups(&lines.collect::<String>())
+}
+
+/// The groups of the list "Contents" in the header's first comment: each title, and the names of its declarations.
+fn contents(header: &str) -> Vec<(&str, Vec<&str>)> {
+    let (_, list) = header.split_once(" * Contents, in the order of this file:\n").expect("Contents in cbindgen.toml");
+    let (list, _) = list.split_once(" */").expect("the end of the first comment");
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in list.lines().map(|line| line.trim_start_matches([' ', '*'])) {
+        if line.starts_with(|c: char| c.is_ascii_digit()) {
+            groups.push((line, Vec::new()));
+        } else if let Some((_, names)) = groups.last_mut() {
+            let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            names.extend(words.filter(|word| !word.is_empty()));
+        }
+    }
+    groups
+}
+
+/// The name that a declaration or a block of macros declares.
+fn declared(declaration: &str) -> &str {
+    let (_, code) = declaration.split_once(" */\n").unwrap_or(("", declaration));
+    let mut words = code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let name = if code.starts_with("typedef") || code.starts_with("#define") {
+        words.find(|word| word.starts_with("mdev_") || word.starts_with("MDEV_"))
+    } else {
+        code.split('(').next().and_then(|before| before.rsplit([' ', '*']).next())
+    };
+    name.unwrap_or_else(|| panic!("a declaration without a name: {code}"))
+}
+
+/// cbindgen orders constants, types and functions. The header has them in groups, in the order of its own list "Contents".
+fn in_groups(text: &str) -> String {
+    const OPEN: &str = "#ifdef __cplusplus\nextern \"C\" {\n#endif // __cplusplus\n\n";
+    const CLOSE: &str = "#ifdef __cplusplus\n}  // extern \"C\"\n#endif  // __cplusplus\n";
+    let (head, rest) = text.split_once("#include <stdint.h>\n").expect("the includes");
+    let (constants_and_types, functions) = rest.split_once(OPEN).expect("the start of extern \"C\"");
+    let rest = format!("{constants_and_types}{functions}");
+    let (declarations, tail) = rest.split_once(CLOSE).expect("the end of extern \"C\"");
+    let declarations = declarations.trim().trim_start_matches("/**");
+    let mut left: Vec<&str> = declarations.split("\n\n/**").collect();
+    let mut grouped = format!("{head}#include <stdint.h>\n\n{OPEN}");
+    for (title, names) in contents(head) {
+        grouped += &format!("/*\n * {title}\n * {}\n */\n\n", "=".repeat(title.len()));
+        for name in names {
+            let at = left.iter().position(|declaration| declared(declaration) == name);
+            let at = at.unwrap_or_else(|| panic!("Contents in cbindgen.toml: {name} is not declared, or listed twice"));
+            grouped += &format!("/**{}\n\n", left.remove(at));
+        }
+    }
+    let missing: Vec<&str> = left.into_iter().map(declared).collect();
+    assert!(missing.is_empty(), "add to Contents in cbindgen.toml: {missing:?}");
+    format!("{grouped}{CLOSE}{tail}")
 }
 
 #[test]
 fn header_is_equal_to_what_cbindgen_generates() {
     let fresh = generate();
     if std::env::var_os("MDEV_REGENERATE").is_some() {
-        fs::create_dir_all(root().join("include")).expect("include/ can be made");
-        fs::write(header(), &fresh).expect("the header can be written");
+        fs::create_dir_all(root().join("include")).expect("cannot create include/");
+        fs::write(header(), &fresh).expect("cannot write the header");
     }
     let kept = fs::read_to_string(header()).expect("include/libmdev.h");
     let line = kept.lines().zip(fresh.lines()).position(|(a, b)| a != b).map(|n| n + 1);
@@ -100,7 +152,7 @@ fn values_of_enums_in_the_header_never_change() {
     let header = fs::read_to_string(header()).expect("include/libmdev.h");
     let is_value = |line: &&str| line.starts_with("MDEV_") && line.ends_with(',');
     let values: Vec<&str> = header.lines().map(str::trim).filter(is_value).collect();
-    assert_eq!(values, kept.lines().collect::<Vec<_>>(), "a value that is new belongs into tests/golden/enums.txt");
+    assert_eq!(values, kept.lines().collect::<Vec<_>>(), "add new values to tests/golden/enums.txt");
 }
 
 /// Names between `start` and `end` that begin with mdev_.

@@ -3,71 +3,71 @@
 
 use rustix::io::Errno;
 
-/// What went wrong, finer than an errno. A number is never given to another meaning.
+/// The cause of a failure, finer than an errno. A number never gets another meaning.
 ///
 /// Since: 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub enum ErrorCode {
-    /// A fault of the library itself; please report it.
+    /// Internal fault of the library; please report it.
     Internal = 1,
-    /// An argument is NULL, too long, or not of the form that the function takes.
+    /// An argument is NULL, too long, or does not have the form that the function requires.
     InvalidArgument = 2,
-    /// A handle is NULL, of the wrong kind or no longer alive.
+    /// A handle is NULL, of the wrong kind or already freed.
     InvalidHandle = 3,
-    /// A flag bit that this function does not know.
+    /// The function does not support a flag.
     InvalidFlags = 4,
-    /// A connection URI that names no host.
+    /// The connection URI names no host.
     InvalidUri = 5,
-    /// The text is not well-formed XML, or its root element is not the one expected.
+    /// The text is not well-formed XML, or does not have the expected root element.
     XmlSyntax = 6,
-    /// The XML is well-formed, but an element or a value in it is wrong or missing.
+    /// The XML is well-formed, but an element or a value is invalid or missing.
     XmlContent = 7,
-    /// The XML is larger or deeper than is accepted.
+    /// The XML exceeds the limit of size or depth.
     XmlLimit = 8,
-    /// No node device of that name or UUID.
+    /// No node device has this name or UUID.
     NoNode = 9,
     /// The parent device does not exist or cannot create mediated devices.
     NoParent = 10,
     /// The parent has no such type.
     NoType = 11,
-    /// The name or the UUID is taken.
+    /// The name or the UUID is in use.
     Exists = 12,
     /// The type has no instances left.
     NoInstances = 13,
-    /// A process holds the device open.
+    /// A process has the device open.
     InUse = 14,
-    /// The sysfs layout of this parent has no such thing.
+    /// The sysfs layout of this parent does not support the operation.
     NotSupported = 15,
-    /// Parameters were given, but the type takes none.
+    /// Parameters were given, but the type accepts none.
     ParamsNotSupported = 16,
-    /// A group was given, but the type wants none.
+    /// A group was given, but the type requires none.
     GroupNotSupported = 17,
-    /// The caller may not do this.
+    /// No permission.
     AccessDenied = 18,
-    /// The device belongs to another owner.
+    /// The device has another owner.
     NotOwner = 19,
-    /// The deadline passed.
+    /// The operation did not end within its time limit.
     Timeout = 20,
-    /// The kernel refused; the errno is the kernel's own.
+    /// The kernel returned an error; the errno is the kernel's.
     Kernel = 21,
-    /// A file of the kernel holds something that cannot be understood.
+    /// A file of the kernel has unexpected content.
     BadData = 22,
-    /// A file under /run/libmdev or /etc/mdevctl.d could not be read or written.
+    /// A file below /run/libmdev or /etc/mdevctl.d could not be read or written.
     Store = 23,
-    /// The node has no such value.
+    /// The node device does not have this value.
     NoData = 24,
-    /// The device has no such attribute, or it may not be read or written.
+    /// The device does not have this attribute, or the attribute cannot be read or written.
     NoAttribute = 25,
-    /// A panic was caught at the C boundary.
+    /// A panic of the library was caught at the C boundary; please report it.
     Panic = 26,
-    /// The kernel took the request, but the device did not become usable.
+    /// The kernel accepted the request, but the device did not become usable.
     NotReady = 27,
-    /// More than one node answers to this; name one of them.
+    /// Several node devices match; name one of them.
     Ambiguous = 28,
-    /// The node is not in the state that this needs: it does not run, runs already, or has no definition.
+    /// The node device is not in the required state: it is not running, is already running, or has no definition.
     WrongState = 29,
-    /// A call-out of mdevctl's has refused, or did not end in time.
+    /// An mdevctl call-out refused, or did not end in time.
     Callout = 30,
 }
 

@@ -4,9 +4,9 @@
 use bitflags::bitflags;
 
 bitflags! {
-    /// Which nodes mdev_conn_list() returns. MDEV_LIST_PARENTS and MDEV_LIST_DEVICES select the kind: without either, both are
-    /// listed. MDEV_LIST_ACTIVE and MDEV_LIST_INACTIVE select the state: without either, active nodes are listed. Parents are always
-    /// active.
+    /// Selects the node devices that mdev_conn_list() returns. MDEV_LIST_PARENTS and MDEV_LIST_DEVICES select the kind:
+    /// without either, both are listed. MDEV_LIST_ACTIVE and MDEV_LIST_INACTIVE select the state: without either,
+    /// active node devices are listed. Parents are always active.
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,58 +15,60 @@ bitflags! {
         const PARENTS = 1;
         /// Mediated devices.
         const DEVICES = 2;
-        /// Nodes that exist in the kernel.
+        /// Node devices that exist in the kernel.
         const ACTIVE = 4;
-        /// Devices that are defined, but not started.
+        /// Mediated devices that are defined but not started.
         const INACTIVE = 8;
-        /// Parents come without their types, which are most of what a list costs: for who wants names and states.
-        /// mdev_device_list_types() of such a parent is -ENODATA; look it up by its name, or dump it.
+        /// Lists parents without their types, which take most of the time of a list: for callers that need only names
+        /// and states. mdev_device_list_types() of such a parent fails with -ENODATA; look the parent up by its name,
+        /// or dump the host.
         const NO_TYPES = 16;
     }
 
-    /// How mdev_conn_create_xml() and mdev_conn_create_group_xml() create.
+    /// Flags of mdev_conn_create_xml() and mdev_conn_create_group_xml().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct CreateFlags: u32 {
-        /// A device with the same UUID, parent and type is success: it is returned.
+        /// If a device with the same UUID, parent and type exists, return it instead of failing with -EEXIST.
         const EXIST_OK = 1;
-        /// Where the XML leaves the choice of a parent, fill those first that have devices already.
+        /// If the XML leaves the choice of a parent, prefer parents that already have devices.
         const PACK = 2;
         /// Do not run mdevctl's call-out scripts.
         const NO_CALLOUTS = 4;
-        /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-        /// refusing them with -EINVAL.
+        /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead
+        /// of refusing them with -EINVAL.
         const IGNORE_UNKNOWN = 8;
     }
 
-    /// How mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete() destroy.
+    /// Flags of mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct DestroyFlags: u32 {
-        /// Refuse with -EPERM what the owner of this connection (see mdev_conn_set_owner()) has not made.
+        /// Fail with -EPERM if the owner of this connection (see mdev_conn_set_owner()) did not create the device.
         const OWNED = 1;
         /// Do not run mdevctl's call-out scripts.
         const NO_CALLOUTS = 2;
     }
 
-    /// How mdev_conn_define_xml() works; mdev_device_undefine() takes only MDEV_DEFINE_NO_CALLOUTS.
+    /// Flags of mdev_conn_define_xml(). mdev_device_undefine() accepts only MDEV_DEFINE_NO_CALLOUTS.
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct DefineFlags: u32 {
         /// Do not run mdevctl's call-out scripts.
         const NO_CALLOUTS = 1;
-        /// The device is started when its parent appears, as after mdev_device_set_autostart(), in one step and with one call-out.
-        /// Without, a new definition is not, and one that is changed stays as it was.
+        /// Start the device when its parent appears, as mdev_device_set_autostart() does, but in one step and with one
+        /// call-out. Without this flag, a new definition has no autostart, and a changed definition keeps its
+        /// autostart.
         const AUTOSTART = 2;
-        /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-        /// refusing them with -EINVAL.
+        /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead
+        /// of refusing them with -EINVAL.
         const IGNORE_UNKNOWN = 4;
     }
 
-    /// How mdev_device_start() and mdev_conn_autostart() work.
+    /// Flags of mdev_device_start() and mdev_conn_autostart().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,18 +77,19 @@ bitflags! {
         const NO_CALLOUTS = 1;
     }
 
-    /// Which XML mdev_device_get_xml() prints.
+    /// Flags of mdev_device_get_xml().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct XmlFlags: u32 {
-        /// Today's libvirt schema (nodedev.rng) instead of the founding proposal's.
+        /// Use libvirt's schema (nodedev.rng) instead of the founding proposal's dialect.
         const LIBVIRT = 1;
-        /// Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on a parent.
+        /// Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on
+        /// a parent.
         const INACTIVE = 2;
     }
 
-    /// How mdev_device_get_qemu_args() attaches a device.
+    /// Flags of mdev_device_get_qemu_args().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,14 +98,14 @@ bitflags! {
         const IOMMUFD = 1;
     }
 
-    /// What can be done with an attribute of a node: mdev_device_get_attr_access().
+    /// The access to an attribute of a node device: see mdev_device_get_attr_access().
     ///
     /// Since: 0.1.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct AttrAccess: u32 {
-        /// It has a value: mdev_device_get_attr().
+        /// The attribute can be read with mdev_device_get_attr().
         const READ = 1;
-        /// It takes a value: mdev_device_set_attr().
+        /// The attribute can be written with mdev_device_set_attr().
         const WRITE = 2;
     }
 }

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a monitor reports.
 
-/// What happened.
+/// The type of an event.
 ///
 /// Since: 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub enum EventKind {
-    /// Nothing: not an event.
+    /// Not an event.
     None = 0,
-    /// A node is there. A device is ready for use then.
+    /// A node device exists. A mediated device is ready for use.
     Created = 1,
-    /// A node is gone. It is described as it was last known; a device is not active any more.
+    /// A node device no longer exists. The event has its last known state; a mediated device in it is not active.
     Deleted = 2,
-    /// A node has changed. A parent: what its types have left, or the driver said that something has changed. A device: the
-    /// driver said so, or its definition is another.
+    /// A node device has changed. For a parent: the available instances of its types have changed, or the driver has
+    /// sent a change event. For a mediated device: the driver has sent a change event, or the definition has changed.
     Updated = 3,
-    /// A device was defined.
+    /// A mediated device was defined.
     Defined = 4,
-    /// A definition is gone.
+    /// A definition was removed.
     Undefined = 5,
-    /// Events were lost, since they were not fetched in time: list again. No node comes with it. What is told afterwards is
-    /// right.
+    /// Events were lost, since the program did not fetch them in time: list the node devices again. The event has no
+    /// node device. Later events are correct.
     Overrun = 6,
 }
