@@ -720,7 +720,8 @@ typedef enum mdev_xml_flags {
 	 */
 	MDEV_XML_LIBVIRT = 1,
 	/**
-	 * Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on a parent.
+	 * Print the definition of a device, also while the device runs. -ENOENT if it has no definition. No effect on
+	 * a parent.
 	 */
 	MDEV_XML_INACTIVE = 2,
 } mdev_xml_flags;
@@ -1078,8 +1079,8 @@ typedef enum mdev_create_flags {
 	 */
 	MDEV_CREATE_NO_CALLOUTS = 4,
 	/**
-	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-	 * refusing them with -EINVAL.
+	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead
+	 * of refusing them with -EINVAL.
 	 */
 	MDEV_CREATE_IGNORE_UNKNOWN = 8,
 } mdev_create_flags;
@@ -1216,8 +1217,8 @@ typedef enum mdev_define_flags {
 	 */
 	MDEV_DEFINE_AUTOSTART = 2,
 	/**
-	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead of
-	 * refusing them with -EINVAL.
+	 * Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead
+	 * of refusing them with -EINVAL.
 	 */
 	MDEV_DEFINE_IGNORE_UNKNOWN = 4,
 } mdev_define_flags;

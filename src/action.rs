@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_device`: what a node can do, and the texts that are made for the asking.
+//! `struct mdev_device`: operations on a node device, and texts that are made on demand.
 
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -11,7 +11,7 @@ use super::strings::{optional_text, out, text, to_c_names, to_c_string};
 use mdev::Result;
 use mdev::{DestroyFlags, Node, QemuFlags, XmlFlags};
 
-/// The body of every function that makes a text for the caller.
+/// The body of every function that returns a text to the caller.
 ///
 /// # Safety The C contract for dev and ret.
 unsafe fn make_text(

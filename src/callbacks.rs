@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The callbacks of a connection and their calls. Generic over the kind of the connection, which owns them.
+//! The event callbacks of a connection, and their calls. Generic over the handle kind of the connection, which owns them.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::unwind::Depth;
 use mdev::Conn;
 use mdev::{Error, Result};
 
-/// Events handed over by one call, so that it returns however much happens: the descriptor stays readable.
+/// The most events that one call delivers, so that the call returns even if events keep coming. The descriptor stays readable.
 const DISPATCH_MAX: c_int = 256;
 
 /// `mdev_event_callback` of the header.
@@ -25,11 +25,11 @@ struct Callback<K> {
     function: EventFn<K>,
     data: *mut c_void,
     free: FreeFn,
-    /// It was taken away, and is not called any more even by a dispatch that is under way.
+    /// Deregistered: also a running dispatch does not call it any more.
     over: AtomicBool,
 }
 
-// SAFETY: the data is the caller's, who lets any thread dispatch only when it can be used there: the header says so.
+// SAFETY: only the caller's callbacks use the data, and the header requires that they work in every thread that dispatches.
 unsafe impl<K> Send for Callback<K> {}
 // SAFETY: as above.
 unsafe impl<K> Sync for Callback<K> {}
@@ -38,7 +38,7 @@ impl<K> Drop for Callback<K> {
     fn drop(&mut self) {
         if let Some(free) = self.free {
             let _outside = Depth::set(0);
-            // SAFETY: a function of the caller's with the data that came with it, once; nothing uses the data after it.
+            // SAFETY: the caller registered this function with this data. It is called once, and nothing uses the data afterwards.
             unsafe { free(self.data) };
         }
     }
@@ -50,7 +50,7 @@ pub(super) struct Subscriptions<K> {
 }
 
 struct State<K> {
-    /// Made when it is first needed; the descriptor stays the same from then on.
+    /// Created on first use. The descriptor does not change afterwards.
     monitor: Option<Arc<Source>>,
     callbacks: Vec<Arc<Callback<K>>>,
     last: c_int,
@@ -69,7 +69,7 @@ impl<K: Kind> Subscriptions<K> {
         if let Some(monitor) = &self.lock().monitor {
             return Ok(Arc::clone(monitor));
         }
-        // Outside of the lock, since it reads the whole host; of two that are made at once one is kept.
+        // Outside of the lock, since it reads the whole host. If two threads do this at the same time, one monitor is kept.
         let made = Arc::new(Source::new(conn.monitor()?));
         Ok(Arc::clone(self.lock().monitor.get_or_insert(made)))
     }
@@ -83,7 +83,7 @@ impl<K: Kind> Subscriptions<K> {
             monitor.lock().start_over()?;
         }
         let Some(id) = state.last.checked_add(1) else {
-            return Err(Error::invalid("this connection has had too many callbacks; open another"));
+            return Err(Error::invalid("the connection has no callback ids left; open another connection"));
         };
         state.last = id;
         state.callbacks.push(Arc::new(Callback { id, function, data, free, over: AtomicBool::new(false) }));
@@ -96,10 +96,13 @@ impl<K: Kind> Subscriptions<K> {
             let at = state.callbacks.iter().position(|callback| callback.id == id);
             at.map(|at| state.callbacks.remove(at))
         };
-        let callback =
-            found.ok_or_else(|| Error::invalid(format!("this connection has no callback with the id {id}")))?;
+        let callback = found.ok_or_else(|| {
+            Error::invalid(format!(
+                "the connection has no callback with id {id}; pass the id that mdev_conn_event_register() returned"
+            ))
+        })?;
         callback.over.store(true, Ordering::Release);
-        // Dropped here, without the lock, or by the dispatch that is calling it.
+        // The callback is dropped here, without the lock, or by the dispatch that is calling it.
         Ok(())
     }
 
@@ -113,8 +116,8 @@ impl<K: Kind> Subscriptions<K> {
             let callbacks = self.lock().callbacks.clone();
             for callback in callbacks.iter().filter(|callback| !callback.over.load(Ordering::Acquire)) {
                 let _outside = Depth::set(0);
-                // SAFETY: a function of the caller's with the data that came with it. The connection and the event live
-                // until it returns, as this call holds both. It must not unwind: the header tells C++ programs so.
+                // SAFETY: the caller registered this function with this data. This call holds the connection and the event, so
+                // both live until the function returns. It must not unwind: the header forbids it to C++ programs.
                 unsafe {
                     if let Some(function) = callback.function {
                         function(loan(conn), loan(&event), callback.data);
@@ -127,7 +130,7 @@ impl<K: Kind> Subscriptions<K> {
     }
 }
 
-/// A pointer for C that comes without a reference.
+/// A borrowed pointer for C: without a reference.
 fn loan<K: Kind>(object: &Arc<Object<K>>) -> *mut K {
     Arc::as_ptr(object).cast_mut().cast()
 }

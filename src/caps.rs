@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Capabilities of a node, in the words of libvirt, and the callbacks of the driver table that have no exported function of
-//! their own because only a libvirt-like caller wants them.
+//! Capabilities of a node device under libvirt's names, and the callbacks of the driver table without an exported function: only
+//! callers that are built like libvirt need them.
 
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -12,10 +12,10 @@ use super::strings::{free, optional_text, to_c_string};
 use mdev::{Conn, ListFlags, Node};
 use mdev::{Error, Result};
 
-/// What a device on a bus that libvirt knows is called there, by the beginning of its node name.
+/// libvirt's name of a bus, by the beginning of the node name.
 const BUSES: [(&str, &str); 3] = [("pci_", "pci"), ("css_", "css"), ("ap_matrix", "ap_matrix")];
 
-/// In libvirt's order: what the device is, then what is nested in that.
+/// In libvirt's order: the capability of the bus, then the capability nested in it.
 fn capabilities(node: &Node) -> impl Iterator<Item = &'static str> {
     let bus = BUSES.iter().find(|(prefix, _)| node.is_parent() && node.name().starts_with(prefix)).map(|(_, bus)| *bus);
     bus.into_iter().chain([if node.is_parent() { "mdev_types" } else { "mdev" }])
@@ -27,12 +27,13 @@ fn nodes(conn: &Conn, capability: Option<&str>) -> Result<Vec<Node>> {
     Ok(nodes)
 }
 
-/// Puts copies of the first names into the caller's array: all of them, or none.
+/// Writes copies of the first `max` names into the caller's array. On failure, writes none.
 ///
 /// # Safety
 /// NULL, or an array with room for `max` elements.
 unsafe fn put<'a>(names: *mut *mut c_char, max: c_int, from: impl Iterator<Item = &'a str>) -> Result<c_int> {
-    let max = usize::try_from(max).map_err(|_| Error::invalid(format!("the room for names is negative: {max}")))?;
+    let max = usize::try_from(max)
+        .map_err(|_| Error::invalid(format!("maxnames is negative: {max}; pass the length of the array")))?;
     if names.is_null() {
         return Err(Error::invalid("the array for the names is NULL"));
     }
@@ -41,7 +42,7 @@ unsafe fn put<'a>(names: *mut *mut c_char, max: c_int, from: impl Iterator<Item 
         match to_c_string(name) {
             Ok(copy) => made.push(copy),
             Err(error) => {
-                // SAFETY: they came from malloc() above, and nobody else has seen them.
+                // SAFETY: they come from malloc() above, and no other code has a pointer to them.
                 made.into_iter().for_each(|copy| unsafe { free(copy) });
                 return Err(error);
             }

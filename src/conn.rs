@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_conn`: a host.
+//! `struct mdev_conn`: a connection to a host.
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::ops::Deref;
@@ -31,7 +31,7 @@ impl Kind for mdev_conn {
 
 impl Counted for mdev_conn {}
 
-/// A host, and who wants to hear of it.
+/// A connection and its event callbacks.
 pub(super) struct Body {
     conn: Conn,
     pub(super) events: Subscriptions<mdev_conn>,
@@ -51,18 +51,18 @@ impl Deref for Body {
     }
 }
 
-/// The flags of C as those of Rust, where both have the same bits.
+/// Converts flags of C into flags of Rust, which have the same bits. Fails with `InvalidFlags` on an unknown bit.
 pub(super) fn flags<F: bitflags::Flags<Bits = u32>>(bits: c_uint, function: &str) -> Result<F> {
     F::from_bits(bits).ok_or_else(|| unknown_flags(bits & !F::all().bits(), function))
 }
 
-/// For functions that have no flags yet.
+/// The check for functions that have no flags yet.
 pub(super) fn no_flags(bits: c_uint, function: &str) -> Result<()> {
     if bits == 0 { Ok(()) } else { Err(unknown_flags(bits, function)) }
 }
 
 fn unknown_flags(bits: u32, function: &str) -> Error {
-    let what = format!("{function} does not know the flags {bits:#x}; a newer libmdev may");
+    let what = format!("{function} does not support the flags {bits:#x}; clear them, or use a newer libmdev");
     Error::new(ErrorCode::InvalidFlags, Errno::INVAL, what)
 }
 
@@ -270,9 +270,9 @@ pub unsafe extern "C" fn mdev_conn_create_group_xml(
 /// The C contract for an array of strings with a count.
 unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a [u8]>> {
     if xmls.is_null() {
-        return Err(Error::invalid("the array of XML texts is NULL"));
+        return Err(Error::invalid("the array of XML texts (xmls) is NULL"));
     }
-    // The driver looks at the number, too, but a wild one must not even be walked.
+    // The driver checks the number, too. Checked here first, so that an invalid number does not make the loop read past the array.
     if !(1..=GROUP_MAX).contains(&n) {
         return Err(Error::invalid(format!("a group has 1 to {GROUP_MAX} devices, not {n}")));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions: devices that persist.
+//! Definitions: mediated devices that persist.
 
 use std::ffi::{c_char, c_int, c_uint};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_device`: a node, that is a parent or a mediated device. What a node knows; what it can do is in
-//! [`super::action`].
+//! `struct mdev_device`: a node device, which is a parent or a mediated device. This file has the getters; [`super::action`] has
+//! the operations.
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
@@ -29,7 +29,7 @@ impl Kind for mdev_device {
 
 impl Counted for mdev_device {}
 
-/// A node with the texts that C has asked for.
+/// A node device with the C strings that were requested of it.
 pub(super) struct Device {
     pub(super) node: Node,
     pub(super) types: OnceLock<TypeList>,
@@ -45,12 +45,12 @@ pub(super) struct Device {
     pub(super) definition_attrs: OnceLock<Pairs>,
 }
 
-/// Gives a node to C.
+/// A new handle of a node device. The caller owns its reference.
 pub(super) fn export_node(node: Node) -> *mut mdev_device {
     give(new_node(node))
 }
 
-/// A node that C has no reference of yet.
+/// A node device to which C has no reference yet.
 pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
     Arc::new(Object::new(Device {
         node,
@@ -68,14 +68,14 @@ pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
     }))
 }
 
-/// Gives nodes to C as an array; returns how many.
+/// Returns node devices to C as an array; returns their number.
 pub(super) fn export_list(nodes: Vec<Node>, ret: Out<*mut *mut mdev_device>) -> Result<c_int> {
     let n = count(nodes.len())?;
     ret.set(to_c_list(nodes.into_iter().map(export_node))?);
     Ok(n)
 }
 
-/// The body of every getter of a text.
+/// The body of every getter that returns a text.
 ///
 /// # Safety
 /// The C contract for dev and ret.
@@ -92,7 +92,7 @@ unsafe fn get_text(
     })
 }
 
-/// The body of every getter of a number.
+/// The body of every getter that returns a number.
 ///
 /// # Safety
 /// The C contract for dev and ret.
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_d
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
-    // SAFETY: the C contract for an array of ours, which is not used after this call.
+    // SAFETY: the C contract for an array of this library, which is not used after this call.
     guard::infallible((), || unsafe { free_list(list) });
 }
 

@@ -15,8 +15,8 @@ use mdev::Type;
 use mdev::{Error, ErrorCode, Result};
 
 impl Device {
-    /// The types as C sees them, and as the node has them. Only ever called on a device inside a handle, whose node stays
-    /// where it is.
+    /// The types as C objects, and the same types of the node. Call this only on a device inside a handle, where the node does
+    /// not move.
     fn type_list(&self) -> Result<(&TypeList, &[Type])> {
         let types = self.node.types()?;
         // SAFETY: the handle owns the node and the list; the node never changes or moves while the handle lives.
@@ -71,7 +71,8 @@ pub unsafe extern "C" fn mdev_device_find_type(
         let found = parent.body.node.find_type(wanted)?;
         let object = types.iter().position(|t| ptr::eq(t, found)).and_then(|index| list.objects.get(index));
         ret.set(object.map(Object::as_c).ok_or_else(|| {
-            Error::new(ErrorCode::Internal, Errno::IO, format!("type {} is not in the list of its parent", found.id()))
+            let message = format!("type {} is not in the list of its parent; please report this", found.id());
+            Error::new(ErrorCode::Internal, Errno::IO, message)
         })?);
         Ok(0)
     })

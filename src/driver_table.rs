@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The plugin: everything through one symbol.
+//! The driver table: all functions through one symbol.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -316,7 +316,7 @@ pub struct mdev_driver {
         Option<unsafe extern "C" fn(conn: *mut mdev_conn, owner: *const c_char, flags: c_uint) -> c_int>,
 }
 
-// SAFETY: the table is constant; its only pointer that is no function is to a static string.
+// SAFETY: the table is constant. Its only pointer to data points to a static string.
 unsafe impl Sync for mdev_driver {}
 
 static DRIVER: mdev_driver = mdev_driver {
@@ -432,12 +432,15 @@ static DRIVER: mdev_driver = mdev_driver {
 pub extern "C" fn mdev_driver_get(abi: u32, size: usize) -> *const mdev_driver {
     guard::pointer(|| {
         if abi != MDEV_DRIVER_ABI {
-            let what = format!("this libmdev speaks driver ABI {MDEV_DRIVER_ABI}, not {abi}; use one that fits");
+            let what =
+                format!("driver ABI {abi} is not supported, only {MDEV_DRIVER_ABI}; use another version of libmdev");
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, what));
         }
-        // The least that makes sense: what comes before the first function.
+        // The smallest useful size: the members before the first function.
         if size < std::mem::offset_of!(mdev_driver, open) {
-            return Err(Error::invalid(format!("{size} is not the size of a struct mdev_driver; pass sizeof")));
+            return Err(Error::invalid(format!(
+                "{size} is not the size of a driver table; pass sizeof(struct mdev_driver)"
+            )));
         }
         Ok(std::ptr::from_ref(&DRIVER))
     })

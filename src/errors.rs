@@ -23,7 +23,7 @@ impl Kind for mdev_error {
     const TAG: Tag = handle::ERROR;
 }
 
-/// An error with its texts as C wants them.
+/// An error with its texts as C strings.
 pub(super) struct Detail {
     code: ErrorCode,
     errno: c_int,
@@ -31,8 +31,8 @@ pub(super) struct Detail {
     path: Option<CString>,
 }
 
-/// `current` goes with the next call, but the object stays until another takes its place: a pointer that C still has may
-/// be looked at for that long.
+/// The next call clears `current`. The object stays until another error replaces it, so that a pointer that C still has remains
+/// valid until then.
 struct Last {
     current: bool,
     error: Option<Arc<Object<mdev_error>>>,
@@ -42,7 +42,8 @@ thread_local! {
     static LAST: RefCell<Last> = const { RefCell::new(Last { current: false, error: None }) };
 }
 
-/// Reaches the slot, but for a thread that is ending and has lost it already: its calls work, their detail is gone.
+/// Accesses the slot; `None` if the thread is ending and the slot no longer exists. Calls of such a thread work, without an error
+/// object.
 fn with_last<T>(f: impl FnOnce(&mut Last) -> T) -> Option<T> {
     LAST.try_with(|last| f(&mut last.borrow_mut())).ok()
 }

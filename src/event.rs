@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_event`: how a node came, changed or went; and the source of events of a monitor and of a connection.
+//! `struct mdev_event`: a change of a node device; and the source of events of a monitor and of a connection.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -28,7 +28,7 @@ impl Kind for mdev_event {
 
 impl Counted for mdev_event {}
 
-/// A monitor behind its lock: a program may fetch from any thread.
+/// A monitor with a lock, since a program may fetch events from any thread.
 pub(super) struct Source(Mutex<Monitor>);
 
 impl Source {
@@ -41,7 +41,7 @@ impl Source {
     }
 }
 
-/// An event and its node, as C sees both.
+/// An event, and its node device as a C object.
 pub(super) struct EventBody {
     kind: EventKind,
     node: Option<Arc<Object<mdev_device>>>,
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn mdev_event_get_device(ev: *const mdev_event, ret: *mut 
 
 fn node_of(event: &EventBody) -> Result<Arc<Object<mdev_device>>> {
     event.node.clone().ok_or_else(|| {
-        let message = "no node comes with this event; list the nodes again";
+        let message = "the event has no node device; list the node devices again";
         Error::new(ErrorCode::NoData, Errno::NODATA, message)
     })
 }

@@ -148,6 +148,6 @@ pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_list_free(list: *mut *mut mdev_finding) {
-    // SAFETY: the C contract for an array of ours, which is not used after this call.
+    // SAFETY: the C contract for an array of this library, which is not used after this call.
     guard::infallible((), || unsafe { free_list(list) });
 }

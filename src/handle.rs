@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Handles: what stands behind `struct mdev_conn *` and its like.
+//! Handles: the objects to which `struct mdev_conn *` and the other handle pointers point.
 //!
-//! Each object begins with a word that tells its kind, always at the same place, so that a handle of the wrong kind, or
-//! memory that is no handle at all, is refused before anything else in it is looked at. The types that C sees are empty
-//! markers: a Rust function that takes the wrong one does not compile.
+//! Each object begins with a kind word. It is checked before any other byte of the object is read, so a handle of the wrong kind,
+//! or memory that is no handle, is refused. The types that C sees are empty markers: Rust code that uses the wrong marker does not
+//! compile.
 //!
-//! Promised: NULL, a living handle of another kind, and any other memory of eight readable bytes are refused with -EINVAL.
-//! Not promised: a handle after its last unref. Its kind word is overwritten before the memory goes back, so that the
-//! mistake is usually refused as well, but the memory may by then be somebody else's, as after free().
+//! Guaranteed: NULL, a valid handle of another kind, and any other memory of eight readable bytes are refused with -EINVAL.
+//! Not guaranteed: a handle after its last unref. Its kind word is overwritten before the memory is freed, so such a handle is
+//! usually refused, too; but the memory may already be in use for something else, as after free().
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use mdev::{Error, ErrorCode, Result};
 
-/// The kind word of an object, and the name of the kind for messages.
+/// The kind word of an object, and the name of the kind in messages.
 #[derive(Clone, Copy)]
 pub(super) struct Tag {
     word: u64,
@@ -31,7 +31,7 @@ pub(super) const MONITOR: Tag = tag(b"mdevMONI", "a monitor");
 pub(super) const EVENT: Tag = tag(b"mdevEVNT", "an event");
 pub(super) const FINDING: Tag = tag(b"mdevFIND", "a finding");
 pub(super) const ERROR: Tag = tag(b"mdevERRO", "an error");
-const DEAD: Tag = tag(b"mdevDEAD", "a handle whose last reference is gone");
+const DEAD: Tag = tag(b"mdevDEAD", "a handle without references");
 
 const TAGS: [Tag; 8] = [CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, ERROR, DEAD];
 
@@ -45,10 +45,10 @@ pub(super) trait Kind {
     const TAG: Tag;
 }
 
-/// The kinds whose handles are counted; the others live inside one of these, or in a thread.
+/// The kinds whose handles are counted. Objects of other kinds belong to a counted object or to a thread.
 pub(super) trait Counted: Kind {}
 
-/// An object. `repr(C)`: the kind word comes first, whatever the body is.
+/// An object. `repr(C)` puts the kind word first for every body.
 #[repr(C)]
 pub(super) struct Object<K: Kind> {
     magic: AtomicU64,
@@ -60,7 +60,7 @@ impl<K: Kind> Object<K> {
         Object { magic: AtomicU64::new(K::TAG.word), body }
     }
 
-    /// The pointer that C gets for an object that is not counted.
+    /// The pointer for C to an object that is not counted.
     pub(super) fn as_c(&self) -> *const K {
         std::ptr::from_ref(self).cast()
     }
@@ -69,62 +69,62 @@ impl<K: Kind> Object<K> {
 impl<K: Kind> Drop for Object<K> {
     fn drop(&mut self) {
         self.magic.store(DEAD.word, Ordering::Relaxed);
-        // Nobody reads this memory any more, as far as the compiler knows: keep the store.
+        // Without this, the compiler may remove the store, since no code reads the memory afterwards.
         std::hint::black_box(&self.magic);
     }
 }
 
-/// Gives a new object to C, which owns the one reference.
+/// Returns a new object to C, which owns its only reference.
 pub(super) fn export<K: Counted>(body: K::Body) -> *mut K {
     give(Arc::new(Object::<K>::new(body)))
 }
 
-/// Gives a reference to C.
+/// Passes a reference to C.
 pub(super) fn give<K: Counted>(object: Arc<Object<K>>) -> *mut K {
     Arc::into_raw(object).cast_mut().cast()
 }
 
-/// Looks at the kind word only.
+/// Checks the kind word, and reads nothing else.
 ///
 /// # Safety
 /// The C contract for a handle.
 unsafe fn check<K: Kind>(ptr: *const K) -> Result<*const Object<K>> {
     let refuse = |what: String| Err(Error::new(ErrorCode::InvalidHandle, Errno::INVAL, what));
     if ptr.is_null() {
-        return refuse(format!("a handle is NULL where {} is due", K::TAG.name));
+        return refuse(format!("expected {}, got NULL", K::TAG.name));
     }
     let word = ptr.cast::<AtomicU64>();
     if !word.is_aligned() {
-        return refuse(format!("a pointer is no handle of this library; {} is due", K::TAG.name));
+        return refuse(format!("expected {}, got a pointer that is not a handle of this library", K::TAG.name));
     }
     // SAFETY: not NULL, aligned, and by the C contract eight bytes there can be read.
     let found = unsafe { (*word).load(Ordering::Relaxed) };
     if found != K::TAG.word {
-        return refuse(format!("a pointer is {}; {} is due", name_of(found), K::TAG.name));
+        return refuse(format!("expected {}, got {}", K::TAG.name, name_of(found)));
     }
     Ok(ptr.cast())
 }
 
 fn name_of(word: u64) -> &'static str {
-    TAGS.iter().find(|tag| tag.word == word).map_or("no handle of this library", |tag| tag.name)
+    TAGS.iter().find(|tag| tag.word == word).map_or("a pointer that is not a handle of this library", |tag| tag.name)
 }
 
-/// For getters: looks into an object without a reference of its own.
+/// Returns the object for a getter, without taking a reference.
 ///
 /// # Safety
 /// The C contract for a handle; the result must not outlive the call of C.
 pub(super) unsafe fn borrow<'a, K: Kind>(ptr: *const K) -> Result<&'a Object<K>> {
-    // SAFETY: the same contract. A kind word of ours means an object of ours, which the caller's reference keeps alive.
+    // SAFETY: the same contract. A kind word of this library means an object of this library, which the caller's reference keeps alive.
     unsafe { check(ptr).map(|object| &*object) }
 }
 
-/// For everything that takes longer: a reference of its own, so that not even a log handler that drops the caller's one can
-/// take the object away from the running call.
+/// Returns an own reference for the time of a call, so that the object stays valid even if a log handler or a callback drops the
+/// caller's reference.
 ///
 /// # Safety
 /// The C contract for a handle.
 pub(super) unsafe fn hold<K: Counted>(ptr: *const K) -> Result<Arc<Object<K>>> {
-    // SAFETY: the same contract; counted kinds are only ever made by `export`, so the pointer came from Arc::into_raw.
+    // SAFETY: the same contract; only `give` passes objects of counted kinds to C, so the pointer came from Arc::into_raw.
     unsafe {
         let object = check(ptr)?;
         Arc::increment_strong_count(object);
@@ -132,7 +132,7 @@ pub(super) unsafe fn hold<K: Counted>(ptr: *const K) -> Result<Arc<Object<K>>> {
     }
 }
 
-/// One more reference; NULL for what is not a handle of this kind.
+/// Takes a reference. Returns NULL if the pointer is not a handle of this kind.
 ///
 /// # Safety
 /// The C contract for a handle.
@@ -147,12 +147,12 @@ pub(super) unsafe fn add_ref<K: Counted>(ptr: *mut K) -> *mut K {
     }
 }
 
-/// One reference less. NULL, and what is not a handle of this kind, is left alone.
+/// Drops a reference. Does nothing if the pointer is not a handle of this kind.
 ///
 /// # Safety
 /// The C contract for a handle; the caller gives one reference up.
 pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
-    // SAFETY: the same contract; the reference that the caller gives up came from `export` or `add_ref`.
+    // SAFETY: the same contract; the caller's reference came from `give` or `add_ref`.
     unsafe {
         if let Ok(object) = check(ptr) {
             drop(Arc::from_raw(object));
@@ -160,7 +160,7 @@ pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
     }
 }
 
-/// Drops one reference of each object of an array, and frees the array. Does nothing for NULL.
+/// Drops one reference to each object of an array, and frees the array. Does nothing for NULL.
 ///
 /// # Safety
 /// NULL, or an array of [`super::strings::to_c_list`] with handles that end with a NULL, which is not used after this call.
@@ -179,9 +179,8 @@ pub(super) unsafe fn free_list<K: Counted>(list: *mut *mut K) {
     }
 }
 
-/// A count for C.
+/// Converts a count to an int of C.
 pub(super) fn count(n: usize) -> Result<c_int> {
-    c_int::try_from(n).map_err(|_| {
-        Error::new(ErrorCode::Internal, Errno::OVERFLOW, format!("{n} results are more than an int can count"))
-    })
+    c_int::try_from(n)
+        .map_err(|_| Error::new(ErrorCode::Internal, Errno::OVERFLOW, format!("{n} results do not fit into an int")))
 }

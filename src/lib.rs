@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The C layer, and the only `unsafe` of the crate.
+//! The C interface of [`mdev`]: exported functions, and what turns handles and pointers of C into safe types.
 //!
-//! Every exported function has the same shape: a literal `extern "C"` function (cbindgen does not see what a macro makes)
-//! whose body is one closure behind the [`guard`], which keeps panics inside and the thread's last error right. The closure
-//! first turns every argument into something safe, then makes one call of [`mdev::driver`], then writes the out-parameter.
-//! So nothing happens when an argument is bad, and nothing is written when something fails.
+//! Every exported function has the same form: a literal `extern "C"` function (cbindgen does not expand macros) whose body is one
+//! closure inside the [`guard`], which catches panics and maintains the thread's last error. The closure first converts every
+//! argument into a safe type, then calls the library ([`mdev`]) once, then writes the out-parameter. So an invalid argument has no
+//! effect, and a failed call writes nothing.
 //!
 //! # The C contract
 //!
-//! What the `SAFETY` notes of this room lean on, and what a C caller has to keep. A pointer argument is NULL, or:
+//! The `SAFETY` comments of this module rely on this contract, which every C caller must keep. A pointer argument is NULL, or:
 //!
 //! - a handle: it points to at least eight readable bytes. Whether they belong to a living object of the right kind is
-//!   checked (see [`handle`]), as far as this can be. The caller holds a reference of its own for as long as the call runs;
-//! - a string: it points to bytes that end with a NUL and do not change while the call runs;
+//!   checked as far as possible (see [`handle`]). The caller holds a reference until the call returns;
+//! - a string: it points to bytes that end with a NUL and do not change until the call returns;
 //! - an out-parameter: it may be written, once, before the call returns;
 //! - an array with a count: it has that many elements, each a pointer as above.
 //!
-//! NULL is checked everywhere, and so is the rest that can be checked: a wrong call is -EINVAL, not a crash.
+//! Every function checks for NULL and for every other violation that can be detected: a wrong call returns -EINVAL and does not
+//! crash.
 
-// The names are those of the header, which cbindgen copies.
+// cbindgen copies these names into the header.
 #![allow(non_camel_case_types)]
-// The module's own documentation has the contract; each function's goes into the header and speaks to C programmers.
+// The contract is in the documentation of this module. The documentation of each function goes into the header, for C programmers.
 #![allow(clippy::missing_safety_doc)]
 
 pub mod action;

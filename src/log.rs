@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Log lines, from the `log` crate to the handler of the C program.
+//! Passes the log lines of the `log` crate to the log handler of the C program.
 //!
-//! The handler is foreign code that may do anything, also call the library. So it is never called from the middle of a
-//! request, where some room may hold a lock: lines are kept in the thread that made them and handed over when its call is
-//! about to return.
+//! The handler may do anything, also call the library. So it is never called in the middle of a call, where the library may hold a
+//! lock. Each thread keeps its lines and passes them to the handler shortly before its call returns.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_int, c_void};
@@ -31,7 +30,7 @@ pub enum LogLevel {
     Debug = 4,
 }
 
-/// As many lines of one call are kept; a host with more faults than that is not understood better by more lines.
+/// The most lines of one call that are kept. More lines would not help to understand a host with so many faults.
 const PENDING_MAX: usize = 1000;
 
 type HandlerFn = unsafe extern "C" fn(level: c_int, message: *const c_char, data: *mut c_void);
@@ -42,10 +41,9 @@ struct Handler {
     max_level: c_int,
 }
 
-// SAFETY: the data pointer is only handed back to the handler, and the caller of mdev_set_log_handler() promised that this
-// may be done from any thread.
+// SAFETY: the data pointer is only passed to the handler. The contract of mdev_set_log_handler() allows this in any thread.
 unsafe impl Send for Handler {}
-// SAFETY: as above; nothing here changes after it is made.
+// SAFETY: as above; no member changes after the creation.
 unsafe impl Sync for Handler {}
 
 static HANDLER: Mutex<Option<Arc<Handler>>> = Mutex::new(None);
@@ -73,7 +71,7 @@ impl Log for Forwarder {
             return;
         }
         let level = number(record.level());
-        // One line is one message, whatever a vendor's attribute has in it.
+        // A message is one line, also if it quotes an attribute with line breaks.
         let line = printable(record.args().to_string());
         if unwind::depth() == 0 {
             return deliver(&[(level, line)]);
@@ -101,9 +99,9 @@ fn number(level: Level) -> c_int {
     level as c_int
 }
 
-/// Hands over what the call that is about to return has logged.
+/// Passes the lines that the ending call has logged to the handler.
 pub(super) fn deliver_pending() {
-    // A call from inside the handler: the outer one delivers.
+    // A call inside the handler delivers nothing; the outer call does.
     if unwind::depth() > 0 || IN_HANDLER.get() {
         return;
     }
@@ -121,7 +119,7 @@ pub(super) fn deliver_pending() {
 }
 
 fn deliver(lines: &[(c_int, String)]) {
-    // The lock is held for the copy only: the handler may set another handler.
+    // The lock is held only for the copy, since the handler may set another handler.
     let Some(handler) = HANDLER.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
         return;
     };
@@ -129,8 +127,8 @@ fn deliver(lines: &[(c_int, String)]) {
     IN_HANDLER.set(true);
     for (level, line) in lines.iter().filter(|(level, _)| *level <= handler.max_level) {
         let line = terminated(line);
-        // SAFETY: a function of the caller of mdev_set_log_handler() with the data that came with it; the line lives
-        // until it returns. It must not unwind: C functions do not, and the header tells C++ programs so.
+        // SAFETY: the caller of mdev_set_log_handler() registered this function with this data. The line lives until the function
+        // returns. It must not unwind: C functions do not, and the header forbids it to C++ programs.
         unsafe { (handler.function)(*level, line.as_ptr(), handler.data) };
     }
     IN_HANDLER.set(false);
@@ -163,7 +161,7 @@ pub unsafe extern "C" fn mdev_set_log_handler(
 fn set_handler(function: Option<HandlerFn>, data: *mut c_void, max_level: c_int) {
     static OURS: Mutex<bool> = Mutex::new(false);
     static ONCE: Once = Once::new();
-    // In a Rust program that has a logger of its own the lines go there, and its filter is not ours to change.
+    // In a Rust program with its own logger, the lines go to that logger, and the library must not change its filter.
     ONCE.call_once(|| *OURS.lock().unwrap_or_else(PoisonError::into_inner) = log::set_logger(&Forwarder).is_ok());
     if !*OURS.lock().unwrap_or_else(PoisonError::into_inner) {
         return;
@@ -179,6 +177,6 @@ fn set_handler(function: Option<HandlerFn>, data: *mut c_void, max_level: c_int)
     };
     let mut slot = HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
     *slot = handler;
-    // Under the lock, so that the filter always belongs to the handler.
+    // Under the lock, so that the filter always matches the handler.
     log::set_max_level(filter);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_monitor`: how nodes come, change and go, on the caller's own loop.
+//! `struct mdev_monitor`: events of node devices, for the caller's own event loop.
 
 use std::ffi::{c_int, c_uint};
 use std::os::fd::AsRawFd;
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn mdev_monitor_set_buffer_size(mon: *mut mdev_monitor, by
     guard::call(|| {
         // SAFETY: the C contract for mon.
         let mon = unsafe { hold(mon) }?;
-        // The kernel doubles it, in an int.
+        // The kernel stores twice the size in an int.
         mon.body.lock().set_buffer_size(bytes.min(c_int::MAX as usize / 4))?;
         Ok(0)
     })

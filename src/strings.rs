@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Texts, numbers and arrays between C and Rust.
+//! Conversion of texts and arrays between C and Rust.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
@@ -28,9 +28,8 @@ pub(super) unsafe fn bytes<'a>(ptr: *const c_char, what: &str) -> Result<&'a [u8
 pub(super) unsafe fn text<'a>(ptr: *const c_char, what: &str) -> Result<&'a str> {
     // SAFETY: the same contract.
     let bytes = unsafe { bytes(ptr, what) }?;
-    std::str::from_utf8(bytes).map_err(|e| {
-        Error::invalid(format!("{what} is not UTF-8: the byte at offset {} starts no character", e.valid_up_to()))
-    })
+    std::str::from_utf8(bytes)
+        .map_err(|e| Error::invalid(format!("{what} is not valid UTF-8 at byte offset {}", e.valid_up_to())))
 }
 
 /// A string of C that may be NULL.
@@ -45,7 +44,7 @@ pub(super) unsafe fn optional_text<'a>(ptr: *const c_char, what: &str) -> Result
     unsafe { text(ptr, what) }.map(Some)
 }
 
-/// The place for a result. Checked before the work is done, written after it has succeeded.
+/// An out-parameter. It is checked before the operation starts, and written after the operation has succeeded.
 pub(super) struct Out<T>(NonNull<T>);
 
 /// # Safety
@@ -56,13 +55,13 @@ pub(super) unsafe fn out<T>(ptr: *mut T) -> Result<Out<T>> {
 
 impl<T> Out<T> {
     pub(super) fn set(self, value: T) {
-        // SAFETY: whoever made this `Out` promised that one write is fine while the call runs. The old value is the
-        // caller's, maybe uninitialized: it is overwritten, not dropped.
+        // SAFETY: the contract of `out` allows one write before the call returns. The old value may be uninitialized, so it is
+        // overwritten and not dropped.
         unsafe { self.0.as_ptr().write(value) }
     }
 }
 
-/// What C sees of a text: everything before its first NUL.
+/// The part of a text that C sees: everything before the first NUL.
 pub(super) fn until_nul(text: &str) -> &str {
     text.find('\0').map_or(text, |end| &text[..end])
 }
@@ -72,13 +71,14 @@ pub(super) fn terminated(text: &str) -> CString {
     CString::new(until_nul(text)).unwrap_or_default()
 }
 
-/// Memory for `n` elements that free() takes back.
+/// Memory for `n` elements, to be freed with free().
 fn malloc<T>(n: usize) -> Result<NonNull<T>> {
     let size = n.checked_mul(size_of::<T>()).filter(|size| *size > 0);
     // SAFETY: malloc has no precondition.
     let memory = size.map_or(std::ptr::null_mut(), |size| unsafe { libc::malloc(size) });
-    NonNull::new(memory.cast())
-        .ok_or_else(|| Error::new(ErrorCode::Internal, Errno::NOMEM, format!("no memory for a result of {n} elements")))
+    NonNull::new(memory.cast()).ok_or_else(|| {
+        Error::new(ErrorCode::Internal, Errno::NOMEM, format!("cannot allocate memory for a result of {n} elements"))
+    })
 }
 
 /// A copy of a text that the caller frees with free().
@@ -93,12 +93,12 @@ pub(super) fn to_c_string(text: &str) -> Result<*mut c_char> {
     Ok(memory.cast())
 }
 
-/// An array of pointers with a NULL at its end that the caller frees with free(). The memory is there before the first
-/// element is made, so that none is lost when there is no memory.
+/// An array of pointers with a NULL at its end that the caller frees with free(). The memory is allocated before the first element
+/// is created, so that no element leaks if the allocation fails.
 pub(super) fn to_c_list<T>(elements: impl ExactSizeIterator<Item = *mut T>) -> Result<*mut *mut T> {
     let n = elements.len();
     let memory = malloc::<*mut T>(n + 1)?.as_ptr();
-    // SAFETY: the new memory has n + 1 places; `take` holds an iterator that lied about its length to n.
+    // SAFETY: the new memory has n + 1 places; `take` limits an iterator with a wrong length to n.
     unsafe {
         std::slice::from_raw_parts_mut(memory.cast::<std::mem::MaybeUninit<*mut T>>(), n + 1)
             .fill(std::mem::MaybeUninit::new(std::ptr::null_mut()));
@@ -131,10 +131,10 @@ pub(super) fn to_c_names(names: &[String]) -> Result<*mut *mut c_char> {
     Ok(list)
 }
 
-/// Gives back what [`to_c_string`] or [`to_c_list`] made.
+/// Frees the result of [`to_c_string`] or [`to_c_list`].
 ///
 /// # Safety
-/// NULL, or memory from malloc() that nobody uses any more.
+/// NULL, or memory from malloc() that is not used any more.
 pub(super) unsafe fn free<T>(memory: *mut T) {
     // SAFETY: the same contract.
     unsafe { libc::free(memory.cast::<c_void>()) }
@@ -148,7 +148,7 @@ pub(super) struct Pairs {
     values: Box<[*const c_char]>,
 }
 
-// SAFETY: the pointers lead to the texts beside them, which nothing changes or moves after they are made.
+// SAFETY: the pointers point to the texts in the same struct, which do not change or move after their creation.
 unsafe impl Send for Pairs {}
 // SAFETY: as above.
 unsafe impl Sync for Pairs {}
@@ -178,7 +178,7 @@ impl Pairs {
     }
 }
 
-/// A `const char *` that lives in its handle, made when it is first asked for.
+/// A `const char *` that belongs to a handle and is created on first use.
 #[derive(Default)]
 pub(super) struct Lazy(OnceLock<CString>);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Events by callback, as programs know them from libvirt: the caller's loop polls the connection and dispatches.
+//! Events by callback, as in libvirt: the caller's event loop polls the connection and dispatches.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::os::fd::AsRawFd;
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn mdev_conn_event_register(
         // SAFETY: the C contract for conn.
         let conn = unsafe { hold(conn) }?;
         if callback.is_none() {
-            return Err(Error::invalid("the callback is NULL"));
+            return Err(Error::invalid("the event callback is NULL"));
         }
         no_flags(flags, "mdev_conn_event_register")?;
         conn.body.events.register(&conn.body, callback, data, free_data)

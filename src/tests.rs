@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What C programs cannot easily test of the C layer: panics, threads that end, logs in the midst of things, the table's
-//! shape. The rest is tested by C programs.
+//! Tests of the C layer that are hard to write in C: panics, ending threads, log lines during a call, the layout of the driver
+//! table. C programs test everything else.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -32,7 +32,7 @@ fn code() -> c_int {
 }
 
 fn refusal() -> Result<c_int> {
-    Err(Error::new(ErrorCode::InUse, Errno::BUSY, "somebody holds it").at("/sys/x"))
+    Err(Error::new(ErrorCode::InUse, Errno::BUSY, "the device is in use").at("/sys/x"))
 }
 
 fn default_host() -> *mut mdev_conn {
@@ -48,7 +48,7 @@ fn panic_in_a_call_returns_enotrecoverable() {
     let text = message().expect("an error");
     assert!(text.contains("two lines") && text.contains("tests.rs:"), "{text}");
     assert_eq!(code(), ErrorCode::Panic as c_int);
-    // A payload that is no text, and one that panics again when it goes.
+    // A payload that is not a text, and a payload whose destructor panics.
     assert_eq!(guard::call(|| std::panic::panic_any(7)), -libc::ENOTRECOVERABLE);
     struct Mine;
     impl Drop for Mine {
@@ -61,7 +61,7 @@ fn panic_in_a_call_returns_enotrecoverable() {
     assert_eq!(unwind::depth(), 0);
 }
 
-/// Not a test of its own: what the next one runs in a process of its own, where stderr can be looked at.
+/// Not a separate test: the next test runs this in another process, to read its stderr.
 #[test]
 fn panic_in_a_process_of_its_own() {
     let place = std::env::var_os("MDEV_TEST_PANIC").unwrap_or_default();
@@ -91,14 +91,14 @@ fn panic_in_a_call_prints_nothing_and_outside_prints_a_message() {
 #[test]
 fn last_error_is_set_by_a_failure_and_cleared_by_the_next_call() {
     assert_eq!(guard::call(refusal), -libc::EBUSY);
-    assert_eq!(message().as_deref(), Some("somebody holds it"));
+    assert_eq!(message().as_deref(), Some("the device is in use"));
     let error = mdev_last_error();
     // SAFETY: an error of this thread.
     unsafe {
         assert_eq!(mdev_error_get_errno(error), libc::EBUSY);
         assert_eq!(CStr::from_ptr(mdev_error_get_path(error)), c"/sys/x");
     }
-    // A getter that succeeds leaves it, one that fails does not.
+    // A getter that succeeds does not change the error; a getter that fails does.
     assert_eq!(guard::getter(|| Ok(1)), 1);
     assert!(message().is_some());
     assert_eq!(guard::getter(|| Err(Error::invalid("bad"))), -libc::EINVAL);
@@ -106,7 +106,7 @@ fn last_error_is_set_by_a_failure_and_cleared_by_the_next_call() {
     let error = mdev_last_error();
     assert_eq!(guard::call(|| Ok(0)), 0);
     assert_eq!(message(), None);
-    // SAFETY: gone from mdev_last_error(), but alive until the next failure.
+    // SAFETY: mdev_last_error() does not return it any more, but it is valid until the next failure.
     assert_eq!(unsafe { mdev_error_get_errno(error) }, libc::EINVAL);
     std::thread::spawn(|| assert_eq!(message(), None)).join().expect("the thread");
 }
@@ -130,7 +130,7 @@ fn call_in_a_destructor_of_a_thread_succeeds() {
         }
     }
     thread_local!(static LATE: AtTheEnd = const { AtTheEnd });
-    // Whichever of the two is there first: one way, its end finds the error's own slot gone.
+    // In one of the two orders, the error's slot no longer exists at the end of the other slot.
     for late_first in [true, false] {
         let thread = std::thread::spawn(move || {
             if late_first {
@@ -154,18 +154,18 @@ fn handle_of_another_kind_is_refused() {
         assert_eq!((error.code, error.errno), (ErrorCode::InvalidHandle, libc::EINVAL));
         error.message
     };
-    assert!(refused(conn.cast()).contains("is a connection; a node device is due"));
+    assert!(refused(conn.cast()).contains("expected a node device, got a connection"));
     let zeroes = [0u64; 4];
-    assert!(refused(zeroes.as_ptr().cast()).contains("no handle of this library"));
-    assert!(refused(zeroes.as_ptr().cast::<u8>().wrapping_add(1).cast()).contains("no handle of this library"));
-    // As memory looks after the last unref, when nobody has taken it yet.
+    assert!(refused(zeroes.as_ptr().cast()).contains("not a handle of this library"));
+    assert!(refused(zeroes.as_ptr().cast::<u8>().wrapping_add(1).cast()).contains("not a handle of this library"));
+    // The memory after the last unref, while it is not reused.
     let mut gone = std::mem::ManuallyDrop::new(Object::<mdev_conn>::new(super::conn::Body::new(
         mdev::Conn::open(Some("test:///default")).expect("a host"),
     )));
-    // SAFETY: dropped once, and looked at only as memory afterwards.
+    // SAFETY: dropped once, and read only as memory afterwards.
     unsafe { std::mem::ManuallyDrop::drop(&mut gone) };
-    assert!(refused((&raw const gone).cast()).contains("whose last reference is gone"));
-    // SAFETY: one reference is held, a second is taken and both are given up.
+    assert!(refused((&raw const gone).cast()).contains("a handle without references"));
+    // SAFETY: one reference exists, a second is taken, and both are dropped.
     unsafe {
         assert_eq!(mdev_conn_ref(conn), conn);
         assert!(mdev_conn_unref(conn).is_null() && mdev_conn_unref(conn).is_null());
@@ -190,10 +190,10 @@ fn text_and_list_results_have_c_form() {
     let latin1 = CString::new([b'a', 0xe4]).expect("no NUL");
     // SAFETY: a string.
     let error = unsafe { strings::text(latin1.as_ptr(), "the name") }.expect_err("not UTF-8");
-    assert_eq!((error.errno, error.message.contains("the name is not UTF-8")), (libc::EINVAL, true));
+    assert_eq!((error.errno, error.message.contains("the name is not valid UTF-8")), (libc::EINVAL, true));
 }
 
-/// What the handlers below have seen: level, line.
+/// The calls of the handlers below: level, line.
 static SEEN: Mutex<Vec<(c_int, String)>> = Mutex::new(Vec::new());
 
 fn seen() -> Vec<(c_int, String)> {
@@ -208,7 +208,7 @@ unsafe extern "C" fn keep(level: c_int, message: *const c_char, data: *mut c_voi
         SEEN.lock().expect("no panic in a handler").push((level, line));
     }
     if !data.is_null() {
-        // From inside the handler: calls of every sort, and another handler.
+        // Inside the handler: calls of the library, and another handler.
         guard::call(|| {
             ::log::error!("line of this test from inside");
             refusal()
@@ -221,7 +221,7 @@ unsafe extern "C" fn keep(level: c_int, message: *const c_char, data: *mut c_voi
 #[test]
 fn log_lines_are_delivered_at_the_end_of_the_call() {
     let set = |data: *mut c_void, level| {
-        // SAFETY: the data is only looked at for NULL.
+        // SAFETY: the data is only compared with NULL.
         unsafe { mdev_set_log_handler(Some(keep), data, level) };
     };
     set(null_mut(), 3);
@@ -233,7 +233,7 @@ fn log_lines_are_delivered_at_the_end_of_the_call() {
     });
     assert_eq!((rc, seen()), (-libc::EBUSY, vec![(3, "first\\nof this test".to_owned())]));
 
-    // A handler that calls the library does not disturb the error of the call that logged, nor hear itself.
+    // A handler that calls the library does not change the error of the call that logged, and does not get its own log lines.
     set(&raw const SEEN as *mut c_void, 4);
     let rc = guard::call(|| {
         ::log::warn!("second of this test");
@@ -241,7 +241,7 @@ fn log_lines_are_delivered_at_the_end_of_the_call() {
     });
     assert_eq!((rc, message().as_deref()), (-libc::EINVAL, Some("the outer error")));
     assert_eq!(seen(), [(2, "second of this test".to_owned())]);
-    // Nor does a call of it that fails make one that went well look like a failure.
+    // A failed call inside the handler does not make the outer call fail.
     set(&raw const SEEN as *mut c_void, 4);
     let rc = guard::call(|| {
         ::log::warn!("third of this test");
@@ -263,13 +263,13 @@ fn log_lines_are_delivered_at_the_end_of_the_call() {
     // SAFETY: no handler.
     unsafe { mdev_set_log_handler(None, null_mut(), 4) };
     guard::call(|| {
-        ::log::error!("nobody hears this line of this test");
+        ::log::error!("no handler gets this line of this test");
         Ok(0)
     });
     assert!(seen().is_empty());
 }
 
-/// A callback runs in the midst of a call, and may call the library as a handler of logs may.
+/// A callback runs during a call, and may call the library, as a log handler may.
 #[test]
 fn successful_call_does_not_return_an_inner_failure() {
     let outer = guard::call(|| {
@@ -281,7 +281,7 @@ fn successful_call_does_not_return_an_inner_failure() {
     assert_eq!((outer, message()), (1, None));
 }
 
-/// Programs are compiled against these places: a member keeps its own for ever, a new one goes to the end of this list.
+/// Programs are compiled against these offsets: a member never moves, and a new member is appended to this list.
 #[test]
 fn driver_table_members_keep_their_offsets() {
     macro_rules! places {
@@ -340,8 +340,8 @@ impl Headless {
         }
         let mut stack = vec![0_u128; 4096];
         let flags = libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
-        // SAFETY: both processes return from here as from fork(2). The new one calls only the kernel: it starts a thread on a
-        // stack of its own copy of the memory, which stays until the process is killed, and ends its main thread.
+        // SAFETY: both processes return from here as from fork(2). The child makes only system calls: it starts a thread on a
+        // stack in its own copy of the memory, which stays until the child is killed, and ends its main thread.
         let pid = unsafe {
             let pid = libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0);
             if pid == 0 {
@@ -363,7 +363,7 @@ impl Headless {
 
 impl Drop for Headless {
     fn drop(&mut self) {
-        // SAFETY: a child of this test, of which no status is asked for.
+        // SAFETY: a child of this test, whose status is not read.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, null_mut(), libc::__WALL);

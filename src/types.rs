@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_type`: a kind of mediated device that a parent can create.
+//! `struct mdev_type`: a type of mediated device that a parent can create.
 //!
-//! A host may have more than a thousand types with five attributes each, of which a program looks at a few. So the objects
-//! of a parent's types are made when the program first asks for one of them. C reads the texts where the model has them.
+//! A host may have more than a thousand types with five attributes each, and a program reads only a few of them. So the objects of
+//! a parent's types are created when the program first requests one of them. The C strings point into the model.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr::{self, NonNull};
@@ -32,19 +32,19 @@ impl Kind for mdev_type {
 pub(super) struct TypeText {
     /// Inside the node of the same handle.
     model: NonNull<Type>,
-    /// Pointers to the names of the attributes, and a NULL: what C gets.
+    /// Pointers to the names of the attributes, and a NULL: the array for C.
     names: OnceLock<Box<[*const c_char]>>,
 }
 
-// SAFETY: the type that is pointed to is immutable and lives in the same handle, which is Send and Sync itself; the names are
-// pointers into its texts.
+// SAFETY: the pointer leads to an immutable type in the same handle, which is Send and Sync. The names are pointers into the texts
+// of that type.
 unsafe impl Send for TypeText {}
 // SAFETY: as above.
 unsafe impl Sync for TypeText {}
 
 impl TypeText {
     fn model(&self) -> &Type {
-        // SAFETY: `TypeList::new` made this from a reference; its caller promised that the type does not change or move.
+        // SAFETY: `TypeList::new` creates this from a reference, and its contract says that the type does not change or move.
         unsafe { self.model.as_ref() }
     }
 
@@ -56,13 +56,13 @@ impl TypeText {
 
 /// The types of one parent.
 pub(super) struct TypeList {
-    /// Not a Box, which may not be moved while pointers into it are about.
+    /// Not a Box: moving a Box would invalidate the pointers into it.
     pub(super) objects: Arc<[Object<mdev_type>]>,
-    /// Pointers to them, and a NULL: what C gets.
+    /// Pointers to the objects, and a NULL: the array for C.
     pub(super) array: Box<[*const mdev_type]>,
 }
 
-// SAFETY: the array points to the objects beside it, which are Send and Sync; nothing changes after this is made.
+// SAFETY: the array points to the objects in the same struct, which are Send and Sync. Nothing changes after the creation.
 unsafe impl Send for TypeList {}
 // SAFETY: as above.
 unsafe impl Sync for TypeList {}
@@ -80,7 +80,7 @@ impl TypeList {
     }
 }
 
-/// The body of every getter of a text.
+/// The body of every getter that returns a text.
 ///
 /// # Safety
 /// The C contract for the type.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Panics inside a call of the library: each is caught and becomes an error, and the panic hook does not print it.
+//! Panics inside a call of the library: each panic becomes an error, and the panic hook does not print it.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use mdev::{Error, ErrorCode, Result};
 
 thread_local! {
-    /// How many guards this thread is inside of; more than one when a log handler calls the library.
+    /// The number of nested guards of this thread; more than one if a log handler calls the library.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Where the last panic inside a guard happened.
+    /// The place of the last panic inside a guard.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// For everything that never touches the thread's error.
+/// For functions that never change the thread's error.
 pub(super) fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch(|| Ok(body())).unwrap_or(fallback)
 }
@@ -38,7 +38,7 @@ fn caught(payload: Box<dyn Any + Send>) -> Error {
         (None, Some(text)) => text.clone(),
         (None, None) => "no message".to_owned(),
     };
-    // The payload may be anything; if its destructor panics as well, it is left alone.
+    // The destructor of the payload may panic, too; the second payload is then leaked.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
     }
@@ -48,16 +48,16 @@ fn caught(payload: Box<dyn Any + Send>) -> Error {
     Error::new(
         ErrorCode::Panic,
         Errno::NOTRECOVERABLE,
-        format!("a fault inside libmdev{place} was caught: {text}; close the connection and report this"),
+        format!("libmdev has an internal fault{place}: {text}; close the connection and report this"),
     )
 }
 
-/// The standard library prints every panic to stderr, also one that is caught. A hook of ours, once in a process, keeps
-/// quiet about those inside a guard and passes every other one on: when this crate is part of a Rust program, that
-/// program's own panics look as before.
+/// The standard library prints every panic to stderr, also a caught one. This installs one hook per process: it does not print
+/// panics inside a guard, and passes every other panic to the previous hook. So the panics of a Rust program that uses this crate
+/// are printed as before.
 fn install_hook() {
     static ONCE: Once = Once::new();
-    // Hooks cannot be changed while unwinding, and then every panic aborts anyway.
+    // Hooks cannot be changed during unwinding, and a panic during unwinding aborts the process anyway.
     if ONCE.is_completed() || std::thread::panicking() {
         return;
     }
@@ -76,16 +76,16 @@ fn remember(info: &PanicHookInfo<'_>) {
     });
 }
 
-/// How many guards this thread is inside of.
+/// The number of nested guards of this thread.
 pub(super) fn depth() -> u32 {
     DEPTH.get()
 }
 
-/// A depth for a while.
+/// Sets the depth until it is dropped.
 pub(super) struct Depth(u32);
 
 impl Depth {
-    /// `0` for the time of a call out of the library: what happens there is not ours.
+    /// Use `0` during a call of the caller's code: a panic there is not a fault of the library.
     pub(super) fn set(depth: u32) -> Depth {
         Depth(DEPTH.replace(depth))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The one error type of the library: a stable code, an errno, one English sentence and the path concerned.
+//! The error type of the library: a stable code, an errno, one English sentence and a path.
 
 use rustix::io::Errno;
 
@@ -71,25 +71,25 @@ pub enum ErrorCode {
     Callout = 30,
 }
 
-/// What every fallible function of this crate returns in the bad case.
+/// The error of every function of this crate that can fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// The stable code.
     pub code: ErrorCode,
-    /// The positive errno that C callers get negated.
+    /// The positive errno. A C function returns it with a minus sign.
     pub errno: i32,
-    /// One English sentence: the object, the file, what to do. Control characters are escaped.
+    /// One English sentence: the object, the file and the next step. Control characters are escaped.
     pub message: String,
-    /// The file or directory concerned, where there is one, as it is named in the file system.
+    /// The file or directory of the error, if there is one, with its unescaped name.
     pub path: Option<String>,
 }
 
-/// Shorthand used all over the crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with a sentence.
+    /// An error with a message.
     pub fn new(code: ErrorCode, errno: Errno, message: impl Into<String>) -> Self {
         Error { code, errno: errno.raw_os_error(), message: printable(message.into()), path: None }
     }
@@ -104,15 +104,15 @@ impl Error {
         Errno::from_raw_os_error(self.errno)
     }
 
-    /// The same error, with the path concerned.
+    /// The same error with a path.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// A system call on `path` failed: "cannot {action} {path}: {reason}". The code follows from the errno, the errno is
-    /// passed through unchanged.
+    /// The error of a failed system call on `path`: "cannot {action} {path}: {reason}". The errno determines the code, and is not
+    /// changed.
     pub fn io(action: &str, path: &str, errno: Errno) -> Self {
         let code = match errno {
             Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorCode::AccessDenied,
@@ -126,14 +126,14 @@ impl Error {
         }
     }
 
-    /// Puts `; hint` after the sentence: the cause, or what to do next.
+    /// Appends `; hint` to the message: the cause, or the next step.
     #[must_use]
     pub fn hint(mut self, hint: &str) -> Self {
         self.message = printable(format!("{}; {hint}", self.message));
         self
     }
 
-    /// Puts `prefix: ` before the sentence, to name the object on whose behalf the failing step was done.
+    /// Puts `prefix: ` before the message, to name the object of the failed operation.
     #[must_use]
     pub fn of(mut self, prefix: &str) -> Self {
         self.message = printable(format!("{prefix}: {}", self.message));
@@ -141,8 +141,8 @@ impl Error {
     }
 }
 
-/// This process or host has run out of something. That says nothing about the object at hand, which must then not be left
-/// out of a list as if it were broken.
+/// Whether an errno means that this process or host has run out of a resource. Such an errno is no problem of the object that is
+/// read, so a list must not leave the object out because of it.
 pub fn is_exhausted(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
@@ -165,13 +165,13 @@ impl HasErrno for Error {
     }
 }
 
-/// Returns the error if it says something about the object at hand. Fails with it if this process or host has run out of
-/// something: [`is_exhausted`].
+/// Returns the error if it is a problem of the object that is read. Fails with it if this process or host has run out of a resource:
+/// [`is_exhausted`].
 pub fn unless_exhausted<E: HasErrno>(e: E) -> std::result::Result<E, E> {
     if is_exhausted(e.errno()) { Err(e) } else { Ok(e) }
 }
 
-/// `None` if the object does not exist or cannot be read. Fails only if this process or host has run out of something.
+/// `None` if the object does not exist or cannot be read. Fails only if this process or host has run out of a resource.
 pub fn if_readable<T, E: HasErrno>(result: std::result::Result<T, E>) -> std::result::Result<Option<T>, E> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -179,8 +179,8 @@ pub fn if_readable<T, E: HasErrno>(result: std::result::Result<T, E>) -> std::re
     }
 }
 
-/// The errnos that mean "this object does not exist". Every other errno says nothing about the object, so a caller must
-/// report it and must not treat the object as absent.
+/// Whether an errno means that the object does not exist. A caller must report every other errno, and must not treat the object as
+/// absent.
 pub fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NODEV | Errno::NOTDIR)
 }
@@ -210,7 +210,7 @@ fn overrides_permissions() -> bool {
         || effective().is_some_and(|set| set.contains(rustix::thread::CapabilitySet::DAC_OVERRIDE))
 }
 
-/// What to do about EACCES and EPERM of a call that opens or looks at a file.
+/// The hint for EACCES and EPERM of a call that opens or reads a file.
 fn denied_hint(privileged: bool) -> &'static str {
     match privileged {
         true => "the mode of the file or a security module denies it even to root",
@@ -218,7 +218,7 @@ fn denied_hint(privileged: bool) -> &'static str {
     }
 }
 
-/// Escapes the characters that change what a terminal shows: control characters, line breaks and marks of the text direction.
+/// Escapes the characters that change the output of a terminal: control characters, line breaks and marks of the text direction.
 /// File names and texts of callers may contain them. Applied to every message and log line.
 pub fn printable(text: String) -> String {
     let is_obeyed = |c: char| {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_in_a_message_is_short_and_on_one_line() {
+    fn untrusted_text_in_a_message_is_short_and_on_one_line() {
         assert_eq!(shown("a\nb"), "a\\nb");
         assert_eq!(shown(&"x".repeat(10_000_000)).len(), 123);
     }

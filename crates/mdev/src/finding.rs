@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a request left out of its result, and why.
+//! Objects that a request left out of its result, with the cause.
 //!
-//! One bad item must not hide the others, so a list leaves it out and continues. The omission must be visible too: every place
-//! that leaves something out calls [`report`], which logs it, and [`collect`] returns the same as data.
+//! An invalid object must not hide other objects, so a list leaves it out and continues. The omission must be visible, too: all
+//! code that leaves an object out calls [`report`], which logs it, and [`collect`] returns the same as data.
 
 use std::cell::RefCell;
 
@@ -24,16 +24,16 @@ pub enum Severity {
     Error = 3,
 }
 
-/// One thing that is wrong on a host.
+/// One problem of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The severity.
     pub severity: Severity,
-    /// The stable code of the cause.
+    /// The error code of the cause. Codes are stable.
     pub code: ErrorCode,
-    /// Path or node name of the object that is concerned.
+    /// The path or node name of the object.
     pub object: String,
-    /// One sentence: the object, and what is wrong with it.
+    /// One sentence: the object and its problem.
     pub message: String,
     /// The next step; `None` if none is known.
     pub next_step: Option<String>,
@@ -87,7 +87,7 @@ pub fn report(finding: Finding) {
         Some(step) => log::warn!("{}; {step}", finding.message),
         None => log::warn!("{}", finding.message),
     }
-    // A thread that is ending no longer has the slot: the finding is only logged then.
+    // An ending thread no longer has the slot. The finding is then only logged.
     let _ = COLLECTED.try_with(|collected| match &mut *collected.borrow_mut() {
         Some(all) if !all.contains(&finding) => all.push(finding),
         _ => {}
@@ -99,8 +99,8 @@ pub fn report_unless_exhausted(e: Error) -> Result<()> {
     unless_exhausted(e).map(|e| report(Finding::from(&e)))
 }
 
-/// `None` if the object cannot be read: it is reported as a finding made of the error, and the caller leaves it out. Fails only if
-/// this process or host has run out of descriptors or memory.
+/// `None` if the object cannot be read: the error is reported as a finding, and the caller leaves the object out. Fails only if this
+/// process or host has run out of descriptors or memory.
 pub fn or_report<T, E: HasErrno>(
     read: std::result::Result<T, E>,
     finding: impl FnOnce(E) -> Finding,
@@ -117,7 +117,7 @@ pub fn or_report<T, E: HasErrno>(
 /// Runs a request; returns its result and everything that it reported. A request runs in one thread, so the findings of other
 /// requests are not included.
 pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
-    /// Ends the collecting, also when the request panics.
+    /// Ends the collection, also if the request panics.
     struct Scope(Option<Vec<Finding>>);
     impl Drop for Scope {
         fn drop(&mut self) {
@@ -151,12 +151,12 @@ pub fn first_failed(left_out: Vec<Finding>) -> Option<Error> {
     })
 }
 
-/// Runs a search. If it finds nothing, an object that it could not read may be the wanted one: fails with the first such error.
+/// Runs a search. If it finds nothing, an object that it could not read may have matched: fails with the first such error.
 pub fn search<T>(search: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>> {
     search_where(|_| true, search)
 }
 
-/// The same, for a search that reads objects that cannot be the wanted one: `may_be` selects the findings about objects that can.
+/// The same, for a search that also reads objects that cannot match: `may_be` selects the findings of objects that may match.
 pub fn search_where<T>(
     may_be: impl FnMut(&Finding) -> bool,
     search: impl FnOnce() -> Result<Option<T>>,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Lock files: flock(2) with a bound on the wait.
+//! Lock files: flock(2) with a limited wait.
 //!
 //! Only the owner can open a lock file (mode 0600), so an ordinary user cannot hold the lock. The holder writes its process id
-//! and program into the file; the error of a waiter that times out names them. flock itself waits without a bound or not at
-//! all, so a waiter watches the file with inotify for the close of the holder's descriptor. It uses no signal and no thread.
+//! and program into the file, and the timeout error of a waiter names them. flock(2) has no timeout, so a waiter uses inotify to
+//! detect that the holder closes its descriptor. It uses no signal and no thread.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,14 +16,14 @@ use rustix::io::{Errno, pread, pwrite};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::fd::long_lived;
 
-/// A holder that is killed closes its descriptor a moment before the kernel drops its lock, and inotify may be
-/// unavailable (its limit of instances is used up): try again after this time in any case.
+/// A waiter tries again after this time at the latest. A killed holder closes its descriptor shortly before the kernel releases its
+/// lock, and inotify may be unavailable if the limit of instances is reached.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Length of what a holder writes: always the same, so that one write replaces the text of the last holder.
+/// The length of a holder's text. It is constant, so that one write replaces the text of the previous holder.
 const HOLDER_LEN: usize = 64;
 
-/// An exclusive lock; ends when it is dropped.
+/// An exclusive lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     fd: OwnedFd,
@@ -34,17 +34,17 @@ pub struct Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.transient {
-            // While the lock is held: a process that comes later must not find this file.
+            // While the lock is held, so that a later process does not find this file.
             let _ = unlink(&*self.path);
         }
-        // Before the close, which wakes the waiters: they then find the lock free.
+        // Before the close, which wakes the waiters: the lock must be free then.
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 
 impl Lock {
-    /// Locks the file at `path`, which is created when it does not exist. Waits at most `patience` for each holder:
-    /// the time starts again when the lock passes to another holder. ETIMEDOUT names the holder.
+    /// Locks the file at `path`, and creates it if it does not exist. Waits at most `patience` for each holder: the time starts
+    /// again when the lock passes to another holder. The error ETIMEDOUT names the holder.
     pub fn acquire(path: &str, patience: Duration) -> Result<Lock> {
         let lock = Lock { fd: open_lock_file(path)?, path: path.to_owned(), transient: false };
         lock.wait(patience)?;
@@ -55,7 +55,7 @@ impl Lock {
     pub fn acquire_transient(path: &str, patience: Duration) -> Result<Lock> {
         loop {
             let mut lock = Lock::acquire(path, patience)?;
-            // The last holder may have removed the file between the open and the lock.
+            // The previous holder may have removed the file between the open and the lock.
             if is_file_at(&lock.fd, path).map_err(|errno| Error::io("look at", path, errno))? {
                 lock.transient = true;
                 return Ok(lock);
@@ -92,13 +92,13 @@ impl Lock {
     fn try_lock(&self) -> std::result::Result<bool, Errno> {
         let taken = try_flock(&self.fd)?;
         if taken {
-            // For the message of a waiter only: a full file system must not fail the caller.
+            // Only for the message of a waiter, so a failure is ignored, for example on a full file system.
             let _ = pwrite(&self.fd, &holder_text(), 0);
         }
         Ok(taken)
     }
 
-    /// What the holder wrote.
+    /// The text of the holder.
     fn holder(&self) -> Vec<u8> {
         let mut text = vec![0_u8; HOLDER_LEN];
         let len = pread(&self.fd, &mut text[..], 0).unwrap_or(0);
@@ -110,16 +110,19 @@ impl Lock {
         let path = &self.path;
         let by = describe_holder(holder).unwrap_or_else(|| "another process".to_owned());
         let message = if patience.is_zero() {
-            format!("{by} has {path} locked")
+            format!("{path} is locked by {by}")
         } else {
-            format!("{by} has kept {path} locked for {} s; wait for it or end it, then try again", patience.as_secs())
+            format!(
+                "{path} is locked by {by} for more than {} s; wait for it or end it, then try again",
+                patience.as_secs()
+            )
         };
         Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(path.clone())
     }
 }
 
-/// Whether a process holds the lock of the file at `path`; false if the file does not exist. Takes a shared lock for a moment,
-/// so that two callers of this function do not report each other.
+/// Whether a process holds the lock of the file at `path`; false if the file does not exist. Uses a short shared lock, so that two
+/// callers of this function do not report each other.
 pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match open(path, flags, Mode::empty()) {
@@ -136,7 +139,7 @@ pub fn is_held(path: &str) -> std::result::Result<bool, Errno> {
     }
 }
 
-/// O_NONBLOCK and the check of the type: a FIFO or a device in the place of the file must not block the caller.
+/// Opens the lock file. O_NONBLOCK and the check of the type prevent that a FIFO or a device at this path blocks the caller.
 fn open_lock_file(path: &str) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let failed = |errno| Error::io("open", path, errno);
@@ -192,7 +195,7 @@ fn describe_holder(text: &[u8]) -> Option<String> {
     }
 }
 
-/// `None` where inotify is unavailable; the wait then ends by time alone.
+/// An inotify for closes of the file; `None` if inotify is unavailable. The waiter then only retries.
 fn watch_closes(path: &str) -> Option<OwnedFd> {
     let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK);
     let inotify = inotify.and_then(long_lived).ok()?;
@@ -209,7 +212,7 @@ fn wait_for_close(closes: Option<&OwnedFd>, bound: Duration) -> std::result::Res
         Err(errno) => return Err(errno),
     }
     if let Some(fd) = closes {
-        // Which descriptor was closed does not matter, only that one was.
+        // The content of the events is not needed, only the fact that a descriptor was closed.
         let mut events = [0_u8; 1024];
         while rustix::io::read(fd, &mut events).is_ok_and(|n| n > 0) {}
     }
@@ -237,8 +240,8 @@ mod tests {
         assert_eq!((e.code, e.errno), (ErrorCode::Timeout, Errno::TIMEDOUT.raw_os_error()));
         let program = std::env::args().next().unwrap();
         let program = std::path::Path::new(&program).file_name().unwrap().to_str().unwrap().to_owned();
-        let start = format!("process {} ({}", std::process::id(), &program[..8]);
-        assert!(e.message.starts_with(&start), "{e}");
+        let by = format!("is locked by process {} ({}", std::process::id(), &program[..8]);
+        assert!(e.message.contains(&by), "{e}");
         let (again, second) = (path.clone(), Duration::from_secs(30));
         let waiter = std::thread::spawn(move || Lock::acquire(&again, second).map(drop));
         drop(held);
@@ -246,7 +249,7 @@ mod tests {
         assert!(!is_held(&path).unwrap());
     }
 
-    /// Each holder keeps the lock for less than the patience of the waiter, all together for longer.
+    /// Each holder keeps the lock for less than the timeout of the waiter, and all holders together for longer.
     #[test]
     fn timeout_starts_again_for_each_holder() {
         let patience = Duration::from_millis(200);
@@ -259,7 +262,7 @@ mod tests {
         assert!(waited >= patience * 3, "{waited:?}");
     }
 
-    /// How the wait ended, its time, and the longest time that one holder had the lock.
+    /// The result of the wait, its duration, and the longest time that one holder had the lock.
     fn wait_for_changing_holders(patience: Duration) -> (Result<()>, Duration, Duration) {
         let (_dir, path) = place();
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
@@ -269,7 +272,7 @@ mod tests {
             (lock, start.elapsed())
         });
         let (mut last, mut longest) = (start, Duration::ZERO);
-        // The lock changes its holder at once: the waiter gets no chance to take it.
+        // Only the text of the holder changes, so the waiter cannot take the lock in between.
         while start.elapsed() < patience * 3 {
             let _ = pwrite(&held.fd, &holder_text(), 0);
             longest = longest.max(last.elapsed());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Times as numbers.
+//! Conversion of times to numbers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! mdevctl's call-outs: programs of the vendor or the administrator that are asked before a device is started, stopped,
-//! defined, undefined or modified, and told after. What works with mdevctl works here: s390-tools check with one that no
-//! AP queue is given to two matrices.
+//! mdevctl's call-outs: programs of the vendor or the administrator. They run before a device is started, stopped, defined,
+//! undefined or modified, and may refuse the action; afterwards they get its outcome. Call-outs for mdevctl work unchanged: for
+//! example, s390-tools use one to check that no AP queue is assigned to two matrices.
 //!
 //! For one action on one device, in this order:
 //!
-//! 1. `get capabilities` finds the script that speaks the newer protocol for this type and parent, if one does. It alone is
-//!    asked from then on, and what it does not support ends the action.
-//! 2. `pre`, with the device's configuration on standard input. Otherwise the first script that does not answer 2 ("not my
-//!    type") decides. Whatever it answers but 0 ends the action before it has begun.
+//! 1. `get capabilities` finds the script that supports the newer protocol for this type and parent. If there is such a script,
+//!    only this script is run from then on, and an action that it does not support fails.
+//! 2. `pre`, with the device's configuration on standard input. Without a script of the newer protocol, the first script whose
+//!    exit status is not 2 ("not my type") decides. Any exit status except 0 fails the action before it starts.
 //! 3. The action itself.
-//! 4. `post` with the outcome, and `notify` to every notifier, also after a `pre` that failed. Their answers do not matter.
+//! 4. `post` with the outcome, and `notify` to every notifier, also after a failed `pre`. Their exit statuses have no effect.
 //!
-//! A file that the kernel does not take for a program is passed over. One that cannot be asked for any other reason, for want of
-//! memory or descriptors, might have refused: so the action ends there, too.
+//! A file that the kernel cannot execute as a program is skipped. If a script cannot run for any other reason, such as a lack of
+//! memory or descriptors, the action fails, since the script might have refused.
 //!
-//! Nothing is run for a list, and where there are no scripts, looking for them once for each action is all that this costs.
+//! A list runs no scripts. On a host without scripts, the only cost is one search for scripts for each action.
 //!
-//! A script gets `/` as its directory, a process group of its own and 30 seconds; then, or when the calling process has ended,
-//! the group is killed. Its environment is a PATH, as when udev runs mdevctl, and MDEV_CALLOUT, its own path. It is run without
-//! a shell. Where another user than root and the caller may change a script or its folder, the action ends: the script might
-//! have refused. The file that was checked is run by its descriptor, also if its path leads to another file by then. So `$0` of
-//! a `#!` script is `/dev/fd/3`, and descriptor 3 is open beside the first three.
+//! A script runs in the directory `/`, in its own process group, for at most 30 seconds. After that time, or when the calling
+//! process ends, the group is killed. The environment contains PATH, with the value that udev sets for mdevctl, and MDEV_CALLOUT,
+//! the path of the script. No shell is involved. If a user other than root and the caller may change a script or its folder, the
+//! action fails, since the script might have refused. The checked file is run by its descriptor, also if its path leads to another
+//! file by then. So `$0` of a `#!` script is `/dev/fd/3`, and descriptor 3 is open in addition to the standard streams.
 //!
-//! All scripts of an action have the same parent process, which lives until the action is over.
+//! All scripts of an action have the same parent process, which lives until the action ends.
 
 mod process;
 mod running;
@@ -46,33 +46,33 @@ use process::{End, Fault, Outcome};
 use running::Keeper;
 use scripts::Script;
 
-/// A script that has said nothing for this long hangs.
+/// A script that runs for longer than this is killed.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What we are, for a script that asks.
+/// The protocol that this library supports: the input of `get capabilities`.
 const PROVIDES: &str = r#"{"provides":{"version":2,"actions":["start","stop","define","undefine","modify","capabilities"],"events":["pre","post","notify","get"]}}"#;
 
-/// A script's answer for "not my type".
+/// The exit status of a script for "not my type".
 const NOT_MINE: i32 = 2;
 
-/// What is done to a device.
+/// An action on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It is made.
+    /// The device is created.
     Start,
-    /// It is destroyed.
+    /// The device is destroyed.
     Stop,
-    /// It is defined.
+    /// The device is defined.
     Define,
-    /// Its definition is forgotten.
+    /// The definition is removed.
     Undefine,
-    /// Its definition, or the running device, is changed.
+    /// The definition or the running device is changed.
     Modify,
-    /// A script is asked for what it can.
+    /// A query of the capabilities of a script.
     Capabilities,
 }
 
-/// When a script is run.
+/// The time at which a script is run, relative to the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Pre,
@@ -81,7 +81,7 @@ enum Event {
     Get,
 }
 
-/// How the action went, as far as it has.
+/// The outcome of the action; `None` before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     None,
@@ -123,42 +123,41 @@ impl fmt::Display for State {
     }
 }
 
-/// The device that scripts are asked about.
+/// The device of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// Id of its type.
+    /// The id of its type.
     pub type_id: String,
-    /// Its UUID.
+    /// The UUID.
     pub uuid: Uuid,
-    /// Sysfs name of its parent.
+    /// The sysfs name of its parent.
     pub parent: String,
-    /// mdevctl's JSON for it, on one line.
+    /// The configuration in mdevctl's JSON, on one line.
     pub config: String,
 }
 
-/// Where a host has its scripts.
+/// The folders of a host's scripts.
 #[derive(Debug, Clone)]
 pub struct Callouts {
-    /// Folders named `scripts.d`, in the order in which they are asked.
+    /// Folders named `scripts.d`, in the order in which their scripts run.
     folders: Vec<PathBuf>,
     limit: Duration,
 }
 
 impl Callouts {
-    /// Those of the host below `root`.
+    /// The folders of the host below `root`.
     pub fn below(root: &str) -> Self {
         let root = root.trim_end_matches('/');
         let folders = ["usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d"];
         Callouts { folders: folders.map(|folder| format!("{root}/{folder}").into()).into(), limit: LIMIT }
     }
 
-    /// Those of a simulated host, or of a caller who wants none.
+    /// No folders: for a simulated host, and for a caller that sets NO_CALLOUTS.
     pub fn none() -> Self {
         Callouts { folders: Vec::new(), limit: LIMIT }
     }
 
-    /// The scripts that are there now. `None` where there are none, and nobody needs to be told of anything. Fails when it
-    /// cannot be told whether there are any.
+    /// Finds the scripts that exist now; `None` if there are none. Fails if it cannot be determined whether there are scripts.
     pub fn find(&self) -> Result<Option<Scripts>> {
         let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
         let found =
@@ -180,7 +179,7 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Asks the scripts whether the action may be. Whatever came of it must be told with [`Approval::post`].
+    /// Runs `pre`. Fails if a script refuses the action. Afterwards the caller must report the outcome with [`Approval::post`].
     pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Approval<'a>> {
         let asked = Approval { scripts: self, action, subject, chosen: OnceCell::new() };
         match asked.call(Event::Pre, action, State::None, &subject.config) {
@@ -192,7 +191,7 @@ impl Scripts {
         }
     }
 
-    /// The action between its call-outs.
+    /// Runs `pre`, the action and `post`.
     pub fn around<T>(&self, action: Action, subject: &Subject, command: impl FnOnce() -> Result<T>) -> Result<T> {
         let asked = self.ask(action, subject)?;
         let result = command();
@@ -201,8 +200,8 @@ impl Scripts {
     }
 }
 
-/// What a script of the newer protocol says of itself: all of it, or it does not speak it. Words of a still newer one are no
-/// fault.
+/// The capabilities of a script of the newer protocol. A script that omits a member does not support that protocol. Unknown words
+/// are ignored, since a later protocol may add some.
 #[derive(Debug, Clone, Deserialize)]
 struct Supports {
     #[serde(rename = "version")]
@@ -230,22 +229,22 @@ impl Versioned {
     }
 }
 
-/// An action that the scripts let pass.
+/// An action that no script has refused.
 #[derive(Debug)]
-#[must_use = "the scripts wait to be told what came of it"]
+#[must_use = "report the outcome with `post`"]
 pub struct Approval<'a> {
     scripts: &'a Scripts,
     action: Action,
     subject: &'a Subject,
-    /// The script that has answered `pre`, and so answers for the rest.
+    /// The script that decided in `pre`. It also gets `post`.
     chosen: OnceCell<&'a Script>,
 }
 
 impl<'a> Approval<'a> {
-    /// Tells the scripts what came of the action.
+    /// Reports the outcome of the action to the scripts.
     pub fn post(self, success: bool) {
         let state = if success { State::Success } else { State::Failure };
-        // mdevctl heeds no answer here either.
+        // mdevctl ignores the exit status here, too.
         if let Err(e) = self.call(Event::Post, self.action, state, &self.subject.config) {
             log::warn!("{e}");
         }
@@ -267,7 +266,7 @@ impl<'a> Approval<'a> {
         Ok(None)
     }
 
-    /// Fails when the script that is responsible, if one is, says no.
+    /// Fails if the responsible script refuses. Without a responsible script, succeeds.
     fn call(&self, event: Event, action: Action, state: State, input: &str) -> Result<()> {
         if self.scripts.callouts.is_empty() {
             return Ok(());
@@ -281,7 +280,7 @@ impl<'a> Approval<'a> {
             let Some(answer) = self.run(script, event, action, state, input)? else { continue };
             match answer.end {
                 End::Code(NOT_MINE) => {}
-                // mdevctl asks the next one, too.
+                // mdevctl continues with the next script, too.
                 End::Signal(_) => log::warn!("{}: {}", script.path.display(), answer.end),
                 _ => {
                     let _ = self.chosen.set(script);
@@ -292,7 +291,7 @@ impl<'a> Approval<'a> {
         Ok(())
     }
 
-    /// As mdevctl has it: what the one script that is responsible cannot is not done.
+    /// As in mdevctl, an action fails if the responsible script does not support it.
     fn call_versioned(
         &self,
         versioned: &Versioned,
@@ -304,14 +303,16 @@ impl<'a> Approval<'a> {
         // The list of scripts does not change after the search.
         let Some(script) = self.scripts.callouts.get(versioned.index) else { return Ok(()) };
         if !versioned.supports(event, action) {
-            // After the action, nobody is asked.
+            // After the action there is nothing to refuse.
             return match event {
-                Event::Pre => Err(refused(script, &format!("it does not support {event} {action}"), Errno::CANCELED)),
+                Event::Pre => {
+                    Err(refused(script, &format!("the script does not support {event} {action}"), Errno::CANCELED))
+                }
                 _ => Ok(()),
             };
         }
         let Some(answer) = self.run(script, event, action, state, input)? else {
-            return Err(refused(script, "it is not executable any more", Errno::CANCELED));
+            return Err(refused(script, "the script is not executable any more", Errno::CANCELED));
         };
         if let End::Signal(_) = answer.end {
             log::warn!("{}: {}", script.path.display(), answer.end);
@@ -332,7 +333,7 @@ impl<'a> Approval<'a> {
         }
     }
 
-    /// `None`: it is no program, which is no answer.
+    /// Runs a script; `None` if the kernel cannot execute the file as a program.
     fn run(&self, script: &Script, event: Event, action: Action, state: State, input: &str) -> Result<Option<Outcome>> {
         let Subject { type_id, uuid, parent, .. } = self.subject;
         let words = [event.to_string(), action.to_string(), state.to_string(), uuid.to_string()];
@@ -343,7 +344,7 @@ impl<'a> Approval<'a> {
         match process::run(script, &mut keeper, &args, input.as_bytes(), self.scripts.limit) {
             Ok(outcome) => Ok(Some(outcome)),
             Err(Fault::NoProgram(errno)) => {
-                log::warn!("{}: left out, it cannot be run: {}", script.path.display(), describe(errno));
+                log::warn!("call-out {} skipped: cannot execute the file: {}", script.path.display(), describe(errno));
                 Ok(None)
             }
             Err(Fault::NoDescriptors(errno)) => {
@@ -354,7 +355,7 @@ impl<'a> Approval<'a> {
     }
 }
 
-/// Anything but success is an error that has what the script said.
+/// An exit status other than 0 is an error. Its message contains the output of the script.
 fn check_exit(script: &Script, answer: &Outcome) -> Result<()> {
     let errno = match answer.end {
         End::Code(0) => return Ok(()),

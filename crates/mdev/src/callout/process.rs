@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One program, run to its end and no longer than it may.
+//! Runs one program until it ends or its time limit expires.
 //!
-//! The calling process belongs to the user of the library: no other child of it is waited for, no signal is sent to any other
-//! group, and no write can raise SIGPIPE, since standard input is a file in memory.
+//! The library does not disturb the calling process: it waits for no other child, sends no signal to any other process group, and
+//! cannot raise SIGPIPE, since standard input is a file in memory.
 
 use std::ffi::CString;
 use std::fmt;
@@ -21,28 +21,28 @@ use super::running::{Keeper, Running, Start};
 use super::scripts::Script;
 use crate::fd::long_lived;
 
-/// What is kept of each of a program's outputs; the rest is read and dropped, so that no program blocks on it.
+/// The size of each output that is kept. More output is read and dropped, so that the program does not block.
 const OUTPUT_MAX: usize = 64 * 1024;
 
-/// Where nothing tells of the end: look this often.
+/// The interval of checks if no descriptor signals the end.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The variable with the path of the program: in a script that is run by its descriptor `$0` is `/dev/fd/3`.
+/// The variable with the path of the program. A script needs it, since `$0` is `/dev/fd/3` if it is run by its descriptor.
 const OWN_PATH: &str = "MDEV_CALLOUT=";
 
-/// Interpreters read a script that is run by its descriptor from here.
+/// An interpreter reads a script that is run by its descriptor from this directory.
 const DESCRIPTORS: &str = "/dev/fd";
 
-/// How a program has ended.
+/// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Code(i32),
     Signal(i32),
-    /// It was killed at the end of its time.
+    /// It exceeded its time limit and was killed.
     Timeout(Duration),
-    /// Its keeper was killed, or its status was taken by another wait(2) of this process.
+    /// Its keeper was killed, or another wait(2) of this process has read its status.
     Unknown,
 }
 
@@ -60,16 +60,16 @@ impl fmt::Display for End {
 /// Why there is no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The kernel does not take the file for a program.
+    /// The kernel cannot execute the file as a program.
     NoProgram(Errno),
-    /// Programs cannot be run by their descriptors here.
+    /// /dev/fd is missing, so programs cannot be run by their descriptors.
     NoDescriptors(Errno),
-    /// Any other cause, such as a lack of descriptors or memory. The program did not run, and might have refused.
+    /// Any other cause, such as a lack of descriptors or memory. The program did not run and might have refused.
     Other(Errno),
 }
 
 impl Fault {
-    /// What execve(2) has failed with.
+    /// The fault for an errno of execve(2).
     pub(super) fn of_start(errno: Errno) -> Self {
         match errno {
             Errno::NOENT
@@ -90,7 +90,7 @@ impl From<Errno> for Fault {
     }
 }
 
-/// What a program has left.
+/// The result of a program.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) end: End,
@@ -99,13 +99,13 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// It ended by itself, and not to say that this is none of its business.
+    /// Whether the program exited by itself, with another status than "not my type".
     pub(super) fn is_answer(&self) -> bool {
         matches!(self.end, End::Code(code) if code != super::NOT_MINE)
     }
 }
 
-/// Runs a script below the keeper of the action, which is started here when there is none yet.
+/// Runs a script as a child of the keeper of the action. Starts the keeper if there is none yet.
 pub(super) fn run(
     script: &Script,
     keeper: &mut Option<Keeper>,
@@ -114,7 +114,7 @@ pub(super) fn run(
     limit: Duration,
 ) -> Result<Outcome, Fault> {
     let deadline = Instant::now() + limit;
-    // Without /dev/fd an interpreter reports that the file does not exist, some with the exit status for "not my type".
+    // Without /dev/fd an interpreter fails because the file does not exist, and some exit with the status for "not my type".
     access(DESCRIPTORS, Access::EXISTS).map_err(Fault::NoDescriptors)?;
     let word = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
     let path = script.path.as_os_str().as_bytes();
@@ -139,7 +139,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((long_lived(reader)?, long_lived(writer)?))
 }
 
-/// All of the input at once, as a file.
+/// The input as a file in memory.
 fn stdin(input: &[u8]) -> Result<File, Errno> {
     let mut file = File::from(memfd_create("libmdev-callout", MemfdFlags::CLOEXEC).and_then(long_lived)?);
     let io = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
@@ -148,12 +148,12 @@ fn stdin(input: &[u8]) -> Result<File, Errno> {
     Ok(file)
 }
 
-/// Reads what the program prints until it ends, or ends it: `None`.
+/// Reads the output of the program until it ends. At the deadline, kills it and returns `None`.
 fn attend(running: &mut Running<'_>, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Fault> {
     loop {
         outputs.iter_mut().for_each(Output::drain);
         if let Some(end) = running.ended()? {
-            // A program that it has left behind may print on; what was printed until now is the answer.
+            // A child of the program may still run and print; only the output until now counts.
             outputs.iter_mut().for_each(Output::drain);
             return Ok(Some(end));
         }
@@ -180,7 +180,7 @@ fn wait(running: &Running<'_>, outputs: &[Output; 2], left: Duration) -> Result<
     }
 }
 
-/// One end of a pipe, and what came out of it.
+/// The read end of a pipe, and the text that was read from it.
 struct Output {
     pipe: Option<OwnedFd>,
     text: Vec<u8>,
@@ -193,8 +193,8 @@ impl Output {
         Ok(Output { pipe: Some(pipe), text: Vec::new() })
     }
 
-    /// Takes what is there now. One that never stops printing is cut off by the deadline, not here, so no more than a few
-    /// pipes full are taken at once.
+    /// Reads the available output. Reads only a bounded amount at once, so that the caller can check the deadline of a program that
+    /// never stops printing.
     fn drain(&mut self) {
         let mut room = [0_u8; 8192];
         for _ in 0..64 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A program that runs.
+//! A running program.
 //!
-//! A child of the calling process reports its end by SIGCHLD, which the calling process may handle, ignore (then the status
-//! is lost) or answer by waiting for any child (then the status is taken). So programs are started below a keeper: a
-//! process without exit signal, which waitpid(-1) of the calling process does not find, and which reports the status. One
-//! keeper is the parent of every program of an action: s390-tools' ap-check takes a lock in `pre` with the process id of its
-//! parent, and releases it in `post` only when that process id is the same.
+//! The end of a child raises SIGCHLD in the calling process. That process may handle the signal, ignore it (then the status is
+//! lost), or wait for any child (then it takes the status). So programs are children of a keeper: a process without exit signal,
+//! which waitpid(-1) of the calling process does not find, and which reports the status. One keeper is the parent of every program
+//! of an action: s390-tools' ap-check takes a lock in `pre` with the process id of its parent, and releases it in `post` only if
+//! that process id is the same.
 
 use std::ffi::CString;
 use std::io::IoSlice;
@@ -29,7 +29,7 @@ use crate::sys::keeper::{KILL, NOT_STARTED, REQUEST_MAX, Report, WORDS_MAX, laun
 /// Also waits for processes without exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
-/// How long a program that was killed, or a keeper without work, may take to end.
+/// The longest wait for the end of a killed program or of an idle keeper.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// The parent of every program of one action.
@@ -70,7 +70,7 @@ impl Keeper {
     }
 
     fn kill_program(&self) {
-        // EPIPE: the keeper has ended; the next look at its reports finds that out.
+        // EPIPE: the keeper has ended. The next read of its reports detects that.
         while rustix::net::send(&self.control, &KILL, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
     }
 
@@ -123,19 +123,19 @@ impl Drop for Keeper {
     }
 }
 
-/// A program below the keeper of its action.
+/// A running program, which is a child of the keeper of its action.
 pub(super) struct Running<'k> {
-    /// The action's keeper; set to `None` when it cannot be used any more.
+    /// The keeper of the action; `None` if it cannot be used any more.
     keeper: &'k mut Option<Keeper>,
     failed: Option<Errno>,
     has_ended: bool,
 }
 
-/// What is started, with the ends of its pipes that it gets.
+/// A program to start, with its ends of the pipes.
 pub(super) struct Start<'a> {
     /// The program; a keeper runs this open file, also if its path leads to another file now.
     pub(super) program: BorrowedFd<'a>,
-    /// Its path, and then its arguments.
+    /// The path and the arguments.
     pub(super) argv: &'a [CString],
     pub(super) envp: &'a [CString],
     pub(super) input: std::fs::File,
@@ -169,7 +169,7 @@ impl Running<'_> {
         self.reports(Instant::now())
     }
 
-    /// Reads the keeper's reports until the one of the program's end, or until the deadline.
+    /// Reads the keeper's reports until it reports the program's end, or until the deadline.
     fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
         let Running { keeper, failed, has_ended } = self;
         let lost = loop {
@@ -193,19 +193,19 @@ impl Running<'_> {
         if lost == Errno::PIPE { Ok(Some(End::Unknown)) } else { Err(lost.into()) }
     }
 
-    /// Ends it, and all that it has started and that is still in its group.
+    /// Kills the program and every process in its process group.
     pub(super) fn kill(&mut self) {
         let Some(keeper) = self.keeper.as_ref().filter(|_| !self.has_ended) else { return };
         keeper.kill_program();
         if let Ok(None) = self.reports(Instant::now() + LAST_WAIT) {
-            // The program does not die: the keeper is ended without it.
+            // The program does not end, so the keeper is ended without it.
             self.keeper.take();
         }
     }
 }
 
 impl Drop for Running<'_> {
-    /// Whoever gives up early leaves nothing behind.
+    /// A caller that fails early leaves no running program behind.
     fn drop(&mut self) {
         self.kill();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which scripts a host has.
+//! Finds the scripts of a host.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::trust::writable_by_others;
 
-/// More entries than any host has, the two that every folder has among them; a folder of that many is not one of scripts.
+/// The most entries that are read of a folder, with `.` and `..`: more than any host has.
 const SCRIPTS_MAX: usize = 258;
 
-/// A script, open: the file that was checked; its path may lead to another file later.
+/// A script as an open file. This is the checked file, also if its path leads to another file later.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) path: PathBuf,
     pub(super) file: OwnedFd,
 }
 
-/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl asks them. Fails if a script
-/// that might refuse cannot be asked: a folder cannot be read, or another user may change a folder or a script.
+/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl runs them. Fails if a folder cannot
+/// be read, or if another user may change a folder or a script, since a script in it might refuse the action.
 pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Result<[Vec<Script>; N]> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut found = kinds.map(|_| Vec::new());
@@ -50,18 +50,17 @@ fn is_absent(errno: Errno) -> bool {
 
 fn closed(folder: &Path, errno: Errno) -> Error {
     let path = folder.display().to_string();
-    let message = format!("the scripts in {path} cannot be asked, so this was not done: {}", describe(errno));
+    let message = format!("cannot read the call-outs in {path}, so nothing was done: {}", describe(errno));
     Error::new(ErrorCode::Callout, errno, message).at(path)
 }
 
-/// Fails if another user may change the script, or put another one into the folder. It could refuse if it were asked, so it
-/// is not passed over.
+/// Fails if another user may change the script, or add scripts to the folder. The script might refuse, so it must not be skipped.
 fn check(file: &OwnedFd, path: &Path) -> Result<()> {
     let stat = fstat(file).map_err(|errno| closed(path, errno))?;
     let path = path.display().to_string();
     let owner = stat.st_uid;
     let why = if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        Some(format!("it belongs to user {owner}, neither to root nor to the caller (chown root)"))
+        Some(format!("it belongs to user {owner} and not to root or to the caller (chown root)"))
     } else {
         writable_by_others(&stat)
     };
@@ -88,15 +87,15 @@ fn in_folder(dir: &OwnedFd, folder: &Path) -> Result<Vec<Script>> {
     Ok(scripts)
 }
 
-/// `None` for a folder, a file that is not executable, and a link that leads to nothing. Any other link is followed: vendors'
-/// packages link their scripts here.
+/// `None` for a folder, a file that is not executable, and a link without a target. Other links are followed, since packages of
+/// vendors install links to their scripts.
 fn open_script(dir: &OwnedFd, name: &str, path: &Path) -> std::result::Result<Option<OwnedFd>, Errno> {
-    // O_PATH: an open for reading may act on what is no regular file.
+    // O_PATH, since an open for reading may have side effects on a file that is not regular.
     let file = match openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
-        // A link that leads to nothing that this caller could run.
+        // A link to a file that does not exist or that this caller cannot access.
         Err(errno) if is_absent(errno) || matches!(errno, Errno::LOOP | Errno::ACCESS) => {
-            log::warn!("{}: not run: {}", path.display(), describe(errno));
+            log::warn!("call-out {} skipped: {}", path.display(), describe(errno));
             return Ok(None);
         }
         Err(errno) => return Err(errno),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Scripts of every kind below a made-up root.
+//! Scripts of every kind below a temporary root directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,8 +12,8 @@ use super::*;
 use crate::testing::scripts::install_script;
 use crate::testing::skip::skip;
 
-/// A program cannot be run while it is open for writing, and a child has all that is open until it runs its own: so no test
-/// writes a script while another starts one.
+/// A program cannot be run while it is open for writing, and a child has the open files of its parent until it calls execve. So no
+/// test writes a script while another test starts one.
 static ALONE: Mutex<()> = Mutex::new(());
 
 struct Scene {
@@ -49,7 +49,7 @@ impl Scene {
         self.root.path().join("log")
     }
 
-    /// A script that writes down how it was called, and goes on with `body`.
+    /// Writes a script that logs its call and continues with `body`.
     fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.root.path().join(name);
         let log = self.log();
@@ -63,7 +63,7 @@ impl Scene {
         path
     }
 
-    /// `name event action state <input>` for each call so far, without what is always the same.
+    /// `name event action state <input>` of each call so far, without the constant arguments.
     fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let _ = fs::remove_file(self.log());
@@ -127,7 +127,7 @@ fn refused_action_does_not_begin() {
         .find()
         .unwrap()
         .unwrap()
-        .around(Action::Define, &scene.subject, || -> Result<()> { panic!("not to be done") });
+        .around(Action::Define, &scene.subject, || -> Result<()> { panic!("the refused action has begun") });
     let e = e.unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()));
     assert!(e.message.contains("queue 5.1 is taken") && e.message.contains("status 1"), "{e}");
@@ -148,7 +148,7 @@ fn script_of_the_newer_protocol_runs_only_for_its_capabilities() {
     scene.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
     scene.script(new, &newer(r#""start","modify","dance""#, r#""pre","live","get""#, "exit 0"));
     assert_eq!(scene.around(true), Ok("done"));
-    assert_eq!(scene.calls(), ["new pre start none <config>"], "it does not want to be told");
+    assert_eq!(scene.calls(), ["new pre start none <config>"], "the script does not support post");
     for (actions, events) in [(r#""start""#, r#""post""#), (r#""stop""#, r#""pre","post""#)] {
         let path = scene.script(new, &newer(actions, events, "exit 0"));
         let e = scene.around(true).unwrap_err();
@@ -156,13 +156,14 @@ fn script_of_the_newer_protocol_runs_only_for_its_capabilities() {
         assert!(e.message.contains("does not support pre start") && e.path.as_deref() == path.to_str(), "{e}");
         assert!(scene.calls().is_empty(), "{actions}");
     }
-    // Its word counts, also the one that says "not my type" elsewhere; a signal says nothing, there as here.
+    // Every exit status of this script decides, also 2, which means "not my type" in the older protocol. A signal does not decide,
+    // as in the older protocol.
     for (body, passes) in [("exit 2", false), ("exit 1", false), ("kill -9 $$", true)] {
         scene.script(new, &newer(r#""start""#, r#""pre""#, body));
         assert_eq!(scene.around(true).is_ok(), passes, "{body}");
         scene.calls();
     }
-    // It was one when it was found.
+    // The script is executable when it is found, and not when it is run.
     let script = scene.script(new, "");
     let lose = newer(r#""start""#, r#""pre""#, "").replace("exit 0", &format!("chmod -x {}; exit 0", script.display()));
     scene.script(new, &lose);
@@ -180,7 +181,7 @@ fn script_with_an_incomplete_answer_runs_by_the_older_protocol() {
     }
 }
 
-/// Whether there is a script, and what it would say, must be known.
+/// The action fails if it is unknown whether a script exists or whether it refuses.
 #[test]
 fn script_that_cannot_be_run_fails_the_action() {
     let mut scene = scene();
@@ -188,7 +189,7 @@ fn script_that_cannot_be_run_fails_the_action() {
         let e = scene.around(true).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::Callout, errno.raw_os_error()), "{what}: {e}");
     };
-    // Links that lead to themselves: something is there, and cannot be opened, whoever asks.
+    // Links to themselves exist, and no user can open them.
     for place in ["etc/mdevctl.d/scripts.d/notifiers", "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d"] {
         let path = scene.root.path().join(place);
         fs::remove_dir(&path).or_else(|_| fs::remove_dir_all(&path)).unwrap();
@@ -198,11 +199,11 @@ fn script_that_cannot_be_run_fails_the_action() {
     }
     scene.script("usr/lib/mdevctl/scripts.d/callouts/s", PLAIN);
     assert_eq!(scene.around(true), Ok("done"));
-    // No program has such an argument: the fault comes before the script is begun.
+    // No argument can contain a NUL: the call fails before the script starts.
     scene.subject.parent = "ma\0trix".into();
-    refused(&scene, Errno::INVAL, "before it is begun");
+    refused(&scene, Errno::INVAL, "before the start");
     scene.subject.parent = "matrix".into();
-    // Its file is busy, which passes.
+    // The file is busy for a while.
     let path = scene.root.path().join("usr/lib/mdevctl/scripts.d/callouts/s");
     let open = fs::OpenOptions::new().append(true).open(path).unwrap();
     refused(&scene, Errno::TXTBSY, "while it is written");
@@ -216,7 +217,7 @@ fn errno_of_a_failed_start_is_not_taken_for_a_file_that_is_no_program() {
         assert_eq!(Fault::of_start(errno), Fault::Other(errno));
         assert_eq!(Fault::from(errno), Fault::Other(errno));
     }
-    // A system call of ours that fails so is another matter than execve.
+    // The same errno of another system call of this library is no fault of the file.
     assert_eq!(Fault::from(Errno::ACCESS), Fault::Other(Errno::ACCESS));
     assert_eq!(Fault::of_start(Errno::ACCESS), Fault::NoProgram(Errno::ACCESS));
 }
@@ -242,7 +243,7 @@ fn file_that_is_no_script_is_left_out() {
     );
 }
 
-/// It might refuse if it were run, so it is not passed over.
+/// The script might refuse, so it must not be skipped.
 #[test]
 fn script_or_folder_that_another_user_may_change_fails_the_action() {
     // Only root can give a file to another user or group.
@@ -263,7 +264,7 @@ fn script_or_folder_that_another_user_may_change_fails_the_action() {
         let cases = [
             (0o757, 0, 0, "every user may write it (chmod o-w)"),
             (0o775, 0, 12345, "the members of group 12345 may write it (chmod g-w)"),
-            (0o755, 12345, 0, "it belongs to user 12345, neither to root nor to the caller (chown root)"),
+            (0o755, 12345, 0, "it belongs to user 12345 and not to root or to the caller (chown root)"),
         ];
         for (mode, user, group, why) in cases.into_iter().filter(|(_, user, group, _)| is_root || user + group == 0) {
             set(mode, user, group);
@@ -293,7 +294,7 @@ fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::TIMEDOUT.raw_os_error()), "{e}");
     let pid: i32 = fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
     let is_gone = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // Dead, and waiting for whoever takes in orphans here.
+        // A zombie: its new parent has not read its status yet.
         Ok(stat) => stat.contains(") Z"),
         Err(_) => true,
     };
@@ -308,7 +309,7 @@ fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
         "etc/mdevctl.d/scripts.d/callouts/hangs",
         "[ $action = capabilities ] && exit 2; sleep 1000 & echo $! >>\"$(dirname $MDEV_CALLOUT)/../left\"; exit 0",
     );
-    // A program that it leaves behind does not keep us, though it holds our pipes.
+    // A child that the script leaves behind does not delay the action, although it holds the pipes.
     assert_eq!(scene.around(true), Ok("done"));
     let left = fs::read_to_string(scene.root.path().join("etc/mdevctl.d/scripts.d/left")).unwrap();
     for pid in left.lines() {
@@ -341,7 +342,7 @@ fn script_gets_a_path_and_its_own_name_as_environment() {
 #[test]
 fn action_without_scripts_runs_no_process() {
     let root = tempfile::tempdir().unwrap();
-    // As Debian's mdevctl leaves it: folders, and nothing in them.
+    // As Debian's mdevctl installs it: empty folders.
     let empty = scene();
     for callouts in [&Callouts::below(root.path().to_str().unwrap()), &Callouts::none(), &empty.callouts] {
         assert!(callouts.find().unwrap().is_none());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Flags of requests. tests/it/header.rs makes the enums of include/libmdev.h from this file.
+//! Flags of requests. tests/it/header.rs generates the enums of include/libmdev.h from this file.
 
 use bitflags::bitflags;
 

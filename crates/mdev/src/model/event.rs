@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a monitor reports.
+//! The types of events that a monitor reports.
 
 /// The type of an event.
 ///

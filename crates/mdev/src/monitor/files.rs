@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One inotify for all that is followed on a host: single files, the folder of definitions and the folders of parents in it.
-//! Each of these folders, and the folders above, may be created later, and removed and created again.
+//! One inotify for all followed files of a host: single files, the folder of definitions and the folders of parents in it. Each of
+//! these folders, and the folders above, may be created later, and may be removed and created again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
@@ -14,10 +14,10 @@ use super::Change;
 use crate::fd::long_lived;
 use crate::sysfs::{IoResult, unless_exhausted};
 
-/// More parents than any host has; the kernel's limit of watches is shared by all programs of the user.
+/// More parents than any host has. All programs of a user share the kernel's limit of watches.
 const PARENTS_MAX: usize = 4096;
 
-/// What an inotify watch is for.
+/// The purpose of an inotify watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Watched {
     /// A followed file, by its path on the host.
@@ -28,7 +28,7 @@ enum Watched {
     Parent(String),
 }
 
-/// What is followed by inotify.
+/// The followed files and folders.
 #[derive(Debug)]
 pub(super) struct Files {
     inotify: OwnedFd,
@@ -39,12 +39,12 @@ pub(super) struct Files {
     written: VecDeque<Change>,
     /// Changes of definitions.
     definitions: VecDeque<Change>,
-    /// Not all existing folders are watched: the next [`Files::read`] tries it again.
+    /// Not all existing folders are watched. The next [`Files::read`] tries again.
     broken: bool,
 }
 
 impl Files {
-    /// Follows nothing yet.
+    /// Creates an inotify without watches.
     pub(super) fn new() -> IoResult<Files> {
         let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
         let (written, definitions) = (VecDeque::new(), VecDeque::new());
@@ -71,12 +71,12 @@ impl Files {
         self.inotify.as_fd()
     }
 
-    /// The next write to a followed file of those that were read.
+    /// The next write to a followed file, of the events that [`Files::read`] has read.
     pub(super) fn next_write(&mut self) -> Option<Change> {
         self.written.pop_front()
     }
 
-    /// The next change of definitions of those that were read.
+    /// The next change of definitions, of the events that [`Files::read`] has read.
     pub(super) fn next_definition(&mut self) -> Option<Change> {
         self.definitions.pop_front()
     }
@@ -88,10 +88,10 @@ impl Files {
 
     /// Reads some events of inotify, without waiting.
     pub(super) fn read(&mut self) -> IoResult<()> {
-        // The first failure was returned; devices are reported in spite of it.
+        // The first failure was returned. Devices are still reported.
         if self.broken {
             if let Err(errno) = self.start_again() {
-                log::debug!("{}: changes are still not seen: {errno}", self.base());
+                log::debug!("{}: changes are still not detected: {errno}", self.base());
             }
         }
         self.fetch().map(|_| ())
@@ -99,7 +99,7 @@ impl Files {
 
     /// Follows the open file instead of the file that was followed under this path before.
     pub(super) fn follow(&mut self, path: &str, file: BorrowedFd<'_>) -> IoResult<()> {
-        // A driver may refuse a write and still change its state, which it may do up to the close.
+        // A driver may change its state even if it refuses the write, and as late as at the close.
         let events = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
         // The watch belongs to the inode.
         let number = inotify::add_watch(&self.inotify, format!("/proc/self/fd/{}", file.as_raw_fd()), events)?;
@@ -116,12 +116,12 @@ impl Files {
         self.end(&Watched::File(path.to_owned()));
     }
 
-    /// Ends a watch; false if there is none.
+    /// Ends a watch. Returns false if there is none.
     fn end(&mut self, what: &Watched) -> bool {
         let found = self.watched.iter().find(|(_, watched)| *watched == what).map(|(number, _)| *number);
         let Some(number) = found else { return false };
         self.watched.remove(&number);
-        // Fails if the kernel has ended it already.
+        // Fails if the kernel has already ended the watch.
         let _ = inotify::remove_watch(&self.inotify, number);
         true
     }
@@ -135,15 +135,15 @@ impl Files {
     fn descend(&mut self, level: usize) -> IoResult<()> {
         for (level, path) in self.chain.clone().iter().enumerate().skip(level) {
             let last = level + 1 == self.chain.len();
-            // Symbolic links are followed: they are the administrator's.
+            // Symbolic links are followed, since only the administrator can create them here.
             match self.watch(path, folder_events(), Watched::Above(level)) {
                 Ok(()) if last => self.watch_parents(),
                 Ok(()) => {}
                 Err(Errno::NOENT | Errno::NOTDIR) if level > 0 => return Ok(()),
-                // ENOSPC: the user has no inotify watch left, which says nothing about the folder.
+                // ENOSPC: the user has no inotify watch left. It does not mean that the folder is absent.
                 Err(errno) if level > 0 && errno != Errno::NOSPC => {
                     let errno = unless_exhausted(errno)?;
-                    log::warn!("{path}: changes below are not seen: {errno}");
+                    log::warn!("{path}: changes of definitions below are not detected: {errno}");
                     return Ok(());
                 }
                 Err(errno) => return Err(errno),
@@ -162,7 +162,9 @@ impl Files {
         let base = self.base().to_owned();
         let names = match folders_in(&base) {
             Ok(names) => names,
-            Err(errno) => return log::warn!("{base}: cannot be listed: {errno}"),
+            Err(errno) => {
+                return log::warn!("cannot list {base}: {errno}; changes of definitions below are not detected");
+            }
         };
         let known: HashSet<String> = self.parents().cloned().collect();
         names.into_iter().filter(|name| !known.contains(name)).for_each(|name| self.watch_parent(&name));
@@ -175,17 +177,17 @@ impl Files {
         })
     }
 
-    /// The folder may contain files that are older than the watch.
+    /// Watches the folder of a parent, and reports it, since it may contain files that are older than the watch.
     fn watch_parent(&mut self, name: &str) {
         if self.parents().count() >= PARENTS_MAX {
-            return log::warn!("changes of the definitions of {name} are not seen: too many parents are followed");
+            return log::warn!("changes of the definitions of {name} are not detected: too many parents are followed");
         }
         let path = format!("{}/{name}", self.base());
         match self.watch(&path, file_events() | WatchFlags::DONT_FOLLOW, Watched::Parent(name.to_owned())) {
             Ok(()) => self.definitions.push_back(Change::DefinitionsOf(name.to_owned())),
-            // It was removed again, or is not a folder.
+            // The folder was removed again, or is not a folder.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(errno) => log::warn!("{path}: changes of definitions are not seen: {errno}"),
+            Err(errno) => log::warn!("{path}: changes of definitions are not detected: {errno}"),
         }
     }
 
@@ -216,7 +218,7 @@ impl Files {
     fn take(&mut self, number: i32, events: ReadFlags, name: String) -> IoResult<()> {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.written.push_back(Change::Lost);
-            // A folder may have been removed and created again: the watch of its name is that of the old one.
+            // The folder may have been removed and created again. The watch under its name is then the watch of the old folder.
             return if self.chain.is_empty() || self.broken { Ok(()) } else { self.start_again() };
         }
         let Some(watched) = self.watched.get(&number).cloned() else { return Ok(()) };
@@ -247,7 +249,7 @@ impl Files {
         }
     }
 
-    /// Something changed in the folder of a parent, or it was removed or renamed.
+    /// Handles an event of the folder of a parent: a change in it, or its removal or renaming.
     fn parent_changed(&mut self, parent: String, events: ReadFlags, name: String) {
         if events.intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF) {
             self.lose(parent);
@@ -257,36 +259,36 @@ impl Files {
         }
     }
 
-    /// Whether a new file has its content: libmdev gives it a name after that. A program that writes in place creates an empty
-    /// file, and its close is an event.
+    /// Whether a new file is complete. libmdev names a file after it has written it. Other programs create an empty file and write
+    /// in place, and the close is another event.
     fn is_whole(&self, parent: &str, file: &str) -> bool {
         let path = format!("{}/{parent}/{file}", self.base());
         rustix::fs::lstat(&*path).is_ok_and(|stat| stat.st_size > 0)
     }
 
-    /// The folder of a parent was removed or renamed.
+    /// Handles the removal or renaming of the folder of a parent.
     fn lose(&mut self, parent: String) {
         self.end(&Watched::Parent(parent.clone()));
         self.definitions.push_back(Change::DefinitionsOf(parent));
     }
 
-    /// Something was created in the folder of definitions, or moved out of it.
+    /// Handles an event of the folder of definitions: an entry was created in it, or moved out of it.
     fn base_changed(&mut self, events: ReadFlags, name: String) {
         if !events.contains(ReadFlags::ISDIR) {
             return;
         }
         let watched = Watched::Parent(name.clone());
         if events.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
-            // A folder of this name may have been removed just before: the event of that is still unread.
+            // A folder of this name may have been removed just before, and that event is still unread.
             self.watched.retain(|_, other| *other != watched);
             self.watch_parent(&name);
         } else if events.contains(ReadFlags::MOVED_FROM) && self.watched.values().any(|other| *other == watched) {
-            // Under its new name the folder gets the same watch number, so this watch has to end first.
+            // The folder gets the same watch number under its new name, so this watch must end first.
             self.lose(name);
         }
     }
 
-    /// A folder of the chain was created or removed, so all folders below are different.
+    /// Handles the creation or removal of a folder of the chain, which replaces all folders below it.
     fn start_again(&mut self) -> IoResult<()> {
         self.broken = true;
         let Files { inotify, watched, .. } = self;
@@ -309,14 +311,14 @@ impl Files {
     }
 }
 
-/// Appends a change unless the last one is the same.
+/// Appends a change unless the last change is the same.
 fn push_new(changes: &mut VecDeque<Change>, change: Change) {
     if changes.back() != Some(&change) {
         changes.push_back(change);
     }
 }
 
-/// Events of a folder of the chain: folders in it are created, removed or renamed.
+/// Events of a folder of the chain: creation, removal and renaming of folders in it.
 fn folder_events() -> WatchFlags {
     WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE | WatchFlags::MOVE_SELF
 }
@@ -334,7 +336,7 @@ fn file_events() -> WatchFlags {
 fn folders_in(path: &str) -> IoResult<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = Dir::new(openat(CWD, path, flags, Mode::empty())?)?;
-    // Some file systems do not report the type. ONLYDIR refuses to watch what is not a folder.
+    // Some file systems do not report the type. ONLYDIR fails for an entry that is not a folder.
     let maybe = |kind| matches!(kind, FileType::Directory | FileType::Unknown);
     let names = dir.flatten().filter(|entry| maybe(entry.file_type()));
     let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
@@ -385,7 +387,7 @@ mod tests {
         fs::write(path("etc/mdevctl.d/q/.tmp"), "x").unwrap();
         fs::rename(path("etc/mdevctl.d/q/.tmp"), path("etc/mdevctl.d/q/b")).unwrap();
         assert_eq!(all(&mut files), [file("q", ".tmp"), file("q", "b")]);
-        // A file that had its content before its name, and a file that is written in place.
+        // A file that has its content before its name, and a file that is written in place.
         fs::hard_link(path("etc/mdevctl.d/q/b"), path("etc/mdevctl.d/q/c")).unwrap();
         assert_eq!(all(&mut files), [file("q", "c")]);
         let begun = fs::File::create(path("etc/mdevctl.d/q/d")).unwrap();
@@ -409,7 +411,7 @@ mod tests {
         assert!(all(&mut files).contains(&Change::Definitions));
     }
 
-    /// An administrator renames the folder of a card that has another address now.
+    /// An administrator renames the folder of a card whose address has changed.
     #[test]
     fn renamed_folder_is_followed_under_its_new_name() {
         let root = tempfile::tempdir().unwrap();
@@ -433,7 +435,7 @@ mod tests {
         fs::create_dir_all(base.join("p")).unwrap();
         let mut files = Files::of_definitions(root.path().to_str().unwrap(), "d").unwrap();
         let bound = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
-        // Equal events in a row are one.
+        // The kernel merges equal successive events.
         for n in 0..bound.trim().parse::<usize>().unwrap() {
             fs::write(base.join(if n % 2 == 0 { "p/a" } else { "p/b" }), "x").unwrap();
         }
@@ -457,9 +459,13 @@ mod tests {
             assert_eq!(files.read(), result);
             assert!(files.is_broken());
             let mut fds = [PollFd::new(&files.inotify, PollFlags::IN)];
-            assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0), "it would be tried without a pause");
+            assert_eq!(
+                poll(&mut fds, Some(&Timespec::default())),
+                Ok(0),
+                "the descriptor must not stay readable, or the caller retries without a pause"
+            );
         }
-        // Followed files are reported in spite of it.
+        // Followed files are still reported.
         fs::write(root.path().join("type"), "558").unwrap();
         assert_eq!(all(&mut files), [Change::Written("/type".to_owned())]);
         assert!(files.is_broken());

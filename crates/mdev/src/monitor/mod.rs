@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! All changes of a host behind one descriptor: the kernel's uevents, writes to followed files, and definitions.
+//! All changes of a host behind one descriptor: uevents of the kernel, writes to followed files, and changes of definitions.
 //!
-//! No thread: the caller polls [`Source::fd`] and calls [`Source::fetch`]. The driver decides what a change means for the nodes
-//! of the host.
+//! There is no thread: the caller polls [`Source::fd`] and calls [`Source::fetch`]. The driver determines which nodes of the host a
+//! change affects.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ mod files;
 
 use files::Files;
 
-/// What may have changed. Of a definition, only its place: the file is to be read.
+/// A possible change. A change of a definition contains only its place: the receiver reads the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A uevent of the kernel.
@@ -49,18 +49,18 @@ pub enum Change {
 pub struct Source {
     epoll: OwnedFd,
     kernel: Box<dyn Events>,
-    /// One inotify for followed files and definitions, once there is something to follow.
+    /// The inotify for followed files and definitions; `None` while nothing is followed.
     files: Option<Files>,
     /// Changes of definitions in memory.
     memory: Option<Listener>,
     timer: OwnedFd,
     alarm: Alarm,
-    /// The source had something when it was last polled.
+    /// The kernel's descriptor was readable at the last poll.
     kernel_ready: bool,
     memory_ready: bool,
 }
 
-/// How the timer is set.
+/// The setting of the timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Alarm {
     Off,
@@ -70,7 +70,7 @@ enum Alarm {
 }
 
 impl Source {
-    /// Starts to listen. No later change is missed.
+    /// Starts to monitor. No later change is missed.
     pub fn new(sysfs: &dyn Sysfs, definitions: &Definitions) -> Result<Source> {
         let (mut files, mut memory) = (None, None);
         match definitions {
@@ -83,8 +83,8 @@ impl Source {
                 memory = Some(listener.map_err(|errno| Error::io("follow", "the definitions in memory", errno))?);
             }
         }
-        let kernel = sysfs.events().map_err(|errno| Error::io("listen to", "the kernel's uevents", errno))?;
-        Source::on(kernel, files, memory).map_err(|errno| Error::io("listen to", "several sources at once", errno))
+        let kernel = sysfs.events().map_err(|errno| Error::io("receive", "the kernel's uevents", errno))?;
+        Source::on(kernel, files, memory).map_err(|errno| Error::io("poll", "the sources of events", errno))
     }
 
     fn on(kernel: Box<dyn Events>, files: Option<Files>, memory: Option<Listener>) -> IoResult<Source> {
@@ -98,23 +98,23 @@ impl Source {
         Ok(Source { epoll, kernel, files, memory, timer, alarm: Alarm::Off, kernel_ready, memory_ready })
     }
 
-    /// Readable when [`Source::fetch`] may have something, or at the time of the alarm.
+    /// Readable when [`Source::fetch`] may return a change, and at the time of the alarm.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    /// The next change, without waiting. `None` at the time of the alarm, too.
+    /// The next change, without waiting; `None` if there is none, also at the time of the alarm.
     pub fn fetch(&mut self) -> Result<Option<Change>> {
         let mut next = self.next_ready();
-        // Once: a descriptor that stays readable although its source has nothing must not keep the caller here.
+        // Once only: a descriptor may stay readable although its source has no change, and the caller must not be blocked then.
         if next == Ok(None) {
             next = self.poll().and_then(|()| self.next_ready());
         }
         next.map_err(|errno| Error::io("receive", "events", errno))
     }
 
-    /// The next change of the sources that had something when they were last polled. Writes to followed files come first, and
-    /// definitions last.
+    /// The next change of the sources that were readable at the last poll. Writes to followed files come first, and definitions
+    /// last.
     fn next_ready(&mut self) -> IoResult<Option<Change>> {
         if let Some(write) = self.files.as_mut().and_then(Files::next_write) {
             return Ok(Some(write));
@@ -135,7 +135,7 @@ impl Source {
 
     fn poll(&mut self) -> IoResult<()> {
         let fds = [Some(self.kernel.fd()), self.files.as_ref().map(Files::fd), self.memory.as_ref().map(Listener::fd)];
-        // The timer only wakes the caller.
+        // The timer is not polled: it only wakes the caller.
         let present = fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
         let mut present: Vec<PollFd<'_>> = present.collect();
         match poll(&mut present, Some(&Timespec::default())) {
@@ -151,7 +151,7 @@ impl Source {
         }
     }
 
-    /// Drops all changes that are waiting.
+    /// Drops all pending changes.
     pub fn discard(&mut self) -> Result<()> {
         while self.fetch()?.is_some() {}
         Ok(())
@@ -186,8 +186,8 @@ impl Source {
         }
     }
 
-    /// Reports writes to the file at `path` from now on, as [`Change::Written`]. Called again, the file that is at `path` now
-    /// is followed.
+    /// Reports writes to the file at `path` from now on, as [`Change::Written`]. A repeated call follows the file that `path` leads to
+    /// at that time.
     pub fn follow(&mut self, path: &str) -> IoResult<()> {
         let Some(file) = self.kernel.follow(path)? else { return Ok(()) };
         let files = match &mut self.files {
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use rustix::event::{EventfdFlags, eventfd};
 
-    /// After a fork, the other process has the same descriptors and may read from them.
+    /// A descriptor that is readable without an event. After a fork, this happens if the other process reads the event first.
     #[derive(Debug)]
     struct Readable(OwnedFd);
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Characters: which ones XML can carry, and how they are escaped and found again.
+//! Characters: which characters XML can contain, and how they are escaped and unescaped.
 
 use std::borrow::Cow;
 
-/// What stands for a character that XML 1.0 cannot carry, not even as a character reference.
+/// The replacement for a character that XML 1.0 cannot contain, not even as a character reference.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// True for the characters that an XML 1.0 document may contain.
+/// Whether an XML 1.0 document may contain a character.
 pub(super) fn is_xml_char(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => true,
@@ -15,19 +15,20 @@ pub(super) fn is_xml_char(c: char) -> bool {
     }
 }
 
-/// XML's own white space; nothing of Unicode's.
+/// White space as XML defines it. Other white space of Unicode does not count.
 pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// True for the name of an element or attribute. Characters beyond ASCII are all accepted: no name that is known here has
-/// any, so they only make the name one that is reported as unknown.
+/// Whether a text is the name of an element or attribute. Accepts all characters outside ASCII: no supported name has any, so such
+/// a name is reported as unknown.
 pub(super) fn is_name(text: &str) -> bool {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':' || !c.is_ascii();
     text.starts_with(first) && text.chars().all(|c| first(c) || c.is_ascii_digit() || c == '-' || c == '.')
 }
 
-/// What is between `&` and `;` as a character: one of the five predefined entities or a character reference.
+/// The character of a reference, which is the text between `&` and `;`: one of the five predefined entities or a character
+/// reference.
 pub(super) fn resolve(reference: &str) -> Option<char> {
     match reference {
         "lt" => Some('<'),
@@ -44,25 +45,25 @@ fn numeric(digits: &str) -> Option<char> {
         Some(hex) => (hex, 16),
         None => (digits, 10),
     };
-    // from_str_radix alone would take a leading plus sign.
+    // from_str_radix accepts a leading plus sign.
     if !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
     char::from_u32(u32::from_str_radix(digits, radix).ok()?).filter(|c| is_xml_char(*c))
 }
 
-/// Line ends as every XML processor must show them: a carriage return, alone or before a newline, is a newline.
+/// Normalizes line ends as the XML standard requires: a carriage return, alone or before a newline, becomes a newline.
 pub(super) fn normalize_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
 }
 
-/// Appends character data. A carriage return is written as a reference, or a reader would make a newline of it. Quotes stay
-/// as they are: in a dumped host they are frequent, and nothing needs them escaped there.
+/// Appends character data. A carriage return is written as a reference, since a reader would change it into a newline. Quotes are
+/// not escaped: a dumped host has many of them, and XML does not require it.
 pub(super) fn push_content(out: &mut String, text: &str) {
     text.chars().for_each(|c| push(out, c));
 }
 
-/// Appends character data as libvirt does it, with quotes escaped too.
+/// Appends character data with escaped quotes, as libvirt does.
 pub(super) fn push_text(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -73,7 +74,7 @@ pub(super) fn push_text(out: &mut String, text: &str) {
     }
 }
 
-/// Appends the value of an attribute, for single quotes as well as for double ones.
+/// Appends the value of an attribute, for single and for double quotes.
 pub(super) fn push_value(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -94,7 +95,7 @@ fn push(out: &mut String, c: char) {
     }
 }
 
-/// A stranger's text, fit for a sentence: nothing invisible, not too long.
+/// An untrusted text for a message: control characters are replaced, and a long text is cut.
 pub(super) fn plain(text: &str) -> String {
     const LONGEST: usize = 64;
     let mut out: String = text.chars().take(LONGEST).map(|c| if c.is_control() { REPLACEMENT } else { c }).collect();

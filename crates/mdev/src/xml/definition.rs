@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The `<device>` of a create request. One parser takes the union of both dialects, elements in any order.
+//! The `<device>` of a create request. One parser accepts the union of both dialects, with elements in any order.
 //!
-//! Whatever is asked for is either done or refused: an element that is not known, and one that is given twice, is an error.
-//! [`Unknown::Ignore`] skips unknown elements and XML attributes instead, as libvirt's own parser does. Elements that only
-//! report something are skipped, so that every dump of a device, ours or libvirt's, is a request for the same device: `<path>`,
-//! `<devnode>` and `<driver>` beside the capability, `<iommuGroup>` and `<owner>` inside it (the owner of a new device is the
-//! one that the connection names). `<parent_addr>` is used only where `<parent>` is `computer`: a dump for libvirt of a
-//! definition whose parent is absent has no other name for that parent.
+//! No part of a request is ignored silently: an unknown or repeated element is an error. [`Unknown::Ignore`] skips unknown elements
+//! and XML attributes instead, as libvirt's parser does. Elements that only report data are skipped, so that every dump of a device,
+//! by this library or by libvirt, is a request for the same device: `<path>`, `<devnode>` and `<driver>` beside the capability,
+//! `<iommuGroup>` and `<owner>` inside it (a new device gets the owner of the connection). `<parent_addr>` is used only if
+//! `<parent>` is `computer`: libvirt's dump of a definition whose parent is absent contains no other name of that parent.
 //!
 //! | element | accepted |
 //! |---|---|
-//! | `name` | at most 255 bytes, no `/`, no control characters, not `.` or `..`; empty and libvirt's `new device` are none |
+//! | `name` | at most 255 bytes, no `/`, no control characters, not `.` or `..`; empty and libvirt's `new device` mean no name |
 //! | `parent` | a node name or an address (a name without `/`), or an absolute path below `/sys` without `.` and `..` |
 //! | `type` | `id` is required and obeys the rules of `name`; it may be the name of the type |
 //! | `uuid` | 36 characters with dashes, or 32 hexadecimal digits |
-//! | `group` | a decimal number from 1 to 4294967295; 0 is no group's number |
-//! | `numa` | `node` is a decimal number: a wish for where the parent should be, when `parent` is left out |
-//! | `params` | one line of at most 4095 bytes, taken as it stands, less one pair of enclosing quotes; empty is none, because parameters are cleared before every create anyway |
+//! | `group` | a decimal number from 1 to 4294967295 |
+//! | `numa` | `node` is a decimal number: the preferred NUMA node of the parent, if there is no `parent` |
+//! | `params` | one line of at most 4095 bytes, unchanged except that one pair of enclosing quotes is removed; empty means none, because parameters are cleared before every create anyway |
 //! | `start` | `type` is `auto` or `manual`: whether a definition starts when its parent appears; no effect on create |
-//! | `attr` | `name` is a file of the device, or of a folder in it (`nvidia/vgpu_params`; each component by the rules of `name`), `value` has 1 to 4095 bytes: an empty write never reaches a driver |
+//! | `attr` | `name` is a file of the device, or of a folder in it (`nvidia/vgpu_params`; each component by the rules of `name`), `value` has 1 to 4095 bytes: the kernel does not pass an empty write to a driver |
 //!
-//! White space around `name`, `parent`, `uuid` and `group` does not count.
+//! White space around `name`, `parent`, `uuid` and `group` is ignored.
 
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
@@ -28,16 +27,16 @@ use crate::error::{ErrorCode, Result};
 use crate::model::name::{NAME_MAX, is_attribute, is_plain_component, parse_uuid};
 use crate::model::{DeviceDef, NO_PARENT};
 
-/// A device is a handful of lines; the AP matrix, the longest known, needs some hundred attributes.
+/// A device has a few lines. The longest known device, an AP matrix, needs some hundred attributes.
 const LIMITS: Limits = Limits { bytes: 1024 * 1024, depth: 32 };
 
 /// Each adapter, domain and control domain of the AP matrix is one attribute, and there may be 256 of each.
 const MAX_ATTRS: usize = 1024;
 
-/// sysfs takes at most one page, less the NUL that the kernel puts at its end.
+/// sysfs accepts at most one page, minus the NUL that the kernel appends.
 const MAX_VALUE: usize = 4095;
 
-/// libvirt's name for a device that has none.
+/// libvirt's placeholder for a device without a name.
 const NO_NAME: &str = "new device";
 
 /// How to treat elements and XML attributes that this version does not support.
@@ -50,7 +49,7 @@ pub enum Unknown {
 }
 
 impl Unknown {
-    /// By the flag of a request that they are ignored.
+    /// `Ignore` if the request has the flag for it.
     pub fn ignored(ignored: bool) -> Self {
         if ignored { Unknown::Ignore } else { Unknown::Refuse }
     }

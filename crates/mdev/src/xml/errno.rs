@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Names of errnos. Their numbers differ between architectures, so a dumped host names them.
+//! Names of errnos. The numbers differ between architectures, so a dumped host contains names.
 
 macro_rules! table {
     ($($name:ident)*) => {
-        /// Every errno that a read of sysfs was seen or is documented to give, and the usual ones of drivers.
+        /// Every errno that a read of sysfs returned or is documented to return, and the common errnos of drivers.
         const TABLE: &[(&str, i32)] = &[$((stringify!($name), libc::$name)),*];
     };
 }
@@ -16,10 +16,10 @@ table! {
     EREMOTEIO ENOMEDIUM EMEDIUMTYPE ECANCELED EKEYREJECTED
 }
 
-/// The largest number that the kernel uses for an error.
+/// The largest errno of the kernel.
 const MAX_ERRNO: i32 = 4095;
 
-/// `EIO`, or the number where it has no name here.
+/// The name of an errno, such as `EIO`, or its number if it is not in the table.
 pub(super) fn name(errno: i32) -> String {
     match TABLE.iter().find(|(_, number)| *number == errno) {
         Some((name, _)) => (*name).to_owned(),
@@ -27,7 +27,7 @@ pub(super) fn name(errno: i32) -> String {
     }
 }
 
-/// The number behind a name, or behind its digits.
+/// The errno for a name or for decimal digits.
 pub(super) fn number(text: &str) -> Option<i32> {
     if let Some((_, number)) = TABLE.iter().find(|(name, _)| *name == text) {
         return Some(*number);

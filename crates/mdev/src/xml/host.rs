@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A dumped host: every path that a node-device driver looks at, in a form that people can read and edit.
+//! A dumped host: every path that a node-device driver reads, in a form that people can read and edit.
 //!
 //! ```xml
 //! <host version='1'>
@@ -14,13 +14,13 @@
 //! </host>
 //! ```
 //!
-//! An entry stands inside the `<dir>` just before it when it lies directly in that directory, and has its whole path
-//! otherwise. The content of a `<file>` is its text exactly, with the newlines at its end as `&#10;` so that one file is one
-//! line; what is not UTF-8, or has characters that XML cannot carry, is in hexadecimal digits, white space between them
-//! ignored. `mode` is octal; `errno` says that the file could not be read, by name or number.
+//! An entry is inside the preceding `<dir>` if it is directly in that directory; otherwise it has its full path. The content of a
+//! `<file>` is the exact text of the file. Newlines at the end are written as `&#10;`, so that one file is one line. A content that
+//! is not UTF-8, or that has characters that XML cannot contain, is written in hexadecimal digits; white space between them is
+//! ignored. `mode` is octal. `errno` is the name or number of the error that reading the file returned.
 //!
-//! The same entries come back in the same order, whatever bytes the files hold. Paths and link targets may have any
-//! character that XML can carry.
+//! Writing and reading a host preserves the entries, their order and every byte of the files. Paths and link targets may have any
+//! character that XML can contain.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -35,16 +35,16 @@ use crate::model::name::is_component;
 
 const LIMITS: Limits = Limits { bytes: 64 * 1024 * 1024, depth: 4 };
 
-/// `PATH_MAX` less its NUL.
+/// `PATH_MAX` without its NUL.
 const MAX_PATH: usize = 4095;
 
-/// Directories above each other; sysfs has some twenty.
+/// The maximal depth of directories; sysfs has about twenty.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes of all paths together. A short `<file name=''>` in a `<dir>` with a long path costs far more memory than text.
+/// The most bytes of all paths together. A short `<file name=''>` in a `<dir>` with a long path needs far more memory than text.
 const MAX_PATHS: usize = 64 * 1024 * 1024;
 
-/// What a file's bytes in hexadecimal have on one line.
+/// Bytes on one line of hexadecimal digits.
 const HEX_LINE: usize = 32;
 
 /// Writes a host.
@@ -75,7 +75,7 @@ pub fn write_host(h: &Host) -> String {
     w.finish()
 }
 
-/// The last component of `path` when `dir` is the directory that holds it.
+/// The last component of `path` if `path` is directly in the directory `dir`.
 fn directly_in<'a>(path: &'a str, dir: &str) -> Option<&'a str> {
     path.strip_prefix(dir)?.strip_prefix('/').filter(|name| is_path_part(name))
 }
@@ -100,7 +100,7 @@ fn write_leaf(w: &mut Writer, key: &str, name: &str, kind: &HostEntryKind) {
     }
 }
 
-/// Escaped text, or `None` for what must be in hexadecimal.
+/// The escaped text; `None` if the content must be in hexadecimal.
 fn as_text(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     if !text.chars().all(is_xml_char) {
@@ -144,7 +144,7 @@ pub fn parse_host(text: &[u8]) -> Result<Host> {
     match parser.required(&root, "version")? {
         "1" => {}
         other => {
-            let sentence = format!("this host was dumped in version {}; only version 1 is known", shown(other));
+            let sentence = format!("the host dump has version {}; only version 1 is supported", shown(other));
             return Err(parser.reader.wrong(root.at, sentence));
         }
     }
@@ -159,7 +159,7 @@ pub fn parse_host(text: &[u8]) -> Result<Host> {
 struct Parser<'a> {
     reader: Reader<'a>,
     host: Host,
-    /// Where in the text each entry begins.
+    /// The position of each entry in the text.
     places: Vec<usize>,
     path_bytes: usize,
 }
@@ -168,7 +168,7 @@ impl<'a> Parser<'a> {
     fn top(&mut self, tag: &Tag<'a>) -> Result<()> {
         match tag.name {
             "kernel" if self.host.kernel.is_some() || !self.host.entries.is_empty() => {
-                Err(self.reader.wrong(tag.at, "<kernel> must stand once, before every entry"))
+                Err(self.reader.wrong(tag.at, "<kernel> must occur once, before every entry"))
             }
             "kernel" => {
                 self.reader.only(tag, &[])?;
@@ -228,7 +228,7 @@ impl<'a> Parser<'a> {
                 self.reader.wrong(tag.at, "the content of this <file> is not pairs of hexadecimal digits")
             }),
             (None, Some(other)) => {
-                Err(self.reader.wrong(tag.at, format!("unknown encoding {}; only 'hex' is known", shown(other))))
+                Err(self.reader.wrong(tag.at, format!("unknown encoding {}; only 'hex' is supported", shown(other))))
             }
         }
     }
@@ -279,8 +279,8 @@ impl<'a> Parser<'a> {
         Err(self.reader.fail(ErrorCode::XmlLimit, tag.at, sentence))
     }
 
-    /// No path twice, and nothing below a file or a link. In the order of [`by_component`] what lies below a path follows it
-    /// directly, so neighbours are all that must be compared.
+    /// Fails if a path occurs twice, or is below a file or a link. In the order of [`by_component`], the entries below a path follow
+    /// directly after it, so it is enough to compare neighbours.
     fn check_tree(&self) -> Result<()> {
         let mut order: Vec<_> = self.host.entries.iter().zip(&self.places).collect();
         order.sort_by(|(a, _), (b, _)| by_component(&a.path, &b.path));
@@ -307,7 +307,7 @@ fn attribute<'t>(tag: &'t Tag<'_>, name: &str) -> Option<&'t str> {
     tag.attributes.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_ref())
 }
 
-/// As [`is_component`], but a name on a file system may hold a newline.
+/// As [`is_component`], but also accepts a newline, which a file name may contain.
 fn is_path_part(name: &str) -> bool {
     is_component(&name.replace('\n', "_"))
 }

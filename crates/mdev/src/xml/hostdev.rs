@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The `<hostdev>` element that gives a device to a libvirt domain.
+//! The `<hostdev>` element that attaches a device to a libvirt domain.
 
 use super::writer::Writer;
 use crate::model::{Attach, Device};
 
-/// By UUID for a device on the mdev bus, by address for a device that is a PCI function.
+/// The element: with the UUID of a device on the mdev bus, or with the address of a device that is a PCI function.
 pub fn hostdev(d: &Device) -> String {
     let mut w = Writer::default();
     if let Attach::Pci(address) = d.attach {
-        // managed='no': rebinding the function to vfio-pci, as libvirt would do for 'yes', undoes the vendor driver's work.
+        // managed='no': rebinding the function to vfio-pci, as libvirt would do for 'yes', undoes the work of the vendor's driver.
         w.open("hostdev", &[("mode", &"subsystem"), ("type", &"pci"), ("managed", &"no")]);
         w.open("source", &[]);
         if let Some(address) = address {
@@ -22,7 +22,7 @@ pub fn hostdev(d: &Device) -> String {
     w.finish()
 }
 
-/// The older layouts have no `device_api`; their devices are `vfio-pci` but for the two kinds of s390.
+/// The device API. The older layouts have no `device_api`; their devices are `vfio-pci`, except for the two kinds of s390.
 fn model(d: &Device) -> &str {
     match &d.device_api {
         Some(api) => api,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The kinds of parents that the dumps tell apart.
+//! The kinds of parents that the dumps distinguish.
 
 use super::writer::Writer;
 use crate::model::{Parent, PciFacts};
 
-/// Where a subchannel is: `0.0.0052` in sysfs.
+/// The address of a subchannel: `0.0.0052` in sysfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Subchannel {
     cssid: u8,
@@ -13,7 +13,7 @@ pub(super) struct Subchannel {
 }
 
 impl Subchannel {
-    /// Reads sysfs's own form of it.
+    /// Parses the name in sysfs.
     pub(super) fn parse(sysname: &str) -> Option<Self> {
         let mut fields = sysname.split('.').map(|f| {
             let hex = !f.is_empty() && f.bytes().all(|b| b.is_ascii_hexdigit());
@@ -26,7 +26,7 @@ impl Subchannel {
         Some(Subchannel { cssid: cssid.try_into().ok()?, ssid: ssid.try_into().ok()?, devno: devno.try_into().ok()? })
     }
 
-    /// `cssid`, `ssid` and `devno`.
+    /// Writes `cssid`, `ssid` and `devno`.
     pub(super) fn write(&self, w: &mut Writer) {
         w.leaf("cssid", &[], format_args!("0x{:x}", self.cssid));
         w.leaf("ssid", &[], format_args!("0x{:x}", self.ssid));
@@ -34,13 +34,13 @@ impl Subchannel {
     }
 }
 
-/// One of them, with what is special about it.
+/// The kind of a parent, with the data that only this kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParentKind {
     Pci(PciFacts),
     Css(Subchannel),
     ApMatrix,
-    /// mtty, mdpy, mbochs and whatever comes.
+    /// Every other parent, such as mtty, mdpy and mbochs.
     Other,
 }
 

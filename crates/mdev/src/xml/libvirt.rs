@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Parents and devices as libvirt's own node-device driver prints them, to the letter where the two can agree.
+//! Parents and devices as libvirt's node-device driver prints them: byte for byte, except for these cases, in which libvirt's
+//! schema requires data that a host may not have:
 //!
-//! Decisions where libvirt's schema asks for what a host may not have:
-//!
-//! * A type without `device_api` on a layout of the mdev bus (`mdev`), or with one that the schema does not know, is left out:
-//!   nothing true could be printed. The RFC dialect shows it.
-//! * The layouts `rfc`, `general` and `vendor-vfio` have no such file by design. Their devices are given to QEMU as `vfio-pci`
-//!   (on a subchannel `vfio-ccw`, on the AP matrix `vfio-ap`), so that is what is printed.
-//! * `<availableInstances>` is required: a type whose number is not known is left out as well.
-//! * With no type left the `mdev_types` capability is left out, as libvirt does.
-//! * A device whose type is not known has no `<type>`; libvirt would not show the device at all.
-//! * An inactive device has IOMMU group 0, as libvirt prints it. An active one without a group has no `<iommuGroup>`, since 0 is
-//!   the number of a real group.
-//! * `<iommuGroup>` of a PCI parent needs a member: it is left out where the members are not known.
+//! * On the layout `mdev`, a type is left out if it has no `device_api`, or one that the schema does not allow: no correct value
+//!   could be printed. The RFC dialect contains such a type.
+//! * The layouts `rfc`, `general` and `vendor-vfio` have no file `device_api`. QEMU gets their devices as `vfio-pci` (on a
+//!   subchannel `vfio-ccw`, on the AP matrix `vfio-ap`), so this value is printed.
+//! * `<availableInstances>` is required, so a type whose number is unknown is left out, too.
+//! * A parent without any type has no `mdev_types` capability, as in libvirt.
+//! * A device whose type is unknown has no `<type>`. libvirt does not show such a device at all.
+//! * An inactive device has IOMMU group 0, as in libvirt. An active device without a group has no `<iommuGroup>`, since 0 is the
+//!   number of a real group.
+//! * The `<iommuGroup>` of a PCI parent needs a member, so it is left out if the members are unknown.
 //! * Unlike libvirt 9, attribute values are escaped, and parents other than pci, css, ap_matrix and mtty are shown. Their types
-//!   are in a `mdev_types` capability inside another one, as libvirt prints it for mtty and OpenStack Nova reads it. The outer
-//!   capability is printed without types, too. Libvirt's own schema allows neither.
+//!   are in an `mdev_types` capability inside another capability, as libvirt prints them for mtty and as OpenStack Nova reads them.
+//!   The outer capability is printed without types, too. libvirt's schema allows neither.
 
 use super::kind::{ParentKind, Subchannel};
 use super::writer::{Writer, id16};
 use crate::model::{Device, LayoutKind, Parent, ParentDetails, PciFacts, Type};
 
-/// What the schema allows in `<deviceAPI>`.
+/// The values of `<deviceAPI>` that the schema allows.
 const KNOWN_APIS: [&str; 3] = ["vfio-pci", "vfio-ccw", "vfio-ap"];
 
-/// A parent with those of its types that libvirt's schema can express.
+/// A parent with the types that libvirt's schema can express.
 pub fn parent_libvirt(p: &Parent, d: &ParentDetails) -> String {
     let kind = ParentKind::of(p);
     let mut w = Writer::default();
@@ -126,12 +125,12 @@ fn types(w: &mut Writer, p: &Parent, kind: ParentKind) {
     w.close();
 }
 
-/// A type with what the schema requires of it; `None` where that is not known.
+/// A type with the data that the schema requires; `None` if some of it is unknown.
 fn whole_type<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<(&'a Type, &'a str, u32)> {
     Some((t, device_api(p, t, kind)?, t.available_instances?))
 }
 
-/// What to print as `<deviceAPI>`; `None` where there is nothing true that the schema allows.
+/// The value of `<deviceAPI>`; `None` if the schema allows no correct value.
 fn device_api<'a>(p: &Parent, t: &'a Type, kind: ParentKind) -> Option<&'a str> {
     match (t.device_api(), p.layout, kind) {
         (Some(api), _, _) => Some(api).filter(|a| KNOWN_APIS.contains(a)),

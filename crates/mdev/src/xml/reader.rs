@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A strict pull reader: quick-xml's events, narrowed to elements and text, within limits, every error with its place.
+//! A strict pull reader: quick-xml's events, reduced to elements and text, with limits, and with a position in every error.
 //!
-//! Lines and columns count from 1; a column is counted in characters (Unicode scalar values), a byte order mark is none.
+//! Lines and columns start at 1. A column counts characters (Unicode scalar values); a byte order mark does not count.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,15 @@ use rustix::io::Errno;
 use super::chars::{is_name, is_space, is_xml_char, normalize_line_ends, plain, resolve, shown};
 use crate::error::{Error, ErrorCode, Result};
 
-/// Attributes that one element may have; no element of ours has more than four.
+/// The most attributes of one element. No supported element has more than four.
 const MAX_ATTRIBUTES: usize = 16;
 
-/// How much is accepted.
+/// Limits of a text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Bytes of the whole text.
     pub(super) bytes: usize,
-    /// Elements inside each other.
+    /// Depth of nested elements.
     pub(super) depth: usize,
 }
 
@@ -31,14 +31,14 @@ pub(super) struct Tag<'a> {
     pub(super) name: &'a str,
     /// Names and values, references resolved.
     pub(super) attributes: Vec<(&'a str, Cow<'a, str>)>,
-    /// Where the tag begins: a byte offset for [`Reader::fail`].
+    /// The start of the tag: a byte offset for [`Reader::fail`].
     pub(super) at: usize,
 }
 
-/// What a document is made of, once comments and processing instructions are left out.
+/// A part of a document. Comments and processing instructions are left out.
 #[derive(Debug)]
 pub(super) enum Token<'a> {
-    /// A start tag; an empty element is one with a [`Token::Close`] right behind it.
+    /// A start tag. An empty element is a start tag followed by [`Token::Close`].
     Open(Tag<'a>),
     /// The end tag of the innermost element.
     Close,
@@ -60,7 +60,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Looks at the text as a whole: its size before anything else, so that a huge one costs nothing.
+    /// Checks the text as a whole. Checks the size first, so that a huge text costs no time.
     pub(super) fn new(bytes: &'a [u8], limits: Limits) -> Result<Self> {
         if bytes.len() > limits.bytes {
             let text = format!("the text is {} bytes long; at most {} are accepted", bytes.len(), limits.bytes);
@@ -69,23 +69,18 @@ impl<'a> Reader<'a> {
         let text = as_text(bytes)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.chars().all(is_space) {
-            return Err(fail_at(
-                text,
-                0,
-                ErrorCode::XmlSyntax,
-                "the text is empty; an XML element was expected".into(),
-            ));
+            return Err(fail_at(text, 0, ErrorCode::XmlSyntax, "the text is empty; write an XML element".into()));
         }
         let start = text.trim_start_matches(is_space);
         if start.starts_with(['{', '[']) {
-            let what = "the text looks like JSON, and XML was expected; write a <device> element".to_owned();
+            let what = "the text looks like JSON; write XML with a <device> element".to_owned();
             return Err(fail_at(text, text.len() - start.len(), ErrorCode::XmlSyntax, what));
         }
         if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_xml_char(*c)) {
             let what = if c == '\0' { "a NUL byte".to_owned() } else { format!("the character U+{:04X}", c as u32) };
             return Err(fail_at(text, at, ErrorCode::XmlSyntax, format!("{what} cannot be part of XML")));
         }
-        // quick-xml would take off this one too, and count wrong from there.
+        // quick-xml would remove this one, too, and its positions would be wrong.
         if text.starts_with('\u{feff}') {
             return Err(fail_at(text, 0, ErrorCode::XmlSyntax, "a second byte order mark".into()));
         }
@@ -110,7 +105,7 @@ impl<'a> Reader<'a> {
         Err(self.fail(ErrorCode::XmlSyntax, at, sentence))
     }
 
-    /// The start tag of the root element, which must be `<name>`: any other is [`ErrorCode::XmlSyntax`], as in libvirt.
+    /// The start tag of the root element, which must be `<name>`. Any other element is [`ErrorCode::XmlSyntax`], as in libvirt.
     pub(super) fn root(&mut self, name: &str) -> Result<Tag<'a>> {
         loop {
             match self.next()? {
@@ -125,7 +120,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next element inside the one that is open, or `None` at its end. Text between the elements must be white space.
+    /// The next element inside the open element; `None` at its end. Text between the elements must be white space.
     pub(super) fn child(&mut self) -> Result<Option<Tag<'a>>> {
         loop {
             match self.next()? {
@@ -167,7 +162,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads to the end of an element whose content does not matter.
+    /// Reads to the end of an element and ignores its content.
     pub(super) fn skip(&mut self) -> Result<()> {
         let outside = self.open.len();
         while self.open.len() >= outside {
@@ -256,7 +251,7 @@ impl<'a> Reader<'a> {
         Ok(Token::Open(Tag { name, attributes, at: start }))
     }
 
-    /// The attributes in what follows the name in a start tag; `at` is where it stands.
+    /// The attributes of a start tag, from the text after the name, which begins at `at`.
     fn attributes(&self, text: &'a str, at: usize) -> Result<Vec<(&'a str, Cow<'a, str>)>> {
         let mut found: Vec<(&'a str, Cow<'a, str>)> = Vec::new();
         let mut rest = text;
@@ -286,7 +281,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of an attribute: references resolved, white space turned into spaces as XML wants it.
+    /// The value of an attribute. Resolves references, and changes white space into spaces as XML requires.
     fn value(&self, raw: &'a str, at: usize) -> Result<Cow<'a, str>> {
         if !raw.contains(['&', '<', '\t', '\n', '\r']) {
             return Ok(Cow::Borrowed(raw));
@@ -348,7 +343,7 @@ impl<'a> Reader<'a> {
 
     fn declaration(&self, declaration: &BytesDecl<'_>, at: usize) -> Result<()> {
         if at != 0 {
-            return self.syntax(at, "the XML declaration must be the very first thing in the text");
+            return self.syntax(at, "the XML declaration must be at the start of the text");
         }
         match declaration.version() {
             Ok(version) if *version == *b"1.0" => {}
@@ -366,21 +361,21 @@ impl<'a> Reader<'a> {
     }
 
     fn doctype(&self, at: usize) -> Error {
-        self.fail(ErrorCode::XmlSyntax, at, "a DOCTYPE is not accepted, nor are entities of its own; leave it out")
+        self.fail(ErrorCode::XmlSyntax, at, "a DOCTYPE and its entities are not accepted; remove it")
     }
 
     fn ended(&self, end: usize) -> Result<Token<'a>> {
         match self.open.last() {
             Some(name) => self.syntax(end, format!("the text ends inside <{}>", plain(name))),
             None if self.root_seen => Ok(Token::End),
-            None => self.syntax(end, "the text holds no element"),
+            None => self.syntax(end, "the text contains no element"),
         }
     }
 
-    /// What quick-xml refuses, in our words.
+    /// The error for a fault that quick-xml reports.
     fn fault(&self, fault: &Fault) -> Error {
         let at = match fault {
-            // quick-xml gives this one a place of its own, which is not always right.
+            // The position of this fault in quick-xml is not always right.
             Fault::IllFormed(IllFormedError::DoubleHyphenInComment) => self.at,
             _ => self.events.error_position() as usize,
         };
@@ -403,7 +398,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `name = 'value'` at the beginning of `text`: name, raw value, what follows the closing quote.
+/// `name = 'value'` at the beginning of `text`: name, raw value, and the text after the closing quote.
 fn split_attribute(text: &str) -> std::result::Result<(&str, &str, &str), String> {
     let (name, rest) = text.split_at(text.find(|c| is_space(c) || c == '=').unwrap_or(text.len()));
     if !is_name(name) {
@@ -487,12 +482,9 @@ mod tests {
             ("<a b/>", "XML line 1, column 4: attribute 'b' has no value"),
             ("<a b='1'c='2'/>", "XML line 1, column 9: white space is missing between two attributes"),
             ("<1/>", "XML line 1, column 1: '1' is not the name of an element"),
-            (
-                "<a/><?xml version='1.0'?>",
-                "XML line 1, column 5: the XML declaration must be the very first thing in the text",
-            ),
+            ("<a/><?xml version='1.0'?>", "XML line 1, column 5: the XML declaration must be at the start of the text"),
             ("<a><!-- a--b --></a>", "XML line 1, column 4: '--' inside a comment"),
-            ("<!-- nothing -->", "XML line 1, column 17: the text holds no element"),
+            ("<!-- nothing -->", "XML line 1, column 17: the text contains no element"),
         ] {
             assert_eq!(read(text).unwrap_err(), message, "{text}");
         }

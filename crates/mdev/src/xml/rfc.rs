@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The dialect of the founding proposal, element for element and in its order.
+//! The dialect of the founding proposal, with the proposal's elements in the proposal's order.
 //!
-//! What the proposal does not have comes after what it has: a device also shows its `<uuid>`, its IOMMU group, its owner and
-//! the attributes that were written at create. Feeding a device's dump to `parse_device` asks for the same device again.
+//! Elements that the proposal does not have follow after those: the `<uuid>` of a device, its IOMMU group, its owner and the
+//! attributes that were written at its creation. `parse_device` reads the dump of a device as a request for the same device.
 //!
-//! Parents that are not on PCI have the same nested `mdev` capability inside a capability of their own kind: `css` with
-//! `<cssid>`, `<ssid>` and `<devno>` in hexadecimal as on s390, `ap_matrix`, or the name of the bus.
+//! A parent that is not on PCI has the same nested `mdev` capability, inside another capability: `css` with `<cssid>`, `<ssid>` and
+//! `<devno>` in hexadecimal as on s390, `ap_matrix`, or the name of the bus.
 
 use super::kind::ParentKind;
 use super::writer::{Writer, id16};
@@ -65,10 +65,10 @@ pub fn device_rfc(d: &Device) -> String {
     w.open("device", &[]);
     w.leaf("name", &[], &d.name);
     if d.active && d.attach != Attach::Mdev {
-        // There is no other word for which VF it is.
+        // Only the path identifies the VF.
         w.leaf("path", &[], &d.syspath);
     }
-    // So that what is printed of a definition defines it again, also while its parent is not there.
+    // The dump of a definition must define the same device again, also while its parent does not exist.
     w.leaf("parent", &[], if d.parent == NO_PARENT { &d.parent_sysname } else { &d.parent });
     w.open("capability", &[("type", &"mdev")]);
     if let Some(id) = &d.type_id {
@@ -93,8 +93,7 @@ pub fn device_rfc(d: &Device) -> String {
     w.finish()
 }
 
-/// Parameters are printed without quotes, unless they are in quotes themselves: then a pair is put around them, for the
-/// parser to take off again.
+/// Parameters are printed without quotes. Parameters that have enclosing quotes get a second pair, which the parser removes.
 fn guarded(params: &str) -> String {
     if super::definition::without_quotes(params) == params { params.to_owned() } else { format!("'{params}'") }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Indented elements with every text escaped. Two spaces a level and single quotes, as libvirt prints.
+//! Writes indented elements with escaped texts: two spaces per level and single quotes, as in libvirt.
 
 use std::fmt::Display;
 
 use super::chars::{push_text, push_value};
 use crate::model::PciAddress;
 
-/// A document that grows.
+/// A document under construction.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     out: String,
@@ -32,14 +32,14 @@ impl Writer {
         }
     }
 
-    /// `<name ...>` and a deeper level.
+    /// Writes `<name ...>` and starts a deeper level.
     pub(super) fn open(&mut self, name: &'static str, attributes: Attributes<'_>) {
         self.start(name, attributes);
         self.out.push_str(">\n");
         self.open.push(name);
     }
 
-    /// The end tag of the level.
+    /// Writes the end tag of the level.
     pub(super) fn close(&mut self) {
         let Some(name) = self.open.pop() else { return };
         for _ in &self.open {
@@ -64,7 +64,7 @@ impl Writer {
         self.end_of_leaf(name);
     }
 
-    /// A leaf whose content is escaped already.
+    /// A leaf whose content is already escaped.
     pub(super) fn raw_leaf(&mut self, name: &str, attributes: Attributes<'_>, escaped: &str) {
         self.start(name, attributes);
         self.out.push('>');
@@ -78,7 +78,7 @@ impl Writer {
         self.out.push_str(">\n");
     }
 
-    /// A leaf with text, or an empty element where there is none.
+    /// A leaf with text, or an empty element if there is no text.
     pub(super) fn leaf_or_empty(&mut self, name: &str, attributes: Attributes<'_>, text: Option<&str>) {
         match text {
             Some(text) => self.leaf(name, attributes, text),
@@ -86,7 +86,7 @@ impl Writer {
         }
     }
 
-    /// The whole text; open levels are closed.
+    /// Closes all open levels and returns the text.
     pub(super) fn finish(mut self) -> String {
         while !self.open.is_empty() {
             self.close();
@@ -94,7 +94,7 @@ impl Writer {
         self.out
     }
 
-    /// libvirt's `<address>`, which has hexadecimal numbers.
+    /// Writes libvirt's `<address>`, with hexadecimal numbers.
     pub(super) fn address(&mut self, a: &PciAddress) {
         self.empty(
             "address",
@@ -107,7 +107,7 @@ impl Writer {
         );
     }
 
-    /// The address of a PCI capability, in decimal in both dialects.
+    /// Writes the address of a PCI capability, with decimal numbers in both dialects.
     pub(super) fn pci_place(&mut self, a: &PciAddress) {
         self.leaf("domain", &[], a.domain);
         self.leaf("bus", &[], a.bus);
