@@ -630,8 +630,8 @@ struct mdev_device *mdev_device_unref(struct mdev_device *dev);
 int mdev_device_get_name(struct mdev_device *dev, const char **ret);
 
 /**
- * Returns the name of the parent node. For a mediated device, this is the device that created it. For a parent, this
- * is the next device above it in the device tree, "computer" at the root.
+ * Returns the name of the parent node. For a mediated device, this is the device on which it is created. For a parent,
+ * this is the next device above it in the device tree, "computer" at the root.
  *
  * @param dev a node device
  * @param ret receives the string, which is valid as long as dev
@@ -1148,9 +1148,9 @@ typedef enum mdev_destroy_flags {
  * @param uuid the UUID of the device, 36 characters, in upper or lower case
  * @param flags bits of enum mdev_destroy_flags
  * @return 0; -ENODEV: the device does not exist; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
- * MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
- * mdevctl call-out did not end in time; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the
- * kernel.
+ * MDEV_DESTROY_OWNED is set and the device does not belong to the owner of conn; -ECANCELED: an mdevctl call-out
+ * refused; -ETIMEDOUT: an mdevctl call-out did not end in time; -EACCES: no permission; -EINVAL: an argument is
+ * invalid; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
  */
@@ -1169,9 +1169,9 @@ int mdev_conn_destroy_uuid(struct mdev_conn *conn, const char *uuid, unsigned in
  * @param dev a mediated device
  * @param flags bits of enum mdev_destroy_flags
  * @return 0; -ENODEV: the device no longer exists; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
- * MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
- * mdevctl call-out did not end in time; -EACCES: no permission; -EOPNOTSUPP: dev is a parent; -EINVAL: an argument is
- * invalid; other errnos of the kernel.
+ * MDEV_DESTROY_OWNED is set and the device does not belong to the owner of its connection; -ECANCELED: an mdevctl
+ * call-out refused; -ETIMEDOUT: an mdevctl call-out did not end in time; -EACCES: no permission; -EOPNOTSUPP: dev is a
+ * parent; -EINVAL: an argument is invalid; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
  */

@@ -39,9 +39,9 @@ unsafe fn make_text(
 /// @param dev a mediated device
 /// @param flags bits of enum mdev_destroy_flags
 /// @return 0; -ENODEV: the device no longer exists; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
-/// MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
-/// mdevctl call-out did not end in time; -EACCES: no permission; -EOPNOTSUPP: dev is a parent; -EINVAL: an argument is
-/// invalid; other errnos of the kernel.
+/// MDEV_DESTROY_OWNED is set and the device does not belong to the owner of its connection; -ECANCELED: an mdevctl
+/// call-out refused; -ETIMEDOUT: an mdevctl call-out did not end in time; -EACCES: no permission; -EOPNOTSUPP: dev is a
+/// parent; -EINVAL: an argument is invalid; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]

@@ -266,8 +266,7 @@ pub unsafe extern "C" fn mdev_conn_create_group_xml(
     })
 }
 
-/// # Safety
-/// The C contract for an array of strings with a count.
+/// # Safety The C contract for an array of strings with a count.
 unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a [u8]>> {
     if xmls.is_null() {
         return Err(Error::invalid("the array of XML texts (xmls) is NULL"));
@@ -288,9 +287,9 @@ unsafe fn xml_array<'a>(xmls: *const *const c_char, n: usize) -> Result<Vec<&'a 
 /// @param uuid the UUID of the device, 36 characters, in upper or lower case
 /// @param flags bits of enum mdev_destroy_flags
 /// @return 0; -ENODEV: the device does not exist; -EBUSY: the device is in use, or that cannot be determined; -EPERM:
-/// MDEV_DESTROY_OWNED is set and the device has another owner; -ECANCELED: an mdevctl call-out refused; -ETIMEDOUT: an
-/// mdevctl call-out did not end in time; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the
-/// kernel.
+/// MDEV_DESTROY_OWNED is set and the device does not belong to the owner of conn; -ECANCELED: an mdevctl call-out
+/// refused; -ETIMEDOUT: an mdevctl call-out did not end in time; -EACCES: no permission; -EINVAL: an argument is
+/// invalid; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDestroy; drivers/vfio/mdev/mdev_core.c.
 #[unsafe(no_mangle)]

@@ -77,8 +77,7 @@ pub(super) fn export_list(nodes: Vec<Node>, ret: Out<*mut *mut mdev_device>) -> 
 
 /// The body of every getter that returns a text.
 ///
-/// # Safety
-/// The C contract for dev and ret.
+/// # Safety The C contract for dev and ret.
 unsafe fn get_text(
     dev: *const mdev_device,
     ret: *mut *const c_char,
@@ -94,8 +93,7 @@ unsafe fn get_text(
 
 /// The body of every getter that returns a number.
 ///
-/// # Safety
-/// The C contract for dev and ret.
+/// # Safety The C contract for dev and ret.
 unsafe fn get_number<T>(dev: *const mdev_device, ret: *mut T, get: impl FnOnce(&Node) -> Result<T>) -> c_int {
     guard::getter(|| {
         // SAFETY: the same contract.
@@ -156,8 +154,8 @@ pub unsafe extern "C" fn mdev_device_get_name(dev: *mut mdev_device, ret: *mut *
     unsafe { get_text(dev, ret, |d| Ok(d.name.get(d.node.name()))) }
 }
 
-/// Returns the name of the parent node. For a mediated device, this is the device that created it. For a parent, this
-/// is the next device above it in the device tree, "computer" at the root.
+/// Returns the name of the parent node. For a mediated device, this is the device on which it is created. For a parent,
+/// this is the next device above it in the device tree, "computer" at the root.
 ///
 /// @param dev a node device
 /// @param ret receives the string, which is valid as long as dev

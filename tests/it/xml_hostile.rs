@@ -107,7 +107,7 @@ fn document_that_is_not_utf_8_is_refused() {
     refused("<?xml version='1.0' encoding='ISO-8859-1'?><device/>", SYNTAX, (1, 1), "'ISO-8859-1'; only UTF-8");
     refused("<?xml version='1.1'?><device/>", SYNTAX, (1, 1), "version='1.0'");
     refused("<?xml?><device/>", SYNTAX, (1, 1), "version='1.0'");
-    refused(" <?xml version='1.0'?><device/>", SYNTAX, (1, 2), "very first");
+    refused(" <?xml version='1.0'?><device/>", SYNTAX, (1, 2), "at the start of the text");
     let text =
         "\u{feff}<?xml version='1.0' encoding='utf-8' standalone='yes'?>\r\n".to_owned() + &device("<type id='1'/>");
     assert!(parse_strict(text.as_bytes()).is_ok());

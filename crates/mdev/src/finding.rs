@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn no_finding_has_characters_that_a_terminal_obeys() {
+    fn control_characters_in_findings_are_escaped() {
         let bad = "/sys/\u{1b}[31m\u{202e}\n";
         let new = Finding::new(ErrorCode::BadData, bad, bad).next(bad);
         let clean = "/sys/\\u{1b}[31m\\u{202e}\\n";

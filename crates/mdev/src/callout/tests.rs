@@ -212,7 +212,7 @@ fn script_that_cannot_be_run_fails_the_action() {
 }
 
 #[test]
-fn errno_of_a_failed_start_is_not_taken_for_a_file_that_is_no_program() {
+fn errno_that_is_not_about_the_file_returns_other_fault() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::IO, Errno::INVAL, Errno::PERM] {
         assert_eq!(Fault::of_start(errno), Fault::Other(errno));
         assert_eq!(Fault::from(errno), Fault::Other(errno));
@@ -223,7 +223,7 @@ fn errno_of_a_failed_start_is_not_taken_for_a_file_that_is_no_program() {
 }
 
 #[test]
-fn file_that_is_no_script_is_left_out() {
+fn file_that_is_not_a_script_is_skipped() {
     let scene = scene();
     let script = |name: &str, body: &str| scene.script(&format!("etc/mdevctl.d/scripts.d/callouts/{name}"), body);
     let mode = |path: &PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

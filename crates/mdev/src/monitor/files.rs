@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn overflow_of_followed_files_is_a_loss() {
+    fn overflow_of_followed_files_returns_lost() {
         let root = tempfile::tempdir().unwrap();
         let (a, b) = (root.path().join("a"), root.path().join("b"));
         let mut files = Files::new().unwrap();
