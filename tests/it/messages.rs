@@ -114,7 +114,7 @@ fn undefine_of_a_transient_device_says_that_destroy_removes_it() {
 fn xml_errors_say_what_is_expected() {
     let conn = host();
     says(&create(&conn, "\n { \"mdev_type\": \"12\" }"), "looks like JSON");
-    says(&create(&conn, "<device><parrent>x</parrent></device>"), "known are name, parent, capability");
+    says(&create(&conn, "<device><parrent>x</parrent></device>"), "expected one of name, parent, capability");
     let e = create(&conn, "<device><capability type='mdev'><typ id='1'/></capability></device>");
-    says(&e, "known are type, uuid,");
+    says(&e, "expected one of type, uuid,");
 }

@@ -44,7 +44,7 @@ fn text_that_is_no_document_is_refused_with_its_place() {
     refused("<device>\n<name>x", SYNTAX, (2, 8), "ends inside <name>");
     refused("<device", SYNTAX, (1, 1), "not closed");
     refused("<device><name a='", SYNTAX, (1, 9), "not closed");
-    refused("<device></name>", SYNTAX, (1, 9), "</device> was expected, not </name>");
+    refused("<device></name>", SYNTAX, (1, 9), "expected </device>, got </name>");
     refused("hello", SYNTAX, (1, 1), "text before the root element");
     refused(device("<type id='1'/>") + "\n tail", SYNTAX, (2, 2), "text after the end");
     refused(device("<type id='1'/>") + "<device/>", SYNTAX, (1, 87), "second root element <device>");
@@ -168,14 +168,9 @@ fn malformed_values_are_refused_with_their_place() {
     refused(uuid("c60cc60c-c60c-c60c-c60c-c60cc60cc60"), CONTENT, (1, INSIDE), "35 characters long");
     refused(uuid(""), CONTENT, (1, INSIDE), "0 characters long");
     refused(uuid("{c60cc60c-c60c-c60c-c60c-c60cc60cc60c}"), CONTENT, (1, INSIDE), "38 characters long");
-    let digit = "character 36 is 'g'; a hexadecimal digit was expected";
+    let digit = "character 36 is 'g'; expected a hexadecimal digit";
     refused(uuid("c60cc60c-c60c-c60c-c60c-c60cc60cc60g"), CONTENT, (1, INSIDE), digit);
-    refused(
-        uuid("c60cc60c-c60cc-60c-c60c-c60cc60cc60c"),
-        CONTENT,
-        (1, INSIDE),
-        "character 14 is 'c'; '-' was expected",
-    );
+    refused(uuid("c60cc60c-c60cc-60c-c60c-c60cc60cc60c"), CONTENT, (1, INSIDE), "character 14 is 'c'; expected '-'");
     for group in ["", "-1", "+1", "0x1", "1.5", "4294967296", "1 2", "١"] {
         refused(
             device(&format!("<group>{group}</group>")),
@@ -193,7 +188,7 @@ fn malformed_values_are_refused_with_their_place() {
         device(&format!("<params>{long}</params>")),
         CONTENT,
         (1, INSIDE),
-        "4096 bytes long; sysfs takes at most 4095",
+        "4096 bytes long; sysfs accepts at most 4095",
     );
     refused(device(&format!("<attr name='a' value='{long}'/>")), CONTENT, (1, INSIDE), "4096 bytes long");
     refused(device("<attr name='a' value=''/>"), CONTENT, (1, INSIDE), "empty value");
@@ -206,7 +201,7 @@ fn missing_repeated_and_unknown_parts_are_refused() {
     refused(device(""), CONTENT, (1, 27), "no <type id='...'/>");
     refused(device("<type/>"), CONTENT, (1, INSIDE), "<type> has no attribute 'id'");
     refused(device("<type id='1'/><type id='2'/>"), CONTENT, (1, INSIDE + 14), "a second <type>");
-    refused(device("<type id='1' api='x'/>"), CONTENT, (1, INSIDE), "unknown attribute 'api'; known: id");
+    refused(device("<type id='1' api='x'/>"), CONTENT, (1, INSIDE), "unknown attribute 'api'; expected one of id");
     refused(device("<type id='1'><name>x</name></type>"), CONTENT, (1, INSIDE + 13), "must be empty");
     refused(device("<type id='1'>x</type>"), CONTENT, (1, INSIDE + 13), "text 'x' directly inside <type>");
     refused(device("<attribute name='a'>b</attribute>"), CONTENT, (1, INSIDE), "unknown element 'attribute'");
@@ -216,7 +211,7 @@ fn missing_repeated_and_unknown_parts_are_refused() {
     refused(device("<group x='1'>1</group>"), CONTENT, (1, INSIDE), "unknown attribute 'x'");
     refused("<device/>", CONTENT, (1, 1), "no <capability type='mdev'>");
     refused("<device x='1'/>", CONTENT, (1, 1), "unknown attribute 'x'");
-    refused("<domain/>", SYNTAX, (1, 1), "root element is <domain>; <device> was expected");
+    refused("<domain/>", SYNTAX, (1, 1), "root element is <domain>; expected <device>");
     refused("<device>\n <uuid/></device>", CONTENT, (2, 2), "unknown element 'uuid' inside <device>");
     refused("<device><name>a</name><name>a</name></device>", CONTENT, (1, 23), "a second <name>");
     refused("<device><capability/></device>", CONTENT, (1, 9), "no attribute 'type'");
@@ -249,7 +244,7 @@ fn start_element_accepts_auto_and_manual_only() {
         let text = device(&format!("<type id='1'/>{start}"));
         assert_eq!(parse_strict(text.as_bytes()).unwrap().autostart, expected);
     }
-    refused(device("<start type='always'/>"), CONTENT, (1, INSIDE), "'always'; 'auto' or 'manual'");
+    refused(device("<start type='always'/>"), CONTENT, (1, INSIDE), "'always'; expected 'auto' or 'manual'");
     refused(device("<start/>"), CONTENT, (1, INSIDE), "no attribute 'type'");
     refused(device("<start type='auto'/><start type='auto'/>"), CONTENT, (1, INSIDE + 20), "a second <start>");
 }
@@ -339,7 +334,7 @@ fn host_with_invalid_entries_is_refused() {
     host_refused(&format!("<dir path='/{}'/>", vec!["x".repeat(255); 20].join("/")), LIMIT, 1, "a path of 5120 bytes");
     check(&parse_host(b"<host/>").unwrap_err(), CONTENT, (1, 1), "no attribute 'version'");
     check(&parse_host(b"<host version='2'/>").unwrap_err(), CONTENT, (1, 1), "only version 1");
-    check(&parse_host(b"<device/>").unwrap_err(), SYNTAX, (1, 1), "<host> was expected");
+    check(&parse_host(b"<device/>").unwrap_err(), SYNTAX, (1, 1), "expected <host>");
     check(&parse_host(b"<!DOCTYPE host><host/>").unwrap_err(), SYNTAX, (1, 1), "DOCTYPE");
 }
 

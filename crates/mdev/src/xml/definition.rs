@@ -102,14 +102,14 @@ impl<'a> Parser<'a> {
         if seen.contains(&"capability") {
             return Ok(());
         }
-        Err(self.reader.wrong(root.at, "the device has no <capability type='mdev'>, which says what to create"))
+        Err(self.reader.wrong(root.at, "the device has no <capability type='mdev'>; add it, with the type to create"))
     }
 
     fn capability(&mut self, capability: &Tag<'a>) -> Result<()> {
         self.only(capability, &["type"])?;
         let kind = self.required(capability, "type")?;
         if kind != "mdev" {
-            let sentence = format!("a capability of type {} cannot be created; only 'mdev' can", shown(&kind));
+            let sentence = format!("a capability of type {} cannot be created; expected 'mdev'", shown(&kind));
             return Err(self.reader.wrong(capability.at, sentence));
         }
         let mut seen = Vec::new();
@@ -144,7 +144,9 @@ impl<'a> Parser<'a> {
         if seen.contains(&"type") {
             return Ok(());
         }
-        Err(self.reader.wrong(capability.at, "the capability has no <type id='...'/>, which says what to create"))
+        Err(self
+            .reader
+            .wrong(capability.at, "the capability has no <type id='...'/>; add it, with the id of the type to create"))
     }
 
     fn once(&self, seen: &mut Vec<&'a str>, tag: &Tag<'a>, parent: &Tag<'a>) -> Result<()> {
@@ -161,7 +163,7 @@ impl<'a> Parser<'a> {
             return self.reader.skip();
         }
         let name = shown(tag.name);
-        let sentence = format!("unknown element {name} inside <{}> of a device; known are {known}", parent.name);
+        let sentence = format!("unknown element {name} inside <{}> of a device; expected one of {known}", parent.name);
         Err(self.reader.wrong(tag.at, sentence))
     }
 
@@ -219,7 +221,7 @@ impl<'a> Parser<'a> {
         };
         if !good {
             let sentence = format!(
-                "<parent> is {}; a node name (pci_0000_86_00_0), an address (0000:86:00.0) or an absolute path below /sys was expected",
+                "<parent> is {}; expected a node name (pci_0000_86_00_0), an address (0000:86:00.0) or an absolute path below /sys",
                 shown(&parent)
             );
             return Err(self.reader.wrong(tag.at, sentence));
@@ -242,7 +244,7 @@ impl<'a> Parser<'a> {
             "auto" => Some(true),
             "manual" => Some(false),
             other => {
-                let sentence = format!("<start> has type {}; 'auto' or 'manual' was expected", shown(other));
+                let sentence = format!("<start> has type {}; expected 'auto' or 'manual'", shown(other));
                 return Err(self.reader.wrong(tag.at, sentence));
             }
         };
@@ -280,15 +282,14 @@ impl<'a> Parser<'a> {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<u32>() {
             Ok(0) => {
-                Err(self.reader.wrong(tag.at, "<group> is 0; group numbers begin at 1, leave it out for no group"))
+                Err(self.reader.wrong(tag.at, "<group> is 0; group numbers begin at 1, omit the element for no group"))
             }
             Ok(number) if digits => {
                 self.def.group = Some(number);
                 Ok(())
             }
             _ => {
-                let sentence =
-                    format!("<group> is {}; a decimal number from 1 to {} was expected", shown(&text), u32::MAX);
+                let sentence = format!("<group> is {}; expected a decimal number from 1 to {}", shown(&text), u32::MAX);
                 Err(self.reader.wrong(tag.at, sentence))
             }
         }
@@ -304,9 +305,7 @@ impl<'a> Parser<'a> {
                 self.def.numa_node = Some(node);
                 Ok(())
             }
-            _ => Err(self
-                .reader
-                .wrong(tag.at, format!("<numa> has node {}; a decimal number was expected", shown(&text)))),
+            _ => Err(self.reader.wrong(tag.at, format!("<numa> has node {}; expected a decimal number", shown(&text)))),
         }
     }
 
@@ -315,7 +314,7 @@ impl<'a> Parser<'a> {
         let text = self.reader.content(tag)?;
         let params = without_quotes(&text);
         if params.contains('\n') {
-            return Err(self.reader.wrong(tag.at, "<params> holds a newline; the parameters must be one line"));
+            return Err(self.reader.wrong(tag.at, "<params> contains a newline; write the parameters on one line"));
         }
         if params.len() > MAX_VALUE {
             return Err(self.reader.wrong(tag.at, too_long("<params>", params)));
@@ -361,7 +360,7 @@ fn not_a_uuid(text: &str) -> String {
         Some((i, c)) if matches!(length, 32 | 36) => {
             let expected = if is_dash(i) { "'-'" } else { "a hexadecimal digit" };
             format!(
-                "which is not a UUID: character {} is {}; {expected} was expected",
+                "which is not a UUID: character {} is {}; expected {expected}",
                 i + 1,
                 shown(c.encode_utf8(&mut [0; 4]))
             )
@@ -371,7 +370,7 @@ fn not_a_uuid(text: &str) -> String {
 }
 
 fn too_long(what: &str, value: &str) -> String {
-    format!("{what} is {} bytes long; sysfs takes at most {MAX_VALUE}", value.len())
+    format!("{what} is {} bytes long; sysfs accepts at most {MAX_VALUE}", value.len())
 }
 
 /// The text inside one matched pair of enclosing quotes, or the text itself.

@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
             match self.next()? {
                 Token::Open(tag) if tag.name == name => return Ok(tag),
                 Token::Open(tag) => {
-                    let sentence = format!("the root element is <{}>; <{name}> was expected", plain(tag.name));
+                    let sentence = format!("the root element is <{}>; expected <{name}>", plain(tag.name));
                     return self.syntax(tag.at, sentence);
                 }
                 Token::Text(_) => {}
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
             Some((name, _)) => {
                 let expected = match known {
                     [] => "it has no attributes".to_owned(),
-                    known => format!("known: {}", known.join(", ")),
+                    known => format!("expected one of {}", known.join(", ")),
                 };
                 let name = plain(name);
                 Err(self.wrong(tag.at, format!("<{}> has an unknown attribute '{name}'; {expected}", tag.name)))
@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
                 return self.doctype(at);
             }
             Fault::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
-                format!("</{}> was expected, not </{}>", plain(expected), plain(found))
+                format!("expected </{}>, got </{}>", plain(expected), plain(found))
             }
             Fault::IllFormed(IllFormedError::UnmatchedEndTag(name)) => {
                 format!("</{}> without a start tag", plain(name))
@@ -470,7 +470,7 @@ mod tests {
             ("<a>x&#0;</a>", "XML line 1, column 5: '#0' is not the number of a character"),
             ("<a b='x&amp'/>", "XML line 1, column 8: '&' without a ';' after it; write &amp;"),
             ("<a b='x&y;'/>", "XML line 1, column 8: unknown entity 'y'; only lt, gt, amp, apos and quot are accepted"),
-            ("<a>\n</b>", "XML line 2, column 1: </a> was expected, not </b>"),
+            ("<a>\n</b>", "XML line 2, column 1: expected </a>, got </b>"),
             ("<a></a></a>", "XML line 1, column 8: </a> without a start tag"),
             ("<a/><b/>", "XML line 1, column 5: a second root element <b>; only one is accepted"),
             ("<a/>\n x", "XML line 2, column 2: text after the end of the root element"),
