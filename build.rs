@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How the cdylib is linked. It has no soname, since its file has only one name, which programs that link it must look for. The
+//! Linker options of the cdylib. It has no soname, so that a program that links it looks for its only file name, libmdev.so. The
 //! installed library has the soname libmdev.so.0: see meson.build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Thread-locals of Rust have destructors; without this they would point into nothing after dlclose().
+    // The destructors of Rust's thread-locals must stay loaded after dlclose().
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
 }
