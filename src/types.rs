@@ -28,7 +28,7 @@ impl Kind for mdev_type {
     const TAG: Tag = handle::TYPE;
 }
 
-/// A type.
+/// A type, with the array of its attribute names for C.
 pub(super) struct TypeText {
     /// Inside the node of the same handle.
     model: NonNull<Type>,
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn mdev_type_get_capacity(
 }
 
 fn unknown_count(model: &Type) -> Error {
-    let what = format!("type {}: the number of available instances is not known", model.id());
+    let what = format!("type {}: the number of available instances is unknown", model.id());
     Error::new(ErrorCode::NoData, Errno::NODATA, what)
 }
 

@@ -217,7 +217,7 @@ struct Capabilities {
 
 #[derive(Debug)]
 struct Versioned {
-    /// Its place in [`Scripts::callouts`].
+    /// The index of the script in [`Scripts::callouts`].
     index: usize,
     supports: Supports,
 }
