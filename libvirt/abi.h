@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What libvirt's drivers and its core share and no public header tells, as far as this module uses it. Declared from
- * observation; module.c says which releases it holds for, overlay.c and bridge.c check it at run time.
+ * The private interface between libvirt's core and its drivers, as far as this module uses it. Declared from observation.
+ * module.c has the releases for which it is right; overlay.c and bridge.c check it at run time.
  */
 #ifndef MDEV_LIBVIRT_ABI_H
 #define MDEV_LIBVIRT_ABI_H
@@ -11,10 +11,10 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-/* A function of a type that is told elsewhere. */
+/* A function of any type; it is converted to its own type before a call. */
 typedef void (*lv_any)(void);
 
-/* The node-device callbacks, in libvirt's order. Releases append, never insert: the tail is room for what they append. */
+/* The node-device callbacks, in libvirt's order. Releases only append members; "later" is space for them. */
 struct lv_nodedev_driver {
 	const char *name;
 	int (*num_of_devices)(virConnectPtr conn, const char *cap, unsigned int flags);
@@ -41,7 +41,7 @@ struct lv_nodedev_driver {
 	void *later[11];
 };
 
-/* The first members of 243; the rest says "not supported". */
+/* The first of 243 members; the others are NULL, which means "not supported". */
 struct lv_hypervisor_driver {
 	const char *name;
 	int (*probe_uri)(char **uri);
@@ -50,7 +50,7 @@ struct lv_hypervisor_driver {
 	void *rest[508];
 };
 
-/* What open() answers. */
+/* Results of open(). */
 enum { LV_OPEN_SUCCESS = 0, LV_OPEN_DECLINED = -1, LV_OPEN_ERROR = -2 };
 
 struct lv_connect_driver {
@@ -68,7 +68,7 @@ struct lv_connect_driver {
 	void *later[4];
 };
 
-/* A node-device object: a GObject's header, then these. */
+/* A node-device object: the header of a GObject, then these members. */
 struct lv_nodedev_object {
 	void *header[3];
 	virConnectPtr conn;
@@ -76,7 +76,7 @@ struct lv_nodedev_object {
 	char *parent;
 };
 
-/* The access managers read the name of a definition and nothing else. */
+/* Of a definition, the access managers read only the name. */
 struct lv_nodedev_def {
 	char *name;
 	void *rest[63];

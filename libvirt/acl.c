@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * libvirt's access control: every callback asks it, as libvirt's own driver does. A driver that does not ask is one that a
- * policy does not hold for.
+ * libvirt's access control. Every callback calls these checks, as libvirt's own driver does. An access policy applies only to a
+ * driver that calls them.
  */
 
 #include "bridge.h"

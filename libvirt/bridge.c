@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The two shores: libmdev, loaded so that no other module sees its symbols, and the functions of the libvirt that is in
- * this process already. They are looked up by name and without a version, so that one module fits several releases.
+ * Loads libmdev, whose symbols stay hidden from other modules, and finds functions of the libvirt that this process has
+ * already loaded. They are looked up by name and without a version, so that one module works with several releases.
  */
 
 #include <dlfcn.h>
@@ -16,7 +16,7 @@ struct libvirt lv;
 
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
-/* The public call that each of our callbacks serves; its checks are named after it. */
+/* The public call of each callback; the names of libvirt's access checks begin with the name of the call. */
 static const struct {
 	const char *call;
 	bool filters;
@@ -44,7 +44,7 @@ static const struct {
 	[ACL_IS_ACTIVE] = { "virNodeDeviceIsActive", false },
 };
 
-/* ISO C knows no cast from what dlsym() gives. */
+/* By memcpy(), since ISO C has no cast from the void * of dlsym() to a function pointer. */
 static bool look_up(void *library, const char *name, void *function)
 {
 	void *found = dlsym(library, name);
@@ -56,7 +56,8 @@ static bool look_up(void *library, const char *name, void *function)
 static int missing(const char *name)
 {
 	fail(VIR_ERR_OPERATION_UNSUPPORTED,
-	     "this libvirt has no %s: libmdev's driver is not loaded, as no access policy would hold for it", name);
+	     "this libvirt has no %s, so no access policy would apply: libmdev's driver is not loaded; use a libvirt release "
+	     "that libmdev supports", name);
 	return -1;
 }
 
@@ -80,14 +81,15 @@ static int load_libvirt(void)
 {
 	void *library = dlopen("libvirt.so.0", RTLD_NOW | RTLD_NOLOAD);
 
-	/* Without this one there is nobody to tell. */
+	/* Without this function, no error can be reported. */
 	if (!library || !look_up(library, "virReportErrorHelper", &lv.report_error))
 		return -1;
 	look_up(library, "virLogMessage", &lv.log_message);
 	if (!look_up(library, "virRegisterConnectDriver", &lv.register_connect_driver) ||
 	    !look_up(library, "virGetNodeDevice", &lv.get_node_device)) {
 		fail(VIR_ERR_OPERATION_UNSUPPORTED,
-		     "this libvirt has no virRegisterConnectDriver or virGetNodeDevice: libmdev's driver is not loaded");
+		     "this libvirt has no virRegisterConnectDriver or virGetNodeDevice: libmdev's driver is not loaded; use a libvirt "
+		     "release that libmdev supports");
 		return -1;
 	}
 	if (!look_up(library, "virIdentityGetCurrent", &lv.identity))
@@ -112,7 +114,7 @@ static int load_mdev(void)
 		mdev = get(MDEV_DRIVER_ABI, sizeof(*mdev));
 	if (!mdev) {
 		fail(VIR_ERR_OPERATION_FAILED, "libmdev.so.0 has no driver table of version %d; install the libmdev that "
-		     "came with this module", MDEV_DRIVER_ABI);
+		     "belongs to this module", MDEV_DRIVER_ABI);
 		return -1;
 	}
 	return 0;
@@ -154,7 +156,7 @@ bool bridge_serves(void)
 	return identity;
 }
 
-/* Our picture of the object is checked on each that libvirt makes. */
+/* Checks on each new object that abi.h declares the members at the right places. */
 virNodeDevicePtr bridge_node(virConnectPtr conn, const char *name)
 {
 	virNodeDevicePtr dev = lv.get_node_device(conn, name);
@@ -162,13 +164,14 @@ virNodeDevicePtr bridge_node(virConnectPtr conn, const char *name)
 
 	if (dev && (object->conn != conn || !object->name || strcmp(object->name, name))) {
 		virNodeDeviceFree(dev);
-		fail(VIR_ERR_OPERATION_UNSUPPORTED, "this libvirt's node-device objects are not as libmdev's driver knows them");
+		fail(VIR_ERR_OPERATION_UNSUPPORTED, "the node-device objects of this libvirt have an unknown layout; use a libvirt "
+		     "release that libmdev supports");
 		return NULL;
 	}
 	return dev;
 }
 
-/* libvirt's struct of the same purpose: it keeps in it which filters were applied. */
+/* As libvirt's own struct of a log source, in which libvirt stores the applied filters. */
 static struct {
 	const char *name;
 	unsigned int priority;
@@ -177,8 +180,8 @@ static struct {
 } log_source = { .name = "libmdev" };
 
 /*
- * What is odd on a host may be so in every call: it is for those who look for it, log_filters="2:libmdev". libvirt counts
- * from debug, 1, to error, 4. The reason of a call that failed is in the log anyway.
+ * A warning about the host may be repeated in every call, so it has a low priority: log_filters="2:libmdev" shows it. libvirt's
+ * priorities are 1 (debug) to 4 (error). The error of a failed call is in the log without this function.
  */
 static void log_line(int level, const char *message, void *data)
 {

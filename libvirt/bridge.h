@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libvirt's functions that no header tells, for errors.c, acl.c and bridge.c itself. */
+/* libvirt's functions that no public header declares, for errors.c, acl.c and bridge.c. */
 #ifndef MDEV_LIBVIRT_BRIDGE_H
 #define MDEV_LIBVIRT_BRIDGE_H
 
@@ -14,13 +14,13 @@ struct libvirt {
 	virNodeDevicePtr (*get_node_device)(virConnectPtr conn, const char *name);
 	void (*report_error)(int domain, int code, const char *file, const char *function, size_t line,
 			     const char *format, ...);
-	/* Who the client is that this thread of a daemon's serves, for g_object_unref(); NULL in any other thread. */
+	/* The identity of the client that this thread of a daemon serves, to be freed by unref(); NULL in any other thread. */
 	void *(*identity)(void);
 	void (*unref)(void *object);
-	/* Without it libmdev's warnings are not in the log. */
+	/* May be NULL: then libmdev's warnings are not in the log. */
 	void (*log_message)(void *source, int priority, const char *file, int line, const char *function,
 			    void *metadata, const char *format, ...);
-	/* Of either type above, as libvirt declares each. */
+	/* Each is an lv_ensure_conn or an lv_ensure_node. */
 	lv_any ensure[ACL_CALLS];
 	lv_check_node check[ACL_CALLS];
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The node that libvirt's clients take for the root of the tree; libvirt's own driver has it in a daemon. */
+/* The node that libvirt's clients use as the root of the tree. In a daemon, libvirt's own driver has this node. */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "module.h"
 
-/* What cannot be asked through libmdev, the machine's vendor and serial number, is not told. */
+/* Without the vendor and serial number of the machine, which libmdev does not provide. */
 char *computer_xml(struct host *host)
 {
 	(void)host;

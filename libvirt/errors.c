@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Our errors as libvirt's: the code is translated, the sentence goes through as it is. */
+/* Raises errors of libmdev as errors of libvirt: the code is translated, the message is unchanged. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static int libvirt_code(int code)
 	case MDEV_ERROR_XML_SYNTAX:
 	case MDEV_ERROR_XML_LIMIT:
 		return VIR_ERR_XML_ERROR;
-	/* libvirt's own driver says so of a missing or unknown parent or type, and Nova knows what it means. */
+	/* The code of libvirt's own driver for a missing or unknown parent or type. Nova handles this code. */
 	case MDEV_ERROR_XML_CONTENT:
 	case MDEV_ERROR_NO_PARENT:
 	case MDEV_ERROR_NO_TYPE:
@@ -73,5 +73,5 @@ void raise_mdev(const char *function, size_t line)
 	const char *message = mdev->error_get_message(err);
 
 	lv.report_error(VIR_FROM_NODEDEV, libvirt_code(mdev->error_get_code(err)), "libmdev", function, line, "%s",
-			message ? message : "libmdev gave no reason");
+			message ? message : "libmdev failed without a message");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Events on libvirt's event loop. While somebody listens, the loop watches the descriptor of a monitor of libmdev's; when
- * nobody does there is no monitor, so nothing piles up.
+ * Events on libvirt's event loop. While a callback is registered, the loop watches the descriptor of a libmdev monitor.
+ * Without a callback there is no monitor, so no events accumulate.
  */
 
 #include <pthread.h>
@@ -10,11 +10,11 @@
 
 #include "module.h"
 
-/* Enough for a create and a destroy of some ten thousand devices while the loop is busy elsewhere. */
+/* Enough for a create and a destroy of some ten thousand devices while the loop runs other callbacks. */
 #define BUFFER_BYTES (16u << 20)
-/* So that other users of the loop get their turn. */
+/* Limited, so that the other callbacks of the loop run, too. */
 #define EVENTS_AT_ONCE 256
-/* Milliseconds until what could not be listed after a loss is listed again. */
+/* Milliseconds between two attempts to list the nodes after lost events. */
 #define RETRY 1000
 
 struct listener {
@@ -22,25 +22,25 @@ struct listener {
 	int event;
 	int stock_id;
 	virConnectPtr conn;
-	char *name;		/* of the one node that is listened to; NULL: all */
+	char *name;		/* the node whose events are delivered; NULL: all nodes */
 	virConnectNodeDeviceEventGenericCallback callback;
 	void *opaque;
 	virFreeCallback freecb;
 	struct events *events;
 	unsigned int refs;
-	bool registered;	/* and so it holds its connection */
+	bool registered;	/* if so, it holds a reference to its connection */
 	bool gone;
 	struct listener *next;
 };
 
-/* Owned by the event loop, which frees it when it has neither its descriptor nor its timer any more. */
+/* Owned by the event loop, which frees it when both its descriptor and its timer are removed. */
 struct watch {
 	struct host *host;
 	struct mdev_monitor *monitor;
 	struct node_state *states;
 	int id;
 	unsigned int refs;
-	/* Under watch_lock: the timer of the loop, -1 if there is none; whether the last listener is gone. */
+	/* Under watch_lock: the timer of the loop, -1 if there is none; whether the last listener was removed. */
 	int timer;
 	bool ended;
 	/* Events were lost, and the nodes could not be listed yet. */
@@ -68,7 +68,7 @@ struct events *events_new(struct host *host)
 	return events;
 }
 
-/* Listeners hold their connection and that one its host: there are none left. */
+/* Each listener holds its connection, and the connection its host: so no listener is left. */
 void events_free(struct events *events)
 {
 	pthread_mutex_destroy(&events->lock);
@@ -90,7 +90,7 @@ static void listener_put(void *data)
 		return;
 	if (listener->freecb)
 		listener->freecb(listener->opaque);
-	/* With the connection its host may go, and the lock with it. */
+	/* May free the host and its events, with the lock. */
 	if (listener->registered)
 		virConnectClose(listener->conn);
 	free(listener->name);
@@ -145,9 +145,9 @@ static bool wants(const struct listener *listener, const char *name, int event)
 }
 
 /*
- * Takes the next one that wants it after the one that had it, in the order of their ids. Who comes while an event is handed
- * out does not get it: it happened before. Nor does anybody get what is left of a watch whose listeners have all gone: the
- * loop may be in its midst when the next listener comes, who has a watch of its own.
+ * Returns the next listener for the event, with a reference: the listener with the smallest id above after. A listener that
+ * is added during the delivery does not get the event, which is older. The remaining events of a watch without listeners are
+ * not delivered: the loop may still run its callback when the next listener is added, which has a new watch.
  */
 static struct listener *next_listener(struct watch *watch, const char *name, int event, int after, int *end)
 {
@@ -179,12 +179,12 @@ static void deliver(struct watch *watch, const char *name, int event, int lifecy
 	}
 }
 
-/* lifecycle: of libvirt's events, or UPDATED. */
+/* In place of a lifecycle event of libvirt: the node was updated. */
 #define UPDATED (-1)
 
 static void emit(struct watch *watch, const char *name, bool parent, int lifecycle)
 {
-	/* To libvirt's own driver a PCI function comes and goes with its slot; to be a parent or not is a change. */
+	/* libvirt's own driver reports created and deleted PCI functions. That a function is or is not a parent is an update. */
 	if (watch->host->stock && parent && stock_bus(name))
 		lifecycle = UPDATED;
 	deliver(watch, name,
@@ -195,37 +195,37 @@ static void emit_difference(struct watch *watch, const char *name, unsigned int 
 {
 	bool parent = (before | now) & NODE_STATE_PARENT;
 
-	if (before & KNOWN_ACTIVE & ~now)
+	if (before & NODE_STATE_ACTIVE & ~now)
 		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_DELETED);
-	if (before & KNOWN_DEFINED & ~now)
+	if (before & NODE_STATE_DEFINED & ~now)
 		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_UNDEFINED);
-	if (now & KNOWN_DEFINED & ~before)
+	if (now & NODE_STATE_DEFINED & ~before)
 		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_DEFINED);
-	if (now & KNOWN_ACTIVE & ~before)
+	if (now & NODE_STATE_ACTIVE & ~before)
 		emit(watch, name, parent, VIR_NODE_DEVICE_EVENT_CREATED);
-	/* What it has left may be another number now. */
-	if (parent && before & now & KNOWN_ACTIVE)
+	/* Its available instances may have changed. */
+	if (parent && before & now & NODE_STATE_ACTIVE)
 		emit(watch, name, parent, UPDATED);
 }
 
 static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void again(int timer, void *opaque);
+static void retry(int timer, void *opaque);
 static void watch_put(void *opaque);
 
-/* A timer of its own: as long as there is anything else to do, libvirt's loop does not come to giving one back. */
+/* Adds a timer, unless one is pending. A new one each time: a busy loop of libvirt delays the removal of the old one. */
 static void watch_later(struct watch *watch)
 {
 	pthread_mutex_lock(&watch_lock);
 	if (!watch->ended && watch->timer < 0) {
-		watch->timer = virEventAddTimeout(RETRY, again, watch, watch_put);
+		watch->timer = virEventAddTimeout(RETRY, retry, watch, watch_put);
 		if (watch->timer >= 0)
 			watch->refs++;
 	}
 	pthread_mutex_unlock(&watch_lock);
 }
 
-/* Events were lost, and libvirt has no event for that: compares the nodes of now with the nodes that were announced. */
+/* Called after lost events, for which libvirt has no event: compares the present nodes with the announced nodes. */
 static void resync(struct watch *watch)
 {
 	struct node_state *before = watch->states, *now, *node;
@@ -250,16 +250,16 @@ static int lifecycle_of(enum mdev_event_type type, unsigned int *state)
 {
 	switch (type) {
 	case MDEV_EVENT_CREATED:
-		*state |= KNOWN_ACTIVE;
+		*state |= NODE_STATE_ACTIVE;
 		return VIR_NODE_DEVICE_EVENT_CREATED;
 	case MDEV_EVENT_DELETED:
-		*state &= ~(unsigned int)KNOWN_ACTIVE;
+		*state &= ~(unsigned int)NODE_STATE_ACTIVE;
 		return VIR_NODE_DEVICE_EVENT_DELETED;
 	case MDEV_EVENT_DEFINED:
-		*state |= KNOWN_DEFINED;
+		*state |= NODE_STATE_DEFINED;
 		return VIR_NODE_DEVICE_EVENT_DEFINED;
 	case MDEV_EVENT_UNDEFINED:
-		*state &= ~(unsigned int)KNOWN_DEFINED;
+		*state &= ~(unsigned int)NODE_STATE_DEFINED;
 		return VIR_NODE_DEVICE_EVENT_UNDEFINED;
 	default:
 		return UPDATED;
@@ -309,7 +309,7 @@ static void readable(int id, int fd, int how, void *opaque)
 		watch->resynced = false;
 }
 
-static void again(int timer, void *opaque)
+static void retry(int timer, void *opaque)
 {
 	struct watch *watch = opaque;
 
@@ -340,7 +340,7 @@ static void watch_put(void *opaque)
 	free(watch);
 }
 
-/* The loop gives back what it has when it comes to it. */
+/* The loop drops its references later, by watch_put(). */
 static void watch_end(struct watch *watch)
 {
 	int timer;
@@ -383,7 +383,7 @@ static struct watch *watch_new(struct host *host)
 	watch->id = virEventAddHandle(fd, VIR_EVENT_HANDLE_READABLE, readable, watch, watch_put);
 	if (watch->id < 0) {
 		watch_put(watch);
-		fail(VIR_ERR_INTERNAL_ERROR, "there is no event loop: call virEventRegisterDefaultImpl() first");
+		fail(VIR_ERR_INTERNAL_ERROR, "cannot add a handle to libvirt's event loop: call virEventRegisterDefaultImpl() first");
 		return NULL;
 	}
 	return watch;
@@ -405,7 +405,7 @@ static void stock_lifecycle(virConnectPtr conn, virNodeDevicePtr dev, int event,
 {
 	struct listener *l = opaque;
 
-	if (stock_tells(node_name(dev)) && alive(l))
+	if (stock_serves(node_name(dev)) && alive(l))
 		as_lifecycle(l)(conn, dev, event, detail, l->opaque);
 }
 
@@ -413,7 +413,7 @@ static void stock_update(virConnectPtr conn, virNodeDevicePtr dev, void *opaque)
 {
 	struct listener *l = opaque;
 
-	if (stock_tells(node_name(dev)) && alive(l))
+	if (stock_serves(node_name(dev)) && alive(l))
 		l->callback(conn, dev, l->opaque);
 }
 
@@ -432,7 +432,7 @@ static int listen_to_stock(struct listener *l, virNodeDevicePtr dev)
 
 /* ---- registration ---- */
 
-/* At the end: they are called in the order in which they came. */
+/* At the end, since callbacks are called in the order of their registration. */
 static int append(struct host *host, struct listener *listener)
 {
 	struct events *events = host->events;
@@ -463,7 +463,7 @@ int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev,
 	int id;
 
 	if (event != VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE && event != VIR_NODE_DEVICE_EVENT_ID_UPDATE) {
-		fail(VIR_ERR_INVALID_ARG, "there is no event %d of node devices", event);
+		fail(VIR_ERR_INVALID_ARG, "unknown event %d of node devices", event);
 		return -1;
 	}
 	listener = listener_new(host->events, conn, dev);
@@ -473,7 +473,7 @@ int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev,
 	listener->callback = callback;
 	listener->opaque = opaque;
 	if ((host->stock && listen_to_stock(listener, dev) < 0) || append(host, listener) < 0) {
-		/* Nothing here touches the error; freecb is not called: the caller keeps what it has. */
+		/* The error is kept. freecb is not called: the caller keeps ownership of opaque. */
 		if (listener->stock_id >= 0)
 			host->stock->event_deregister(conn, listener->stock_id);
 		listener_put(listener);
@@ -484,7 +484,7 @@ int events_register(struct host *host, virConnectPtr conn, virNodeDevicePtr dev,
 	return id;
 }
 
-static struct listener *take_out(struct events *events, virConnectPtr conn, int id, struct watch **unused)
+static struct listener *remove_listener(struct events *events, virConnectPtr conn, int id, struct watch **unused)
 {
 	struct listener **at, *l;
 
@@ -507,12 +507,12 @@ static struct listener *take_out(struct events *events, virConnectPtr conn, int 
 int events_deregister(struct host *host, virConnectPtr conn, int id)
 {
 	struct watch *unused = NULL;
-	struct listener *l = take_out(host->events, conn, id, &unused);
+	struct listener *l = remove_listener(host->events, conn, id, &unused);
 
 	if (unused)
 		watch_end(unused);
 	if (!l) {
-		fail(VIR_ERR_INVALID_ARG, "this connection has no callback %d", id);
+		fail(VIR_ERR_INVALID_ARG, "no callback %d is registered on this connection", id);
 		return -1;
 	}
 	if (l->stock_id >= 0)

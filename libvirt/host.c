@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Which host of libmdev's a connection of libvirt's is about. */
+/* The libmdev host of each libvirt connection. */
 
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "module.h"
 
-/* For trying things: a URI of libmdev's that the daemon's devices are of, test:///default for one, instead of this machine. */
+/* For tests: the libmdev URI of the host whose devices the daemon shows, for example test:///default. Default: this machine. */
 #define OTHER_HOST "LIBMDEV_LIBVIRT_HOST"
 
 struct opened {
@@ -15,7 +15,7 @@ struct opened {
 	struct opened *next;
 };
 
-/* Guards everything here, the counts of the hosts, too. */
+/* Guards all variables of this file and the reference counts of the hosts. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct opened *opened;
 static struct host *shared;
@@ -121,7 +121,7 @@ bool host_is_shared(void)
 	return ret;
 }
 
-/* The daemon's, under the lock. */
+/* The host of the daemon. Called with the lock held. */
 static struct host *host_new_shared(void)
 {
 	struct settings settings;
@@ -150,7 +150,7 @@ struct host *host_get(virConnectPtr conn)
 			shared = host_new_shared();
 		host = shared;
 	} else {
-		fail(VIR_ERR_INVALID_CONN, "this connection is none of libmdev's");
+		fail(VIR_ERR_INVALID_CONN, "the connection was not opened by libmdev's driver");
 	}
 	if (host)
 		host->refs++;

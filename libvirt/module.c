@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * libmdev as a driver of an unmodified libvirt's. libvirt loads this file as libvirt_driver_mdev.so for mdev:///embed?root=/DIR
- * and calls mdevRegister(); in a daemon it may stand in for libvirt_driver_nodedev.so, see overlay.c.
+ * libmdev as a driver of an unmodified libvirt. For mdev:///embed?root=/DIR, libvirt loads this file as libvirt_driver_mdev.so
+ * and calls mdevRegister(). In a daemon it can replace libvirt_driver_nodedev.so: see overlay.c.
  */
 
 #include <pthread.h>
@@ -11,10 +11,10 @@
 
 #include "module.h"
 
-/* Set to anything, it loads the module into releases that it was not tried with. */
+/* If set, the module also works in releases with which it was not tested. */
 #define UNTESTED "LIBMDEV_LIBVIRT_UNTESTED"
 
-/* Releases that every test of this module has passed with, first and last. */
+/* Ranges of releases with which every test of this module has passed: first and last. */
 static const unsigned long tested[][2] = {
 	{ 9000000, 9000999 },
 };
@@ -33,8 +33,8 @@ static bool fits(void)
 	if (getenv(UNTESTED))
 		return true;
 	fail(VIR_ERR_OPERATION_UNSUPPORTED,
-	     "libmdev's driver was not tried with libvirt %lu.%lu.%lu and stays out of it (tried with: 9.0.0; "
-	     "set " UNTESTED "=1 to try it)", version / 1000000, version / 1000 % 1000, version % 1000);
+	     "libmdev's driver was not tested with libvirt %lu.%lu.%lu and stays inactive (tested with: 9.0.0; "
+	     "set " UNTESTED "=1 to use it)", version / 1000000, version / 1000 % 1000, version % 1000);
 	return false;
 }
 
@@ -49,7 +49,7 @@ static int hex(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* In place. What is no escape, and an escaped end of the text, stays as it is. */
+/* In place. Invalid escapes and %00 stay unchanged. */
 static void unescape(char *text)
 {
 	char *to = text;
@@ -66,7 +66,7 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* A parameter of a URI, still escaped, to be freed; NULL when it has none of that name. */
+/* Returns a parameter of a URI, still escaped; the caller frees it. NULL if the URI has no such parameter. */
 static char *parameter(const char *uri, const char *name)
 {
 	const char *at = strchr(uri, '?');
@@ -92,7 +92,7 @@ static bool read_setting(struct settings *settings, const char *parameter)
 	return ret;
 }
 
-/* A mistyped parameter must not lead to another host, or to other nodes. */
+/* Refuses unknown parameters, so that a mistyped name does not select another host or other nodes. */
 static int read_parameters(const char *uri, struct settings *ret)
 {
 	const char *at;
@@ -108,7 +108,7 @@ static int read_parameters(const char *uri, struct settings *ret)
 	return 0;
 }
 
-/* ?host= names another host of libmdev's: a simulated one. Otherwise it is the machine below ?root=. */
+/* The URI for libmdev: ?host= is any libmdev URI, such as a simulated host; otherwise the machine below ?root=. */
 static char *mdev_uri(const char *uri)
 {
 	char *host = parameter(uri, "host"), *root, *ret = NULL;
@@ -131,8 +131,8 @@ static char *mdev_uri(const char *uri)
 /* ---- the connection ---- */
 
 /*
- * A client of a daemon's may name any URI, with any root, and the daemon would open it with its own rights: to read, write and
- * run what the client has put there. It is for the client's own process.
+ * A client of a daemon can name any URI with any root. The daemon would open that root with its own rights, and would read,
+ * write and run files of the client. So these URIs work only in the client's own process.
  */
 static int refuse_in_daemon(void)
 {
@@ -195,7 +195,7 @@ static struct lv_connect_driver connect_driver = {
 	.nodedev = &nodedev_driver,
 };
 
-/* Each open of an embed URI comes here, and libvirt has room for few drivers. */
+/* libvirt calls this at each open of an embed URI. Registers once, since libvirt's table of drivers is small. */
 int mdevRegister(void)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -214,7 +214,7 @@ int mdevRegister(void)
 	return rc;
 }
 
-/* In place of libvirt_driver_nodedev.so. Whatever keeps us out, the daemon has the driver that it would have without us. */
+/* In place of libvirt_driver_nodedev.so. If libmdev cannot be used, the daemon runs with libvirt's own driver. */
 int nodedevRegister(void)
 {
 	return overlay_load(bridge_load() == 0 && fits());

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of this module know of each other. */
+/* The interface between the files of this module. */
 #ifndef MDEV_LIBVIRT_MODULE_H
 #define MDEV_LIBVIRT_MODULE_H
 
@@ -12,15 +12,15 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* What libvirt calls once it has loaded this module: by the one file name, and by the other. */
+/* libvirt calls one of these after it has loaded this module, depending on the name of the file: _mdev or _nodedev. */
 EXPORT int mdevRegister(void);
 EXPORT int nodedevRegister(void);
 
-/* ---- bridge.c: libmdev's table, and libvirt's own functions that no header tells ---- */
+/* ---- bridge.c: libmdev's table, and libvirt's functions that no public header declares ---- */
 
 extern const struct mdev_driver *mdev;
 
-/* The calls that libvirt's access control knows, in the order of the driver's table. */
+/* The calls with an access check in libvirt, in the order of the driver table. */
 enum acl {
 	ACL_OPEN,
 	ACL_NUM_OF_DEVICES,
@@ -46,18 +46,18 @@ enum acl {
 	ACL_CALLS,
 };
 
-/* Finds libvirt's functions, once; -1 with the error raised. */
+/* Finds libvirt's functions, once. Returns 0, or -1 with the error raised. */
 int bridge_find(void);
-/* The same, and loads libmdev. */
+/* As bridge_find(), and loads libmdev. */
 int bridge_load(void);
 int bridge_register(struct lv_connect_driver *driver, bool set_shared);
 virNodeDevicePtr bridge_node(virConnectPtr conn, const char *name);
-/* Whether this thread serves a client of a daemon's. */
+/* Whether this thread serves a client of a daemon. */
 bool bridge_serves(void);
-/* Has libmdev's warnings in libvirt's log. For a daemon: in a client's process they are the client's. */
+/* Writes libmdev's warnings to libvirt's log. Only for a daemon: in its own process, a client sets the handler of libmdev's log. */
 void bridge_log(void);
 
-/* ---- acl.c: each returns 0, or -1 with the error raised; a filter tells ---- */
+/* ---- acl.c: acl_conn() and acl_node() return 0, or -1 with the error raised; acl_shows() raises no error ---- */
 
 int acl_conn(enum acl call, virConnectPtr conn);
 int acl_node(enum acl call, virConnectPtr conn, const char *name);
@@ -65,11 +65,11 @@ bool acl_shows(enum acl call, virConnectPtr conn, const char *name);
 
 /* ---- errors.c ---- */
 
-/* Raise an error of libvirt's; so does every function here that returns -1 or NULL for a failure. */
+/* Raises an error of libvirt. Every function of this header that fails with -1 or NULL has raised an error. */
 #define fail(code, ...) raise_error((code), __func__, __LINE__, __VA_ARGS__)
 void raise_error(int code, const char *function, size_t line, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* The last error of libmdev in this thread, as libvirt's. */
+/* Raises the last error of libmdev in this thread as an error of libvirt. */
 #define fail_mdev() raise_mdev(__func__, __LINE__)
 void raise_mdev(const char *function, size_t line);
 
@@ -83,11 +83,11 @@ struct settings {
 	bool other_buses;
 };
 
-/* A host of libmdev's, and who listens to it: one for each connection, or one for the whole daemon. */
+/* A libmdev connection and its listeners: one for each libvirt connection, or one for the whole daemon. */
 struct host {
 	struct mdev_conn *conn;
 	struct events *events;
-	/* Several nodes of libvirt's own lie beneath: see overlay.c. */
+	/* The callbacks of libvirt's own driver, in a daemon: see overlay.c. Else NULL. */
 	const struct lv_nodedev_driver *stock;
 	struct settings settings;
 	int refs;
@@ -95,7 +95,7 @@ struct host {
 
 int host_open(virConnectPtr conn, const char *uri, const struct settings *settings);
 void host_close(virConnectPtr conn);
-/* The daemon's: opened when the first call needs it, as a daemon forks after it has loaded its modules. */
+/* Sets the shared host of a daemon. The first call opens it, since a daemon forks after it has loaded its modules. */
 void host_share(const struct lv_nodedev_driver *stock);
 bool host_is_shared(void);
 struct host *host_get(virConnectPtr conn);
@@ -113,37 +113,37 @@ struct names {
 int names_add(struct names *names, const char *name);
 void names_clear(struct names *names);
 
-/* The bit of a capability's name; 0 when there is none. */
+/* The list flag of a capability; 0 if the name is unknown. */
 unsigned int cap_flag(const char *cap);
-/* The nodes that a call may see, after its filters. */
+/* The nodes that match the filters of a call and that its access check shows. */
 int nodes_list(struct host *host, virConnectPtr conn, enum acl call, unsigned int flags, struct names *ret);
 
-/* A node that one call is about. */
+/* The node of one call. */
 struct node {
 	struct host *host;
-	struct mdev_device *dev;	/* NULL: this is the computer */
+	struct mdev_device *dev;	/* NULL for the computer */
 	const char *name;
 };
 
 int node_find(struct node *node, virConnectPtr conn, const char *name);
-/* The same, and the call may be made. */
+/* As node_find(), and checks access. */
 int node_open(struct node *node, virNodeDevicePtr dev, enum acl call);
 void node_put(struct node *node);
-/* Whether node_find() finds it; raises nothing. */
+/* Whether node_find() finds the node; raises no error. */
 bool node_exists(struct host *host, const char *name);
 virConnectPtr node_conn(virNodeDevicePtr dev);
 const char *node_name(virNodeDevicePtr dev);
 
-/* ---- shown.c: the nodes that clients get ---- */
+/* ---- shown.c: the nodes that clients see ---- */
 
-/* For a daemon: reads the module's configuration file. Without the file, the defaults hold. */
+/* For a daemon: reads the module's configuration file. Without the file, the settings have their defaults. */
 int settings_read(struct settings *ret);
-/* False: no such name, or a value other than 0 and 1. */
+/* False if the name is unknown, or the value is neither 0 nor 1. */
 bool settings_set(struct settings *settings, const char *name, const char *value);
 bool node_is_shown(struct host *host, struct mdev_device *dev);
 /* Raises an error with the reason why a node is not shown, and the setting that shows it. */
 void fail_not_shown(struct host *host, int code, struct mdev_device *dev, const char *name);
-/* Whether a device may be created under the parent that XML names; with must_exist, only if the parent exists. */
+/* Returns 0 if a device may be created under the parent in the XML, else -1. With must_exist, the parent must exist. */
 int check_parent(struct host *host, const char *xml, bool must_exist);
 
 /* ---- computer.c: the root of the tree ---- */
@@ -153,13 +153,13 @@ char *computer_xml(struct host *host);
 
 /* ---- xml.c ---- */
 
-/* Whether the XML wants a device of another kind than ours. */
+/* Whether the XML requests another capability than mdev, so that libvirt's own driver serves it. */
 bool xml_is_for_stock(const char *xml);
-/* Whether the XML is for a device of ours. XML that libmdev cannot read is for none. */
+/* Whether the XML requests a mediated device. False for XML that cannot be read. */
 bool xml_is_for_mdev(const char *xml);
-/* The text of an element right below the root, to be freed; NULL when there is none. */
+/* The text of a child element of the root; the caller frees it. NULL if there is no such element. */
 char *xml_text(const char *xml, const char *name);
-/* By libvirt's own schema. A name, which that wants and a create has not, is put in. */
+/* Checks the XML with libvirt's schema, which requires a name: a missing name is added for the check. */
 int xml_validate(const char *xml);
 
 /* ---- events.c ---- */
@@ -172,7 +172,7 @@ int events_deregister(struct host *host, virConnectPtr conn, int id);
 
 /* ---- node_state.c: the nodes that were announced ---- */
 
-enum { KNOWN_ACTIVE = 1, KNOWN_DEFINED = 2, NODE_STATE_PARENT = 4 };
+enum { NODE_STATE_ACTIVE = 1, NODE_STATE_DEFINED = 2, NODE_STATE_PARENT = 4 };
 
 struct node_state {
 	struct node_state *next;
@@ -180,23 +180,23 @@ struct node_state {
 	char name[];
 };
 
-/* Lists them anew; those in old are freed by node_states_free(). */
+/* Reads the present nodes into a new list, to be freed by node_states_free(). */
 int node_states_read(struct node_state **ret, struct host *host);
 void node_states_free(struct node_state *list);
-/* What the last event of a node says of its state; 0: there is none. Not enough memory: it is not remembered. */
+/* Sets the state of a node after an event; 0 removes the node. If memory is exhausted, a new node is not added. */
 void node_states_set(struct node_state **list, const char *name, unsigned int state);
 unsigned int node_state_of(const struct node_state *list, const char *name);
 
 /* ---- nodedev.c, overlay.c: the callbacks ---- */
 
 extern struct lv_nodedev_driver nodedev_driver;
-/* Loads libvirt's own driver; fits: and puts ours over it. */
+/* Loads libvirt's own driver; with fits, replaces its callbacks by those of this module. */
 int overlay_load(bool fits);
-/* Whether what libvirt's own driver tells of a node goes through. */
-bool stock_tells(const char *name);
-/* Whether that driver has the nodes of such names: of a bus that may have parents of mediated devices. */
+/* Whether libvirt's own driver serves the node of this name. */
+bool stock_serves(const char *name);
+/* Whether the name is of a bus of libvirt's own driver that can have parents of mediated devices. */
 bool stock_bus(const char *name);
-/* Whether it may have a node of this name: of that or of another bus. */
+/* Whether libvirt's own driver may have a node of this name, on any bus. */
 bool stock_name(const char *name);
 
 #endif

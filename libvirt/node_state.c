@@ -39,14 +39,14 @@ static unsigned int state_of(struct mdev_device *dev)
 	int persistent;
 
 	if (mdev->device_is_parent(dev) == 1)
-		return KNOWN_ACTIVE | NODE_STATE_PARENT;
-	/* What does not run is listed for its definition. */
+		return NODE_STATE_ACTIVE | NODE_STATE_PARENT;
+	/* An inactive device is in the list because it has a definition. */
 	if (mdev->is_active(dev) != 1)
-		return KNOWN_DEFINED;
+		return NODE_STATE_DEFINED;
 	persistent = MDEV_DRIVER_HAS(mdev, is_persistent) ? mdev->is_persistent(dev) : 0;
 	if (is_exhausted(persistent))
 		return 0;
-	return persistent > 0 ? KNOWN_ACTIVE | KNOWN_DEFINED : KNOWN_ACTIVE;
+	return persistent > 0 ? NODE_STATE_ACTIVE | NODE_STATE_DEFINED : NODE_STATE_ACTIVE;
 }
 
 int node_states_read(struct node_state **ret, struct host *host)
@@ -68,7 +68,7 @@ int node_states_read(struct node_state **ret, struct host *host)
 	mdev->device_list_free(list);
 	if (!full)
 		return 0;
-	/* Half of them would make the rest look gone. */
+	/* In a partial list, the missing nodes would count as deleted. */
 	node_states_free(*ret);
 	*ret = NULL;
 	return -1;

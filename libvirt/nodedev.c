@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The callbacks of libvirt's node-device driver, each of them one of libmdev's. */
+/* The callbacks of libvirt's node-device driver. Each calls the function of libmdev with the same purpose. */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "module.h"
 
-/* A member of libmdev's table that may be NULL. */
+/* Fails if the installed libmdev does not have this member of its table. */
 #define NEED(member, failure)                                                                                          \
 	do {                                                                                                           \
 		if (!MDEV_DRIVER_HAS(mdev, member)) {                                                                  \
-			fail(VIR_ERR_NO_SUPPORT, "the libmdev that is installed (%s) cannot do this: " #member,        \
+			fail(VIR_ERR_NO_SUPPORT, "the installed libmdev (%s) has no " #member "; install a later one", \
 			     mdev->version());                                                                         \
 			return failure;                                                                                \
 		}                                                                                                      \
@@ -26,7 +26,7 @@ static int no_flags(unsigned int flags, unsigned int known)
 
 /* ---- lists ---- */
 
-/* The legacy calls list what is active. */
+/* The names of the nodes that a call lists. */
 static int list_names(virConnectPtr conn, enum acl call, unsigned int flags, struct names *ret)
 {
 	struct host *host;
@@ -44,7 +44,7 @@ static int list_names(virConnectPtr conn, enum acl call, unsigned int flags, str
 
 static int list_of_cap(virConnectPtr conn, enum acl call, const char *cap, struct names *ret)
 {
-	/* A capability that is none of libvirt's: no node has it. */
+	/* No node has a capability that libvirt does not have. */
 	if (cap && !cap_flag(cap))
 		return acl_conn(call, conn);
 	return list_names(conn, call, (cap ? cap_flag(cap) : 0) | VIR_CONNECT_LIST_NODE_DEVICES_ACTIVE, ret);
@@ -73,7 +73,7 @@ static int list_devices(virConnectPtr conn, const char *cap, char **const ret, i
 		return -1;
 	rc = list_of_cap(conn, ACL_LIST_DEVICES, cap, &names);
 	for (i = 0; rc == 0 && i < max && (size_t)i < names.count; i++) {
-		/* They are the caller's now. */
+		/* The caller frees the name. */
 		ret[i] = names.list[i];
 		names.list[i] = NULL;
 	}
@@ -116,7 +116,7 @@ static int list_all(virConnectPtr conn, virNodeDevicePtr **ret, unsigned int fla
 		n = (int)i;
 		*ret = list;
 	} else {
-		/* The error of the node is raised. */
+		/* The error has been raised. */
 		free_nodes(list);
 	}
 	names_clear(&names);
@@ -138,14 +138,14 @@ static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 
 static virNodeDevicePtr lookup_by_wwn(virConnectPtr conn, const char *wwnn, const char *wwpn, unsigned int flags)
 {
-	/* There is none that a policy could hide. */
+	/* No access check: no node has a WWN, so no policy can hide one. */
 	(void)conn;
 	if (no_flags(flags, 0) == 0)
 		fail(VIR_ERR_NO_NODE_DEVICE, "no node device with matching wwnn '%s' and wwpn '%s'", wwnn, wwpn);
 	return NULL;
 }
 
-/* ---- what a node is ---- */
+/* ---- data of a node ---- */
 
 static char *get_xml(virNodeDevicePtr dev, unsigned int flags)
 {
@@ -163,9 +163,9 @@ static char *get_xml(virNodeDevicePtr dev, unsigned int flags)
 }
 
 /*
- * A client draws the tree from here, and leaves out what hangs on nodes that are not in the list: above our parents are
- * bridges, which libvirt's own driver lists and we do not, and a device may be of a parent that is not shown. The XML has the
- * device that is really above.
+ * The parent for the tree that a client prints; a client leaves out nodes whose parent is not in its list. So the parent is
+ * "computer" if the real parent is not in the list: a bridge, which only libvirt's own driver lists, or a parent that is not
+ * shown. The XML names the real parent.
  */
 static const char *parent_in_list(struct node *node)
 {
@@ -199,7 +199,7 @@ static char *get_parent(virNodeDevicePtr dev)
 	return ret;
 }
 
-/* Closes a node; what libmdev returned of it is the answer. */
+/* Closes a node and returns rc, the result of libmdev; raises libmdev's error if rc is negative. */
 static int done(struct node *node, int rc)
 {
 	if (rc < 0)
@@ -261,7 +261,7 @@ static int get_autostart(virNodeDevicePtr dev, int *autostart)
 	*autostart = 1;
 	if (node.dev)
 		rc = mdev->get_autostart(node.dev, autostart);
-	/* To libvirt it is no failure that a device has no definition. */
+	/* In libvirt, a device without a definition has no autostart; that is not an error. */
 	if (rc < 0 && mdev->error_get_code(mdev->last_error()) == MDEV_ERROR_WRONG_STATE)
 		rc = *autostart = 0;
 	return done(&node, rc);
@@ -269,7 +269,7 @@ static int get_autostart(virNodeDevicePtr dev, int *autostart)
 
 /* ---- changes ---- */
 
-/* XML that is not validated may have elements of a later libvirt: they are ignored, as libvirt's own driver does. */
+/* If not, unknown elements are ignored, as by libvirt's own driver: XML of a later libvirt may have such elements. */
 static bool is_validated(unsigned int flags)
 {
 	return flags & VIR_NODE_DEVICE_CREATE_XML_VALIDATE;
@@ -277,20 +277,20 @@ static bool is_validated(unsigned int flags)
 
 static int may_make(virConnectPtr conn, enum acl call, const char *xml, unsigned int flags)
 {
-	/* libvirt's own name, for a policy, of what has none yet. */
+	/* The name that libvirt's own driver passes to an access policy for a new device. */
 	if (no_flags(flags, VIR_NODE_DEVICE_CREATE_XML_VALIDATE) < 0 || acl_node(call, conn, "new device") < 0)
 		return -1;
 	return is_validated(flags) ? xml_validate(xml) : 0;
 }
 
-/* libvirt's own nodes have the names that they always have; behind one of theirs ours could not be reached. */
+/* Refuses a name of the form that libvirt's own nodes have: a look-up by it would return libvirt's node. */
 static int name_is_free(struct host *host, const char *xml)
 {
 	char *name = xml_text(xml, "name");
 	int rc = 0;
 
 	if (name && (!strcmp(name, COMPUTER) || (host->stock && stock_name(name)))) {
-		fail(VIR_ERR_CONFIG_UNSUPPORTED, "'%s' is a name as libvirt's own nodes have; choose another for this device, "
+		fail(VIR_ERR_CONFIG_UNSUPPORTED, "the name '%s' is reserved for libvirt's own nodes; use another name for the device, "
 		     "or none", name);
 		rc = -1;
 	}
@@ -351,7 +351,7 @@ static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned
 	return ret;
 }
 
-/* Of the computer nothing can be changed, and libmdev does not know it; it says itself what cannot be done to a parent. */
+/* Opens a node for a change. Refuses the computer, which libmdev does not have; libmdev itself refuses changes of a parent. */
 static int open_to_change(struct node *node, virNodeDevicePtr dev, enum acl call)
 {
 	if (node_open(node, dev, call) < 0)

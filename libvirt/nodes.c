@@ -10,7 +10,7 @@
 #define BOTH_STATES (VIR_CONNECT_LIST_NODE_DEVICES_ACTIVE | VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE)
 #define MAX_CAPS 8
 
-/* As the legacy calls name them, in the order of the flags. */
+/* The names of the legacy calls, in the order of the flags. */
 static const char *const cap_names[] = {
 	"system", "pci", "usb_device", "usb", "net", "scsi_host", "scsi_target", "scsi", "storage", "fc_host", "vports",
 	"scsi_generic", "drm", "mdev_types", "mdev", "ccw", "css", "vdpa", "ap_card", "ap_queue", "ap_matrix", "vpd",
@@ -77,7 +77,7 @@ static unsigned int caps_of(struct mdev_device *dev)
 	return caps;
 }
 
-/* What libmdev need not even look at is left out there. */
+/* The flags of libmdev that exclude the nodes which the filter excludes: libmdev then does not read them. */
 static unsigned int mdev_flags(unsigned int flags)
 {
 	unsigned int caps = flags & ALL_CAPS, ret = MDEV_LIST_NO_TYPES;
@@ -98,7 +98,7 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The nodes of libvirt's own driver, but for those that we tell of. Sorted. */
+/* The nodes of libvirt's own driver, without the nodes that libmdev serves. Sorted. */
 static int list_stock(struct host *host, virConnectPtr conn, unsigned int flags, struct names *ret)
 {
 	virNodeDevicePtr *list = NULL;
@@ -109,7 +109,7 @@ static int list_stock(struct host *host, virConnectPtr conn, unsigned int flags,
 	for (i = 0; i < n; i++) {
 		const char *name = node_name(list[i]);
 
-		if (rc == 0 && stock_tells(name))
+		if (rc == 0 && stock_serves(name))
 			rc = names_add(ret, name);
 	}
 	for (i = 0; i < n; i++)
@@ -122,8 +122,8 @@ static int list_stock(struct host *host, virConnectPtr conn, unsigned int flags,
 	return rc;
 }
 
-/* A device of ours whose name is that of a node of libvirt's own: by that name nobody would get ours. */
-static bool is_behind_stock(struct host *host, virConnectPtr conn, struct mdev_device *dev, const char *name)
+/* Whether libvirt's own driver has a node of this name: a look-up by the name would return that node, not this device. */
+static bool is_hidden_by_stock(struct host *host, virConnectPtr conn, struct mdev_device *dev, const char *name)
 {
 	virNodeDevicePtr other;
 
@@ -150,7 +150,7 @@ static int list_ours(struct host *host, virConnectPtr conn, enum acl call, unsig
 	}
 	for (dev = list; *dev && rc == 0; dev++) {
 		if ((caps && !(caps & caps_of(*dev))) || !node_is_shown(host, *dev) || mdev->device_get_name(*dev, &name) < 0 ||
-		    !acl_shows(call, conn, name) || is_behind_stock(host, conn, *dev, name))
+		    !acl_shows(call, conn, name) || is_hidden_by_stock(host, conn, *dev, name))
 			continue;
 		if (!stock || !bsearch(&name, ret->list, stock, sizeof(*ret->list), compare))
 			rc = names_add(ret, name);
@@ -169,8 +169,8 @@ static int list_computer(virConnectPtr conn, enum acl call, unsigned int flags, 
 	return names_add(ret, COMPUTER);
 }
 
-/* Whatever has one of these, libvirt's own driver knows no more of it than we do. */
-static bool is_all_ours(unsigned int flags)
+/* Whether the filter selects only mediated devices and their parents: libmdev then has all nodes. */
+static bool is_mdev_only(unsigned int flags)
 {
 	unsigned int ours = VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV | VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV_TYPES;
 
@@ -188,7 +188,7 @@ int nodes_list(struct host *host, virConnectPtr conn, enum acl call, unsigned in
 	}
 	if (!host->stock)
 		rc = list_computer(conn, call, flags, ret);
-	else if (!is_all_ours(flags))
+	else if (!is_mdev_only(flags))
 		rc = list_stock(host, conn, flags, ret);
 	if (rc == 0)
 		rc = list_ours(host, conn, call, flags, ret);
@@ -199,7 +199,7 @@ int nodes_list(struct host *host, virConnectPtr conn, enum acl call, unsigned in
 
 /* ---- one node ---- */
 
-/* The public getters would forget an error that was raised before. */
+/* Not by the public getters, which reset the last error. */
 virConnectPtr node_conn(virNodeDevicePtr dev)
 {
 	return ((const struct lv_nodedev_object *)(const void *)dev)->conn;
@@ -234,7 +234,7 @@ int node_find(struct node *node, virConnectPtr conn, const char *name)
 		node->name = COMPUTER;
 		return 0;
 	}
-	/* A parent has other names, too. What a policy is asked about is always the one that a list shows. */
+	/* A parent has several names. The access check always gets the name that is in lists. */
 	if (mdev->lookup_by_name(node->host->conn, name, &node->dev) < 0 ||
 	    mdev->device_get_name(node->dev, &node->name) < 0) {
 		fail_mdev();
@@ -262,7 +262,7 @@ int node_open(struct node *node, virNodeDevicePtr dev, enum acl call)
 	return 0;
 }
 
-/* Leaves errors alone. */
+/* Keeps the last error of libvirt and of libmdev. */
 void node_put(struct node *node)
 {
 	mdev->device_unref(node->dev);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Our nodes among those of libvirt's own node-device driver, in a daemon. The module is loaded in its place, loads it, and
- * puts its own callbacks over it in the table that every driver of the daemon shares. Mediated devices are ours; all else is
- * told by libvirt, which prints more of a PCI function than we do, and whose qemu driver wants it so.
+ * libmdev beside libvirt's own node-device driver, in a daemon. The daemon loads this module in place of that driver. The
+ * module loads the driver, and replaces its callbacks in the table that all drivers of the daemon share. Mediated devices are
+ * served by libmdev, all other nodes by libvirt's own driver: its XML of a PCI function has more elements, and libvirt's qemu
+ * driver requires that XML.
  */
 
 #include <dlfcn.h>
@@ -14,15 +15,15 @@
 /* The table as it was. */
 static struct lv_nodedev_driver stock;
 
-/* ---- whose a node is ---- */
+/* ---- which driver serves a node ---- */
 
 static bool starts_with(const char *text, const char *start)
 {
 	return !strncmp(text, start, strlen(start));
 }
 
-/* Its mediated devices, and the one parent without a bus of libvirt's that it knows and misprints. */
-bool stock_tells(const char *name)
+/* False for mediated devices, and for mtty: libvirt's own driver lists this parent, but its XML does not follow the schema. */
+bool stock_serves(const char *name)
 {
 	return !starts_with(name, "mdev_") && !starts_with(name, "mtty_");
 }
@@ -32,7 +33,7 @@ bool stock_bus(const char *name)
 	return starts_with(name, "pci_") || starts_with(name, "css_") || starts_with(name, "ap_");
 }
 
-/* Its other names. Anything else may be a name that somebody gave to a mediated device. */
+/* Names of nodes of libvirt's own driver. Any other name may be the name of a mediated device. */
 bool stock_name(const char *name)
 {
 	static const char *const starts[] = { "computer", "usb_", "net_", "scsi_", "block_", "drm_", "ccw_", "vdpa_", "fc_" };
@@ -45,7 +46,7 @@ bool stock_name(const char *name)
 	return stock_bus(name);
 }
 
-static bool is_known(virConnectPtr conn, const char *name)
+static bool exists_in_libmdev(virConnectPtr conn, const char *name)
 {
 	struct host *host = host_get(conn);
 	bool known = host && node_exists(host, name);
@@ -56,19 +57,19 @@ static bool is_known(virConnectPtr conn, const char *name)
 
 static bool is_ours(virConnectPtr conn, const char *name)
 {
-	return !stock_tells(name) || (!stock_name(name) && is_known(conn, name));
+	return !stock_serves(name) || (!stock_name(name) && exists_in_libmdev(conn, name));
 }
 
-/* libvirt's own driver leaves out parents that it cannot read in full. */
+/* Whether libvirt's own driver lacks a node that libmdev has: it leaves out a parent with an unreadable file. */
 static bool is_missed(virConnectPtr conn, const char *name)
 {
-	return virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && is_known(conn, name);
+	return virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && exists_in_libmdev(conn, name);
 }
 
 #define OURS(dev) is_ours(node_conn(dev), node_name(dev))
 #define MISSED(dev) is_missed(node_conn(dev), node_name(dev))
 
-/* ---- callbacks that go to either ---- */
+/* ---- callbacks that select the driver ---- */
 
 static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 {
@@ -77,13 +78,13 @@ static virNodeDevicePtr lookup_by_name(virConnectPtr conn, const char *name)
 	if (is_ours(conn, name))
 		return nodedev_driver.lookup_by_name(conn, name);
 	dev = stock.lookup_by_name(conn, name);
-	/* If libvirt has no node of this name, raise our error, which has the reason. */
-	if (!dev && virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && (!stock_name(name) || is_known(conn, name)))
+	/* If libvirt has no node of this name, raise libmdev's error, which has the reason. */
+	if (!dev && virGetLastErrorCode() == VIR_ERR_NO_NODE_DEVICE && (!stock_name(name) || exists_in_libmdev(conn, name)))
 		return nodedev_driver.lookup_by_name(conn, name);
 	return dev;
 }
 
-/* libvirt's own driver gives no reason. */
+/* libvirt's own driver raises no error if no node matches. */
 static virNodeDevicePtr lookup_by_wwn(virConnectPtr conn, const char *wwnn, const char *wwpn, unsigned int flags)
 {
 	virNodeDevicePtr dev = stock.lookup_by_wwn(conn, wwnn, wwpn, flags);
@@ -181,11 +182,14 @@ static virNodeDevicePtr define_xml(virConnectPtr conn, const char *xml, unsigned
 	return xml_is_for_stock(xml) ? stock.define_xml(conn, xml, flags) : nodedev_driver.define_xml(conn, xml, flags);
 }
 
-/* ---- parents that libvirt knows, but not as parents ---- */
+/* ---- parents whose types libvirt's own driver does not show ---- */
 
 #define TYPES "mdev_types"
 
-/* Asked when its own driver shows no types: of a virtual GPU without mdev, or where one type cannot be read. */
+/*
+ * Whether libmdev has types of a node for which libvirt's own driver shows none: a PF without mdev, or a parent with an
+ * unreadable type.
+ */
 static bool has_types(virNodeDevicePtr dev)
 {
 	struct node node;
@@ -245,9 +249,9 @@ static int num_of_caps(virNodeDevicePtr dev)
 	return n;
 }
 
-/* ---- putting it over ---- */
+/* ---- installation ---- */
 
-/* For libvirt's own driver, which is found in the folder that libvirt was built to look in. */
+/* Loads libvirt's own driver from the folder that was set when libvirt was built. */
 static void *load_stock(int (**ret)(void))
 {
 	void *library = dlopen(STOCK_NODEDEV, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE), *found;
@@ -266,7 +270,7 @@ static int decline(virConnectPtr conn, virConnectAuthPtr auth, void *conf, unsig
 	return LV_OPEN_DECLINED;
 }
 
-/* libvirt gives a driver that has none the node-device driver that is shared, and so its table's address. */
+/* libvirt sets the shared node-device driver in a new driver that has none. So the probe gets the address of its table. */
 static struct lv_nodedev_driver *find_table(void)
 {
 	static const char *no_schemes[] = { NULL };
@@ -278,8 +282,8 @@ static struct lv_nodedev_driver *find_table(void)
 	return probe.nodedev;
 }
 
-/* The table is as we know it when each place has the function that libvirt's driver calls so. */
-static const char *wrong_place(void *library, const struct lv_nodedev_driver *table)
+/* The name of the first member of the table that does not point to the function of this name in libvirt's driver; else NULL. */
+static const char *find_mismatch(void *library, const struct lv_nodedev_driver *table)
 {
 	const struct {
 		const char *name;
@@ -317,8 +321,8 @@ static const char *wrong_place(void *library, const struct lv_nodedev_driver *ta
 	return NULL;
 }
 
-/* Member by member: what a release has appended stays libvirt's own. */
-static void put_over(struct lv_nodedev_driver *table)
+/* Member by member, so that members that a later release has appended keep libvirt's functions. */
+static void replace_callbacks(struct lv_nodedev_driver *table)
 {
 	table->num_of_devices = nodedev_driver.num_of_devices;
 	table->list_devices = nodedev_driver.list_devices;
@@ -345,18 +349,19 @@ static void put_over(struct lv_nodedev_driver *table)
 static void overlay(void *library)
 {
 	struct lv_nodedev_driver *table = find_table();
-	const char *wrong = table ? wrong_place(library, table) : "table";
+	const char *wrong = table ? find_mismatch(library, table) : "table";
 
 	if (wrong) {
 		fail(VIR_ERR_OPERATION_UNSUPPORTED,
-		     "%s is not where libmdev's driver knows it in this libvirt; node devices are libvirt's own", wrong);
+		     "%s is not at the expected place in the driver table of this libvirt; only libvirt's own node-device driver is "
+		     "used; use a libvirt release that libmdev supports", wrong);
 		return;
 	}
-	/* The tail of our picture lies beyond the end of its table. */
+	/* Up to "later": our declaration of the table may be longer than the table. */
 	memcpy(&stock, table, offsetof(struct lv_nodedev_driver, later));
 	bridge_log();
 	host_share(&stock);
-	put_over(table);
+	replace_callbacks(table);
 }
 
 int overlay_load(bool fits)
@@ -369,14 +374,14 @@ int overlay_load(bool fits)
 	if (done)
 		return 0;
 	library = load_stock(&load);
-	/* As when the file of a driver is not there: the daemon runs without it. */
+	/* libvirt treats a missing driver file in the same way: the daemon runs without the driver. */
 	if (!library) {
 		if (fits)
 			fail(VIR_ERR_OPERATION_FAILED, "libvirt's own node-device driver cannot be loaded from %s: %s",
 			     STOCK_NODEDEV, dlerror());
 		return 0;
 	}
-	/* Its number among the drivers that have a state. */
+	/* The index of the driver among the drivers with a state. */
 	rc = load();
 	if (rc >= 0 && fits)
 		overlay(library);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Which of libmdev's nodes the clients of libvirt see. By default, the nodes that they can use as they are. Libvirt attaches a
- * mediated device by its UUID, which a virtual GPU without mdev does not have. OpenStack Nova fails on a parent without PCI
- * that libvirt's own driver does not list. The settings show these nodes, too.
+ * Selects the nodes of libmdev that the clients of libvirt see. By default, these are the nodes that every client can use.
+ * libvirt attaches a mediated device by its UUID, but the kernel has no UUID for a virtual GPU without mdev. OpenStack Nova fails
+ * on a parent without PCI that libvirt's own driver does not list. The settings show these nodes, too.
  */
 
 #include <errno.h>
@@ -39,7 +39,7 @@ bool settings_set(struct settings *settings, const char *name, const char *value
 	return false;
 }
 
-/* One "name = value"; an empty line and a comment are fine. Changes the line. */
+/* Reads one line: "name = value", an empty line or a comment. Changes the line. */
 static bool read_line(struct settings *settings, char *line)
 {
 	char name[32], value[32], rest;
@@ -89,7 +89,7 @@ static bool is_vendor_vfio(struct mdev_device *dev)
 	return mdev->device_get_layout(dev, &layout) == 0 && !strcmp(layout, "vendor-vfio");
 }
 
-/* The setting that would show the node; NULL: it is shown. Libvirt lists the devices of any parent, so we do the same. */
+/* The setting that would show the node; NULL: the node is shown. The devices of all parents are shown, as in libvirt. */
 static const char *setting_of(struct host *host, struct mdev_device *dev)
 {
 	const char *name;
@@ -98,7 +98,7 @@ static const char *setting_of(struct host *host, struct mdev_device *dev)
 		return host->settings.vendor_vfio ? NULL : "vendor_vfio";
 	if (host->settings.other_buses || mdev->device_is_parent(dev) != 1 || mdev->device_get_name(dev, &name) < 0)
 		return NULL;
-	return stock_bus(name) || !stock_tells(name) ? NULL : "other_buses";
+	return stock_bus(name) || !stock_serves(name) ? NULL : "other_buses";
 }
 
 bool node_is_shown(struct host *host, struct mdev_device *dev)
@@ -112,7 +112,7 @@ static void fail_setting(struct host *host, int code, const char *name, const ch
 			  "the VF as a PCI device with managed='no'";
 
 	if (!strcmp(setting, "other_buses"))
-		why = "libvirt does not list parents on its bus";
+		why = "libvirt does not list parents on this bus";
 	if (host->stock)
 		fail(code, "%s is not shown: %s; to show it, set %s = 1 in " CONFIG " and restart the daemon", name, why, setting);
 	else
@@ -124,9 +124,9 @@ void fail_not_shown(struct host *host, int code, struct mdev_device *dev, const 
 	fail_setting(host, code, name, setting_of(host, dev));
 }
 
-/* ---- parents that XML names ---- */
+/* ---- the parent in XML ---- */
 
-/* libmdev would choose among all of them. */
+/* XML without a parent: libmdev chooses among all parents, so the XML is refused while a parent is not shown. */
 static int check_choice(struct host *host)
 {
 	struct mdev_device **list, **dev;
@@ -140,7 +140,7 @@ static int check_choice(struct host *host)
 	for (dev = list; *dev && node_is_shown(host, *dev); dev++)
 		;
 	if (*dev && mdev->device_get_name(*dev, &name) == 0) {
-		fail(VIR_ERR_CONFIG_UNSUPPORTED, "no <parent> in the XML: name one, as the host has parents that are not shown "
+		fail(VIR_ERR_CONFIG_UNSUPPORTED, "no <parent> in the XML; add one, since the host has parents that are not shown "
 		     "(%s)", name);
 		rc = -1;
 	}

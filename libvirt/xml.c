@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* XML that is looked at before libmdev reads it, with the library that libvirt itself reads XML with. */
+/* Reads XML before libmdev does, with libxml2, as libvirt does. */
 
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "module.h"
 
-/* NULL when it is none, or has a DTD, whose entities could grow: libmdev's reader then says why. */
+/* NULL if the text is not XML, or has a DTD, whose entities could expand without limit: libmdev's reader reports the error. */
 static xmlDocPtr parse(const char *xml)
 {
 	xmlDocPtr doc = xmlReadMemory(xml, (int)strnlen(xml, 1 << 20), "node-device.xml", NULL,
@@ -65,7 +65,7 @@ bool xml_is_for_mdev(const char *xml)
 	return ret;
 }
 
-/* Without the white space around it, as libmdev reads it. */
+/* Without leading and trailing white space, as in libmdev. */
 static char *trimmed(const char *text)
 {
 	static const char space[] = " \t\r\n";
@@ -90,7 +90,7 @@ char *xml_text(const char *xml, const char *name)
 	return ret;
 }
 
-/* The schema is of what is printed, so it wants a name at the start. */
+/* Adds a name if there is none: the schema describes printed XML, in which the name is the first element. */
 static void add_name(xmlDocPtr doc)
 {
 	xmlNodePtr root = xmlDocGetRootElement(doc), name;
@@ -116,7 +116,7 @@ typedef const xmlError *xml_error;
 typedef xmlErrorPtr xml_error;
 #endif
 
-/* Keeps the last error only: the validator reports the alternatives that it tried before. */
+/* Keeps only the last error: the earlier errors are about alternatives of the schema that the validator tried. */
 static void note(void *data, xml_error error)
 {
 	struct finding *finding = data;
