@@ -66,7 +66,7 @@ static ssize_t destroy_store(struct device *dev, struct device_attribute *attr, 
 	if (!yes)
 		return count;
 	lab_delay_remove();
-	/* Of several writers one goes on; the others let go of this file, for which it waits. */
+	/* One of several writers removes the file; removal waits for the other writers, so they must return. */
 	mutex_lock(&lab_lock);
 	ret = lab_device_claim(ldev);
 	mutex_unlock(&lab_lock);
@@ -127,7 +127,7 @@ static ssize_t weight_store(struct device *dev, struct device_attribute *attr, c
 }
 static DEVICE_ATTR_RW(weight);
 
-/* For tests: in use by nobody in particular; how often it was reset. */
+/* For tests: marks the device as in use without a user; the number of resets. */
 static ssize_t lab_busy_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
 {
 	struct lab_device *ldev = to_lab(dev);
@@ -315,7 +315,7 @@ int lab_device_create(struct lab_type *type, const guid_t *uuid, u32 group)
 	parent->free_memory -= type->info.memory;
 	list_add_tail(&ldev->node, &parent->devices);
 	ret = bind_device(ldev);
-	/* Nobody else may destroy it then; and who is in one of its files may want the lock. */
+	/* So that no other thread destroys it. Unlocked first, since a user of one of its files may wait for the lock. */
 	ldev->dying = ret;
 	mutex_unlock(&lab_lock);
 	if (ret)
@@ -326,7 +326,7 @@ out:
 	return ret;
 }
 
-/* Under lab_lock: 0 when the device is the caller's to destroy. */
+/* Under lab_lock. Returns 0 if the caller may destroy the device; no other thread may then. */
 int lab_device_claim(struct lab_device *ldev)
 {
 	if (ldev->dying)
@@ -337,7 +337,7 @@ int lab_device_claim(struct lab_device *ldev)
 	return 0;
 }
 
-/* Without lab_lock, which users of the device's files may wait for. It keeps its UUID until it is gone. */
+/* Without lab_lock, for which users of the device's files may wait. The UUID stays in use until the device is removed. */
 void lab_device_destroy(struct lab_device *ldev)
 {
 	struct device *dev = &ldev->mdev.dev;

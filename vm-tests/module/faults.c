@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults and delays that a test orders, for all layouts: parameters that can be
+ * Faults and delays that a test sets, for all layouts: parameters that can be
  * written at any time in /sys/module/mdev_lab/parameters.
  */
 #include <linux/delay.h>
@@ -16,7 +16,7 @@ MODULE_PARM_DESC(fail_create_nth, "the n-th create of a mediated device from now
 
 static int fail_create_errno = EIO;
 module_param(fail_create_errno, int, 0644);
-MODULE_PARM_DESC(fail_create_errno, "with this errno");
+MODULE_PARM_DESC(fail_create_errno, "the errno of fail_create_nth");
 
 static int fail_after_create_errno;
 module_param(fail_after_create_errno, int, 0644);
@@ -70,13 +70,13 @@ int lab_failure_after_create(void)
 	return -READ_ONCE(fail_after_create_errno);
 }
 
-/* What a create of so many bytes returns that made its device. */
+/* The result of a successful create of @count bytes. */
 size_t lab_bytes_taken(size_t count)
 {
 	return READ_ONCE(short_create) ? count - 1 : count;
 }
 
-/* How many bytes of a write to a file of the rfc layout the driver uses. */
+/* The number of bytes that the driver uses of a write to a file of the rfc layout. */
 size_t lab_bytes_seen(size_t count)
 {
 	return count && READ_ONCE(drop_last_byte) ? count - 1 : count;
@@ -87,7 +87,7 @@ bool lab_group_required(void)
 	return READ_ONCE(group_required);
 }
 
-/* Like most drivers that wait for their hardware: no signal ends the wait. */
+/* No signal ends the wait, as in most drivers that wait for their hardware. */
 void lab_delay_create(void)
 {
 	msleep(READ_ONCE(create_delay_ms));

@@ -5,7 +5,7 @@
  * and never merged, and that of virtual GPUs which are VFs, see vgpu.h.
  *
  * main.c    which devices become parents
- * faults.c  faults and delays that a test orders
+ * faults.c  faults and delays that a test sets
  * parent.c  a parent: mdev_destroy, mdev_supported_types, capacity
  * type.c    a type: create, counts, class attributes, params
  * device.c  a mediated device on the kernel's mdev bus, and its attributes
@@ -28,7 +28,7 @@
 
 enum lab_layout { LAB_RFC, LAB_GENERAL };
 
-/* What a type is, whoever's parent it is on. */
+/* The data of a type, the same on each parent. */
 struct lab_type_info {
 	char id[32];
 	char name[32];
@@ -73,7 +73,7 @@ struct lab_device {
 	unsigned int resets;
 	unsigned int priority;
 	unsigned int weight;
-	bool busy;		/* by order of a test */
+	bool busy;		/* set by a test */
 	bool open;		/* by a user of the VFIO device */
 	bool dying;
 };
@@ -101,7 +101,7 @@ static inline struct lab_device *to_lab(struct device *dev)
 	return container_of(to_mdev_device(dev), struct lab_device, mdev);
 }
 
-/* faults.c: what fails returns a negative errno, or 0 */
+/* faults.c: a function with an int result returns a negative errno, or 0 */
 int lab_injected_failure(void);
 int lab_failure_after_create(void);
 size_t lab_bytes_taken(size_t count);

@@ -7,4 +7,4 @@
 #include <linux/module.h>
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("stands in for the vGPU host software");
+MODULE_DESCRIPTION("replaces the vGPU host software");

@@ -132,7 +132,7 @@ struct lab_parent *lab_parent_add(struct device *dev, enum lab_layout layout)
 	return parent;
 }
 
-/* Under lab_lock: a device that nobody is removing yet. */
+/* Under lab_lock: a device that no thread is removing yet. */
 static struct lab_device *any_device(struct lab_parent *parent)
 {
 	struct lab_device *ldev;
@@ -153,7 +153,7 @@ static bool has_devices(struct lab_parent *parent)
 	return any;
 }
 
-/* Devices in use go, too: VFIO waits until their users have let go. */
+/* Removes devices in use, too: VFIO waits until their users have closed them. */
 void lab_parent_remove(struct lab_parent *parent)
 {
 	struct lab_device *ldev;

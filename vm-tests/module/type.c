@@ -57,7 +57,7 @@ static ssize_t instances_show(struct lab_type *type, char *buf)
 	return sysfs_emit(buf, "%u\n", left);
 }
 
-/* What is set stays set until it is cleared: each create takes it over. */
+/* The parameters stay until they are cleared: each create uses them. */
 static ssize_t params_store(struct lab_type *type, const char *buf, size_t count)
 {
 	size_t len = lab_bytes_seen(count);
@@ -204,7 +204,7 @@ struct lab_type *lab_type_add(struct lab_parent *parent, unsigned int index)
 	return type;
 }
 
-/* Waits for whoever reads or writes a file of it. */
+/* Waits for the readers and writers of its files. */
 void lab_type_remove(struct lab_type *type)
 {
 	kobject_del(&type->kobj);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VFIO device behind a mediated device: a PCI function with configuration
- * space and one BAR of memory, just enough for a guest to have it and to see
- * that it is this one.
+ * The VFIO device of a mediated device: a PCI function with configuration
+ * space and one BAR of memory, enough for a guest to use it and to identify
+ * it.
  */
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -19,7 +19,7 @@
 #define CONFIG_SIZE	256
 #define BAR_SIZE	4096
 
-/* Not those of any product. */
+/* Ids of no product. */
 #define LAB_VENDOR	0x1234
 #define LAB_DEVICE	0x4d44
 
@@ -265,7 +265,7 @@ int lab_vfio_probe(struct mdev_device *mdev)
 	return 0;
 }
 
-/* Waits for whoever has it open. */
+/* Waits until all users have closed the device. */
 void lab_vfio_remove(struct mdev_device *mdev)
 {
 	struct lab_vfio *lv = dev_get_drvdata(&mdev->dev);

@@ -71,7 +71,7 @@ static int show_types(const struct vgpu_vf *vf, char *buf)
 	return len;
 }
 
-const struct vgpu_personality vgpu_nvidia = {
+const struct vgpu_behaviour vgpu_nvidia = {
 	.pf_driver = "nvidia",
 	.set_type = set_type,
 	.show_types = show_types,

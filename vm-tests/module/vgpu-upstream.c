@@ -64,7 +64,7 @@ static int show_types(const struct vgpu_vf *vf, char *buf)
 	return len;
 }
 
-const struct vgpu_personality vgpu_upstream = {
+const struct vgpu_behaviour vgpu_upstream = {
 	.pf_driver = "nova_core",
 	.vf_driver = "nvidia-vgpu-vfio",
 	.only_types = true,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The driver of a PF and its VFs, and the VFIO device that each VF is: the
+ * The driver of a PF and its VFs, and the VFIO device of each VF: the
  * kernel's own for PCI, which opens only on a VF that has a type.
  *
- * No device table: a device comes by driver_override, or because the module
+ * No device table: a device is bound by driver_override, or because the module
  * parameter vgpu names its vendor and device.
  */
 #include <linux/module.h>
@@ -20,7 +20,7 @@ static bool upstream;
 module_param_named(vgpu_upstream, upstream, bool, 0444);
 MODULE_PARM_DESC(vgpu_upstream, "answer as the driver that was proposed for the kernel in 2025, not as NVIDIA's");
 
-const struct vgpu_personality *vgpu_personality = &vgpu_nvidia;
+const struct vgpu_behaviour *vgpu_behaviour = &vgpu_nvidia;
 
 static struct pci_driver vgpu_driver;
 
@@ -29,7 +29,7 @@ static int open_device(struct vfio_device *vdev)
 	struct vgpu_vf *vf = container_of(vdev, struct vgpu_vf, core.vdev);
 	int ret = -ENODEV;
 
-	/* Before the device is enabled, so that its type cannot be taken away in between. */
+	/* Before the device is enabled, so that its type cannot be cleared in between. */
 	mutex_lock(&vgpu_lock);
 	if (vf->type) {
 		vf->open = true;
@@ -81,9 +81,9 @@ static const struct vfio_device_ops vgpu_vfio_ops = {
 };
 
 /*
- * For tests: plays the vendor's script that enables and disables VFs. The file
- * goes before its PF does, and removal waits for whoever writes it, so no lock
- * of the device is needed; one writer at a time is.
+ * For tests: enables and disables VFs, as the vendor's script does. The file
+ * is removed before its PF, and the removal waits for its writers, so no lock
+ * of the device is needed. A mutex admits one writer at a time.
  */
 static ssize_t lab_enable_vfs_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -147,7 +147,7 @@ static int probe_vf(struct pci_dev *pdev)
 	struct vgpu_vf *vf;
 	int ret;
 
-	/* The PF has its driver as long as it has VFs, unless another driver made them. */
+	/* While a PF has VFs, its driver stays bound, unless another driver enabled the VFs. */
 	if (physfn->driver != &vgpu_driver)
 		return -ENODEV;
 	vf = vfio_alloc_device(vgpu_vf, core.vdev, &pdev->dev, &vgpu_vfio_ops);
@@ -168,7 +168,7 @@ leave:
 	return ret;
 }
 
-/* Waits for whoever has it open. */
+/* Waits until all users have closed the device. */
 static void remove_vf(struct pci_dev *pdev)
 {
 	struct vgpu_vf *vf = to_vgpu_vf(&pdev->dev);
@@ -182,7 +182,7 @@ static void remove_vf(struct pci_dev *pdev)
 static int vgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	if (pdev->is_virtfn)
-		return vgpu_personality->vf_driver ? -ENODEV : probe_vf(pdev);
+		return vgpu_behaviour->vf_driver ? -ENODEV : probe_vf(pdev);
 	return pdev->is_physfn ? probe_pf(pdev) : -ENODEV;
 }
 
@@ -195,18 +195,18 @@ static void vgpu_remove(struct pci_dev *pdev)
 		remove_pf(pdev);
 }
 
-/* As the vendor's driver does it: VFs are enabled by its own script only. */
+/* Refused, as by the vendor's driver, whose VFs only its own script enables. */
 static int vgpu_sriov_configure(struct pci_dev *pdev, int number)
 {
 	return -EINVAL;
 }
 
-/* The personality sets the name. */
+/* The name depends on vgpu_upstream. */
 static struct pci_driver vgpu_driver = {
 	.probe = vgpu_probe,
 	.remove = vgpu_remove,
 	.sriov_configure = vgpu_sriov_configure,
-	/* Or a VF could not be handed to a guest: its DMA is the guest's. */
+	/* Without this flag, a guest could not use a VF, since the guest controls its DMA. */
 	.driver_managed_dma = true,
 };
 
@@ -215,7 +215,7 @@ static int vf_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return pdev->is_virtfn ? probe_vf(pdev) : -ENODEV;
 }
 
-/* Only for the VFs, if they have a driver of their own. */
+/* Only for VFs that have another driver than their PF. */
 static struct pci_driver vgpu_vf_driver = {
 	.probe = vf_probe,
 	.remove = vgpu_remove,
@@ -242,11 +242,11 @@ int lab_vgpu_init(void)
 	int ret;
 
 	if (upstream)
-		vgpu_personality = &vgpu_upstream;
-	ret = register_driver(&vgpu_driver, vgpu_personality->pf_driver);
-	if (ret || !vgpu_personality->vf_driver)
+		vgpu_behaviour = &vgpu_upstream;
+	ret = register_driver(&vgpu_driver, vgpu_behaviour->pf_driver);
+	if (ret || !vgpu_behaviour->vf_driver)
 		return ret;
-	ret = register_driver(&vgpu_vf_driver, vgpu_personality->vf_driver);
+	ret = register_driver(&vgpu_vf_driver, vgpu_behaviour->vf_driver);
 	if (ret)
 		pci_unregister_driver(&vgpu_driver);
 	return ret;
@@ -256,6 +256,6 @@ int lab_vgpu_init(void)
 void lab_vgpu_exit(void)
 {
 	pci_unregister_driver(&vgpu_driver);
-	if (vgpu_personality->vf_driver)
+	if (vgpu_behaviour->vf_driver)
 		pci_unregister_driver(&vgpu_vf_driver);
 }

@@ -19,7 +19,7 @@ const struct vgpu_type vgpu_types[VGPU_TYPES] = {
 
 static unsigned int vgpu_max_instances;
 module_param(vgpu_max_instances, uint, 0644);
-MODULE_PARM_DESC(vgpu_max_instances, "instances of each type on one PF at most; 0 is what the type says");
+MODULE_PARM_DESC(vgpu_max_instances, "maximum instances of each type on one PF; 0 is the maximum of the type");
 
 static int vgpu_fail_write_nth;
 module_param(vgpu_fail_write_nth, int, 0644);
@@ -33,7 +33,7 @@ static bool vgpu_params_need_type;
 module_param(vgpu_params_need_type, bool, 0644);
 MODULE_PARM_DESC(vgpu_params_need_type, "vgpu_params is ENXIO on a VF without a type, and empty when it is given one");
 
-/* Under vgpu_lock, as all that follows until the files. */
+/* Under vgpu_lock, as all functions up to the files. */
 const struct vgpu_type *vgpu_find_type(unsigned long id)
 {
 	unsigned int i;
@@ -64,7 +64,7 @@ int vgpu_give(struct vgpu_vf *vf, const struct vgpu_type *type)
 	return lab_failure_after_create();
 }
 
-/* True, with the errno in @ret, if a test has ordered a failure of this write of a type. */
+/* True, with the errno in @ret, if a test has set a failure of this write of a type. */
 bool vgpu_is_injected(int *ret)
 {
 	if (vgpu_fail_write_nth <= 0 || --vgpu_fail_write_nth > 0)
@@ -78,7 +78,7 @@ static ssize_t creatable_vgpu_types_show(struct device *dev, struct device_attri
 	ssize_t len;
 
 	mutex_lock(&vgpu_lock);
-	len = vgpu_personality->show_types(to_vgpu_vf(dev), buf);
+	len = vgpu_behaviour->show_types(to_vgpu_vf(dev), buf);
 	mutex_unlock(&vgpu_lock);
 	return len;
 }
@@ -105,7 +105,7 @@ static ssize_t current_vgpu_type_store(struct device *dev, struct device_attribu
 	else
 		lab_delay_remove();
 	mutex_lock(&vgpu_lock);
-	ret = vgpu_personality->set_type(to_vgpu_vf(dev), buf);
+	ret = vgpu_behaviour->set_type(to_vgpu_vf(dev), buf);
 	mutex_unlock(&vgpu_lock);
 	return ret ? ret : count;
 }
@@ -129,7 +129,7 @@ static ssize_t vgpu_params_show(struct device *dev, struct device_attribute *att
 	return len;
 }
 
-/* What is set stays until it is overwritten: the next type that this VF is given has it, too. */
+/* The parameters stay until they are overwritten: they also apply to the next type of this VF. */
 static ssize_t vgpu_params_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t count)
 {
 	struct vgpu_vf *vf = to_vgpu_vf(dev);
@@ -187,7 +187,7 @@ static umode_t vgpu_attr_visible(struct kobject *kobj, struct attribute *attr, i
 {
 	bool basic = attr == &dev_attr_creatable_vgpu_types.attr || attr == &dev_attr_current_vgpu_type.attr;
 
-	return basic || !vgpu_personality->only_types ? attr->mode : 0;
+	return basic || !vgpu_behaviour->only_types ? attr->mode : 0;
 }
 
 const struct attribute_group vgpu_vf_group = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The vendor-vfio layout: a driver on a PF with SR-IOV and on its VFs. A VF
- * that has been given a type is a virtual GPU.
+ * that has a type is a virtual GPU.
  *
  * vgpu.c           the framebuffer of a PF; the files of a VF's nvidia/
  * vgpu-nvidia.c    behaviour of NVIDIA's vGPU host driver
@@ -48,19 +48,19 @@ struct vgpu_vf {
 };
 
 /* The behaviour in which drivers of this layout differ. */
-struct vgpu_personality {
+struct vgpu_behaviour {
 	const char *pf_driver;
-	const char *vf_driver;		/* NULL: the one of the PF */
-	bool only_types;		/* no files but those for the type */
+	const char *vf_driver;		/* NULL: the driver of the PF */
+	bool only_types;		/* only the files for the type exist */
 	/* Under vgpu_lock. */
 	int (*set_type)(struct vgpu_vf *vf, const char *buf);
 	int (*show_types)(const struct vgpu_vf *vf, char *buf);
 };
 
-extern const struct vgpu_personality vgpu_nvidia;
-extern const struct vgpu_personality vgpu_upstream;
+extern const struct vgpu_behaviour vgpu_nvidia;
+extern const struct vgpu_behaviour vgpu_upstream;
 
-/* Protects all of the above. Never held while a device comes or goes. */
+/* Protects all of the above. Never held while a device is added or removed. */
 extern struct mutex vgpu_lock;
 
 static inline struct vgpu_vf *to_vgpu_vf(struct device *dev)
@@ -69,7 +69,7 @@ static inline struct vgpu_vf *to_vgpu_vf(struct device *dev)
 }
 
 /* vgpu-vfio.c: constant after the module's init */
-extern const struct vgpu_personality *vgpu_personality;
+extern const struct vgpu_behaviour *vgpu_behaviour;
 
 /* vgpu.c */
 extern const struct vgpu_type vgpu_types[VGPU_TYPES];

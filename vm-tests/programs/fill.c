@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * fill URI FOLDER PROCESSES ROUNDS PARENT TYPE:CAPACITY...: so many processes
- * at once create devices of one type until they are told that none is left;
- * then all destroy what they have. One round after another, of each type in
+ * fill URI FOLDER PROCESSES ROUNDS PARENT TYPE:CAPACITY...: PROCESSES processes
+ * at once create devices of one type until no instance is left;
+ * then all destroy their devices. One round after another, of each type in
  * turn.
  *
- * Checked in each round: exactly the capacity was created; whoever got none
- * got ENOSPC and a sentence; no two living devices have one path. FOLDER,
- * empty, is where the processes note the paths that they have.
+ * Checked in each round: exactly the capacity was created; each refused create
+ * was ENOSPC with a message; no two devices have the same path. FOLDER,
+ * which is empty, holds a file for each path in use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,10 +23,10 @@
 
 #include <libmdev.h>
 
-/* More than one process can get. */
+/* More devices than one process can create. */
 #define DEVICES_MAX 64
 
-/* What the processes have in common. */
+/* Shared by the processes. */
 struct shared {
 	pthread_barrier_t all;
 	pthread_mutex_t lock;
@@ -38,7 +38,7 @@ static struct shared *shared;
 static const char *folder, *parent;
 static int processes;
 
-/* Says what went wrong; one process's first fault is enough. */
+/* Prints the fault. Returns false: a process ends after its first fault. */
 static bool fault(int process, int round, const char *what)
 {
 	const struct mdev_error *err = mdev_last_error();
@@ -54,7 +54,7 @@ static void count(int *number)
 	pthread_mutex_unlock(&shared->lock);
 }
 
-/* A file that is there while a living device has the path. */
+/* The file that exists while a device has the path. */
 static bool note_path(struct mdev_device *dev, bool taken)
 {
 	const char *path = NULL, *base;
@@ -74,7 +74,7 @@ static bool note_path(struct mdev_device *dev, bool taken)
 	return true;
 }
 
-/* Creates until nothing is left; the number of devices, or -1. */
+/* Creates devices until no instance is left. Returns their number, or -1. */
 static int take(struct mdev_conn *conn, int process, int round, const char *type, struct mdev_device **devs)
 {
 	char xml[512];
@@ -137,7 +137,7 @@ static bool one_round(struct mdev_conn *conn, int process, int round, const char
 		return false;
 	meet();
 	if (process == 0 && (shared->made != capacity || shared->refused != processes)) {
-		fprintf(stderr, "round %d: %d devices of type %s, wanted %d; %d were refused\n", round, shared->made, type,
+		fprintf(stderr, "round %d: %d devices of type %s, expected %d; %d were refused\n", round, shared->made, type,
 			capacity, shared->refused);
 		return false;
 	}
@@ -189,7 +189,7 @@ static int share(void)
 	return pthread_barrier_init(&shared->all, &barrier, (unsigned int)processes);
 }
 
-/* The others wait for one that has failed, for ever: they are ended. */
+/* The other processes would wait for a failed process without end: kill them. */
 static int reap(const pid_t *pids)
 {
 	int i, status, failed = 0;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * group-stress URI SECONDS RFC-PARENT RFC-PARENT GENERAL-PARENT: for so many seconds,
+ * group-stress URI SECONDS RFC-PARENT RFC-PARENT GENERAL-PARENT: for SECONDS seconds,
  * eight processes create and destroy devices in groups that the library
  * allocates, in groups that they name, and without a group. At the same time
- * three processes do so through the driver's files, with numbers of their own,
+ * three processes do so through the driver's files, with other numbers,
  * and two define and undefine devices with a group.
  *
- * Each number from 1 on belongs to one process, which takes it and gives it
- * back: by a device that shows it, a definition or a record. That process
+ * Each number from 1 on belongs to one process, which takes it and frees
+ * it: by a device that shows it, a definition or a record. That process
  * counts "changes" of the number up when the number is taken, and again before
- * it is given back. An allocated number whose count is odd, and the same before
- * and after the create, was in use during the whole create: a fault. So is one
- * that another living device of the library has.
+ * it is freed. An allocated number whose count is odd, and the same before
+ * and after the create, was in use during the whole create: a fault. A number
+ * that another device of the library has is a fault, too.
  *
- * Prints how often an allocation had to leave out a lower number in use.
+ * Prints how often an allocation skipped a lower number in use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,10 +36,10 @@
 /* For a process that hangs. */
 #define GRACE_S 60
 
-/* A number changes its state after so many creates of all processes. */
+/* The number of creates of all processes after which a number changes its state. */
 #define CREATES_PER_CHANGE 8
 
-/* An allocation leaves out the numbers of each kind at least so often, or the test shows nothing. */
+/* The minimum of skipped numbers of each kind: with fewer, the test would prove nothing. */
 #define LEFT_OUT_MIN 5
 
 enum kind { RAW_RFC, RAW_GENERAL, DEFINED, NAMED, KINDS };
@@ -59,7 +59,7 @@ static const struct holder {
 
 static struct shared {
 	atomic_uint changes[NUMBERS + 1];
-	atomic_uint owner[ALLOCATED_MAX];	/* the creator, from 1 on, that was given this number */
+	atomic_uint owner[ALLOCATED_MAX];	/* the creator, from 1 on, to which this number is allocated */
 	atomic_uint creates, allocations, low, faults;
 	atomic_uint left_out[KINDS];
 } *shared;
@@ -115,13 +115,13 @@ static void request(char *xml, size_t size, unsigned int parent, const char *typ
 		 parents[parent], type, more);
 }
 
-/* Which type of a parent requires a group. */
+/* The type of a parent that requires a group. */
 static const char *grouped_type(unsigned int parent)
 {
 	return parent == 2 ? "queue-4" : "11";
 }
 
-/* ---- the ways to take a number and to give it back ---- */
+/* ---- the ways to take and to free a number ---- */
 
 static bool raw_take(unsigned int number, unsigned int parent)
 {
@@ -167,7 +167,7 @@ static bool library_give(unsigned int number)
 	return good;
 }
 
-/* Takes a number that is free, or gives one back that is taken. */
+/* Takes a free number, or frees a taken number. */
 static bool change(unsigned int number)
 {
 	const struct holder *holder = &holders[self];
@@ -176,7 +176,7 @@ static bool change(unsigned int number)
 	if (is_taken(number)) {
 		atomic_fetch_add(&shared->changes[number], 1);
 		good = raw ? raw_give(number, holder->parent) : library_give(number);
-		return good || fault("cannot give back", number);
+		return good || fault("cannot free", number);
 	}
 	good = raw ? raw_take(number, holder->parent) : library_take(number, holder->parent);
 	if (!good)
@@ -185,7 +185,7 @@ static bool change(unsigned int number)
 	return true;
 }
 
-/* Gives back all that this process holds. */
+/* Frees all numbers of this process. */
 static bool give_all(void)
 {
 	bool good = true;
@@ -228,7 +228,7 @@ static bool check_number(unsigned int number, const unsigned int *before)
 	unsigned int i;
 
 	if (!number || number >= ALLOCATED_MAX)
-		return fault("allocated a number that is not the lowest free one", number);
+		return fault("allocated a number that is not the lowest free number", number);
 	for (i = 1; i <= NUMBERS && i <= number; i++) {
 		enum kind kind = holders[holder_of[i]].kind;
 
@@ -321,7 +321,7 @@ static int run(void)
 	return !good;
 }
 
-/* The numbers of the processes lie side by side: a low number of each is in the way of an allocation. */
+/* The numbers of the processes alternate, so that an allocation has to skip a low number of each. */
 static void deal_numbers(void)
 {
 	unsigned int number = 0;

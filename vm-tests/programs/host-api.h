@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The functions that the host program uses, as one table. host-linked.c fills
- * it from a library that the program is linked to, host-plugin.c from what
+ * it from a library that the program is linked to, host-plugin.c from the
  * mdev_driver_get() returns after dlopen(); host.c sees no difference.
  */
 #ifndef HOST_API_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of a program that knows one symbol: mdev_driver_get(). The library
- * is the one that dlopen() finds; MDEV_HOST_LIBRARY names another.
+ * The table of a program that uses one symbol: mdev_driver_get(). The library
+ * is the library that dlopen() finds; MDEV_HOST_LIBRARY names another.
  */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -37,13 +37,13 @@ int host_api_get(struct host_api *api)
 		fprintf(stderr, "%s\n", dlerror());
 		return -1;
 	}
-	/* The cast that C99 lacks and POSIX promises. */
+	/* POSIX allows this cast, C99 does not. */
 	memcpy(&get, &symbol, sizeof(get));
 	drv = get(MDEV_DRIVER_ABI, sizeof(*drv));
 	if (!drv || strcmp(drv->name, "mdev")) {
 		fprintf(stderr, "the library has no driver of ABI %d\n", (int)MDEV_DRIVER_ABI);
 		return -1;
 	}
-	/* Never closed: what the table points to lives in the library. */
+	/* Never closed: the functions of the table are in the library. */
 	return fill(api, drv);
 }

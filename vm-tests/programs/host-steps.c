@@ -3,8 +3,8 @@
  * The sequence of steps. It expects a host with the kernel's sample drivers on
  * which others have made devices: ECHO_UUID on mtty, and all four that mdpy has
  * room for. Every line is the same in each run and on each host that is the
- * same: no random numbers, no times. Lines that begin with "capacity" say how
- * siblings share what is left, which a dump of a host cannot know.
+ * same: no random numbers, no times. Lines that begin with "capacity" show how
+ * types share the free instances, which a dump of a host does not contain.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 #define UUID_B "0000000b-1111-4222-8333-44444444abcd"
 #define UUID_NONE "0000000f-1111-4222-8333-44444444abcd"
 
-/* The least XML of each dialect. */
+/* The smallest XML of each dialect. */
 #define RFC(parent, type, more)                                                                                        \
 	"<device><parent>" parent "</parent><capability type='mdev'><type id='" type "'/>" more "</capability></device>"
 #define RFC_UUID(parent, type, uuid) RFC(parent, type, "<uuid>" uuid "</uuid>")
@@ -39,7 +39,7 @@ static struct mdev_conn *conn;
 /* Nothing was created or destroyed yet. */
 static int untouched = 1;
 
-/* A UUID that is new in every run: sentences show "UUID" in its place. Empty when there is none. */
+/* A UUID that is new in every run: the output has "UUID" in its place. Empty if there is none. */
 static char hidden[37];
 
 static int is_hidden(const char *s)
@@ -64,7 +64,7 @@ static void print_sentence(const char *s)
 	}
 }
 
-/* One line for one call: its name, what it returned, and what the error object says. Returns rc. */
+/* Prints one line for one call: its name, its result, and the error. Returns rc. */
 static int step(const char *name, int rc)
 {
 	const struct mdev_error *err = api.last_error();
@@ -80,7 +80,7 @@ static int step(const char *name, int rc)
 	if (rc >= 0 && err)
 		host_fault("%s: it went well and there is an error", name);
 	if (rc < 0 && (number != -rc || code <= 0 || !said || !*said))
-		host_fault("%s: the error does not go with %d", name, rc);
+		host_fault("%s: the error does not match %d", name, rc);
 	return rc;
 }
 
@@ -98,12 +98,12 @@ static void value(const char *name, const char *fmt, ...)
 	putchar('\n');
 }
 
-/* A step whose outcome is known beforehand, on every host. */
+/* A step with the same result on every host. */
 static int expect(const char *name, int want, int rc)
 {
 	step(name, rc);
 	if (rc != want)
-		host_fault("%s: %d, wanted %d", name, rc, want);
+		host_fault("%s: %d, expected %d", name, rc, want);
 	return rc;
 }
 
@@ -112,7 +112,7 @@ static const char *shown(const char *s)
 	return s ? s : "(none)";
 }
 
-/* What one of the getters of a node says. */
+/* Prints the result of a getter of a node. */
 static const char *text(int (*get)(struct mdev_device *, const char **), struct mdev_device *dev)
 {
 	const char *s = NULL;
@@ -134,7 +134,7 @@ static int create(const char *name, int want, const char *xml, struct mdev_devic
 	return rc;
 }
 
-/* For a request that must be refused; nothing may have been made of it. */
+/* A request that must be refused, and must create no device. */
 static void refuse(const char *name, int want, const char *xml, unsigned int flags)
 {
 	struct mdev_device **list = NULL;
@@ -189,7 +189,7 @@ static void show_types(struct mdev_device *parent)
 		printf("  type %s, name %s, api %s, description %s, group %d\n", api.type_get_id(t),
 		       shown(api.type_get_name(t)), shown(api.type_get_device_api(t)),
 		       shown(api.type_get_description(t)), api.type_requires_group(t));
-		/* Before anything was made, a dump knows. */
+		/* Before the first create, a dump has the right number. */
 		printf("%s of %s: %d\n", untouched ? "  available" : "capacity", api.type_get_id(t),
 		       rc < 0 ? rc : (int)left);
 	}
@@ -278,10 +278,10 @@ static void lookups(void)
 	parent = NULL;
 	expect("wait for a parent that is there", 0, api.conn_wait_parent(conn, MBOCHS, 1000, &parent));
 	api.device_unref(parent);
-	expect("wait for one that is not", -ETIMEDOUT, api.conn_wait_parent(conn, "pci_0000_de_ad_0", 0, &parent));
+	expect("wait for an absent parent", -ETIMEDOUT, api.conn_wait_parent(conn, "pci_0000_de_ad_0", 0, &parent));
 }
 
-/* Whether one text has another in it, as a value to print. */
+/* Whether a text contains another, as a value to print. */
 static void has(const char *name, int rc, char *whole, const char *part)
 {
 	if (step(name, rc) < 0)
@@ -308,7 +308,7 @@ static void attach(struct mdev_device *dev, const char *uuid)
 	has("  hostdev element", rc, xml, uuid);
 }
 
-/* A UUID that nobody chose: everything that is said of the device agrees with it. */
+/* A random UUID: name, path and text for QEMU of the device contain it. */
 static void create_without_uuid(void)
 {
 	struct mdev_device *dev = NULL, *again = NULL;
@@ -365,8 +365,8 @@ static void create_and_duplicates(void)
 	refuse("exist-ok, another parent", -EEXIST, RFC_UUID(MBOCHS, "mbochs-small", UUID_A), MDEV_CREATE_EXIST_OK);
 	expect("destroy by uuid in upper case", 0, api.conn_destroy_uuid(conn, UUID_A_UPPER, 0));
 	expect("destroy by uuid again", -ENODEV, api.conn_destroy_uuid(conn, UUID_A, 0));
-	expect("destroy what is not a uuid", -EINVAL, api.conn_destroy_uuid(conn, "0000000a", 0));
-	counts("after it is gone");
+	expect("destroy an invalid uuid", -EINVAL, api.conn_destroy_uuid(conn, "0000000a", 0));
+	counts("after the destroy");
 }
 
 static void refusals(void)
@@ -387,19 +387,19 @@ static void refusals(void)
 	refuse("a uuid with a group behind it", -EINVAL, RFC_UUID(MTTY, "mtty-1", UUID_B ":1"), 0);
 	refuse("an empty uuid", -EINVAL, RFC_UUID(MTTY, "mtty-1", ""), 0);
 	refuse("params that the type does not take", -EOPNOTSUPP, RFC(MTTY, "mtty-1", "<params>a=1</params>"), 0);
-	refuse("a group that the type does not want", -EOPNOTSUPP, RFC(MTTY, "mtty-1", "<group>1</group>"), 0);
+	refuse("a group for a type without groups", -EOPNOTSUPP, RFC(MTTY, "mtty-1", "<group>1</group>"), 0);
 	refuse("not XML", -EINVAL, "uuid", 0);
 	refuse("empty text", -EINVAL, "", 0);
 	refuse("half of it", -EINVAL, "<device><parent>" MTTY "</parent>", 0);
 	refuse("an unknown flag", -EINVAL, RFC_UUID(MTTY, "mtty-1", UUID_B), 0x40000000);
 }
 
-/* A request without a parent goes to one that has the type. */
+/* Without a parent in the request, a parent that has the type is used. */
 static void any_parent(void)
 {
 	struct mdev_device *dev = NULL;
 
-	if (create("no parent: one that has the type", 0, ANY("mbochs-small"), &dev, 0) == 0) {
+	if (create("no parent: a parent that has the type", 0, ANY("mbochs-small"), &dev, 0) == 0) {
 		value("  its parent", "%s", text(api.device_get_parent, dev));
 		expect("  destroy", 0, api.device_destroy(dev, 0));
 		dev = api.device_unref(dev);
@@ -424,16 +424,16 @@ static void owners(const char *uri)
 	expect("  owner", 0, dev ? api.device_get_owner(dev, &owner) : -EINVAL);
 	value("  it is", "%s", shown(owner));
 	expect("a connection without an owner", 0, api.conn_open(&other, uri, 0));
-	/* A simulated host is one for each connection: only a kernel shows the device to the other. */
+	/* Each connection has its own simulated host: only on a kernel the other connection sees the device. */
 	if (!strncmp(uri, "mdev:", 5) && api.conn_destroy_uuid(other, UUID_A, MDEV_DESTROY_OWNED) != -EPERM)
-		host_fault("a connection without an owner may destroy what has one");
+		host_fault("a connection without an owner may destroy the device of an owner");
 	api.conn_unref(other);
 	expect("the owner is another now", 0, api.conn_set_owner(conn, "stack-two"));
-	expect("destroy only one's own: it is not", -EPERM, api.conn_destroy_uuid(conn, UUID_A, MDEV_DESTROY_OWNED));
-	expect("destroy only one's own: it has none", -EPERM,
+	expect("destroy only own devices: it has another owner", -EPERM, api.conn_destroy_uuid(conn, UUID_A, MDEV_DESTROY_OWNED));
+	expect("destroy only own devices: it has no owner", -EPERM,
 	       api.conn_destroy_uuid(conn, ECHO_UUID, MDEV_DESTROY_OWNED));
 	expect("back to the first owner", 0, api.conn_set_owner(conn, "stack-one"));
-	expect("destroy only one's own", 0, dev ? api.device_destroy(dev, MDEV_DESTROY_OWNED) : -EINVAL);
+	expect("destroy only own devices", 0, dev ? api.device_destroy(dev, MDEV_DESTROY_OWNED) : -EINVAL);
 	api.device_unref(dev);
 	expect("no owner any more", 0, api.conn_set_owner(conn, NULL));
 }
@@ -458,7 +458,7 @@ static void names(void)
 	lookup("its name is free", -ENODEV, "my-serial");
 }
 
-/* What a device's dump says, creates the same device again. */
+/* The XML of a device creates the same device again. */
 static void round_trip(const char *name, unsigned int dialect)
 {
 	struct mdev_device *dev = NULL, *twin = NULL;
@@ -486,7 +486,7 @@ static void round_trip(const char *name, unsigned int dialect)
 	free(again);
 }
 
-/* Several for one guest: all or none. */
+/* Several devices for one guest: all or none. */
 static void groups(void)
 {
 	static const char *const two[] = { RFC_UUID(MTTY, "mtty-1", UUID_A), RFC_UUID(MTTY, "mtty-2", UUID_B) };
@@ -495,9 +495,9 @@ static void groups(void)
 	struct mdev_device **made = NULL, *dev = NULL;
 	int i, n;
 
-	expect("two with one uuid", -EEXIST, api.conn_create_group_xml(conn, same, 2, &made, 0));
+	expect("two devices with one uuid", -EEXIST, api.conn_create_group_xml(conn, same, 2, &made, 0));
 	expect("  none was made", -ENODEV, api.conn_lookup_by_uuid(conn, UUID_A, &dev));
-	expect("two, one with no instances left", -ENOSPC, api.conn_create_group_xml(conn, full, 2, &made, 0));
+	expect("two devices, one of a type without instances", -ENOSPC, api.conn_create_group_xml(conn, full, 2, &made, 0));
 	expect("  none was made", -ENODEV, api.conn_lookup_by_uuid(conn, UUID_A, &dev));
 	n = expect("two", 2, api.conn_create_group_xml(conn, two, 2, &made, 0));
 	for (i = 0; i < n; i++)
@@ -506,7 +506,7 @@ static void groups(void)
 		api.device_list_free(made);
 }
 
-/* What this layout does not have, and attributes. */
+/* Elements that this layout does not support, and attributes. */
 static void attributes(void)
 {
 	struct mdev_device *dev = NULL;
@@ -529,7 +529,7 @@ static void attributes(void)
 	api.device_unref(dev);
 }
 
-/* Whoever made a device, it can be destroyed; and what was ours is gone. */
+/* Devices of other programs can be destroyed, and no device of this program is left. */
 static void end(void)
 {
 	expect("destroy another's device", 0, api.conn_destroy_uuid(conn, ECHO_UUID, 0));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The judge of the lists: what the library says against what a plain read of sysfs says. Prints nothing when they agree. */
+/* Compares the lists of the library with plain reads of sysfs. Prints only differences. */
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define CLASS "/sys/class/mdev_bus"
 #define DEVICES "/sys/bus/mdev/devices"
 
-/* The text of a file without the newline at its end; NULL when it cannot be read. */
+/* The text of a file without the newline at its end; NULL if it cannot be read. */
 static const char *slurp(char *buf, size_t size, const char *dir, const char *name)
 {
 	char path[PATH_MAX];
@@ -34,7 +34,7 @@ static const char *slurp(char *buf, size_t size, const char *dir, const char *na
 static void same_text(const char *where, const char *what, const char *said, const char *is)
 {
 	if (!said != !is || (said && strcmp(said, is)))
-		host_fault("%s: %s is \"%s\" in sysfs, the library says \"%s\"", where, what, is ? is : "(none)",
+		host_fault("%s: %s is \"%s\" in sysfs, the library has \"%s\"", where, what, is ? is : "(none)",
 			   said ? said : "(none)");
 }
 
@@ -109,7 +109,7 @@ static void compare_device(struct mdev_device *dev, const char *syspath)
 	same_text(uuid, "the IOMMU group", path, slash ? slash + 1 : NULL);
 }
 
-/* Every parent and device that the library lists is in sysfs, and there are not more. */
+/* The library lists exactly the parents and devices that sysfs has. */
 void host_compare_sysfs(struct mdev_conn *conn)
 {
 	struct mdev_device **list = NULL;

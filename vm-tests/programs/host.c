@@ -2,7 +2,7 @@
 /*
  * usage: host URI COMMAND [ARG...]
  *
- *   steps [sysfs]               the whole sequence, one stable line a step;
+ *   steps [sysfs]               the whole sequence, one stable line for each step;
  *                               with sysfs, lists are compared with the
  *                               real one first
  *   list                        the nodes, a line each

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the parts of the host program share. */
+/* The interface between the files of the host program. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -7,7 +7,7 @@
 
 extern struct host_api api;
 
-/* Things that must hold on every host, whatever the steps print. */
+/* Reports a violation of a rule that holds on every host. */
 extern int host_faults;
 
 #if defined(__GNUC__)

@@ -2,7 +2,7 @@
 /*
  * killed -g: the creator of three devices in one group was killed. Each device
  * that is there is whole. All are there and the group is complete, or it is
- * reported as incomplete with the UUIDs of those that are there; then
+ * reported as incomplete with the UUIDs of the devices that exist; then
  * mdev_conn_destroy_incomplete(), the tool or the next create of the same owner,
  * in turn, removes these. No record and no mark of the group is left.
  */
@@ -124,7 +124,7 @@ static void destroy_members(struct mdev_conn *conn)
 	}
 }
 
-/* By the function, the tool, or the next create of the owner, as the point says. */
+/* Depending on the point: by the function, by the tool, or by the next create of the owner. */
 static void remove_incomplete(struct mdev_conn *conn, int n)
 {
 	int rc;

@@ -2,27 +2,27 @@
 /*
  * killed [-e N] [-f FILE] [-g | -l PARAMETER=VALUE] URI PARENT TYPE ATTRIBUTE MORE:
  * kills a process with SIGKILL before each system call of a create, one run for
- * each, and then of a destroy. ATTRIBUTE is where the device shows its
+ * each, and then of a destroy. ATTRIBUTE is the file in which the device shows its
  * parameters, MORE are elements for its request.
  *
- * -e  before every Nth of them alone.
- * -f  of layouts where a shell can give a device away behind the library's
- *     back: the file that takes the type, of the VF that a create chooses when
+ * -e  only before every Nth system call.
+ * -f  for layouts where a shell can replace a device without the library: the
+ *     file for the type, of the VF that a create chooses when
  *     all are free.
  * -g  of a create of three devices in one group instead, without the calls that
- *     follow one which only reads: the state is the same before and after it.
- * -l  of a create alone, while the driver lies: this parameter of the test
+ *     follow a call which only reads: the state is the same before and after it.
+ * -l  only of a create, while the driver returns wrong results: this parameter of the test
  *     module has this value then, and is 0 after the kill. The create may fail:
  *     a device that is left then is named in the error.
  *
- * After each run: at most the killed one's device is there, and that one is
- * whole, listed, and can be destroyed; when it is gone, no other can be reached
- * by its UUID; the next create succeeds at once and has its own parameters, or
+ * After each run: at most the device of the killed process exists. It is
+ * complete, listed, and can be destroyed; then its UUID finds no other
+ * device; the next create succeeds at once and has its own parameters, or
  * none; no record of /run/libmdev is left. One exception: the record of a killed
  * creator that asked for a group keeps the group for two minutes, since the
  * device may still appear. A create after that time removes the record.
  *
- * killed-group.c has what must hold after a kill of the creator of a group.
+ * killed-group.c has the checks after a kill of the creator of a group.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,7 +62,7 @@ static char victim[1024];
 static char lie[64];
 static const char *lie_value;
 
-/* Of the points, each of which number is one to kill at. */
+/* The process is killed only at every Nth point. */
 static int every = 1;
 
 /* Where it happens, for messages. */
@@ -115,7 +115,7 @@ static bool is_honest(struct mdev_conn *conn)
 	return false;
 }
 
-/* In a process of its own: what gets killed. */
+/* Runs in a separate process, which is killed. */
 static int create_victim(void)
 {
 	struct mdev_conn *conn = NULL;
@@ -147,7 +147,7 @@ void has_params(struct mdev_device *dev, const char *wanted)
 	if (mdev_device_get_attr(dev, attribute, &seen) < 0)
 		fault("the parameters cannot be read");
 	else if (strcmp(seen, wanted))
-		fault("wanted the parameters '%s', saw '%s'", wanted, seen);
+		fault("expected the parameters '%s', found '%s'", wanted, seen);
 	free(seen);
 }
 
@@ -192,7 +192,7 @@ static bool look_at_victim(struct mdev_conn *conn)
 	return true;
 }
 
-/* As a shell's echo does it, which truncates. */
+/* As a shell's echo, which truncates. */
 static bool put(const char *text)
 {
 	int fd = open(file, O_WRONLY | O_TRUNC | O_CLOEXEC);
@@ -203,7 +203,7 @@ static bool put(const char *text)
 	return good;
 }
 
-/* Somebody else takes the VF, for the same type: that device is none of the victim's. */
+/* Another program sets the same type on the VF: the record of the victim must not match that device. */
 static void change_hands(struct mdev_conn *conn)
 {
 	char seen[64] = "";
@@ -221,12 +221,12 @@ static void change_hands(struct mdev_conn *conn)
 	if (f)
 		fclose(f);
 	if (devices(conn) != 1)
-		fault("the device that another made is not listed");
+		fault("the device of another program is not listed");
 	if (!put("0"))
 		fault("%s cannot be cleared", file);
 }
 
-/* Whoever comes next. */
+/* The next creator. */
 void serve_next(struct mdev_conn *conn, const char *params)
 {
 	struct mdev_device *dev = NULL;
@@ -234,12 +234,12 @@ void serve_next(struct mdev_conn *conn, const char *params)
 
 	request(xml, sizeof(xml), NEXT, params, "", "next");
 	if (mdev_conn_create_xml(conn, xml, &dev, 0) < 0) {
-		fault("the next one is not served");
+		fault("the next create fails");
 		return;
 	}
 	has_params(dev, params);
 	if (mdev_device_destroy(dev, 0) < 0)
-		fault("the next one's device cannot be destroyed");
+		fault("the device of the next create cannot be destroyed");
 	mdev_device_unref(dev);
 }
 
@@ -312,13 +312,13 @@ static void driver_lies(bool now)
 	}
 }
 
-/* A traced child runs the function that this points to. */
+/* Runs in a traced child: calls the function to which the argument points. */
 static int call(const void *function)
 {
 	return (*(int (*const *)(void))function)();
 }
 
-/* The system call that the process has stopped at changes nothing that another process can see. */
+/* Whether the system call at which the process has stopped changes nothing that another process can see. */
 static bool only_reads(pid_t pid)
 {
 	static const int calls[] = {
@@ -346,7 +346,7 @@ static bool only_reads(pid_t pid)
 
 /*
  * Kills at the N-th stop: before a system call when N is odd, after it when it is even; if "sparse", at the first stop from there
- * on before a system call that follows one which does more than read. False: it had ended by then.
+ * on before a system call that follows a call which does more than read. False if the process ended before.
  */
 static bool killed_at(int *n, int (*what)(void), bool sparse)
 {
@@ -373,9 +373,9 @@ static bool killed_at(int *n, int (*what)(void), bool sparse)
 }
 
 /*
- * Kills before every system call in turn, which is as good as after the one
+ * Kills before every system call in turn. This equals a kill after the call
  * before it: nothing that another process can see happens between the two. Of
- * several devices, a call that follows one which only reads is left out.
+ * several devices, a call that follows a call which only reads is left out.
  */
 static void every_point(const char *name, int (*what)(void), bool on_device, void (*look_after)(void))
 {
@@ -393,7 +393,7 @@ static void every_point(const char *name, int (*what)(void), bool on_device, voi
 		driver_lies(false);
 		look_after();
 	}
-	/* The last one was not killed. */
+	/* The last process was not killed. */
 	kills--;
 	printf("%s: killed at %d points, ", name, kills);
 	if (look_after == look)

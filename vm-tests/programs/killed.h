@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What killed.c and killed-group.c share. */
+/* The interface between killed.c and killed-group.c. */
 #ifndef KILLED_H
 #define KILLED_H
 
@@ -25,7 +25,7 @@ void serve_next(struct mdev_conn *conn, const char *params);
 void age_record(const char *uuid);
 void no_files(const char *path);
 
-/* killed-group.c: what is killed, what is checked after it, and the counts. */
+/* killed-group.c: the function to kill, the checks after a kill, and the counts. */
 int create_group(void);
 void look_at_group(void);
 void print_groups(void);

@@ -32,7 +32,7 @@
 #define DEVICE "/sys/bus/mdev/devices/" UUID
 
 /*
- * A refused destroy returns at once, an overtaken one within a second or two. A
+ * A refused destroy returns at once, an overtaken destroy within a second or two. A
  * destroy that waits for the opener returns after LONG_MS at the earliest. Both
  * limits are far above the time that any machine needs, and below the 60 s
  * after which the library gives up.

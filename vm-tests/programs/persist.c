@@ -8,10 +8,10 @@
  *   set NODE 0|1        autostart
  *   autostart [PARENT]  how many were started
  *   list                "UUID PARENT TYPE active|inactive defined|transient auto|manual|-", sorted by the caller
- *   show NODE           the same line, and its XML in our own dialect
+ *   show NODE           the same line, and its XML in the proposal's dialect
  *   xml NODE            in libvirt's dialect
  *
- * An error is one line, "ERRNO: SENTENCE", and exit code 1.
+ * An error is one line, "ERRNO: MESSAGE", and exit code 1.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static struct mdev_device *find(struct mdev_conn *conn, const char *node)
 
 	int rc = mdev_conn_lookup_by_uuid(conn, node, &dev);
 
-	/* A name is no UUID. */
+	/* A name, not a UUID. */
 	if (rc == -EINVAL)
 		rc = mdev_conn_lookup_by_name(conn, node, &dev);
 	if (rc < 0)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * stress URI FOLDER PROCESSES DEVICES TYPE PARENT...: each of so many
- * processes creates and destroys so many devices, one after another, with
+ * stress URI FOLDER PROCESSES DEVICES TYPE PARENT...: each of PROCESSES
+ * processes creates and destroys DEVICES devices, one after another, with
  * parameters of its own, in turn on each parent and in turn with a group that
- * it names and one that the library finds.
+ * it names and a group that the library allocates.
  *
- * Checked on each device: it has the parameters that its creator gave, not
- * another's; no other living device has the group that the library found.
- * FOLDER, empty, is where the processes note the groups that they have.
+ * Checked on each device: it has the parameters of its creator, not
+ * another's; no other device has the group that the library allocated.
+ * FOLDER, which is empty, holds a file for each group in use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static const char *folder, *type;
 static char **parents;
 static int nparents;
 
-/* Says what went wrong; one process's first fault is enough. */
+/* Prints the fault. Returns false: a process ends after its first fault. */
 static bool fault(int process, int n, const char *what)
 {
 	const struct mdev_error *err = mdev_last_error();
@@ -33,7 +33,7 @@ static bool fault(int process, int n, const char *what)
 	return false;
 }
 
-/* A file that is there while a living device has the group. */
+/* The file that exists while a device has the group. */
 static bool note_group(unsigned int group, bool taken)
 {
 	char path[256];
@@ -86,7 +86,7 @@ static bool check(struct mdev_device *dev, int process, int n, const char *param
 
 static bool one(struct mdev_conn *conn, int process, int n)
 {
-	/* Groups that are named lie far above those that are found. */
+	/* Named groups are far above allocated groups. */
 	unsigned int group = 1000000u + (unsigned int)process;
 	bool found = n % 2, good;
 	char xml[1024], params[64], named[64] = "";
@@ -103,7 +103,7 @@ static bool one(struct mdev_conn *conn, int process, int n)
 		return fault(process, n, "create");
 	good = check(dev, process, n, params, found, &group);
 	if (good && found && !note_group(group, false))
-		good = fault(process, n, "the note of its group is gone");
+		good = fault(process, n, "the file of its group no longer exists");
 	if (mdev_device_destroy(dev, 0) < 0)
 		good = fault(process, n, "destroy");
 	mdev_device_unref(dev);

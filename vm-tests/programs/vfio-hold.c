@@ -5,7 +5,7 @@
  * the process. --bind also binds the device to a new iommufd, as QEMU does with
  * "-object iommufd"; only a device's own node can be bound.
  *
- * Once the node is held, prints one line: "open" or "bound". When a step fails,
+ * Once the node is held, prints one line: "open" or "bound". If a step fails,
  * prints the name of the errno instead, "open EBUSY" or "bind EINVAL", and ends
  * with exit code 1.
  */

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * watch URI order N [stamps]
- *   polls and sees N devices come and go, one after the other, in the order of
- *   their numbers; nothing is lost, nothing is told twice
+ *   polls and expects that N devices are created and removed, one after the other, in the order of
+ *   their numbers; no event is lost, no event is repeated
  * watch URI late N
- *   the same, but fetches nothing until a line comes on standard input
+ *   the same, but receives no event before a line arrives on standard input
  * watch URI overrun BYTES
- *   has room for so few bytes; fetches nothing until a line comes, then is told
- *   of the loss, lists, and must agree with a second list when the device with
- *   the last number has come
+ *   has a buffer of BYTES bytes; receives no event before a line arrives; then gets
+ *   an overrun, lists, and must agree with a second list when the device with
+ *   the last number is created
  *
- * The number of a device is in the last part of its UUID; devices of others
- * are not minded. Prints "ready" when whoever makes the devices may begin.
- * With stamps, a thread notes when it gets the kernel's own event, and the
+ * The number of a device is in the last part of its UUID; other devices
+ * are ignored. Prints "ready" when the first device may be created.
+ * With stamps, a thread records when it gets the kernel's own event, and the
  * time from there to the event of the library is printed.
  */
 #include <errno.h>
@@ -37,7 +37,7 @@
 #define STAMPS 4096
 #define NODES 4096
 
-/* When the kernel's event of each kind came, in ns; 0: not yet. */
+/* The time of the kernel's event of each kind, in ns; 0: not yet. */
 static atomic_llong came[2][STAMPS];
 static long long took[2][STAMPS];
 static int n_took[2];
@@ -58,7 +58,7 @@ static int fail(const char *what)
 	exit(1);
 }
 
-/* The number of a device, from a UUID or a path that ends with one; -1: none of ours. */
+/* The number of a device, from a UUID or a path that ends with a UUID; -1: not a device of this test. */
 static long number(const char *text)
 {
 	const char *at = text ? strstr(text, PREFIX) : NULL;
@@ -115,7 +115,7 @@ static void print_times(const char *what, long long *t, int n)
 {
 	qsort(t, (size_t)n, sizeof(*t), by_value);
 	if (n)
-		printf("%s: from the kernel's event to ours, of %d: median %.0f us, 99%% %.0f us, longest %.0f us\n", what,
+		printf("%s: from the kernel's event to the library's, of %d: median %.0f us, 99%% %.0f us, longest %.0f us\n", what,
 		       n, (double)t[n / 2] / 1e3, (double)t[n * 99 / 100] / 1e3, (double)t[n - 1] / 1e3);
 }
 
@@ -136,7 +136,7 @@ static struct mdev_event *next(struct mdev_monitor *mon)
 		if (poll(&p, 1, LIMIT_MS) < 0 && errno != EINTR)
 			fail("poll");
 	} while (now() < end);
-	fail("no event came");
+	fail("no event within the timeout");
 	return NULL;
 }
 
@@ -177,7 +177,7 @@ static int watch_order(struct mdev_monitor *mon, long count)
 		note_time(done % 2, n);
 		done++;
 	}
-	printf("saw %ld devices come and go in order, and %ld updates\n", count, updated);
+	printf("%ld devices were created and removed in order, with %ld updates\n", count, updated);
 	print_times("created", took[0], n_took[0]);
 	print_times("deleted", took[1], n_took[1]);
 	return 0;
@@ -208,7 +208,7 @@ static void drop(struct names *names, struct mdev_device *dev)
 	for (i = 0; i < names->count && strcmp(names->name[i], name); i++)
 		;
 	if (i == names->count)
-		fail("a device is gone that was never there");
+		fail("a device was removed that was never created");
 	free(names->name[i]);
 	names->name[i] = names->name[--names->count];
 }
@@ -248,7 +248,7 @@ static void apply(struct names *names, const struct mdev_event *ev)
 		mdev_device_unref(dev);
 		return;
 	}
-	/* What came between the loss and the list is told once more. */
+	/* Changes between the loss and the list are reported again. */
 	if (type == MDEV_EVENT_CREATED && !has(names, dev))
 		add(names, dev);
 	else if (type == MDEV_EVENT_DELETED && has(names, dev))
@@ -268,7 +268,7 @@ static int watch_overrun(struct mdev_conn *conn, struct mdev_monitor *mon)
 		if (mdev_event_get_type(ev) == MDEV_EVENT_OVERRUN) {
 			lost++;
 			list(conn, &model);
-			/* Whoever makes devices goes on. */
+			/* The creator of the devices waits for this line. */
 			puts("listed");
 			fflush(stdout);
 		} else if (lost) {
@@ -283,11 +283,11 @@ static int watch_overrun(struct mdev_conn *conn, struct mdev_monitor *mon)
 		for (j = 0; j < truth.count && strcmp(model.name[i], truth.name[j]); j++)
 			;
 		if (j == truth.count)
-			fail("a device is known that is not there");
+			fail("a listed device does not exist");
 	}
 	if (model.count != truth.count)
-		fail("not every device is known");
-	printf("was told of the loss %d times, and right again after listing and %d more events\n", lost, after);
+		fail("an existing device is not listed");
+	printf("%d overruns; the list is right after %d more events\n", lost, after);
 	return 0;
 }
 
