@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# What the host-side scripts of the VM lab share. Sourced, never run.
+# Functions for the scripts of the VM lab that run on the host. Sourced, never run.
 
 set -euo pipefail
 
@@ -32,7 +32,7 @@ say()
 	[ "$VERBOSE" = 0 ] || printf '%s: %s\n' "$ME" "$*" >&2
 }
 
-# An error of the lab itself ends with 125, so that it is never taken for the exit code of a test.
+# An error of the lab itself exits with 125, which no test returns.
 die()
 {
 	printf '%s: %s\n' "$ME" "$*" >&2
@@ -45,7 +45,7 @@ usage()
 	sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
 }
 
-# The folder of the kernel in use, or nothing when there is none yet.
+# Prints the folder of the kernel in use. Fails if there is none yet.
 lab_dir()
 {
 	local dir

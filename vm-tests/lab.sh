@@ -6,12 +6,12 @@
 # of that kernel (mtty, mdpy, mbochs), ready to be booted by "run".
 #
 #   --kernel SERIES  6.1 (default) or 6.12. Debian builds 6.12 without iommufd;
-#                    here its VFIO modules are built again, with iommufd and
+#                    this script builds its VFIO modules again, with iommufd and
 #                    /dev/vfio/devices/vfioN.
-#   --update         look for a newer kernel, even when one is prepared already
+#   --update         look for a newer kernel, also if a kernel is already prepared
 #   --print          print the folder of the prepared kernel, and on a second
 #                    line its initramfs
-#   --verbose        say what is done, also without a terminal
+#   --verbose        print progress, also without a terminal
 #
 # Exits with 77 when Debian's package lists on this machine have no kernel of
 # that series.
@@ -20,7 +20,7 @@
 # ~/.cache/libmdev-vm), one folder for each kernel version. The kernel is
 # unpacked there, not installed. Packages that the lab needs to run are installed
 # with apt-get, which needs root; only those that are missing.
-# A second run finds everything done. Two runs at once wait for each other.
+# A second run does nothing. Two runs at once wait for each other.
 
 # shellcheck source=common.sh
 . "$(dirname -- "$0")/common.sh"
@@ -30,10 +30,10 @@ PACKAGES=(qemu-system-x86 busybox-static cpio kmod udev mdevctl xz-utils zstd gc
 	libelf1 procps strace)
 APT=(apt-get -qq -o DPkg::Lock::Timeout=300 -o APT::Sandbox::User=root)
 
-# Parts of the kernel package that no test of mediated devices can need: two thirds of its size.
+# Parts of the kernel package that no test of mediated devices needs: two thirds of its size.
 SKIP=(sound drivers/media drivers/gpu drivers/net/wireless drivers/infiniband drivers/staging)
 
-# What the initramfs inserts before the machine's own root is there to load more from.
+# The modules that the initramfs inserts before the machine's root is mounted, which has all other modules.
 BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console)
 
 # Options that Debian's configuration of 6.12 does not set.
@@ -41,7 +41,7 @@ IOMMUFD=(CONFIG_IOMMUFD"=m" CONFIG_VFIO_DEVICE_CDEV"=y")
 
 missing_packages()
 {
-	# One query for all: dpkg-query fails for unknown ones but still prints the others.
+	# One query for all packages: dpkg-query fails for an unknown package, but prints the others.
 	local have
 	have=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${PACKAGES[@]}" 2>/dev/null || true)
 	local p
@@ -55,7 +55,7 @@ as_root()
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
 	else
-		sudo -n -- "$@" || die "this needs root: $*"
+		sudo -n -- "$@" || die "root is required; run as root: $*"
 	fi
 }
 
@@ -271,7 +271,7 @@ prepare_kernel()
 	ln -sfn -- "$dir" "$CACHE/current-$MDEV_VM_KERNEL"
 }
 
-# The initramfs holds our own init: it is named by what is in it, so that an edit gives a new one.
+# The initramfs contains guest/init: its name has a hash of its contents, so that a change makes a new file.
 ensure_initrd()
 {
 	local dir=$1 sum

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run guest/00-kernel-facts.sh [--record]
 #
-# What the kernel itself does, by plain sysfs and without the library: the record that simulated hosts are checked against.
-# --record prints kernel-facts.tsv anew as the running kernel answers, for a new kernel version.
+# The behaviour of the kernel, by plain sysfs and without the library. Tests compare the simulated hosts with this record.
+# --record prints kernel-facts.tsv with the outcomes of the running kernel, for a new kernel version.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -19,7 +19,7 @@ case ${1-} in
 	;;
 esac
 
-# The parents announce themselves when their types are there, and again when they go.
+# A parent has a uevent when its types exist, and another when it is removed.
 parent_events()
 {
 	local seen=''
@@ -58,8 +58,8 @@ device_events()
 		'sysopen my $f, shift, 2 and print "opened" or print $!{EBUSY} ? "EBUSY" : $!' "/dev/vfio/$group")"
 	t_outcome 'remove while only the group is open' 1 write "bus/mdev/devices/$uuid/remove" 1
 	exec {hold}>&-
-	t_not 'after remove the folder is gone' test -e "$MDEV_BUS/$uuid"
-	t_not 'after remove the VFIO group is gone' test -e "/dev/vfio/$group"
+	t_not 'after remove the folder does not exist' test -e "$MDEV_BUS/$uuid"
+	t_not 'after remove the VFIO group does not exist' test -e "/dev/vfio/$group"
 	seen=
 	while t_uevent 10; do
 		seen+="${t_line%% *} ${t_line##* };"
@@ -81,8 +81,8 @@ busy_remove()
 	t_ok 'the folder vanishes at once' t_until 10 test ! -e "$MDEV_BUS/$uuid"
 	kill -KILL "$writer"
 	t_ok 'SIGKILL makes the writer uninterruptible' t_until 10 grep -q '^State:.D' "/proc/$writer/status"
-	t_ok 'it is alive' kill -0 "$writer"
-	t_ok 'QEMU is alive' kill -0 "$(cat /run/busy.pid)"
+	t_ok 'the writer runs' kill -0 "$writer"
+	t_ok 'QEMU runs' kill -0 "$(cat /run/busy.pid)"
 	t_ok 'QEMU ends' t_qemu_end busy
 	t_ok 'and with it the writer' t_until 10 t_gone "$writer"
 }

@@ -15,7 +15,7 @@ OURS=00005e7f-1111-4222-8333-444444444444
 THEIRS=00007e57-1111-4222-8333-444444444444
 OUT=${2:-/run/results}
 
-# What others did before us: one device on mtty, and all that mdpy has room for.
+# Devices of other programs: one on mtty, and all instances of mdpy.
 others_make_devices()
 {
 	local i
@@ -37,22 +37,22 @@ create_lists_no_types()
 	t_ok 'the device of the traced create is destroyed' host-linked "$SYSTEM" destroy "$OURS"
 }
 
-# The sequence on the kernel and on a replay of its dump, by one of the two programs.
+# Runs the sequence on the kernel and on a replay of its dump, with one of the two programs.
 both_hosts()
 {
 	local host=$1
 	t_ok "$host: the kernel gives a dump" sh -c "$host $SYSTEM dump >$OUT/$host.xml"
-	t_ok "$host: lists and types are what sysfs shows, all steps hold" \
+	t_ok "$host: lists and types are equal to sysfs, all steps have the expected result" \
 		sh -c "$host $SYSTEM steps sysfs >$OUT/$host.kernel"
 	grep '^FAULT' "$OUT/$host.kernel" | sed 's/^/# /'
 	t_ok "$host: all steps hold on the replay" sh -c "$host test://$OUT/$host.xml steps >$OUT/$host.replay"
 	grep '^FAULT' "$OUT/$host.replay" | sed 's/^/# /'
-	# How types share what is left cannot be read from a dump; everything else is equal, errno for errno.
-	t_eq "$host: kernel and replay say the same" '' \
+	# A dump does not contain how types share the free instances; everything else is equal, errno for errno.
+	t_eq "$host: kernel and replay have the same output" '' \
 		"$(diff <(steps_of "$OUT/$host.kernel") <(steps_of "$OUT/$host.replay"))"
 	t_eq "$host: nothing of the steps is left" '0000000?-2222-4222-8333-444444444444 x 4' \
 		"$(find "$MDEV_BUS/" -mindepth 1 -printf '%f\n' | sed 's/^\(.......\)./\1?/' | uniq -c | awk '{ print $2, "x", $1 }')"
-	# The steps destroyed it; the next ones need it again.
+	# The steps destroyed the device; the next steps need it again.
 	echo "$ECHO_UUID" >"$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create"
 }
 
@@ -61,7 +61,7 @@ steps_of()
 	grep -v -e '^FAULT' -e '^capacity' "$1"
 }
 
-# What others list, and what we list of theirs.
+# Other tools list our devices, and the library lists theirs.
 other_tools()
 {
 	t_ok 'create by the library' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$OURS"
@@ -69,7 +69,7 @@ other_tools()
 	t_ok 'mdevctl starts a device' mdevctl start -u "$THEIRS" -p mtty -t mtty-2
 	t_match 'the library lists it' "mdev_${THEIRS//-/_}_mtty " "$(host-linked "$SYSTEM" list)"
 	t_ok 'the library destroys it' host-linked "$SYSTEM" destroy "$THEIRS"
-	t_not 'and it is gone' test -e "$MDEV_BUS/$THEIRS"
+	t_not 'and it does not exist' test -e "$MDEV_BUS/$THEIRS"
 }
 
 qemu_text()
@@ -77,7 +77,7 @@ qemu_text()
 	"$1" "$SYSTEM" qemu "$2" | sed -n 's/^qemu=//p'
 }
 
-# A guest has the device: destroy says so at once and breaks nothing.
+# A guest has the device: destroy fails at once and changes nothing.
 device_in_use()
 {
 	local host=$1 text out
@@ -93,10 +93,10 @@ device_in_use()
 	t_match "$host: and it is listed" "mdev_${OURS//-/_}_mtty " "$("$host" "$SYSTEM" list)"
 	t_ok "$host: QEMU ends" t_qemu_end guest
 	t_ok "$host: destroy works after that" host-linked "$SYSTEM" destroy "$OURS"
-	t_not "$host: and the device is gone" test -e "$MDEV_BUS/$OURS"
+	t_not "$host: and the device does not exist" test -e "$MDEV_BUS/$OURS"
 }
 
-# For contrast: what mdevctl does to a device in use. Only the end of QEMU frees it.
+# For comparison: mdevctl stops a device in use. Only the end of QEMU frees the device.
 mdevctl_hangs()
 {
 	local pid

@@ -56,7 +56,7 @@ kernel_has_nodes()
 	t_let_go
 }
 
-# What the kernel does when a device is removed while a process has its node open.
+# The kernel's behaviour when a device is removed while a process has its node open.
 removal_waits()
 {
 	local how=$1 node remover

@@ -71,7 +71,7 @@ busy()
 	destroy "$way"
 	t_match "$way, $what: destroy is EBUSY" 'rc=-16 errno=16 code=14 ' "$out"
 	t_ok "$way, $what: within a second, times $MDEV_VM_SLACK ($took ms)" test "$took" -lt $((1000 * MDEV_VM_SLACK))
-	t_ok "$way, $what: and nothing is changed" test -e "$MDEV_BUS/$UUID/mdev_type"
+	t_ok "$way, $what: and no file has changed" test -e "$MDEV_BUS/$UUID/mdev_type"
 }
 
 in_use()
@@ -99,7 +99,7 @@ free()
 	local way=$1
 	destroy "$way"
 	t_match "$way: the free device is destroyed" 'rc=0$' "$out"
-	t_not "$way: and gone" test -e "$MDEV_BUS/$UUID"
+	t_not "$way: and the device does not exist" test -e "$MDEV_BUS/$UUID"
 }
 
 # Of a device with a node of its own, it cannot be determined in another PID namespace whether it is in use.
@@ -107,7 +107,7 @@ free_apart()
 {
 	if [ -n "$(cdev)" ]; then
 		busy apart 'free, but not known to be'
-		t_match 'and the error says why' 'PID namespace' "$out"
+		t_match 'and the error has the reason' 'PID namespace' "$out"
 		host-linked "$SYSTEM" destroy "$UUID" >/dev/null 2>&1
 	else
 		free apart
@@ -120,7 +120,7 @@ second_destroy()
 	create >/dev/null
 	t_hold bash -c 'exec 3<>"$1" 4>"$2" && echo open && read -r _' first "$(group)" "$MDEV_BUS/$UUID/remove"
 	busy host 'another destroy is under way'
-	t_match 'and the error says so' "is being destroyed by process $t_holder \(bash\)" "$out"
+	t_match 'and the error names the process' "is being destroyed by process $t_holder \(bash\)" "$out"
 	t_let_go
 	free host
 }
@@ -131,7 +131,7 @@ is_open()
 }
 
 # A process opens the device's node after the destroy has looked for one. The kernel deletes the node, and blocks the write to
-# "remove" until that process closes it. The destroy, which is stopped until the node is deleted, returns all the same.
+# "remove" until that process closes it. The destroy, which is stopped until the node is deleted, returns nevertheless.
 opened_during_removal()
 {
 	local node path job pid
@@ -161,7 +161,7 @@ opened_during_removal()
 	out=$(cat /run/destroy.log)
 	t_match 'the destroy is EBUSY' 'rc=-16 errno=16 code=14 ' "$out"
 	t_match 'and the error names the process' "was opened while it was being removed: process $t_holder \(vfio-hold\) has $node open" "$out"
-	t_ok 'then the device is gone' t_until 20 test ! -e "$MDEV_BUS/$UUID"
+	t_ok 'then the device does not exist' t_until 20 test ! -e "$MDEV_BUS/$UUID"
 }
 
 # An ordinary user has files with the names of all nodes open, on a detached mount. The library runs without the right to make a
@@ -193,7 +193,7 @@ no_process()
 	out=$(timeout -k 5 $((100 * MDEV_VM_SLACK)) strace -f -o /run/strace.log -e inject=clone,clone3,fork,vfork:error=EAGAIN \
 		host-linked "$SYSTEM" destroy "$UUID" 2>&1)
 	t_match 'a destroy without another process is EAGAIN' 'rc=-11 errno=11 code=[0-9]+ ' "$out"
-	t_match 'and the error says what to do' \
+	t_match 'and the error has the next step' \
 		"device $UUID was not removed: cannot start a process that writes .*/remove: .*; try again when" "$out"
 	t_ok 'the device is unchanged' test -e "$MDEV_BUS/$UUID/mdev_type"
 	free host

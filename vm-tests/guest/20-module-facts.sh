@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/20-module-facts.sh
 #
-# What the test module serves, by plain sysfs: the two layouts that never were in a kernel, drawn as they were proposed. The
+# The behaviour of the test module, by plain sysfs: the two proposed layouts that no kernel ever had. The
 # simulated kernel (crates/mdev/src/sim) must answer as this does.
 
 # shellcheck source=lib.sh
@@ -17,19 +17,19 @@ A=c60cc60c-0000-4222-8333-44444444444
 PARAMETERS=/sys/module/mdev_lab/parameters
 FAIL=$PARAMETERS/fail_create
 
-# put FILE TEXT: writes the text and prints what came of it, a length or an errno
+# put FILE TEXT: writes the text and prints the result, a length or an errno
 put()
 {
 	t_try write "$1" "$2"
 }
 
-# The folders are what the proposals drew.
+# The folders are equal to the figures of the proposals.
 drawings()
 {
 	t_eq 'rfc: the types' '11 12 13' "$(ls "$T" | paste -sd' ')"
 	t_eq 'rfc: the files of a type' 'create fb_length heads max_instances name params requires_group resolution' \
 		"$(ls "$T/11" | paste -sd' ')"
-	t_eq 'rfc: a type without the optional ones' 'create fb_length heads max_instances name resolution' \
+	t_eq 'rfc: a type without the optional files' 'create fb_length heads max_instances name resolution' \
 		"$(ls "$T/13" | paste -sd' ')"
 	t_ok 'rfc: the parent has mdev_destroy' test -f "$RFC/mdev_destroy"
 	t_eq 'rfc: the numbers of the example' 'GRID M60-0B 512M 2560x1600 2 16 1' \
@@ -43,7 +43,7 @@ rfc_create()
 {
 	t_eq 'rfc: parameters are set' 11 "$(put "$T/11/params" vgpu=first1)"
 	t_eq 'rfc: create with a group' 38 "$(put "$T/11/create" "${A}1:7")"
-	t_eq 'rfc: what was set is what it got' 'vgpu=first1 7' "$(cat "$RFC/${A}1/params" "$RFC/${A}1/group" | paste -sd' ')"
+	t_eq 'rfc: the device has the parameters and the group of its request' 'vgpu=first1 7' "$(cat "$RFC/${A}1/params" "$RFC/${A}1/group" | paste -sd' ')"
 	t_eq 'rfc: the next create gets it too' 36 "$(put "$T/11/create" "${A}2")"
 	t_eq 'rfc: parameters are state of the type' vgpu=first1 "$(cat "$RFC/${A}2/params")"
 	t_not 'rfc: no group, no file' test -e "$RFC/${A}2/group"
@@ -65,10 +65,10 @@ rfc_refusals()
 	t_eq 'rfc: a duplicate is EEXIST' EEXIST "$(put "$T/12/create" "${A}1")"
 	t_eq 'rfc: in upper case as well' EEXIST "$(put "$T/12/create" "$(echo "${A}1" | tr a-f A-F)")"
 	t_eq 'rfc: on another layout as well' EEXIST "$(put "$G/queue-1/create" "${A}1")"
-	t_eq 'rfc: a group where none is wanted is EINVAL' EINVAL "$(put "$T/12/create" "${A}3:1")"
+	t_eq 'rfc: a group for a type without groups is EINVAL' EINVAL "$(put "$T/12/create" "${A}3:1")"
 	t_eq 'rfc: and where there is no such file' EINVAL "$(put "$T/13/create" "${A}3:1")"
 	t_eq 'rfc: destroy of no UUID is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" x)"
-	t_eq 'rfc: destroy of an unknown one is ENODEV' ENODEV "$(put "$RFC/mdev_destroy" "${A}3")"
+	t_eq 'rfc: destroy of an unknown device is ENODEV' ENODEV "$(put "$RFC/mdev_destroy" "${A}3")"
 	t_eq 'rfc: params cannot be read' open:EACCES "$(t_try read "$T/11/params")"
 }
 
@@ -77,7 +77,7 @@ rfc_injected()
 	echo 5 >"${FAIL}_errno"
 	echo 2 >"${FAIL}_nth"
 	t_eq 'the first create is well' 36 "$(put "$T/12/create" "${A}3")"
-	t_eq 'the second fails as ordered' EIO "$(put "$T/12/create" "${A}4")"
+	t_eq 'the second fails with the injected errno' EIO "$(put "$T/12/create" "${A}4")"
 	t_eq 'the third is well' 36 "$(put "$T/12/create" "${A}4")"
 }
 
@@ -116,7 +116,7 @@ rfc_destroy()
 	local n
 	for n in 1 2 3 4; do
 		t_eq "rfc: device $n goes" 36 "$(put "$RFC/mdev_destroy" "$A$n")"
-		t_not "rfc: and is gone" test -e "$MDEV_BUS/$A$n"
+		t_not "rfc: and does not exist" test -e "$MDEV_BUS/$A$n"
 	done
 	t_eq 'rfc: everything is free again' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
@@ -143,14 +143,14 @@ rfc_drops()
 group_required()
 {
 	echo 1 >"$PARAMETERS/group_required"
-	t_eq 'rfc: no group where one is required is EINVAL' EINVAL "$(put "$T/11/create" "${A}8")"
+	t_eq 'rfc: a create without a required group is EINVAL' EINVAL "$(put "$T/11/create" "${A}8")"
 	t_eq 'rfc: another type needs none' 36 "$(put "$T/12/create" "${A}8")"
-	t_eq 'general: no group where one is required is EINVAL' EINVAL "$(put "$G/queue-4/create" "${A}9")"
+	t_eq 'general: a create without a required group is EINVAL' EINVAL "$(put "$G/queue-4/create" "${A}9")"
 	echo 0 >"$PARAMETERS/group_required"
 	echo "${A}8" >"$RFC/mdev_destroy"
 }
 
-# Attributes one folder down, as drivers of mediated devices have them.
+# Attributes in a folder of the device, as drivers of mediated devices have them.
 folders()
 {
 	local dir=$RFC/${A}8/nvidia
@@ -179,7 +179,7 @@ rfc_full()
 		echo "$A$n" >"$T/13/create"
 	done
 	t_eq 'rfc: nothing is left' '0 0 0' "$(cd "$T" && cat */max_instances | paste -sd' ')"
-	t_eq 'rfc: one more is ENOSPC' ENOSPC "$(put "$T/12/create" "${A}8")"
+	t_eq 'rfc: one device more is ENOSPC' ENOSPC "$(put "$T/12/create" "${A}8")"
 	for n in 0 1 2 3 4 5 6 7; do
 		echo "$A$n" >"$RFC/mdev_destroy"
 	done
@@ -205,13 +205,13 @@ general()
 	t_eq 'general: destroy 0 does nothing' 1 "$(put "$dev/destroy" 0)"
 	t_eq 'general: destroy of text is EINVAL' EINVAL "$(put "$dev/destroy" x)"
 	echo 1 >"$dev/lab_busy"
-	t_eq 'general: a busy one is EBUSY' EBUSY "$(put "$dev/destroy" 1)"
+	t_eq 'general: destroy of a busy device is EBUSY' EBUSY "$(put "$dev/destroy" 1)"
 	echo 0 >"$dev/lab_busy"
 	t_eq 'general: destroy' 1 "$(put "$dev/destroy" 1)"
-	t_not 'general: it is gone' test -e "$dev"
-	t_eq 'general: a group where one is required' 38 "$(put "$G/queue-4/create" "${A}6:9")"
+	t_not 'general: it does not exist' test -e "$dev"
+	t_eq 'general: a create with a required group' 38 "$(put "$G/queue-4/create" "${A}6:9")"
 	t_eq 'general: it has it' 9 "$(cat "$GENERAL/${A}6/group")"
-	t_eq 'general: create without one works too' 36 "$(put "$G/queue-4/create" "${A}7")"
+	t_eq 'general: a create without a group succeeds, too' 36 "$(put "$G/queue-4/create" "${A}7")"
 	t_eq 'general: then there is none' '' "$(cat "$GENERAL/${A}7/group")"
 	echo 1 >"$GENERAL/${A}6/destroy"
 	echo 1 >"$GENERAL/${A}7/destroy"
@@ -225,12 +225,12 @@ in_use()
 	t_match 'its guest has it' '1234:4d44' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
 	t_eq 'it has a user' lab "$(cat "$RFC/${A}8/nvidia/vm_name")"
 	t_eq 'its parameters are EPERM' EPERM "$(put "$RFC/${A}8/nvidia/vgpu_params" 'a=1\n')"
-	t_eq 'destroy is EBUSY meanwhile' EBUSY "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_eq 'until then destroy is EBUSY' EBUSY "$(put "$RFC/mdev_destroy" "${A}8")"
 	t_qemu_end lab
-	t_eq 'and works when QEMU is gone' 36 "$(put "$RFC/mdev_destroy" "${A}8")"
+	t_eq 'and succeeds when QEMU has ended' 36 "$(put "$RFC/mdev_destroy" "${A}8")"
 }
 
-# What is free goes with its parent.
+# Free devices are removed with their parent.
 unbind()
 {
 	local driver=/sys/bus/pci/drivers/mdev_lab
@@ -238,7 +238,7 @@ unbind()
 	t_ok 'the parent is unbound' sh -c "echo ${RFC##*/} >$driver/unbind"
 	t_not 'its device went with it' test -e "$MDEV_BUS/${A}9"
 	t_not 'and its types' test -e "$T"
-	t_ok 'it comes back' sh -c "echo ${RFC##*/} >$driver/bind"
+	t_ok 'the driver is bound again' sh -c "echo ${RFC##*/} >$driver/bind"
 	t_eq 'with everything free' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 

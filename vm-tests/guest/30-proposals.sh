@@ -55,13 +55,13 @@ sequence_rfc()
 	t_match 'rfc: info' "vfio-pci,sysfsdev=$MDEV_BUS/${A}1" "$(nodedev info seed)"
 	t_ok 'rfc: destroy' traced /run/log nodedev destroy seed
 	t_eq 'rfc: through mdev_destroy' 'write mdev_destroy "UUID\n"' "$(accesses /run/log "${A}1" | paste -sd'|')"
-	t_not 'rfc: gone' test -e "$MDEV_BUS/${A}1"
+	t_not 'rfc: it does not exist' test -e "$MDEV_BUS/${A}1"
 	t_eq 'rfc: nothing is remembered' '' "$(ls /run/libmdev/devices)"
-	# What a creator left that was killed half-way.
+	# Parameters of a creator that was killed.
 	echo stale=1 >"$T/11/params"
 	xml plain "$RFC" 11 "<uuid>${A}2</uuid>"
 	t_ok 'rfc: create without parameters' traced /run/log nodedev create "$XML/plain"
-	t_eq 'rfc: clears what a killed creator left' 'read max_instances|write params "\n"|write create "UUID\n"' \
+	t_eq 'rfc: clears the parameters of a killed creator' 'read max_instances|write params "\n"|write create "UUID\n"' \
 		"$(accesses /run/log "${A}2" | paste -sd'|')"
 	t_eq 'rfc: and has none' '' "$(cat "$P/${A}2/params")"
 	t_ok 'rfc: destroy by UUID' nodedev destroy "${A}2"
@@ -85,9 +85,9 @@ sequence_general()
 	t_not 'general: none removes the device' nodedev attr set reply destroy 1
 	t_ok 'general: destroy' traced /run/log nodedev destroy reply
 	t_eq "general: through the device's own file" 'write destroy "1\n"' "$(accesses /run/log "${A}3" | paste -sd'|')"
-	t_not 'general: gone' test -e "$MDEV_BUS/${A}3"
+	t_not 'general: it does not exist' test -e "$MDEV_BUS/${A}3"
 	xml grouped "$name" queue-4 '<group>3</group>'
-	t_ok 'general: a group where one is wanted' nodedev create "$XML/grouped"
+	t_ok 'general: a create with a required group' nodedev create "$XML/grouped"
 	t_ok 'general: and away' nodedev destroy grouped
 }
 
@@ -106,7 +106,7 @@ last_byte_dropped()
 	t_ok 'a text for a file of the device arrives whole, too' nodedev attr set whole nvidia/vgpu_params frame_rate_limiter=30
 	t_eq 'the driver has it' frame_rate_limiter=30 "$(cat "$P/${A}5/nvidia/vgpu_params")"
 	t_ok 'destroy' nodedev destroy whole
-	t_not 'the device is gone' test -e "$MDEV_BUS/${A}5"
+	t_not 'the device does not exist' test -e "$MDEV_BUS/${A}5"
 	echo 0 >"$PARAMETERS/drop_last_byte"
 }
 
@@ -119,7 +119,7 @@ group_required()
 		'^error: .*/11/create: Invalid argument; the type requires a group: name one with <group>' "$(nodedev create "$XML/single" 2>&1)"
 	t_eq 'nothing is remembered of it' '' "$(ls /run/libmdev/devices)"
 	xml single "$RFC" 11 '<group>7</group>'
-	t_ok 'with one it is created' nodedev create "$XML/single"
+	t_ok 'with a group it is created' nodedev create "$XML/single"
 	t_ok 'and destroyed' nodedev destroy single
 	echo 0 >"$PARAMETERS/group_required"
 }
@@ -143,7 +143,7 @@ refusals()
 	refused "$1: no such type" "^error: $rfc: there is no type '99'; it has 11 .GRID M60-0B., 12 " "$rfc" 99
 	refused "$1: params on the general layout" "^error: $general: type queue-1 takes no parameters" "$general" queue-1 '<params>a=1</params>'
 	refused "$1: a group on the general layout" "^error: $general: type queue-2 takes no group" "$general" queue-2 '<group>1</group>'
-	# Fill it up, in one session: a replay lives no longer.
+	# Create all devices in one session, since a replay ends with its session.
 	xml full "$rfc" 13
 	xml one "$rfc" 12
 	sed -i 's|<name>full</name>||' "$XML/full"
@@ -170,7 +170,7 @@ life_on_replay()
 		list --devices --names
 	END
 	)
-	t_eq 'replay: what was set is what the device got, and nobody else' \
+	t_eq 'replay: only this device has the parameters of its request' \
 		"${A}1|frame_rate_limiter=0|1|${A}2" "${seen//$'\n'/|}"
 }
 
@@ -178,7 +178,7 @@ several()
 {
 	local n
 	for n in 1 2 3; do xml "part$n" "$RFC" 11; done
-	t_ok 'several for one guest' nodedev create --group "$XML/part1" "$XML/part2" "$XML/part3"
+	t_ok 'several devices for one guest' nodedev create --group "$XML/part1" "$XML/part2" "$XML/part3"
 	t_eq 'they share one group' "1 1 1" "$(cat "$P"/????????-*/group | paste -sd' ')"
 	xml next "$RFC" 11
 	t_ok 'the next guest' nodedev create --group "$XML/next"
@@ -207,7 +207,7 @@ in_use()
 	t_ok 'then destroy works' nodedev destroy guest
 }
 
-# Every generation of the interface on one host.
+# All layouts on one host.
 side_by_side()
 {
 	t_drivers
@@ -216,7 +216,7 @@ side_by_side()
 	t_eq 'all parents' 6 "$(nodedev list --parents --json | jq length)"
 }
 
-# The parent goes while it has devices and while somebody is about to create on it.
+# The parent is removed while it has devices and while another process creates a device on it.
 vanishing()
 {
 	local driver=/sys/bus/pci/drivers/mdev_lab out pid lock
@@ -225,7 +225,7 @@ vanishing()
 	exec {lock}<"/run/libmdev/locks/type-$RFC-11"
 	flock "$lock"
 	xml waiter "$RFC" 11 '<params>b=2</params>'
-	# Without our descriptor, or it would keep the lock itself.
+	# Without this descriptor, with which the process would keep the lock.
 	nodedev create "$XML/waiter" >/run/waiter.out 2>&1 {lock}>&- &
 	pid=$!
 	t_ok 'a create waits for the type' t_until 20 sh -c "ls -l /proc/$pid/fd | grep -q inotify"
@@ -235,11 +235,11 @@ vanishing()
 	t_eq 'the create fails' 1 $?
 	t_match 'with a clear error' '^error: .*type 11 no longer exists: its parent was removed or its driver unbound' "$(cat /run/waiter.out)"
 	t_not 'the list is right' grep -E 'mortal|waiter' <(nodedev list)
-	t_not 'the parent is gone from it' grep "pci_${RFC//[:.]/_}" <(nodedev list)
+	t_not 'the parent is not in the list' grep "pci_${RFC//[:.]/_}" <(nodedev list)
 	out=$(nodedev create "$XML/mortal" 2>&1)
-	t_match 'a create on it says so' 'error: .*cannot create mediated devices' "$out"
+	t_match 'a create on it fails with the reason' 'error: .*cannot create mediated devices' "$out"
 	echo "$RFC" >$driver/bind
-	t_ok 'it comes back' nodedev wait "$RFC" --timeout 10
+	t_ok 'the parent appears again' nodedev wait "$RFC" --timeout 10
 	t_ok 'and the name is free again' nodedev create "$XML/mortal"
 	t_ok 'to be destroyed' nodedev destroy mortal
 	t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"

@@ -18,7 +18,7 @@ mapfile -t RFC < <(grep -l 0x11e8 /sys/bus/pci/devices/*/device | sed -E 's|.*/(
 GENERAL=$(grep -l 0x0005 /sys/bus/pci/devices/*/device | sed -E 's|.*/([^/]+)/device|\1|')
 t_eq 'two parents of the rfc layout, one of the general layout' '2 1' "${#RFC[@]} $(wc -w <<<"$GENERAL")"
 
-# Not by t_ok, to see what it prints while it works.
+# Not by t_ok, so that its output appears while it runs.
 race()
 {
 	group-stress mdev:///system "${1:-40}" "${RFC[@]}" "$GENERAL" 2>&1 | sed -u 's/^/# /'

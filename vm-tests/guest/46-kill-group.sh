@@ -3,7 +3,7 @@
 # usage: run -q "-device edu" --module module guest/46-kill-group.sh INSTALLED [RESULTS]
 #
 # A process that creates three devices in one group is killed with SIGKILL at every point, one run for each: before each system
-# call that follows one which does more than read. What it leaves is a complete group, or is reported as incomplete and removed:
+# call that follows a call which does more than read. The group is then complete, or is reported as incomplete and removed:
 # programs/killed-group.c.
 # MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) kills at each of these points, and otherwise at every eighth.
 
@@ -16,9 +16,9 @@ EVERY=8
 [ -z "${MDEV_VM_ALL-}" ] || EVERY=1
 PARENT=$(grep -l 0x11e8 /sys/bus/pci/devices/*/device | head -n 1 | sed -E 's|.*/([^/]+)/device|\1|')
 start=$SECONDS
-# Not by t_ok, to see what it prints while it works.
+# Not by t_ok, so that its output appears while it runs.
 killed -e "$EVERY" -g mdev:///system "$PARENT" 11 params '' | sed -u 's/^/# /'
-t_eq 'killed at the points: what is left is complete, or reported and removed' 0 "${PIPESTATUS[0]}"
+t_eq 'killed at the points: the group is complete, or reported and removed' 0 "${PIPESTATUS[0]}"
 echo "# $((SECONDS - start)) s"
 
 # owned UUID SECONDS: succeeds if a device counts as its killed creator's. The record is SECONDS older than the device, and the

@@ -22,9 +22,9 @@ echo 8 >"$PF/lab_enable_vfs"
 lies()
 {
 	local start=$SECONDS
-	# Not by t_ok, to see what it prints while it works.
+	# Not by t_ok, so that its output appears while it runs.
 	killed -e "$EVERY" -l "$@" | sed -u 's/^/# /'
-	t_eq "killed at the points while $1 on $3: nothing is wrong after it" 0 "${PIPESTATUS[0]}"
+	t_eq "killed at the points while $1 on $3: all checks pass after each kill" 0 "${PIPESTATUS[0]}"
 	echo "# $((SECONDS - start)) s"
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 2 --module module guest/50-vgpu-facts.sh [--record]
 #
-# What the test module does on a PF and its VFs, by plain sysfs: the vendor-vfio layout as in NVIDIA's vGPU host driver. The
+# The behaviour of the test module on a PF and its VFs, by plain sysfs: the vendor-vfio layout as in NVIDIA's vGPU host driver. The
 # steps of vendor-facts.tsv are also the test of the simulated kernel (crates/mdev/src/sim); --record prints them with the results of
 # the module.
 
@@ -11,7 +11,7 @@
 
 PARAMETERS=/sys/module/mdev_lab/parameters
 
-# put FILE TEXT: writes the text and prints what came of it, a length or an errno
+# put FILE TEXT: writes the text and prints the result, a length or an errno
 put()
 {
 	t_try write "$1" "$2"
@@ -41,7 +41,7 @@ drawing()
 	local vf=$PF/virtfn0
 	t_eq 'the modes of its files' '444 644 644 644 644 644' "$(stat -c %a "$vf"/nvidia/* | paste -sd' ')"
 	t_eq 'its driver' nvidia "$(basename "$(readlink "$vf/driver")")"
-	t_eq 'each is alone in its group' '1 1 1 1 1 1 1 1' \
+	t_eq 'each VF is alone in its group' '1 1 1 1 1 1 1 1' \
 		"$(for n in "$PF"/virtfn*; do ls "$n/iommu_group/devices" | wc -l; done | paste -sd' ')"
 	t_ok 'its group has a node' test -c "/dev/vfio/$(basename "$(readlink "$vf/iommu_group")")"
 	t_match 'its VFIO device' '^vfio[0-9]+$' "$(ls "$vf/vfio-dev")"
@@ -60,7 +60,7 @@ formats()
 	echo 0 >"$PARAMETERS/vgpu_format"
 	t_eq 'six types' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
 	echo 1436 >"${N[0]}/current_vgpu_type"
-	t_eq 'nothing left: the header alone' 'ID    : vGPU Name' "$(cat "${N[1]}/creatable_vgpu_types")"
+	t_eq 'no instance left: only the header' 'ID    : vGPU Name' "$(cat "${N[1]}/creatable_vgpu_types")"
 	echo 1 >"$PARAMETERS/vgpu_format"
 	t_eq 'nothing left without a header' '' "$(cat "${N[1]}/creatable_vgpu_types")"
 	echo 0 >"$PARAMETERS/vgpu_format"
@@ -78,7 +78,7 @@ instances()
 	t_eq 'without that it is' 4 "$(put "${N[2]}/current_vgpu_type" 1431)"
 	t_eq 'another PF has its own' 4 "$(put "$OTHER/virtfn0/nvidia/current_vgpu_type" 1436)"
 	echo 28 >"$PARAMETERS/vgpu_full_errno"
-	t_eq 'no room is ENOSPC where the test wants it' ENOSPC "$(put "$OTHER/virtfn1/nvidia/current_vgpu_type" 1431)"
+	t_eq 'a type without room is ENOSPC with vgpu_full_errno' ENOSPC "$(put "$OTHER/virtfn1/nvidia/current_vgpu_type" 1431)"
 	echo 5 >"$PARAMETERS/vgpu_full_errno"
 	echo 0 >"$OTHER/virtfn0/nvidia/current_vgpu_type"
 	for n in 0 1 2; do echo 0 >"${N[$n]}/current_vgpu_type"; done
@@ -91,7 +91,7 @@ injected()
 	echo 12 >"$PARAMETERS/vgpu_fail_write_errno"
 	t_eq 'the first write is well' 4 "$(put "$file" 1432)"
 	t_eq 'a 0 does not count' 1 "$(put "$file" 0)"
-	t_eq 'the second fails as ordered' ENOMEM "$(put "$file" 1432)"
+	t_eq 'the second fails with the injected errno' ENOMEM "$(put "$file" 1432)"
 	t_eq 'and the VF is free' 0 "$(cat "$file")"
 	t_eq 'the third is well' 4 "$(put "$file" 1432)"
 	echo 0 >"$file"
@@ -110,7 +110,7 @@ params_need_type()
 	t_eq 'no parameters of a free VF' ENXIO "$(t_try read "$vf/vgpu_params")"
 	t_eq 'none can be set' ENXIO "$(put "$vf/vgpu_params" 'a=1\n')"
 	echo 1433 >"$vf/current_vgpu_type"
-	t_eq 'those of a new device are empty' '' "$(cat "$vf/vgpu_params")"
+	t_eq 'the parameters of a new device are empty' '' "$(cat "$vf/vgpu_params")"
 	t_eq 'they can be set' 4 "$(put "$vf/vgpu_params" 'a=1\n')"
 	t_eq 'and read' a=1 "$(cat "$vf/vgpu_params")"
 	echo 0 >"$vf/current_vgpu_type"
@@ -155,8 +155,8 @@ mtime()
 	stat -c %.9Y "$1"
 }
 
-# What tells that somebody else has taken a VF: a shell's ">" truncates, and that alone sets the time of a file that has no
-# other use for it. A write alone does not.
+# The identity of the device on a VF: the time of last change of the file for its type. A shell's ">" truncates the file, and
+# truncation sets this time. A write alone does not.
 times()
 {
 	local file=${N[7]}/current_vgpu_type mark=981173106.789012345
@@ -175,13 +175,13 @@ times()
 	chmod 644 "$file"
 	put "$PF/virtfn6/nvidia/current_vgpu_type" 1433 >/dev/null
 	put "$PF/virtfn6/nvidia/current_vgpu_type" 0 >/dev/null
-	t_eq 'and what happens to siblings' $mark "$(mtime "$file")"
+	t_eq 'and changes of sibling VFs' $mark "$(mtime "$file")"
 	echo 1433 >"$file"
 	t_eq "a shell's write is made" 1433 "$(cat "$file")"
 	t_not 'and changes it' test "$(mtime "$file")" = $mark
 	touch -d @$mark "$file"
 	: >"$file"
-	t_not 'truncation alone does' test "$(mtime "$file")" = $mark
+	t_not 'truncation alone sets it' test "$(mtime "$file")" = $mark
 	t_eq 'and writes nothing' 1433 "$(cat "$file")"
 	touch -d @$mark "$file"
 	put "$file" x >/dev/null
@@ -196,7 +196,7 @@ in_use()
 	out=$(t_qemu none -device "vfio-pci,host=$bdf" 2>&1)
 	t_match 'QEMU does not get a VF without a type' 'No such device' "$out"
 	echo 1433 >"$vf/current_vgpu_type"
-	t_ok 'QEMU takes a VF with one' t_qemu lab -device "vfio-pci,host=$bdf"
+	t_ok 'QEMU attaches a VF with a type' t_qemu lab -device "vfio-pci,host=$bdf"
 	t_match 'its guest has it' '1b36:0010' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
 	for out in 0 1433 1431 7; do
 		t_eq "'$out' is EPERM while QEMU has it" EPERM "$(put "$vf/current_vgpu_type" "$out")"
@@ -211,14 +211,14 @@ in_use()
 	t_eq 'then it is freed' 1 "$(put "$vf/current_vgpu_type" 0)"
 	echo 1433 >"$vf/current_vgpu_type"
 	exec {group}<>"/dev/vfio/$(basename "$(readlink "$PF/virtfn1/iommu_group")")"
-	t_eq 'its group alone open is not in use' 1 "$(put "$vf/current_vgpu_type" 0)"
+	t_eq 'a VF of which only the group is open is not in use' 1 "$(put "$vf/current_vgpu_type" 0)"
 	exec {group}>&-
 	echo 1433 >"$vf/current_vgpu_type"
-	t_ok 'QEMU takes it by its path, too' t_qemu lab -device "vfio-pci,sysfsdev=$(readlink -f "$PF/virtfn1")"
+	t_ok 'QEMU attaches it by its path, too' t_qemu lab -device "vfio-pci,sysfsdev=$(readlink -f "$PF/virtfn1")"
 	t_ok 'and ends' t_qemu_end lab
 }
 
-# What is taken goes with the VFs.
+# Devices are removed with the VFs.
 disabling()
 {
 	local vf override
@@ -230,15 +230,15 @@ disabling()
 	t_not 'without a driver a VF has no files' test -e "$PF/virtfn1/nvidia"
 	vf=$(readlink -f "$PF/virtfn1")
 	override=$vf/driver_override
-	t_eq 'it gets one by name' 6 "$(put "$override" nvidia)"
-	t_ok 'and by hand' sh -c "echo ${vf##*/} >/sys/bus/pci/drivers/nvidia/bind"
+	t_eq 'driver_override selects a driver by name' 6 "$(put "$override" nvidia)"
+	t_ok 'and the bind succeeds' sh -c "echo ${vf##*/} >/sys/bus/pci/drivers/nvidia/bind"
 	t_eq 'and is free' '0 1431 1432 1433 1434 1435 1436' \
 		"$(cat "$vf/nvidia/current_vgpu_type") $(sed -n 's/^\([0-9]*\) *:.*/\1/p' "$vf/nvidia/creatable_vgpu_types" | paste -sd' ')"
 	echo 1436 >"$vf/nvidia/current_vgpu_type"
 	echo "${vf##*/}" >/sys/bus/pci/drivers/nvidia/unbind
 	t_not 'unbound it has none again' test -e "$vf/nvidia"
 	echo "${PF##*/}" >/sys/bus/pci/drivers/nvidia/unbind
-	t_not 'VFs go with the driver of their PF' test -e "$vf"
+	t_not 'VFs are removed with the driver of their PF' test -e "$vf"
 	echo 1 >"$PF/sriov_drivers_autoprobe"
 	echo "${PF##*/}" >/sys/bus/pci/drivers/nvidia/bind
 	echo 8 >"$PF/lab_enable_vfs"
@@ -265,7 +265,7 @@ injected
 params_need_type
 ordered
 in_use
-# It drops the caches: what comes before is faster.
+# Last, since it drops the caches, which makes later steps slower.
 times
 disabling
 t_done

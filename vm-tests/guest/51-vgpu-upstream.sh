@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 1 --module "module vgpu_upstream=1" guest/51-vgpu-upstream.sh [--record]
 #
-# What the test module does on a PF and its VFs, by plain sysfs, as the driver that was proposed for the kernel in 2025. The
+# The behaviour of the test module on a PF and its VFs, by plain sysfs, as the driver that was proposed for the kernel in 2025. The
 # steps of vendor-facts-upstream.tsv are also the test of the simulated kernel (crates/mdev/src/sim); --record prints them with the
 # results of the module.
 
@@ -38,7 +38,7 @@ ordered()
 	local file=$VF/nvidia/current_vgpu_type
 	echo 28 >"$PARAMETERS/vgpu_fail_write_errno"
 	echo 1 >"$PARAMETERS/vgpu_fail_write_nth"
-	t_eq 'a write fails as ordered' ENOSPC "$(put "$file" 1433)"
+	t_eq 'a write fails with the injected errno' ENOSPC "$(put "$file" 1433)"
 	t_eq 'the VF is free' 0 "$(cat "$file")"
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
 	echo 4 >"$PARAMETERS/fail_after_create_errno"

@@ -28,7 +28,7 @@ current()
 	cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' '
 }
 
-# What is remembered of devices.
+# The records of devices.
 remembered()
 {
 	ls -A /run/libmdev/devices 2>/dev/null
@@ -53,17 +53,17 @@ not_enabled()
 	t_eq 'a PF without VFs is a parent' "vendor-vfio 0" \
 		"$(nodedev list --parents --json | jq -r --arg n "$NODE" '.[] | select(.name == $n) | "\(.layout) \(.types | length)"')"
 	xml early 1434
-	t_match 'a create says what to do first' "error: $NODE: .*sriov-manage -e $BDF" "$(nodedev create "$XML/early" 2>&1)"
+	t_match 'the error of a create has the next step' "error: $NODE: .*sriov-manage -e $BDF" "$(nodedev create "$XML/early" 2>&1)"
 	t_eq 'and does not do it' 0 "$(cat "$PF/sriov_numvfs")"
 }
 
-# What a C program does that knows mdev: nothing but the names of parent and type are other than on the mdev bus.
+# A C program that was written for mdev: only the names of parent and type differ from the mdev bus.
 program()
 {
 	local host=$1 out text uuid=${U}1
 	t_ok "$host: a vGPU is created" sh -c "$host $SYSTEM create $NODE 1434 $uuid >/run/created"
 	out=$(cat /run/created)
-	t_match "$host: its UUID is ours" "uuid=$uuid" "$out"
+	t_match "$host: it has the UUID of the request" "uuid=$uuid" "$out"
 	t_eq "$host: one VF has the type" '1434 0 0 0 0 0 0 0' "$(current)"
 	text=$("$host" "$SYSTEM" qemu "$uuid" | sed -n 's/^qemu=//p')
 	t_eq "$host: the text for QEMU is that of a PCI device" "vfio-pci,host=$(basename "$(vf $uuid)")" "$text"
@@ -84,7 +84,7 @@ program()
 	clean "$host"
 }
 
-# order LOG: what was done below the lock of the PF, in words; the same thing several times is said once
+# order LOG: the operations under the lock of the PF, in words; repeated operations are printed once
 order()
 {
 	sed -nE -e "s/^[0-9]+ +flock\([0-9]+<[^>]*\/locks\/parent-$BDF>, LOCK_EX.* = 0/lock/p" \
@@ -107,7 +107,7 @@ sequence()
 {
 	xml seq 1434 '<params>frame_rate_limiter=0</params>'
 	t_ok 'a vGPU with parameters' traced nodedev create "$XML/seq"
-	t_eq 'is created in this order, the choice and the writes below one lock' \
+	t_eq 'is created in this order, the choice and the writes under one lock' \
 		'lock|read current_vgpu_type "0\n"|read creatable_vgpu_types|mark|read current_vgpu_type "0\n"|remember|read current_vgpu_type "0\n"|write vgpu_params "frame_rate_limiter=0\n"|read vgpu_params "frame_rate_limiter=0\n"|write current_vgpu_type "1434\n"|read current_vgpu_type "1434\n"|unlock' \
 		"$(order /run/log | sed -n '/^lock$/,/^unlock$/p' | paste -sd'|')"
 	t_eq 'the driver has them' 'frame_rate_limiter=0 1434' \
@@ -121,7 +121,7 @@ sequence()
 	clean sequence
 }
 
-# What was set and never cleared is not the next one's.
+# Parameters that were never cleared do not apply to the next device.
 poison()
 {
 	local n
@@ -130,8 +130,8 @@ poison()
 	t_ok 'a vGPU without parameters on a VF that has some' nodedev create "$XML/plain"
 	t_eq 'has none' '' "$(cat "$(vf plain)/nvidia/vgpu_params")"
 	xml own 1433 '<params>own=1</params>'
-	t_ok 'one with its own' nodedev create "$XML/own"
-	t_eq 'has those' own=1 "$(cat "$(vf own)/nvidia/vgpu_params")"
+	t_ok 'a device with its own parameters' nodedev create "$XML/own"
+	t_eq 'has these parameters' own=1 "$(cat "$(vf own)/nvidia/vgpu_params")"
 	xml bad 1433 "<params>$TOO_LONG</params>"
 	t_match 'parameters that the driver refuses' 'error: .*vgpu_params.*Argument list too long' "$(nodedev create "$XML/bad" 2>&1)"
 	t_eq 'leave no device' 2 "$(remembered | wc -l)"
@@ -140,7 +140,7 @@ poison()
 	clean poison
 }
 
-# injected NTH ERRNO: what the driver does to the NTH write of a type
+# injected NTH ERRNO: the driver fails the NTH write of a type with ERRNO
 injected()
 {
 	echo "$2" >"$PARAMETERS/vgpu_fail_write_errno"
@@ -176,7 +176,7 @@ full()
 {
 	local n said
 	xml whole 1436
-	t_ok 'one takes the whole card' nodedev create "$XML/whole"
+	t_ok 'one device uses the whole card' nodedev create "$XML/whole"
 	t_eq 'nothing is left, the names are known' '0 NVIDIA H200X-4C' \
 		"$(nodedev types "$NODE" 1431 --json | jq -r '.[0] | "\(.availableInstances) \(.name)"')"
 	xml more 'NVIDIA H200X-4C'
@@ -188,7 +188,7 @@ full()
 		xml "small$n" 'NVIDIA_H200X-4C'
 		echo "create $XML/small$n"
 	done | nodedev -q >/dev/null
-	t_eq 'by name: every VF has one' '1431 1431 1431 1431 1431 1431 1431 1431' "$(current)"
+	t_eq 'by name: every VF has a device' '1431 1431 1431 1431 1431 1431 1431 1431' "$(current)"
 	said=$(nodedev create "$XML/more" 2>&1)
 	t_match 'no VF is left' "error: $NODE: all 8 VFs have a device" "$said"
 	t_ok 'they go' nodedev destroy small1 small2 small3 small4 small5 small6 small7 small8
@@ -220,7 +220,7 @@ attributes()
 	t_eq 'also by the name that an mdev has for it' b=2 "$(nodedev attr get attr nvidia/vgpu_params)"
 	t_ok 'which sets it, too' nodedev attr set attr nvidia/vgpu_params b=3
 	t_eq 'the driver has that' b=3 "$(cat "$(vf attr)/nvidia/vgpu_params")"
-	t_not 'what the driver refuses, fails' nodedev attr set attr warm_update 2
+	t_not 'a value that the driver refuses is an error' nodedev attr set attr warm_update 2
 	t_not 'the type is no attribute to set' nodedev attr set attr current_vgpu_type 0
 	t_not 'none leaves the folder' nodedev attr get attr ../uevent
 	t_eq 'the device is whole' 1434 "$(cat "$(vf attr)/nvidia/current_vgpu_type")"
@@ -237,11 +237,11 @@ formats()
 		seen+=$(nodedev types "$NODE" --json | sha256sum)$'\n'
 		xml format 'NVIDIA H200X-141C'
 		t_ok "format $f: create by name" nodedev create "$XML/format"
-		t_eq "format $f: it is the one" 1436 "$(cat "$(vf format)/nvidia/current_vgpu_type")"
+		t_eq "format $f: it has the requested type" 1436 "$(cat "$(vf format)/nvidia/current_vgpu_type")"
 		t_ok "format $f: destroy" nodedev destroy format
 	done
 	echo 0 >"$PARAMETERS/vgpu_format"
-	t_eq 'all three formats say the same' 1 "$(printf %s "$seen" | sort -u | wc -l)"
+	t_eq 'all three formats have the same types' 1 "$(printf %s "$seen" | sort -u | wc -l)"
 	t_eq 'which is six types' 6 "$(nodedev types "$NODE" --json | jq length)"
 }
 
@@ -258,7 +258,7 @@ strangers()
 	uuid=$(uuid_of 2)
 	t_match "a device that a shell made has a UUID" '^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-' "$uuid"
 	rm -rf /run/libmdev
-	t_eq 'which does not hang on what is remembered' "$uuid" "$(uuid_of 2)"
+	t_eq 'which does not depend on the records' "$uuid" "$(uuid_of 2)"
 	echo 0 >"$PF/virtfn2/nvidia/current_vgpu_type"
 	t_eq 'cleared, it is no device' '' "$(uuid_of 2)"
 	t_match 'and cannot be destroyed' 'rc=-19 ' "$(host-linked $SYSTEM destroy "$uuid" 2>&1)"
@@ -268,7 +268,7 @@ strangers()
 	clean strangers
 }
 
-# reused WHAT UUID TYPE PATTERN: the device of UUID is gone, and VF 0 has another's, of this type
+# reused WHAT UUID TYPE PATTERN: the device of UUID does not exist, and VF 0 has the device of another program, of this type
 reused()
 {
 	local what=$1 uuid=$2 kind=$3 pattern=$4 theirs mark
@@ -276,10 +276,10 @@ reused()
 	mark=$(stat -c %.9Y "$PF/virtfn0/nvidia/current_vgpu_type")
 	t_not "$what: it has another UUID" test "$theirs" = "$uuid"
 	t_match "$what: a stale destroy is refused" "rc=-19 errno=19 .*$pattern" "$(host-linked $SYSTEM destroy "$uuid" 2>&1)"
-	t_eq "$what: and nothing was written" "$kind $mark" \
+	t_eq "$what: and no file was written" "$kind $mark" \
 		"$(cat "$PF/virtfn0/nvidia/current_vgpu_type") $(stat -c %.9Y "$PF/virtfn0/nvidia/current_vgpu_type")"
-	t_not "$what: nobody is shown under the old one" nodedev info "$uuid"
-	t_eq "$what: theirs is destroyed by its own UUID" 'destroy: rc=0' "$(host-linked $SYSTEM destroy "$theirs" 2>/dev/null)"
+	t_not "$what: no device is listed under the old UUID" nodedev info "$uuid"
+	t_eq "$what: the other device is destroyed by its own UUID" 'destroy: rc=0' "$(host-linked $SYSTEM destroy "$theirs" 2>/dev/null)"
 	t_eq "$what: every VF is free" '0 0 0 0 0 0 0 0' "$(current)"
 }
 
@@ -306,14 +306,14 @@ hands()
 	echo 0 >"$PF/lab_enable_vfs"
 	echo 8 >"$PF/lab_enable_vfs"
 	echo 1434 >"$PF/virtfn0/nvidia/current_vgpu_type"
-	reused 'reused after the VFs came anew' ${U}2 1434 "$same"
-	# What is remembered of it lasts until its UUID is used again.
+	reused 'reused after the VFs were enabled again' ${U}2 1434 "$same"
+	# Its record exists until its UUID is used again.
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	host-linked $SYSTEM destroy ${U}2 >/dev/null 2>&1
 	clean hands
 }
 
-# Somebody holds the VFIO node, and be it for nothing.
+# A process has the VFIO node open, without using the device.
 held()
 {
 	local fd before after
@@ -328,7 +328,7 @@ held()
 	clean 'a held node'
 }
 
-# One life in one session, of which everything is said that does not differ from host to host.
+# Creates and destroys devices in one session; prints everything that is equal on all hosts.
 life()
 {
 	xml one 1434 "<params>a=1</params><uuid>${U}5</uuid>"
@@ -368,11 +368,11 @@ replay()
 	t_ok 'the host is dumped' nodedev dumphost "$OUT/vgpu.xml"
 	life $SYSTEM >"$OUT/vgpu.kernel"
 	life "test://$OUT/vgpu.xml" >"$OUT/vgpu.replay"
-	t_ok 'there was a life' test "$(wc -l <"$OUT/vgpu.kernel")" -gt 100
-	t_eq 'with one refusal each for room, a switch, parameters and a device that is gone' 4 \
+	t_ok 'the session has output' test "$(wc -l <"$OUT/vgpu.kernel")" -gt 100
+	t_eq 'with one refusal each for room, a switch, parameters and a device that no longer exists' 4 \
 		"$(grep -c '^error: ' "$OUT/vgpu.kernel")"
-	t_eq 'the replay says the same, to the letter' '' "$(diff "$OUT/vgpu.kernel" "$OUT/vgpu.replay")"
-	clean 'a life'
+	t_eq 'the replay has the same output' '' "$(diff "$OUT/vgpu.kernel" "$OUT/vgpu.replay")"
+	clean 'a session'
 }
 
 # More than the driver accepts.

@@ -65,12 +65,12 @@ unmake()
 spread()
 {
 	t_eq 'spread: four' '' "$(make 4 1433)"
-	t_eq 'spread: each PF has one' '1 1 1 1' "$(counts)"
+	t_eq 'spread: each PF has one device' '1 1 1 1' "$(counts)"
 	t_eq 'spread: six more' '' "$(make 6 1433)"
-	t_eq 'spread: the first two have one more' '3 3 2 2' "$(counts)"
+	t_eq 'spread: the first two PFs have one device more' '3 3 2 2' "$(counts)"
 	t_eq 'spread: twenty-two more' '' "$(make 22 1433)"
 	t_eq 'spread: all VFs of all PFs' '8 8 8 8' "$(counts)"
-	t_match 'spread: one more is refused with a sentence' "^error: no parent has instances of type '1433' left" "$(make 1 1433)"
+	t_match 'spread: one device more is refused with a message' "^error: no parent has instances of type '1433' left" "$(make 1 1433)"
 	t_eq 'spread: and changes nothing' '8 8 8 8' "$(counts)"
 	unmake spread
 	t_eq 'spread, mixed types: 8 x 70, 4 x 8 that do not fit' \
@@ -87,13 +87,13 @@ spread()
 pack()
 {
 	t_eq 'pack: seven' '' "$(make 7 1433 '' --pack)"
-	t_eq 'pack: one PF has them' '7 0 0 0' "$(counts)"
+	t_eq 'pack: one PF has all devices' '7 0 0 0' "$(counts)"
 	t_eq 'pack: three more' '' "$(make 3 1433 '' --pack)"
 	t_eq 'pack: the next is begun when the first is full' '8 2 0 0' "$(counts)"
 	t_eq 'pack: of another type' '' "$(make 1 1435 '' --pack)"
 	t_eq 'pack: it goes where less is left' '8 3 0 0' "$(counts)"
 	t_eq 'pack: the whole of a card' '' "$(make 1 1436 '' --pack)"
-	t_eq 'pack: one that has it' '8 3 1 0' "$(counts)"
+	t_eq 'pack: a PF that has the type' '8 3 1 0' "$(counts)"
 	t_eq 'pack: three more of two types' '' "$(make 2 1432 '' --pack; make 1 1433 '' --pack)"
 	t_eq 'pack: no card is begun for them' '8 6 1 0' "$(counts)"
 	within_capacity pack
@@ -116,17 +116,17 @@ numa()
 	t_eq 'NUMA: two on node 0' '' "$(make 2 1433 "<numa node='0'/>")"
 	t_eq 'NUMA: they are there' '1 1 2 2' "$(counts)"
 	t_eq 'NUMA: three packed on node 1' '' "$(make 3 1433 "<numa node='1'/>" --pack)"
-	t_eq 'NUMA: on one PF of it' '1 1 5 2' "$(counts)"
+	t_eq 'NUMA: on one PF of the node' '1 1 5 2' "$(counts)"
 	t_eq 'NUMA: as many as node 1 has' '' "$(make 9 1433 "<numa node='1'/>")"
 	t_eq 'NUMA: they are there' '1 1 8 8' "$(counts)"
-	t_eq 'NUMA: node 1 is full, the wish cannot be had' '' "$(make 2 1433 "<numa node='1'/>")"
+	t_eq 'NUMA: node 1 is full, so another node is used' '' "$(make 2 1433 "<numa node='1'/>")"
 	t_eq 'NUMA: they are elsewhere' '2 2 8 8' "$(counts)"
 	t_eq 'NUMA: a node that there is not' '' "$(make 2 1433 "<numa node='7'/>")"
 	t_eq 'NUMA: is no obstacle' '3 3 8 8' "$(counts)"
 	unmake NUMA
 }
 
-# Parents of both kinds on one host.
+# Parents with and without an mdev bus on one host.
 both()
 {
 	local out
@@ -134,20 +134,20 @@ both()
 	t_eq 'both: layouts and parents' 'mdev 3 vendor-vfio 4' \
 		"$(nodedev list --parents --json | jq -r '.[].layout' | sort | uniq -c | awk '{ print $2, $1 }' | paste -sd' ')"
 	t_eq 'both: a C program sees all' 7 "$(host-linked mdev:///system list | wc -l)"
-	t_eq 'both: without a parent, the type tells where' '' "$(make 1 mtty-1; make 1 1433)"
+	t_eq 'both: without a parent, the type selects the parent' '' "$(make 1 mtty-1; make 1 1433)"
 	t_eq 'both: one device on each' 'mdev mtty-1 vendor-vfio 1433' \
 		"$(nodedev list --devices --json | jq -r '.[] | "\(.layout) \(.type)"' | sort | paste -sd' ')"
 	printf "<device><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-2'/></capability></device>" >"$XML/mtty"
 	printf "<device><parent>%s</parent><capability type='mdev'><type id='1434'/></capability></device>" \
 		"pci_0000_82_00_0" >"$XML/vgpu"
-	t_ok 'both: one of each for one guest' nodedev create --group "$XML/mtty" "$XML/vgpu"
+	t_ok 'both: one device of each for one guest' nodedev create --group "$XML/mtty" "$XML/vgpu"
 	t_eq 'both: four devices' 4 "$(nodedev list --devices --json | jq length)"
 	printf "<device><parent>mtty_mtty</parent><capability type='mdev'><type id='mtty-1'/><group>1</group></capability></device>" \
 		>"$XML/bad"
 	out=$(nodedev create --group "$XML/vgpu" "$XML/bad" 2>&1)
 	t_match 'both: all or none' '^error: device 2 of 2|^error: .*takes no group' "$out"
 	t_eq 'both: it is none' 4 "$(nodedev list --devices --json | jq length)"
-	t_ok 'both: a guest has one of each' t_qemu lab -device "$(qemu_text mdev)" -device "$(qemu_text vendor-vfio)"
+	t_ok 'both: a guest has one device of each' t_qemu lab -device "$(qemu_text mdev)" -device "$(qemu_text vendor-vfio)"
 	out=$("$GUEST/monitor" /run/lab.sock 'info pci')
 	t_match 'both: the serial card' 4348:3253 "$out"
 	t_match 'both: the function' 1b36:0010 "$out"

@@ -11,7 +11,7 @@
 PROCESSES=${3:-8}
 ROUNDS=${4:-50}
 
-# What a PF has of each type: memory decides, or its eight VFs.
+# The instances of each type on a PF: limited by the memory or by its eight VFs.
 CAPACITIES=(1431:8 1432:8 1433:8 1434:4 1435:2 1436:1)
 
 t_install "$1"
@@ -20,7 +20,7 @@ PF=$(readlink -f /sys/bus/pci/devices/0000:41:00.0)
 echo 8 >"$PF/lab_enable_vfs"
 mkdir /run/paths
 for errno in 5 28; do
-	# A driver says it one way or the other that the card is full.
+	# Drivers return different errnos for a full card.
 	echo $errno >/sys/module/mdev_lab/parameters/vgpu_full_errno
 	start=$SECONDS
 	t_ok "$PROCESSES processes fill and empty a PF $ROUNDS times" \

@@ -34,7 +34,7 @@ life()
 	nodedev create /run/queue.xml && nodedev destroy "${A}2"
 }
 
-# missing NODE: a look-up of what does not exist fails, with this reason
+# missing NODE: a look-up of an absent node fails, with this reason
 missing()
 {
 	! nodedev dumpxml "$1" >/run/missing 2>&1 && grep -q "there is no node device '$1'" /run/missing
@@ -91,7 +91,7 @@ held()
 {
 	local what=$1 name reader rc limit
 	t_hold_unbind $HOLD_MS "$2" "$3"
-	t_eq "$what: its driver holds it" 0 $?
+	t_eq "$what: the unbind holds the lock" 0 $?
 	cat "/sys/bus/pci/devices/$3/uevent" >/dev/null &
 	reader=$!
 	t_ok "$what: a reader of its uevent file is blocked" t_until 20 t_in_state_d "$reader"
@@ -101,7 +101,7 @@ held()
 		best "$name" "$limit" || rc=$?
 		# shellcheck disable=SC2154 # of t_watched
 		t_report "$rc" "$what: $name succeeds" "after $t_ms ms: ${COMMANDS[$name]}" "$t_out"
-		[ "$rc" != 0 ] || t_ok "$what: $name takes $best ms more than nothing, ${BEFORE[$name]} ms before" test "$best" -le "$limit"
+		[ "$rc" != 0 ] || t_ok "$what: $name takes $best ms more than an empty command, ${BEFORE[$name]} ms before" test "$best" -le "$limit"
 	done
 	t_ok "$what: the reader is still blocked" t_in_state_d "$reader"
 	t_release_unbind
@@ -119,7 +119,7 @@ xml held "$HELD" 11 "${A}1"
 xml queue "$OTHER" queue-1 "${A}2"
 xml vgpu "${PF##*/}" 1434 "${A}3"
 t_ok 'a device on the parent that will be unbound' nodedev create /run/held.xml
-t_ok 'one on a VF' nodedev create /run/vgpu.xml
+t_ok 'a device on a VF' nodedev create /run/vgpu.xml
 OTHER_NODE=pci_${OTHER//[:.]/_}
 COMMANDS=(
 	[list]='nodedev list' [devices]='nodedev list --devices' [parents]='nodedev list --parents' [types]='nodedev types'

@@ -42,7 +42,7 @@ life()
 	t_eq 'all its types' '1431 1432 1433 1434 1435 1436' "$(types)"
 	t_within 'create' 20 nodedev create /run/first.xml
 	t_eq 'a VF has the type' '1434 0 0 0 0 0 0 0' "$(current)"
-	t_eq 'then the PF has one type' 1434 "$(nodedev types "$PF_BDF" --json | jq -r '.[] | select(.availableInstances > 0) | .id' | paste -sd' ')"
+	t_eq 'then the PF offers one type' 1434 "$(nodedev types "$PF_BDF" --json | jq -r '.[] | select(.availableInstances > 0) | .id' | paste -sd' ')"
 	t_refused 'a second type is refused, with the reason' 20 'type 1431 has no instances left: none of the 7 free VFs of 8 lists it beside the vGPUs of type 1434;' nodedev create /run/other.xml
 	t_eq 'and changes nothing' '1434 0 0 0 0 0 0 0' "$(current)"
 	echo 22 >"$PARAMETERS/vgpu_fail_write_errno"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --kernel 6.12 -q "-device edu -device pci-testdev" --vgpu 1 --module module guest/68-hangs.sh INSTALLED
 #
-# What could block the callers of the installed library: locks that an ordinary user or another process holds, slow drivers,
+# Causes that could block the callers of the installed library: locks that an ordinary user or another process holds, slow drivers,
 # thousands of stale records, a FIFO in the place of a record. And a driver that makes a device and returns an error. Every
 # call runs below a watchdog.
 
@@ -28,7 +28,7 @@ xml()
 		"$@" >"/run/$1.xml"
 }
 
-# background NAME COMMAND...: what it prints, its exit code and its time are in /run/NAME.out
+# background NAME COMMAND...: its output, its exit code and its time are in /run/NAME.out
 background()
 {
 	local name=$1
@@ -119,7 +119,7 @@ held_store()
 	pid=$!
 	t_ok 'a monitor begins' t_until $((60 * MDEV_VM_SLACK)) sh -c "ls -l /proc/$pid/fd | grep -q inotify"
 	ms=0
-	# Again and again, since the first change may be a part of what the monitor finds when it begins.
+	# Repeated, since the monitor may read the first change when it starts, without an event.
 	while [ ! -s /run/events ] && [ "$ms" -lt "$SOON_MS" ]; do
 		echo "$type" >"$PF/virtfn0/nvidia/current_vgpu_type"
 		type=$((1434 - type))
@@ -134,7 +134,7 @@ held_store()
 	exec {lock}>&-
 }
 
-# One destroy is blocked in the driver for longer than a destroy may take. It goes on in the background, see slow_driver_end.
+# One destroy is blocked in the driver for longer than a destroy may take. It continues in the background, see slow_driver_end.
 slow_driver()
 {
 	local out
@@ -193,19 +193,19 @@ turns()
 	background turn3 nodedev create /run/turn3.xml
 	turns+=" $!"
 	wait "$first"
-	t_ok 'the next one is' t_until $((20 * MDEV_VM_SLACK)) is_blocked 'turn[23]'
-	# The last one shall not wait for the driver.
+	t_ok 'the next creator is blocked' t_until $((20 * MDEV_VM_SLACK)) is_blocked 'turn[23]'
+	# The last creator must not wait for the driver.
 	echo 0 >"$PARAMETERS/create_delay_ms"
 	# shellcheck disable=SC2086 # several
 	wait $turns
 	for n in 1 2 3; do
 		t_match "creator $n has made its device" ' rc=0 ms=' "$(tr '\n' ' ' </run/turn$n.out)"
 	done
-	t_ok 'the last one has waited for more than 30 s' test "$(sed -n 's/.* ms=//p' /run/turn[23].out | sort -n | tail -n 1)" -gt 30000
+	t_ok 'the last creator has waited for more than 30 s' test "$(sed -n 's/.* ms=//p' /run/turn[23].out | sort -n | tail -n 1)" -gt 30000
 	t_within 'they are destroyed' 20 nodedev destroy turn1 turn2 turn3
 }
 
-# Thousands of records of devices that are gone, and two creators at once.
+# Thousands of records of devices that no longer exist, and two creators at once.
 stale_records()
 {
 	local n uuid record
@@ -217,17 +217,17 @@ stale_records()
 		printf -v uuid '5eed0000-0000-4000-8000-%012x' "$n"
 		printf '%s' "${record//${A}8/$uuid}" >"$RUN/devices/$uuid"
 	done
-	t_eq "$STALE records of devices that are gone" "$STALE" "$(find "$RUN/devices" -name '5eed*' | wc -l)"
+	t_eq "$STALE records of devices that no longer exist" "$STALE" "$(find "$RUN/devices" -name '5eed*' | wc -l)"
 	xml model "$RFC" 11 "${A}8"
 	xml other "$GENERAL" queue-1 "${A}9"
 	background model nodedev create /run/model.xml
 	n=$!
-	soon 'a create while another one removes them' nodedev create /run/other.xml
+	soon 'a create while another create removes them' nodedev create /run/other.xml
 	wait "$n"
 	t_match 'the other create' ' rc=0 ms=' "$(tr '\n' ' ' </run/model.out)"
 	n=$(sed -n 's/.* ms=//p' /run/model.out)
 	t_ok "within the same time ($n ms)" test "$n" -lt "$SOON_MS"
-	t_eq 'the stale records are gone' '' "$(find "$RUN/devices" -name '5eed*')"
+	t_eq 'the stale records are removed' '' "$(find "$RUN/devices" -name '5eed*')"
 	t_within 'both are destroyed' 20 nodedev destroy model other
 }
 
@@ -243,7 +243,7 @@ fifos()
 	t_within 'and its destroy' 10 nodedev destroy other
 	mkfifo "$RUN/devices/${A}1" 2>/dev/null
 	t_watched 10 nodedev create /run/rfc.xml
-	t_ok "create of the device whose record it is ends ($t_ms ms)" test $? -lt 124
+	t_ok "create of the device of this record ends ($t_ms ms)" test $? -lt 124
 	t_watched 10 nodedev destroy "${A}1"
 	t_ok "and a destroy ($t_ms ms)" test $? -lt 124
 	t_refused 'a FIFO in the place of a lock file' 10 'not a regular file' nodedev create /run/next.xml

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 1 --module module --share RESULTS guest/72-reboot.sh INSTALLED RESULTS before|after
 #
-# Two boots with one store. What is defined to start by itself is there after the second, as soon as its parent is: a module
-# that is inserted late, or VFs that are enabled late, started by the udev rule. The rest is not. Nothing happens before the
-# rule is enabled, and where it can, ours leaves the mdev bus to it.
+# Two boots with one store. After the second, each device with autostart starts as soon as its parent exists: a module
+# that is inserted late, or VFs that are enabled late, by the udev rule. The other devices do not start. No device starts before the
+# rule is enabled, and where mdevctl's rule can work, ours skips the mdev bus.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -34,7 +34,7 @@ define()
 	ours define /run/define.xml >/dev/null && ours set "$1" "$4"
 }
 
-# What runs, in the order of UUIDs: the last digit of the first group of each.
+# The running devices in the order of UUIDs: the last digit of the first group of each.
 running()
 {
 	ours list | sed -nE 's/^a000000(.).* active .*/\1/p' | sort | tr -d '\n'
@@ -64,13 +64,13 @@ before()
 	t_ok 'the same by mdevctl' mdevctl define --uuid "$THEIRS" --parent mtty --type mtty-1 --auto
 	t_ok 'without' define "$MANUAL" mtty mtty-1 0
 	t_ok 'on mdpy' define "$LATE" mdpy mdpy-xga 1
-	t_ok 'on a parent that is never there' define "$ABSENT" 0000:99:00.0 11 1
+	t_ok 'on a parent that never exists' define "$ABSENT" 0000:99:00.0 11 1
 	t_ok 'on a PF' define "$VGPU" "$PF" 1431 1
-	t_ok 'another one' define "$SECOND_VGPU" "$PF" 1431 1
+	t_ok 'another device on the PF' define "$SECOND_VGPU" "$PF" 1431 1
 	t_ok 'on a VF' define "$ONE_VF" "$VF" 1431 1
 	t_ok 'on a PF, without autostart' define "$MANUAL_VGPU" "$PF" 1431 0
-	t_ok 'one of those without is started by hand' ours start "$MANUAL"
-	t_eq 'all that start by themselves' 6 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
+	t_ok 'a device without autostart is started by hand' ours start "$MANUAL"
+	t_eq 'all devices with autostart start' 6 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
 	ours list | sed 's/ active / inactive /' | sort >"$RESULTS/defined"
 	echo "$VF" >"$RESULTS/vf"
 	mkdir -p /etc/libmdev
@@ -79,12 +79,12 @@ before()
 
 after()
 {
-	t_eq 'nothing has outlived the boot' '' "$(ls "$MDEV_BUS" 2>/dev/null)"
+	t_eq 'no device has survived the reboot' '' "$(ls "$MDEV_BUS" 2>/dev/null)"
 	rm -rf /etc/mdevctl.d /etc/libmdev
 	tar -C / -xf "$RESULTS/store.tar" --no-same-owner
-	t_eq 'all definitions have' "$(cat "$RESULTS/defined")" "$(ours list | sed 's/ computer / PARENT /' | sort |
+	t_eq 'all definitions have survived' "$(cat "$RESULTS/defined")" "$(ours list | sed 's/ computer / PARENT /' | sort |
 		join -o 1.1,2.2,1.3,1.4,1.5,1.6 - "$RESULTS/defined")"
-	# Debian 12's rule runs a program that is not there; both are put in order where they are looked at.
+	# mdevctl's rule of Debian 12 runs a program that does not exist; beside_mdevctl() repairs and tests it.
 	mv "$THEIR_RULE" /run/
 	t_udevd
 	not_enabled
@@ -107,29 +107,29 @@ not_enabled()
 late_modules()
 {
 	modprobe mtty
-	t_ok 'a late module: what is on it starts, also what mdevctl has defined' t_until 60 runs 01
+	t_ok 'a late module: its definitions start, also the definition of mdevctl' t_until 60 runs 01
 	modprobe mdpy
-	t_ok 'another one' t_until 60 runs 013
+	t_ok 'another module' t_until 60 runs 013
 	udevadm settle --timeout=30
 	t_eq 'and nothing else' 013 "$(running)"
 	rmmod mdpy
-	t_eq 'a module that goes takes its own along' 01 "$(running)"
+	t_eq 'its devices are removed with a module' 01 "$(running)"
 	modprobe mdpy
-	t_ok 'and comes back with it' t_until 60 runs 013
-	t_eq 'what is started by hand finds nothing left to do' 0 "$(ours autostart)"
+	t_ok 'and start again with it' t_until 60 runs 013
+	t_eq 'an autostart by hand then starts no device' 0 "$(ours autostart)"
 }
 
 late_functions()
 {
 	find_gpu
 	echo 8 >"/sys/bus/pci/devices/$PF/lab_enable_vfs"
-	t_ok 'late VFs: two for the PF, and the one that was named' t_until 100 runs 013568
+	t_ok 'late VFs: two devices on the PF, and the device on the named VF' t_until 100 runs 013568
 	t_eq 'on that VF' "$(cat "$RESULTS/vf")" "$(ours xml "$ONE_VF" | sed -nE 's|.*<path>.*/([^/]+)</path>|\1|p')"
 	udevadm settle --timeout=60
 	t_eq 'and nothing else' 013568 "$(running)"
 }
 
-# What udev would run for a parent.
+# The programs that udev would run for a parent.
 rules_for()
 {
 	udevadm test --action=change "$1" 2>/dev/null
@@ -141,19 +141,19 @@ beside_mdevctl()
 	t_match 'our rule has run nodedev' 'nodedev -q autostart mtty' "$(rules_for $mtty)"
 	mv /run/60-mdevctl.rules "$THEIR_RULE"
 	udevadm control --reload
-	t_match "where mdevctl's rule cannot work, ours does" 'nodedev -q autostart mtty' "$(rules_for $mtty)"
+	t_match "where mdevctl's rule cannot work, our rule runs" 'nodedev -q autostart mtty' "$(rules_for $mtty)"
 	ln -s ../bin/mdevctl /usr/sbin/mdevctl
-	t_eq 'where it can, ours does nothing' '' "$(rules_for $mtty | grep nodedev)"
-	t_match 'but for VFs, which mdevctl does not know' 'nodedev -q autostart' \
+	t_eq 'where it can work, our rule does nothing' '' "$(rules_for $mtty | grep nodedev)"
+	t_match 'except for VFs, which mdevctl does not support' 'nodedev -q autostart' \
 		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
 	rmmod mtty
 	modprobe mtty
-	t_ok 'and mdevctl starts what we have defined' t_until 60 runs 013568
+	t_ok 'and mdevctl starts our definitions' t_until 60 runs 013568
 	rm "$THEIR_RULE"
 	udevadm control --reload
 }
 
-# What a service is wanted for when a VF becomes ready; no more than one is.
+# The service that the rule starts when a VF becomes ready; at most one.
 wanted_for()
 {
 	rules_for "/sys/bus/pci/devices/$1" | sed -nE 's/.*SYSTEMD_WANTS=(.*)/\1/p'
@@ -162,21 +162,21 @@ wanted_for()
 with_systemd()
 {
 	local mtty=/sys/devices/virtual/mtty/mtty seen unit vf other
-	# Below whatever prefix it was installed.
+	# The prefix of the installation is unknown.
 	unit=$(find /usr/lib/systemd/system /usr/local/lib/systemd/system -name libmdev-autostart.service 2>/dev/null | head -n 1)
 	mkdir -p /run/systemd/system
 	seen=$(rules_for $mtty)
-	t_match 'with systemd, a service is wanted' 'SYSTEMD_WANTS=libmdev-autostart@mtty.service' "$seen"
-	t_eq 'and nothing is run by udev' '' "$(grep 'run:.*nodedev' <<<"$seen")"
+	t_match 'with systemd, the rule starts a service' 'SYSTEMD_WANTS=libmdev-autostart@mtty.service' "$seen"
+	t_eq 'and udev runs no program' '' "$(grep 'run:.*nodedev' <<<"$seen")"
 	vf=$(cat "$RESULTS/vf")
 	other=$(basename "$(readlink "/sys/bus/pci/devices/$PF/virtfn0")")
-	t_eq 'for a VF, one of its own' "libmdev-autostart@$vf.service" "$(wanted_for "$vf")"
-	t_eq 'also where there are definitions on its PF alone' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
+	t_eq 'a VF has its own service' "libmdev-autostart@$vf.service" "$(wanted_for "$vf")"
+	t_eq 'also if only its PF has definitions' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
 	# Another rule's program has left its result behind.
 	mkdir -p /run/udev/rules.d
 	echo 'SUBSYSTEM=="pci", PROGRAM=="/bin/echo nowhere"' >/run/udev/rules.d/50-other.rules
 	udevadm control --reload
-	t_eq 'whatever other rules have run' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
+	t_eq 'independent of the results of other rules' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
 	mv "/etc/mdevctl.d/$PF" /run/
 	t_eq 'and none where nothing is defined' '' "$(wanted_for "$other")"
 	mv "/run/$PF" /etc/mdevctl.d/

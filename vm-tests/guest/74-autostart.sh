@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --module "module platform_parents=32" guest/74-autostart.sh INSTALLED [RESULTS]
 #
-# Some five hundred definitions on 32 parents, as mdevctl writes them, started at once and by two processes: what can start
-# does, each failure is named, and nothing is started twice.
+# Some five hundred definitions on 32 parents, as mdevctl writes them, started at once and by two processes: each valid definition
+# starts, each failure is named, and no device is started twice.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -12,7 +12,7 @@ STORE=/etc/mdevctl.d
 PARENTS=32
 EACH=16
 
-# define PARENT NUMBER TYPE START: the UUID tells parent and number
+# define PARENT NUMBER TYPE START: the UUID contains parent and number
 define()
 {
 	local uuid
@@ -42,7 +42,7 @@ for ((p = 0; p < PARENTS; p++)); do
 	for ((n = 0; n < EACH; n++)); do define $p $n 12 auto; done
 done | sort >/run/good
 define 0 99 12 manual >/run/manual
-# A type that is not there, a file that cannot tell whether it is to start, and a parent that is not there, which is no
+# A type that does not exist, a file in which autostart cannot be read, and a parent that does not exist, which is not a
 # failure.
 bad=$(define 3 98 no-such-type auto)
 broken=00000004-0074-4000-8000-000000000097
@@ -53,9 +53,9 @@ start=$SECONDS
 nodedev -q autostart >/run/out 2>&1
 t_eq 'not all could be started' 1 $?
 echo "# $((PARENTS * EACH)) devices on $PARENTS parents in $((SECONDS - start)) s"
-t_eq 'all that can run runs' "$(cat /run/good)" "$(running)"
-t_match 'what cannot is named, with its reason' "^error: $bad on mdev_lab.3 could not be started: .*no-such-type" "$(cat /run/out)"
-t_match 'so is a file that cannot be used' "error: $broken on mdev_lab.4 could not be started: .*$STORE/mdev_lab.4/$broken" "$(cat /run/out)"
+t_eq 'all valid definitions run' "$(cat /run/good)" "$(running)"
+t_match 'a failure is named, with its reason' "^error: $bad on mdev_lab.3 could not be started: .*no-such-type" "$(cat /run/out)"
+t_match 'an invalid file is named, too' "error: $broken on mdev_lab.4 could not be started: .*$STORE/mdev_lab.4/$broken" "$(cat /run/out)"
 t_eq 'and nothing else' 2 "$(grep -c . /run/out)"
 t_not 'a parent that is not there is waited for' grep "$absent" /run/out
 
@@ -65,13 +65,13 @@ nodedev autostart >/run/one 2>/run/one.err & one=$!
 nodedev autostart >/run/two 2>/run/two.err & two=$!
 wait $one; wait $two
 t_eq 'two at once: all that can run runs' "$(cat /run/good)" "$(running)"
-t_eq 'and both name what failed, alone' "$bad $broken $bad $broken" \
+t_eq 'and both name exactly the failures' "$bad $broken $bad $broken" \
 	"$(sed -nE 's/^error: ([0-9a-f-]*-0074-[0-9a-f-]*) on .*/\1/p' /run/one.err /run/two.err | paste -sd' ')"
 t_eq 'one parent' 0 "$(nodedev -q autostart mdev_lab.7 >/dev/null 2>&1; echo $?)"
 
 destroy_all
 nodedev -q autostart mdev_lab.7 >/dev/null
-t_eq 'of one parent, only what is defined on it' "$(grep ^00000007 /run/good)" "$(running)"
+t_eq 'of one parent, only its definitions start' "$(grep ^00000007 /run/good)" "$(running)"
 
 # More than there is room for: sixteen run, and the others are named.
 for ((n = EACH; n < EACH + 12; n++)); do define 7 $n 12 auto; done >/run/more

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu" --vgpu 1 --module module guest/75-watch.sh INSTALLED [RESULTS [DEVICES]]
 #
-# A program that polls hears of everything that other processes do, in order and without loss: devices on the bus by the
-# library and by echo, parents whose drivers come and go, VFs that become virtual GPUs, definitions. With little room it is
-# told that it has lost something, and is right again. The times and system calls of it are printed.
+# A program that polls gets every event of other processes, in order and without loss: devices on the bus by the
+# library and by echo, parents whose drivers are loaded and removed, VFs that become virtual GPUs, definitions. With a small buffer it
+# gets an overrun, and its list is then right again. Its times and system calls are printed.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -20,7 +20,7 @@ uuid()
 	printf '5eed0000-0000-4000-8000-%012x' "$1"
 }
 
-# by_library FROM TO: one process makes and destroys these, one after the other
+# by_library FROM TO: one process creates and destroys the devices of these numbers, one after the other
 by_library()
 {
 	local n
@@ -41,7 +41,7 @@ by_echo()
 	done
 }
 
-# start WORD...: a program in the background, which has said that it is ready
+# start WORD...: starts a program in the background and waits until it prints "ready"
 start()
 {
 	local line=
@@ -53,7 +53,7 @@ start()
 	t_eq "ready: $*" ready "$line"
 }
 
-# finish NAME: it has ended well; what it said is in $said
+# finish NAME: the program must end with success; its output is in $said
 finish()
 {
 	local rc=0
@@ -69,11 +69,11 @@ in_order()
 	start mdev-watch $SYSTEM order "$DEVICES" stamps
 	t_ok 'half of them by the library' by_library 0 $((DEVICES / 2))
 	t_ok 'half of them by echo' by_echo $((DEVICES / 2)) "$DEVICES"
-	finish "$DEVICES devices are seen as they come and go"
+	finish "$DEVICES devices are reported when they are created and removed"
 	start mdev-watch $SYSTEM late "$DEVICES"
-	t_ok 'the same while nobody looks' by_echo 0 "$DEVICES"
+	t_ok 'the same while the program does not receive' by_echo 0 "$DEVICES"
 	echo >&"$watch_in"
-	finish "$DEVICES devices are told late, in order, none of them lost"
+	finish "$DEVICES devices are reported late, in order, without loss"
 }
 
 loss()
@@ -84,15 +84,15 @@ loss()
 	echo >&"$watch_in"
 	local line=
 	read -r -t 60 -u "$watch_out" line
-	t_eq 'it is told of the loss, and lists' listed "$line"
+	t_eq 'it gets an overrun, and lists' listed "$line"
 	by_echo 300 303
 	echo 1 >"$MDEV_BUS/$(uuid 5000)/remove"
 	uuid $LAST >"$TYPE/create"
-	finish 'what it knows afterwards is what there is'
+	finish 'its list is equal to the existing devices'
 	echo 1 >"$MDEV_BUS/$(uuid $LAST)/remove"
 }
 
-# System calls for each event of a device, when one comes now and then: what a program does that has nothing else to do.
+# The number of system calls for each event of a device, while events are rare.
 cost()
 {
 	local calls=() n i
@@ -110,7 +110,7 @@ cost()
 	echo "# $(awk '$NF == "total" { print $4 }' /run/calls.list) for nodedev list"
 }
 
-# events COUNT COMMAND...: what nodedev event tells when a command of the shell is run, a word and a name a line
+# events COUNT COMMAND...: prints the events that nodedev event reports while a command runs, one line each: event and name
 events()
 {
 	local count=$1
@@ -119,7 +119,7 @@ events()
 	coproc EVENTS { exec nodedev -v event --count "$count" --timeout 60 2>/run/events.log; }
 	local pid=$EVENTS_PID
 	exec {events_out}<&"${EVENTS[0]}"
-	# With -v it says when it listens.
+	# With -v it prints a line when it listens.
 	t_until 20 grep -q 'listening' /run/events.log
 	"$@"
 	timeout 90 cat <&"$events_out" | awk '{ print $1, $2 }'
@@ -131,9 +131,9 @@ parents()
 {
 	local out
 	out=$(events 1 rmmod mdpy)
-	t_eq 'a parent goes with its driver' 'deleted mdpy_mdpy' "$out"
+	t_eq 'a parent is removed with its driver' 'deleted mdpy_mdpy' "$out"
 	out=$(events 1 modprobe mdpy)
-	t_eq 'and comes back' 'created mdpy_mdpy' "$out"
+	t_eq 'and appears with it' 'created mdpy_mdpy' "$out"
 }
 
 proposals()
@@ -179,7 +179,7 @@ vgpus()
 	printf "<device><name>mine</name><parent>%s</parent><capability type='mdev'><type id='1434'/></capability></device>\n" \
 		"$(basename "$(readlink -f "$pf")")" >/run/vgpu.xml
 	out=$(events 2 nodedev -q create /run/vgpu.xml)
-	t_match 'one that the library makes has its name' 'created mine updated pci_' "${out//$'\n'/ }"
+	t_match 'a device of the library has its name' 'created mine updated pci_' "${out//$'\n'/ }"
 	out=$(events 2 nodedev -q destroy mine)
 	t_match 'when it goes, too' 'deleted mine updated pci_' "${out//$'\n'/ }"
 	disable()

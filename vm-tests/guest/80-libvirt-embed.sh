@@ -37,7 +37,7 @@ listed()
 
 lists()
 {
-	t_eq 'the list is what nodedev lists, and the computer' "$( (nodedev list --json | jq -r '.[].name'; echo computer) | sort)" "$(listed)"
+	t_eq 'the list is equal to that of nodedev, plus the computer' "$( (nodedev list --json | jq -r '.[].name'; echo computer) | sort)" "$(listed)"
 	t_eq '--tree: each once' "$(listed)" "$(embed nodedev-list --tree | sed -nE 's/^[ |+-]*([a-z].*)$/\1/p' | sort)"
 	t_eq 'by default without the parents that Nova fails on, and without vGPUs that are no mdev' \
 		"$(listed | grep -v -e ^mdpy_ -e ^mbochs_ -e "^$(node $PF)$")" \
@@ -50,7 +50,7 @@ lists()
 	t_eq 'every dump is valid, but for types outside of a bus' 'mbochs_mbochs mdpy_mdpy mtty_mtty' "${bad[*]}"
 }
 
-# virsh does not say so: it does when it hears of something.
+# Whether virsh listens. It prints nothing before its first event.
 listens()
 {
 	local marker=5eed0080-0000-4000-8000-00000000ffff
@@ -59,7 +59,7 @@ listens()
 	grep -q ffff_mtty /run/events
 }
 
-# What is done here, and by others: through sysfs, by mdevctl, by the tool.
+# Events of this connection and of others: through sysfs, by mdevctl, by the tool.
 events()
 {
 	local pid
@@ -75,10 +75,10 @@ events()
 	mdevctl start -u "$U"
 	embed nodedev-destroy "$NODE" >/dev/null
 	embed nodedev-undefine "$NODE" >/dev/null
-	t_ok 'all is heard' t_until 30 grep -q Undefined /run/events
+	t_ok 'the last event arrives' t_until 30 grep -q Undefined /run/events
 	kill -INT "$pid"
 	wait "$pid"
-	t_eq 'events: sysfs, the tool, mdevctl, and our own' 'Created Deleted Created Deleted Defined Created Deleted Undefined' \
+	t_eq 'events: sysfs, the tool, mdevctl, and this connection' 'Created Deleted Created Deleted Defined Created Deleted Undefined' \
 		"$(sed -nE "s/.*'lifecycle' for node device $NODE: ([A-Za-z]+).*/\1/p" /run/events | paste -sd' ')"
 }
 
@@ -90,7 +90,7 @@ ordinary_user()
 	v_xml mtty_mtty mtty-1
 	chmod 644 $V_XML
 	out=$("${user[@]}" nodedev-create $V_XML 2>&1)
-	t_match 'and is refused a create, with our sentence' 'error: operation forbidden: .*mtty.*/create' "$out"
+	t_match 'and may not create, with the message of libmdev' 'error: operation forbidden: .*mtty.*/create' "$out"
 }
 
 t_install "$1"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu -device intel-iommu" -a intel_iommu=on guest/82-libvirt-overlay.sh INSTALLED [RESULTS]
 #
-# An unmodified libvirtd with all of its drivers, our nodes among its own: installed, enabled, used through nodedev:///system
+# An unmodified libvirtd with all of its drivers, and libmdev's nodes among its own: installed, enabled, used through nodedev:///system
 # and qemu:///system, given to a guest, restarted with devices, disabled again.
 
 # shellcheck source=lib.sh
@@ -24,40 +24,40 @@ before_start()
 	cat "$(sed -n 's/^EnvironmentFile=-//p' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf)"
 }
 
-# The unit of the system is not there: what the tool writes is looked at, and done by hand.
+# The VM has no systemd: the script reads the drop-in of the tool and runs its commands.
 enable()
 {
 	local self module
 	self=$(command -v libmdev-libvirt)
 	module=$(sed -n 's/^module=//p' "$self")
 	t_ok 'enable' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt enable
-	t_ok 'status says so' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt status
-	t_eq 'nothing that fails before the daemon keeps it from starting' '' \
+	t_ok 'status: enabled' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt status
+	t_eq 'a failed command before the daemon does not prevent its start' '' \
 		"$(grep '^Exec' /run/host/etc/systemd/system/libvirtd.service.d/libmdev.conf | grep -v '^ExecStartPre=-')"
-	t_eq 'the daemon is told where to look' 'LIBVIRT_DRIVER_DIR=/run/libmdev-libvirt' "$(before_start)"
+	t_eq 'the daemon gets the folder of its drivers' 'LIBVIRT_DRIVER_DIR=/run/libmdev-libvirt' "$(before_start)"
 	mv "$module" "$module.away"
-	t_eq 'without the module it looks where it always does' '' "$(before_start 2>/dev/null)"
+	t_eq 'without the module it uses its own folder' '' "$(before_start 2>/dev/null)"
 	mv "$module.away" "$module"
 	mv "$self" "$self.away"
 	t_eq 'without the tool, too' '' "$(before_start 2>/dev/null)"
 	mv "$self.away" "$self"
-	t_ok 'and with all of it again where it was told' before_start
+	t_ok 'and with both again the folder of the tool' before_start
 	t_ok 'the folder has every driver of libvirt' sh -c \
 		"for f in $DRIVERS/*.so; do [ -e /run/libmdev-libvirt/\${f##*/} ] || exit 1; done"
 	t_ok 'disable' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt disable
-	t_not 'status says so, too' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt status
-	t_eq 'and nothing is left' '' "$(find /run/host -type f -o -type l)"
+	t_not 'status: disabled' env LIBMDEV_LIBVIRT_ROOT=/run/host libmdev-libvirt status
+	t_eq 'and no file is left' '' "$(find /run/host -type f -o -type l)"
 }
 
 beside_stock()
 {
 	local name bad=()
 	t_eq "the nodes are those of libvirt's own driver" '' "$(diff /run/stock.list <(v nodedev-list | sed '/^$/d' | sort))"
-	# A machine without a UUID gets another one from libvirt at each start.
+	# A machine without a UUID gets another UUID from libvirt at each start.
 	while read -r name; do
 		diff <(v nodedev-dumpxml "$name" | sed "$WITHOUT_UUID") <(sed "$WITHOUT_UUID" "/run/stock/$name") >&2 || bad+=("$name")
 	done </run/stock.list
-	t_eq 'and their XML is the same, also of mtty, which is ours' '' "${bad[*]}"
+	t_eq 'and their XML is the same, also of mtty, which libmdev serves' '' "${bad[*]}"
 	t_eq 'qemu:///system has the same nodes' '' "$(diff <(v nodedev-list) <(q nodedev-list))"
 	t_eq 'the parents' mtty_mtty "$(v_names --cap mdev_types)"
 }
@@ -104,11 +104,11 @@ a_guest_has_it()
 	t_match 'QEMU has the device' '4348:3253' "$(q qemu-monitor-command --hmp g 'info pci')"
 	t_match 'destroy is refused while it runs' "error: resource busy: .*$U.* in use" "$(v nodedev-destroy "$NODE" 2>&1)"
 	t_ok 'the device is there' test -e "$MDEV_BUS/$U"
-	t_match 'another guest does not get it' 'in use' \
+	t_match 'another guest cannot use it' 'in use' \
 		"$(sed 's|<name>g|<name>h|' /run/guest.xml >/run/other.xml; q create /run/other.xml 2>&1)"
 	t_ok 'the guest ends' q destroy g
-	t_ok 'destroy works after that' v nodedev-destroy "$NODE"
-	t_not 'and the device is gone' test -e "$MDEV_BUS/$U"
+	t_ok 'then destroy succeeds' v nodedev-destroy "$NODE"
+	t_not 'and the device does not exist' test -e "$MDEV_BUS/$U"
 }
 
 restart()
@@ -124,11 +124,11 @@ restart()
 	kill -HUP "$V_PID"
 	t_ok 'the daemon reloads' t_until 30 grep -q 'Reloading configuration' "$V_LOG"
 	after=$(v nodedev-list --all; v nodedev-dumpxml "$NODE"; v nodedev-info "$NODE")
-	t_eq 'reloaded: all is as it was' "$before" "$after"
+	t_eq 'reloaded: nodes and XML are unchanged' "$before" "$after"
 	v_ended 'the daemon exits cleanly'
 	v_start
 	after=$(v nodedev-list --all; v nodedev-dumpxml "$NODE"; v nodedev-info "$NODE")
-	t_eq 'restarted: all is as it was' "$before" "$after"
+	t_eq 'restarted: nodes and XML are unchanged' "$before" "$after"
 	for name in $(v_names --cap mdev); do v nodedev-destroy "$name" >/dev/null; done
 	v nodedev-undefine "$NODE" >/dev/null
 }
@@ -139,8 +139,8 @@ going_back()
 	rm -rf /run/libmdev-libvirt
 	v_start stock
 	t_eq "libvirt's own nodes, and no other" '' "$(diff /run/stock.list <(v nodedev-list --all | sed '/^$/d' | sort))"
-	t_not 'nothing of ours is in the daemon' grep mdev "/proc/$V_PID/maps"
-	v_ended 'the daemon exits cleanly without us'
+	t_not 'the daemon has not loaded libmdev' grep mdev "/proc/$V_PID/maps"
+	v_ended 'the daemon exits cleanly without libmdev'
 }
 
 t_install "$1"

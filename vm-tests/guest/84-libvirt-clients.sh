@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run guest/84-libvirt-clients.sh INSTALLED [RESULTS]
 #
-# Eight clients of one libvirtd for a minute, on a real kernel: the lists and the events are exactly right.
+# Eight clients of one libvirtd for a minute, on a real kernel: the lists and the events are complete and correct.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

@@ -1,43 +1,43 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash disable=SC2034
-# What the scripts that run inside a lab VM share. Sourced; needs bash.
+# Functions for the scripts that run in a lab VM. Sourced; needs bash.
 #
-# Assertions print one TAP line each and never end the script; t_done prints the plan and a summary and gives the exit code.
+# Assertions print one TAP line each and never end the script; t_done prints the plan and a summary and returns the exit code.
 #
 #   t_ok NAME COMMAND...          the command succeeds
 #   t_not NAME COMMAND...         the command fails
 #   t_eq NAME WANTED SEEN         the texts are equal
 #   t_match NAME REGEX SEEN       the text matches the extended regular expression
 #   t_outcome NAME WANTED ACTION PATH [BYTES]
-#                                 what try-facts sees: the length that a write took, an errno, a content (PATH below /sys)
+#                                 the outcome of try-facts: the length of a write, an errno, or a content (PATH below /sys)
 #   t_recorded FILE               each step of a facts file (see kernel-facts.tsv) has the outcome that it records
 #   t_rc NAME WANTED COMMAND...   the command ends with this exit code
-#   t_skip NAME WHY               what cannot be tested here; counted
+#   t_skip NAME WHY               skip a check that cannot run here; skips are counted
 #   t_done                        the summary; the exit code of the script
 #
 #   t_drivers [MODULE...]         insert the sample drivers (all three) and wait for their parents
-#   t_drivers_without_groups      the same on a VFIO that has device nodes and no groups (kernel 6.12)
-#   t_install INSTALLED           install what install-for-vm made, and put its programs in the PATH
+#   t_drivers_without_groups      the same, with a VFIO that has device nodes and no groups (kernel 6.12)
+#   t_install INSTALLED           install the output of install-for-vm, and put its programs in the PATH
 #   t_udevd                       start systemd-udevd, without replaying old events
 #   t_uevents                     start listening to the kernel's uevents
-#   t_uevent SECONDS              the next one, as "ACTION DEVPATH (SUBSYSTEM)", in t_line; fails after SECONDS
-#   t_until SECONDS COMMAND...    repeat the command until it succeeds; for what sends no event
+#   t_uevent SECONDS              put the next uevent into t_line, as "ACTION DEVPATH (SUBSYSTEM)"; fails after SECONDS
+#   t_until SECONDS COMMAND...    repeat the command until it succeeds; for changes without an event
 #   t_took MS COMMAND...          the command succeeds and takes at least this time
 #   t_within NAME SECONDS COMMAND...
 #                                 the command succeeds within this time, times $MDEV_VM_SLACK; what it prints is in t_out. A
 #                                 watchdog ends it
 #   t_refused NAME SECONDS REGEX COMMAND...
-#                                 it fails within this time, and what it prints matches the expression
+#                                 the command fails within this time, and its output matches the expression
 #   t_hold_unbind MS DRIVER BDF   start to unbind a device of the test module, with device_lock() held for this time; returns
 #                                 when the lock is held. Not in a subshell: it sets t_unbind_pid
 #   t_release_unbind              release the lock, and wait until the device is unbound
 #   t_in_state_d PID              the process waits in state D: no signal ends it
 #   t_uuid                        print a random UUID
-#   t_hold COMMAND...           start a command that prints a line, in t_held, and holds what it has open until its input ends;
+#   t_hold COMMAND...           start a command that prints a line, put into t_held, and keeps a file open until its input ends;
 #                               its process id is t_holder. Not in a subshell
 #   t_let_go                    end that command and wait for it
 #   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
-#   t_qemu_end NAME               end it and wait until it is gone
+#   t_qemu_end NAME               end it and wait until the process has ended
 
 GUEST=${LAB_GUEST:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)}
 MDEV_BUS=/sys/bus/mdev/devices
@@ -139,7 +139,7 @@ t_recorded()
 
 t_done()
 {
-	# What the kernel complained about is part of the result.
+	# Warnings of the kernel are part of the result.
 	local complaints
 	complaints=$(dmesg | grep -E 'BUG:|WARNING:|general protection|Oops' || true)
 	t_eq 'the kernel has not complained' '' "$complaints"
@@ -166,14 +166,14 @@ t_drivers_without_groups()
 	done
 }
 
-# The library goes where it is at home: no LD_LIBRARY_PATH, no other name, and readable by everybody.
+# The library is installed in its final folder: no LD_LIBRARY_PATH, no other name, readable for every user.
 t_install()
 {
 	if [ ! -d "${1-}/root" ]; then
 		echo 'Bail out! give the folder that install-for-vm made'
 		exit 1
 	fi
-	# As a package does it: a folder that is a link here (/lib) stays one.
+	# As a package does: a folder that is a link here (/lib) stays a link.
 	if ! tar -C "$1/root" -c . | tar -C / -x --keep-directory-symlink --no-overwrite-dir || ! ldconfig; then
 		echo "Bail out! cannot install from $1"
 		exit 1
@@ -259,7 +259,7 @@ t_refused()
 	local name=$1 bound=$2 regex=$3 rc=0 bad=1
 	shift 3
 	t_watched "$bound" "$@" || rc=$?
-	# 124 and 137 are the watchdog's.
+	# 124 and 137 are from the watchdog.
 	[ "$rc" = 0 ] || [ "$rc" -ge 124 ] || ! [[ $t_out =~ $regex ]] || bad=0
 	t_report "$bad" "$name ($t_ms ms)" "exit code $rc after $t_ms ms, bound $bound s: $*" "wanted: $regex" "$t_out"
 }
@@ -292,7 +292,7 @@ t_qemu()
 {
 	local name=$1
 	shift
-	# It is a daemon once its devices are there and its monitor listens. It runs no instruction of its guest: -S.
+	# QEMU becomes a daemon when its devices exist and its monitor listens. With -S it runs no instruction of its guest.
 	qemu-system-x86_64 -accel tcg -machine pc -m 64 -nodefaults -display none -S -daemonize -pidfile "/run/$name.pid" \
 		-monitor "unix:/run/$name.sock,server=on,wait=off" "$@"
 }

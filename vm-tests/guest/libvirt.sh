@@ -2,11 +2,11 @@
 # shellcheck shell=bash disable=SC2034
 # A private libvirtd in a lab VM. Sourced after lib.sh, also by tests/libvirt-*, which run without a VM.
 #
-#   t_program NAME PROGRAM ARG...  one of $CLIENTS holds; what does not is shown
-#   t_end                   t_done where there is no kernel of our own
+#   t_program NAME PROGRAM ARG...  a program of $CLIENTS passes; its failed checks are printed
+#   t_end                   t_done for a script without a VM
 #   v_config [LINE...]      the daemon's configuration: no authentication, and these lines
-#   v_start [stock] [WRAPPER...]  start it, ours over its own driver or that alone; its log is $V_LOG
-#   v_stop                  end it and wait until it is gone; its exit code
+#   v_start [stock] [WRAPPER...]  start it with libmdev, or with stock without; its log is $V_LOG
+#   v_stop                  end it, wait, and return its exit code
 #   v_ended NAME            the same, as an assertion
 #   v                       virsh on nodedev:///system
 #   q                       virsh on qemu:///system
@@ -47,13 +47,13 @@ q()
 v_config()
 {
 	mkdir -p /run/libvirt /etc/libvirt
-	# The qemu driver does not load without; they come with a package that would start the system's daemon.
+	# The qemu driver requires this user and these groups; the package that adds them would start the system's daemon.
 	getent group kvm >/dev/null || groupadd --system kvm
 	getent group libvirt-qemu >/dev/null || groupadd --system libvirt-qemu
 	getent passwd libvirt-qemu >/dev/null || useradd --system --gid libvirt-qemu libvirt-qemu
 	printf '%s\n' 'auth_unix_rw = "none"' 'auth_unix_ro = "none"' 'unix_sock_dir = "/run/libvirt"' 'log_outputs = "2:stderr"' 'log_filters = "2:daemon"' \
 		"$@" >/run/libvirtd.conf
-	# The host of the VM is of a distribution; nothing here confines a guest.
+	# The defaults of the distribution would confine guests, which is not possible here.
 	printf '%s\n' 'user = "root"' 'group = "root"' 'dynamic_ownership = 0' 'remember_owner = 0' 'namespaces = []' \
 		'cgroup_controllers = []' 'security_driver = "none"' 'stdio_handler = "file"' >/etc/libvirt/qemu.conf
 }
