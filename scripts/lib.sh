@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# What the scripts here share. Source it from bash.
+# Functions for the scripts of this folder. Source it from bash.
 
-# say TEXT: the current step; bold on a terminal.
+# say TEXT: prints the current step; bold on a terminal.
 say()
 {
 	if [ -t 2 ]; then
@@ -41,7 +41,7 @@ quietly()
 	return 1
 }
 
-# As root when we are, through sudo when not.
+# Runs a command as root: directly, or through sudo.
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -56,15 +56,15 @@ package_installed()
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# need_packages PACKAGE...: installs the Debian packages among these that are missing. Touches nothing, and needs neither the
-# network nor root, when none is.
+# need_packages PACKAGE...: installs the missing packages of Debian. If none is missing, changes nothing and needs neither the
+# network nor root.
 need_packages()
 {
 	local package missing=()
 
 	if ! command -v dpkg-query >/dev/null; then
 		die "this is no Debian, so the packages cannot be checked: $*" \
-			"Install what corresponds to them, and build with meson: meson setup build && meson compile -C build"
+			"Install the corresponding packages, and build with meson: meson setup build && meson compile -C build"
 	fi
 	for package in "$@"; do
 		package_installed "$package" || missing+=("$package")
@@ -82,8 +82,8 @@ need_packages()
 		die "cannot install ${missing[*]}" "Try yourself, as root: apt-get install ${missing[*]}"
 }
 
-# need_tools PROGRAM=PACKAGE...: installs the Debian packages of the programs that are not there, as need_packages does. Where
-# all are there, the machine need not be a Debian.
+# need_tools PROGRAM=PACKAGE...: installs the Debian packages of the missing programs, as need_packages does. If
+# no program is missing, the machine need not be a Debian.
 need_tools()
 {
 	local pair missing=()
@@ -94,7 +94,7 @@ need_tools()
 	[ ${#missing[@]} -eq 0 ] || need_packages "${missing[@]}"
 }
 
-# need_rust VERSION: cargo is there, and as new as VERSION.
+# need_rust VERSION: requires cargo of VERSION or later.
 need_rust()
 {
 	local found
