@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * XML from strangers. Each fault has its own sentence, creates nothing, and
+ * Untrusted XML. Each fault has its own message, creates no device, and
  * costs a bounded amount of time and memory: the address space may grow by 16
  * MiB while a text of 100 MB is refused, and all of it must fit in a minute of
- * processor time. The limits are left off where a checker needs the room
+ * processor time. There are no limits where a checker needs the memory
  * (T_CHECKED in the environment).
  *
- * A NUL byte ends a C string, so that the nearest thing a caller can pass is a
- * reference to one.
+ * A NUL byte ends a C string, so a caller can only pass a
+ * character reference to it.
  */
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -26,18 +26,18 @@ static int faults, nodes;
 #define DEV(parent, inner) "<device><parent>" parent "</parent><capability type='mdev'>" inner "</capability></device>"
 #define RFC(inner) DEV(RFC_PARENT, inner)
 
-/* No other fault may have had this sentence: the reader must be able to tell them apart. */
+/* No other fault may have had this message: the messages must distinguish the faults. */
 static void new_sentence(const char *what)
 {
 	const char *message = host_message();
 	int i;
 
-	if (!T_OKF(message != NULL, "%s has a sentence", what))
+	if (!T_OKF(message != NULL, "%s has a message", what))
 		return;
 	for (i = 0; i < faults; i++)
 		if (!strcmp(seen[i], message))
 			break;
-	/* "=" is another way to the fault before it. */
+	/* "=" marks another form of the previous fault. */
 	T_OKF(i == (*what == '=' ? faults - 1 : faults), "%s: \"%.300s\"", what, message);
 	T_OKF(strlen(message) < 1000 && !strchr(message, '\n'), "%s: one line of %zu bytes", what, strlen(message));
 	if (i == faults && faults < (int)(sizeof(seen) / sizeof(seen[0])))
@@ -59,7 +59,7 @@ static void refused(const char *what, const char *xml, int code)
 		      mdev_error_get_code(mdev_last_error()), code);
 		new_sentence(what);
 	}
-	/* Had it been created, the next fault must not be blamed for it. */
+	/* Destroys the device if it was created, so that the next check does not fail for it. */
 	if (dev)
 		mdev_device_destroy(dev, 0);
 	mdev_device_unref(dev);
@@ -107,7 +107,7 @@ static void well_formed_but_wrong(void)
 		const char *what, *xml;
 		int code;
 	} all[] = {
-		{ "no parent at all for a type", "<device><capability type='mdev'><type id='99'/></capability></device>",
+		{ "an unknown type without a parent", "<device><capability type='mdev'><type id='99'/></capability></device>",
 		  MDEV_ERROR_NO_TYPE },
 		{ "no capability", "<device><parent>" RFC_PARENT "</parent></device>", MDEV_ERROR_XML_CONTENT },
 		{ "another capability",
@@ -131,7 +131,7 @@ static void well_formed_but_wrong(void)
 		{ "params of two lines", RFC("<type id='11'/><params>a=1\nb=2</params>"), MDEV_ERROR_XML_CONTENT },
 		{ "=params with a referenced line break", RFC("<type id='11'/><params>a=1&#10;b=2</params>"),
 		  MDEV_ERROR_XML_CONTENT },
-		{ "a group that is no number", RFC("<type id='11'/><group>one</group>"), MDEV_ERROR_XML_CONTENT },
+		{ "a group that is not a number", RFC("<type id='11'/><group>one</group>"), MDEV_ERROR_XML_CONTENT },
 		{ "a group below nought", RFC("<type id='11'/><group>-1</group>"), MDEV_ERROR_XML_CONTENT },
 		{ "a group that overflows", RFC("<type id='11'/><group>4294967296</group>"), MDEV_ERROR_XML_CONTENT },
 		{ "a name with a slash", "<device><name>a/b</name><parent>" RFC_PARENT
@@ -143,7 +143,7 @@ static void well_formed_but_wrong(void)
 		refused(all[i].what, all[i].xml, all[i].code);
 }
 
-/* Inside an element that is read over, as any other would be refused for its name. */
+/* Inside a skipped element, since any other element would be refused for its name. */
 static void too_deep(void)
 {
 	static const char head[] = "<device><driver>", tail[] = "</driver></device>";
@@ -161,7 +161,7 @@ static void too_deep(void)
 	free(xml);
 }
 
-/* The soft limit on the address space: what is mapped now and some room. */
+/* The soft limit of the address space: the present size plus a reserve. */
 static void limit_memory(struct rlimit *saved)
 {
 	unsigned long pages = 0;
@@ -194,7 +194,7 @@ static void huge(int limited)
 	free(xml);
 }
 
-/* A dumped host is read from a file, which can hold what a C string cannot, or be no file at all. */
+/* A dumped host is read from a file, which can contain bytes that a C string cannot, or may not be a regular file. */
 static void host_files(void)
 {
 	static const struct {
@@ -221,7 +221,7 @@ static void host_files(void)
 	}
 	close(fd);
 	unlink(path);
-	/* Endless, silent, and no file: none may be waited for. */
+	/* A silent file, an endless file and a folder: the open must not wait for any of them. */
 	T_NEED(mkfifo(path, 0600) == 0);
 	T_OK(mdev_conn_open(&c, uri, 0) < 0);
 	unlink(path);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * mdevctl's call-outs, run in a process that is not the library's: what they
- * are asked, what their refusal does, how they are left out, which process is
+ * mdevctl's call-outs in a process that uses the library: their arguments, the
+ * effect of a refusal, the flags that skip them, which process is
  * their parent and which file runs, that neither SIGCHLD nor any other child of
- * the process is touched, whatever the process does with either, and that one
- * that cannot be asked has not agreed.
+ * the process is affected, whatever the process does with either, and that a script
+ * that cannot be run counts as a refusal.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -29,13 +29,13 @@ static void on_death(int sig)
 	deaths++;
 }
 
-/* A script that writes its third and fourth pair of words to "log" and goes on with body. */
+/* A script that writes its third and fourth pair of words to "log" and then runs body. */
 static void script(const char *body)
 {
 	put_script("callouts/test", "[ $6 = capabilities ] && exit 2\necho $4 $6 $8 >>%s/log\n%s\n", root, body);
 }
 
-/* What was called since the last look, in one line. */
+/* The calls since the last use of this function, in one line. */
 static const char *calls(void)
 {
 	static char text[1024];
@@ -87,14 +87,14 @@ static void what_they_hear(void)
 	if (T_INT(mdev_conn_lookup_by_uuid(conn, UUID, &dev), 0)) {
 		T_INT(mdev_device_set_autostart(dev, 1), 0);
 		T_STR(calls(), "pre modify none,post modify success,");
-		/* There is no such parent: the command fails after the scripts let it pass, or before they are asked. */
+		/* There is no such parent: the command fails after the scripts allow it, or before they run. */
 		T_OK(mdev_device_start(dev, 0) < 0);
 		calls();
 		mdev_device_unref(dev);
 	}
 	T_INT(undefine(0), 0);
 	T_STR(calls(), "pre undefine none,post undefine success,");
-	/* With its autostart it is one step still. */
+	/* With autostart it is still one action. */
 	T_INT(define(MDEV_DEFINE_AUTOSTART), 0);
 	T_STR(calls(), "pre define none,post define success,");
 	T_INT(define(MDEV_DEFINE_AUTOSTART | MDEV_DEFINE_NO_CALLOUTS), 0);
@@ -119,7 +119,7 @@ static void a_refusal(void)
 	T_INT(define(~0U), -EINVAL);
 }
 
-/* Calls in the log, each with the number of its parent: how many, and whether the parent is one and the same, and not us. */
+/* Checks the number of calls in the log, and that all have the same parent process, which is not this process. */
 static void one_parent(int expected)
 {
 	char *line, *text, *parent = NULL;
@@ -194,7 +194,7 @@ static void children_and_signals(void)
 	T_INT(deaths, 0);
 	T_OK(waitpid(-1, &status, WNOHANG) == -1 && errno == ECHILD);
 
-	/* A child of ours that has ended waits for us, not for the library. */
+	/* The library must not wait for an ended child of this process. */
 	pid = fork();
 	if (pid == 0)
 		kill(getpid(), SIGKILL);
@@ -212,7 +212,7 @@ static void children_and_signals(void)
 	calls();
 }
 
-/* Descriptors, also one in the place of standard input, stay the process's own. */
+/* A call-out inherits no descriptor of the process, also not one with the number of standard input. */
 static void descriptors(void)
 {
 	char seen[256] = "";
@@ -236,8 +236,8 @@ static void descriptors(void)
 }
 
 /*
- * Without descriptors to ask with, nothing is done that a script would have refused. How many it takes is nobody's business:
- * with each number until it is asked, and refuses.
+ * If there are not enough descriptors to run a script, no action that the script refuses is done. The number that is
+ * enough is not fixed: the test tries each number until the script runs, and refuses.
  */
 static void few_descriptors(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A process that has closed its standard streams: what it prints, or another of
- * its threads prints, never reaches a file, a socket or a pipe of the library.
+ * A process that has closed its standard streams: the output of any of its
+ * threads never reaches a file, a socket or a pipe of the library.
  * At each system call of each operation, numbers 0 to 2 are free, or have a
  * directory or a path, which no process can read or write. The one exception is
  * the call that moves a new descriptor away, and the close after it.
@@ -165,7 +165,7 @@ static int attributes(void)
 	return rc;
 }
 
-/* A file that is not sysfs's changes its time when it is written to, so the library cannot identify the device: -ENODEV. */
+/* A write changes the time of a file outside of sysfs, so the library cannot identify the device: -ENODEV. */
 static int create(void)
 {
 	struct mdev_device *dev = NULL;
@@ -175,7 +175,7 @@ static int create(void)
 	return rc == -ENODEV ? 0 : -1;
 }
 
-/* The one VF is taken: after its call-outs, the create fails. */
+/* The only VF has a device: after its call-outs, the create fails. */
 static int create_without_instances(void)
 {
 	struct mdev_device *dev = NULL;
@@ -246,7 +246,7 @@ static const struct step {
 
 #define STEPS (sizeof(steps) / sizeof(*steps))
 
-/* Says to the tracer which step begins: no descriptor has such a number. */
+/* Signals the next step to the tracer, by a number that no descriptor has. */
 static void begin(int step)
 {
 	syscall(SYS_close, -100 - step);
@@ -273,7 +273,7 @@ static int operate(void)
 	return 0;
 }
 
-/* What is open under a number of the process and can be read or written; false: nothing. */
+/* The name of the open file behind a number of the process; false if it cannot be read or written, or there is none. */
 static int is_exposed(pid_t pid, int fd, char *what, size_t size)
 {
 	char path[64], line[256];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A host below ?root= whose links lead out of it: no byte outside the root is
- * written or read, whatever openat2(2) returns. Each case runs in a process of
- * its own, since a seccomp filter stays.
+ * A host below ?root= with links that lead out of the root: no byte outside the root is
+ * written or read, for every result of openat2(2). Each case runs in its own
+ * process, since a seccomp filter stays.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -119,7 +119,7 @@ static int answer_openat2(int errno_value)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
 
-/* Exit status: 0 all well, else the number of the check that failed. */
+/* Exit status: 0, or the number of the failed check. */
 static int use_host(int errno_value)
 {
 	struct mdev_conn *conn = NULL;
@@ -147,7 +147,7 @@ static int use_host(int errno_value)
 	return 0;
 }
 
-/* The folders in which the library makes files may be no links. */
+/* The folders in which the library makes files must not be links. */
 static void refuse_linked(const char *link)
 {
 	struct mdev_conn *conn = NULL;
@@ -179,7 +179,7 @@ static int in_child(int errno_value)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The file below the root answers EPERM to a write, which says nothing about openat2. False where no file can be that. */
+/* The file below the root answers EPERM to a write, which is not a result of openat2. False if such a file cannot be made. */
 static int set_immutable(int on)
 {
 	char path[1024];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Devices that persist: the whole life of one, and what is refused. On a simulated host of this process. */
+/* Definitions: all actions on one, and refused requests. On a simulated host of this process. */
 #include "host.h"
 #include "t.h"
 

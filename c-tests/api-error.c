@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How errors and logs behave: whose they are, when they come and when they go. */
+/* Errors and logs: the thread to which they belong, when they are set and cleared. */
 #include <pthread.h>
 #include <unistd.h>
 
@@ -7,7 +7,7 @@
 
 static struct mdev_conn *conn;
 
-/* Leaves an error behind that names this text. */
+/* Sets an error that contains this text. */
 static void fail_with(const char *name)
 {
 	struct mdev_device *dev = NULL;
@@ -83,7 +83,7 @@ static void messages_are_for_terminals(void)
 	mdev_device_unref(dev);
 }
 
-/* Every call that can fail starts clean, also when it then succeeds. */
+/* Every call that can fail clears the last error first, also if it succeeds. */
 static void success_clears(void)
 {
 	const struct mdev_type *type = NULL, *const *types = NULL;
@@ -119,7 +119,7 @@ static void success_clears(void)
 	mdev_conn_unref(other);
 }
 
-/* Cleaning up after a failure must not lose what failed. */
+/* Cleaning up after a failure must keep the error. */
 static void housekeeping_keeps(void)
 {
 	const struct mdev_type *type = NULL;
@@ -175,7 +175,7 @@ static void housekeeping_keeps(void)
 	KEEPS(mdev_version());
 	KEEPS(mdev_set_log_handler(NULL, NULL, 0));
 #undef KEEPS
-	/* A getter that fails itself is no getter but a failure. */
+	/* A getter that fails sets its own error. */
 	T_INT(mdev_device_get_uuid(dev, &word), -ENODATA);
 	T_INT(mdev_error_get_code(mdev_last_error()), MDEV_ERROR_NO_DATA);
 	mdev_device_unref(dev);
@@ -215,7 +215,7 @@ static void errors_belong_to_a_thread(void)
 	T_OK(t.own_error);
 }
 
-/* The simulated host with a link that leads nowhere among its devices. */
+/* The simulated host with a dangling link among its devices. */
 static struct mdev_conn *open_broken_host(void)
 {
 	static const char broken[] = "<link path='/sys/bus/mdev/devices/nonsense' target='../nowhere'/></host>";
@@ -251,12 +251,12 @@ static void on_log(int level, const char *message, void *data)
 	if (!message || !*message || strchr(message, '\n'))
 		log->broken++;
 	log->nonsense += message && strstr(message, "nonsense");
-	/* A handler may ask the library; what it is told must not disturb the call that logs. */
+	/* A handler may call the library; an error of that call must not replace the error of the call that logs. */
 	if (mdev_version())
 		log->reentered++;
 }
 
-/* A device that comes and goes, and a list of the host with the fault. */
+/* Creates and destroys a device, and lists the host with the fault. */
 static void make_noise(struct mdev_conn *broken)
 {
 	struct mdev_device *dev = NULL;

@@ -10,7 +10,7 @@
 static struct mdev_conn *conn;
 
 /* The general layout: attributes of the device itself, and switches that the proposal's layout lacks. */
-/* Sorted, each with what the name lets one do, and none that destroys the device. */
+/* Sorted, each with its access mode, without the attribute that destroys the device. */
 static void attrs_can_be_listed(struct mdev_device *dev)
 {
 	static const char *const want[] = {
@@ -148,7 +148,7 @@ static int write_file(const char *path, const char *text)
 	return fclose(f) ? -errno : 0;
 }
 
-/* Everything that can be asked without changing anything is the same on both. */
+/* All data that can be read without a change is the same on both hosts. */
 static void same_nodes(struct mdev_conn *a, struct mdev_conn *b)
 {
 	struct mdev_device **list = NULL, *twin;
@@ -197,7 +197,7 @@ static void dumped_host_is_replayed(void)
 	free(again);
 	same_nodes(conn, replay);
 
-	/* The two hosts are apart: what happens in one does not in the other. */
+	/* The two hosts are separate: a change of one is not a change of the other. */
 	T_INT(mdev_device_destroy(dev, 0), 0);
 	T_INT(host_available(conn, RFC_PARENT, "11"), 16);
 	T_INT(host_available(replay, RFC_PARENT, "11"), 15);
@@ -229,7 +229,7 @@ static void uris_are_checked(void)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		T_OKF(mdev_conn_open(&c, bad[i], 0) < 0 && host_message(), "URI %zu is refused", i);
 	T_OK(c == NULL);
-	/* This machine, whatever it has: an empty host is a host. */
+	/* This machine, also if it has no parents: an empty host is valid. */
 	T_INT(mdev_conn_open(&c, NULL, 0), 0);
 	T_OK(host_count(c, 0) >= 0);
 	c = mdev_conn_unref(c);

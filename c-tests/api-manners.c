@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a library must leave alone in a process that is not its own: threads,
+ * State of the calling process that the library must not change: threads,
  * standard output and error, signal dispositions, the working directory, umask
  * and environment; and no descriptor that a child would inherit.
  */
@@ -60,7 +60,7 @@ static void look(struct state *s)
 		sigaction(sig, NULL, &s->signals[sig]);
 }
 
-/* Good and bad calls of every sort, on the simulated host and on this one. */
+/* Valid and invalid calls, on the simulated host and on this machine. */
 static void use_the_library(const char *uri)
 {
 	struct mdev_device *dev = NULL, **list = NULL;
@@ -140,7 +140,7 @@ int main(void)
 	T_INT(size_of(fileno(out)), 0);
 	compare(&before, &after);
 
-	/* While a connection to this host is open, and somebody listens. */
+	/* While a connection to this machine is open, with a callback. */
 	T_INT(mdev_conn_open(&conn, NULL, 0), 0);
 	T_INT(mdev_monitor_new(&mon, conn, 0), 0);
 	look(&open);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Events as a C program has them: by polling a monitor, and by callbacks that a
- * connection dispatches. On the simulated host, which sends what a real kernel
- * does.
+ * Events in a C program: by polling a monitor, and by callbacks that a
+ * connection dispatches. On the simulated host, which sends the uevents of a real
+ * kernel.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 
 #include "host.h"
 
-/* Under the sanitizers and valgrind as well, which take long. */
+/* Enough also for the sanitizers and valgrind, which are slow. */
 #define ROUNDS 50
 
 static int readable(int fd)
@@ -21,7 +21,7 @@ static int readable(int fd)
 	return poll(&p, 1, 0) == 1 && p.revents == POLLIN;
 }
 
-/* The next event that is not about what a parent has left; MDEV_EVENT_NONE when there is none. */
+/* The next event other than an update of a parent; MDEV_EVENT_NONE if there is none. */
 static int next_change(struct mdev_monitor *mon, char *name, size_t size)
 {
 	struct mdev_device *dev;
@@ -130,7 +130,7 @@ static void a_loss_is_told(struct mdev_conn *conn)
 	mdev_monitor_unref(mon);
 }
 
-/* What comes from a monitor stays when it and its connection are gone. */
+/* An event stays valid after its monitor and the connection are freed. */
 static void everything_outlives_its_source(void)
 {
 	struct mdev_conn *conn = host_open();
@@ -174,7 +174,7 @@ static void freed(void *data)
 	((struct listener *)data)->freed++;
 }
 
-/* Takes itself away, makes a device and dispatches, all from inside. */
+/* A callback that deregisters itself, creates a device and dispatches. */
 static void restless(struct mdev_conn *conn, struct mdev_event *ev, void *data)
 {
 	struct listener *l = data;
@@ -193,7 +193,7 @@ static void restless(struct mdev_conn *conn, struct mdev_event *ev, void *data)
 		l->nested = mdev_conn_dispatch(conn);
 }
 
-/* Gives the last reference of the connection up under the dispatch. */
+/* A callback that drops the last reference to the connection during the dispatch. */
 static void hostile(struct mdev_conn *conn, struct mdev_event *ev, void *data)
 {
 	struct listener *l = data;
@@ -220,7 +220,7 @@ static void a_program_with_callbacks(struct mdev_conn *conn)
 	T_OK(fd >= 0);
 	T_INT(mdev_conn_dispatch(conn), 0);
 	make_and_destroy(conn);
-	/* Nobody listened when that happened. */
+	/* No callback was registered then. */
 	a.id = mdev_conn_event_register(conn, count, &a, freed, 0);
 	b.id = mdev_conn_event_register(conn, count, &b, NULL, 0);
 	T_OK(a.id > 0 && b.id > 0 && a.id != b.id);
@@ -262,7 +262,7 @@ static void callbacks_may_do_anything(void)
 	make_and_destroy(conn);
 	h.gives_up = conn;
 	T_OK(mdev_conn_dispatch(conn) >= 2);
-	/* The dispatch came to its end, and the connection then to its own. */
+	/* The dispatch has returned, and then the connection was freed. */
 	T_OK(h.gives_up == NULL);
 	T_INT(c.deleted, 1);
 	T_INT(h.freed, 1);
@@ -289,7 +289,7 @@ static void *fetch(void *data)
 	return NULL;
 }
 
-/* Each event goes to one of the threads that fetch. */
+/* Each event is received by exactly one of the threads. */
 static void threads_share_a_monitor(struct mdev_conn *conn)
 {
 	struct crowd crowd[4];
@@ -314,7 +314,7 @@ static void threads_share_a_monitor(struct mdev_conn *conn)
 	T_INT(changes, 2 * ROUNDS);
 }
 
-/* This machine may have no mediated devices at all; listening to it works all the same. */
+/* A monitor of this machine works also if the machine has no mediated devices. */
 static void this_host(void)
 {
 	struct mdev_monitor *mon = NULL;
@@ -336,7 +336,7 @@ static void this_host(void)
 	mdev_conn_unref(conn);
 }
 
-/* The child's exit code: what is wrong there. */
+/* The exit code of the child: the number of the failed check. */
 static int child(void)
 {
 	struct mdev_device *dev = NULL, **list = NULL;
@@ -359,7 +359,7 @@ static int child(void)
 	return before == 1 ? 0 : 3;
 }
 
-/* The host that a child opens is its own, and the parent's listeners hear nothing of it. */
+/* A child opens its own host, whose events the callbacks of the parent do not get. */
 static void a_child_has_a_host_of_its_own(struct mdev_conn *conn)
 {
 	struct mdev_device *dev = NULL;
@@ -375,7 +375,7 @@ static void a_child_has_a_host_of_its_own(struct mdev_conn *conn)
 	pid = fork();
 	if (pid == 0) {
 		snprintf(name, sizeof(name), "exit %d", child());
-		/* Not _exit(): valgrind would take what the parent had open here for lost. */
+		/* Not _exit(): valgrind would report the handles of the parent as leaks. */
 		execl("/bin/sh", "sh", "-c", name, (char *)NULL);
 		_exit(127);
 	}

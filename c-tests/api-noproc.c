@@ -2,7 +2,7 @@
 /*
  * A root directory without /proc, as in a chroot: definitions and records are
  * written as with it, also without a capability, and a call-out that cannot be
- * run says what is missing.
+ * run is an error that names the missing /proc.
  */
 #include <fcntl.h>
 #include <limits.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Every exported function with NULL for each pointer in turn, with a handle of
- * every other kind, and with every flag bit that it does not know: -EINVAL, no
+ * every other kind, and with every unknown flag bit: -EINVAL, no
  * out-parameter written, the error set, and nothing created or lost.
  *
- * A handle of the wrong kind is one of: another living handle of this library,
- * or memory of the caller's that is none: zeroes, text, an odd address. A handle
- * after its last unref is not promised anything, as with free().
+ * A handle of the wrong kind is one of: another valid handle of this library,
+ * or memory of the caller without a handle: zeroes, text, an odd address. Use of
+ * a handle after its last unref is undefined, as with free().
  *
- * check-symbols.sh compares the functions named here with those exported.
+ * check-symbols.sh compares the functions of this file with the exported functions.
  */
 #include "host.h"
 
@@ -28,7 +28,7 @@ static const struct mdev_type *type;
 static struct mdev_monitor *mon;
 static struct mdev_event *event;
 
-/* Every out-parameter of the sweep lies in here: one memcmp tells whether any was touched. */
+/* All out-parameters of the sweep are in this struct: one memcmp shows whether any was written. */
 static struct {
 	uint64_t before[2];
 	struct mdev_conn *conn;
@@ -57,7 +57,7 @@ static int untouched(void)
 	return 1;
 }
 
-/* An English sentence of one line: it can stand alone in a log. */
+/* A message of one line, readable alone in a log. */
 static int is_sentence(const char *s)
 {
 	return s && strlen(s) > 8 && strchr(s, ' ') && !strchr(s, '\n') && !strstr(s, "os error");
@@ -81,8 +81,8 @@ static void refused(int line, const char *call, int rc)
 #define REFUSED(call) refused(__LINE__, #call, (call))
 
 /*
- * An error lives until the next failure of its thread, which here is the next
- * call: it is fetched anew each time.
+ * An error is valid until the next failure of its thread, which here is the next
+ * call: so it is read anew each time.
  */
 static void *handle(int kind)
 {
@@ -91,7 +91,7 @@ static void *handle(int kind)
 	return kind == ERROR ? (void *)(uintptr_t)mdev_last_error() : handles[kind];
 }
 
-/* NULL, then every handle that is not of this kind; h is the one whose turn it is. */
+/* Loops over NULL and every handle of another kind; h is the current handle. */
 #define EACH_WRONG(due) for (i = -1; i < KINDS; i++) if (i != (due))
 #define h handle(i)
 #define EACH_UNKNOWN(flag, known) for (flag = 1; flag; flag <<= 1) if (!(flag & (unsigned int)(known)))

@@ -2,9 +2,9 @@
 /*
  * usage: api-plugin LIBRARY
  *
- * A program that knows one symbol: mdev_driver_get, found with dlsym. All else
- * comes through the table that it returns. Every member that is there is
- * called; those for definitions are not there yet.
+ * A program that uses one symbol: mdev_driver_get, found with dlsym. All other functions
+ * are in the table that it returns. Every member of the table is
+ * called.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -27,7 +27,7 @@ static const char rfc_device[] =
 static const struct mdev_driver *drv;
 static unsigned char called[SLOTS];
 
-/* A call through the table, remembered, so that none can be forgotten. */
+/* A call through the table. The member is recorded, so that the test finds members that were not called. */
 #define CALL(member, ...) (called[SLOT(member)] = 1, drv->member(__VA_ARGS__))
 
 #define CALL0(member) (called[SLOT(member)] = 1, drv->member())
@@ -54,7 +54,7 @@ static void *slot(size_t i)
 
 static void table_is_negotiated(get_fn *get)
 {
-	/* A table that ended after close(). Volatile: the compiler would see it as too small, and is not what is tested. */
+	/* A table that ended after close(). Volatile, since the compiler would warn that it is too small. */
 	volatile size_t end = offsetof(struct mdev_driver, num_of_devices);
 	const size_t old = end;
 	struct mdev_driver *copy;
@@ -69,7 +69,7 @@ static void table_is_negotiated(get_fn *get)
 	T_INT(drv->abi, MDEV_DRIVER_ABI);
 	T_STR(drv->name, "mdev");
 	T_INT(drv->size, sizeof(*drv));
-	/* Whoever knows fewer or more members than the library gets the same table and looks at its size. */
+	/* A program with fewer or more members than the library gets the same table, and checks its size. */
 	T_OK(get(MDEV_DRIVER_ABI, old) == drv);
 	T_OK(get(MDEV_DRIVER_ABI, sizeof(*drv) + 4096) == drv);
 
@@ -93,7 +93,7 @@ static void later_members_are_null(void)
 
 	for (i = 0; i < SLOTS; i++)
 		there += slot(i) != NULL;
-	/* What is missing cannot be called below. */
+	/* A missing member cannot be called below. */
 	if (!T_INT(there, SLOTS))
 		exit(t_done());
 }
@@ -341,7 +341,7 @@ static void errors_through_the_table(struct mdev_conn *conn)
 	T_INT(CALL(conn_dump_xml, conn, &text, 0), 0);
 	T_HAS(text, "0000:86:00.0");
 	free(text);
-	/* The thin shapes have the rules of all other calls. */
+	/* The variants with fewer parameters follow the rules of all other calls. */
 	T_INT(drv->num_of_devices(NULL, NULL, 0), -EINVAL);
 	T_INT(drv->num_of_devices(conn, NULL, 1), -EINVAL);
 	T_INT(drv->list_devices(conn, NULL, NULL, 4, 0), -EINVAL);
@@ -393,7 +393,7 @@ static void events_through_the_table(struct mdev_conn *conn)
 	T_OK(CALL(event_ref, ev) == ev);
 	T_OK(CALL(event_unref, ev) == NULL);
 	T_OK(drv->event_unref(ev) == NULL);
-	/* The device, and what its parent has left. */
+	/* The device, and the update of its parent. */
 	T_INT(CALL(conn_dispatch, conn), 2);
 	T_INT(seen[0], 2);
 	T_INT(seen[1], 1);
@@ -421,7 +421,7 @@ struct guest {
 	int failed_as_due;
 };
 
-/* A thread that has an error of its own when the library is closed: its end runs the library's code. */
+/* A thread that has an error when the library is closed: the end of the thread runs code of the library. */
 static void *outlive(void *data)
 {
 	struct guest *g = data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The founding proposal on the simulated host: its parent XML and its device
- * XML, word for word, through every call that has to do with a device's life.
+ * XML, unchanged, through every call that concerns a device.
  */
 #include <ctype.h>
 
@@ -110,7 +110,7 @@ static void types_are_found(void)
 	mdev_device_unref(parent);
 }
 
-/* What can be handed to QEMU: the proposal's own words, with this device's UUID in them. */
+/* The text for QEMU: as in the proposal, with the UUID of this device. */
 static void qemu_texts(struct mdev_device *dev, const char *uuid)
 {
 	char want[128], *text = NULL;
@@ -197,7 +197,7 @@ static void device_is_created_as_proposed(void)
 	T_OK(again == NULL);
 	T_INT(host_count(conn, 0), nodes);
 	T_INT(host_available(conn, RFC_PARENT, "11"), 16);
-	/* The handle is a snapshot: it still tells what it was taken from. */
+	/* The handle is a snapshot: it still has the data of its device. */
 	T_INT(mdev_device_get_name(dev, &word), 0);
 	T_STR(word, "my-vgpu");
 	mdev_device_unref(dev);
@@ -249,7 +249,7 @@ static void owners_are_kept_apart(void)
 	mdev_device_unref(dev);
 }
 
-/* All or none: the error is that of the one that failed, and the host is as before. */
+/* All or none: the error is that of the failed device, and the host is unchanged. */
 static void groups_come_whole_or_not_at_all(void)
 {
 	static const char *const good[] = { PLAIN_XML(RFC_PARENT, "11"), PLAIN_XML(RFC_PARENT, "11") };
@@ -268,13 +268,13 @@ static void groups_come_whole_or_not_at_all(void)
 	T_INT(host_count(conn, 0), nodes);
 	T_INT(host_available(conn, RFC_PARENT, "11"), 16);
 
-	/* Group 1 is taken by a caller that named it. */
+	/* A caller that named group 1 uses it. */
 	T_NEED(mdev_conn_create_xml(conn, RFC_DEVICE_XML, &named, 0) == 0);
 	T_NEED(mdev_conn_create_group_xml(conn, good, 2, &list, 0) == 2);
 	T_OK(list[2] == NULL);
 	T_INT(mdev_device_get_group(list[0], &one), 0);
 	T_INT(mdev_device_get_group(list[1], &two), 0);
-	T_OKF(one == two && one != 1, "both are in one group of their own: %u, %u", one, two);
+	T_OKF(one == two && one != 1, "both are in the same new group: %u, %u", one, two);
 	T_INT(host_available(conn, RFC_PARENT, "11"), 13);
 	T_INT(mdev_device_destroy(list[0], 0), 0);
 	T_INT(mdev_device_destroy(list[1], 0), 0);
@@ -322,7 +322,7 @@ static void create_at(const char *parent)
 	mdev_device_unref(dev);
 }
 
-/* One parent, however its name is written. */
+/* All forms of the name find the same parent. */
 static void parent_has_many_names(void)
 {
 	char upper[] = RFC_PARENT, *p;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Eight threads on one connection: they list, look up, create and destroy, and
- * race for one UUID and one device. Each counts for itself; the main thread
+ * race for one UUID and one device. Each thread counts its results; the main thread
  * compares. Fewer rounds under a checker (T_CHECKED in the environment).
  */
 #include <pthread.h>
@@ -47,7 +47,7 @@ static int sum_of(const struct worker *w, size_t member)
 
 #define SUM(w, member) sum_of(w, offsetof(struct worker, member))
 
-/* Life of a device, with every other thread's coming and going in the same lists. */
+/* Creates and destroys a device while the other threads do the same in the same lists. */
 static void *live(void *data)
 {
 	struct worker *w = data;
@@ -116,12 +116,12 @@ static void *race_to_destroy(void *data)
 	pthread_barrier_wait(&start);
 	rc = mdev_conn_destroy_uuid(conn, UUID, 0);
 	w->won = rc == 0;
-	/* Too late, or while the winner holds the device so that no guest can take it. */
+	/* Too late, or while the other thread holds the device so that no guest can open it. */
 	w->lost = rc == -ENODEV || rc == -EBUSY;
 	return NULL;
 }
 
-/* The last of many references frees; the checkers see one too many or too few. */
+/* Dropping the last of many references frees; the checkers find a reference too many or too few. */
 static void *count_references(void *data)
 {
 	struct worker *w = data;
@@ -139,7 +139,7 @@ static void *count_references(void *data)
 		mdev_conn_unref(c);
 		w->done++;
 	}
-	/* The main thread's own reference may be the first to go. */
+	/* The main thread may drop its reference first. */
 	mdev_device_unref(shared);
 	mdev_conn_unref(conn);
 	return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Call-outs that hang: they end with a caller that is killed, and one that is
- * stopped at the end of its time is the only process that is killed, also when
+ * Call-outs that hang: they end with a caller that is killed, and a call-out that is
+ * stopped at its time limit is the only process that is killed, also when
  * its process number means another process in the PID namespace of the caller.
  */
 #include <fcntl.h>
@@ -23,7 +23,7 @@ static const char device[] = "<device><parent>mtty</parent><capability type='mde
 #define LIMIT_S 30
 #define SPARE_S 4
 
-/* Attempts, since a busy machine can delay one of them; a fault of the library delays each. */
+/* Several attempts, since a busy machine can delay one; a fault of the library delays all. */
 #define ATTEMPTS 3
 #define EXIT_LATE 4
 
@@ -58,7 +58,7 @@ static void on_alarm(int sig)
 	(void)sig;
 }
 
-/* The end of a process that has become a child of this one; 0: it runs still, after 20 s. */
+/* Waits for the end of a process that has become a child of this process; 0: it still runs after 20 s. */
 static int ended(pid_t pid, int *status)
 {
 	pid_t got;
@@ -96,7 +96,7 @@ static void killed_caller(int out)
 	T_OKF(ended(child, &status), "its child ends");
 }
 
-/* The first numbers of the namespace, each with a group: those that programs get in the next namespace. */
+/* Processes with the first numbers of the namespace, each in its own group: programs in the next namespace get the same numbers. */
 static int bystander(pid_t number)
 {
 	pid_t pid = fork();
@@ -109,7 +109,7 @@ static int bystander(pid_t number)
 	return pid == number && setpgid(pid, pid) == 0;
 }
 
-/* In a PID namespace of its own. */
+/* Runs in a new PID namespace. */
 static int stop_in_namespace(void)
 {
 	struct timespec before, after;
@@ -177,7 +177,7 @@ int main(void)
 	memset(&action, 0, sizeof(action));
 	action.sa_handler = on_alarm;
 	sigaction(SIGALRM, &action, NULL);
-	/* What loses its parent becomes a child of this process. */
+	/* An orphan becomes a child of this process. */
 	T_INT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
 	make_host();
 	/* For reading and writing, so that it neither blocks nor ends. */

@@ -3,7 +3,7 @@
  * Call-outs on a host where clone(2) fails, for the parent process of the
  * call-outs or for the call-out itself. The action fails with the errno of
  * clone, changes nothing, and leaves no descriptor, process or blocked signal.
- * Each case runs in a process of its own.
+ * Each case runs in its own process.
  */
 #include <dirent.h>
 #include <linux/filter.h>
@@ -109,7 +109,7 @@ static int use_host(int (*refuse)(void))
 		return 77;
 	STEP(1, mdev_conn_open(&conn, uri, 0), 0);
 	fds = open_descriptors();
-	/* The second round checks that the first one left nothing behind. */
+	/* The second round checks that the first left no process behind. */
 	for (round = 0; round < 2; round++) {
 		STEP(2, mdev_conn_define_xml(conn, device, &dev, 0), -EAGAIN);
 		STEP(3, mdev_error_get_code(mdev_last_error()), MDEV_ERROR_CALLOUT);

@@ -3,15 +3,15 @@
 #
 # usage: check-abi.sh INCLUDE-DIRECTORY ABI-FILE
 #
-# What programs were compiled against still holds: every function's type, every
-# enumerator's number and every place in struct mdev_driver is as ABI-FILE says.
-# New functions, numbers and members at the end of the table are fine. Prints TAP;
+# Checks the ABI of compiled programs: every function's type, every
+# enumerator's number and every offset in struct mdev_driver is equal to ABI-FILE.
+# New functions, numbers and members at the end of the table are allowed. Prints TAP;
 # needs abidw and abidiff (Debian: abigail-tools) on x86_64, and is skipped where
-# they are not.
+# they are not installed.
 #
-# The header is what is compared: it is generated from the library's sources, and
-# debug information of C is the same under every release of the compilers. After a
-# release, or when a change is meant: MDEV_REGENERATE=1 check-abi.sh ...
+# The header is compared: it is generated from the library's sources, and
+# debug information of C is the same with every release of the compilers. After a
+# release, or for an intended change: MDEV_REGENERATE=1 check-abi.sh ...
 
 set -u
 [ $# -eq 2 ] || { echo "usage: $0 INCLUDE-DIRECTORY ABI-FILE" >&2; exit 2; }
@@ -19,7 +19,7 @@ include=$1 kept=$2
 CC=${CC:-cc}
 
 if [ "$(uname -m)" != x86_64 ] || ! command -v abidw >/dev/null || ! command -v abidiff >/dev/null; then
-	echo '1..0 # SKIP abidw and abidiff are not here, or this is not x86_64'
+	echo '1..0 # SKIP abidw or abidiff is not installed, or this is not x86_64'
 	exit 0
 fi
 

@@ -3,9 +3,9 @@
 #
 # usage: check-symbols.sh LIBRARY MAP HEADER SWEEP.c
 #
-# What the shared library exports, what the version map lists, what the header
-# declares and what the NULL sweep calls are one and the same set of functions,
-# and the library is linked as it has to be. Prints TAP.
+# Checks that the exports of the shared library, the version map, the header
+# and the NULL sweep have the same set of functions,
+# and that the library is linked correctly. Prints TAP.
 
 set -u
 export LC_ALL=C
@@ -45,7 +45,7 @@ same()
 	result $? "$1" "$work/diff"
 }
 
-# Functions called or declared in C source: comments and macros are out of the way after the preprocessor. What stands
+# Functions called or declared in preprocessed C source, which has no comments and macros. The name
 # before (* is the type that a pointer to a function returns.
 functions()
 {
@@ -66,21 +66,21 @@ grep -v '^#include' "$sweep" | $CC -fpreprocessed -E -P -x c - 2>/dev/null | fun
 test -s "$work/exported"
 result $? "the library exports functions ($(wc -l <"$work/exported"))"
 grep -v '^mdev_' "$work/exported" >"$work/foreign"
-empty "nothing but mdev_* is exported" "$work/foreign"
+empty "only mdev_* is exported" "$work/foreign"
 grep -v '^T ' "$work/nm" >"$work/data"
-empty "functions only, no data" "$work/data"
+empty "only functions are exported, no data" "$work/data"
 grep -vE '@@LIBMDEV_[0-9.]+$' "$work/nm" >"$work/plain"
-empty "each has a version of ours as its default" "$work/plain"
+empty "each function has a LIBMDEV version as its default" "$work/plain"
 grep -E '[^a-z0-9_]' "$work/mapped" >"$work/wild"
 empty "the map has names, no patterns" "$work/wild"
 uniq -d "$work/mapped" >"$work/twice"
-empty "no name stands twice in the map" "$work/twice"
+empty "no name is in the map twice" "$work/twice"
 grep -qE 'local:[[:space:]]*\*;' "$work/map"
-result $? "everything else is local"
-same "the map lists what is exported" "$work/mapped" "$work/exported"
-same "the header declares what is exported" "$work/declared" "$work/exported"
+result $? "all other symbols are local"
+same "the map lists exactly the exported functions" "$work/mapped" "$work/exported"
+same "the header declares exactly the exported functions" "$work/declared" "$work/exported"
 comm -13 "$work/swept" "$work/exported" >"$work/unswept"
-empty "each has its place in the NULL sweep" "$work/unswept"
+empty "the NULL sweep calls each function" "$work/unswept"
 
 readelf -dW "$lib" >"$work/dynamic" || exit 1
 readelf -lW "$lib" >"$work/segments" || exit 1
@@ -91,17 +91,17 @@ result $? "the library stays mapped after dlclose" "$work/dynamic"
 grep -E 'TEXTREL' "$work/dynamic" >"$work/textrel"
 empty "no relocation in the text" "$work/textrel"
 grep -E '\((RPATH|RUNPATH)\)' "$work/dynamic" >"$work/rpath"
-empty "no search path of its own" "$work/rpath"
+empty "no RPATH or RUNPATH" "$work/rpath"
 grep 'GNU_STACK' "$work/segments" | grep -qE ' RW +0x'
 result $? "the stack is not executable" "$work/segments"
 grep -q 'GNU_RELRO' "$work/segments"
 result $? "relocated data becomes read-only" "$work/segments"
 awk '$1 == "LOAD" && /RWE/' "$work/segments" >"$work/rwe"
 empty "nothing is writable and executable" "$work/rwe"
-# A further dependency is a decision, not an accident.
+# A new dependency must be added here on purpose.
 sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' "$work/dynamic" |
 	grep -vE '^(lib(c|m|dl|pthread|gcc_s)\.so\.[0-9]+|ld-.*\.so\.[0-9]+)$' >"$work/needed"
-empty "it needs the C library and no more" "$work/needed"
+empty "it needs only the C library" "$work/needed"
 
 echo "1..$((passed + failed))"
 echo "# $passed passed, $failed failed"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * define-kill FOLDER: kills a process with SIGKILL before and after each system
- * call of a define, of others that change the definition and what is beside it,
- * of setting autostart and of an undefine, one run for each, below a made-up
- * root in FOLDER, which decides about the file system.
+ * call of a define, of other actions that change the definition and its second file,
+ * of setting autostart and of an undefine, one run for each, below a temporary
+ * root in FOLDER, which selects the file system.
  *
- * After each run the definition is the old one or the new one, in what the
- * library says and in the text that mdevctl reads; whoever comes next is served
- * at once, and leaves nothing of the killed one behind.
+ * After each run the definition is the old or the new definition, both in the
+ * library and in the text that mdevctl reads; the next define and undefine succeed
+ * at once, and then no file of the killed process is left.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static const char renamed[] = DEVICE("<name>renamed</name>", "mtty-1", UUID, "<a
 static const char plain[] = DEVICE("", "mtty-1", UUID, "");
 static const char next[] = DEVICE("<name>next</name>", "mtty-1", NEXT, "");
 
-/* What is there before, NULL for nothing, and what is done to it. */
+/* The definition before, NULL for none, and the action on it. */
 static const struct change {
 	const char *what, *before;
 	enum { DEFINE, AUTOSTART, UNDEFINE } act;
@@ -43,7 +43,7 @@ static const struct change {
 	{ "rename", first, DEFINE, renamed },
 	{ "autostart", first, AUTOSTART, NULL },
 	{ "undefine", first, UNDEFINE, NULL },
-	{ "undefine what has no name", plain, UNDEFINE, NULL },
+	{ "undefine a definition without a name", plain, UNDEFINE, NULL },
 };
 
 static char root[4096], uri[5000], file[5000];
@@ -57,7 +57,7 @@ static void fault(const char *fmt, ...)
 	const struct mdev_error *err = mdev_last_error();
 	va_list ap;
 
-	/* The first few are shown, all are counted. */
+	/* Prints the first faults, counts all. */
 	if (++faults > 5)
 		return;
 	printf("# ");
@@ -122,7 +122,7 @@ static int prepare(struct mdev_conn *conn, const struct change *change)
 	return change->before ? define(conn, change->before) : 0;
 }
 
-/* The whole definition: the library's word, then mdevctl's. Empty when there is none. */
+/* The whole definition: the library's data, then the text for mdevctl. Empty if there is none. */
 static void look(struct mdev_conn *conn, char *text, size_t size)
 {
 	struct mdev_device *dev;
@@ -149,7 +149,7 @@ static void look(struct mdev_conn *conn, char *text, size_t size)
 	fclose(f);
 }
 
-/* How many files lie below a folder; those of the definition itself are not counted. */
+/* The number of files below a folder, without the files of the definition. */
 static int strays(const char *path)
 {
 	char below[5200];
@@ -179,7 +179,7 @@ static int victim(const void *change)
 	return mdev_conn_open(&conn, uri, 0) < 0 || act(conn, change) < 0;
 }
 
-/* Kills at the n-th stop: at entries when n is odd, at exits when it is even. 1: killed, 0: it ended before, -1: trouble. */
+/* Kills at the n-th stop: at entries when n is odd, at exits when it is even. 1: killed, 0: it ended before, -1: error. */
 static int killed(const struct change *change, int n)
 {
 	pid_t pid = traced_start(victim, change);
@@ -199,11 +199,11 @@ static void afterwards(struct mdev_conn *conn, const char *what, int n)
 	int left;
 
 	if (define(conn, next) < 0)
-		fault("%s, killed at %d: the next one cannot define", what, n);
+		fault("%s, killed at %d: the next define fails", what, n);
 	if (undefine(conn, NEXT) < 0)
-		fault("%s, killed at %d: the next one cannot undefine", what, n);
+		fault("%s, killed at %d: the next undefine fails", what, n);
 	left = strays(root);
-	/* The lock stays. */
+	/* Without the file of the lock, which stays. */
 	if (left != 1)
 		fault("%s, killed at %d: %d files are left", what, n, left - 1);
 }
@@ -231,12 +231,12 @@ static void every_point(struct mdev_conn *conn, const struct change *change)
 		else if (strcmp(seen, after) == 0)
 			news++;
 		else
-			fault("%s, killed at %d: neither the old nor the new one", change->what, n);
+			fault("%s, killed at %d: neither the old nor the new definition", change->what, n);
 		afterwards(conn, change->what, n);
 	}
-	T_OKF(rc == 0, "%s: at the end it is no longer killed", change->what);
-	T_OKF(faults == 0, "%s: no faults at %d points, the old one there after %d", change->what, n - 1, olds);
-	T_OKF(olds > 20 && news > 2, "%s: both kinds were seen", change->what);
+	T_OKF(rc == 0, "%s: the last run is not killed", change->what);
+	T_OKF(faults == 0, "%s: no faults at %d points, the old definition after %d", change->what, n - 1, olds);
+	T_OKF(olds > 20 && news > 2, "%s: both the old and the new definition were found", change->what);
 }
 
 static void remove_all(const char *path)

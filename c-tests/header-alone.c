@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The header needs nothing before it and bears being included twice. */
+/* The header compiles without an earlier include, and can be included twice. */
 #include <libmdev.h>
 #include <libmdev.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From C++ the names are those of C: this links as well, and runs as a test. */
+/* In C++ the functions have C linkage: this program also links, and runs as a test. */
 #include <libmdev.h>
 #include <libmdev.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a caller writes with the header: the tag and the typedef, flags, enums and the macro of the driver table. */
+/* The forms that a caller uses: the tag and the typedef, flags, enums and the macro of the driver table. */
 #include <libmdev.h>
 
 struct mdev_conn;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the tests share: the founding proposal's XML, and small steps on the simulated host. */
+/* Shared by the tests: the founding proposal's XML, and small steps on the simulated host. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -11,7 +11,7 @@
 #define HOST_URI "test:///default"
 #define RFC_PARENT "pci_0000_86_00_0"
 
-/* The proposal's own device, word for word. */
+/* The device of the proposal, unchanged. */
 #define RFC_DEVICE_XML                                                                                                 \
 	"<device>\n"                                                                                                   \
 	"  <name>my-vgpu</name>\n"                                                                                     \
@@ -23,7 +23,7 @@
 	"  </capability>\n"                                                                                            \
 	"</device>\n"
 
-/* The least XML that creates a device. */
+/* The smallest XML that creates a device. */
 #define PLAIN_XML(parent, type)                                                                                        \
 	"<device><parent>" parent "</parent><capability type='mdev'><type id='" type "'/></capability></device>"
 
@@ -60,7 +60,7 @@ static inline struct mdev_conn *host_open(void)
 	return conn;
 }
 
-/* How many nodes match; negative as mdev_conn_list() gives it. */
+/* The number of nodes that match, or the negative errno of mdev_conn_list(). */
 static inline int host_count(struct mdev_conn *conn, unsigned int flags)
 {
 	struct mdev_device **list = NULL;
@@ -71,7 +71,7 @@ static inline int host_count(struct mdev_conn *conn, unsigned int flags)
 	return n;
 }
 
-/* The first parent of a layout; NULL when the host has none. */
+/* The first parent of a layout; NULL if the host has none. */
 static inline struct mdev_device *host_parent_of_layout(struct mdev_conn *conn, const char *layout)
 {
 	struct mdev_device **list = NULL, *found = NULL;
@@ -86,7 +86,7 @@ static inline struct mdev_device *host_parent_of_layout(struct mdev_conn *conn, 
 	return found;
 }
 
-/* How many instances of one type are left now, asked anew; -1 where that cannot be had. */
+/* The available instances of a type, read anew; -1 if they cannot be read. */
 static inline int host_available(struct mdev_conn *conn, const char *parent, const char *type)
 {
 	struct mdev_device *dev = NULL;

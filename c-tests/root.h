@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A host below a made-up root: folders, files and mdevctl's scripts. Include it after <libmdev.h> and the system's headers. */
+/* A host below a temporary root: folders, files and mdevctl's scripts. Include it after <libmdev.h> and the system's headers. */
 #ifndef ROOT_H
 #define ROOT_H
 
@@ -22,7 +22,7 @@ static inline const char *below(const char *path)
 	return full;
 }
 
-/* Without its host, no test can go on. */
+/* Ends the test if a step that makes the host fails. */
 static inline void root_need(int good, const char *path)
 {
 	if (good)
@@ -72,7 +72,7 @@ static inline void put_script(const char *name, const char *format, ...)
 	put(path, text, 0755);
 }
 
-/* An empty root in the folder of temporary files; NAME is the test's. */
+/* An empty root in the folder of temporary files; NAME is the name of the test. */
 static inline void make_root(const char *name)
 {
 	const char *folder = getenv("TMPDIR");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Assertions that print TAP and go on after a failure: one run shows every
- * fault, not the first. For one thread; what other threads see is collected by
- * them and judged by the main one.
+ * Assertions that print TAP and continue after a failure: one run shows every
+ * fault, not only the first. For one thread: other threads collect their results,
+ * and the main thread checks them.
  */
 #ifndef T_H
 #define T_H
@@ -24,7 +24,7 @@ static inline int t_result(int good, const char *file, int line, const char *fmt
 {
 	va_list ap;
 
-	/* What was seen before a crash must not be lost with it. */
+	/* Unbuffered, so that a crash loses no output. */
 	if (!t_passed && !t_failed)
 		setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("%s %d - ", good ? "ok" : "not ok", t_passed + t_failed + 1);
@@ -41,7 +41,7 @@ static inline int t_result(int good, const char *file, int line, const char *fmt
 	return good;
 }
 
-/* All of them evaluate their arguments once and return whether they held. */
+/* All assertions evaluate their arguments once and return whether the check passed. */
 #define T_OK(cond) t_result(!!(cond), __FILE__, __LINE__, "%s", #cond)
 #define T_OKF(cond, ...) t_result(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
 #define T_INT(got, want) t_int(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
@@ -55,7 +55,7 @@ static inline int t_int(const char *file, int line, const char *what, long long 
 	return t_result(0, file, line, "%s is %lld, not %lld", what, got, want);
 }
 
-/* For text in a TAP line: no line breaks, and NULL is a value like others. */
+/* A text for a TAP line: without line breaks; NULL is allowed. */
 static inline const char *t_shown(const char *s, char *buf, size_t size)
 {
 	size_t i;
@@ -89,7 +89,7 @@ static inline int t_has(const char *file, int line, const char *what, const char
 			t_shown(text, a, sizeof(a)));
 }
 
-/* A test that cannot go on: what follows would only repeat the same fault. */
+/* Ends a test that cannot continue: all later checks would fail for the same reason. */
 #define T_NEED(cond)                                                                                                   \
 	do {                                                                                                           \
 		if (!T_OK(cond)) {                                                                                     \

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Starts a child that runs what(arg) and exits with its result. It stops before the first call. -1: there is no such child. */
+/* Starts a child that runs what(arg) and exits with its result. It stops before the first call. Returns -1 if the child cannot be started. */
 static inline pid_t traced_start(int (*what)(const void *arg), const void *arg)
 {
 	int status;
@@ -27,7 +27,7 @@ static inline pid_t traced_start(int (*what)(const void *arg), const void *arg)
 	return pid;
 }
 
-/* Continues to the next entry to a system call or exit from one. 1: it stopped there, 0: it has ended with this status. */
+/* Continues to the next entry or exit of a system call. 1: the child stopped there, 0: it has ended with this status. */
 static inline int traced_next(pid_t pid, int *status)
 {
 	int sig = 0;
