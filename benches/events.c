@@ -25,7 +25,7 @@
 
 static int without_filter;
 
-/* The library calls this one. It works without a filter if it cannot attach one. */
+/* Replaces setsockopt() for the library, which works without a filter if it cannot attach one. */
 int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
 {
 	if (without_filter && level == SOL_SOCKET && name == SO_ATTACH_FILTER) {

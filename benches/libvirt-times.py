@@ -3,7 +3,7 @@
 """usage: libvirt-times.py NAME URI ROUNDS | --heading
 
 Medians, in milliseconds, of calls on one connection: a list of parents and devices; one dump of a parent, of a device; what
-Nova does at each look: the names of a capability, then for each of them a lookup and its XML.
+Nova does at each update: the names of a capability, then for each name a look-up and its XML.
 """
 
 import statistics

@@ -2,7 +2,7 @@
 /*
  * Lists every parent, every type and the four attributes of each through the library's public header.
  *
- * lister ROOT [TIMES]: with TIMES, lists that often on one connection and prints the median microseconds of one list.
+ * lister ROOT [TIMES]: with TIMES, lists TIMES times on one connection and prints the median time of one list in microseconds.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
