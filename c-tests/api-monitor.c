@@ -50,7 +50,7 @@ static void a_program_that_polls(struct mdev_conn *conn)
 	struct mdev_device *dev = NULL;
 	struct mdev_event *ev = NULL;
 	const char *name = NULL;
-	char told[256];
+	char reported[256];
 	int fd, i;
 
 	T_NEED(mdev_monitor_new(&mon, conn, 0) == 0);
@@ -62,12 +62,12 @@ static void a_program_that_polls(struct mdev_conn *conn)
 		T_NEED(mdev_conn_create_xml(conn, PLAIN_XML(RFC_PARENT, "13"), &dev, 0) == 0);
 		T_INT(mdev_device_get_name(dev, &name), 0);
 		T_OK(readable(fd));
-		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_CREATED);
-		T_STR(told, name);
+		T_INT(next_change(mon, reported, sizeof(reported)), MDEV_EVENT_CREATED);
+		T_STR(reported, name);
 		T_INT(mdev_device_destroy(dev, 0), 0);
-		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_DELETED);
-		T_STR(told, name);
-		T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_NONE);
+		T_INT(next_change(mon, reported, sizeof(reported)), MDEV_EVENT_DELETED);
+		T_STR(reported, name);
+		T_INT(next_change(mon, reported, sizeof(reported)), MDEV_EVENT_NONE);
 		mdev_device_unref(dev);
 	}
 	T_OK(mdev_monitor_unref(mon) == NULL);
@@ -103,7 +103,7 @@ static void a_loss_is_told(struct mdev_conn *conn)
 	struct mdev_monitor *mon = NULL;
 	struct mdev_device *dev = NULL, *gone = NULL;
 	struct mdev_event *ev = NULL;
-	char told[256];
+	char reported[256];
 	const char *name = NULL;
 	int i;
 
@@ -124,8 +124,8 @@ static void a_loss_is_told(struct mdev_conn *conn)
 	T_INT(mdev_monitor_set_buffer_size(mon, SIZE_MAX), 0);
 	T_INT(mdev_device_get_name(dev, &name), 0);
 	T_INT(mdev_device_destroy(dev, 0), 0);
-	T_INT(next_change(mon, told, sizeof(told)), MDEV_EVENT_DELETED);
-	T_STR(told, name);
+	T_INT(next_change(mon, reported, sizeof(reported)), MDEV_EVENT_DELETED);
+	T_STR(reported, name);
 	mdev_device_unref(dev);
 	mdev_monitor_unref(mon);
 }
@@ -134,7 +134,7 @@ static void a_loss_is_told(struct mdev_conn *conn)
 static void everything_outlives_its_source(void)
 {
 	struct mdev_conn *conn = host_open();
-	struct mdev_device *dev = NULL, *told = NULL;
+	struct mdev_device *dev = NULL, *reported = NULL;
 	struct mdev_monitor *mon = NULL;
 	struct mdev_event *ev = NULL;
 	const char *layout = NULL;
@@ -146,12 +146,12 @@ static void everything_outlives_its_source(void)
 	mdev_monitor_unref(mon);
 	T_OK(mdev_event_ref(ev) == ev);
 	mdev_event_unref(ev);
-	T_NEED(mdev_event_get_device(ev, &told) == 0);
+	T_NEED(mdev_event_get_device(ev, &reported) == 0);
 	mdev_event_unref(ev);
-	T_INT(mdev_device_get_layout(told, &layout), 0);
+	T_INT(mdev_device_get_layout(reported, &layout), 0);
 	T_STR(layout, "rfc");
-	T_INT(mdev_device_destroy(told, 0), 0);
-	mdev_device_unref(told);
+	T_INT(mdev_device_destroy(reported, 0), 0);
+	mdev_device_unref(reported);
 	mdev_device_unref(dev);
 }
 

@@ -370,7 +370,7 @@ static void on_free(void *data)
 static void events_through_the_table(struct mdev_conn *conn)
 {
 	struct mdev_device *dev = NULL, *same = NULL;
-	const char *name = NULL, *told = NULL;
+	const char *name = NULL, *reported = NULL;
 	struct mdev_monitor *mon = NULL;
 	struct mdev_event *ev = NULL;
 	int seen[3] = { 0, 0, 0 }, id;
@@ -387,8 +387,8 @@ static void events_through_the_table(struct mdev_conn *conn)
 	T_INT(CALL(event_get_type, ev), MDEV_EVENT_CREATED);
 	T_INT(CALL(event_get_device, ev, &same), 0);
 	T_INT(drv->device_get_name(dev, &name), 0);
-	T_INT(drv->device_get_name(same, &told), 0);
-	T_STR(told, name);
+	T_INT(drv->device_get_name(same, &reported), 0);
+	T_STR(reported, name);
 	drv->device_unref(same);
 	T_OK(CALL(event_ref, ev) == ev);
 	T_OK(CALL(event_unref, ev) == NULL);

@@ -48,7 +48,7 @@ static int sum_of(const struct worker *w, size_t member)
 #define SUM(w, member) sum_of(w, offsetof(struct worker, member))
 
 /* Creates and destroys a device while the other threads do the same in the same lists. */
-static void *live(void *data)
+static void *create_and_destroy(void *data)
 {
 	struct worker *w = data;
 	int i;
@@ -147,7 +147,7 @@ static void *count_references(void *data)
 
 static void live_and_let_live(struct worker *w, int nodes)
 {
-	run_all(w, live);
+	run_all(w, create_and_destroy);
 	T_INT(SUM(w, done), THREADS * rounds);
 	T_INT(SUM(w, faults), 0);
 	T_INT(host_count(conn, 0), nodes);

@@ -19,7 +19,7 @@
 static const char device[] = "<device><parent>mtty</parent><capability type='mdev'><type id='mtty-1'/>"
 			     "<uuid>c60cc60c-0000-4222-8333-444444444441</uuid></capability></device>";
 
-/* The time limit of a call-out, and less than the library waits for a call-out that does not die. */
+/* The time limit of a call-out, and less than the library waits for a call-out that does not end after SIGKILL. */
 #define LIMIT_S 30
 #define SPARE_S 4
 

@@ -3,8 +3,8 @@
 #
 # usage: check-header.sh INCLUDE-DIRECTORY SOURCE-DIRECTORY
 #
-# The public header by itself, under every compiler that is here and every
-# standard that it promises, with every warning an error. Prints TAP.
+# Compiles the public header alone, with every installed compiler and every
+# supported standard; every warning is an error. Prints TAP.
 
 set -u
 [ $# -eq 2 ] || { echo "usage: $0 INCLUDE-DIRECTORY SOURCE-DIRECTORY" >&2; exit 2; }

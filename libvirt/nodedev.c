@@ -16,11 +16,11 @@
 		}                                                                                                      \
 	} while (0)
 
-static int no_flags(unsigned int flags, unsigned int known)
+static int no_flags(unsigned int flags, unsigned int supported)
 {
-	if (!(flags & ~known))
+	if (!(flags & ~supported))
 		return 0;
-	fail(VIR_ERR_INVALID_ARG, "unknown flags (0x%x)", flags & ~known);
+	fail(VIR_ERR_INVALID_ARG, "unknown flags (0x%x)", flags & ~supported);
 	return -1;
 }
 

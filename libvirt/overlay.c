@@ -49,10 +49,10 @@ bool stock_name(const char *name)
 static bool exists_in_libmdev(virConnectPtr conn, const char *name)
 {
 	struct host *host = host_get(conn);
-	bool known = host && node_exists(host, name);
+	bool found = host && node_exists(host, name);
 
 	host_put(host);
-	return known;
+	return found;
 }
 
 static bool is_ours(virConnectPtr conn, const char *name)
@@ -288,7 +288,7 @@ static const char *find_mismatch(void *library, const struct lv_nodedev_driver *
 	const struct {
 		const char *name;
 		const void *place;
-	} known[] = {
+	} expected[] = {
 		{ "nodeNumOfDevices", &table->num_of_devices },
 		{ "nodeListDevices", &table->list_devices },
 		{ "nodeConnectListAllNodeDevices", &table->list_all },
@@ -312,11 +312,11 @@ static const char *find_mismatch(void *library, const struct lv_nodedev_driver *
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		void *found = dlsym(library, known[i].name);
+	for (i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
+		void *found = dlsym(library, expected[i].name);
 
-		if (!found || memcmp(&found, known[i].place, sizeof(found)))
-			return known[i].name;
+		if (!found || memcmp(&found, expected[i].place, sizeof(found)))
+			return expected[i].name;
 	}
 	return NULL;
 }

@@ -19,7 +19,7 @@
 # Everything is kept in $MDEV_VM_CACHE (default: $XDG_CACHE_HOME/libmdev-vm,
 # ~/.cache/libmdev-vm), one folder for each kernel version. The kernel is
 # unpacked there, not installed. Packages that the lab needs to run are installed
-# with apt-get, which needs root; only those that are missing.
+# with apt-get, which needs root; only missing packages.
 # A second run does nothing. Two runs at once wait for each other.
 
 # shellcheck source=common.sh
@@ -121,7 +121,7 @@ unpack_kernel()
 	# With the kernel's types beside the headers, the build would need pahole to describe each module.
 	rm -f -- "$dir/usr/src/linux-headers-$kver/vmlinux"
 	mkdir "$dir/source"
-	# tar reads the archive once, and stops early if it only needs the samples; dpkg-deb then dies of SIGPIPE.
+	# tar reads the archive once, and stops early if it only needs the samples; then SIGPIPE ends dpkg-deb.
 	(set +o pipefail
 	dpkg-deb --fsys-tarfile "$dir"/debs/linux-source-*.deb 2>/dev/null | tar -x -O --wildcards './usr/src/*.tar.xz' |
 		xz -dc -T0 | tar -x -C "$dir/source" --strip-components=1 --wildcards \
@@ -129,7 +129,8 @@ unpack_kernel()
 		'*/lib/interval_tree.c')
 }
 
-# A bzImage carries the kernel compressed; its header says where (Documentation/x86/boot.rst, payload_offset). enters an uncompressed kernel directly (PVH), which saves its decompression under emulation.
+# A bzImage contains the compressed kernel, at payload_offset of its header (Documentation/x86/boot.rst). QEMU starts an
+# uncompressed kernel directly (PVH), which saves its decompression under emulation.
 extract_vmlinux()
 {
 	local image=$1 out=$2

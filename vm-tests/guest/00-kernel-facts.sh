@@ -54,7 +54,7 @@ device_events()
 
 	# The group's node opens once; that keeps others from taking the device and does not keep us from removing it.
 	exec {hold}<>"/dev/vfio/$group"
-	t_eq 'a group that is open opens no second time' EBUSY "$(perl -MErrno -e \
+	t_eq 'a second open of an open group fails' EBUSY "$(perl -MErrno -e \
 		'sysopen my $f, shift, 2 and print "opened" or print $!{EBUSY} ? "EBUSY" : $!' "/dev/vfio/$group")"
 	t_outcome 'remove while only the group is open' 1 write "bus/mdev/devices/$uuid/remove" 1
 	exec {hold}>&-
@@ -93,7 +93,7 @@ device_events 0aaaaaaa-1111-4222-8333-444444444444
 busy_remove 0bbbbbbb-1111-4222-8333-444444444444
 t_outcome 'a free device' 36 write class/mdev_bus/mtty/mdev_supported_types/mtty-1/create 0ccccccc-1111-4222-8333-444444444444
 t_ok 'a driver with a free device can be removed' rmmod mtty
-t_eq 'and takes its device along' '' "$(ls "$MDEV_BUS")"
+t_eq 'and removes its device' '' "$(ls "$MDEV_BUS")"
 t_drivers
 # In order, on freshly loaded drivers.
 t_recorded "$GUEST/kernel-facts.tsv"

@@ -41,7 +41,7 @@ create_lists_no_types()
 both_hosts()
 {
 	local host=$1
-	t_ok "$host: the kernel gives a dump" sh -c "$host $SYSTEM dump >$OUT/$host.xml"
+	t_ok "$host: the kernel's host is dumped" sh -c "$host $SYSTEM dump >$OUT/$host.xml"
 	t_ok "$host: lists and types are equal to sysfs, all steps have the expected result" \
 		sh -c "$host $SYSTEM steps sysfs >$OUT/$host.kernel"
 	grep '^FAULT' "$OUT/$host.kernel" | sed 's/^/# /'
@@ -50,7 +50,7 @@ both_hosts()
 	# A dump does not contain how types share the free instances; everything else is equal, errno for errno.
 	t_eq "$host: kernel and replay have the same output" '' \
 		"$(diff <(steps_of "$OUT/$host.kernel") <(steps_of "$OUT/$host.replay"))"
-	t_eq "$host: nothing of the steps is left" '0000000?-2222-4222-8333-444444444444 x 4' \
+	t_eq "$host: no device of the steps is left" '0000000?-2222-4222-8333-444444444444 x 4' \
 		"$(find "$MDEV_BUS/" -mindepth 1 -printf '%f\n' | sed 's/^\(.......\)./\1?/' | uniq -c | awk '{ print $2, "x", $1 }')"
 	# The steps destroyed the device; the next steps need it again.
 	echo "$ECHO_UUID" >"$MDEV_CLASS/mtty/mdev_supported_types/mtty-1/create"
@@ -92,7 +92,7 @@ device_in_use()
 	t_match "$host: QEMU still has it" '4348:3253' "$("$GUEST/monitor" /run/guest.sock 'info pci')"
 	t_match "$host: and it is listed" "mdev_${OURS//-/_}_mtty " "$("$host" "$SYSTEM" list)"
 	t_ok "$host: QEMU ends" t_qemu_end guest
-	t_ok "$host: destroy works after that" host-linked "$SYSTEM" destroy "$OURS"
+	t_ok "$host: then destroy succeeds" host-linked "$SYSTEM" destroy "$OURS"
 	t_not "$host: and the device does not exist" test -e "$MDEV_BUS/$OURS"
 }
 
@@ -100,12 +100,12 @@ device_in_use()
 mdevctl_hangs()
 {
 	local pid
-	t_ok 'a device to be sacrificed' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$THEIRS"
+	t_ok 'a device for mdevctl to stop' host-linked "$SYSTEM" create mtty_mtty mtty-1 "$THEIRS"
 	t_ok 'QEMU attaches it' t_qemu sacrifice -device "$(qemu_text host-linked "$THEIRS")"
 	mdevctl stop -u "$THEIRS" >/dev/null 2>&1 &
 	pid=$!
 	disown "$pid"
-	t_ok 'mdevctl stop: the device vanishes below QEMU' t_until 20 test ! -e "$MDEV_BUS/$THEIRS"
+	t_ok 'mdevctl stop: the device is removed while QEMU has it' t_until 20 test ! -e "$MDEV_BUS/$THEIRS"
 	kill -KILL "$pid"
 	t_ok 'mdevctl stop: SIGKILL does not end it' t_until 10 grep -q '^State:.D' "/proc/$pid/status"
 	t_ok 'QEMU ends' t_qemu_end sacrifice
@@ -119,10 +119,10 @@ ordinary_user()
 	out=$("${user[@]}" "$host" "$SYSTEM" list 2>&1)
 	t_eq "$host: an ordinary user sees the same list" "$("$host" "$SYSTEM" list)" "$out"
 	out=$("${user[@]}" "$host" "$SYSTEM" create mtty_mtty mtty-1 "$OURS" 2>&1)
-	t_match "$host: and gets EACCES with a sentence on create" \
+	t_match "$host: a create is EACCES with a message" \
 		'create: rc=-13 errno=13 code=18 .*/create.*(Permission denied|root)' "$out"
 	printf '%s\n' "$out" | sed 's/^/# /'
-	t_not "$host: nothing was made" test -e "$MDEV_BUS/$OURS"
+	t_not "$host: no device was created" test -e "$MDEV_BUS/$OURS"
 	out=$("${user[@]}" "$host" "$SYSTEM" destroy "$ECHO_UUID" 2>&1)
 	t_match "$host: and EACCES on destroy" 'destroy: rc=-13 errno=13 code=18 ' "$out"
 	printf '%s\n' "$out" | sed 's/^/# /'

@@ -5,8 +5,8 @@
 # A destroy of a device that a process has open never blocks, and never removes the device: with the nodes of /dev/vfio
 # visible and not, in a PID namespace of its own, and against a process that opens the node at the same time. The kernel
 # would block the writer of "remove" until that process closes the node. INSTALLED is what "install-for-vm" made;
-# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100. On kernel 6.1, whose devices have no nodes of
-# their own, the checks of those nodes are skipped and counted.
+# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100. On kernel 6.1, which has no device nodes
+# in /dev/vfio/devices, the checks of these nodes are skipped and counted.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -20,8 +20,8 @@ if [ -n "${MDEV_VM_ALL-}" ]; then
 	LIMIT=$((3600 * MDEV_VM_SLACK))
 fi
 
-# The ways to run a program: where nothing hides; without the nodes, as in a container whose /dev is older than the device;
-# there without the right to make a node; and without the nodes in a PID namespace of its own.
+# The ways to run a program: with all nodes; without the nodes, as in a container whose /dev is older than the device;
+# the same without the right to make a node; and without the nodes in a new PID namespace.
 host() { "$@"; }
 bare() { unshare -m -- bash -c 'mount -t tmpfs none /dev/vfio && exec "$@"' bare "$@"; }
 unable() { bare setpriv --bounding-set -mknod "$@"; }
@@ -102,11 +102,11 @@ free()
 	t_not "$way: and the device does not exist" test -e "$MDEV_BUS/$UUID"
 }
 
-# Of a device with a node of its own, it cannot be determined in another PID namespace whether it is in use.
+# In another PID namespace, the library cannot determine whether a device with a device node is in use.
 free_apart()
 {
 	if [ -n "$(cdev)" ]; then
-		busy apart 'free, but not known to be'
+		busy apart 'free, but this cannot be determined'
 		t_match 'and the error has the reason' 'PID namespace' "$out"
 		host-linked "$SYSTEM" destroy "$UUID" >/dev/null 2>&1
 	else

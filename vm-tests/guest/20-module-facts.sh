@@ -36,7 +36,7 @@ drawings()
 		"$(cd "$T/11" && cat name fb_length resolution heads max_instances requires_group | paste -sd' ')"
 	t_eq 'general: the types' 'queue-1 queue-2 queue-4' "$(ls "$G" | paste -sd' ')"
 	t_eq 'general: the files of a type' 'available_instances create requires_group' "$(ls "$G/queue-4" | paste -sd' ')"
-	t_not 'neither has a class link of the merged kernel' ls -d /sys/class/mdev_bus/0000:*
+	t_not 'no parent has the class link of the merged kernel' ls -d /sys/class/mdev_bus/0000:*
 }
 
 rfc_create()
@@ -44,9 +44,9 @@ rfc_create()
 	t_eq 'rfc: parameters are set' 11 "$(put "$T/11/params" vgpu=first1)"
 	t_eq 'rfc: create with a group' 38 "$(put "$T/11/create" "${A}1:7")"
 	t_eq 'rfc: the device has the parameters and the group of its request' 'vgpu=first1 7' "$(cat "$RFC/${A}1/params" "$RFC/${A}1/group" | paste -sd' ')"
-	t_eq 'rfc: the next create gets it too' 36 "$(put "$T/11/create" "${A}2")"
+	t_eq 'rfc: the next create uses them, too' 36 "$(put "$T/11/create" "${A}2")"
 	t_eq 'rfc: parameters are state of the type' vgpu=first1 "$(cat "$RFC/${A}2/params")"
-	t_not 'rfc: no group, no file' test -e "$RFC/${A}2/group"
+	t_not 'rfc: a device without a group has no file for it' test -e "$RFC/${A}2/group"
 	t_eq 'rfc: a newline clears them' 1 "$(put "$T/11/params" '\n')"
 	t_eq 'rfc: and they are clear' '' "$(cat "$RFC/lab_params")"
 	t_eq 'rfc: the counts go down together' '14 14 7' "$(cd "$T" && cat */max_instances | paste -sd' ')"
@@ -66,8 +66,8 @@ rfc_refusals()
 	t_eq 'rfc: in upper case as well' EEXIST "$(put "$T/12/create" "$(echo "${A}1" | tr a-f A-F)")"
 	t_eq 'rfc: on another layout as well' EEXIST "$(put "$G/queue-1/create" "${A}1")"
 	t_eq 'rfc: a group for a type without groups is EINVAL' EINVAL "$(put "$T/12/create" "${A}3:1")"
-	t_eq 'rfc: and where there is no such file' EINVAL "$(put "$T/13/create" "${A}3:1")"
-	t_eq 'rfc: destroy of no UUID is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" x)"
+	t_eq 'rfc: and for a type without the file' EINVAL "$(put "$T/13/create" "${A}3:1")"
+	t_eq 'rfc: destroy with an invalid UUID is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" x)"
 	t_eq 'rfc: destroy of an unknown device is ENODEV' ENODEV "$(put "$RFC/mdev_destroy" "${A}3")"
 	t_eq 'rfc: params cannot be read' open:EACCES "$(t_try read "$T/11/params")"
 }
@@ -76,9 +76,9 @@ rfc_injected()
 {
 	echo 5 >"${FAIL}_errno"
 	echo 2 >"${FAIL}_nth"
-	t_eq 'the first create is well' 36 "$(put "$T/12/create" "${A}3")"
+	t_eq 'the first create succeeds' 36 "$(put "$T/12/create" "${A}3")"
 	t_eq 'the second fails with the injected errno' EIO "$(put "$T/12/create" "${A}4")"
-	t_eq 'the third is well' 36 "$(put "$T/12/create" "${A}4")"
+	t_eq 'the third succeeds' 36 "$(put "$T/12/create" "${A}4")"
 }
 
 # Of both layouts.
@@ -127,13 +127,13 @@ rfc_drops()
 	echo 1 >"$PARAMETERS/drop_last_byte"
 	t_eq 'rfc: without a newline no UUID is left' EINVAL "$(put "$T/12/create" "${A}8")"
 	t_eq 'rfc: a digit of the group is lost' 39 "$(put "$T/11/create" "${A}8:12")"
-	t_eq 'rfc: in silence' 1 "$(cat "$RFC/${A}8/group")"
+	t_eq 'rfc: without an error' 1 "$(cat "$RFC/${A}8/group")"
 	t_eq 'rfc: without a newline a destroy is EINVAL' EINVAL "$(put "$RFC/mdev_destroy" "${A}8")"
 	t_eq 'rfc: with a newline the device is destroyed' 37 "$(put "$RFC/mdev_destroy" "${A}8\n")"
 	t_eq 'rfc: with a newline the group is whole' 40 "$(put "$T/11/create" "${A}8:12\n")"
 	t_eq 'rfc: it is' 12 "$(cat "$RFC/${A}8/group")"
 	t_eq 'rfc: parameters without a newline' 3 "$(put "$T/11/params" 'a=1')"
-	t_eq 'rfc: lose a byte' '11=a=' "$(cat "$RFC/lab_params")"
+	t_eq 'rfc: the parameters lose their last byte' '11=a=' "$(cat "$RFC/lab_params")"
 	t_eq 'rfc: a newline clears them' 1 "$(put "$T/11/params" '\n')"
 	t_eq 'rfc: none is left' '' "$(cat "$RFC/lab_params")"
 	echo "${A}8" >"$RFC/mdev_destroy"
@@ -160,8 +160,8 @@ folders()
 	t_eq 'rfc: no parameters, no user' '\n \n' "$(t_try read "$dir/vgpu_params") $(t_try read "$dir/vm_name")"
 	t_eq 'rfc: without a newline' 21 "$(put "$dir/vgpu_params" frame_rate_limiter=60)"
 	t_eq 'rfc: the last byte is not kept' frame_rate_limiter=6 "$(cat "$dir/vgpu_params")"
-	t_eq 'rfc: 1,024 bytes are taken' 1024 "$(put "$dir/vgpu_params" repeat:1024:a)"
-	t_eq 'rfc: more are E2BIG' E2BIG "$(put "$dir/vgpu_params" repeat:1025:a)"
+	t_eq 'rfc: 1,024 bytes are accepted' 1024 "$(put "$dir/vgpu_params" repeat:1024:a)"
+	t_eq 'rfc: more than 1,024 bytes are E2BIG' E2BIG "$(put "$dir/vgpu_params" repeat:1025:a)"
 	t_eq 'rfc: a space clears them' 1 "$(put "$dir/vgpu_params" ' ')"
 	t_eq 'rfc: they are clear' '' "$(cat "$dir/vgpu_params")"
 	echo 1 >"$RFC/${A}8/lab_busy"
@@ -210,7 +210,7 @@ general()
 	t_eq 'general: destroy' 1 "$(put "$dev/destroy" 1)"
 	t_not 'general: it does not exist' test -e "$dev"
 	t_eq 'general: a create with a required group' 38 "$(put "$G/queue-4/create" "${A}6:9")"
-	t_eq 'general: it has it' 9 "$(cat "$GENERAL/${A}6/group")"
+	t_eq 'general: the device has the group' 9 "$(cat "$GENERAL/${A}6/group")"
 	t_eq 'general: a create without a group succeeds, too' 36 "$(put "$G/queue-4/create" "${A}7")"
 	t_eq 'general: then there is none' '' "$(cat "$GENERAL/${A}7/group")"
 	echo 1 >"$GENERAL/${A}6/destroy"
@@ -223,7 +223,7 @@ in_use()
 	put "$T/12/create" "${A}8" >/dev/null
 	t_ok 'QEMU takes an rfc device' t_qemu lab -device "vfio-pci,sysfsdev=$MDEV_BUS/${A}8"
 	t_match 'its guest has it' '1234:4d44' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
-	t_eq 'it has a user' lab "$(cat "$RFC/${A}8/nvidia/vm_name")"
+	t_eq 'the device has a user' lab "$(cat "$RFC/${A}8/nvidia/vm_name")"
 	t_eq 'its parameters are EPERM' EPERM "$(put "$RFC/${A}8/nvidia/vgpu_params" 'a=1\n')"
 	t_eq 'until then destroy is EBUSY' EBUSY "$(put "$RFC/mdev_destroy" "${A}8")"
 	t_qemu_end lab
@@ -236,7 +236,7 @@ unbind()
 	local driver=/sys/bus/pci/drivers/mdev_lab
 	put "$T/12/create" "${A}9" >/dev/null
 	t_ok 'the parent is unbound' sh -c "echo ${RFC##*/} >$driver/unbind"
-	t_not 'its device went with it' test -e "$MDEV_BUS/${A}9"
+	t_not 'its device was removed with it' test -e "$MDEV_BUS/${A}9"
 	t_not 'and its types' test -e "$T"
 	t_ok 'the driver is bound again' sh -c "echo ${RFC##*/} >$driver/bind"
 	t_eq 'with everything free' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"

@@ -50,7 +50,7 @@ sequence_rfc()
 		'read max_instances|write params "frame_rate_limiter=0\n"|write create "UUID:1\n"|write params "\n"' \
 		"$(accesses /run/log "${A}1" | paste -sd'|')"
 	t_eq 'rfc: parameters are clear' '' "$(cat "$P/lab_params")"
-	t_eq 'rfc: the device got them' 'frame_rate_limiter=0 1' "$(cat "$P/${A}1/params" "$P/${A}1/group" | paste -sd' ')"
+	t_eq 'rfc: the device has them' 'frame_rate_limiter=0 1' "$(cat "$P/${A}1/params" "$P/${A}1/group" | paste -sd' ')"
 	t_match 'rfc: it dumps back' '<group>1</group>.*<params>frame_rate_limiter=0</params>' "$(nodedev dumpxml seed | tr -d '\n')"
 	t_match 'rfc: info' "vfio-pci,sysfsdev=$MDEV_BUS/${A}1" "$(nodedev info seed)"
 	t_ok 'rfc: destroy' traced /run/log nodedev destroy seed
@@ -88,7 +88,7 @@ sequence_general()
 	t_not 'general: it does not exist' test -e "$MDEV_BUS/${A}3"
 	xml grouped "$name" queue-4 '<group>3</group>'
 	t_ok 'general: a create with a required group' nodedev create "$XML/grouped"
-	t_ok 'general: and away' nodedev destroy grouped
+	t_ok 'general: and its destroy' nodedev destroy grouped
 }
 
 # A driver that expects a newline, as NVIDIA's does, and drops the last byte of a write whatever that byte is. Without the newline
@@ -100,7 +100,7 @@ last_byte_dropped()
 	t_ok 'a driver drops the last byte: create' nodedev create "$XML/whole"
 	t_eq 'the driver has the whole group and all parameters' 'frame_rate_limiter=60 12' \
 		"$(cat "$P/${A}5/params" "$P/${A}5/group" | paste -sd' ')"
-	t_match 'they are read back whole' '<group>12</group>.*<params>frame_rate_limiter=60</params>' \
+	t_match 'the whole text is read back' '<group>12</group>.*<params>frame_rate_limiter=60</params>' \
 		"$(nodedev dumpxml whole | tr -d '\n')"
 	t_eq 'the parameters of the type are clear' '' "$(cat "$P/lab_params")"
 	t_ok 'a text for a file of the device arrives whole, too' nodedev attr set whole nvidia/vgpu_params frame_rate_limiter=30
@@ -117,7 +117,7 @@ group_required()
 	xml single "$RFC" 11
 	t_match 'a driver requires a group: a create without one is refused, with the reason' \
 		'^error: .*/11/create: Invalid argument; the type requires a group: name one with <group>' "$(nodedev create "$XML/single" 2>&1)"
-	t_eq 'nothing is remembered of it' '' "$(ls /run/libmdev/devices)"
+	t_eq 'it has no record' '' "$(ls /run/libmdev/devices)"
 	xml single "$RFC" 11 '<group>7</group>'
 	t_ok 'with a group it is created' nodedev create "$XML/single"
 	t_ok 'and destroyed' nodedev destroy single
@@ -149,8 +149,8 @@ refusals()
 	sed -i 's|<name>full</name>||' "$XML/full"
 	made=$(for _ in 1 2 3 4 5 6 7 8; do echo "create $XML/full"; done | cat - <(echo "create $XML/one") |
 		nodedev -q -c "$URI" 2>&1)
-	t_match "$1: the ninth finds nothing left" "error: $rfc: type 12 has no instances left \(max_instances is 0\)" "$made"
-	t_eq "$1: eight were made" 8 "$(grep -c '^[0-9a-f-]*$' <<<"$made")"
+	t_match "$1: the ninth create finds no instance" "error: $rfc: type 12 has no instances left \(max_instances is 0\)" "$made"
+	t_eq "$1: eight devices were created" 8 "$(grep -c '^[0-9a-f-]*$' <<<"$made")"
 }
 
 # The first sequence again, in one session of a replay, which cannot be traced: its results.
@@ -188,7 +188,7 @@ several()
 	t_match 'of three the third fails: its error' 'error: .*device 3 of 3|error: .*create.*Input/output error' \
 		"$(nodedev create --group "$XML/part1" "$XML/part2" "$XML/part3" 2>&1)"
 	t_eq 'and none is left' '16 16 8' "$(cat "$T"/*/max_instances | paste -sd' ')"
-	t_eq 'nor remembered' '' "$(ls /run/libmdev/devices)"
+	t_eq 'and has no record' '' "$(ls /run/libmdev/devices)"
 }
 
 in_use()
@@ -202,7 +202,7 @@ in_use()
 	t_match 'and its guest has it' '1234:4d44' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
 	out=$(timeout 20 nodedev destroy guest 2>&1)
 	t_match 'destroy is refused' 'is in use' "$out"
-	t_ok 'the device is whole' test -e "$P/${A}4/mdev_type"
+	t_ok 'the device is complete' test -e "$P/${A}4/mdev_type"
 	t_ok 'QEMU ends' t_qemu_end lab
 	t_ok 'then destroy works' nodedev destroy guest
 }
@@ -221,7 +221,7 @@ vanishing()
 {
 	local driver=/sys/bus/pci/drivers/mdev_lab out pid lock
 	xml mortal "$RFC" 11 '<params>a=1</params>'
-	t_ok 'a device on a parent that goes' nodedev create "$XML/mortal"
+	t_ok 'a device on a parent that will be removed' nodedev create "$XML/mortal"
 	exec {lock}<"/run/libmdev/locks/type-$RFC-11"
 	flock "$lock"
 	xml waiter "$RFC" 11 '<params>b=2</params>'
@@ -242,7 +242,7 @@ vanishing()
 	t_ok 'the parent appears again' nodedev wait "$RFC" --timeout 10
 	t_ok 'and the name is free again' nodedev create "$XML/mortal"
 	t_ok 'to be destroyed' nodedev destroy mortal
-	t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+	t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 }
 
 t_install "$1"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu -device edu" --module module guest/40-stress.sh INSTALLED [RESULTS [PROCESSES [DEVICES]]]
 #
-# Many processes create and destroy at once, on two parents of the layout whose parameters are state of the type: nobody's
-# parameters get into another's device, no group is found twice, nothing is lost and nothing is left.
+# Many processes create and destroy at once, on two parents of the layout whose parameters are state of the type: no device
+# gets the parameters of another, no group is allocated twice, and no device or record is lost or left.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -35,5 +35,5 @@ t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'no group is left' '' "$(ls /run/groups)"
 t_eq 'the counts are unchanged' "$before" "$(counts)"
 t_eq 'no parameters are left' '' "$(cat /sys/bus/pci/drivers/mdev_lab/0000:*/lab_params)"
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_done

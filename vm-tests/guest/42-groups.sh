@@ -29,6 +29,6 @@ race "${3-}"
 t_eq 'no group number in use was allocated' 0 $?
 t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'no definition is left' '' "$(find /etc/mdevctl.d /etc/libmdev/definitions -type f -path '*-67e0-*' 2>/dev/null)"
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_eq 'no group is incomplete' '' "$(ls -A /run/libmdev/groups)"
 t_done

@@ -18,5 +18,5 @@ t_eq 'killed at every point: all checks pass after each kill' 0 "${PIPESTATUS[0]
 echo "# $((SECONDS - start)) s"
 t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'no parameters are left' '' "$(cat "/sys/bus/pci/devices/$PARENT/lab_params")"
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_done

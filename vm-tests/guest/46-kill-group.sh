@@ -45,5 +45,5 @@ t_not 'a device whose node was made 121 s after the record is not' owned "$UUID"
 t_ok 'the device of the other program' nodedev destroy "$UUID"
 t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'no parameters are left' '' "$(cat "/sys/bus/pci/devices/$PARENT/lab_params")"
-t_eq 'nothing is remembered' '' "$(find /run/libmdev/devices /run/libmdev/groups -type f)"
+t_eq 'no record is left' '' "$(find /run/libmdev/devices /run/libmdev/groups -type f)"
 t_done

@@ -36,5 +36,5 @@ lies fail_after_create_errno=5 mdev:///system pci_0000_41_00_0 1434 vgpu_params 
 t_eq 'no device is left' '' "$(ls "$MDEV_BUS")"
 t_eq 'every VF is free' '0 0 0 0 0 0 0 0' "$(cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' ')"
 t_eq 'no parameters are left' '' "$(cat "/sys/bus/pci/devices/$PARENT/lab_params" "$PF"/virtfn*/nvidia/vgpu_params | tr -d '\n')"
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_done

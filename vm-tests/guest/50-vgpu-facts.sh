@@ -27,8 +27,8 @@ enabling()
 {
 	t_eq 'the driver of the PF' nvidia "$(basename "$(readlink "$PF/driver")")"
 	t_not 'without VFs the PF has none' test -e "$PF/virtfn0"
-	t_eq 'sriov_numvfs is not the way' EINVAL "$(put "$PF/sriov_numvfs" 4)"
-	t_eq 'more than there are' EINVAL "$(put "$PF/lab_enable_vfs" 9)"
+	t_eq 'a write to sriov_numvfs is refused' EINVAL "$(put "$PF/sriov_numvfs" 4)"
+	t_eq 'more VFs than the PF has' EINVAL "$(put "$PF/lab_enable_vfs" 9)"
 	t_eq 'VFs are enabled' 1 "$(put "$PF/lab_enable_vfs" 8)"
 	t_eq 'eight' 8 "$(cat "$PF/sriov_numvfs")"
 	t_eq 'not twice' EBUSY "$(put "$PF/lab_enable_vfs" 4)"
@@ -62,7 +62,7 @@ formats()
 	echo 1436 >"${N[0]}/current_vgpu_type"
 	t_eq 'no instance left: only the header' 'ID    : vGPU Name' "$(cat "${N[1]}/creatable_vgpu_types")"
 	echo 1 >"$PARAMETERS/vgpu_format"
-	t_eq 'nothing left without a header' '' "$(cat "${N[1]}/creatable_vgpu_types")"
+	t_eq 'no instance left: an empty file' '' "$(cat "${N[1]}/creatable_vgpu_types")"
 	echo 0 >"$PARAMETERS/vgpu_format"
 	echo 0 >"${N[0]}/current_vgpu_type"
 }
@@ -75,7 +75,7 @@ instances()
 	t_eq 'two at most: a third is not listed' '1432 1433 1434 1435' "$(creatable 2)"
 	t_eq 'nor taken' EIO "$(put "${N[2]}/current_vgpu_type" 1431)"
 	echo 0 >"$PARAMETERS/vgpu_max_instances"
-	t_eq 'without that it is' 4 "$(put "${N[2]}/current_vgpu_type" 1431)"
+	t_eq 'without it, the create succeeds' 4 "$(put "${N[2]}/current_vgpu_type" 1431)"
 	t_eq 'another PF has its own' 4 "$(put "$OTHER/virtfn0/nvidia/current_vgpu_type" 1436)"
 	echo 28 >"$PARAMETERS/vgpu_full_errno"
 	t_eq 'a type without room is ENOSPC with vgpu_full_errno' ENOSPC "$(put "$OTHER/virtfn1/nvidia/current_vgpu_type" 1431)"
@@ -89,15 +89,15 @@ injected()
 	local file=${N[5]}/current_vgpu_type
 	echo 2 >"$PARAMETERS/vgpu_fail_write_nth"
 	echo 12 >"$PARAMETERS/vgpu_fail_write_errno"
-	t_eq 'the first write is well' 4 "$(put "$file" 1432)"
+	t_eq 'the first write succeeds' 4 "$(put "$file" 1432)"
 	t_eq 'a 0 does not count' 1 "$(put "$file" 0)"
 	t_eq 'the second fails with the injected errno' ENOMEM "$(put "$file" 1432)"
 	t_eq 'and the VF is free' 0 "$(cat "$file")"
-	t_eq 'the third is well' 4 "$(put "$file" 1432)"
+	t_eq 'the third succeeds' 4 "$(put "$file" 1432)"
 	echo 0 >"$file"
 	echo 0 >"$PARAMETERS/vgpu_fail_write_errno"
 	echo 1 >"$PARAMETERS/vgpu_fail_write_nth"
-	t_eq 'a write that lies' 4 "$(put "$file" 1432)"
+	t_eq 'a write that succeeds without effect' 4 "$(put "$file" 1432)"
 	t_eq 'there is nothing' 0 "$(cat "$file")"
 	echo 5 >"$PARAMETERS/vgpu_fail_write_errno"
 }
@@ -129,10 +129,10 @@ ordered()
 	t_eq 'the VF has it' 1432 "$(cat "$file")"
 	echo 0 >"$PARAMETERS/fail_after_create_errno"
 	echo 300 >"$PARAMETERS/remove_delay_ms"
-	t_ok 'a 0 that blocks' t_took 300 sh -c "echo 0 >$file"
+	t_ok 'a write of 0 that blocks' t_took 300 sh -c "echo 0 >$file"
 	echo 0 >"$PARAMETERS/remove_delay_ms"
 	echo 300 >"$PARAMETERS/create_delay_ms"
-	t_ok 'a type that blocks' t_took 300 sh -c "echo 1432 >$file"
+	t_ok 'a write of a type that blocks' t_took 300 sh -c "echo 1432 >$file"
 	echo 0 >"$PARAMETERS/create_delay_ms"
 	echo 0 >"$file"
 	vf=$(readlink -f "$OTHER/virtfn7")
@@ -165,20 +165,20 @@ times()
 	t_eq 'a write without truncation' 4 "$(put "$file" 1433)"
 	t_eq 'keeps it' $mark "$(mtime "$file")"
 	cat "$file" >/dev/null
-	t_eq 'so does a read' $mark "$(mtime "$file")"
+	t_eq 'a read keeps it' $mark "$(mtime "$file")"
 	echo 0 >>"$file"
-	t_eq 'and appending' $mark "$(mtime "$file")"
+	t_eq 'an append keeps it' $mark "$(mtime "$file")"
 	echo 3 >/proc/sys/vm/drop_caches
-	t_eq 'and so do dropped caches' $mark "$(mtime "$file")"
+	t_eq 'dropped caches keep it' $mark "$(mtime "$file")"
 	chmod 600 "$file"
-	t_eq 'and another mode' $mark "$(mtime "$file")"
+	t_eq 'a chmod keeps it' $mark "$(mtime "$file")"
 	chmod 644 "$file"
 	put "$PF/virtfn6/nvidia/current_vgpu_type" 1433 >/dev/null
 	put "$PF/virtfn6/nvidia/current_vgpu_type" 0 >/dev/null
-	t_eq 'and changes of sibling VFs' $mark "$(mtime "$file")"
+	t_eq 'changes of sibling VFs keep it' $mark "$(mtime "$file")"
 	echo 1433 >"$file"
-	t_eq "a shell's write is made" 1433 "$(cat "$file")"
-	t_not 'and changes it' test "$(mtime "$file")" = $mark
+	t_eq "a shell's write to the VF succeeds" 1433 "$(cat "$file")"
+	t_not 'and changes the time' test "$(mtime "$file")" = $mark
 	touch -d @$mark "$file"
 	: >"$file"
 	t_not 'truncation alone sets it' test "$(mtime "$file")" = $mark
@@ -222,7 +222,7 @@ in_use()
 disabling()
 {
 	local vf override
-	t_eq 'a type is there' 1433 "$(cat "${N[1]}/current_vgpu_type")"
+	t_eq 'a type is listed' 1433 "$(cat "${N[1]}/current_vgpu_type")"
 	echo 0 >"$PF/lab_enable_vfs"
 	t_not 'VFs are disabled' test -e "$PF/virtfn0"
 	echo 0 >"$PF/sriov_drivers_autoprobe"
@@ -236,13 +236,13 @@ disabling()
 		"$(cat "$vf/nvidia/current_vgpu_type") $(sed -n 's/^\([0-9]*\) *:.*/\1/p' "$vf/nvidia/creatable_vgpu_types" | paste -sd' ')"
 	echo 1436 >"$vf/nvidia/current_vgpu_type"
 	echo "${vf##*/}" >/sys/bus/pci/drivers/nvidia/unbind
-	t_not 'unbound it has none again' test -e "$vf/nvidia"
+	t_not 'an unbound VF has no files again' test -e "$vf/nvidia"
 	echo "${PF##*/}" >/sys/bus/pci/drivers/nvidia/unbind
 	t_not 'VFs are removed with the driver of their PF' test -e "$vf"
 	echo 1 >"$PF/sriov_drivers_autoprobe"
 	echo "${PF##*/}" >/sys/bus/pci/drivers/nvidia/bind
 	echo 8 >"$PF/lab_enable_vfs"
-	t_eq 'all is free again' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
+	t_eq 'all VFs are free again' '1431 1432 1433 1434 1435 1436' "$(creatable 0)"
 }
 
 modprobe vfio_iommu_type1

@@ -4,7 +4,7 @@
 #
 # Virtual GPUs that are VFs, through the installed library: the two programs that were written for the merged mdev layout do
 # here what they do there, with other names only; then the order of what is written, failures of the driver, parameters that
-# outlive a device, devices of others, VFs that change hands, guests; then the same life on a replay of this host.
+# outlive a device, devices of other programs, reuse of VFs, guests; then the same steps on a replay of this host.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -45,7 +45,7 @@ clean()
 {
 	t_eq "$1: every VF is free" '0 0 0 0 0 0 0 0' "$(current)"
 	t_eq "$1: no parameters are left" '' "$(cat "$PF"/virtfn*/nvidia/vgpu_params | tr -d '\n')"
-	t_eq "$1: nothing is remembered" '' "$(remembered)"
+	t_eq "$1: no record is left" '' "$(remembered)"
 }
 
 not_enabled()
@@ -54,7 +54,7 @@ not_enabled()
 		"$(nodedev list --parents --json | jq -r --arg n "$NODE" '.[] | select(.name == $n) | "\(.layout) \(.types | length)"')"
 	xml early 1434
 	t_match 'the error of a create has the next step' "error: $NODE: .*sriov-manage -e $BDF" "$(nodedev create "$XML/early" 2>&1)"
-	t_eq 'and does not do it' 0 "$(cat "$PF/sriov_numvfs")"
+	t_eq 'and does not enable VFs' 0 "$(cat "$PF/sriov_numvfs")"
 }
 
 # A C program that was written for mdev: only the names of parent and type differ from the mdev bus.
@@ -68,7 +68,7 @@ program()
 	text=$("$host" "$SYSTEM" qemu "$uuid" | sed -n 's/^qemu=//p')
 	t_eq "$host: the text for QEMU is that of a PCI device" "vfio-pci,host=$(basename "$(vf $uuid)")" "$text"
 	t_match "$host: it is listed" "$(vf $uuid)" "$("$host" "$SYSTEM" list)"
-	t_eq "$host: VFs that are free are no nodes" "$(basename "$(vf $uuid)")" \
+	t_eq "$host: free VFs are not nodes" "$(basename "$(vf $uuid)")" \
 		"$("$host" "$SYSTEM" list | sed -n 's/.*physfn.*//; s|.* /sys/.*/\(0000:41:0[01]\.[1-7]\)$|\1|p; s|.*/\(0000:41:01.0\)$|\1|p')"
 	t_ok "$host: the host is dumped" sh -c "$host $SYSTEM dump >$OUT/$host.xml"
 	t_eq "$host: and its replay lists the same" "$("$host" "$SYSTEM" list)" "$("$host" "test://$OUT/$host.xml" list)"
@@ -76,7 +76,7 @@ program()
 	t_match "$host: its guest has the function" '1b36:0010' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
 	out=$(timeout 20 "$host" "$SYSTEM" destroy $uuid 2>&1)
 	t_match "$host: destroy in use is EBUSY" 'rc=-16 errno=16 code=14 ' "$out"
-	t_eq "$host: and changes nothing" "1434 $uuid" "$(cat "$(vf $uuid)/nvidia/current_vgpu_type") $(remembered)"
+	t_eq "$host: and the device and its record are unchanged" "1434 $uuid" "$(cat "$(vf $uuid)/nvidia/current_vgpu_type") $(remembered)"
 	t_match "$host: the guest still has it" '1b36:0010' "$("$GUEST/monitor" /run/lab.sock 'info pci')"
 	t_ok "$host: QEMU ends" t_qemu_end lab
 	t_eq "$host: then it is destroyed" 'destroy: rc=0' "$("$host" "$SYSTEM" destroy $uuid 2>/dev/null)"
@@ -154,7 +154,7 @@ failures()
 	t_match 'the driver fails' 'error: .*current_vgpu_type.*Input/output error' "$(nodedev create "$XML/fails" 2>&1)"
 	clean 'a failed write'
 	injected 1 0
-	t_match 'the driver lies' "error: .*reads '0'" "$(nodedev create "$XML/fails" 2>&1)"
+	t_match 'the driver returns success without effect' "error: .*reads '0'" "$(nodedev create "$XML/fails" 2>&1)"
 	clean 'a lie'
 	injected 1 28
 	t_ok 'the driver finds no room: another VF is tried' nodedev create "$XML/fails"
@@ -177,10 +177,10 @@ full()
 	local n said
 	xml whole 1436
 	t_ok 'one device uses the whole card' nodedev create "$XML/whole"
-	t_eq 'nothing is left, the names are known' '0 NVIDIA H200X-4C' \
+	t_eq 'no type has instances, the names are listed' '0 NVIDIA H200X-4C' \
 		"$(nodedev types "$NODE" 1431 --json | jq -r '.[0] | "\(.availableInstances) \(.name)"')"
 	xml more 'NVIDIA H200X-4C'
-	t_match 'another is ENOSPC, with a sentence' "error: $NODE: type 1431 has no instances left" \
+	t_match 'one device more is ENOSPC, with a message' "error: $NODE: type 1431 has no instances left" \
 		"$(nodedev create "$XML/more" 2>&1)"
 	t_match 'and in C' "rc=-28 errno=28 .*no instances left" "$(host-linked $SYSTEM create "$NODE" 1431 2>&1)"
 	t_ok 'it goes' nodedev destroy whole
@@ -217,13 +217,13 @@ attributes()
 	t_ok 'others are set' nodedev -q 'attr set attr gpu_instance_id 2; attr set attr warm_update 1; attr set attr vgpu_params b=2'
 	t_eq 'and read' '2|1|b=2|3' "$(nodedev -q 'attr get attr gpu_instance_id; attr get attr warm_update;
 		attr get attr vgpu_params; attr get attr placement_id' | paste -sd'|')"
-	t_eq 'also by the name that an mdev has for it' b=2 "$(nodedev attr get attr nvidia/vgpu_params)"
+	t_eq 'also by its name as an mdev node' b=2 "$(nodedev attr get attr nvidia/vgpu_params)"
 	t_ok 'which sets it, too' nodedev attr set attr nvidia/vgpu_params b=3
-	t_eq 'the driver has that' b=3 "$(cat "$(vf attr)/nvidia/vgpu_params")"
+	t_eq 'the driver has that value' b=3 "$(cat "$(vf attr)/nvidia/vgpu_params")"
 	t_not 'a value that the driver refuses is an error' nodedev attr set attr warm_update 2
-	t_not 'the type is no attribute to set' nodedev attr set attr current_vgpu_type 0
-	t_not 'none leaves the folder' nodedev attr get attr ../uevent
-	t_eq 'the device is whole' 1434 "$(cat "$(vf attr)/nvidia/current_vgpu_type")"
+	t_not 'the type cannot be set as an attribute' nodedev attr set attr current_vgpu_type 0
+	t_not 'no name leads out of the folder' nodedev attr get attr ../uevent
+	t_eq 'the device is complete' 1434 "$(cat "$(vf attr)/nvidia/current_vgpu_type")"
 	echo 0 | tee "$(vf attr)"/nvidia/{placement_id,gpu_instance_id,warm_update} >/dev/null
 	t_ok 'it goes' nodedev destroy attr
 	clean attributes
@@ -251,7 +251,7 @@ uuid_of()
 	nodedev list --devices --json | jq -r --arg p "$(readlink -f "$PF/virtfn$1")" '.[] | select(.path == $p) | .uuid'
 }
 
-strangers()
+foreign_devices()
 {
 	local uuid
 	echo 1433 >"$PF/virtfn2/nvidia/current_vgpu_type"
@@ -260,12 +260,12 @@ strangers()
 	rm -rf /run/libmdev
 	t_eq 'which does not depend on the records' "$uuid" "$(uuid_of 2)"
 	echo 0 >"$PF/virtfn2/nvidia/current_vgpu_type"
-	t_eq 'cleared, it is no device' '' "$(uuid_of 2)"
+	t_eq 'a cleared VF is not a device' '' "$(uuid_of 2)"
 	t_match 'and cannot be destroyed' 'rc=-19 ' "$(host-linked $SYSTEM destroy "$uuid" 2>&1)"
 	echo 1433 >"$PF/virtfn2/nvidia/current_vgpu_type"
-	t_eq 'made again, it is the same' "$uuid" "$(uuid_of 2)"
+	t_eq 'a new device has the same UUID' "$uuid" "$(uuid_of 2)"
 	t_eq 'it can be destroyed' 'destroy: rc=0' "$(host-linked $SYSTEM destroy "$uuid" 2>/dev/null)"
-	clean strangers
+	clean foreign_devices
 }
 
 # reused WHAT UUID TYPE PATTERN: the device of UUID does not exist, and VF 0 has the device of another program, of this type
@@ -329,7 +329,7 @@ held()
 }
 
 # Creates and destroys devices in one session; prints everything that is equal on all hosts.
-life()
+session()
 {
 	xml one 1434 "<params>a=1</params><uuid>${U}5</uuid>"
 	xml two 1435 "<uuid>${U}6</uuid>"
@@ -366,8 +366,8 @@ replay()
 {
 	local name
 	t_ok 'the host is dumped' nodedev dumphost "$OUT/vgpu.xml"
-	life $SYSTEM >"$OUT/vgpu.kernel"
-	life "test://$OUT/vgpu.xml" >"$OUT/vgpu.replay"
+	session $SYSTEM >"$OUT/vgpu.kernel"
+	session "test://$OUT/vgpu.xml" >"$OUT/vgpu.replay"
 	t_ok 'the session has output' test "$(wc -l <"$OUT/vgpu.kernel")" -gt 100
 	t_eq 'with one refusal each for room, a switch, parameters and a device that no longer exists' 4 \
 		"$(grep -c '^error: ' "$OUT/vgpu.kernel")"
@@ -397,7 +397,7 @@ full
 named_vf
 attributes
 formats
-strangers
+foreign_devices
 hands
 held
 replay

@@ -39,7 +39,7 @@ within_capacity()
 		while read -r id; do sum=$((sum + ${SIZE[$id]:-0})); done < <(cat "$pf"/virtfn*/nvidia/current_vgpu_type)
 		[ $sum -le $CARD ] || over+="$pf: $sum "
 	done
-	t_eq "$1: no card gives more than it has" '' "$over"
+	t_eq "$1: no card has more devices than it has room for" '' "$over"
 }
 
 # make COUNT TYPE [ELEMENTS [OPTION]]: creates so many without a parent; prints the errors
@@ -59,7 +59,7 @@ unmake()
 	mapfile -t uuids < <(nodedev list --devices --json | jq -r '.[].uuid')
 	[ ${#uuids[@]} = 0 ] || nodedev -q destroy "${uuids[@]}" >/dev/null
 	t_eq "$1: all are destroyed" '0 0 0 0' "$(counts)"
-	t_eq "$1: nothing is remembered" '' "$(ls -A /run/libmdev/devices)"
+	t_eq "$1: no record is left" '' "$(ls -A /run/libmdev/devices)"
 }
 
 spread()
@@ -78,7 +78,7 @@ spread()
 	t_eq 'spread, mixed types: two on each' '1435,1435 1435,1435 1435,1435 1435,1435' "$(types)"
 	unmake 'spread, mixed types'
 	t_eq 'spread, types after types' '' "$(make 4 1435; make 4 1434; make 4 1433; make 4 1432; make 4 1431)"
-	t_eq 'spread, types after types: each card is alike' \
+	t_eq 'spread, types after types: each card has the same types' \
 		"$(printf '1431,1432,1433,1434,1435 %.0s' 1 2 3 4 | sed 's/ $//')" "$(types)"
 	within_capacity 'spread, types after types'
 	unmake 'spread, types after types'
@@ -89,13 +89,13 @@ pack()
 	t_eq 'pack: seven' '' "$(make 7 1433 '' --pack)"
 	t_eq 'pack: one PF has all devices' '7 0 0 0' "$(counts)"
 	t_eq 'pack: three more' '' "$(make 3 1433 '' --pack)"
-	t_eq 'pack: the next is begun when the first is full' '8 2 0 0' "$(counts)"
+	t_eq 'pack: the next card is used when the first is full' '8 2 0 0' "$(counts)"
 	t_eq 'pack: of another type' '' "$(make 1 1435 '' --pack)"
-	t_eq 'pack: it goes where less is left' '8 3 0 0' "$(counts)"
+	t_eq 'pack: the card with less room is used' '8 3 0 0' "$(counts)"
 	t_eq 'pack: the whole of a card' '' "$(make 1 1436 '' --pack)"
 	t_eq 'pack: a PF that has the type' '8 3 1 0' "$(counts)"
 	t_eq 'pack: three more of two types' '' "$(make 2 1432 '' --pack; make 1 1433 '' --pack)"
-	t_eq 'pack: no card is begun for them' '8 6 1 0' "$(counts)"
+	t_eq 'pack: no empty card is used' '8 6 1 0' "$(counts)"
 	within_capacity pack
 	unmake pack
 	t_eq 'pack, mixed: largest first' '' \
@@ -112,17 +112,17 @@ numa()
 {
 	t_eq 'NUMA: the nodes of the PFs' '0 0 1 1' "$(cat "${PFS[@]/%//numa_node}" | paste -sd' ')"
 	t_eq 'NUMA: four on node 1' '' "$(make 4 1433 "<numa node='1'/>")"
-	t_eq 'NUMA: they are there' '0 0 2 2' "$(counts)"
+	t_eq 'NUMA: they are on that node' '0 0 2 2' "$(counts)"
 	t_eq 'NUMA: two on node 0' '' "$(make 2 1433 "<numa node='0'/>")"
-	t_eq 'NUMA: they are there' '1 1 2 2' "$(counts)"
+	t_eq 'NUMA: they are on that node' '1 1 2 2' "$(counts)"
 	t_eq 'NUMA: three packed on node 1' '' "$(make 3 1433 "<numa node='1'/>" --pack)"
 	t_eq 'NUMA: on one PF of the node' '1 1 5 2' "$(counts)"
-	t_eq 'NUMA: as many as node 1 has' '' "$(make 9 1433 "<numa node='1'/>")"
-	t_eq 'NUMA: they are there' '1 1 8 8' "$(counts)"
+	t_eq 'NUMA: as many as node 1 has room for' '' "$(make 9 1433 "<numa node='1'/>")"
+	t_eq 'NUMA: they are on that node' '1 1 8 8' "$(counts)"
 	t_eq 'NUMA: node 1 is full, so another node is used' '' "$(make 2 1433 "<numa node='1'/>")"
-	t_eq 'NUMA: they are elsewhere' '2 2 8 8' "$(counts)"
-	t_eq 'NUMA: a node that there is not' '' "$(make 2 1433 "<numa node='7'/>")"
-	t_eq 'NUMA: is no obstacle' '3 3 8 8' "$(counts)"
+	t_eq 'NUMA: they are on another node' '2 2 8 8' "$(counts)"
+	t_eq 'NUMA: a node that does not exist' '' "$(make 2 1433 "<numa node='7'/>")"
+	t_eq 'NUMA: does not prevent the create' '3 3 8 8' "$(counts)"
 	unmake NUMA
 }
 
@@ -146,7 +146,7 @@ both()
 		>"$XML/bad"
 	out=$(nodedev create --group "$XML/vgpu" "$XML/bad" 2>&1)
 	t_match 'both: all or none' '^error: device 2 of 2|^error: .*takes no group' "$out"
-	t_eq 'both: it is none' 4 "$(nodedev list --devices --json | jq length)"
+	t_eq 'both: a free VF is not a device' 4 "$(nodedev list --devices --json | jq length)"
 	t_ok 'both: a guest has one device of each' t_qemu lab -device "$(qemu_text mdev)" -device "$(qemu_text vendor-vfio)"
 	out=$("$GUEST/monitor" /run/lab.sock 'info pci')
 	t_match 'both: the serial card' 4348:3253 "$out"

@@ -27,8 +27,8 @@ for errno in 5 28; do
 		fill mdev:///system /run/paths "$PROCESSES" "$ROUNDS" pci_0000_41_00_0 "${CAPACITIES[@]}"
 	echo "# $ROUNDS rounds in $((SECONDS - start)) s"
 	t_eq 'no VF has a type' '0 0 0 0 0 0 0 0' "$(cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' ')"
-	t_eq 'no note is left' '' "$(ls /run/paths)"
-	t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+	t_eq 'no file of a path or number is left' '' "$(ls /run/paths)"
+	t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 done
 t_rc 'a card that gives less than it should is found out' 1 fill mdev:///system /run/paths 2 1 pci_0000_41_00_0 1436:2
 t_done

@@ -20,5 +20,5 @@ t_eq 'killed at every point: all checks pass after each kill' 0 "${PIPESTATUS[0]
 echo "# $((SECONDS - start)) s"
 t_eq 'every VF is free' '0 0 0 0 0 0 0 0' "$(cat "$PF"/virtfn*/nvidia/current_vgpu_type | paste -sd' ')"
 t_eq 'no parameters are left' '' "$(cat "$PF"/virtfn*/nvidia/vgpu_params | tr -d '\n')"
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_done

@@ -3,9 +3,9 @@
 # usage: run -q "-device edu -device edu -device pci-testdev" --vgpu 1 --module module guest/66-unbind.sh INSTALLED [RESULTS]
 #
 # One parent, VF or PF is being unbound, and device_lock() of it is held until this test ends the hold. Lists, look-ups, dumps, new
-# monitors, and creates on another parent succeed all the same, and take no longer than before: the fastest of several calls may
+# monitors, and creates on another parent still succeed, and take no longer than before: the fastest of several calls may
 # take 100 ms more than the median before, times $MDEV_VM_SLACK. The time of "nodedev version", which reads nothing of the host, is
-# subtracted: on a busy machine that changes by more. Each call runs below a watchdog.
+# subtracted: on a busy machine this time changes by more. Each call runs below a watchdog.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -29,7 +29,7 @@ xml()
 		"$2" "$3" "$4" >"/run/$1.xml"
 }
 
-life()
+create_and_destroy()
 {
 	nodedev create /run/queue.xml && nodedev destroy "${A}2"
 }
@@ -40,7 +40,7 @@ missing()
 	! nodedev dumpxml "$1" >/run/missing 2>&1 && grep -q "there is no node device '$1'" /run/missing
 }
 
-export -f life missing
+export -f create_and_destroy missing
 export A
 
 declare -A COMMANDS BEFORE
@@ -124,7 +124,7 @@ OTHER_NODE=pci_${OTHER//[:.]/_}
 COMMANDS=(
 	[list]='nodedev list' [devices]='nodedev list --devices' [parents]='nodedev list --parents' [types]='nodedev types'
 	[lookup]="nodedev dumpxml $OTHER_NODE" [missing]='missing no-such-node' [monitor]='nodedev event version'
-	[create-elsewhere]=life [dump]='nodedev dumphost /run/dump.xml'
+	[create-elsewhere]=create_and_destroy [dump]='nodedev dumphost /run/dump.xml'
 )
 COMMANDS[held-parent]="nodedev dumpxml pci_${HELD//[:.]/_}"
 COMMANDS[held-device]="nodedev dumpxml ${A}1"

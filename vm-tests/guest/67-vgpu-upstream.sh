@@ -33,7 +33,7 @@ vf_of()
 	nodedev info --json "$1" | jq -r .path
 }
 
-life()
+steps()
 {
 	xml first 1434 "${U}1"
 	xml second 1434 "${U}2"
@@ -74,12 +74,12 @@ modprobe -a iommufd vfio_iommu_type1
 PF=$(find /sys/bus/pci/drivers/nova_core/ -type l -name '0000:*' -exec readlink -f {} + | sort | head -n 1)
 PF_BDF=${PF##*/}
 echo 8 >"$PF/lab_enable_vfs"
-life
+steps
 in_use
 t_within 'destroy' 20 nodedev destroy first
 t_eq 'every VF is free' '0 0 0 0 0 0 0 0' "$(current)"
-t_eq 'all types are there again' '1431 1432 1433 1434 1435 1436' "$(types)"
+t_eq 'all types are listed again' '1431 1432 1433 1434 1435 1436' "$(types)"
 t_within 'now the other type is created' 20 nodedev create /run/other.xml
 t_within 'and destroyed' 20 nodedev destroy other
-t_eq 'nothing is remembered' '' "$(ls -A /run/libmdev/devices)"
+t_eq 'no record is left' '' "$(ls -A /run/libmdev/devices)"
 t_done

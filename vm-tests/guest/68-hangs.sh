@@ -117,7 +117,7 @@ held_store()
 	since=${EPOCHREALTIME/[.,]/}
 	nodedev event --count 1 >/run/events 2>&1 {lock}>&- &
 	pid=$!
-	t_ok 'a monitor begins' t_until $((60 * MDEV_VM_SLACK)) sh -c "ls -l /proc/$pid/fd | grep -q inotify"
+	t_ok 'a monitor starts' t_until $((60 * MDEV_VM_SLACK)) sh -c "ls -l /proc/$pid/fd | grep -q inotify"
 	ms=0
 	# Repeated, since the monitor may read the first change when it starts, without an event.
 	while [ ! -s /run/events ] && [ "$ms" -lt "$SOON_MS" ]; do
@@ -276,7 +276,7 @@ nothing_left()
 {
 	t_eq "$1: no device is left" '' "$(nodedev -q list --devices)$(ls "$MDEV_BUS")"
 	t_eq "$1: every VF is free" 0 "$(cat "$PF"/virtfn*/nvidia/current_vgpu_type | sort -u)"
-	t_eq "$1: nothing is remembered" '' "$(ls -A "$RUN/devices")"
+	t_eq "$1: no record is left" '' "$(ls -A "$RUN/devices")"
 }
 
 t_install "$1"

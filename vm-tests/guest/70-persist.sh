@@ -193,8 +193,8 @@ attributes_in_folders()
 	rm "$STORE/${parent##*/}/$THEIRS"
 }
 
-# lives TOOL: all actions on a definition and its device, by one tool
-lives()
+# actions_of TOOL: all actions on a definition and its device, by one tool
+actions_of()
 {
 	local uuid=$OURS
 	if [ "$1" = mdevctl ]; then
@@ -227,7 +227,7 @@ call_outs()
 	chmod 755 $folder/callouts/not-mine
 	for tool in mdevctl ours; do
 		rm -f /run/calls
-		lives $tool
+		actions_of $tool
 		# mdevctl 1.2 passes the configuration also to notifiers; 1.4 and the library pass nothing.
 		sed '/^notifiers/s/ <.*//' /run/calls >/run/calls.$tool
 	done

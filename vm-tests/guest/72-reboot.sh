@@ -178,7 +178,7 @@ with_systemd()
 	udevadm control --reload
 	t_eq 'independent of the results of other rules' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
 	mv "/etc/mdevctl.d/$PF" /run/
-	t_eq 'and none where nothing is defined' '' "$(wanted_for "$other")"
+	t_eq 'and no service for a parent without definitions' '' "$(wanted_for "$other")"
 	mv "/run/$PF" /etc/mdevctl.d/
 	rm /run/udev/rules.d/50-other.rules
 	udevadm control --reload

@@ -151,7 +151,7 @@ proposals()
 	{
 		echo "$u" >"$rfc/mdev_destroy"
 	}
-	t_match 'and their end' "deleted mdev_${u//-/_}_${bdf//[:.]/_}" "$(events 1 drop_rfc)"
+	t_match 'and their removal' "deleted mdev_${u//-/_}_${bdf//[:.]/_}" "$(events 1 drop_rfc)"
 }
 
 # The kernel sends nothing about these.
@@ -181,7 +181,7 @@ vgpus()
 	out=$(events 2 nodedev -q create /run/vgpu.xml)
 	t_match 'a device of the library has its name' 'created mine updated pci_' "${out//$'\n'/ }"
 	out=$(events 2 nodedev -q destroy mine)
-	t_match 'when it goes, too' 'deleted mine updated pci_' "${out//$'\n'/ }"
+	t_match 'when it is removed, too' 'deleted mine updated pci_' "${out//$'\n'/ }"
 	disable()
 	{
 		echo 0 >"$pf/lab_enable_vfs"

@@ -39,7 +39,7 @@ lists()
 {
 	t_eq 'the list is equal to that of nodedev, plus the computer' "$( (nodedev list --json | jq -r '.[].name'; echo computer) | sort)" "$(listed)"
 	t_eq '--tree: each once' "$(listed)" "$(embed nodedev-list --tree | sed -nE 's/^[ |+-]*([a-z].*)$/\1/p' | sort)"
-	t_eq 'by default without the parents that Nova fails on, and without vGPUs that are no mdev' \
+	t_eq 'by default without parents on which Nova fails, and without vGPUs that are not on the mdev bus' \
 		"$(listed | grep -v -e ^mdpy_ -e ^mbochs_ -e "^$(node $PF)$")" \
 		"$(virsh -q -c "${EMBED%%&*}" nodedev-list | sed '/^$/d' | sort)"
 	local name bad=()
@@ -47,7 +47,7 @@ lists()
 		embed nodedev-dumpxml "$name" >/run/node.xml
 		virt-xml-validate /run/node.xml nodedev >/dev/null 2>&1 || bad+=("$name")
 	done
-	t_eq 'every dump is valid, but for types outside of a bus' 'mbochs_mbochs mdpy_mdpy mtty_mtty' "${bad[*]}"
+	t_eq 'every dump is valid, except for types outside of a bus' 'mbochs_mbochs mdpy_mdpy mtty_mtty' "${bad[*]}"
 }
 
 # Whether virsh listens. It prints nothing before its first event.

@@ -80,10 +80,10 @@ detach()
 	edu=$(grep -l 0x11e8 /run/stock/* | sed 's|.*/||')
 	dev=$(sed -nE 's|.*<path>/sys/devices/(.*)</path>|/sys/devices/\1|p' "/run/stock/$edu")
 	t_ok 'nodedev-detach' q nodedev-detach "$edu"
-	t_eq 'the function is with vfio-pci' vfio-pci "$(basename "$(readlink "$dev/driver")")"
+	t_eq 'the function is bound to vfio-pci' vfio-pci "$(basename "$(readlink "$dev/driver")")"
 	t_ok 'nodedev-reset' q nodedev-reset "$edu"
 	t_ok 'nodedev-reattach' q nodedev-reattach "$edu"
-	t_not 'and is not any more' test -e "$dev/driver"
+	t_not 'and has no driver again' test -e "$dev/driver"
 }
 
 guest()

@@ -30,7 +30,7 @@ MODULE_PARM_DESC(platform_parents, "parents of the rfc layout to make up on the 
 
 unsigned int lab_types = 3;
 module_param_named(types, lab_types, uint, 0444);
-MODULE_PARM_DESC(types, "types of a parent; those after the third are like the third");
+MODULE_PARM_DESC(types, "number of types of a parent; the types after the third are like the third");
 
 static int lab_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {

@@ -126,7 +126,7 @@ static int create(const char *name, int want, const char *xml, struct mdev_devic
 	int rc = expect(name, want, api.conn_create_xml(conn, xml, &dev, flags));
 
 	if (rc < 0 && dev)
-		host_fault("%s: failed and gave a device", name);
+		host_fault("%s: failed, but returned a device", name);
 	if (ret && rc >= 0)
 		*ret = dev;
 	else

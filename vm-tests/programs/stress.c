@@ -71,7 +71,7 @@ static bool check(struct mdev_device *dev, int process, int n, const char *param
 		return fault(process, n, "the parameters cannot be read");
 	same = strcmp(seen, params) == 0;
 	if (!same)
-		fprintf(stderr, "process %d, device %d: gave %s, the device has %s\n", process, n, params, seen);
+		fprintf(stderr, "process %d, device %d: expected %s, the device has %s\n", process, n, params, seen);
 	free(seen);
 	if (!same)
 		return false;
