@@ -52,7 +52,7 @@ device_events()
 	t_ok 'after bind there is an IOMMU group' test -L "$MDEV_BUS/$uuid/iommu_group"
 	t_ok 'after bind there is a type' test -L "$MDEV_BUS/$uuid/mdev_type"
 
-	# The group's node opens once; that keeps others from taking the device and does not keep us from removing it.
+	# A group's node can be open only once: no other process can use the device then, but the device can be removed.
 	exec {hold}<>"/dev/vfio/$group"
 	t_eq 'a second open of an open group fails' EBUSY "$(perl -MErrno -e \
 		'sysopen my $f, shift, 2 and print "opened" or print $!{EBUSY} ? "EBUSY" : $!' "/dev/vfio/$group")"
@@ -68,7 +68,7 @@ device_events()
 	t_eq 'uevents of a remove, in order' "$REMOVE_EVENTS" "$seen"
 }
 
-# A device that QEMU holds: the write to remove hangs, and nothing but the end of QEMU helps.
+# A device that QEMU holds: the write to remove blocks until QEMU ends.
 busy_remove()
 {
 	local uuid=$1 writer

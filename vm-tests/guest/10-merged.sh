@@ -3,8 +3,8 @@
 # usage: run [--share RESULTS] guest/10-merged.sh INSTALLED [RESULTS]
 #
 # The merged kernel interface through the installed library: lists, creates, refusals, owners, QEMU, other tools, an ordinary
-# user; then the same steps on a simulated host that is a dump of this one, errno for errno. INSTALLED is what
-# "install-for-vm" made. RESULTS keeps the dump and what each program printed.
+# user; then the same steps on a simulated host from a dump of this VM, errno for errno. INSTALLED is the output of
+# "install-for-vm". RESULTS keeps the dump and the output of each program.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

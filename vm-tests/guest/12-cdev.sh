@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --kernel 6.12 guest/12-cdev.sh INSTALLED
 #
-# A kernel with iommufd and a device node for each VFIO device, /dev/vfio/devices/vfioN: which users the kernel keeps apart,
-# and the installed library beside a process that has such a node open. INSTALLED is what "install-for-vm" made.
+# A kernel with iommufd and a device node for each VFIO device, /dev/vfio/devices/vfioN: the users that exclude each other,
+# and the installed library beside a process that has such a node open. INSTALLED is the output of "install-for-vm".
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

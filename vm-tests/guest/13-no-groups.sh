@@ -3,7 +3,7 @@
 # usage: run --kernel 6.12 guest/13-no-groups.sh INSTALLED
 #
 # A kernel without CONFIG_VFIO_GROUP: sysfs shows no IOMMU group of a device, and /dev/vfio has only the device's own node.
-# INSTALLED is what "install-for-vm" made.
+# INSTALLED is the output of "install-for-vm".
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

@@ -3,8 +3,8 @@
 # usage: run [--kernel 6.12] guest/14-in-use.sh INSTALLED [RESULTS]
 #
 # A destroy of a device that a process has open never blocks, and never removes the device: with the nodes of /dev/vfio
-# visible and not, in a PID namespace of its own, and against a process that opens the node at the same time. The kernel
-# would block the writer of "remove" until that process closes the node. INSTALLED is what "install-for-vm" made;
+# visible and not, in a new PID namespace, and against a process that opens the node at the same time. The kernel
+# would block the writer of "remove" until that process closes the node. INSTALLED is the output of "install-for-vm";
 # MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) runs 2000 rounds of the race and not 100. On kernel 6.1, which has no device nodes
 # in /dev/vfio/devices, the checks of these nodes are skipped and counted.
 
@@ -114,7 +114,7 @@ free_apart()
 	fi
 }
 
-# A process that has the group and "remove" open is removing the device, and is no guest.
+# A process that has the group and "remove" open removes the device, and is not a guest.
 second_destroy()
 {
 	create >/dev/null

@@ -3,7 +3,7 @@
 # usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/20-module-facts.sh
 #
 # The behaviour of the test module, by plain sysfs: the two proposed layouts that no kernel ever had. The
-# simulated kernel (crates/mdev/src/sim) must answer as this does.
+# simulated kernel (crates/mdev/src/sim) must behave in the same way.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -81,7 +81,7 @@ rfc_injected()
 	t_eq 'the third succeeds' 36 "$(put "$T/12/create" "${A}4")"
 }
 
-# Of both layouts.
+# Faults, on both layouts.
 after_create()
 {
 	echo 5 >"${PARAMETERS}/fail_after_create_errno"
@@ -121,7 +121,7 @@ rfc_destroy()
 	t_eq 'rfc: everything is free again' '16 16 8' "$(cd "$T" && cat */max_instances | paste -sd' ')"
 }
 
-# A driver that expects a newline and drops the last byte.
+# A driver that expects a newline, and drops the last byte.
 rfc_drops()
 {
 	echo 1 >"$PARAMETERS/drop_last_byte"
@@ -217,7 +217,7 @@ general()
 	echo 1 >"$GENERAL/${A}7/destroy"
 }
 
-# A real user: QEMU.
+# QEMU as the user of a device.
 in_use()
 {
 	put "$T/12/create" "${A}8" >/dev/null

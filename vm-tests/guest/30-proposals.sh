@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run -q "-device edu -device edu -device pci-testdev" --module module guest/30-proposals.sh INSTALLED [RESULTS]
 #
-# The two proposed layouts through the installed library and its tool, on real sysfs: the sequences of both proposals to the
-# letter, every refusal before any write, QEMU, all layouts side by side, parents that vanish; then the same refusals on a
+# The two proposed layouts through the installed library and its tool, on real sysfs: the exact sequences of both
+# proposals, every refusal before any write, QEMU, all layouts side by side, parents that are removed; then the same refusals on a
 # replay of this host.
 
 # shellcheck source=lib.sh

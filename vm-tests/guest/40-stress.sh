@@ -13,8 +13,8 @@ DEVICES=${4:-500}
 
 t_install "$1"
 modprobe vfio_iommu_type1
-# The folders of scripts as mdevctl leaves them, on a file system of the guest's own: each look at the root's, which is the
-# host's over 9p, would cost an exchange with QEMU, and every create and destroy looks.
+# The folders of mdevctl's scripts, on a file system of the guest: each read of the same folders on the root, which is the
+# host's over 9p, would cost a message to QEMU, and every create and destroy reads them.
 mkdir -p /etc/mdevctl.d
 mount -t tmpfs tmpfs /etc/mdevctl.d
 mkdir -p /etc/mdevctl.d/scripts.d/callouts /etc/mdevctl.d/scripts.d/notifiers

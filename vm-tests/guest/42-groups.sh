@@ -11,7 +11,7 @@
 
 t_install "$1"
 modprobe vfio_iommu_type1
-# On a file system of the guest's own: each access to the root's, which is the host's over 9p, costs an exchange with QEMU.
+# On a file system of the guest: each access to the root, which is the host's over 9p, costs a message to QEMU.
 mkdir -p /etc/mdevctl.d
 mount -t tmpfs tmpfs /etc/mdevctl.d
 mapfile -t RFC < <(grep -l 0x11e8 /sys/bus/pci/devices/*/device | sed -E 's|.*/([^/]+)/device|\1|')

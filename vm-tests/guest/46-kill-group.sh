@@ -5,7 +5,7 @@
 # A process that creates three devices in one group is killed with SIGKILL at every point, one run for each: before each system
 # call that follows a call which does more than read. The group is then complete, or is reported as incomplete and removed:
 # programs/killed-group.c.
-# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) kills at each of these points, and otherwise at every eighth.
+# With MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) the process is killed at each of these points, otherwise at every eighth.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -22,7 +22,7 @@ t_eq 'killed at the points: the group is complete, or reported and removed' 0 "$
 echo "# $((SECONDS - start)) s"
 
 # owned UUID SECONDS: succeeds if a device counts as its killed creator's. The record is SECONDS older than the device, and the
-# device is looked at 3 s after it was made.
+# library reads the device 3 s after it was made.
 owned()
 {
 	local device=/sys/bus/pci/devices/$PARENT/$1 node born

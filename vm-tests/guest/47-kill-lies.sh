@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 1 -q "-device edu" --module module guest/47-kill-lies.sh INSTALLED [RESULTS]
 #
-# A creator is killed with SIGKILL before every system call while the driver makes the device and returns an error, takes less
+# A creator is killed with SIGKILL before every system call while the driver makes the device and returns an error, returns less
 # than was written, or ignores the last byte. A device that is left has its record, or the error names it; no record is left
 # without a device: programs/killed.c.
-# MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) kills at each of these points, and otherwise at every thirtieth.
+# With MDEV_VM_ALL=1 (run --env MDEV_VM_ALL) the process is killed at each of these points, otherwise at every thirtieth.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

@@ -120,7 +120,7 @@ params_need_type()
 	echo 0 >"$PARAMETERS/vgpu_params_need_type"
 }
 
-# Faults and delays of the module that all layouts have.
+# The faults and delays of the module that apply to all layouts.
 ordered()
 {
 	local file=${N[5]}/current_vgpu_type vf reader
@@ -149,7 +149,7 @@ ordered()
 	t_ok 'it is bound again' sh -c "echo ${vf##*/} >/sys/bus/pci/drivers/nvidia/bind"
 }
 
-# mtime FILE: when it was last changed, with all digits
+# mtime FILE: the time of last change, with all digits
 mtime()
 {
 	stat -c %.9Y "$1"
@@ -188,7 +188,7 @@ times()
 	t_eq 'a write that fails keeps it' $mark "$(mtime "$file")"
 }
 
-# A real user: QEMU.
+# QEMU as the user of a device.
 in_use()
 {
 	local vf=${N[1]} bdf out

@@ -48,7 +48,7 @@ ordered()
 	echo 0 >"$file"
 }
 
-# A real user: QEMU.
+# QEMU as the user of a device.
 in_use()
 {
 	local file=$VF/nvidia/current_vgpu_type bdf text

@@ -3,7 +3,7 @@
 # usage: run --vgpu 2 --module module guest/60-vgpu.sh INSTALLED [RESULTS]
 #
 # Virtual GPUs that are VFs, through the installed library: the two programs that were written for the merged mdev layout do
-# here what they do there, with other names only; then the order of what is written, failures of the driver, parameters that
+# the same here, with other names only; then the order of writes, failures of the driver, parameters that
 # outlive a device, devices of other programs, reuse of VFs, guests; then the same steps on a replay of this host.
 
 # shellcheck source=lib.sh
@@ -34,13 +34,13 @@ remembered()
 	ls -A /run/libmdev/devices 2>/dev/null
 }
 
-# vf DEVICE: the folder of the VF that a device is
+# vf DEVICE: the folder of the VF of a device
 vf()
 {
 	nodedev info --json "$1" | jq -r .path
 }
 
-# Nothing is there, and nothing is left.
+# No device and no record exists, before and after the tests.
 clean()
 {
 	t_eq "$1: every VF is free" '0 0 0 0 0 0 0 0' "$(current)"
@@ -245,7 +245,7 @@ formats()
 	t_eq 'which is six types' 6 "$(nodedev types "$NODE" --json | jq length)"
 }
 
-# the UUID that the VF's device is listed under
+# The UUID under which the device of the VF is listed.
 uuid_of()
 {
 	nodedev list --devices --json | jq -r --arg p "$(readlink -f "$PF/virtfn$1")" '.[] | select(.path == $p) | .uuid'
@@ -283,7 +283,7 @@ reused()
 	t_eq "$what: every VF is free" '0 0 0 0 0 0 0 0' "$(current)"
 }
 
-# A VF changes hands behind the back of its creator, by every way that a script has, and by the library itself.
+# Another program sets a VF without the library, in every way that a script has; and the library itself reuses the VF.
 hands()
 {
 	local kind same='can no longer be identified: another program wrote to the type of its VF 0000:41:00.1'

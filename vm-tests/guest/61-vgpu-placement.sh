@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 4 --module module guest/61-vgpu-placement.sh INSTALLED [RESULTS]
 #
-# Where vGPUs go when no parent is named: four PFs of eight VFs, two of them on each NUMA node, beside the sample drivers on the
+# The choice of a PF without a parent in the request: four PFs of eight VFs, two of them on each NUMA node, beside the sample drivers on the
 # mdev bus. Counted on the VFs themselves.
 
 # shellcheck source=lib.sh
@@ -12,7 +12,7 @@ XML=/run/xml
 CARD=144384
 declare -A SIZE=([1431]=4096 [1432]=8192 [1433]=17408 [1434]=35840 [1435]=71680 [1436]=144384)
 
-# How many vGPUs each PF has.
+# The number of vGPUs on each PF.
 counts()
 {
 	local pf
@@ -30,7 +30,7 @@ types()
 	done | paste -sd' '
 }
 
-# No PF gives more memory than it has.
+# The vGPUs of no PF need more memory than it has.
 within_capacity()
 {
 	local pf id sum over=
@@ -42,7 +42,7 @@ within_capacity()
 	t_eq "$1: no card has more devices than it has room for" '' "$over"
 }
 
-# make COUNT TYPE [ELEMENTS [OPTION]]: creates so many without a parent; prints the errors
+# make COUNT TYPE [ELEMENTS [OPTION]]: creates COUNT devices without a parent; prints the errors
 make()
 {
 	local n
@@ -52,7 +52,7 @@ make()
 	done | nodedev -q 2>&1 | grep '^error'
 }
 
-# Everything goes, through the library.
+# Destroys all devices, through the library.
 unmake()
 {
 	local uuids

@@ -3,7 +3,7 @@
 # usage: run --vgpu 1 --module module guest/62-vgpu-stress.sh INSTALLED [RESULTS [PROCESSES [ROUNDS]]]
 #
 # Many processes fill one PF at once, to the last instance, and empty it again, of each type in turn: exactly the capacity is
-# created, every loser gets ENOSPC with a sentence, no VF is given twice, nothing is left.
+# created, every refused create is ENOSPC with a message, no VF is used twice, no device or record is left.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"

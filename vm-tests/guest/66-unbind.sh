@@ -13,7 +13,7 @@
 A=c60cc60c-0000-4222-8333-44444444444
 WATCHDOG=10
 MORE_MS=$((100 * MDEV_VM_SLACK))
-# Much longer than the watchdog, so that a call that waits for the lock is ended and not merely slow.
+# Much longer than the watchdog, so that the watchdog ends each call that waits for the lock.
 HOLD_MS=$((12 * 1000 * WATCHDOG * MDEV_VM_SLACK))
 
 # bdf DEVICE-ID: the addresses of the PCI devices with this ID
@@ -45,7 +45,7 @@ export A
 
 declare -A COMMANDS BEFORE
 
-# measure NAME: the time of the command in $ms, that of a program that does nothing in $idle
+# measure NAME: sets $ms to the time of the command, and $idle to the time of a program that does nothing
 measure()
 {
 	t_watched "$WATCHDOG" nodedev version || return 1
@@ -72,8 +72,8 @@ before()
 	done
 }
 
-# best NAME LIMIT: the difference of the shortest times of several calls in $best; no more calls are made when it is within the
-# limit. Fails when a call does
+# best NAME LIMIT: sets $best to the difference of the shortest times of several calls. Stops when it is within the
+# limit. Fails if a call fails
 best()
 {
 	local n best_ms=999999 best_idle=999999
@@ -86,7 +86,7 @@ best()
 	done
 }
 
-# held WHAT DRIVER BDF: every command while this driver unbinds this device
+# held WHAT DRIVER BDF: runs every command while this driver unbinds this device
 held()
 {
 	local what=$1 name reader rc limit

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --kernel 6.12 --vgpu 1 --module "module vgpu_upstream=1" guest/67-vgpu-upstream.sh INSTALLED
 #
-# The installed library on VFs in the way of the driver that was proposed for the kernel in 2025: its PF and VF drivers have names
-# of their own, and all VFs of a PF have one type. On kernel 6.12 a VF has a device node of its own, which a process has open.
+# The installed library on VFs of the driver that was proposed for the kernel in 2025: its PF and VF drivers have other names,
+# and all VFs of a PF have one type. On kernel 6.12 a VF has a device node, which a process has open.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -55,7 +55,7 @@ steps()
 	t_eq 'the VF is free' '1434 0 0 0 0 0 0 0' "$(current)"
 }
 
-# The driver refuses to clear a VF that a process has open. An open by the device node counts when it is bound.
+# The driver refuses to clear a VF that a process has open. An open device node counts if it is bound.
 in_use()
 {
 	local node

@@ -51,7 +51,7 @@ soon()
 	t_report "$rc" "$name ($t_ms ms)" "exit code $rc after $t_ms ms, bound $SOON_MS ms: $*" "$t_out"
 }
 
-# lock_as_user PATH...: an ordinary user locks all of these that it can open, until let_go; the others are in $closed
+# lock_as_user PATH...: an ordinary user locks all paths that it can open, until let_go; $closed has the other paths
 lock_as_user()
 {
 	local line
@@ -105,7 +105,7 @@ foreign_locks()
 	let_go
 }
 
-# The types of a PF are not remembered yet, so that each list and each event would remember them.
+# The types of a PF are not recorded yet, so that each list and each event would record them.
 held_store()
 {
 	local lock pid since ms type=1434
@@ -231,7 +231,7 @@ stale_records()
 	t_within 'both are destroyed' 20 nodedev destroy model other
 }
 
-# No process writes to these: an open for reading that may block does.
+# FIFOs without a writer: an open for reading blocks, unless it is non-blocking.
 fifos()
 {
 	mkfifo "$RUN/devices/${A}1" "$RUN/locks/device-${A}2"
@@ -251,7 +251,7 @@ fifos()
 	rm -f "$RUN/devices/${A}1" "$RUN/locks/device-${A}2"
 }
 
-# The driver makes the device and returns an error: no device is left that has no record and that no error names.
+# The driver makes the device and returns an error: each device that is left has a record, or an error names it.
 lying_driver()
 {
 	local layout=$1 name=liar-$1

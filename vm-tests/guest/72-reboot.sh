@@ -172,7 +172,7 @@ with_systemd()
 	other=$(basename "$(readlink "/sys/bus/pci/devices/$PF/virtfn0")")
 	t_eq 'a VF has its own service' "libmdev-autostart@$vf.service" "$(wanted_for "$vf")"
 	t_eq 'also if only its PF has definitions' "libmdev-autostart@$other.service" "$(wanted_for "$other")"
-	# Another rule's program has left its result behind.
+	# udev keeps the result of the program of another rule.
 	mkdir -p /run/udev/rules.d
 	echo 'SUBSYSTEM=="pci", PROGRAM=="/bin/echo nowhere"' >/run/udev/rules.d/50-other.rules
 	udevadm control --reload
@@ -198,7 +198,7 @@ before)
 	echo "t_count=$t_count t_failed=$t_failed" >"$RESULTS/tap"
 	;;
 after)
-	# One plan for both boots.
+	# The same number of checks in both boots.
 	# shellcheck source=/dev/null
 	. "$RESULTS/tap"
 	after

@@ -73,7 +73,7 @@ destroy_all
 nodedev -q autostart mdev_lab.7 >/dev/null
 t_eq 'of one parent, only its definitions start' "$(grep ^00000007 /run/good)" "$(running)"
 
-# More than there is room for: sixteen run, and the others are named.
+# More definitions than instances: sixteen devices run, and the errors name the other definitions.
 for ((n = EACH; n < EACH + 12; n++)); do define 7 $n 12 auto; done >/run/more
 destroy_all
 nodedev -q autostart mdev_lab.7 >/dev/null 2>/run/err

@@ -154,7 +154,7 @@ proposals()
 	t_match 'and their removal' "deleted mdev_${u//-/_}_${bdf//[:.]/_}" "$(events 1 drop_rfc)"
 }
 
-# The kernel sends nothing about these.
+# The kernel sends no uevents about these.
 vgpus()
 {
 	local pf out

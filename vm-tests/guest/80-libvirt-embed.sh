@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # usage: run --vgpu 1 -a no_timer_check -q "-device edu -device edu -device pci-testdev" --module module guest/80-libvirt-embed.sh INSTALLED [RESULTS]
 #
-# libvirt's clients on the installed driver as mdev:///embed?root=/, on a real kernel: every layout, every call, events of what
-# others do, an ordinary user.
+# libvirt's clients on the installed driver as mdev:///embed?root=/, on a real kernel: every layout, every call, events of
+# other programs, an ordinary user.
 
 # shellcheck source=lib.sh
 . "${LAB_GUEST:-$(dirname -- "$0")}/lib.sh"
@@ -96,7 +96,7 @@ ordinary_user()
 t_install "$1"
 t_drivers
 t_udevd
-# Not inherited from the machine.
+# Without the definitions of the machine.
 rm -rf /etc/mdevctl.d/*; mkdir -p /etc/mdevctl.d/scripts.d/{callouts,notifiers}
 RFC=$(bdf 0x11e8)
 GENERAL=$(bdf 0x0005)

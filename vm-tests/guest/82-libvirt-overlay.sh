@@ -148,7 +148,7 @@ t_drivers
 t_udevd
 udevadm trigger
 udevadm settle
-# Not inherited from the machine.
+# Without the definitions of the machine.
 rm -rf /etc/mdevctl.d/*; mkdir -p /etc/mdevctl.d/scripts.d/{callouts,notifiers} /run/stock
 DRIVERS=$(dirname "$(dpkg -L libvirt-daemon | grep 'libvirt_driver_nodedev\.so$')")
 enable

@@ -24,7 +24,7 @@
 #   t_until SECONDS COMMAND...    repeat the command until it succeeds; for changes without an event
 #   t_took MS COMMAND...          the command succeeds and takes at least this time
 #   t_within NAME SECONDS COMMAND...
-#                                 the command succeeds within this time, times $MDEV_VM_SLACK; what it prints is in t_out. A
+#                                 the command succeeds within this time, times $MDEV_VM_SLACK; its output is in t_out. A
 #                                 watchdog ends it
 #   t_refused NAME SECONDS REGEX COMMAND...
 #                                 the command fails within this time, and its output matches the expression
@@ -36,7 +36,7 @@
 #   t_hold COMMAND...           start a command that prints a line, put into t_held, and keeps a file open until its input ends;
 #                               its process id is t_holder. Not in a subshell
 #   t_let_go                    end that command and wait for it
-#   t_qemu NAME ARG...            start a QEMU in the background that only holds its devices; its monitor is /run/NAME.sock
+#   t_qemu NAME ARG...            start a QEMU in the background that only opens its devices; its monitor is /run/NAME.sock
 #   t_qemu_end NAME               end it and wait until the process has ended
 
 GUEST=${LAB_GUEST:-$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)}
