@@ -198,7 +198,7 @@ before)
 	echo "t_count=$t_count t_failed=$t_failed" >"$RESULTS/tap"
 	;;
 after)
-	# The same number of checks in both boots.
+	# Continues the counts of the first boot: both boots have one TAP plan.
 	# shellcheck source=/dev/null
 	. "$RESULTS/tap"
 	after
