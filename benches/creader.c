@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The reference: reads with plain system calls the files that the library reads for a list of parents and their types, relative to descriptors
- * and without keeping, parsing or printing them. It checks each device of the PCI bus for the folder of types and for SR-IOV, as a
- * program must that supports every layout; follows each link below ROOT/sys/class/mdev_bus; reads the data of each parent; lists the
- * folder of each of its types, and opens, reads and closes every readable file of a type.
+ * The reference: reads with plain system calls the files that the library reads for a list of parents and their types, relative to
+ * descriptors and without keeping, parsing or printing them. It checks each device of the PCI bus for the folder of types and for
+ * SR-IOV, as a program must that supports every layout; follows each link below ROOT/sys/class/mdev_bus; reads the data of each
+ * parent; lists the folder of each of its types, and opens, reads and closes every readable file of a type.
  *
  * creader ROOT [TIMES]: with TIMES, reads TIMES times and prints the median time of one reading in microseconds.
  */
