@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The attributes of an AP matrix device (s390): which adapters, usage domains and control domains a guest gets.
+//! The attributes of an AP matrix device (s390): the adapters, usage domains and control domains of a guest.
 //!
-//! A queue is an adapter and a domain together, and belongs to one device only. All queues of the simulated host are
-//! free for guests; that a queue may be kept for the host itself (EADDRNOTAVAIL) is not simulated.
+//! A queue is a pair of an adapter and a domain; it belongs to at most one device. All queues of the simulated host
+//! are free for guests. Queues that the host keeps for itself (EADDRNOTAVAIL) are not simulated.
 
 use super::kernel::Kernel;
 use super::template::ap_limit;
@@ -10,15 +10,15 @@ use super::text;
 use super::tree::Ino;
 use crate::sysfs::{Errno, IoResult};
 
-/// The part of the type's name that says whose it is.
+/// The driver part of the type id.
 pub(super) const DRIVER: &str = "vfio_ap";
 
 const WORDS: usize = 4;
 
-/// The highest adapter and domain where the host does not show any.
+/// The highest adapter and domain if the host shows no limit.
 const ID_MAX: u64 = 255;
 
-/// 256 bits; bit 0 is the leftmost, as this platform counts.
+/// A mask of 256 bits. Bit 0 is the leftmost, as on s390.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mask([u64; WORDS]);
 
@@ -29,7 +29,7 @@ pub(super) struct Matrix {
     control: Mask,
 }
 
-/// A writable file of the device; true assigns.
+/// A writable file of the device; `true` assigns, `false` unassigns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
     Adapter(bool),
@@ -48,7 +48,7 @@ const WRITABLE: [(&str, u32, File); 7] = [
     ("ap_config", 0o644, File::Config),
 ];
 
-/// Every file that the driver adds, with its mode.
+/// Returns every file that the driver adds, with its mode.
 pub(super) fn files() -> impl Iterator<Item = (&'static str, u32)> {
     let readable = ["matrix", "guest_matrix", "control_domains"].map(|name| (name, 0o444));
     WRITABLE.map(|(name, mode, _)| (name, mode)).into_iter().chain(readable)
@@ -80,7 +80,7 @@ impl Mask {
         self.0.iter().fold("0x".to_owned(), |text, word| format!("{text}{word:016x}"))
     }
 
-    /// Hexadecimal digits from the left; what is missing is zero.
+    /// Parses hexadecimal digits from the left; missing digits are zero.
     fn parse(text: &str) -> IoResult<Mask> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() > WORDS * 16 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -97,7 +97,7 @@ impl Mask {
 }
 
 impl Matrix {
-    /// Adapter and domain of every queue; half of it where the other half is not assigned yet.
+    /// Lists adapter and domain of every queue. While only adapters or only domains are assigned, lists that half.
     fn queues(&self) -> String {
         let (adapters, domains) = (self.adapters.ids(), self.domains.ids());
         let queue = |a: &u64| domains.iter().map(move |d| format!("{a:02x}.{d:04x}\n")).collect::<String>();
@@ -117,7 +117,8 @@ impl Matrix {
     }
 }
 
-/// Assigns or takes away, or replaces all three masks at once. Nothing changes when it fails.
+/// Assigns or unassigns one id, or replaces all three masks. Changes nothing on an error. EADDRINUSE if another
+/// device has one of the queues.
 pub(super) fn write(kernel: &mut Kernel, uuid: &str, file: File, value: &[u8]) -> IoResult<()> {
     let mut matrix = kernel.devices.get(uuid).ok_or(Errno::NODEV)?.matrix;
     match file {
@@ -142,7 +143,7 @@ fn limit(kernel: &Kernel, name: &str) -> u64 {
     ap_limit(kernel, name).unwrap_or(ID_MAX).min(ID_MAX)
 }
 
-/// A number in any base; ENODEV past what the machine has.
+/// Parses a number in any base. ENODEV if it exceeds the limit of the machine.
 fn id(kernel: &Kernel, limit_name: &str, value: &[u8]) -> IoResult<u64> {
     let id = text::unsigned(value)?;
     if id > limit(kernel, limit_name) { Err(Errno::NODEV) } else { Ok(id) }
@@ -161,7 +162,7 @@ fn config(kernel: &Kernel, value: &[u8]) -> IoResult<Matrix> {
     Ok(Matrix { adapters, domains, control })
 }
 
-/// The readable files say what is assigned.
+/// Updates the readable files.
 pub(super) fn show(kernel: &mut Kernel, uuid: &str) {
     let Some(device) = kernel.devices.get(uuid) else { return };
     let (dir, matrix) = (device.dir, device.matrix);
@@ -184,7 +185,7 @@ pub(super) fn show(kernel: &mut Kernel, uuid: &str) {
     }
 }
 
-/// What a device of a dump has assigned.
+/// Reads the assignments of a dumped device.
 pub(super) fn restore(kernel: &Kernel, dir: Ino) -> Matrix {
     let hex = |text: &str| u64::from_str_radix(text, 16).ok();
     let mut matrix = Matrix::default();

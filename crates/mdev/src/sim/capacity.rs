@@ -1,40 +1,39 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How the types of one parent share what the parent has.
+//! How the types of one parent share its capacity.
 //!
-//! A dump says how many instances of each type can be created at one moment. It does not say what creating one does to
-//! the others, so a replay has to assume something, and assumes this: the parent has one resource, and a type that
-//! shows `n` available costs `1/n` of what is free. After one more of type `a` the fraction `f = 1 - 1/n_a` is free,
-//! and type `i` shows `floor(f * n_i)`. What is free is counted in units of one `lcm(n_1, n_2, ...)`th, so that no
-//! fraction is ever rounded.
+//! A dump contains the number of instances of each type that can be created at one moment. It does not contain the
+//! effect of a create on the other types, so a replay assumes this: the parent has one resource, and an instance of a
+//! type with `n` available instances costs `1/n` of the free resource. After a create of type `a` the fraction `f = 1
+//! - 1/n_a` is free, and type `i` shows `floor(f * n_i)`. The free resource is counted in units of `1/lcm(n_1, n_2,
+//! ...)`, so that no fraction is ever rounded.
 //!
-//! That is exact for every driver with a single resource that was looked at, as long as nothing was taken when the host
-//! was dumped: serial ports (24 single or 12 double), a plain count of devices (4, whatever the type), megabytes
-//! (64/16/4).
+//! This is exact for every driver with a single resource that was examined, if nothing was in use when the host was
+//! dumped: serial ports (24 single or 12 double), a plain count of devices (4 of any type), megabytes (64/16/4).
 //!
-//! Where something was taken, `n` has been rounded down (23 single ports or 11 double), and `1/n` is a little too much.
-//! So when the largest `n` is not a multiple of all others, costs are taken for whole multiples of the cheapest type's,
-//! which sizes of hardware are: among those that would show the same numbers a power of two if there is one, else the
-//! largest. Where a type has no such multiple, `1/n` stays for all of them. Without this rule, a replay after each step of what a
-//! real kernel did (`tests/it/kernel_facts.rs`) returns other results than that kernel.
+//! If something was in use, `n` was rounded down (23 single ports or 11 double), and `1/n` is slightly too high. So
+//! if the largest `n` is not a multiple of all others, each cost is taken to be a whole multiple of the cheapest
+//! type's cost, as sizes of hardware are. Of the multiples that show the same numbers, a power of two is used if
+//! there is one, else the largest multiple. If a type has no such multiple, `1/n` is used for all types. Without this
+//! rule, the replay of the steps of a real kernel (`tests/it/kernel_facts.rs`) returns other results than that kernel.
 //!
-//! * A type that shows 0 tells nothing about its cost, except that it is more than what is free: it is taken for the
-//!   next power of two above. Where every type shows 0, each costs one unit.
-//! * A type whose number cannot be read is created without a limit.
-//! * Where the lcm does not fit, costs are rounded down to units of one 2^96th: exact for numbers below 2^48.
+//! * A type that shows 0 costs more than the free resource; the exact cost is unknown. Its cost is the next larger
+//! power of two. If every type shows 0, each costs one unit.
+//! * A type whose number cannot be read has no limit.
+//! * If the lcm is too large, costs are rounded down to units of 1/2^96: exact for numbers below 2^48.
 
-/// Leaves room to give back more devices than any host has, and to double it.
+/// The free resource can still double, and more devices than any host has can be freed, without an overflow.
 const UNITS_MAX: u128 = 1 << 96;
 
-/// What a parent has left.
+/// The free capacity of a parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pool {
     free: u128,
-    /// What each type takes; `None` for a type without a limit.
+    /// The cost of each type; `None` for a type without a limit.
     costs: Vec<Option<u128>>,
 }
 
 impl Pool {
-    /// From what each type shows now.
+    /// Builds the pool from the numbers that the types show now.
     pub(super) fn new(shown: &[Option<u64>]) -> Pool {
         let most = shown.iter().flatten().max().copied().unwrap_or(0);
         if most == 0 {
@@ -53,13 +52,13 @@ impl Pool {
         Pool { free: units, costs: shown.iter().map(|n| n.map(cost)).collect() }
     }
 
-    /// How many of the type can be created now; `None` without a limit.
+    /// Returns the number of instances of the type that can be created now; `None` without a limit.
     pub(super) fn available(&self, index: usize) -> Option<u64> {
         let cost = self.costs.get(index).copied().flatten()?;
         Some(u64::try_from(self.free / cost).unwrap_or(u64::MAX))
     }
 
-    /// Takes one of the type; false, and nothing taken, when there is none.
+    /// Takes one instance of the type. Returns false and changes nothing if none is available.
     pub(super) fn take(&mut self, index: usize) -> bool {
         if self.available(index) == Some(0) {
             return false;
@@ -68,14 +67,14 @@ impl Pool {
         true
     }
 
-    /// Gives one of the type back, whether it was taken here or existed before.
+    /// Frees one instance of the type, whether it was taken here or existed before.
     pub(super) fn give(&mut self, index: usize) {
         self.free = self.free.saturating_add(self.costs.get(index).copied().flatten().unwrap_or(0));
     }
 }
 
-/// What a type costs that shows `n` where the cheapest, at a cost of one, shows `most`: a whole number `c` for which
-/// `floor(most / c)` is `n`. `None` where there is none.
+/// Returns the cost of a type that shows `n`, if the cheapest type costs one and shows `most`: a whole number `c`
+/// with `floor(most / c) == n`. `None` if there is no such number.
 fn multiple(most: u64, n: u64, fresh: bool) -> Option<u128> {
     let (most, n) = (u128::from(most), u128::from(n));
     if n == 0 {
@@ -89,17 +88,17 @@ fn multiple(most: u64, n: u64, fresh: bool) -> Option<u128> {
     (least <= largest).then_some(largest)
 }
 
-/// What does not fit into what is free.
+/// A cost that exceeds the free resource.
 fn above(free: u128) -> u128 {
     (free + 1).next_power_of_two()
 }
 
-/// A unit of which every type costs a whole number.
+/// The number of units for which every cost is a whole number. `None` if it exceeds [`UNITS_MAX`].
 fn common_units(shown: &[Option<u64>]) -> Option<u128> {
     shown.iter().flatten().filter(|n| **n > 0).map(|n| u128::from(*n)).try_fold(1, lcm)
 }
 
-/// `None` past [`UNITS_MAX`].
+/// The least common multiple; `None` above [`UNITS_MAX`].
 fn lcm(a: u128, b: u128) -> Option<u128> {
     (a / gcd(a, b)).checked_mul(b).filter(|units| *units <= UNITS_MAX)
 }
@@ -159,7 +158,7 @@ mod tests {
         assert!(!full.take(0));
         full.give(2);
         assert_eq!(shows(&full, 3), [1, 1, 1]);
-        // One serial port left: a double one needs two.
+        // One serial port is left; a double port needs two.
         let mut mtty = pool(&[1, 0]);
         assert!(!mtty.take(1));
         mtty.give(0);
@@ -199,7 +198,7 @@ mod tests {
 
     #[test]
     fn pool_fractions_are_exact() {
-        // 1.25 to 1.42 times the cheapest: no whole multiple.
+        // The costs are 1.25 to 1.42 times the cheapest: no whole multiple.
         let mut pool = pool(&[10, 7]);
         assert!(pool.take(0));
         assert_eq!(shows(&pool, 2), [9, 6]);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a PF can give to its VFs: the lines of `creatable_vgpu_types`, and how much of the card each type takes.
+//! The types of a PF: the lines of `creatable_vgpu_types`, and the framebuffer of each type.
 
-/// MiB in the GiB that names count in.
+/// MiB in one GiB; type names give the size in GiB.
 const GIB: u64 = 1024;
 
-/// The letters of a type's series, which stand behind its framebuffer: compute, workstation, applications, desktops.
+/// The letter of a type's series follows its framebuffer size: compute, workstation, applications, desktops.
 const SERIES: [char; 4] = ['C', 'Q', 'A', 'B'];
 
-/// A type that a PF knows.
+/// A type of a PF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Type {
     id: u32,
-    /// The line that lists it, as it was given.
+    /// The line of the list, unchanged.
     line: String,
-    /// Framebuffer in MiB; 0 for a name that does not tell.
+    /// Framebuffer in MiB; 0 if the name has no size.
     size: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Takes up the types of a list, each where it stands among those that are known; returns their ids.
+    /// Adds the types of a list at their places among the known types. Returns their ids.
     pub(super) fn learn(&mut self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         let mut place = 0;
@@ -42,8 +42,8 @@ impl Catalogue {
         ids
     }
 
-    /// Takes up a type of which nothing is known but that a VF has it. It costs next to nothing, but not nothing: on a
-    /// card that was full there is as much room for it as was taken.
+    /// Adds a type of which only its id is known, from a VF that has it. Its size is 1 MiB, not 0: on a card that was
+    /// full, exactly the used framebuffer is available for it.
     pub(super) fn learn_id(&mut self, id: u32) {
         let name_first =
             self.types.first().is_some_and(|ty| !ty.line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
@@ -51,7 +51,7 @@ impl Catalogue {
         self.add(self.types.len(), Type { id, line, size: 1 });
     }
 
-    /// Where the type stands: here, unless it is known.
+    /// Inserts the type at `place` if it is new. Returns its place.
     fn add(&mut self, place: usize, ty: Type) -> usize {
         let known = self.types.iter().position(|known| known.id == ty.id);
         known.unwrap_or_else(|| {
@@ -68,12 +68,12 @@ impl Catalogue {
         self.types.iter().map(|ty| ty.id)
     }
 
-    /// Framebuffer of a type, 0 where it is not known.
+    /// Framebuffer of a type in MiB; 0 if the type is unknown.
     pub(super) fn size(&self, id: u32) -> u64 {
         self.get(id).map_or(0, |ty| ty.size)
     }
 
-    /// The list of these types, below the header where the lists of the card have one.
+    /// The list of these types, with the header if the lists of this card have one.
     pub(super) fn list(&self, ids: &[u32]) -> String {
         self.header.iter().map(|line| format!("{line}\n")).chain([self.lines(ids)]).collect()
     }
@@ -108,7 +108,8 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The framebuffer that the end of a name tells in GiB: `-2Q`, `-141C`, `-1-10CME`; `-0B` is half of one.
+/// Returns the framebuffer in MiB. The end of the name gives it in GiB: `-2Q`, `-141C`, `-1-10CME`; `-0B` is half a
+/// GiB.
 fn size(name: &str) -> u64 {
     let tail = name.rsplit_once('-').map_or("", |(_, tail)| tail);
     let letter = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
@@ -170,7 +171,7 @@ mod tests {
             assert_eq!(catalogue.list(&ids), text);
             assert_eq!(catalogue.lines(&[]), "");
             assert_eq!(catalogue.list(&[]), if text.starts_with("ID") { "ID    : vGPU Name\n" } else { "" });
-            // A part of the list does not change the order, whether it is seen before the whole or behind.
+            // The order does not depend on whether a part of the list is read before or after the whole list.
             let mut parts = Catalogue::default();
             parts.learn(&catalogue.list(&ids[1..]));
             parts.learn(text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The built-in host behind `test:///default`: one parent of every kind.
 //!
-//! To add a device, add a line or a function here: [`Build`] makes the files that every PCI device has, and the links
-//! that lead to it. What the files mean is found out by [`SimHost`] itself.
+//! To add a device, add a line or a function here: [`Build`] creates the files that every PCI device has, and the
+//! links that lead to the device. [`SimHost`] finds out itself what the files mean.
 
 use super::{SimEntry, SimHost, h200, tree};
 use crate::sysfs::Sysfs;
@@ -10,7 +10,7 @@ use crate::sysfs::Sysfs;
 /// The device that exists from the start.
 const FIRST_UUID: &str = "b5f1e9a6-7d3c-4a52-9c8e-2f60d41b7a93";
 
-/// Names as pci.ids has them; the device lines begin with a tab.
+/// Names in the format of pci.ids; the lines of devices begin with a tab.
 const PCI_IDS: &str = "\
 # The vendors and devices of the simulated host.
 10de  NVIDIA
@@ -71,14 +71,14 @@ pub(super) const fn bridge(path: &str, device: u16, numa_node: i32, iommu_group:
     Pci { path, vendor: 0x8086, device, class: 0x06_0400, driver: "pcieport", numa_node, iommu_group }
 }
 
-/// No parent at all is on the first; the others have one behind them.
+/// The first bridge has no parent device behind it; each of the others has one.
 const BRIDGES: [Pci<'static>; 3] = [
     bridge("pci0000:00/0000:00:01.0", 0x1901, -1, 1),
     bridge("pci0000:80/0000:80:02.0", 0x2f04, 1, 2),
     bridge("pci0000:80/0000:80:03.0", 0x2f08, 1, 3),
 ];
 
-/// A new host, the same at every call.
+/// Returns a new host, equal at every call.
 pub fn default_host() -> SimHost {
     let mut build = Build::default();
     build.file("/usr/share/misc/pci.ids", 0o644, PCI_IDS);
@@ -90,14 +90,14 @@ pub fn default_host() -> SimHost {
     subchannel(&mut build);
     ap_matrix(&mut build);
     h200::cards(&mut build);
-    // No entry stands there twice and the type exists: the tests of this file see to it.
+    // The tests of this file check that no entry exists twice and that the type exists.
     let host = SimHost::new(build.entries).expect("the entries above fit together");
     let first = host.open(&format!("/sys/devices/{}/mdev_supported_types/i915-GVTg_V5_8", I915.path));
     first.and_then(|dir| dir.write("create", FIRST_UUID.as_bytes())).expect("nothing is taken yet");
     host
 }
 
-/// The founding proposal's own example. The three types share 8 GiB of framebuffer.
+/// The example of the founding proposal. The three types share 8 GiB of framebuffer.
 fn rfc(build: &mut Build) {
     let parent = build.pci(&GRID_M60);
     build.file(&format!("{parent}/mdev_destroy"), 0o200, "");
@@ -116,7 +116,7 @@ fn rfc(build: &mut Build) {
         ];
         build.mdev_type(&parent, id, &attributes);
     }
-    // 11 takes parameters and groups, 12 parameters and says no to groups, 13 knows neither.
+    // Type 11 accepts parameters and groups; 12 accepts parameters and refuses groups; 13 accepts neither.
     let ty = |id: &str, file: &str| format!("{parent}/mdev_supported_types/{id}/{file}");
     build.file(&ty("11", "params"), 0o200, "");
     build.file(&ty("12", "params"), 0o200, "");
@@ -132,7 +132,7 @@ fn general(build: &mut Build) {
     build.mdev_type(&parent, "queue-4", &[("available_instances", "4"), ("requires_group", "1")]);
 }
 
-/// Intel GVT-g: the types share the aperture, the first taking all of it and the last an eighth.
+/// Intel GVT-g: the types share the aperture. An instance of the first type takes all of it, of the last an eighth.
 fn i915(build: &mut Build) {
     let parent = build.pci(&I915);
     let types = [
@@ -152,7 +152,7 @@ fn i915(build: &mut Build) {
     build.mdev_bus(&parent);
 }
 
-/// An s390 I/O subchannel given to guests whole.
+/// An s390 I/O subchannel; a guest gets all of it.
 fn subchannel(build: &mut Build) {
     let parent = "/sys/devices/css0/0.0.0052".to_owned();
     build.bound(&parent, "css", "vfio_ccw");
@@ -190,7 +190,7 @@ impl Build {
         self.entries.push(SimEntry::File { path: path.to_owned(), mode, content: Ok(content.as_bytes().to_vec()) });
     }
 
-    /// `to` is absolute; the link is written as sysfs writes it.
+    /// Adds a link in the form of sysfs; `to` is absolute.
     pub(super) fn link(&mut self, path: &str, to: &str) {
         let target = tree::relative(super::dirname(path), to);
         self.entries.push(SimEntry::Link { path: path.to_owned(), target });
@@ -200,7 +200,7 @@ impl Build {
         self.entries.push(SimEntry::Dir { path: path.to_owned() });
     }
 
-    /// A device on a bus with its driver.
+    /// Adds the links between a device, its bus and its driver.
     fn bound(&mut self, device: &str, bus: &str, driver: &str) {
         let name = super::basename(device);
         self.link(&format!("{device}/subsystem"), &format!("/sys/bus/{bus}"));
@@ -209,7 +209,7 @@ impl Build {
         self.link(&format!("/sys/bus/{bus}/drivers/{driver}/{name}"), device);
     }
 
-    /// A PCI function; returns its path.
+    /// Adds a PCI function; returns its path.
     pub(super) fn pci(&mut self, pci: &Pci<'_>) -> String {
         let Pci { vendor, device, class, driver, numa_node, iommu_group, .. } = *pci;
         let path = format!("/sys/devices/{}", pci.path);
@@ -238,7 +238,7 @@ impl Build {
         path
     }
 
-    /// A type with its readable files. Types of the merged layout have the list of their devices as well.
+    /// Adds a type with its readable files. A type of the merged layout also gets the directory of its devices.
     fn mdev_type(&mut self, parent: &str, id: &str, attributes: &[(&str, &str)]) {
         let dir = format!("{parent}/mdev_supported_types/{id}");
         self.file(&format!("{dir}/create"), 0o200, "");
@@ -250,7 +250,7 @@ impl Build {
         }
     }
 
-    /// The class that only the merged layout has.
+    /// Adds the parent to the class that only the merged layout has.
     fn mdev_bus(&mut self, parent: &str) {
         self.link(&format!("/sys/class/mdev_bus/{}", super::basename(parent)), parent);
     }

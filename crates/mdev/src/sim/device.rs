@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How a mediated device comes and goes: its folder, its links, its IOMMU group, its VFIO node.
+//! Adds and removes a mediated device: its directory, its links, its IOMMU group, its VFIO node.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::sysfs::uevent::Action;
 
 const MDEV_BUS: &str = "/sys/bus/mdev";
 
-/// Makes the folder of a new device and everything that leads to it. `None` when a test wanted it swallowed.
+/// Creates the directory of a new device and the entries that lead to it. `None` if a test asked to swallow the
+/// create.
 pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) -> IoResult<Option<Ino>> {
     if std::mem::take(&mut kernel.quirks.swallow_next_create) {
         kernel.parents[parent].pool.give(ty);
@@ -28,7 +29,7 @@ pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) ->
     tree.add_link(dir, "subsystem", MDEV_BUS)?;
     let path = tree.path(dir);
     let bus = tree.make_dirs(ROOT, &format!("{MDEV_BUS}/devices"))?;
-    // A dump may have left a dangling one here.
+    // A dump can contain a dangling link of this name.
     tree.remove_at(bus, uuid);
     tree.add_link(bus, uuid, &path)?;
     let matrix = ap::Matrix::default();
@@ -42,7 +43,7 @@ pub(super) fn plug(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str) ->
     Ok(Some(dir))
 }
 
-/// The part that the kernel does after its `add` event: type, driver, IOMMU group, VFIO node.
+/// The steps that the kernel does after its `add` event: type, driver, IOMMU group, VFIO node.
 pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
     let Some(Device { parent, ty: Some(ty), dir, .. }) = kernel.devices.get(uuid) else { return Ok(()) };
     let (parent, ty, dir) = (*parent, *ty, *dir);
@@ -66,7 +67,8 @@ pub(super) fn attach(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
     Ok(())
 }
 
-/// VFIO's own devices come after the device that they belong to, and go before it.
+/// Sends the uevents of the VFIO devices. They are added after the device to which they belong, and removed before
+/// it.
 pub(super) fn announce_vfio(kernel: &mut Kernel, action: Action, dir: Ino) {
     let tree = &kernel.tree;
     let group = tree.linked(dir, "iommu_group").and_then(|group| Some(tree.node(group).ok()?.name.clone()));
@@ -93,8 +95,8 @@ fn link_type(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, dir: Ino
     Ok(())
 }
 
-/// The link from a device to its type. The founding proposal names none; without `mdev_type` no tool of today could
-/// tell the type.
+/// Name of the link from a device to its type. The founding proposal defines none; without `mdev_type`, no present
+/// tool could find the type.
 pub(super) fn type_link(layout: Layout) -> &'static str {
     if layout == Layout::General { "type" } else { "mdev_type" }
 }
@@ -116,7 +118,7 @@ fn add_iommu_group(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
     Ok(())
 }
 
-/// VFIO's own device below the mediated one.
+/// Adds the VFIO device below the mediated device.
 fn add_vfio_device(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
     let name = format!("vfio{}", lowest_unused(&vfio_numbers(kernel)));
     let tree = &mut kernel.tree;
@@ -131,7 +133,7 @@ fn add_vfio_device(kernel: &mut Kernel, uuid: &str, dir: Ino) -> IoResult<()> {
     Ok(())
 }
 
-/// Numbers that a new group must not get. The links of devices count as well: a dump need not have the groups
+/// Numbers that a new group must not get. The links of devices count too: a dump need not contain the groups
 /// themselves.
 fn group_numbers(kernel: &Kernel) -> BTreeSet<u32> {
     let tree = &kernel.tree;
@@ -154,12 +156,12 @@ fn vfio_numbers(kernel: &Kernel) -> BTreeSet<u32> {
     names.filter_map(|name| name.strip_prefix("vfio")?.parse::<u32>().ok()).collect()
 }
 
-/// As the kernel's allocator of small numbers does.
+/// Returns the lowest unused number, as the kernel's allocator does.
 fn lowest_unused(used: &BTreeSet<u32>) -> u32 {
     (0..).zip(used).find(|(number, taken)| number != *taken).map_or(used.len() as u32, |(number, _)| number)
 }
 
-/// Gives the writable files of a device's folder their meaning, by their names.
+/// Assigns a role to each writable file in a device's directory, by its name.
 pub(super) fn adopt(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
     let Some(device) = kernel.devices.get(uuid) else { return Ok(()) };
     let (layout, ap) = (kernel.parents[device.parent].layout, template::is_ap(kernel, device.parent, device.ty));
@@ -191,7 +193,7 @@ fn attr_of(layout: Layout, ap: bool, path: &str) -> Option<Attr> {
     }
 }
 
-/// Removes a device and all that leads to it, and gives back what it took.
+/// Removes a device and all entries that lead to it, and frees its instance.
 pub(super) fn unplug(kernel: &mut Kernel, uuid: &str) {
     let Some(Device { parent, ty, dir, .. }) = kernel.devices.remove(uuid) else { return };
     announce_vfio(kernel, Action::Remove, dir);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Finds in a plain tree what the simulated drivers have to serve, by structure alone.
+//! Finds the parents, devices and VFs of a plain tree by structure alone.
 
 use super::capacity::Pool;
 use super::events::{announce, announce_parent};
@@ -11,7 +11,7 @@ use crate::sysfs::uevent::Action;
 
 const TYPES: &str = "mdev_supported_types";
 
-/// Takes charge of every parent that is not known yet, and of its devices.
+/// Adds every new parent, with its devices, and every new VF to the state.
 pub(super) fn discover(kernel: &mut Kernel) -> IoResult<()> {
     let is_parent = |ino: &Ino| subdirectory(&kernel.tree, *ino, TYPES).is_some();
     let known = |ino: &Ino| kernel.parents.iter().any(|parent| parent.dir == *ino);
@@ -93,7 +93,7 @@ fn add_device(kernel: &mut Kernel, parent: usize, uuid: &str, dir: Ino) -> IoRes
         Some(Kind::Link(target)) => host.types.iter().position(|ty| ty.id == basename(target)),
         _ => None,
     };
-    // One that was not ready when it was dumped is no model for others.
+    // A device that was not ready when it was dumped is not copied.
     let model = ty.map(|_| template::capture(&kernel.tree, dir, uuid, ty));
     let matrix = if template::is_ap(kernel, parent, ty) { ap::restore(kernel, dir) } else { ap::Matrix::default() };
     kernel.parents[parent].templates.extend(model);

@@ -14,10 +14,10 @@ use crate::fd::long_lived;
 use crate::sysfs::uevent::{Action, Events, Signal, Uevent};
 use crate::sysfs::{IoResult, basename};
 
-/// The size that the Linux implementation asks for.
+/// The buffer size that the Linux implementation requests.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// What a uevent takes in the buffer of the real kernel besides its path, roughly.
+/// Approximate size of a uevent in the real kernel's buffer, without its path.
 const OVERHEAD: usize = 700;
 
 /// The buffer of one source.
@@ -57,7 +57,7 @@ impl Queue {
             state.waiting.push_back(signal.clone());
         }
         if state.waiting.len() == 1 {
-            // Fails only if the 64-bit counter is full; it is readable then.
+            // Fails only if the 64-bit counter is full; the eventfd is readable in that case.
             let _ = rustix::io::write(&self.ready, &1_u64.to_ne_bytes());
         }
     }
@@ -65,7 +65,8 @@ impl Queue {
     fn pop(&self) -> Option<Signal> {
         let mut state = self.lock();
         let Some(signal) = state.waiting.pop_front() else {
-            // After a fork, the child writes to the same eventfd, for a host of its own.
+            // After a fork, the child shares the eventfd but has its own copy of the host, so that the eventfd can be
+            // readable while this buffer is empty.
             let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
             return None;
         };
@@ -86,7 +87,7 @@ fn size(signal: &Signal) -> usize {
     }
 }
 
-/// Adds signals to the buffers of all sources, and forgets the sources that were dropped.
+/// Adds signals to the buffers of all sources. Removes the sources that were dropped.
 pub(super) fn deliver(listeners: &mut Vec<Weak<Queue>>, signals: &[Signal]) {
     listeners.retain(|listener| {
         let Some(queue) = listener.upgrade() else { return false };
@@ -141,21 +142,21 @@ impl Events for SimEvents {
     }
 }
 
-/// Sends a uevent of the device with this folder.
+/// Sends a uevent of the device with this directory.
 pub(super) fn announce(kernel: &mut Kernel, action: Action, dir: Ino) {
     let Ok(link) = kernel.link(dir, "subsystem") else { return };
     let path = kernel.tree.path(dir);
     send(kernel, action, path, basename(&link), None);
 }
 
-/// Sends the uevent of a device that became a parent, or no longer is a parent.
+/// Sends the uevent of a device that is now a parent (`registered`) or no longer a parent.
 pub(super) fn announce_parent(kernel: &mut Kernel, dir: Ino, registered: bool) {
     let Ok(link) = kernel.link(dir, "subsystem") else { return };
     let path = kernel.tree.path(dir);
     send(kernel, Action::Change, path, basename(&link), Some(registered));
 }
 
-/// Sends a uevent of a device that need not have a folder here.
+/// Sends a uevent of a device; its directory need not exist in the tree.
 pub(super) fn send(kernel: &mut Kernel, action: Action, syspath: String, subsystem: &str, registered: Option<bool>) {
     kernel.number += 1;
     let (subsystem, number) = (subsystem.to_owned(), kernel.number);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A driver of the reviewer's layout: what is done to a device is done in its own folder.
+//! A driver of the reviewer's layout: the files in a device's own directory control the device.
 
 use super::kernel::{Attr, Kernel};
 use super::tree::Ino;
 use super::{device, text};
 use crate::sysfs::{Errno, IoResult};
 
-/// What a device's folder has, what it shows at first and what it does, unless a device of the same parent says
-/// otherwise.
+/// The files of a new device: name, mode, first content, meaning. A file that was copied from a device of the same
+/// parent keeps its content.
 const FILES: [(&str, u32, &str, Attr); 4] = [
     ("online", 0o644, "1\n", Attr::Online),
     ("reset", 0o200, "", Attr::Reset),
@@ -15,7 +15,7 @@ const FILES: [(&str, u32, &str, Attr); 4] = [
     ("weight", 0o644, "100\n", Attr::Number),
 ];
 
-/// The meaning of a file in a device's folder.
+/// Returns the meaning of a file in a device's directory.
 pub(super) fn attr(name: &str) -> Option<Attr> {
     match name {
         "destroy" => Some(Attr::Destroy),
@@ -24,7 +24,7 @@ pub(super) fn attr(name: &str) -> Option<Attr> {
     }
 }
 
-/// `UUID` or `UUID:GROUP`, as in the founding proposal; the group can be changed in the device's folder later.
+/// Accepts `UUID` or `UUID:GROUP`, as in the founding proposal. The device's file `group` can change the group later.
 pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
     let (uuid, group) = text::uuid_and_group(value)?;
     let grouped = kernel.requires_group(parent, ty);
@@ -46,7 +46,7 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     device::adopt(kernel, &uuid)
 }
 
-/// The device's own `destroy`.
+/// The device's own `destroy`: any number but zero removes the device.
 pub(super) fn destroy(kernel: &mut Kernel, uuid: &str, value: &[u8]) -> IoResult<()> {
     match text::unsigned(value).map_err(|_| Errno::INVAL)? {
         0 => Ok(()),
@@ -61,7 +61,7 @@ pub(super) fn reset(kernel: &mut Kernel, uuid: &str, value: &[u8]) -> IoResult<(
     Ok(())
 }
 
-/// A value that the device keeps and shows.
+/// Stores a value that the file then shows.
 pub(super) fn set(kernel: &mut Kernel, file: Ino, attr: Attr, value: &[u8]) -> IoResult<()> {
     let shown = match attr {
         Attr::Online => u8::from(text::switch(value)?).to_string(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without. Also a host with one card
-//! that has the driver that was proposed for the kernel in 2025.
+//! Two cards of the built-in host whose VFs are virtual GPUs: one with its VFs enabled, one without. Also a host with
+//! one card that has the driver that was proposed for the kernel in 2025.
 
 use super::default::{Build, Pci, bridge};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
@@ -9,13 +9,13 @@ use super::{SimEntry, SimHost, basename, dirname};
 use crate::error::{Error, Result};
 use crate::sysfs::{Errno, IoResult};
 
-/// The module of the vendor's vGPU host software.
+/// The kernel module of the vendor's vGPU host software.
 const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
-/// VFs of a card.
+/// Number of VFs of a card.
 const VFS: u32 = 8;
 
-/// What a VF of an empty card can be given.
+/// The types that a VF of an empty card can get.
 const TYPES: &str = "\
 ID    : vGPU Name
 1438  : NVIDIA H200X-4C
@@ -26,7 +26,7 @@ ID    : vGPU Name
 1443  : NVIDIA H200X-141C
 ";
 
-/// A card, and the numbers of its first VF.
+/// A card, and the numbers for its first VF.
 struct Card {
     pf: Pci<'static>,
     vf_driver: &'static str,
@@ -34,7 +34,7 @@ struct Card {
     first_vfio: u32,
 }
 
-/// Numbers of IOMMU groups that new devices do not reach soon: those get the lowest free ones.
+/// The IOMMU group numbers are high: new devices get the lowest free numbers and do not reach these soon.
 const BRIDGES: [Pci<'static>; 2] =
     [bridge("pci0000:40/0000:40:01.0", 0x2f04, 1, 60), bridge("pci0000:c0/0000:c0:01.0", 0x2f08, 0, 61)];
 
@@ -66,8 +66,9 @@ pub(super) fn cards(build: &mut Build) {
     pf(build, &IDLE, 0);
 }
 
-/// A new host with one card, whose eight VFs have the driver that was proposed for the kernel in 2025: all VFs of a card
-/// have one type, and a VF has no file but those for its type. The addresses are those of [`default_host`]'s first card.
+/// Returns a new host with one card. Its eight VFs have the driver that was proposed for the kernel in 2025: all VFs
+/// of a card have one type, and a VF has only the files for its type. The addresses are those of the first card of
+/// [`default_host`].
 ///
 /// [`default_host`]: super::default_host
 pub fn upstream_host() -> SimHost {
@@ -93,7 +94,7 @@ fn numvfs(pf: &str) -> String {
 fn virtual_function(build: &mut Build, card: &Card, number: u32) {
     let pf = format!("/sys/devices/{}", card.pf.path);
     let bus = basename(&pf).rsplit_once(':').map_or("", |(bus, _)| bus);
-    // The first one is four functions behind the card.
+    // The first VF is four functions after the card.
     let function = 4 + number;
     let address = format!("{bus}:{:02x}.{}", function / 8, function % 8);
     let group = card.first_group + number;
@@ -123,7 +124,7 @@ fn virtual_function(build: &mut Build, card: &Card, number: u32) {
 
 impl SimHost {
     /// Enables the VFs of the built-in host's second card, as `sriov-manage -e 0000:c1:00.0` does. ENOENT on a host
-    /// without it, EBUSY when they are there already.
+    /// without the card, EBUSY if the VFs exist already.
     pub fn enable_vfs(&self) -> Result<()> {
         let pf = format!("/sys/devices/{}", IDLE.pf.path);
         let failed = |errno| Error::io("enable the VFs of", &pf, errno);
@@ -134,7 +135,7 @@ impl SimHost {
         self.plug(build.entries)
     }
 
-    /// `sriov_numvfs` is made anew with the VFs.
+    /// Removes `sriov_numvfs`; the entries of the VFs contain a new one.
     fn begin_enabling(&self, pf: &str) -> IoResult<()> {
         self.with(|kernel| {
             let pf = kernel.tree.find(pf)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What tests do to a simulated host: hardware that is removed, guests, quirks of drivers, failures, a log.
+//! Hooks for tests: removed hardware, guests, deviations of drivers, failures, a log of operations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::{SimHost, device, nodes, template, unplug, vendor};
 use crate::sysfs::{Errno, IoResult, Users};
 
 impl SimHost {
-    /// Removes a path, all that is below it and every link that leads there, as when hardware or a driver goes. Devices
-    /// go first, in use or not.
+    /// Removes a path, the entries below it and every link that leads there, as when hardware or a driver is removed.
+    /// Removes devices first, even while they are in use. ENOENT if the path does not exist.
     pub fn unplug(&self, path: &str) -> IoResult<()> {
         self.with(|kernel| {
             let ino = kernel.tree.walk(ROOT, path, false)?;
@@ -21,8 +21,8 @@ impl SimHost {
         })
     }
 
-    /// A guest takes a device (by its UUID) or a VF (by its address), or lets go of it. ENODEV for an unknown one and for
-    /// a VF without a type, EBUSY while somebody else has it.
+    /// A guest opens or closes a device (by UUID) or a VF (by address). ENODEV if it does not exist or the VF has no
+    /// type; EBUSY while another guest or process has it open.
     pub fn set_in_use(&self, id: &str, in_use: bool) -> IoResult<()> {
         self.with(|kernel| {
             let vf = kernel.vendor.virtual_gpu(&kernel.tree, id);
@@ -42,8 +42,8 @@ impl SimHost {
         })
     }
 
-    /// A process opens the device's own VFIO node (`/dev/vfio/devices/vfioN`) without binding it, or closes the node. The group
-    /// stays free. ENODEV for an unknown UUID.
+    /// A process opens or closes the device's own VFIO node (`/dev/vfio/devices/vfioN`) without binding it. The group
+    /// stays free. ENODEV if the UUID does not exist.
     pub fn set_opened(&self, uuid: &str, opened: bool) -> IoResult<()> {
         self.with(|kernel| {
             let dir = kernel.devices.get(uuid).ok_or(Errno::NODEV)?.dir;
@@ -56,17 +56,17 @@ impl SimHost {
         })
     }
 
-    /// Moves the time of a device node back by `by`.
+    /// Moves the time of a device node back by `by`. ENOENT if the node does not exist.
     pub fn set_back_time(&self, node: &str, by: Duration) -> IoResult<()> {
         self.with(|kernel| kernel.tree.find(node).map(|ino| kernel.tree.set_back_time(ino, by)))
     }
 
-    /// What a search for the users of an existing node returns when it finds none: [`Users::None`] unless set.
+    /// Sets the result of a search for the users of an existing node that has none. The default is [`Users::None`].
     pub fn set_no_user(&self, users: Users) {
         self.with(|kernel| kernel.no_user = users);
     }
 
-    /// Writes as `echo` in a shell does, which truncates the file first: that is a change of its time, too.
+    /// Writes as `echo` in a shell does: truncates the file first, which also changes its time.
     pub fn echo(&self, path: &str, value: &str) -> IoResult<()> {
         self.with(|kernel| {
             let ino = kernel.tree.find(path)?;
@@ -77,13 +77,13 @@ impl SimHost {
         })
     }
 
-    /// How often the device was reset. ENODEV for an unknown UUID.
+    /// Returns the number of resets of the device. ENODEV if the UUID does not exist.
     pub fn resets(&self, uuid: &str) -> IoResult<u32> {
         self.with(|kernel| kernel.devices.get(uuid).map(|device| device.resets).ok_or(Errno::NODEV))
     }
 
-    /// The parameters that the next device of a type will get (layout rfc), which no file shows. `type_path` is the
-    /// type's directory; ENOENT when it is none.
+    /// Returns the parameters for the next device of a type (layout rfc); no file shows them. `type_path` is the
+    /// type's directory; ENOENT if it is not one.
     pub fn params_set(&self, type_path: &str) -> IoResult<String> {
         self.with(|kernel| {
             let dir = kernel.tree.find(type_path)?;
@@ -92,18 +92,20 @@ impl SimHost {
         })
     }
 
-    /// The next create succeeds and makes nothing, as a real driver has been seen to do. To give a VF a type is a create.
+    /// Makes the next create succeed without creating a device, as a real driver was seen to do. Setting the type of
+    /// a VF is a create.
     pub fn swallow_next_create(&self) {
         self.with(|kernel| kernel.quirks.swallow_next_create = true);
     }
 
-    /// From now on `vgpu_params` of a VF without a type is ENXIO, and a VF that is given a type has no parameters.
+    /// From now on, `vgpu_params` of a VF without a type returns ENXIO, and a VF that gets a type starts without
+    /// parameters.
     pub fn params_need_type(&self) {
         self.with(vendor::params_need_type);
     }
 
-    /// While true, a new device has its folder but not yet its type, driver, IOMMU group and VFIO node; they all come
-    /// when it is set to false. A VF that is given a type loses its IOMMU group and VFIO node until then.
+    /// While true, a new device has only its directory; its type, driver, IOMMU group and VFIO node appear when this
+    /// is set to false. A VF that gets a type has no IOMMU group and no VFIO node until then.
     pub fn hold_back_links(&self, hold_back: bool) {
         self.with(|kernel| {
             kernel.quirks.hold_back_links = hold_back;
@@ -115,34 +117,35 @@ impl SimHost {
                 kernel.devices.iter().filter(|(_, device)| bare(device)).map(|(uuid, _)| uuid.clone()).collect();
             nodes::bring_back(kernel);
             for uuid in waiting {
-                // Only a dumped device can have half of its links already; the rest of it stays as it was dumped.
+                // Fails only for a dumped device that has some of its links; the remaining entries stay as they were
+                // dumped.
                 let _ = device::attach(kernel, &uuid);
             }
         });
     }
 
-    /// The `nth` operation of this kind from now on (1 is the next one) whose path ends in `path_suffix` fails, once.
+    /// Makes one operation fail: the `nth` of this kind from now on (1 is the next) whose path ends in `path_suffix`.
     pub fn fail_next(&self, op: Op, path_suffix: &str, errno: Errno, nth: u32) {
         self.shared.inject.fail_next(op, Moment::Before, path_suffix, errno, nth);
     }
 
-    /// Once, the `nth` successful write from now on whose path ends in `path_suffix` takes effect and returns `errno`, as if a
-    /// driver made the device and failed.
+    /// Makes one successful write return `errno` after it took effect, as if a driver created the device and failed:
+    /// the `nth` write from now on whose path ends in `path_suffix`.
     pub fn fail_after_write(&self, path_suffix: &str, errno: Errno, nth: u32) {
         self.shared.inject.fail_next(Op::Write, Moment::After, path_suffix, errno, nth);
     }
 
-    /// Sets or takes away what is called before every operation.
+    /// Sets or removes the function that is called before every operation.
     pub fn set_hook(&self, hook: Option<Arc<Hook>>) {
         self.shared.inject.set_hook(hook);
     }
 
-    /// From now on every operation is written down.
+    /// Starts a log of all operations.
     pub fn start_log(&self) {
         self.shared.inject.start_log();
     }
 
-    /// What was written down since [`SimHost::start_log`]; ends the log.
+    /// Returns the operations since [`SimHost::start_log`] and ends the log.
     pub fn take_log(&self) -> Vec<LogEntry> {
         self.shared.inject.take_log()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What tests hang between a caller and the simulated kernel: failures that come when asked for, and a log.
+//! Faults, a hook and a log between a caller and the simulated kernel, for tests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,30 +24,30 @@ pub enum Op {
     List,
     /// The target of a link is read.
     Link,
-    /// An entry, or the directory itself, is looked at.
+    /// The metadata of an entry or of the directory itself is read.
     Meta,
     /// The time of a file is set.
     Stamp,
-    /// A VFIO group is opened; the path is that of its node.
+    /// A VFIO group is opened. The path is the path of its node.
     Hold,
-    /// The processes that have a VFIO node open are looked for; the path is that of the first node.
+    /// The processes that have a VFIO node open are searched. The path is the path of the first node.
     Users,
-    /// A watch begins; the path is empty.
+    /// A source of events is opened. The path is empty.
     Watch,
 }
 
-/// One operation that was asked for, whether it went well or not.
+/// One operation, successful or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Which.
+    /// The kind of the operation.
     pub op: Op,
-    /// On what, in the way the caller reached it.
+    /// The path by which the caller reached the file or directory.
     pub path: String,
-    /// What was written.
+    /// The bytes to write, for a write.
     pub value: Option<Vec<u8>>,
 }
 
-/// Called before every operation; an errno fails it there and then. May itself use the host.
+/// Called before every operation. The operation fails with the returned errno. May itself use the host.
 pub type Hook = dyn Fn(Op, &str) -> Option<Errno> + Send + Sync;
 
 /// When a fault occurs: instead of the operation, or after it.
@@ -62,7 +62,7 @@ struct Fault {
     moment: Moment,
     suffix: String,
     errno: Errno,
-    /// Matches still to come, the one that fails included.
+    /// Number of matches until the fault occurs; the failing match counts.
     left: u32,
 }
 
@@ -75,7 +75,7 @@ struct State {
 
 #[derive(Default)]
 pub(super) struct Inject {
-    /// Saves the lock, and the making of path names, for everybody who asks for none of this.
+    /// False while there is no fault, hook or log; an operation then takes no lock and builds no path.
     active: AtomicBool,
     state: Mutex<State>,
 }
@@ -87,7 +87,7 @@ impl fmt::Debug for Inject {
 }
 
 impl Inject {
-    /// To be called before an operation, with no lock held.
+    /// Call before an operation, with no lock held.
     pub(super) fn before(&self, op: Op, path: impl FnOnce() -> String, value: Option<&[u8]>) -> IoResult<()> {
         if !self.active.load(Ordering::Relaxed) {
             return Ok(());
@@ -106,7 +106,7 @@ impl Inject {
         }
     }
 
-    /// To be called after an operation that succeeded, with no lock held.
+    /// Call after a successful operation, with no lock held.
     pub(super) fn after(&self, op: Op, path: impl FnOnce() -> String) -> IoResult<()> {
         if !self.active.load(Ordering::Relaxed) {
             return Ok(());
@@ -148,7 +148,7 @@ impl Inject {
 }
 
 impl State {
-    /// Counts every fault that matches; the first that is due is used up.
+    /// Counts every fault that matches. Removes and returns the first fault that is due.
     fn fault(&mut self, op: Op, moment: Moment, path: &str) -> Option<Errno> {
         let matches = |f: &&mut Fault| f.op == op && f.moment == moment && path.ends_with(&f.suffix);
         for fault in self.faults.iter_mut().filter(matches) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The state of the simulated kernel, and which vendor driver answers a write.
+//! The state of the simulated kernel, and the dispatch of writes to the vendor drivers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Weak;
@@ -13,10 +13,10 @@ use super::{ap, device, general, merged, rfc, text};
 use crate::sysfs::uevent::{Action, Signal};
 use crate::sysfs::{Errno, IoResult, READ_MAX, Users};
 
-/// The most that one write carries to an attribute.
+/// Maximum size of one write to an attribute.
 const PAGE: usize = 4096;
 
-/// The vendor driver's generation of the interface.
+/// The interface that the vendor driver implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     Rfc,
@@ -31,7 +31,7 @@ pub(super) struct Type {
     pub(super) dir: Ino,
     /// `max_instances` or `available_instances`.
     pub(super) counter: Option<Ino>,
-    /// What the next device gets (layout rfc).
+    /// The parameters of the next device (layout rfc).
     pub(super) params: String,
 }
 
@@ -49,17 +49,17 @@ pub(super) struct Parent {
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) parent: usize,
-    /// Unknown for one that was not ready when its host was dumped.
+    /// `None` for a device that was not ready when its host was dumped.
     pub(super) ty: Option<usize>,
     pub(super) dir: Ino,
-    /// A guest has it.
+    /// True while a guest uses the device.
     pub(super) in_use: bool,
-    /// Times that it was reset.
+    /// Number of resets.
     pub(super) resets: u32,
     pub(super) matrix: ap::Matrix,
 }
 
-/// What a file does with what is written to it.
+/// The meaning of a write to a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
     Create { parent: usize, ty: usize },
@@ -81,11 +81,11 @@ pub(super) enum Attr {
     Ap(ap::File),
     /// `nvidia/vgpu_params` of a mediated device.
     VgpuParams,
-    /// Of a vendor that is not known here: shows what was written last.
+    /// An attribute of an unknown vendor: shows the last value that was written.
     Vendor,
 }
 
-/// Deviations that tests ask for.
+/// Deviations from normal behaviour, set by tests.
 #[derive(Debug, Default)]
 pub(super) struct Quirks {
     pub(super) swallow_next_create: bool,
@@ -101,16 +101,16 @@ pub(super) struct Kernel {
     /// PFs whose VFs are virtual GPUs.
     pub(super) vendor: Vendor,
     pub(super) roles: BTreeMap<Ino, Role>,
-    /// Folders of devices whose own VFIO node a process has open without having bound it.
+    /// Directories of devices whose own VFIO node a process has open without having bound it.
     pub(super) opened: BTreeSet<Ino>,
-    /// The answer to a search for users that finds none.
+    /// The result of a search for users that finds none.
     pub(super) no_user: Users,
-    /// VFIO nodes that somebody has open. By node and not by number: a number is given again when its device is gone,
-    /// even while the old node is still open.
+    /// VFIO nodes that are open. By node and not by number: the number of a removed device is reused, even while the
+    /// old node is still open.
     pub(super) held: BTreeSet<Ino>,
-    /// Number of the newest event.
+    /// Sequence number of the newest event.
     pub(super) number: u64,
-    /// Events that are sent when the kernel's lock is let go.
+    /// Events to deliver before the kernel's lock is released.
     pub(super) outbox: Vec<Signal>,
     pub(super) listeners: Vec<Weak<Queue>>,
     pub(super) quirks: Quirks,
@@ -134,7 +134,7 @@ impl Kernel {
         }
     }
 
-    /// Permissions bind root as well: sysfs checks them at open.
+    /// Permissions apply to root too: sysfs checks them at open.
     pub(super) fn read(&self, dir: Ino, name: &str, buf: &mut Vec<u8>) -> IoResult<()> {
         let node = self.tree.node(self.file(dir, name)?)?;
         match &node.kind {
@@ -149,7 +149,8 @@ impl Kernel {
         }
     }
 
-    /// The file, if it can be opened for writing: EACCES without write permission, EINVAL if it is no regular file.
+    /// Returns the file if it can be opened for writing. EACCES without write permission, EINVAL if it is not a
+    /// regular file.
     pub(super) fn open_for_write(&self, dir: Ino, name: &str) -> IoResult<Ino> {
         let file = self.file(dir, name)?;
         let node = self.tree.node(file)?;
@@ -168,13 +169,13 @@ impl Kernel {
         match self.roles.get(&file).cloned() {
             Some(role) => self.answer(file, role, taken)?,
             None if uevent => self.uevent(file, taken)?,
-            // What an attribute without a driver behind it gives.
+            // The errno of an attribute without a driver behind it.
             None => return Err(Errno::IO),
         }
         if taken.len() == value.len() { Ok(()) } else { Err(Errno::IO) }
     }
 
-    /// EINVAL for what is no link.
+    /// Returns the target of a link. EINVAL if the entry is not a link.
     pub(super) fn link(&self, dir: Ino, name: &str) -> IoResult<String> {
         self.tree.children(dir)?;
         match &self.tree.node(self.tree.walk(dir, name, false)?)?.kind {
@@ -183,7 +184,7 @@ impl Kernel {
         }
     }
 
-    /// The node for a read or a write: neither a directory nor a link.
+    /// Returns the node for a read or a write: neither a directory nor a link.
     fn file(&self, dir: Ino, name: &str) -> IoResult<Ino> {
         self.tree.children(dir)?;
         let ino = self.tree.walk(dir, name, false)?;
@@ -236,7 +237,7 @@ impl Kernel {
         }
     }
 
-    /// A synthetic event; what may follow the action's name is for listeners.
+    /// Sends a synthetic event. Ignores the text after the action's name.
     fn uevent(&mut self, file: Ino, value: &[u8]) -> IoResult<()> {
         let text = std::str::from_utf8(text::line(value)).map_err(|_| Errno::INVAL)?;
         let action = Action::parse(text.split(' ').next().unwrap_or_default()).ok_or(Errno::INVAL)?;
@@ -245,7 +246,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// What every create does first: the UUID must be new to the whole host, and the type must have one left.
+    /// The first step of every create. EEXIST if the UUID exists on the host; `none_left` if the type has no free
+    /// instance.
     pub(super) fn reserve(&mut self, parent: usize, ty: usize, uuid: &str, none_left: Errno) -> IoResult<()> {
         let host = &mut self.parents[parent];
         if self.devices.contains_key(uuid) || self.tree.child(host.dir, uuid).is_some() {
@@ -257,7 +259,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Removes a device, unless a guest has it.
+    /// Removes a device. ENODEV if it does not exist, EBUSY while a guest or a process has it open.
     pub(super) fn destroy(&mut self, uuid: &str) -> IoResult<()> {
         let device = self.devices.get(uuid).ok_or(Errno::NODEV)?;
         if device.in_use || self.opened.contains(&device.dir) {
@@ -267,7 +269,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Every type of the parent shows what it has left.
+    /// Updates the counters of all types of the parent.
     pub(super) fn refresh(&mut self, parent: usize) {
         let parent = &self.parents[parent];
         for (index, ty) in parent.types.iter().enumerate() {
@@ -277,14 +279,14 @@ impl Kernel {
         }
     }
 
-    /// Removes a node, all below it and what was known about them.
+    /// Removes a node, the nodes below it and their roles.
     pub(super) fn forget(&mut self, ino: Ino) {
         for gone in self.tree.remove(ino) {
             self.roles.remove(&gone);
         }
     }
 
-    /// True when the type wants its devices in groups.
+    /// True if devices of the type need a group.
     pub(super) fn requires_group(&self, parent: usize, ty: usize) -> bool {
         let dir = self.parents[parent].types[ty].dir;
         self.tree.text(dir, "requires_group").is_some_and(|text| text != "0")

@@ -5,10 +5,10 @@ use super::kernel::Kernel;
 use super::{device, text};
 use crate::sysfs::{Errno, IoResult};
 
-/// Drivers that leave the count of devices to the kernel's core, which has a word of its own for "none left".
+/// Drivers whose devices the kernel's core counts; the core has its own errno for "none left".
 const COUNTED_BY_CORE: [&str; 3] = ["mdpy", "vfio_ap", "vfio_ccw"];
 
-/// Takes 36 bytes, or 37 and never looks at the last: it should be a newline, but need not be.
+/// Accepts 36 bytes, or 37 bytes of which the last is ignored; it is usually a newline.
 pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
     let uuid = match value.len() {
         36 | 37 => text::uuid(&value[..text::UUID_LEN])?,
@@ -23,8 +23,8 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     device::adopt(kernel, &uuid)
 }
 
-/// Any number but zero removes. Where a guest has the device the real kernel would not come back before the guest ends;
-/// nothing is learnt from a test that hangs, so here it is EBUSY.
+/// Any number but zero removes the device. EBUSY while a guest uses the device; the real kernel would block until the
+/// guest ends, and a test that hangs shows nothing.
 pub(super) fn remove(kernel: &mut Kernel, uuid: &str, value: &[u8]) -> IoResult<()> {
     match text::unsigned(value).map_err(|_| Errno::INVAL)? {
         0 => Ok(()),

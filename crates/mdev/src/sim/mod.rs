@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A small kernel in memory: what stands behind `test:///`.
+//! A small kernel in memory; it serves `test:///`.
 //!
-//! [`SimHost`] is made from plain entries, of the built-in host ([`default_host`]) or of a dump, and finds in them by
-//! structure alone which directories are parents and of which generation:
+//! [`SimHost`] is built from plain entries: those of the built-in host ([`default_host`]) or those of a dump. It
+//! derives from the structure alone which directories are parents, and which interface each parent has:
 //!
 //! | a directory with `mdev_supported_types/` and | is served by |
 //! |---|---|
 //! | `mdev_destroy` | `rfc`: the founding proposal |
 //! | types with `available_instances`, none with `device_api` | `general`: the reviewer's layout |
 //! | anything else | `merged`: Linux 4.10 and later |
+//! A directory whose links `virtfnN` lead to directories with `nvidia/current_vgpu_type` is a PF of NVIDIA's vendor
+//! VFIO framework, served by `vendor`.
 //!
-//! A directory whose links `virtfnN` lead to directories with `nvidia/current_vgpu_type` is a PF of NVIDIA's vendor VFIO
-//! framework, served by `vendor`.
+//! A write returns the errno that real drivers were seen to return. A file whose meaning is unknown keeps its
+//! content. `capacity.rs` and `vendor.rs` describe how the types of a parent share its capacity;
+//! `docs/simulated-host.md` describes the whole host.
 //!
-//! Writes are answered errno for errno as real drivers were seen to; what is not understood stays as it was given. How
-//! the types of a parent share its capacity is told in the files `capacity.rs` and `vendor.rs`; the whole in `docs/simulated-host.md`.
+//! Two things differ from a real kernel on purpose:
 //!
-//! Two things differ from a real kernel on purpose. Removing a device that a guest has ([`SimHost::set_in_use`]) is
-//! EBUSY, where the merged kernel would block until the guest ends: a test that hangs teaches nothing. A device that is
-//! merely held through [`Sysfs::hold_vfio_group`](crate::sysfs::Sysfs::hold_vfio_group) can be removed, as on the real one:
-//! that is how the library removes. And nothing is remembered after the last clone of a host is dropped.
+//! - Removing a device that a guest uses ([`SimHost::set_in_use`]) fails with EBUSY. The merged kernel would block
+//!   until the guest ends, and a test that hangs shows nothing. A device that is only held through
+//!   [`Sysfs::hold_vfio_group`](crate::sysfs::Sysfs::hold_vfio_group) can be removed, as on the real kernel: the
+//!   library removes devices that way.
+//! - The state of a host is lost when its last clone is dropped.
 
-// An index is one that `discover` made: a wrong one is a fault of the simulator.
+// Every index comes from `discover`; a wrong index is a bug of the simulator.
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
-// Without the hooks of the tests, nothing calls what they need. A build with them finds what nothing calls at all.
+// Only tests call some of these functions. A build with the feature `test-hooks` reports functions without any
+// caller.
 #![cfg_attr(not(any(test, feature = "test-hooks")), allow(dead_code))]
 
 use std::collections::BTreeMap;
@@ -66,34 +70,34 @@ use inject::Inject;
 use kernel::Kernel;
 use tree::{Kind, ROOT, Tree};
 
-/// One path of a host, as it is given to [`SimHost::new`]. Directories above it need not be given.
+/// One path of a host, for [`SimHost::new`]. The directories above the path are optional.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SimEntry {
     /// A directory.
     Dir {
-        /// Absolute.
+        /// Absolute path.
         path: String,
     },
-    /// A symbolic link; it may lead nowhere.
+    /// A symbolic link. Its target need not exist.
     Link {
-        /// Absolute.
+        /// Absolute path.
         path: String,
-        /// As it is written there.
+        /// The target as it is stored in the link.
         target: String,
     },
-    /// A regular file. Below `/dev/` it becomes a device node, whatever it contains.
+    /// A regular file. Below `/dev/` it becomes a device node, whatever its content.
     File {
-        /// Absolute.
+        /// Absolute path.
         path: String,
         /// Permission bits.
         mode: u32,
-        /// What a read gives.
+        /// The result of a read.
         content: IoResult<Vec<u8>>,
     },
 }
 
 impl SimEntry {
-    /// Where it stands.
+    /// Returns the path.
     pub fn path(&self) -> &str {
         match self {
             SimEntry::Dir { path } | SimEntry::Link { path, .. } | SimEntry::File { path, .. } => path,
@@ -101,7 +105,7 @@ impl SimEntry {
     }
 }
 
-/// A simulated host. Clones are the same host.
+/// A simulated host. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct SimHost {
     shared: Arc<Shared>,
@@ -114,8 +118,8 @@ struct Shared {
 }
 
 impl SimHost {
-    /// A host made of these entries, in any order. Fails on a path that is not absolute, that stands there twice or
-    /// below something that is no directory.
+    /// Builds a host from these entries, in any order. Fails if a path is not absolute, appears twice, or is below an
+    /// entry that is not a directory.
     pub fn new(entries: impl IntoIterator<Item = SimEntry>) -> Result<SimHost> {
         let host = SimHost {
             shared: Arc::new(Shared { kernel: Mutex::new(Kernel::new(Tree::new())), inject: Inject::default() }),
@@ -124,9 +128,10 @@ impl SimHost {
         Ok(host)
     }
 
-    /// More entries, as when hardware is plugged in or a driver is loaded. Those before a bad one stay.
+    /// Adds entries, as when hardware is plugged in or a driver is loaded. Fails like [`SimHost::new`]; the entries
+    /// before the bad entry stay.
     pub fn plug(&self, entries: impl IntoIterator<Item = SimEntry>) -> Result<()> {
-        // Whoever makes them may look at this host meanwhile.
+        // Collected before the lock is taken: the iterator may use this host itself.
         let entries: Vec<SimEntry> = entries.into_iter().collect();
         self.with(|kernel| {
             for entry in entries {
@@ -136,7 +141,7 @@ impl SimHost {
         })
     }
 
-    /// The whole host as it is now, sorted by path: what [`SimHost::new`] makes the same tree from.
+    /// Returns the whole host as it is now, sorted by path. [`SimHost::new`] builds the same tree from it.
     pub fn entries(&self) -> Vec<SimEntry> {
         self.with(|kernel| {
             let entry = |(ino, node): (_, &tree::Node)| (kernel.tree.path(ino), entry(&kernel.tree, ino, node));
@@ -196,9 +201,9 @@ fn add_node(tree: &mut Tree, path: &str, mode: u32, kind: Kind) -> IoResult<tree
 fn refuse(entry: &SimEntry, errno: Errno) -> Error {
     let path = entry.path();
     let why = match errno {
-        Errno::EXIST => "stands in the host twice; remove one of the two",
-        Errno::NOTDIR => "is below something that is no directory; give it below the directory itself",
-        _ => "is not an absolute path without \".\" and \"..\"; write it out",
+        Errno::EXIST => "appears twice; remove one of the two entries",
+        Errno::NOTDIR => "is below an entry that is not a directory; move it below a directory",
+        _ => "is not an absolute path without \".\" and \"..\"; use an absolute, normalized path",
     };
     Error::new(ErrorCode::BadData, Errno::INVAL, format!("simulated host: {path:?} {why}")).at(path)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The nodes under `/dev/vfio` of a device or VF: who has them open, and how those of a VF come and go.
+//! The nodes under `/dev/vfio` of a device or VF: their users, and how a VF's nodes are removed and restored.
 
 use super::kernel::Kernel;
 use super::tree::{Ino, Kind, ROOT, Tree};
@@ -11,7 +11,7 @@ pub(super) const IOMMU_GROUPS: &str = "/sys/kernel/iommu_groups";
 pub(super) const VFIO_NODES: &str = "/dev/vfio";
 pub(super) const VFIO_CLASS: &str = "/sys/class/vfio-dev";
 
-/// The process that every guest is.
+/// Process id of every guest.
 const GUEST: u32 = 4711;
 
 /// Number of the IOMMU group of a device or VF.
@@ -22,28 +22,28 @@ fn group_of(tree: &Tree, dir: Ino) -> Option<&str> {
     }
 }
 
-/// The group's node, where there is one.
+/// The node of the device's IOMMU group; `None` if the device has no group or the node does not exist.
 pub(super) fn group_node(tree: &Tree, dir: Ino) -> Option<Ino> {
     tree.find(&format!("{VFIO_NODES}/{}", group_of(tree, dir)?)).ok()
 }
 
-/// `vfioN`, where the device has a VFIO device of its own.
+/// The name `vfioN` of the device's own VFIO device; `None` if it has none.
 pub(super) fn vfio_name(tree: &Tree, dir: Ino) -> Option<&str> {
     tree.children(tree.child(dir, "vfio-dev")?).ok()?.keys().next().map(String::as_str)
 }
 
-/// The folders of all devices and VFs that guests have.
+/// The directories of all devices and VFs that guests use.
 fn in_use(kernel: &Kernel) -> impl Iterator<Item = Ino> + '_ {
     let devices = kernel.devices.values().filter(|device| device.in_use).map(|device| device.dir);
     devices.chain(kernel.vendor.vfs.iter().filter(|(_, vf)| vf.in_use).map(|(dir, _)| *dir))
 }
 
-/// True when a guest has the group with this node.
+/// True if a guest uses the group of this node.
 pub(super) fn is_in_use(kernel: &Kernel, node: Ino) -> bool {
     in_use(kernel).any(|dir| group_node(&kernel.tree, dir) == Some(node))
 }
 
-/// The kernel has this node.
+/// True if the node exists.
 pub(super) fn exists(kernel: &Kernel, node: &VfioNode) -> bool {
     let mut dirs = kernel.devices.values().map(|device| device.dir).chain(kernel.vendor.vfs.keys().copied());
     match node {
@@ -52,7 +52,7 @@ pub(super) fn exists(kernel: &Kernel, node: &VfioNode) -> bool {
     }
 }
 
-/// The guest that has a node of `/dev/vfio` open.
+/// The guest that has the node of `/dev/vfio` open.
 pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
     let is_it = |dir: Ino| match node {
         VfioNode::Device { name, .. } => vfio_name(&kernel.tree, dir) == Some(name),
@@ -63,7 +63,7 @@ pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
     (of_device || in_use(kernel).any(is_it)).then_some(user)
 }
 
-/// Takes a VF out of its IOMMU group, and the group away when nobody else is in it.
+/// Removes a VF from its IOMMU group; removes the group too when it is empty then.
 pub(super) fn remove_group(kernel: &mut Kernel, vf: Ino) {
     let tree = &mut kernel.tree;
     let Some(group) = tree.linked(vf, "iommu_group") else { return };
@@ -73,7 +73,7 @@ pub(super) fn remove_group(kernel: &mut Kernel, vf: Ino) {
     }
 }
 
-/// Takes away what leads to the VFIO device of a VF, until [`bring_back`].
+/// Removes the entries that lead to the VFIO device of a VF, until [`bring_back`] restores them.
 pub(super) fn hold_back(kernel: &mut Kernel, vf: Ino) {
     let tree = &kernel.tree;
     let path = tree.path(vf);
@@ -99,13 +99,13 @@ fn take_down(tree: &Tree, ino: Ino, entries: &mut Vec<SimEntry>) {
     }
 }
 
-/// Restores what was held back, and sends the uevents of the VFIO devices.
+/// Restores the entries of [`hold_back`] and sends the uevents of the VFIO devices.
 pub(super) fn bring_back(kernel: &mut Kernel) {
     let held = kernel.vendor.vfs.iter_mut().filter(|(_, vf)| !vf.held_back.is_empty());
     let held: Vec<(Ino, Vec<SimEntry>)> = held.map(|(dir, vf)| (*dir, std::mem::take(&mut vf.held_back))).collect();
     for (vf, entries) in held {
         for entry in &entries {
-            // An entry that a test has put there since stays.
+            // If a test has added an entry with this path in the time between, that entry stays.
             let _ = add(&mut kernel.tree, entry);
         }
         device::announce_vfio(kernel, Action::Add, vf);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel behind the traits of sysfs.
+//! The simulated kernel as an implementation of the traits of `sysfs`.
 
 use super::events::SimEvents;
 use super::inject::Op;
@@ -11,7 +11,7 @@ use crate::sysfs::{
     if_present, is_relative, pci_ids,
 };
 
-/// Where the host's own list of PCI names is.
+/// Path of the host's own list of PCI names.
 const PCI_IDS: &str = "usr/share/misc/pci.ids";
 
 impl Sysfs for SimHost {
@@ -59,7 +59,7 @@ impl Sysfs for SimHost {
 
     fn pci_names(&self, vendor: u16, product: u16) -> PciNames {
         let mut text = Vec::new();
-        // Without the file, no name is found in an empty text.
+        // If the file does not exist, the text is empty and contains no name.
         let _ = self.with(|kernel| kernel.read(kernel.tree.find("/")?, PCI_IDS, &mut text));
         pci_ids::find(&text, vendor, product)
     }
@@ -84,7 +84,7 @@ struct SimDir {
 }
 
 impl SimDir {
-    /// Checks the name as the real sysfs does, and calls the hook.
+    /// Checks the name as the real sysfs does, then calls the hook.
     fn enter(&self, op: Op, name: &str, value: Option<&[u8]>) -> IoResult<()> {
         if !is_relative(name) {
             return Err(Errno::INVAL);
@@ -93,7 +93,7 @@ impl SimDir {
     }
 }
 
-/// A file of the folder `ino`, which is at `path`.
+/// A file of the directory `ino`, which is at `path`.
 #[derive(Debug)]
 struct SimWriter {
     host: SimHost,
@@ -186,7 +186,7 @@ impl Dir for SimDir {
         })
     }
 
-    /// Of a directory that was open when it went as well, as fstat(2) on its descriptor.
+    /// Also succeeds for an open directory that was removed, as fstat(2) on its descriptor does.
     fn ino(&self) -> IoResult<u64> {
         self.host.before(Op::Meta, || self.path.clone())?;
         Ok(self.ino)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A driver of the founding proposal. No kernel has one, so where the proposal is silent it does what a vendor's would.
+//! A driver of the founding proposal. No kernel has such a driver; where the proposal is silent, this one does what a
+//! vendor's driver would do.
 
 use super::kernel::{Kernel, Type};
 use super::{device, text};
 use crate::sysfs::{Errno, IoResult};
 
-/// `UUID` or `UUID:GROUP`; a group where the type wants none is refused. The device gets the parameters that are set
-/// now, whoever set them.
+/// Accepts `UUID` or `UUID:GROUP`. EINVAL for a group if the type does not require groups. The device gets the
+/// parameters of the type that are set now, whichever process set them.
 pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
     let (uuid, group) = text::uuid_and_group(value)?;
     if group.is_some() && !kernel.requires_group(parent, ty) {
@@ -24,13 +25,13 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     device::adopt(kernel, &uuid)
 }
 
-/// Kept for every device to come, until a bare newline clears it.
+/// Sets the parameters for every later device of the type. A bare newline clears them.
 pub(super) fn set_params(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]) -> IoResult<()> {
     kernel.parents[parent].types[ty].params = String::from_utf8_lossy(text::line(value)).into_owned();
     Ok(())
 }
 
-/// The parent's `mdev_destroy`: ENODEV for a UUID that is none of this parent's.
+/// The parent's `mdev_destroy`: ENODEV if the UUID is not a device of this parent.
 pub(super) fn destroy(kernel: &mut Kernel, parent: usize, value: &[u8]) -> IoResult<()> {
     let uuid = text::uuid(text::line(value))?;
     match kernel.devices.get(&uuid) {

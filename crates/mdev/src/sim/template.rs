@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a vendor's driver puts into the folder of a new device. A replay copies a device of the same parent, where the
-//! dump has one; else the few drivers that are known by name say it.
+//! The files that a vendor's driver adds to the directory of a new device. A replay copies a device of the same
+//! parent if the dump has one; otherwise the files of the few drivers known by name are used.
 
 use super::kernel::{Kernel, Layout};
 use super::tree::{Ino, Kind, ROOT, Tree};
 use super::{ap, basename};
 use crate::sysfs::IoResult;
 
-/// Files that the simulated kernel makes itself. What is below a directory of this name is left out as well.
+/// Entries that the simulated kernel creates itself. The entries below a directory of this name are left out too.
 const OWN: [&str; 7] = ["uevent", "remove", "destroy", "group", "params", "power", "vfio-dev"];
 
 /// NVIDIA's parameters of a mediated device.
 pub(super) const VGPU_PARAMS: &str = "nvidia/vgpu_params";
 
-/// The name of the VM that uses it.
+/// The name of the VM that uses the device.
 pub(super) const VM_NAME: &str = "nvidia/vm_name";
 
-/// The driver of devices where nothing else is known: the one of the first ten years of mdev.
+/// The driver of a device if no other is known: the driver of the first ten years of mdev.
 const GENERIC_DRIVER: &str = "vfio_mdev";
 
-/// The sample drivers, which bind their devices themselves and show VFIO's own device.
+/// The sample drivers. They bind their devices themselves and have a VFIO device of their own.
 const SELF_BOUND: [&str; 3] = ["mtty", "mdpy", "mbochs"];
 
 /// A regular file of a device: path below its folder, mode, content.
 type VendorFile = (String, u32, IoResult<Vec<u8>>);
 
-/// A device that others are made after.
+/// A device whose files are copied to new devices.
 #[derive(Debug)]
 pub(super) struct Template {
     ty: Option<usize>,
@@ -38,11 +38,11 @@ pub(super) struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binding {
     pub(super) driver: String,
-    /// Linux 6.0 and later: `vfio-dev/vfioN`.
+    /// True if the device has `vfio-dev/vfioN` (Linux 6.0 and later).
     pub(super) vfio_dev: bool,
 }
 
-/// Takes down what a device that exists looks like.
+/// Records the files and the driver of an existing device.
 pub(super) fn capture(tree: &Tree, dir: Ino, uuid: &str, ty: Option<usize>) -> Template {
     let mut files = Vec::new();
     visit(tree, dir, "", &mut |path, ino, mode| {
@@ -62,7 +62,7 @@ pub(super) fn capture(tree: &Tree, dir: Ino, uuid: &str, ty: Option<usize>) -> T
     Template { ty, uuid: uuid.to_owned(), binding, files }
 }
 
-/// Every regular file below a directory.
+/// Calls `see` for every regular file below a directory.
 pub(super) fn visit(tree: &Tree, dir: Ino, prefix: &str, see: &mut dyn FnMut(&str, Ino, u32)) {
     for (name, ino) in tree.children(dir).into_iter().flatten() {
         let Ok(node) = tree.node(*ino) else { continue };
@@ -85,7 +85,8 @@ pub(super) fn fill(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, di
     Ok(())
 }
 
-/// A device of the same type is the best model, then what is known of the driver, then any device of the parent.
+/// Returns the files of a device of the same type; else those of a known driver; else those of any device of the
+/// parent.
 fn files(kernel: &Kernel, parent: usize, ty: usize, uuid: &str) -> Vec<VendorFile> {
     let templates = &kernel.parents[parent].templates;
     let same = templates.iter().find(|template| template.ty == Some(ty));
@@ -136,7 +137,7 @@ fn known(kernel: &Kernel, parent: usize, ty: usize, uuid: &str) -> Option<Vec<Ve
     }
 }
 
-/// The driver that a new device gets.
+/// Returns the driver of a new device.
 pub(super) fn binding(kernel: &Kernel, parent: usize, ty: usize) -> Binding {
     if let Some(template) = kernel.parents[parent].templates.first() {
         return template.binding.clone();
@@ -148,12 +149,12 @@ pub(super) fn binding(kernel: &Kernel, parent: usize, ty: usize) -> Binding {
     Binding { driver: GENERIC_DRIVER.to_owned(), vfio_dev: false }
 }
 
-/// True for a device that is a matrix of AP queues.
+/// True if the device is a matrix of AP queues.
 pub(super) fn is_ap(kernel: &Kernel, parent: usize, ty: Option<usize>) -> bool {
     ty.is_some_and(|ty| driver_of_type(kernel, parent, ty) == ap::DRIVER)
 }
 
-/// A number that the AP bus shows.
+/// A number in a file of the AP bus.
 pub(super) fn ap_limit(kernel: &Kernel, name: &str) -> Option<u64> {
     kernel.tree.text(ROOT, &format!("sys/bus/ap/{name}"))?.parse().ok()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What drivers accept in a write, read as the kernel's own helpers read it.
+//! Parses the values of writes as the kernel's own helpers do.
 
 use crate::sysfs::{Errno, IoResult};
 
@@ -9,7 +9,8 @@ const VGPU_PARAMS_MAX: usize = 1024;
 /// Length of a UUID in text.
 pub(super) const UUID_LEN: usize = 36;
 
-/// 36 bytes as the kernel takes a UUID: either case, dashes where they belong. Returned in lower case, as it is shown.
+/// Parses the 36 bytes of a UUID as the kernel does: upper or lower case, dashes at the fixed places. Returns lower
+/// case, as sysfs shows it.
 pub(super) fn uuid(value: &[u8]) -> IoResult<String> {
     let dash = |i| matches!(i, 8 | 13 | 18 | 23);
     let sound = |(i, b): (usize, &u8)| if dash(i) { *b == b'-' } else { b.is_ascii_hexdigit() };
@@ -19,12 +20,12 @@ pub(super) fn uuid(value: &[u8]) -> IoResult<String> {
     std::str::from_utf8(value).map(str::to_ascii_lowercase).map_err(|_| Errno::INVAL)
 }
 
-/// The value without the one newline that `echo` puts at its end.
+/// Returns the value without one newline at its end, as `echo` adds it.
 pub(super) fn line(value: &[u8]) -> &[u8] {
     value.strip_suffix(b"\n").unwrap_or(value)
 }
 
-/// An unsigned number with the base of its prefix: `0x` hexadecimal, `0` octal. ERANGE when it is too large.
+/// Parses an unsigned number; a prefix selects the base (`0x` hexadecimal, `0` octal). ERANGE if it is too large.
 pub(super) fn unsigned(value: &[u8]) -> IoResult<u64> {
     let text = std::str::from_utf8(line(value)).map_err(|_| Errno::INVAL)?;
     let text = text.strip_prefix('+').unwrap_or(text);
@@ -39,13 +40,13 @@ pub(super) fn unsigned(value: &[u8]) -> IoResult<u64> {
     u64::from_str_radix(digits, radix).map_err(|_| Errno::RANGE)
 }
 
-/// Decimal digits and nothing else, zeros in front of them or none.
+/// Parses decimal digits only; leading zeros are allowed.
 pub(super) fn decimal(value: &[u8]) -> IoResult<u32> {
     group(line(value))
 }
 
-/// A signed decimal number as `kstrtol(text, 10)` reads it: a sign or none, one newline at the end or none. ERANGE when it
-/// is too large.
+/// Parses a signed decimal number as `kstrtol(text, 10)` does: sign and final newline are optional. ERANGE if it is
+/// too large.
 pub(super) fn long(value: &[u8]) -> IoResult<i64> {
     let text = std::str::from_utf8(line(value)).map_err(|_| Errno::INVAL)?;
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -55,7 +56,7 @@ pub(super) fn long(value: &[u8]) -> IoResult<i64> {
     text.parse().map_err(|_| Errno::RANGE)
 }
 
-/// The same without a minus, as `kstrtoul(text, 10)`.
+/// Parses a decimal number without a minus sign, as `kstrtoul(text, 10)` does. ERANGE if it is too large.
 pub(super) fn unsigned_long(value: &[u8]) -> IoResult<u64> {
     match long(value) {
         Err(Errno::RANGE) if !value.starts_with(b"-") => {
@@ -66,8 +67,8 @@ pub(super) fn unsigned_long(value: &[u8]) -> IoResult<u64> {
     }
 }
 
-/// What NVIDIA's driver keeps of a write to `vgpu_params`: all but the last byte, whatever that is. EPERM while a guest
-/// uses the device.
+/// Returns the part of a write to `vgpu_params` that NVIDIA's driver keeps: all bytes but the last, whatever the last
+/// is. E2BIG above the maximum length; EPERM while a guest uses the device.
 pub(super) fn vgpu_params(value: &[u8], in_use: bool) -> IoResult<Vec<u8>> {
     match value {
         _ if value.len() > VGPU_PARAMS_MAX => Err(Errno::TOOBIG),
@@ -77,7 +78,7 @@ pub(super) fn vgpu_params(value: &[u8], in_use: bool) -> IoResult<Vec<u8>> {
     }
 }
 
-/// A switch: `1`, `y`, `on` and their opposites; what follows the first letters is not looked at.
+/// Parses a switch: `1`, `y`, `t`, `on` and their opposites. Ignores the text after these letters.
 pub(super) fn switch(value: &[u8]) -> IoResult<bool> {
     match value {
         [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Ok(true),
@@ -86,7 +87,7 @@ pub(super) fn switch(value: &[u8]) -> IoResult<bool> {
     }
 }
 
-/// `UUID` or `UUID:GROUP`, a newline at the end or none: what the two proposals write to `create`.
+/// Parses `UUID` or `UUID:GROUP` with an optional newline at the end: the format of `create` in both proposals.
 pub(super) fn uuid_and_group(value: &[u8]) -> IoResult<(String, Option<u32>)> {
     let (head, rest) = line(value).split_at_checked(UUID_LEN).ok_or(Errno::INVAL)?;
     let uuid = uuid(head)?;
@@ -97,7 +98,7 @@ pub(super) fn uuid_and_group(value: &[u8]) -> IoResult<(String, Option<u32>)> {
     }
 }
 
-/// A group number: decimal digits and nothing else.
+/// Parses a group number: decimal digits only.
 pub(super) fn group(digits: &[u8]) -> IoResult<u32> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Errno::INVAL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The file tree of the simulated host: directories, links and files, without any knowledge of what they mean.
+//! The file tree of the simulated host: directories, links and files, without their meaning.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,20 +7,20 @@ use std::time::{Duration, SystemTime};
 use crate::sysfs::{EntryKind, Errno, IoResult};
 use crate::time::nanoseconds;
 
-/// Identity of a node; never used twice.
+/// Identity of a node; never reused.
 pub(super) type Ino = u64;
 
 /// `/`
 pub(super) const ROOT: Ino = 1;
 
-/// As many links as Linux follows in one look-up.
+/// The number of links that Linux follows in one lookup.
 const LINKS_MAX: u32 = 40;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     Dir(BTreeMap<String, Ino>),
     Link(String),
-    /// What a read gives.
+    /// The result of a read.
     File(IoResult<Vec<u8>>),
     /// A device node.
     Device,
@@ -32,8 +32,8 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) mode: u32,
     pub(super) kind: Kind,
-    /// Time of last change: of a changed file a counter, of a link the time of the first look (0 before), of a device
-    /// node the time at which it was made; both in nanoseconds.
+    /// Time of last change. For a changed file, a counter; for a link, the time of the first look, in nanoseconds (0
+    /// before); for a device node, the time of its creation, in nanoseconds.
     pub(super) changed: u64,
 }
 
@@ -50,11 +50,11 @@ impl Node {
 
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Not a hash map, which keeps only a pointer into the middle of its memory: the built-in host lives to the end of the
-    /// process, and a leak checker would call all of it lost.
+    /// Not a hash map: a hash map keeps only a pointer into the middle of its memory. The built-in host lives until
+    /// the process ends, and a leak checker would report all of its memory as lost.
     nodes: BTreeMap<Ino, Node>,
     last: Ino,
-    /// The last time that was given.
+    /// The last time that `set_mtime` gave.
     clock: u64,
 }
 
@@ -65,12 +65,12 @@ impl Tree {
         Tree { nodes: BTreeMap::from([(ROOT, root)]), last: ROOT, clock: 0 }
     }
 
-    /// ENOENT for one that is gone.
+    /// Returns the node. ENOENT if it was removed.
     pub(super) fn node(&self, ino: Ino) -> IoResult<&Node> {
         self.nodes.get(&ino).ok_or(Errno::NOENT)
     }
 
-    /// ENOTDIR for anything but a directory.
+    /// Returns the entries of a directory. ENOTDIR for any other node.
     pub(super) fn children(&self, dir: Ino) -> IoResult<&BTreeMap<String, Ino>> {
         match &self.node(dir)?.kind {
             Kind::Dir(children) => Ok(children),
@@ -78,12 +78,12 @@ impl Tree {
         }
     }
 
-    /// The entry of that name itself, a link not followed.
+    /// Returns the entry with this name. Does not follow a link.
     pub(super) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
         self.children(dir).ok()?.get(name).copied()
     }
 
-    /// Looks a path up; links on the way are followed, one in the last place where `follow` says so.
+    /// Looks up a path. Follows links on the way; follows a link in the last place only if `follow` is true.
     pub(super) fn walk(&self, start: Ino, path: &str, follow: bool) -> IoResult<Ino> {
         let mut todo: Vec<&str> = path.rsplit('/').collect();
         let (mut here, mut links) = (start, 0);
@@ -115,12 +115,12 @@ impl Tree {
         Ok(here)
     }
 
-    /// Looks an absolute path up and follows every link.
+    /// Looks up an absolute path and follows every link.
     pub(super) fn find(&self, path: &str) -> IoResult<Ino> {
         self.walk(ROOT, path, true)
     }
 
-    /// Absolute path of a node.
+    /// Returns the absolute path of a node.
     pub(super) fn path(&self, ino: Ino) -> String {
         let mut names = Vec::new();
         let mut here = ino;
@@ -133,7 +133,8 @@ impl Tree {
         format!("/{}", names.join("/"))
     }
 
-    /// EEXIST when the name is taken.
+    /// Adds an entry. EEXIST if the name exists, ENOENT if the directory was removed, ENOTDIR if `dir` is not a
+    /// directory.
     pub(super) fn add(&mut self, dir: Ino, name: &str, mode: u32, kind: Kind) -> IoResult<Ino> {
         let ino = self.last + 1;
         match self.nodes.get_mut(&dir).ok_or(Errno::NOENT)?.kind {
@@ -157,13 +158,13 @@ impl Tree {
         self.add(dir, name, mode, Kind::File(Ok(content.as_bytes().to_vec())))
     }
 
-    /// A link with the shortest relative target, as sysfs writes it. It need not lead anywhere.
+    /// Adds a link with the shortest relative target, as sysfs does. The target need not exist.
     pub(super) fn add_link(&mut self, dir: Ino, name: &str, target: &str) -> IoResult<Ino> {
         let target = relative(&self.path(dir), target);
         self.add(dir, name, 0o777, Kind::Link(target))
     }
 
-    /// The directory at a path, made together with those above it where they are missing.
+    /// Returns the directory at a path; creates it and the directories above it if they do not exist.
     pub(super) fn make_dirs(&mut self, start: Ino, path: &str) -> IoResult<Ino> {
         let mut here = start;
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -175,7 +176,7 @@ impl Tree {
         self.children(here).map(|_| here)
     }
 
-    /// Removes a node and all below it; returns what is gone.
+    /// Removes a node and all nodes below it; returns the removed nodes.
     pub(super) fn remove(&mut self, ino: Ino) -> Vec<Ino> {
         let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
         let (parent, name) = (node.parent, node.name.clone());
@@ -193,14 +194,14 @@ impl Tree {
         gone
     }
 
-    /// Removes what stands at a path, where there is something.
+    /// Removes the entry at a path, if it exists.
     pub(super) fn remove_at(&mut self, start: Ino, path: &str) {
         if let Ok(ino) = self.walk(start, path, false) {
             self.remove(ino);
         }
     }
 
-    /// The node was changed now, at a time that no other was.
+    /// Sets the time of a node to a value that no other node has.
     pub(super) fn set_mtime(&mut self, ino: Ino) -> IoResult<u64> {
         let node = self.nodes.get_mut(&ino).ok_or(Errno::NOENT)?;
         self.clock += 1;
@@ -208,7 +209,7 @@ impl Tree {
         Ok(self.clock)
     }
 
-    /// A program looks at a link: the first look sets its time.
+    /// Sets the time of a link at the first look.
     pub(super) fn look(&mut self, ino: Ino) {
         match self.nodes.get_mut(&ino) {
             Some(Node { kind: Kind::Link(_), changed, .. }) if *changed == 0 => {
@@ -225,12 +226,12 @@ impl Tree {
         }
     }
 
-    /// What the file shows from now on. Without effect on one that is gone or could not be read in the first place.
+    /// Sets the content of the file. Does nothing if the file was removed or a read of it fails.
     pub(super) fn show(&mut self, file: Ino, content: &str) {
         self.show_bytes(file, content.as_bytes());
     }
 
-    /// What a read of the file returns from now on, an errno included.
+    /// Sets the result of a read of the file; it can be an errno.
     pub(super) fn set_content(&mut self, file: Ino, content: IoResult<Vec<u8>>) {
         if let Some(Node { kind: Kind::File(old), .. }) = self.nodes.get_mut(&file) {
             *old = content;
@@ -244,7 +245,7 @@ impl Tree {
         }
     }
 
-    /// The text of a file below `start`, without the newline at its end.
+    /// Returns the text of a file below `start`, without the newlines at its end.
     pub(super) fn text(&self, start: Ino, path: &str) -> Option<String> {
         match &self.node(self.walk(start, path, true).ok()?).ok()?.kind {
             Kind::File(Ok(bytes)) => Some(String::from_utf8_lossy(bytes).trim_end_matches('\n').to_owned()),
@@ -252,19 +253,19 @@ impl Tree {
         }
     }
 
-    /// The directory that a link below `start` leads to, when it is there.
+    /// Returns the entry that a link below `start` leads to, if it exists.
     pub(super) fn linked(&self, start: Ino, name: &str) -> Option<Ino> {
         let link = self.child(start, name)?;
         matches!(self.node(link).ok()?.kind, Kind::Link(_)).then(|| self.walk(start, name, true).ok()).flatten()
     }
 
-    /// Every node, in no order.
+    /// Returns every node, in no particular order.
     pub(super) fn all(&self) -> impl Iterator<Item = (Ino, &Node)> {
         self.nodes.iter().map(|(ino, node)| (*ino, node))
     }
 }
 
-/// The way from a directory to an absolute path.
+/// Returns the relative path from a directory to an absolute path.
 pub(super) fn relative(dir: &str, target: &str) -> String {
     let parts = |path: &'_ str| path.split('/').filter(|p| !p.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (from, to) = (parts(dir), parts(target));

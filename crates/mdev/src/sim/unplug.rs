@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! How hardware or a driver goes, with everything that leads to it.
+//! Removes hardware or a driver, with all links that lead to it.
 
 use super::events::send;
 use super::kernel::Kernel;
@@ -7,10 +7,11 @@ use super::tree::{Ino, Kind, Node, Tree};
 use super::{basename, device, nodes, vendor};
 use crate::sysfs::uevent::Action;
 
-/// Removes a node, what is below it and every link that leads there. Devices go first, and the VFs of a PF before it.
+/// Removes a node, the nodes below it and every link that leads there. Devices are removed first, and the VFs of a PF
+/// before the PF.
 pub(super) fn unplug(kernel: &mut Kernel, ino: Ino) {
     let inside = format!("{}/", kernel.tree.path(ino));
-    let said = farewells(kernel, ino, &inside);
+    let due = due_events(kernel, ino, &inside);
     let uuids: Vec<String> = kernel.devices.keys().cloned().collect();
     for uuid in uuids {
         if is_below(&kernel.tree, kernel.devices[&uuid].dir, &inside) {
@@ -23,38 +24,39 @@ pub(super) fn unplug(kernel: &mut Kernel, ino: Ino) {
     }
     forget(kernel, ino);
     vendor::sweep(kernel);
-    // After its devices and what was below it.
-    for Farewell { action, path, subsystem, registered } in said {
+    // These uevents follow those of the devices and of the nodes below.
+    for DueEvent { action, path, subsystem, registered } in due {
         send(kernel, action, path, &subsystem, registered);
     }
 }
 
-/// What the kernel says of what goes: of parents and VFs, and of those that only lose what made them one.
-struct Farewell {
+/// A uevent for a removed parent or VF, or for a device that is no longer a parent.
+struct DueEvent {
     action: Action,
     path: String,
     subsystem: String,
     registered: Option<bool>,
 }
 
-fn farewells(kernel: &Kernel, ino: Ino, inside: &str) -> Vec<Farewell> {
+fn due_events(kernel: &Kernel, ino: Ino, inside: &str) -> Vec<DueEvent> {
     let tree = &kernel.tree;
-    let loses = |dir: Ino| inside.starts_with(&format!("{}/", tree.path(dir))) && dir != ino;
-    let goes = |dir: Ino| is_below(tree, dir, inside);
+    let stays = |dir: Ino| inside.starts_with(&format!("{}/", tree.path(dir))) && dir != ino;
+    let is_removed = |dir: Ino| is_below(tree, dir, inside);
     let parents = || kernel.parents.iter().map(|parent| parent.dir).filter(|dir| tree.node(*dir).is_ok());
-    let say = |action, registered| {
+    let event_of = |action, registered| {
         move |dir: Ino| {
             let subsystem = basename(&kernel.link(dir, "subsystem").ok()?).to_owned();
-            Some(Farewell { action, path: tree.path(dir), subsystem, registered })
+            Some(DueEvent { action, path: tree.path(dir), subsystem, registered })
         }
     };
-    let mut said: Vec<Farewell> = Vec::new();
-    said.extend(parents().filter(|dir| loses(*dir)).filter_map(say(Action::Change, Some(false))));
-    said.extend(kernel.vendor.below(loses).into_iter().filter_map(say(Action::Unbind, None)));
-    let mut gone: Vec<Ino> = kernel.vendor.below(goes).into_iter().chain(parents().filter(|dir| goes(*dir))).collect();
+    let mut due: Vec<DueEvent> = Vec::new();
+    due.extend(parents().filter(|dir| stays(*dir)).filter_map(event_of(Action::Change, Some(false))));
+    due.extend(kernel.vendor.below(stays).into_iter().filter_map(event_of(Action::Unbind, None)));
+    let mut gone: Vec<Ino> =
+        kernel.vendor.below(is_removed).into_iter().chain(parents().filter(|dir| is_removed(*dir))).collect();
     gone.extend((!gone.contains(&ino)).then_some(ino));
-    said.extend(gone.into_iter().filter_map(say(Action::Remove, None)));
-    said
+    due.extend(gone.into_iter().filter_map(event_of(Action::Remove, None)));
+    due
 }
 
 fn is_below(tree: &Tree, ino: Ino, inside: &str) -> bool {

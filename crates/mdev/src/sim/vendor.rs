@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! NVIDIA's vendor VFIO framework: a VF of a PF is a virtual GPU as soon as it has a type. There is no mediated device.
+//! NVIDIA's vendor VFIO framework: a VF of a PF is a virtual GPU as soon as it has a type. There is no mediated
+//! device.
 //!
-//! The types of a PF share its framebuffer. Their sizes are read from their names, and the card's own from the largest;
-//! where something was taken already when the host was dumped, it is what was taken and what was still to be had.
+//! The types of a PF share its framebuffer. The size of a type is read from its name, and the size of the card is the
+//! size of its largest type. If some framebuffer was in use when the host was dumped, the size of the card is the
+//! used framebuffer plus the framebuffer that the lists still offered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +16,17 @@ use super::{SimEntry, basename, nodes, text};
 use crate::sysfs::uevent::Action;
 use crate::sysfs::{Errno, IoResult};
 
-/// The file that makes a VF one.
+/// A directory with this file is a VF of the framework.
 const CURRENT: &str = "nvidia/current_vgpu_type";
 
 const CREATABLE: &str = "nvidia/creatable_vgpu_types";
 
 const PARAMS: &str = "nvidia/vgpu_params";
 
-/// The driver of VFs that was proposed for the kernel in 2025.
+/// The VF driver that was proposed for the kernel in 2025.
 pub(super) const UPSTREAM_DRIVER: &str = "nvidia-vgpu-vfio";
 
-/// The driver whose behaviour a card has.
+/// The driver that a card imitates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Personality {
     /// NVIDIA's vGPU host driver: types of different sizes share the card.
@@ -34,7 +36,7 @@ enum Personality {
     Upstream,
 }
 
-/// A file in a VF's folder that can be written.
+/// A writable file in a VF's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
     CurrentType,
@@ -51,14 +53,14 @@ const FILES: [(&str, File); 5] = [
     ("nvidia/warm_update", File::Switch),
 ];
 
-/// The card.
+/// A card.
 #[derive(Debug, Default)]
 struct Pf {
     catalogue: Catalogue,
     /// Framebuffer in MiB.
     capacity: u64,
     personality: Personality,
-    /// `vgpu_params` of a VF without a type is ENXIO, and parameters are lost with the type.
+    /// True if `vgpu_params` of a VF without a type returns ENXIO, and removing the type clears the parameters.
     params_need_type: bool,
 }
 
@@ -66,19 +68,19 @@ struct Pf {
 #[derive(Debug)]
 pub(super) struct Vf {
     pf: Ino,
-    /// 0 when it is free.
+    /// Id of the VF's type; 0 while it has none.
     current: u32,
-    /// What it lists.
+    /// The types in its `creatable_vgpu_types`.
     creatable: Vec<u32>,
-    /// A guest has it.
+    /// True while a guest uses the VF.
     pub(super) in_use: bool,
-    /// What tests wanted held back.
+    /// Entries that [`nodes::hold_back`] removed.
     pub(super) held_back: Vec<SimEntry>,
 }
 
 impl Vf {
-    /// A VF that has a type keeps it until a 0 is written, which is refused while a guest uses the VF. The driver uses the low
-    /// 32 bits of a number.
+    /// A VF keeps its type until 0 is written. EPERM for 0 while a guest uses the VF. The driver uses the low 32 bits
+    /// of the number.
     fn decide_nvidia(&self, number: i64) -> IoResult<u32> {
         let id = (number & i64::from(u32::MAX)) as u32;
         match number {
@@ -91,7 +93,7 @@ impl Vf {
     }
 }
 
-/// All cards and their VFs, by their directories.
+/// All cards and VFs, by directory.
 #[derive(Debug, Default)]
 pub(super) struct Vendor {
     pfs: BTreeMap<Ino, Pf>,
@@ -103,7 +105,7 @@ impl Vendor {
         self.vfs.values().filter(move |vf| vf.pf == pf)
     }
 
-    /// Framebuffer that is taken.
+    /// Framebuffer in use, in MiB.
     fn used(&self, pf: Ino) -> u64 {
         let Some(card) = self.pfs.get(&pf) else { return 0 };
         self.vfs_of(pf).map(|vf| card.catalogue.size(vf.current)).fold(0, u64::saturating_add)
@@ -113,12 +115,12 @@ impl Vendor {
         self.pfs.get(&pf).map_or(0, |card| card.capacity.saturating_sub(self.used(pf)))
     }
 
-    /// The type of the card's first VF that has one.
+    /// The type of the card's first VF that has a type.
     fn first_type(&self, pf: Ino) -> Option<u32> {
         self.vfs_of(pf).map(|vf| vf.current).find(|id| *id != 0)
     }
 
-    /// The types that a free VF of the card can be given.
+    /// The types that a free VF of the card can get.
     fn creatable(&self, pf: Ino) -> Vec<u32> {
         let Some(card) = self.pfs.get(&pf) else { return Vec::new() };
         let size = |id: u32| card.catalogue.size(id);
@@ -129,7 +131,7 @@ impl Vendor {
         }
     }
 
-    /// The list of these types as text. The proposed driver prints a header only while the card has no vGPU.
+    /// Returns the list of these types as text. The proposed driver prints a header only while the card has no vGPU.
     fn list(&self, pf: Ino, ids: &[u32]) -> String {
         match self.pfs.get(&pf) {
             Some(card) if card.personality == Personality::Upstream && self.first_type(pf).is_some() => {
@@ -140,7 +142,7 @@ impl Vendor {
         }
     }
 
-    /// The type that a VF has after a write to its `current_vgpu_type`, 0 for none.
+    /// Returns the type that a VF has after this write to its `current_vgpu_type`; 0 for none.
     fn decide(&self, vf: &Vf, value: &[u8]) -> IoResult<u32> {
         let card = self.pfs.get(&vf.pf).ok_or(Errno::NODEV)?;
         match card.personality {
@@ -165,19 +167,19 @@ impl Vendor {
         }
     }
 
-    /// A VF with a type, by its address.
+    /// The VF with this address, if it has a type.
     pub(super) fn virtual_gpu(&self, tree: &Tree, address: &str) -> Option<Ino> {
         let is_it = |ino: &Ino| tree.node(*ino).is_ok_and(|node| node.name == address);
         self.vfs.iter().filter(|(_, vf)| vf.current != 0).map(|(dir, _)| *dir).find(is_it)
     }
 
-    /// VFs below a directory, and those whose PF is.
+    /// The VFs below a directory, and the VFs whose PF is below it.
     pub(super) fn below(&self, is_below: impl Fn(Ino) -> bool) -> Vec<Ino> {
         self.vfs.iter().filter(|(dir, vf)| is_below(**dir) || is_below(vf.pf)).map(|(dir, _)| *dir).collect()
     }
 }
 
-/// Takes charge of every VF that is not known yet.
+/// Adds every new VF to the state.
 pub(super) fn discover(kernel: &mut Kernel) {
     let found = new_vfs(kernel);
     let grown: BTreeSet<Ino> = found.iter().map(|(_, pf, _)| *pf).collect();
@@ -189,14 +191,14 @@ pub(super) fn discover(kernel: &mut Kernel) {
     for pf in &grown {
         name_what_is_set(kernel, *pf);
         size_up(&mut kernel.vendor, *pf, !known.contains(pf));
-        // A new card shows what it was given, until something changes.
+        // A new card shows the lists of its entries until the first change.
         if known.contains(pf) {
             refresh(kernel, *pf);
         }
     }
 }
 
-/// `virtfnN` leads from the PF to the VF: N, PF, VF.
+/// Returns (N, PF, VF) for every link `virtfnN` from a PF to a new VF.
 fn new_vfs(kernel: &Kernel) -> BTreeSet<(u32, Ino, Ino)> {
     let tree = &kernel.tree;
     let number = |name: &str| name.strip_prefix("virtfn").and_then(|n| n.parse::<u32>().ok());
@@ -210,7 +212,7 @@ fn is_file(tree: &Tree, ino: Ino) -> bool {
     tree.node(ino).is_ok_and(|node| matches!(node.kind, Kind::File(_)))
 }
 
-/// Where two cards claim a VF the first one has it.
+/// If two cards have a link to the VF, the VF belongs to the first.
 fn add_vf(kernel: &mut Kernel, pf: Ino, vf: Ino) {
     if kernel.vendor.vfs.contains_key(&vf) {
         return;
@@ -235,14 +237,15 @@ fn add_vf(kernel: &mut Kernel, pf: Ino, vf: Ino) {
     kernel.vendor.vfs.insert(vf, Vf { pf, current, creatable, in_use: false, held_back: Vec::new() });
 }
 
-/// A type that no VF can be given any more is on no list. Another card of the same model may still list it.
+/// Adds the types that are in use to the card's catalogue. A type that no VF can get any more is in no list of the
+/// card; the lists of another card of the same model may still contain it.
 fn name_what_is_set(kernel: &mut Kernel, pf: Ino) {
     let set: Vec<u32> = kernel.vendor.vfs_of(pf).map(|vf| vf.current).filter(|id| *id != 0).collect();
     let Some(mut own) = kernel.vendor.pfs.get(&pf).map(|card| card.catalogue.clone()) else { return };
     if !set.is_empty() {
         let is_twin = |other: &Ino| *other != pf && model(&kernel.tree, *other) == model(&kernel.tree, pf);
         let twins = kernel.vendor.pfs.iter().filter(|(other, _)| is_twin(other)).map(|(_, card)| &card.catalogue);
-        // One that runs in another mode knows other types.
+        // A card in another mode has other types.
         let knows_all = |twin: &&Catalogue| own.ids().chain(set.iter().copied()).all(|id| twin.get(id).is_some());
         if let Some(twin) = twins.filter(knows_all).max_by_key(|twin| twin.ids().count()) {
             own.learn(&twin.list(&Vec::from_iter(twin.ids())));
@@ -252,14 +255,14 @@ fn name_what_is_set(kernel: &mut Kernel, pf: Ino) {
     kernel.vendor.pfs.entry(pf).or_default().catalogue = own;
 }
 
-/// Vendor and device.
+/// Vendor and device id of a card.
 fn model(tree: &Tree, pf: Ino) -> [Option<String>; 2] {
     ["vendor", "device"].map(|name| tree.text(pf, name))
 }
 
-/// Reckons what the card has, from its largest type. Where something of a new card is taken that may be on no list any
-/// more; then it is the least that keeps what the lists promise. A card that knows one size only is taken for one that
-/// must not mix sizes, and promises it to every VF.
+/// Derives the framebuffer of a card from its largest type. If a new card has types in use, the largest type may be
+/// in no list any more; the framebuffer is then the least that makes the lists true. If all types of a card have one
+/// size, the card is taken for one that cannot mix sizes, and every VF with a list can still get a type.
 fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     let Some(Pf { catalogue, .. }) = vendor.pfs.get(&pf) else { return };
     let size = |id: u32| catalogue.size(id);
@@ -278,7 +281,7 @@ fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     }
 }
 
-/// Every free VF of the card lists the types that it can be given now; a VF that has a type lists none.
+/// Updates the lists: every free VF of the card lists the types that it can get now; a VF with a type lists none.
 fn refresh(kernel: &mut Kernel, pf: Ino) {
     let creatable = kernel.vendor.creatable(pf);
     let (all, none) = (kernel.vendor.list(pf, &creatable), kernel.vendor.list(pf, &[]));
@@ -291,7 +294,8 @@ fn refresh(kernel: &mut Kernel, pf: Ino) {
     }
 }
 
-/// From now on a VF without a type has no parameters, and a new device does not inherit parameters.
+/// From now on, `vgpu_params` of a VF without a type returns ENXIO, and a VF that gets a type starts without
+/// parameters.
 pub(super) fn params_need_type(kernel: &mut Kernel) {
     kernel.vendor.pfs.values_mut().for_each(|card| card.params_need_type = true);
     let free: Vec<Ino> = kernel.vendor.vfs.iter().filter(|(_, vf)| vf.current == 0).map(|(dir, _)| *dir).collect();
@@ -304,7 +308,7 @@ fn reset_params(kernel: &mut Kernel, vf: Ino, has_type: bool) {
     }
 }
 
-/// What a write to a file of a VF does.
+/// Writes to a file of a VF.
 pub(super) fn write(kernel: &mut Kernel, ino: Ino, vf: Ino, file: File, value: &[u8]) -> IoResult<()> {
     let number = || text::decimal(value).map(|number| number.to_string().into_bytes());
     let mut shown = match file {
@@ -318,7 +322,7 @@ pub(super) fn write(kernel: &mut Kernel, ino: Ino, vf: Ino, file: File, value: &
     Ok(())
 }
 
-/// A write that is refused changes nothing.
+/// A refused write changes nothing.
 fn set_type(kernel: &mut Kernel, vf: Ino, value: &[u8]) -> IoResult<()> {
     let state = kernel.vendor.vfs.get(&vf).ok_or(Errno::NODEV)?;
     let id = kernel.vendor.decide(state, value)?;
@@ -354,7 +358,7 @@ fn params(kernel: &Kernel, vf: Ino, value: &[u8]) -> IoResult<Vec<u8>> {
     if needs_type && state.current == 0 { Err(Errno::NXIO) } else { Ok(kept) }
 }
 
-/// After something was removed from the tree: what is no VF any more gives back what it had.
+/// Call after nodes were removed from the tree: drops the VFs that no longer exist and frees their framebuffer.
 pub(super) fn sweep(kernel: &mut Kernel) {
     let tree = &kernel.tree;
     let gone: Vec<Ino> =
