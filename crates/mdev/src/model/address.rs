@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! PCI addresses in the forms that people and kernels write.
+//! PCI addresses in the forms that users and the kernel write.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// `DDDD:BB:SS.F`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PciAddress {
-    /// PCI domain; more than 16 bits on hosts with VMD.
+    /// PCI domain; it exceeds 16 bits on hosts with VMD.
     pub domain: u32,
     /// Bus.
     pub bus: u8,
@@ -23,14 +23,15 @@ impl fmt::Display for PciAddress {
     }
 }
 
-/// The text is not a PCI address.
+/// The error for a text that is not a PCI address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnAddress;
 
 impl FromStr for PciAddress {
     type Err = NotAnAddress;
 
-    /// The kernel's own form, in any case: `0000:86:00.0`. The domain has four digits or more, the others exactly theirs.
+    /// Parses the kernel's form, in upper or lower case: `0000:86:00.0`. The domain has four or more digits; the
+    /// other parts have exactly two, two and one.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let mut fields = text.split(':');
         let (domain, bus, rest) = (fields.next(), fields.next(), fields.next());
@@ -49,7 +50,7 @@ impl FromStr for PciAddress {
     }
 }
 
-/// `from_str_radix` alone would take a leading plus sign.
+/// Parses hexadecimal digits. `from_str_radix` alone would accept a leading plus sign.
 fn hex(text: &str) -> Result<u32, NotAnAddress> {
     if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(NotAnAddress);

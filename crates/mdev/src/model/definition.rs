@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a create request asks for.
+//! The content of a create request.
 
 use uuid::Uuid;
 
 /// A `<device>` element with an `mdev` capability, read from either dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceDef {
-    /// `<name>`; libvirt's placeholder `new device` counts as none.
+    /// `<name>`; `None` for libvirt's placeholder `new device`.
     pub name: Option<String>,
     /// `<parent>`: a node name, an address or a sysfs path.
     pub parent: Option<String>,
-    /// `<type id='...'>`: an id or a name.
+    /// `<type id='...'>`: the id or the name of a type.
     pub type_id: String,
-    /// `<uuid>`; a random one is made otherwise.
+    /// `<uuid>`; without it, the library generates a random UUID.
     pub uuid: Option<Uuid>,
     /// `<group>`
     pub group: Option<u32>,
-    /// `<params>`, without enclosing quotes, never empty.
+    /// `<params>`, without enclosing quotes; never empty.
     pub params: Option<String>,
-    /// `<numa node='...'/>`: where the parent should be, when none is named and there is a choice.
+    /// `<numa node='...'/>`: the preferred NUMA node of the parent. Used only if the request has no parent and
+    /// several parents qualify.
     pub numa_node: Option<i32>,
-    /// `<start type='auto|manual'/>`: whether a definition starts when its parent appears.
+    /// `<start type='auto|manual'/>`: true if the device is started when its parent appears.
     pub autostart: Option<bool>,
-    /// `<attr name='' value=''/>`, in order, repeated names allowed.
+    /// `<attr name='' value=''/>`, in order; a name can occur several times.
     pub attributes: Vec<(String, String)>,
 }
 
-/// The attribute of a device that is its group number.
+/// The attribute that contains the group number of a device.
 const GROUP: &str = "group";
 
-/// The group of a device by the text of its `group` file. Empty or 0: no group. `other` counts only where the text is no number.
+/// Returns the group in the text of a device's `group` file; `None` for an empty text and for 0. Returns `other` if
+/// the text is not a number.
 pub fn group_in_text(text: &str, other: Option<u32>) -> Option<u32> {
     match text.trim() {
         "" => None,
@@ -37,7 +39,7 @@ pub fn group_in_text(text: &str, other: Option<u32>) -> Option<u32> {
     }
 }
 
-/// Every group number that a device may have which is made with this group and these attributes.
+/// Returns every group number that a device with this group and these attributes can have.
 pub fn group_numbers(group: Option<u32>, attributes: &[(String, String)]) -> impl Iterator<Item = u32> {
     let own = attributes.iter().filter(|(name, _)| name == GROUP);
     group.into_iter().chain(own.filter_map(|(_, text)| group_in_text(text, None)))

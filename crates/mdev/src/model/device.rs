@@ -6,34 +6,34 @@ use uuid::Uuid;
 use super::address::PciAddress;
 use super::parent::LayoutKind;
 
-/// What a device that is defined on a parent that is not there has for one: libvirt's root of all nodes.
+/// The parent of a device that is defined on an absent parent: libvirt's root of all nodes.
 pub const NO_PARENT: &str = "computer";
 
-/// How a device is given to a guest.
+/// How a guest gets the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {
-    /// As the device of its UUID on the mdev bus.
+    /// As an mdev, by its UUID on the mdev bus.
     Mdev,
-    /// As the PCI function that it is; `None`: which one is not known before it runs.
+    /// As a PCI function. `None`: the function is unknown until the device is active.
     Pci(Option<PciAddress>),
 }
 
-/// A mediated device at one moment, with what the kernel shows and what was remembered about it.
+/// A mediated device at one moment: the state in the kernel and the stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// The caller's name for it, or `mdev_<uuid>_<parent>`.
+    /// The name from its creator, or `mdev_<uuid>_<parent>`.
     pub name: String,
     /// Its UUID.
     pub uuid: Uuid,
     /// Node name of the parent.
     pub parent: String,
-    /// The parent's sysfs name: `0000:86:00.0`; libvirt's `parent_addr`.
+    /// The parent's sysfs name (`0000:86:00.0`); `parent_addr` in libvirt.
     pub parent_sysname: String,
     /// `/sys/devices/.../<uuid>`; for `vendor-vfio` the VF's path.
     pub syspath: String,
     /// The layout of the parent.
     pub layout: LayoutKind,
-    /// Unknown while the device is not ready yet, or where the layout does not show it.
+    /// `None` while the device is not ready, or if the layout does not show the type.
     pub type_id: Option<String>,
     /// `vfio-pci`, `vfio-ccw`, `vfio-ap`.
     pub device_api: Option<String>,
@@ -41,23 +41,24 @@ pub struct Device {
     pub iommu_group: Option<u32>,
     /// NUMA node of the parent.
     pub numa_node: Option<i32>,
-    /// Node name of the parent's physical function, when the parent is a VF.
+    /// Node name of the parent's physical function, if the parent is a VF.
     pub physical_function: Option<String>,
     /// The driver bound to the device (`vfio_mdev`).
     pub driver: Option<String>,
-    /// Group number given at create.
+    /// Group number from the create request.
     pub group: Option<u32>,
-    /// Parameters given at create.
+    /// Parameters from the create request.
     pub params: Option<String>,
-    /// Who created it, when the creator named itself.
+    /// The owner that the creator set; `None` if it set none.
     pub owner: Option<String>,
-    /// Attributes written at create, in order; a name may stand twice (AP needs it).
+    /// Attributes written at create, in order. A name can occur several times, as AP needs it.
     pub attributes: Vec<(String, String)>,
-    /// Distinguishes this device from every other device of its UUID or its VF. On the mdev bus: the inode number of its link. Of
-    /// a VF: the time that its creator set. `None` while the device does not run, and for a VF whose type another program set.
+    /// Distinguishes this device from every other device of the same UUID or VF. On the mdev bus: the inode number of
+    /// the device's link. On a VF: the time that the creator set. `None` for a device that is not active, and for a
+    /// VF whose type another program set.
     pub identity: Option<u64>,
-    /// How it is given to a guest.
+    /// How a guest gets the device.
     pub attach: Attach,
-    /// It exists in the kernel.
+    /// True if the device exists in the kernel.
     pub active: bool,
 }

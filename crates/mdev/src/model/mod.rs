@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Plain data: what a parent, a type and a device are. No I/O.
+//! Plain data: parents, types and devices. No I/O.
 
 pub mod address;
 pub mod definition;

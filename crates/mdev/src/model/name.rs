@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Node names as libvirt builds them, and what text from outside must be before it may become part of a path.
+//! Node names as libvirt builds them, and the checks of text from callers before it becomes part of a path.
 
 use uuid::Uuid;
 
-/// The longest name of one directory entry.
+/// Maximum length of the name of a directory entry, in bytes.
 pub const NAME_MAX: usize = 255;
 
-/// The longest name of an attribute: far more than any driver's, far less than a path may have.
+/// Maximum length of an attribute name in bytes: much more than any driver uses, much less than the limit of a path.
 const ATTRIBUTE_MAX: usize = 1023;
 
-/// Every byte that is not an ASCII letter or digit becomes `_`, as libvirt does it.
+/// Replaces every byte that is not an ASCII letter or digit by `_`, as libvirt does.
 pub fn sanitize(text: &str) -> String {
     text.bytes().map(|b| if b.is_ascii_alphanumeric() { b as char } else { '_' }).collect()
 }
 
-/// `pci_0000_86_00_0`, `css_0_0_0052`, `mtty_mtty`; the AP matrix is `ap_matrix` in libvirt, whatever sysfs calls it.
+/// Returns the node name: `pci_0000_86_00_0`, `css_0_0_0052`, `mtty_mtty`. The AP matrix is `ap_matrix` as in
+/// libvirt, whatever its name in sysfs.
 pub fn node_name(subsystem: &str, sysname: &str) -> String {
     if sysname == "matrix" {
         return "ap_matrix".to_owned();
@@ -22,12 +23,12 @@ pub fn node_name(subsystem: &str, sysname: &str) -> String {
     format!("{}_{}", sanitize(subsystem), sanitize(sysname))
 }
 
-/// `mdev_<uuid>_<parent address>`, every separator an underscore.
+/// Returns the default name of a device: `mdev_<uuid>_<parent address>`, with `_` for every separator.
 pub fn device_name(uuid: &Uuid, parent_sysname: &str) -> String {
     format!("mdev_{}_{}", sanitize(&uuid.hyphenated().to_string()), sanitize(parent_sysname))
 }
 
-/// True when `text` can be one component of a path and nothing more: not empty, no slash, no NUL, not `.` or `..`.
+/// True if `text` can be exactly one component of a path: not empty, no slash, no NUL, not `.` or `..`.
 pub fn is_component(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= NAME_MAX
@@ -36,18 +37,20 @@ pub fn is_component(text: &str) -> bool {
         && !text.bytes().any(|b| b == b'/' || b == 0 || b == b'\n')
 }
 
-/// The same, and without control characters. Names in a request must be such components.
+/// True if `text` can be one component of a path and has no control characters. Names in a request must be such
+/// components.
 pub fn is_plain_component(text: &str) -> bool {
     is_component(text) && !text.chars().any(char::is_control)
 }
 
-/// True when `text` can be the name of an attribute: a file in the folder of a device, or below it with the components joined
-/// by `/` (`nvidia/vgpu_params`). No component leads out of that folder.
+/// True if `text` can be the name of an attribute: a file in the directory of a device, or a path below it with the
+/// components joined by `/` (`nvidia/vgpu_params`). No component leads out of that directory.
 pub fn is_attribute(text: &str) -> bool {
     text.len() <= ATTRIBUTE_MAX && text.split('/').all(is_component)
 }
 
-/// A UUID with its four dashes, or 32 hexadecimal digits; nothing that the kernel would cut or refuse.
+/// Parses a UUID with its four dashes, or 32 hexadecimal digits. `None` for any text that the kernel would cut or
+/// refuse.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let dashed =
         text.len() == 36 && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));

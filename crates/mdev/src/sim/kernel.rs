@@ -69,7 +69,7 @@ pub(super) enum Role {
     Vf { vf: Ino, file: vendor::File },
 }
 
-/// A writable file in a device's folder.
+/// A writable file in a device's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attr {
     Remove,

@@ -22,7 +22,7 @@ const GENERIC_DRIVER: &str = "vfio_mdev";
 /// The sample drivers. They bind their devices themselves and have a VFIO device of their own.
 const SELF_BOUND: [&str; 3] = ["mtty", "mdpy", "mbochs"];
 
-/// A regular file of a device: path below its folder, mode, content.
+/// A regular file of a device: path below its directory, mode, content.
 type VendorFile = (String, u32, IoResult<Vec<u8>>);
 
 /// A device whose files are copied to new devices.
@@ -75,7 +75,7 @@ pub(super) fn visit(tree: &Tree, dir: Ino, prefix: &str, see: &mut dyn FnMut(&st
     }
 }
 
-/// Adds the vendor's files to the folder of a new device.
+/// Adds the vendor's files to the directory of a new device.
 pub(super) fn fill(kernel: &mut Kernel, parent: usize, ty: usize, uuid: &str, dir: Ino) -> IoResult<()> {
     for (path, mode, content) in files(kernel, parent, ty, uuid) {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));

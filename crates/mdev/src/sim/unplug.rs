@@ -30,7 +30,7 @@ pub(super) fn unplug(kernel: &mut Kernel, ino: Ino) {
     }
 }
 
-/// A uevent for a removed parent or VF, or for a device that is no longer a parent.
+/// A uevent of a parent or VF that is removed, or that remains as a device and is no longer a parent or VF.
 struct DueEvent {
     action: Action,
     path: String,

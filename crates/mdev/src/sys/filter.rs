@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Gives a socket a filter that the kernel runs.
+//! Attaches a packet filter to a socket.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// One instruction, as `struct sock_filter` has it.
+/// One instruction, in the form of `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Instruction {
-    /// What to do.
+    /// The operation.
     pub code: u16,
-    /// How many instructions to leap over when a comparison holds.
+    /// Number of instructions to skip if a comparison is true.
     pub jt: u8,
-    /// And when it does not.
+    /// Number of instructions to skip if it is false.
     pub jf: u8,
     /// The operand.
     pub k: u32,
 }
 
-/// Lets the kernel look at every message for this socket first. False when it does not take the program.
+/// Makes the kernel run the program on every message for this socket. Returns false if the kernel refuses the
+/// program.
 pub fn attach_filter(socket: BorrowedFd<'_>, program: &[Instruction]) -> bool {
     let mut program: Vec<libc::sock_filter> =
         program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();

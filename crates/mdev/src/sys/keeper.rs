@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Starts the keeper of an action, below which its call-outs run: a process without exit signal, which therefore neither
-//! raises SIGCHLD in the calling process nor is found by its waitpid(-1), and whose children's status is not lost when SIGCHLD
-//! is ignored.
+//! Starts the keeper of an action. The action's call-outs run below the keeper. The keeper is a process without exit
+//! signal: it raises no SIGCHLD in the calling process, waitpid(-1) there does not find it, and the status of its
+//! children is not lost if SIGCHLD is ignored.
 //!
 //! ```text
 //! caller -- clone, no exit signal --> keeper -- clone --> program
@@ -13,13 +13,14 @@
 //!        -- shutdown, or the caller ends ->  exit
 //! ```
 //!
-//! While a program runs, the keeper waits for both its end and the socket: only the keeper kills a program, by the number that
-//! the program has in the keeper's PID namespace, and before that number is free again. If the caller has ended, the keeper
-//! kills the program's group and exits. If the keeper itself is killed, the kernel kills the program.
+//! While a program runs, the keeper waits for the end of the program and for the socket. Only the keeper kills a
+//! program. It uses the program's number in its own PID namespace, and it does so before that number is free again.
+//! If the caller has ended, the keeper kills the program's group and exits. If the keeper is killed, the kernel kills
+//! the program.
 //!
-//! The keeper is a copy of a process that may have threads, so between its start and its end it only calls the kernel: no
-//! allocation, no lock, nothing that another thread might have held when the copy was made. Everything that it needs is made
-//! before.
+//! The keeper is a copy of a process that may have threads, so between its start and its end it only makes system
+//! calls: it does not allocate and takes no lock, since another thread may have held the lock when the copy was made.
+//! All its memory is allocated before.
 
 use std::ffi::{c_char, c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -31,14 +32,14 @@ use rustix::process::Pid;
 /// A report of a keeper: the kind of the event, and its value.
 pub type Report = [i32; 2];
 
-/// The program could not be started; the value is the errno. An [`ENDED`] follows all the same.
+/// The program could not be started; the value is the errno. An [`ENDED`] follows in this case too.
 pub const NOT_STARTED: i32 = 0;
 
 /// The program has ended; the value is its status as wait(2) returns it.
 pub const ENDED: i32 = 1;
 
-/// A message to a keeper: kill the program that runs, and all that is in its process group. Of the form of a request without
-/// arguments, which is none; ignored if no program runs.
+/// A message to a keeper: kill the running program and its process group. It has the form of a request without
+/// arguments, and no request has that form. Ignored if no program runs.
 pub const KILL: [u8; 4] = [0; 4];
 
 /// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
@@ -48,33 +49,35 @@ pub const REQUEST_MAX: usize = 16 * 1024;
 /// The most arguments and variables of a request.
 pub const WORDS_MAX: usize = 32;
 
-/// Where the program is open for its interpreter; below it are standard input, output and error.
+/// Descriptor of the program file, for its interpreter. The descriptors below it are standard input, output and
+/// error.
 const PROGRAM: RawFd = 3;
 
-/// The keeper's end of the socket.
+/// Descriptor of the keeper's end of the socket.
 const CONTROL: RawFd = 4;
 
-/// Room for the control message with the four descriptors of a request, and to spare: what does not fit is dropped by the
-/// kernel, and the request is then refused.
+/// Size of the control message; more than the four descriptors of a request need. The kernel drops descriptors that
+/// do not fit; the keeper then refuses the request.
 const CONTROL_WORDS: usize = 16;
 
-/// How often the keeper looks for the end of a program on a kernel without pidfds (before Linux 5.3), in milliseconds.
+/// Interval between two checks for the end of a program, in milliseconds, on a kernel without pidfds (before Linux
+/// 5.3).
 const LOOK_AGAIN: c_int = 50;
 
-/// What the keeper needs, made before it is.
+/// The memory of the keeper, allocated before the keeper starts.
 struct Prepared {
     control: RawFd,
     every_signal: libc::sigset_t,
-    /// The request that is being served.
+    /// The current request.
     request: Vec<u8>,
     /// argv, a NULL, envp, a NULL: pointers into the request.
     words: Vec<*const c_char>,
 }
 
-/// Starts a keeper, which takes requests from a socket of datagrams. When the other end is shut down or closed, it kills the
-/// program that runs and ends.
+/// Starts a keeper, which receives requests from a datagram socket. When the other end is shut down or closed, it
+/// kills the running program and exits.
 pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
-    // SAFETY: plain data of C, for which all zeroes is a value, the empty set.
+    // SAFETY: plain data of C, for which all zeroes is a valid value, the empty set.
     let mut every_signal: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: fills the set.
     unsafe { libc::sigfillset(&raw mut every_signal) };
@@ -84,8 +87,8 @@ pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
         request: vec![0; REQUEST_MAX],
         words: vec![ptr::null(); WORDS_MAX + 2],
     };
-    // SAFETY: a set of this frame for the old mask, and both processes return from here as from fork(2); the new one does
-    // nothing that a copy of a process with threads must not do, and never returns.
+    // SAFETY: the old mask is stored in this frame, and both processes return from here as from fork(2). The new
+    // process does nothing that a copy of a process with threads must not do, and never returns from `keep`.
     unsafe {
         let mut mask = std::mem::zeroed();
         // A signal in the new process must not run a handler of the calling one.
@@ -96,7 +99,7 @@ pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
             keep(&mut prepared);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut());
-        // Pid::from_raw panics at a negative number where debug assertions are on.
+        // Pid::from_raw panics on a negative number in builds with debug assertions.
         match c_int::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
             Some(pid) => Ok(pid),
             None => Err(Errno::from_raw_os_error(errno)),
@@ -110,20 +113,22 @@ pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
 /// # Safety
 /// As fork(2) in a process with threads: the copy may only call the kernel.
 pub(super) unsafe fn copy() -> c_long {
-    // SAFETY: no stack of its own, no shared memory: the copy goes on in a copy of this frame.
+    // SAFETY: no new stack and no shared memory: the copy continues in a copy of this frame.
     unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }
 }
 
-/// The keeper: serves one request after the other until the socket is shut down, or the calling process has ended.
+/// Runs the keeper: serves one request after the other until the socket is shut down or the calling process has
+/// ended.
 ///
 /// # Safety
 /// Only in a process of `copy`, with all signals blocked.
 unsafe fn keep(prepared: &mut Prepared) -> ! {
-    // SAFETY: calls of the kernel on numbers and on memory of this process alone.
+    // SAFETY: system calls on numbers and on memory of this process alone.
     unsafe {
         libc::setpgid(0, 0);
         set_default(libc::SIGCHLD);
-        // No other descriptor of the calling process: neither its sockets nor its locks outlive it here.
+        // Closes every other descriptor of the calling process, so that none of its sockets and locks stays open
+        // here.
         if prepared.control != CONTROL && libc::dup2(prepared.control, CONTROL) < 0 {
             libc::_exit(1);
         }
@@ -143,21 +148,21 @@ unsafe fn keep(prepared: &mut Prepared) -> ! {
     }
 }
 
-/// What a caller sends.
+/// A message from the caller.
 enum Received {
-    /// The words of a request are set; its environment begins at this one.
+    /// `words` is set to the words of a request; the value is the index of the first variable of its environment.
     Request(usize),
     Kill,
     /// The caller has ended or shut down the socket.
     End,
 }
 
-/// Takes the next request, and the four descriptors to their places.
+/// Receives the next request. Its four descriptors get the numbers 0 to 3.
 ///
 /// # Safety
 /// Only in a process of `copy`, whose descriptors up to `PROGRAM` are closed.
 unsafe fn receive(prepared: &mut Prepared) -> Result<Received, c_int> {
-    // SAFETY: calls of the kernel with buffers of this frame and of the prepared memory, whose lengths are given.
+    // SAFETY: system calls with buffers of this frame and of the prepared memory, with their true lengths.
     unsafe {
         let mut control = [0_u64; CONTROL_WORDS];
         let mut part = libc::iovec { iov_base: prepared.request.as_mut_ptr().cast(), iov_len: prepared.request.len() };
@@ -182,7 +187,7 @@ unsafe fn receive(prepared: &mut Prepared) -> Result<Received, c_int> {
         if request == KILL {
             return Ok(Received::Kill);
         }
-        // The lowest free numbers, in their order: with four of them these are their places.
+        // The kernel uses the lowest free numbers in order, so that four descriptors get the numbers 0 to 3.
         let is_whole = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) == 0;
         if !is_whole || libc::fcntl(PROGRAM, libc::F_GETFD) < 0 {
             return Err(libc::EMFILE);
@@ -191,8 +196,8 @@ unsafe fn receive(prepared: &mut Prepared) -> Result<Received, c_int> {
     }
 }
 
-/// Sets the words of a request to its arguments, a NULL, its environment, and a NULL. Where the environment begins; `None` for
-/// a request that is malformed.
+/// Sets `words` to the arguments, a NULL, the environment, and a NULL. Returns the index of the first variable;
+/// `None` for a malformed request.
 fn split(request: &[u8], words: &mut [*const c_char]) -> Option<usize> {
     let (count, mut rest) = request.split_at_checked(size_of::<u32>())?;
     let args = u32::from_ne_bytes(count.try_into().ok()?) as usize;
@@ -211,12 +216,12 @@ fn split(request: &[u8], words: &mut [*const c_char]) -> Option<usize> {
     (args > 0 && place > args).then_some(args + 1)
 }
 
-/// Runs the program of a request to its end, and reports that.
+/// Runs the program of a request until it ends, and reports its status.
 ///
 /// # Safety
 /// Only in a process of `copy`, after `receive`.
 unsafe fn serve(prepared: &Prepared, envp: usize) {
-    // SAFETY: calls of the kernel on numbers.
+    // SAFETY: system calls on numbers.
     unsafe {
         let keeper = libc::getpid();
         let pid = copy() as c_int;
@@ -226,24 +231,24 @@ unsafe fn serve(prepared: &Prepared, envp: usize) {
         if pid == 0 {
             become_program(prepared, envp, keeper);
         }
-        // By both, so that it is done before the group is killed and before the program runs.
+        // Both processes call setpgid, so that it is done before the group is killed and before the program runs.
         libc::setpgid(pid, pid);
-        // The pipes of the program end with it.
+        // The keeper closes its copies of the program's pipes.
         close_range(0, PROGRAM);
         report(ENDED, attend(pid));
     }
 }
 
-/// Waits for the end of a program, and kills its group when the caller asks for it. Its status as wait(2) returns it. Exits
-/// with the program killed when the caller has ended.
+/// Waits for the end of a program and returns its status as wait(2) does. Kills its group if the caller sends `KILL`.
+/// If the caller has ended, kills the group and exits.
 ///
 /// # Safety
 /// Only in a process of `copy`; `pid` is its child, which has not been waited for.
 unsafe fn attend(pid: c_int) -> c_int {
-    // SAFETY: calls of the kernel on numbers and on memory of this frame. The number of the child is its own until waitpid
+    // SAFETY: system calls on numbers and on memory of this frame. The child's number is not reused before waitpid
     // returns it, so that no other group is killed.
     unsafe {
-        // -1, which poll(2) ignores, before Linux 5.3.
+        // -1 before Linux 5.3; poll(2) ignores it.
         let end = libc::syscall(libc::SYS_pidfd_open, pid, 0) as c_int;
         let patience = if end < 0 { LOOK_AGAIN } else { -1 };
         let wait = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -277,7 +282,7 @@ unsafe fn attend(pid: c_int) -> c_int {
 /// # Safety
 /// Only in a process of `copy`.
 unsafe fn fail(errno: c_int) {
-    // SAFETY: sends reports.
+    // SAFETY: calls `report` in a process of `copy`.
     unsafe {
         report(NOT_STARTED, errno);
         report(ENDED, 0);
@@ -287,7 +292,7 @@ unsafe fn fail(errno: c_int) {
 /// # Safety
 /// Only in a process of `copy`.
 pub(super) unsafe fn close_range(first: RawFd, last: RawFd) {
-    // SAFETY: numbers only.
+    // SAFETY: system calls on numbers and on a structure of this frame.
     unsafe {
         if libc::syscall(libc::SYS_close_range, first, last, 0) < 0 {
             // Before Linux 5.9.
@@ -301,14 +306,15 @@ pub(super) unsafe fn close_range(first: RawFd, last: RawFd) {
     }
 }
 
-/// The program.
+/// Becomes the program.
 ///
 /// # Safety
 /// Only in a process of `copy`, after `receive`.
 unsafe fn become_program(prepared: &Prepared, envp: usize, keeper: c_int) -> ! {
-    // SAFETY: calls of the kernel; the arrays end with NULL and their strings live in this copy of the process.
+    // SAFETY: system calls; the arrays end with NULL, and their strings are in this process's copy of the memory.
     unsafe {
-        // Without its keeper, the program has no time limit. A keeper that ended before this call has no signal sent.
+        // Without its keeper, the program has no time limit. If the keeper ended before this call, the kernel sends
+        // no signal.
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() != keeper {
             libc::_exit(127);
@@ -320,26 +326,28 @@ unsafe fn become_program(prepared: &Prepared, envp: usize, keeper: c_int) -> ! {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::chdir(c"/".as_ptr());
         let argv = prepared.words.as_ptr();
-        // The very file that was checked. It stays open: the interpreter of a script opens /dev/fd/3.
+        // Executes the file that was checked, by its descriptor. The descriptor stays open: the interpreter of a
+        // script opens /dev/fd/3.
         libc::syscall(libc::SYS_execveat, PROGRAM, c"".as_ptr(), argv, argv.add(envp), libc::AT_EMPTY_PATH);
         report(NOT_STARTED, *libc::__errno_location());
         libc::_exit(127)
     }
 }
 
-/// By number and not by the C library, which leaves two signals out that it uses itself: a program inherits them ignored
-/// when they are.
+/// Sets a signal to its default action with a system call: the C library refuses two signals that it uses itself, and
+/// a program would inherit them ignored.
 ///
 /// # Safety
 /// Only in a process of `copy`.
 unsafe fn set_default(signal: c_int) {
     /// The kernel's `struct sigaction` is no longer than this; all zeroes is the default action.
     const DEFAULT: [u64; 4] = [0; 4];
-    // SAFETY: the kernel reads the array; the last argument is the size of its set of signals.
+    // SAFETY: the kernel reads the array; the last argument is the size of the kernel's signal set.
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), 8_usize) };
 }
 
-/// A report that is not sent finds no reader, or the caller waits for the keeper's end.
+/// Sends a report. Errors are ignored: either no process reads the socket any more, or the caller waits for the
+/// keeper's end.
 ///
 /// # Safety
 /// Only in a process of `copy`.
@@ -364,7 +372,8 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Calls `f` in a thread in which clone(2) returns EAGAIN, and checks that no signal is blocked in it afterwards.
+    /// Calls `f` in a thread in which clone(2) fails with EAGAIN, and checks that no signal is blocked in the thread
+    /// afterwards.
     pub(crate) fn without_clone(f: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -377,7 +386,7 @@ pub(super) mod tests {
         });
     }
 
-    /// Sets a seccomp filter of the calling thread.
+    /// Sets a seccomp filter for the calling thread.
     fn refuse_clone() {
         let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
         let mut steps = [
@@ -420,13 +429,13 @@ pub(super) mod tests {
             [number(&bytes[..4]), number(&bytes[4..])]
         }
 
-        /// What is reported of a program and what it prints.
+        /// Runs a program to its end; returns its reports and its output.
         fn run(&self, program: &str, args: &[&str]) -> (Vec<[i32; 2]>, String) {
             let out = self.start(program, args);
             self.attend(out)
         }
 
-        /// The end of the pipe from which its output is read.
+        /// Starts a program; returns the end of the pipe from which its output is read.
         fn start(&self, program: &str, args: &[&str]) -> std::fs::File {
             let program_file = open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
             let (out, out_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
@@ -458,7 +467,7 @@ pub(super) mod tests {
     impl Drop for Keeper {
         fn drop(&mut self) {
             shutdown(&self.control, Shutdown::Write).unwrap();
-            // SAFETY: waits for the one process that this test has made, and no status is asked for.
+            // SAFETY: waits for the one process that this test has started; no status is requested.
             let reaped = unsafe { libc::waitpid(self.pid.as_raw_nonzero().get(), ptr::null_mut(), libc::__WALL) };
             assert_eq!(reaped, self.pid.as_raw_nonzero().get());
         }
@@ -466,8 +475,7 @@ pub(super) mod tests {
 
     #[test]
     fn program_gets_its_descriptors_and_environment_only() {
-        // Without CLOEXEC, as many a program leaves its own.
-        // SAFETY: a number of this test's own.
+        // Without CLOEXEC, as programs often leave descriptors. SAFETY: the descriptor is this test's own.
         let leak = unsafe { libc::dup(2) };
         let look = "echo $A; pwd; ls /proc/self/fd | wc -l; echo $PPID $$; cut -d' ' -f5 /proc/self/stat; \
                     grep -E '^Sig(Blk|Ign)' /proc/self/status; exit 7";
@@ -475,7 +483,7 @@ pub(super) mod tests {
         for _ in 0..3 {
             let (reports, text) = keeper.run("/bin/sh", &["-c", look]);
             let lines: Vec<&str> = text.lines().collect();
-            // Three, the program, and the one by which ls looks.
+            // The descriptors 0 to 2, the program, and the descriptor with which ls reads the directory.
             assert_eq!(lines[..3], ["b", "/", "5"], "{text}");
             assert_eq!(reports, [[ENDED, 7 << 8]]);
             let (parent, own) = lines[3].split_once(' ').unwrap();
@@ -483,7 +491,7 @@ pub(super) mod tests {
             assert_eq!(lines[4], own, "a group of its own: {text}");
             assert!(lines[5..].iter().all(|line| line.ends_with("\t0000000000000000")), "{text}");
         }
-        // SAFETY: the same number.
+        // SAFETY: the descriptor of the dup(2) above.
         unsafe { libc::close(leak) };
     }
 
@@ -499,13 +507,13 @@ pub(super) mod tests {
     fn program_is_killed_with_its_group_when_asked_and_the_next_one_is_not() {
         let keeper = Keeper::new();
         let kill = || rustix::net::send(&keeper.control, &KILL, SendFlags::empty()).unwrap();
-        // A message without a program, as one that crosses the report of the end.
+        // A KILL without a running program, as if it arrived after the program's end.
         kill();
         assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]]);
         let mut out = keeper.start("/bin/sh", &["-c", "sleep 600 & echo; wait"]);
         assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
         kill();
-        // The pipe ends when no process of the group has it.
+        // The pipe ends when no process of the group has it open.
         assert_eq!(keeper.attend(out), (vec![[ENDED, 9]], String::new()));
         assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]]);
     }
@@ -535,7 +543,7 @@ pub(super) mod tests {
         let keeper = Keeper::new();
         keeper.run("/bin/sh", &["-c", "exit 0"]);
         let mut status = 0;
-        // SAFETY: a status of this frame; nothing is found that could be taken.
+        // SAFETY: the status is in this frame; waitpid finds no process.
         assert_eq!(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }, -1);
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Starts a process that does one write, for files whose driver may block the writer without end.
+//! Starts a process that does one write, for files whose driver can block the writer for an unlimited time.
 //!
-//! As the keeper of a call-out (`keeper.rs`) it is a copy of a process that may have threads, has no exit signal, and calls
-//! nothing but the kernel. Its copy of the caller's memory is freed when the write returns.
+//! Like the keeper of a call-out (`keeper.rs`), the process is a copy of a process that may have threads, has no exit
+//! signal, and only makes system calls. Its copy of the caller's memory is freed when the write returns.
 
 use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,25 +15,25 @@ use rustix::process::Pid;
 use super::keeper::{close_range, copy};
 use crate::fd::long_lived;
 
-/// A process that writes.
+/// A process that does one write.
 #[derive(Debug)]
 pub struct Writing {
-    /// Where it writes a [`Report`] when the write has returned.
+    /// The process writes a [`Report`] to this pipe when the write has returned.
     pub report: OwnedFd,
-    /// Its process id. It raises no SIGCHLD, and only a wait for such processes finds it.
+    /// Process id. The process raises no SIGCHLD, and only a wait with __WALL or __WCLONE finds it.
     pub pid: Pid,
 }
 
-/// Two numbers of four bytes each: how much was written or -1, and the errno.
+/// The number of bytes written, or -1; then the errno.
 pub type Report = [i32; 2];
 
-/// Starts a process that writes these bytes to the file in a single write.
+/// Starts a process that writes these bytes to the file with one write(2).
 pub fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
     let (report, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let (report, theirs) = (long_lived(report)?, long_lived(theirs)?);
     let (file, end) = (file.as_raw_fd(), theirs.as_raw_fd());
-    // SAFETY: sets of this frame; both processes return from `copy` as from fork(2), and the new one calls only the kernel,
-    // on numbers and on memory that its copy of this frame has, and never returns.
+    // SAFETY: the signal sets are in this frame. Both processes return from `copy` as from fork(2); the new process
+    // only makes system calls, on numbers and on its copy of this frame, and never returns.
     let (pid, errno) = unsafe {
         let mut every_signal: libc::sigset_t = std::mem::zeroed();
         let mut mask: libc::sigset_t = std::mem::zeroed();
@@ -48,7 +48,7 @@ pub fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut());
         (pid, errno)
     };
-    // A process id is positive: from_raw refuses anything else.
+    // A process id is positive; from_raw refuses every other number.
     match c_int::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) {
         Some(pid) => Ok(Writing { report, pid }),
         None => Err(Errno::from_raw_os_error(errno)),
@@ -58,12 +58,12 @@ pub fn write(file: BorrowedFd<'_>, text: &[u8]) -> Result<Writing, Errno> {
 /// # Safety
 /// Only in a process of `copy`, with all signals blocked.
 unsafe fn write_and_report(file: RawFd, end: RawFd, text: &[u8]) -> ! {
-    // SAFETY: calls of the kernel on numbers and on memory of this process alone.
+    // SAFETY: system calls on numbers and on memory of this process alone.
     unsafe {
         libc::setpgid(0, 0);
-        // The caller's file systems must stay unmountable while this write is blocked.
+        // The caller's file systems must stay unmountable while this write blocks.
         libc::chdir(c"/".as_ptr());
-        // Neither a lock nor a socket of the calling process may live as long as this write.
+        // No lock and no socket of the calling process may stay open as long as this write.
         let (first, second) = (file.min(end), file.max(end));
         for (from, to) in [(0, first - 1), (first + 1, second - 1), (second + 1, c_int::MAX)] {
             if from <= to {
@@ -93,7 +93,7 @@ mod tests {
         let mut bytes = Vec::new();
         std::fs::File::from(report).read_to_end(&mut bytes).unwrap();
         let numbers: Vec<i32> = bytes.chunks(4).map(|n| i32::from_ne_bytes(n.try_into().unwrap())).collect();
-        // SAFETY: waits for the one process that this test has made, and no status is asked for.
+        // SAFETY: waits for the one process that this test has started; no status is requested.
         let reaped = unsafe { libc::waitpid(pid.as_raw_pid(), ptr::null_mut(), libc::__WALL) };
         assert_eq!(reaped, pid.as_raw_pid());
         (numbers.try_into().unwrap(), pid)
@@ -122,16 +122,17 @@ mod tests {
         assert_eq!(std::fs::read(file.path()).unwrap(), b"");
     }
 
-    /// The lock of the calling process ends with it, and its file system can be unmounted, although the write is still blocked.
+    /// The lock of the calling process ends with that process, and its file system can be unmounted, although the
+    /// write still blocks.
     #[test]
     fn blocked_write_keeps_neither_descriptors_nor_the_directory_of_the_caller() {
         let (read, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (kept, other) = pipe_with(PipeFlags::CLOEXEC).unwrap();
-        // More than a pipe takes: the process blocks until it is read.
+        // More than the capacity of a pipe: the process blocks until the pipe is read.
         let text = vec![b'x'; 1 << 20];
         let Writing { report, pid } = write(write_end.as_fd(), &text).unwrap();
         drop((write_end, other));
-        // End of file: no process has the other end.
+        // End of file: no process has the other end open.
         assert_eq!(std::fs::File::from(kept).read_to_end(&mut Vec::new()).unwrap(), 0);
         let directory = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_pid())).unwrap();
         assert_eq!(directory, std::path::Path::new("/"));
