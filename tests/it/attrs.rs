@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Attributes in folders of a device: files of vendors' drivers, and names that lead out of the device.
+//! Attributes in subdirectories of a device: files of vendors' drivers, and names that lead out of the device.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::support::tree::{Tree, TypeSpec};
 const TEMPLATE: &str = "11111111-2222-4333-8444-000000000001";
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 
-/// A parent whose driver gives each device files in folders, as NVIDIA's and Intel's do, and one device that has them.
+/// A parent whose driver adds files in subdirectories to each device, as NVIDIA's and Intel's drivers do, with one
+/// such device.
 fn vendors_host() -> (tempfile::TempDir, SimHost, Conn) {
     let device = format!("{MTTY}/{TEMPLATE}");
     let mut entries = samples();
@@ -68,7 +69,8 @@ fn nested_attribute_of_a_device_is_listed_read_and_written() {
     for name in ["nvidia/vgpu_params", "nvidia/vm_name", "intel_vgpu/vgpu_id", "uevent"] {
         assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
     }
-    // One level only. No files of power management, none behind links, none that can be neither read nor written here.
+    // Not listed: files below a second level, files of power management, files behind links, and files that can be
+    // neither read nor written here.
     let unwanted = |name: &&String| {
         name.starts_with("power/")
             || name.starts_with("up")
@@ -152,7 +154,7 @@ fn create_with_a_bad_attribute_name_is_refused_before_any_write() {
     assert_eq!(conn.list(ListFlags::DEVICES).unwrap().len(), 1);
 }
 
-/// Where the attributes of a device are in one folder, both names reach a file in it.
+/// If all attributes of a device are in one subdirectory, a file in it has two names.
 #[test]
 fn attribute_of_a_vf_is_found_with_and_without_its_folder() {
     let sim = default_host();
@@ -173,7 +175,7 @@ fn attribute_of_a_vf_is_found_with_and_without_its_folder() {
     }
 }
 
-/// The same with files of a real file system.
+/// As above, with files of a real file system.
 #[test]
 fn nested_attribute_on_a_file_system_is_read_and_linked_files_are_refused() {
     let root = tempfile::tempdir().unwrap();
@@ -205,8 +207,8 @@ fn nested_attribute_on_a_file_system_is_read_and_linked_files_are_refused() {
     assert_eq!(fs::read(root.path().join("sys/elsewhere/secret")).unwrap(), b"1\n");
 }
 
-/// The XML of a running matrix of AP queues has its current queues, however they were assigned, in a form that creates the same
-/// matrix again.
+/// The XML of a running matrix of AP queues contains its current queues, whichever way they were assigned, in a form
+/// that creates the same matrix again.
 #[test]
 fn xml_of_a_running_ap_device_has_its_current_queues() {
     let sim = default_host();
@@ -235,11 +237,11 @@ fn xml_of_a_running_ap_device_has_its_current_queues() {
         conn.lookup_by_uuid(UUID).unwrap().start(StartFlags::empty()).unwrap();
         assert_eq!(conn.lookup_by_uuid(UUID).unwrap().attr("matrix").unwrap(), "03.00ab\n05.00ab");
     }
-    // Only one of the two.
+    // Only adapters are assigned now.
     let node = conn.lookup_by_uuid(UUID).unwrap();
     node.set_attr("unassign_domain", "0xab").unwrap();
     assert!(!node.xml(XmlFlags::LIBVIRT).unwrap().contains("assign_domain'"));
-    // Queues that cannot be read are shown as they were given; a lack of descriptors is an error.
+    // If the queues cannot be read, the XML shows the assignments of the create; exhausted descriptors are an error.
     for (errno, is_shown) in [(Errno::ACCESS, true), (Errno::MFILE, false)] {
         sim.set_hook(Some(Arc::new(move |op, path: &str| {
             (op == Op::Read && path.ends_with("/control_domains")).then_some(errno)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is started at boot, and when hardware comes, as the unit and the udev rule ask for it.
+//! The definitions that start at boot and when hardware appears, as the unit and the udev rule request it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,19 +39,19 @@ fn autostart_of_a_vf_starts_the_definitions_of_its_card() {
     let running = || (0..4).filter(|n| conn.lookup_by_uuid(&uuid(*n)).unwrap().is_active()).collect::<Vec<_>>();
     assert_eq!(conn.autostart(Some(&vf(0)), StartFlags::empty()), Ok(1), "the others wait for other VFs");
     assert_eq!(running(), [0]);
-    // Who names the card wants to know.
+    // An autostart of the card itself returns an error.
     let e = conn.autostart(Some(CARD), StartFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoInstances, "{e}");
     sim.plug(second).unwrap();
     assert_eq!(conn.autostart(Some(&vf(1)), StartFlags::empty()), Ok(1));
     assert_eq!(running(), [0, 1]);
-    // With all there are, what finds no room has none.
+    // All VFs exist now, and a definition without a free instance fails.
     (2..8).for_each(|n| sim.unplug(&format!("/sys/devices/pci0000:c0/0000:c0:01.0/{CARD}/virtfn{n}")).unwrap());
     let e = conn.autostart(Some(&vf(1)), StartFlags::empty()).unwrap_err();
     assert!(e.code == ErrorCode::NoInstances && e.message.contains(&uuid(2)), "{e}");
 }
 
-/// An invalid file may be the definition of a device that is to start.
+/// An invalid file can be the definition of a device that must start.
 #[test]
 fn autostart_with_a_broken_definition_returns_an_error() {
     let (root, _sim, conn) = host(true);
@@ -70,7 +70,7 @@ fn autostart_with_a_broken_definition_returns_an_error() {
     let e = conn.autostart(Some("0000:86:00.0"), StartFlags::empty()).unwrap_err();
     assert!(e.message.starts_with("1 of") && e.message.contains(&uuid(2)), "{e}");
     assert_eq!(conn.autostart(Some("0000:41:00.0"), StartFlags::empty()), Ok(0));
-    // Nor is what cannot be looked at empty.
+    // A directory that cannot be read is not treated as empty.
     fs::rename(&base, root.path().join("away")).unwrap();
     assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
     symlink(&base, &base).unwrap();
@@ -78,7 +78,7 @@ fn autostart_with_a_broken_definition_returns_an_error() {
     assert_eq!((e.code, e.errno), (ErrorCode::Store, Errno::LOOP.raw_os_error()), "{e}");
 }
 
-/// While the first device is started, which may take minutes, the definitions of the others change.
+/// While the first device starts, which can take minutes, the definitions of other devices change.
 #[test]
 fn autostart_uses_definitions_that_changed_during_the_first_start() {
     let (root, sim, conn) = host(true);
@@ -104,7 +104,7 @@ fn autostart_uses_definitions_that_changed_during_the_first_start() {
     assert_eq!(conn.lookup_by_uuid(&uuid(4)).unwrap().type_id(), Ok("i915-GVTg_V5_8"));
 }
 
-/// For every action, the parent of a device is the parent of its definition.
+/// For every action, the call-out's parent of a device is the parent in its definition.
 #[test]
 fn callouts_get_the_vf_that_the_definition_names_as_parent() {
     let (root, sim, _conn) = host(true);

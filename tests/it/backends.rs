@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What one kind of device must not suffer from another, and from files that it does not need.
+//! Devices of one kind work although files or devices of another kind are faulty.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,7 +38,7 @@ fn destroy_on_a_vf_that_cannot_be_read_afterwards_succeeds() {
         }
         match op {
             Op::Write => cleared.store(1, Ordering::Relaxed),
-            // The driver's answer is checked once.
+            // The driver's answer is read only once.
             Op::Read if cleared.load(Ordering::Relaxed) > 0 => {
                 return (cleared.fetch_add(1, Ordering::Relaxed) > 1).then_some(Errno::IO);
             }

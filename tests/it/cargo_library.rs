@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The shared library that cargo builds can be used from the target folder: a C program that links it runs, and a C program
-//! that loads it by its path runs.
+//! A C program that links cargo's shared library in the target directory runs, and so does a C program that loads it
+//! by its path.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of the `libmdev.so` of `cargo build`, which need not have run: the tests use crates/mdev.
+/// The directory of `libmdev.so` of `cargo build`, which may not have run: the tests use crates/mdev.
 fn folder() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     run(Command::new(env!("CARGO")).args(["build", "--quiet", "--locked"]).arg("--target-dir").arg(target));
@@ -20,7 +20,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Compiles an example with the system's C compiler, which the linking of this test needs as well.
+/// Compiles an example with the system's C compiler, which linking this test needs too.
 fn compile(example: &str, libs: &[&str], folder: &Path, out: &Path) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = out.join(example);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Creates and removals whose driver returns an error, or is interrupted, after it has done its work.
+//! Creates and removals whose driver has done its work and returns an error or is interrupted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use crate::support::hosts::{ACCEL, I915, M60, create as write_create, exists, re
 use crate::support::lab::{LIMITER, Lab, UUID, first_vf, request, with_uuid};
 use crate::support::vfs;
 
-/// Where a device is made, and the file whose write makes it.
+/// A place for a device, and the file whose write creates it.
 struct Maker {
     parent: &'static str,
     type_id: &'static str,
@@ -33,7 +33,7 @@ impl Maker {
         request(self.parent, self.type_id, &with_uuid("")).replace("<parent>", "<name>n</name><parent>")
     }
 
-    /// Makes the device, as the write of the library would.
+    /// Creates the device with the write that the library would do.
     fn make(&self, sim: &SimHost, uuid: &str) {
         match self.path {
             vfs::PF => vfs::set(sim, 0, self.type_id).unwrap(),
@@ -41,7 +41,7 @@ impl Maker {
         }
     }
 
-    /// At the next create, the driver makes the device, does `more` and returns `errno`.
+    /// At the next create, the driver creates the device, does `more` and returns `errno`.
     fn makes_and_fails(
         &'static self,
         lab: &Lab,
@@ -78,7 +78,7 @@ fn device_that_the_driver_makes_and_reports_as_failed_is_removed() {
     }
 }
 
-/// Another program makes the device of this definition, and then the file that would make it cannot be opened.
+/// Another program creates the device of this definition; after that, the file for the create cannot be opened.
 #[test]
 fn create_that_could_not_write_leaves_the_device_of_another_program() {
     for maker in &MAKERS[..3] {
@@ -139,7 +139,7 @@ fn create_that_a_signal_interrupts_makes_one_device() {
         for more in [with_uuid(""), String::new()] {
             let lab = Lab::new();
             let before = lab.conn.list(ListFlags::DEVICES).unwrap().len();
-            // Interrupted before the driver did anything, and after it did everything.
+            // A signal before the driver did anything, and a signal after it did everything.
             lab.sim.fail_next(Op::Write, maker.file, Errno::INTR, 1);
             lab.create(maker.parent, maker.type_id, &more).unwrap().destroy(DestroyFlags::empty()).unwrap();
             maker.makes_and_fails(&lab, Some(Errno::INTR), |_| {});
@@ -150,7 +150,7 @@ fn create_that_a_signal_interrupts_makes_one_device() {
     }
 }
 
-/// The caller gives the UUID, and the write of the create fails for a reason of its own.
+/// The caller specifies the UUID, and the write of the create fails for a reason of its own.
 #[test]
 fn failed_create_leaves_a_device_of_another_type_to_its_creator() {
     for (maker, other) in MAKERS[..3].iter().zip(["11", "queue-4", "i915-GVTg_V5_8"]) {
@@ -170,7 +170,7 @@ fn failed_create_leaves_a_device_of_another_type_to_its_creator() {
     }
 }
 
-/// The write of the parameters fails, so that the create was never written.
+/// The write of the parameters fails, so that the create is never written.
 #[test]
 fn failed_parameters_leave_a_device_of_the_same_uuid_to_its_creator() {
     for errno in [Errno::IO, Errno::INTR] {
@@ -191,7 +191,7 @@ fn failed_parameters_leave_a_device_of_the_same_uuid_to_its_creator() {
     }
 }
 
-/// The kernel itself may repeat a write after a signal.
+/// The kernel itself can repeat a write after a signal.
 #[test]
 fn eexist_for_a_random_uuid_is_the_device_that_was_made() {
     for maker in &MAKERS[..3] {
@@ -199,7 +199,7 @@ fn eexist_for_a_random_uuid_is_the_device_that_was_made() {
         maker.makes_and_fails(&lab, None, |_| {});
         let node = lab.create(maker.parent, maker.type_id, "").unwrap();
         assert_eq!(node.type_id(), Ok(maker.type_id));
-        // A UUID that the caller gives may belong to another creator's device.
+        // A UUID from the caller can belong to a device of another creator.
         let lab = Lab::new();
         maker.makes_and_fails(&lab, None, |_| {});
         let e = lab.create(maker.parent, maker.type_id, &with_uuid("")).unwrap_err();

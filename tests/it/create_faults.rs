@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every step of a create and of a destroy fails in turn, in every way. Whatever happens: nothing half-made stays, the
-//! parameters do not leak into the next device, nothing is remembered of what is not there, and the next request works.
+//! Every step of a create and of a destroy fails in turn, in every way. In each case: no partial device remains, the
+//! parameters do not reach the next device, no record remains without its device, and the next request succeeds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
 const TYPE: &str = "/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11";
 const ERRNOS: [Errno; 6] = [Errno::IO, Errno::NOSPC, Errno::ACCESS, Errno::INTR, Errno::NOENT, Errno::NODEV];
 
-/// Where a device is made, and how one finds out with what parameters.
+/// A place for a device, and the attribute that shows its parameters.
 #[derive(Clone, Copy)]
 struct Case {
     parent: &'static str,
@@ -26,7 +26,7 @@ struct Case {
     params: &'static str,
 }
 
-/// The two layouts whose create is more than one write.
+/// The two layouts whose create takes more than one write.
 const RFC: Case = Case { parent: "0000:86:00.0", type_id: "11", group: "<group>1</group>", params: "params" };
 const VENDOR: Case = Case { parent: "0000:41:00.0", type_id: "1441", group: "", params: "vgpu_params" };
 
@@ -63,7 +63,7 @@ fn create_on_a_vf_with_a_failure_at_any_step_leaves_nothing_behind() {
     every_step_of_creating(VENDOR, (60, 20));
 }
 
-/// `at_least`: so many failures make the create fail, and so many do not matter.
+/// `at_least`: the least number of failures that make the create fail, and of failures that do not.
 fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
     let steps = {
         let lab = Lab::new();
@@ -97,12 +97,13 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
             create(&lab, case).unwrap_or_else(|e| panic!("{step}: {e}"));
         }
     }
-    // What only decorates the result may fail; what makes the device may not.
+    // The create may tolerate failures of steps that only add details to the result, never failures of steps that
+    // create the device.
     assert!(failed >= at_least.0 && tolerated >= at_least.1, "{failed} failed, {tolerated} did not matter");
 }
 
-/// A panic is caught at the C boundary, and no code after it runs: the state is the same as after the kill of a creator. An
-/// existing device has its record, so that it can be found and destroyed.
+/// A panic is caught at the C boundary and no later code runs, so that the state is the same as after a kill of the
+/// creator. An existing device has its record, so that a caller can find and destroy it.
 #[test]
 fn device_that_was_made_before_a_panic_keeps_its_record() {
     for case in [RFC, VENDOR] {
@@ -141,8 +142,8 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
     }
 }
 
-/// The driver makes the device and returns an error, and one more step fails. The error names a device that stays; without a
-/// device there is no record.
+/// The driver creates the device and returns an error, and one more step fails. The error names a device that
+/// remains; without a device there is no record.
 #[test]
 fn create_with_two_faults_names_the_device_that_stays() {
     every_step_with_a_lie(RFC, "/11/create");
@@ -154,7 +155,7 @@ fn create_on_a_vf_with_two_faults_names_the_device_that_stays() {
 }
 
 fn every_step_with_a_lie(case: Case, file: &str) {
-    // Of an interrupted create, some failures take the whole time that a device has to become usable.
+    // After an interrupted create, some failures take the full timeout in which a device must become usable.
     for (lie, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])] {
         let mut seen = [0; 3];
         let mut nth = 0;
@@ -169,7 +170,8 @@ fn every_step_with_a_lie(case: Case, file: &str) {
     }
 }
 
-/// False when the create ended before its n-th operation. Counts in `seen`: made, refused, refused with a device that stays.
+/// Returns false if the create ended before its n-th operation. Counts in `seen`: created, refused, refused with a
+/// device that remains.
 fn every_way_to_fail(
     case: Case,
     (file, lie): (&str, Errno),
@@ -194,7 +196,7 @@ fn every_way_to_fail(
             node.destroy(DestroyFlags::empty()).unwrap_or_else(|e| panic!("{step}: {e}"));
         }
         assert!(lab.runtime.all().unwrap().is_empty(), "{step}");
-        // Where the create failed before it, the driver's fault is still to come.
+        // If the create failed before that operation, the driver's fault has not occurred yet.
         let _ = create(&lab, case);
         let _ = lab.conn.destroy_uuid(UUID, DestroyFlags::empty());
         next_is_clean(&lab, case, &step);
@@ -228,7 +230,7 @@ fn every_step_of_destroying(case: Case) {
                 return;
             }
             if result.is_err() {
-                // The device is complete or removed: a second destroy leaves nothing.
+                // The device is complete or removed: a second destroy leaves nothing behind.
                 match lab.conn.destroy_uuid(UUID, DestroyFlags::empty()) {
                     Ok(()) => {}
                     Err(e) => assert_eq!(e.code, ErrorCode::NoNode, "step {nth} with {errno:?}: {result:?}"),
@@ -261,7 +263,7 @@ fn failed_create_names_the_parent_and_the_file() {
 fn create_under_the_lock_writes_the_sequence_of_the_proposal_only() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
-    // Counted from the lock on: a read before it would see a state that other processes are about to change.
+    // Counted from the lock on: a read before the lock would see a state that other processes are about to change.
     lab.runtime.set_lock_hook(Some(Box::new(move |name| {
         assert_eq!(name, "type-0000:86:00.0-11");
         sim.start_log();
@@ -305,7 +307,7 @@ fn impossible_create_is_refused_before_any_write() {
         assert_eq!(e.code, code, "{body}: {e}");
         assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write), "{body}");
     }
-    // Types share the card: with 12 filled up, nothing is left of 11 either.
+    // Types share the card: when type 12 has used it up, type 11 has no instances either.
     let lab = Lab::new();
     while lab.conn.create_xml(&request("<type id='12'/>"), CreateFlags::empty()).is_ok() {}
     lab.sim.start_log();
@@ -319,17 +321,18 @@ fn create_whose_parent_is_removed_during_the_wait_for_the_lock_returns_no_parent
     let lab = Lab::new();
     let sim = lab.sim.clone();
     let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
-    // It goes when the create has found it and comes to wait for its turn.
+    // The parent is removed after the create has found it and before the create gets the lock.
     lab.runtime.set_lock_hook(Some(Box::new(move |_| sim.unplug(&parent).unwrap())));
     let e = create(&lab, RFC).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{e}");
     assert!(lab.runtime.all().unwrap().is_empty());
 }
 
-/// The driver has made the device, and the device and its parent are removed before the create has found it usable.
+/// The driver has created the device; the device and its parent are removed before the create has found the device
+/// usable.
 #[test]
 fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_parent() {
-    // The folders that are removed, below the parent.
+    // The directories that are removed, below the parent.
     let unbound = [format!("/{UUID}"), "/mdev_supported_types".to_owned()];
     for (case, file, gone) in [
         (RFC, "/11/create", &[String::new()][..]),
@@ -361,7 +364,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
                 break;
             }
             let step = format!("{file}, {gone:?}, operation {nth}");
-            // The last operations only look at the device once more.
+            // The last operations only read the device once more.
             let Err(e) = result else { continue };
             assert_eq!((e.code, e.errno), (ErrorCode::NoParent, Errno::NODEV.raw_os_error()), "{step}: {e}");
             assert!(e.message.starts_with(&format!("{node}: ")), "{step}: {e}");

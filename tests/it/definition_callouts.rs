@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions and their call-outs: which are called, and what a refusal or a change in between does.
+//! Definitions and their call-outs: which call-outs run, and the effect of a refusal or of a change in between.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,7 @@ fn define(conn: &Conn, xml: &str) -> Node {
     conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap()
 }
 
-/// A call-out that may refuse gets the type of the device, so an unreadable type fails the destroy.
+/// A call-out that can refuse gets the type of the device, so an unreadable type fails the destroy.
 #[test]
 fn destroy_with_unreadable_type_fails_unless_no_callouts_is_set() {
     let (root, sim, _conn) = host(true);
@@ -95,7 +95,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     conn.lookup_by_uuid(UUID).unwrap_err();
     assert!(calls().is_empty(), "never for a list");
 
-    // One of two is refused: none is made, and the scripts of the other get its failure.
+    // A refusal of one of two devices: none is created, and the scripts of the other device get the failure.
     let second = "22222222-2222-4333-8444-555555555555";
     write(&format!("[ $4 = pre ] && [ ${{10}} = {second} ] && exit 1; exit 0"));
     let other = text.replace(UUID, second);
@@ -107,14 +107,14 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     conn.destroy_uuid(second, DestroyFlags::NO_CALLOUTS).unwrap();
     assert!(calls().is_empty());
 
-    // In one step, and also without call-outs.
+    // Define and autostart in one step, with and without call-outs.
     write("exit 0");
     conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
     assert_eq!(calls(), ["pre define none \"auto\"", "post define success \"auto\""]);
     conn.define_xml(other.as_bytes(), DefineFlags::AUTOSTART | DefineFlags::NO_CALLOUTS).unwrap();
     assert!(calls().is_empty());
 
-    // The autostart is taken back between the call-outs and the write: it stays off.
+    // A script turns the autostart off between the call-outs and the write: it stays off.
     let path = root.path().join("etc/mdevctl.d").join(IGD);
     write(&format!("[ $4 = pre ] && sed -i s/auto/manual/ '{}'; exit 0", path.join(UUID).display()));
     conn.define_xml(text.as_bytes(), DefineFlags::empty()).unwrap();
@@ -123,7 +123,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     node.set_autostart(true).unwrap();
     calls();
 
-    // Another program undefines it first: neither the caller nor the scripts get a success.
+    // Another program removes the definition first: neither the caller nor the scripts get a success.
     let gone = |uuid: &str| write(&format!("[ $4 = pre ] && rm '{}'; exit 0", path.join(uuid).display()));
     gone(UUID);
     assert_eq!(node.undefine(DefineFlags::empty()).unwrap_err().code, ErrorCode::WrongState);
@@ -133,7 +133,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     assert_eq!(node.set_autostart(false).unwrap_err().code, ErrorCode::WrongState);
     assert_eq!(calls(), ["pre modify none \"manual\"", "post modify failure \"manual\""]);
 
-    // If it cannot be determined whether there are scripts, only an action without call-outs goes on.
+    // If the library cannot determine whether there are scripts, only actions without call-outs continue.
     let scripts = script.parent().unwrap();
     fs::remove_dir_all(scripts).unwrap();
     symlink(scripts, scripts).unwrap();
@@ -145,7 +145,8 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     conn.destroy_uuid(UUID, DestroyFlags::NO_CALLOUTS).unwrap();
 }
 
-/// A redefine replaces the definition as it is when it is written, not as it was first read; an invalid one is replaced too.
+/// A redefine replaces the definition as it is at the time of the write, not as it was first read. It also replaces
+/// an invalid definition.
 #[test]
 fn redefine_during_a_callout_uses_the_definition_as_the_callout_left_it() {
     let (root, sim, _conn) = host(true);
@@ -168,12 +169,12 @@ fn redefine_during_a_callout_uses_the_definition_as_the_callout_left_it() {
     assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, "")).owner(), Ok("batch"));
     fs::write(&main, "").unwrap();
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
-    // Another user's, or one that everybody may write, is not ours to write over.
+    // The library does not overwrite a file of another user or a file that every user can write.
     fs::set_permissions(&main, fs::Permissions::from_mode(0o666)).unwrap();
     let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, main.to_str()), "{e}");
     assert_eq!(fs::read_to_string(&log).unwrap(), "define\nmodify\nmodify\n");
-    // Nothing is left of what could not be done.
+    // A failed redefine leaves no file behind.
     fs::remove_file(&main).unwrap();
     fs::create_dir(&main).unwrap();
     let e = conn.define_xml(xml(IGD, "i915-GVTg_V5_8", UUID, "").as_bytes(), DefineFlags::empty()).unwrap_err();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices that persist, through the calls of the driver: on the simulated host, and with files below a made-up root.
+//! Persistent devices, through the calls of the driver: on the simulated host, and with files below a made-up root.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -47,7 +47,8 @@ fn definition_is_started_destroyed_and_undefined() {
 
         running.set_autostart(true).unwrap();
         assert_eq!(node.autostart(), Ok(true));
-        // A definition that changes counts from the next start on, and keeps what it does not speak of.
+        // A changed definition applies from the next start on. A redefine keeps the properties that the request does
+        // not contain.
         define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, ""));
         assert_eq!(conn.lookup_by_uuid(UUID).unwrap().type_id(), Ok("i915-GVTg_V5_4"));
         assert_eq!(running.autostart(), Ok(true));
@@ -83,7 +84,7 @@ fn start_restores_name_group_and_parameters() {
         assert_eq!(running.attr("params").unwrap(), "frame_rate_limiter=0");
         running.destroy(DestroyFlags::empty()).unwrap();
         assert!(!conn.lookup_by_name("my-vgpu").unwrap().is_active());
-        // With another type in mdevctl's file, the rest is not about it.
+        // If mdevctl's file has another type, the record beside it does not apply.
         if files {
             let path = root.path().join(format!("etc/mdevctl.d/0000:86:00.0/{UUID}"));
             fs::write(path, r#"{"mdev_type":"12","start":"manual"}"#).unwrap();
@@ -97,7 +98,7 @@ fn autostart_starts_each_definition_once_despite_failures() {
     let (_root, _sim, conn) = host(true);
     let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
     for n in 0..6 {
-        // Two of a type that has room for one beside the device that is there; one on a card that is not there.
+        // Two definitions of a type with one instance left beside the existing device; one on a card that is absent.
         let (parent, type_id) = match n {
             0 | 1 => ("0000:86:00.0", "11"),
             2 | 3 => ("0000:41:00.0", "1443"),
@@ -110,7 +111,7 @@ fn autostart_starts_each_definition_once_despite_failures() {
     assert_eq!(e.errno, Errno::NOSPC.raw_os_error(), "{e}");
     assert!(e.message.contains(&uuid(3)) && e.message.contains("2 were"), "{e}");
     let running = |n: u32| conn.lookup_by_uuid(&uuid(n)).unwrap().is_active();
-    // Number 4 had its VF named, and no room on the card.
+    // Definition 4 names its VF, and the card is full.
     assert_eq!([0, 1, 2, 3, 4, 5].map(running), [true, false, true, false, false, false]);
     conn.lookup_by_uuid(&uuid(2)).unwrap().destroy(DestroyFlags::empty()).unwrap();
     conn.lookup_by_uuid(&uuid(3)).unwrap().set_autostart(false).unwrap();
@@ -131,7 +132,7 @@ fn definition_keeps_its_owner_over_start_and_redefine() {
         let node = define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
         assert_eq!(node.owner(), Ok("web"));
         if files {
-            // Another process, as the boot's.
+            // A process like the one at boot.
             let definitions = Definitions::files(root.path().to_str().unwrap());
             let boot = Conn::of((Arc::new(sim), Arc::new(Runtime::memory([])), Arc::new(definitions)));
             boot.lookup_by_uuid(UUID).unwrap().set_autostart(true).unwrap();
@@ -143,7 +144,7 @@ fn definition_keeps_its_owner_over_start_and_redefine() {
             boot.set_owner(Some("web")).unwrap();
             boot.destroy_uuid(UUID, DestroyFlags::OWNED).unwrap();
         }
-        // Who has no owner and redefines it takes nothing away; another one takes it over.
+        // A redefine by a caller without an owner keeps the owner; a redefine by another owner replaces it.
         conn.set_owner(None).unwrap();
         assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_8", UUID, "")).owner(), Ok("web"));
         conn.set_owner(Some("batch")).unwrap();
@@ -151,7 +152,7 @@ fn definition_keeps_its_owner_over_start_and_redefine() {
     }
 }
 
-/// The second caller finds the devices of the first, also the last instance.
+/// The second caller finds the devices of the first, including the last instance.
 #[test]
 fn concurrent_autostarts_start_each_definition_once() {
     for round in 0..20 {
@@ -174,7 +175,7 @@ fn concurrent_autostarts_start_each_definition_once() {
 fn autostart_with_many_failures_names_the_first_eight() {
     let (_root, _sim, conn) = host(true);
     let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
-    // All of the card each.
+    // Each of these types takes the whole card.
     for n in 0..12 {
         define(&conn, &xml("0000:41:00.0", "1443", &uuid(n), "")).set_autostart(true).unwrap();
     }
@@ -234,7 +235,7 @@ fn lookup_of_a_uuid_defined_under_two_parents_is_ambiguous() {
     assert!(e.message.contains(&name("0000_86_00_0")) && e.message.contains(&name("0000_00_02_0")), "{e}");
     conn.lookup_by_name(&name("0000_00_02_0")).unwrap().start(StartFlags::empty()).unwrap();
     assert_eq!(conn.lookup_by_uuid(UUID).unwrap().parent_name(), "pci_0000_00_02_0");
-    // The other one is a node of its own, and cannot run beside it.
+    // The other definition is a node of its own and cannot run at the same time.
     let other = conn.lookup_by_name(&name("0000_86_00_0")).unwrap();
     assert!(!other.is_active());
     assert_eq!(names(&conn, ListFlags::INACTIVE), [UUID]);
@@ -264,7 +265,7 @@ fn define_on_an_absent_parent_succeeds_and_start_returns_no_parent() {
     let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
     assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
     assert_eq!(node.start(StartFlags::empty()).unwrap_err().code, ErrorCode::NoParent);
-    // What is printed of it defines the same again.
+    // Its XML defines the same device again.
     for parent in ["pci_0000_99_00_0", "css_0_0_0099"] {
         let node = define(&conn, &xml(parent, "4711", UUID, ""));
         for dialect in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
@@ -309,7 +310,7 @@ fn dump_of_a_host_contains_its_definitions() {
     assert_eq!(replay.autostart(None, StartFlags::empty()), Ok(1));
 }
 
-/// A list has the valid definitions; the lookup of an invalid one returns the error.
+/// A list contains the valid definitions; the lookup of an invalid definition returns the error.
 #[test]
 fn list_beside_hostile_files_has_the_sound_definitions() {
     let (root, _sim, conn) = host(true);
@@ -356,10 +357,10 @@ fn list_beside_hostile_files_has_the_sound_definitions() {
     for n in [10, 11] {
         assert_eq!(conn.lookup_by_uuid(&uuid(n)).unwrap_err().code, ErrorCode::NoNode, "{n}");
     }
-    // A link in the place of a parent's folder is not written through.
+    // The library does not write through a link in the place of a parent's directory.
     let e = conn.define_xml(xml("0000:86:00.0", "11", &uuid(20), "").as_bytes(), DefineFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::Store, "{e}");
-    // A link in the place of a definition is replaced, and what it leads to left alone.
+    // A link in the place of a definition is replaced; the target of the link stays unchanged.
     define(&conn, &xml(IGD, "i915-GVTg_V5_8", &uuid(1), ""));
     assert_eq!(fs::read_to_string(root.path().join("elsewhere")).unwrap(), good);
     conn.create_xml(xml(IGD, "i915-GVTg_V5_8", &uuid(30), "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -370,15 +371,15 @@ fn list_beside_hostile_files_has_the_sound_definitions() {
 fn autostart_of_a_card_without_vfs_waits_until_they_are_enabled() {
     let (root, sim, conn) = host(true);
     let folder = root.path().join("etc/mdevctl.d/0000:c1:00.0");
-    // Its types are not known before.
+    // The types are unknown until the VFs exist.
     let text = xml("0000:c1:00.0", "1438", UUID, "");
     assert!(!conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap().is_active());
     assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
-    // Who names the card wants to know.
+    // An autostart of the card itself returns an error.
     let e = conn.autostart(Some("0000:c1:00.0"), StartFlags::empty()).unwrap_err();
     assert_eq!(e.code, ErrorCode::NoType, "{e}");
     sim.enable_vfs().unwrap();
-    // An idle card lists every type that it has, and a card with a vGPU does not.
+    // An idle card lists all of its types; a card with a vGPU does not.
     let unknown = folder.join(UUID.replace('1', "9"));
     fs::write(&unknown, r#"{"mdev_type":"4711","start":"auto"}"#).unwrap();
     let defined = fs::read(folder.join(UUID)).unwrap();
@@ -415,7 +416,7 @@ fn define_with_autostart_flag_sets_autostart() {
     }
 }
 
-/// A caller without the UUID could only repeat the define, which makes a second definition.
+/// Without the UUID, the caller could only repeat the define, which would add a second definition.
 #[test]
 fn define_without_uuid_succeeds_when_descriptors_run_out_after_the_write() {
     let (_root, sim, conn) = host(true);
@@ -428,7 +429,7 @@ fn define_without_uuid_succeeds_when_descriptors_run_out_after_the_write() {
     assert_eq!(names(&conn, ListFlags::INACTIVE), [node.uuid().unwrap()]);
 }
 
-/// A parent that cannot be read without descriptors is not absent.
+/// A parent that cannot be read because descriptors are exhausted is not absent.
 #[test]
 fn redefine_without_descriptors_does_not_take_the_parent_for_absent() {
     let mut refused = 0;
@@ -449,7 +450,7 @@ fn redefine_without_descriptors_does_not_take_the_parent_for_absent() {
     assert!(refused > 0);
 }
 
-/// mdevctl treats such a definition as manual, too.
+/// mdevctl treats such a definition as manual too.
 #[test]
 fn definition_whose_start_is_not_a_string_is_manual() {
     let (root, _sim, conn) = host(true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The main job on the simulated host, through the driver.
+//! The main calls of the driver on the simulated host.
 
 use mdev::ErrorCode;
 use mdev::test_hooks::sysfs::Errno;
@@ -15,7 +15,7 @@ const MY_VGPU: &[u8] = b"<device>
   </capability>
 </device>";
 
-/// A host of this test alone: the default one, dumped and replayed.
+/// A host of this test alone: the default host, dumped and replayed.
 fn host() -> (tempfile::TempDir, Conn) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("host.xml");
@@ -33,7 +33,7 @@ fn available(conn: &Conn, type_id: &str) -> Option<u32> {
     parent.find_type(type_id).unwrap().available_instances
 }
 
-/// Each layout's parents, a card's with VFs among them.
+/// The parents of every layout, including a card with VFs.
 #[test]
 fn list_without_types_has_the_same_nodes_as_a_full_list() {
     let (_dir, conn) = host();
@@ -173,7 +173,7 @@ fn list_without_descriptors_is_complete_or_an_error() {
     assert!(failures > 20, "{failures}");
 }
 
-/// Two parents with one type, which has so many instances left on each.
+/// Two parents with one type, with these numbers of available instances.
 fn two_parents(left: [u32; 2]) -> Conn {
     use mdev::test_hooks::sim::{SimEntry, SimHost};
     let mut entries = Vec::new();
@@ -223,12 +223,12 @@ fn create_group_with_exist_ok_keeps_the_group_of_its_devices() {
     conn.create_group_xml(&[other.as_bytes()], CreateFlags::empty()).unwrap();
     let again = conn.create_group_xml(&[second.as_bytes(), first.as_bytes()], CreateFlags::EXIST_OK).unwrap();
     assert_eq!([again[0].group(), again[1].group()], [Ok(1), Ok(1)]);
-    // Two that are in different groups are not one guest's.
+    // Two devices in different groups do not belong to one guest.
     let e = conn.create_group_xml(&[first.as_bytes(), other.as_bytes()], CreateFlags::EXIST_OK).unwrap_err();
     assert_eq!(e.code, ErrorCode::Exists, "{e}");
 }
 
-/// One byte more than a dump may have is refused; the file is sparse.
+/// One byte more than the maximum size of a dump is refused; the file is sparse.
 #[test]
 fn dump_of_more_than_16_mib_is_refused_without_being_parsed() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions in a process that has no descriptors left, or almost none: no definition is reported as missing, and
-//! nothing of it is lost. Each test is run in a process of its own.
+//! Definitions in a process with no or almost no descriptors left: no definition is reported as missing, and none is
+//! lost. Each test runs in a process of its own.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,10 +21,10 @@ use crate::support::{alone, scenes};
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 const IGD: &str = "0000:00:02.0";
 
-/// More than any of this needs.
+/// More free descriptors than any of these requests needs.
 const ENOUGH: usize = 24;
 
-/// True in a process of its own, which may have few descriptors.
+/// Returns true in a process of its own with few descriptors.
 fn alone(name: &str) -> bool {
     let is_alone = alone::alone(&format!("exhausted::{name}"));
     if is_alone {
@@ -34,7 +34,7 @@ fn alone(name: &str) -> bool {
     is_alone
 }
 
-/// Takes every descriptor but so many.
+/// Takes every descriptor but `free`.
 fn leave(free: usize) -> Vec<OwnedFd> {
     let null = File::open("/dev/null").unwrap();
     let mut taken: Vec<OwnedFd> = std::iter::from_fn(|| null.as_fd().try_clone_to_owned().ok()).collect();
@@ -43,7 +43,7 @@ fn leave(free: usize) -> Vec<OwnedFd> {
     taken
 }
 
-/// What it gives with so many descriptors.
+/// Returns the result of `run` with `free` descriptors; `None` if it fails with EMFILE.
 fn with<T>(free: usize, run: impl FnOnce() -> Result<T, Error>) -> Option<T> {
     let taken = leave(free);
     let result = run();
@@ -131,7 +131,7 @@ fn definition_survives_every_call_without_descriptors() {
     assert!(!beside.exists());
 }
 
-/// Descriptors that wait to be closed are given back first.
+/// Cached descriptors are closed before a request fails.
 #[test]
 fn cached_descriptors_are_closed_when_descriptors_run_out() {
     if !alone("cached_descriptors_are_closed_when_descriptors_run_out") {
@@ -173,7 +173,7 @@ fn monitor_without_descriptors_reports_no_definition_as_undefined() {
         for all in [false, true] {
             let mut monitor = conn.monitor().unwrap();
             if all {
-                // The whole folder is another, with the same in it.
+                // Another directory with the same content takes the place of the whole directory.
                 fs::rename(&folder, root.path().join("etc/aside")).unwrap();
                 fs::rename(root.path().join("etc/aside"), &folder).unwrap();
             } else {
@@ -204,8 +204,8 @@ fn monitor_without_descriptors_reports_no_definition_as_undefined() {
     assert!(refused > 1, "{refused}");
 }
 
-/// From some operation on, the process has no descriptor left. A failed create removes its device with the descriptors that are
-/// kept for that, also when the driver made the device and returned an error.
+/// From each operation on, the process has no descriptor left. A failed create removes its device with the
+/// descriptors that are reserved for that, also if the driver created the device and returned an error.
 #[test]
 fn failed_create_without_descriptors_leaves_no_device() {
     if !alone("failed_create_without_descriptors_leaves_no_device") {
@@ -232,8 +232,8 @@ fn failed_create_without_descriptors_leaves_no_device() {
     }
 }
 
-/// No descriptor is left from the n-th operation on; false if there were not so many. `lie`: the driver makes the device and returns
-/// this errno for the write of this file.
+/// Creates a device with no descriptor left from the n-th operation on. Returns false if there are fewer operations.
+/// `lie`: the driver creates the device and returns this errno for the write of this file.
 fn create_without_descriptors(xml: &str, nth: usize, lie: Option<(&str, Errno)>, failed: &mut u32) -> bool {
     let sim = default_host();
     let runtime = Arc::new(Runtime::memory([]));
@@ -282,7 +282,7 @@ fn write_host(root: &Path) {
     ["etc", "run"].iter().for_each(|name| fs::create_dir_all(root.join(name)).unwrap());
 }
 
-/// An epoll, a netlink socket, an inotify for VFs and definitions, and a timer.
+/// The four descriptors: an epoll, a netlink socket, an inotify for VFs and definitions, and a timer.
 #[test]
 fn monitor_with_vfs_and_definitions_has_four_descriptors() {
     if !alone("monitor_with_vfs_and_definitions_has_four_descriptors") {
@@ -298,7 +298,7 @@ fn monitor_with_vfs_and_definitions_has_four_descriptors() {
         let mut monitor = conn.monitor().unwrap();
         assert_eq!(count(), before + 4);
         assert!(monitor.receive().unwrap().is_none());
-        // Both kinds of files are seen.
+        // The inotify reports both kinds of files.
         let vf = root.path().join("sys/bus/pci/devices/0000:41:00.5/nvidia/current_vgpu_type");
         fs::write(&vf, "1441\n").unwrap();
         let folder = root.path().join("etc/mdevctl.d/0000:41:00.0");

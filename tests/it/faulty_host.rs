@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! 64 parents, of which thirty have one fault each: everything that is sound is listed. What libvirt and mdevctl list of the
-//! same host is printed beside it (`--nocapture`), and is not asserted.
+//! 64 parents, of which thirty have one fault each: every sound node is listed. With `--nocapture`, the test also
+//! prints what libvirt and mdevctl list of the same host; it does not assert their results.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::{faults, rivals, tree, xmltree};
 
 const PARENTS: usize = 64;
 
-/// The one that no rival survives, since they open it and wait.
+/// The fault with which libvirt and mdevctl hang: they open the FIFO and wait.
 const HANGS: &str = "available-fifo";
 
 struct Seen {
@@ -42,13 +42,13 @@ fn has_types(parent: &Node, wanted: &[&str]) -> bool {
     })
 }
 
-/// What a sound or faulty parent must still show; the first thing that is missing.
+/// Returns the first node that a sound or faulty parent must still show and does not.
 fn missing(seen: &Seen, index: usize, left: Option<Left>) -> Option<&'static str> {
     let parent = seen.parent(index);
     let device = seen.device(index);
     let sound: &[&str] = if left == Some(Left::OtherTypes) { &TYPES[1..] } else { &TYPES };
     match left {
-        // The folder of types is no folder any more: the parent may go, its device may not.
+        // The directory of types is not a directory any more: the parent may be missing, its device may not.
         Some(Left::ParentOnly) => device.is_none().then_some("the device"),
         _ if parent.is_none() => Some("the parent"),
         _ if !parent.is_some_and(|parent| has_types(parent, sound)) => Some("a sound type"),
@@ -74,7 +74,7 @@ fn list_of_a_faulty_host_has_every_sound_node() {
     assert!(unknown.is_empty(), "links that lead nowhere are no nodes: {unknown:?}");
 }
 
-/// Whatever is wrong on a host: the same nodes, and the same dumps of them.
+/// A list without types has the same nodes with the same dumps, whatever is faulty on the host.
 #[test]
 fn list_without_types_of_a_faulty_host_has_the_same_nodes() {
     let root = tempfile::tempdir().unwrap();
@@ -117,9 +117,9 @@ fn single_fault_hides_no_other_node() {
     }
 }
 
-/// Faults that hide nothing in a list or a dump: a wrong name or number of the vendor, or a stray file.
+/// Faults that hide nothing in a list or a dump: a wrong vendor name or number, or a stray file.
 const HARMLESS: [&str; 10] = [
-    // Clamped: any number above 0 means that one can be created.
+    // Clamped: any number above 0 means that a device can be created.
     "available-overflow",
     "name-not-utf8",
     "name-is-directory",
@@ -132,8 +132,8 @@ const HARMLESS: [&str; 10] = [
     "uevent-empty",
 ];
 
-/// Every omission of a list is reported as data: at least one finding names the place of each fault, and none names a parent
-/// without faults.
+/// Findings report every omission of a list: at least one finding names the place of each fault, and none names a
+/// parent without faults.
 #[test]
 fn list_problems_of_a_faulty_host_names_every_fault() {
     let problems = |names: &[&str], parents: usize| {
@@ -157,7 +157,7 @@ fn list_problems_of_a_faulty_host_names_every_fault() {
     assert!(silent.is_empty(), "{silent:#?}");
 }
 
-/// What only one type of a parent shows is in its dump as well, whether it was listed or looked up.
+/// A file of only one type of a parent is also in the parent's dump, both from a list and from a lookup.
 #[test]
 fn file_that_only_one_type_has_is_in_the_dump() {
     let root = tempfile::tempdir().unwrap();
@@ -173,7 +173,7 @@ fn file_that_only_one_type_has_is_in_the_dump() {
     assert!(listed.contains("first_alone") && listed.contains("last_alone"), "{listed}");
 }
 
-/// Parents and devices that libvirt lists.
+/// Returns the numbers of parents and devices that libvirt lists.
 fn libvirt(root: &Path, patience: u32) -> String {
     let out = tempfile::tempdir().unwrap();
     match rivals::ask("libvirt-on-tree", root, out.path(), patience) {
@@ -185,7 +185,7 @@ fn libvirt(root: &Path, patience: u32) -> String {
     }
 }
 
-/// Parents and devices that mdevctl lists, or its complaint.
+/// Returns the numbers of parents and devices that mdevctl lists, or its error message.
 fn mdevctl(root: &Path, patience: u32) -> String {
     let out = tempfile::tempdir().unwrap();
     if let Err(why) = rivals::ask("mdevctl-on-tree", root, out.path(), patience) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Group numbers that no other device has, and records that killed creators left.
+//! Allocated group numbers are not in use by any other device, and records that killed creators left.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ fn define(lab: &Lab, parent: &str, uuid: &str, attrs: &str) {
     fs::write(folder.join(uuid), text).unwrap();
 }
 
-/// Writes the record that a creator leaves when it is killed before it is done.
+/// Writes the record that a creator leaves if it is killed before it has finished.
 fn leave_record(lab: &Lab, uuid: &str, type_id: &str, more: &str) {
     let text = format!(r#"{{"uuid":"{uuid}","parent":"0000:86:00.0","type":"{type_id}"{more}}}"#);
     fs::write(lab.root().join("run/libmdev/devices").join(uuid), text).unwrap();
@@ -54,13 +54,13 @@ fn try_group_of(conn: &Conn) -> Result<u32, Error> {
 #[test]
 fn concurrent_creates_allocate_groups_that_are_not_in_use() {
     let lab = Lab::in_files();
-    // A device of another program on either layout that shows a group, and another whose record says otherwise.
+    // Devices of another program that show a group, one on each layout with groups.
     echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
     echo(&lab, GENERAL, "queue-4", &format!("{}:2", uuid(2)));
     // A definition on a parent that is absent.
     let more = format!("<uuid>{}</uuid><group>3</group>", uuid(3));
     lab.other().define_xml(request("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
-    // Killed creators: the device of one exists, the device of the other may still appear.
+    // Killed creators: the device of one exists; the device of the other can still appear.
     leave_record(&lab, &uuid(4), "12", r#","group":4"#);
     echo(&lab, RFC, "12", &uuid(4));
     leave_record(&lab, &uuid(5), "11", r#","group":5"#);
@@ -78,7 +78,8 @@ fn groups_given_as_attributes_are_in_use() {
     let more = format!("<uuid>{}</uuid><attr name='group' value='1'/>", uuid(1));
     lab.other().define_xml(request("0000:99:00.0", "11", &more).as_bytes(), DefineFlags::empty()).unwrap();
     define(&lab, "0000:99:00.0", &uuid(2), r#"{"group": "2\n"}, {"other": "5"}, {"group": "3"}"#);
-    // Creators that have not written the attribute yet: the device exists, or may still appear.
+    // Creators that have not written the attribute yet: the device of one exists; the device of the other can still
+    // appear.
     leave_record(&lab, &uuid(3), "12", r#","attributes":[["group","4"]]"#);
     echo(&lab, RFC, "12", &uuid(3));
     leave_record(&lab, &uuid(4), "11", r#","group":5,"attributes":[["group","6"]]"#);
@@ -98,7 +99,7 @@ fn create_fails_while_a_group_in_use_cannot_be_read() {
         lab.sim.set_hook(None);
         assert_eq!(lab.sim.entries().iter().filter(|entry| entry.path().ends_with("mdev_type")).count(), 1, "{errno}");
     }
-    // The number is needed for an allocation alone.
+    // Only an allocation needs the group numbers in use.
     fail(Errno::IO);
     let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
@@ -122,7 +123,7 @@ fn create_fails_while_the_record_of_a_device_cannot_be_read() {
     assert_eq!((e.code, e.path.as_deref()), (ErrorCode::Store, record.to_str()), "{e}");
     let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
-    // Without its device the record says nothing, and is removed.
+    // A record without its device is ignored and removed.
     conn.lookup_by_uuid(&uuid(1)).unwrap().destroy(DestroyFlags::empty()).unwrap();
     fs::write(&record, "{").unwrap();
     assert_eq!(group_of(&conn), 1);
@@ -131,7 +132,7 @@ fn create_fails_while_the_record_of_a_device_cannot_be_read() {
 #[test]
 fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
     let lab = Arc::new(Lab::in_files());
-    // The creator looks for the device of this record when it has the lock of the store.
+    // The creator looks for the device of this record once it has the lock of the store.
     leave_record(&lab, &uuid(1), "12", r#","group":1"#);
     echo(&lab, RFC, "12", &uuid(1));
     let (writer, lock) = (Arc::downgrade(&lab), lab.root().join("run/libmdev/lock"));
@@ -145,7 +146,7 @@ fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
     assert!(lab.root().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
 }
 
-/// A driver may block a read, and the lock of the store is held by one creator at a time.
+/// A driver can block a read, and only one creator at a time can hold the lock of the store.
 #[test]
 fn create_reads_no_file_of_a_driver_under_the_lock_of_the_store() {
     let lab = Lab::in_files();
@@ -163,7 +164,7 @@ fn create_reads_no_file_of_a_driver_under_the_lock_of_the_store() {
     assert_eq!(*held.lock().unwrap(), Vec::<String>::new());
 }
 
-/// Its device may have any group once the definition is complete, or fixed.
+/// The device of the definition can have any group once the file is complete or fixed.
 #[test]
 fn create_fails_while_a_definition_cannot_be_read() {
     let lab = Lab::in_files();
@@ -183,7 +184,7 @@ fn create_fails_while_a_definition_cannot_be_read() {
         assert!(e.message.contains("name a group with <group>"), "{e}");
         assert_eq!(conn.list(ListFlags::DEVICES | ListFlags::ACTIVE).unwrap().len(), before);
     }
-    // The number is needed for an allocation alone.
+    // Only an allocation needs the group numbers in use.
     let text = request("0000:86:00.0", "11", "<group>9</group>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     set(&whole, 0o644);
@@ -200,7 +201,7 @@ fn name_and_group_of_a_killed_creator_are_free_at_once() {
     assert_eq!(conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap().group(), Ok(7));
 }
 
-/// The link of a device has the time of the first look at it.
+/// The time of a device's link is the time of the first look at it.
 #[test]
 fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
     for (made_before, is_its_own) in [(900, false), (600, true), (300, false), (0, false)] {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! include/libmdev.h is equal to what cbindgen generates from the C layer and from the enums of the crate.
-//! `MDEV_REGENERATE=1 cargo test --test it header` writes the header.
+//! include/libmdev.h is equal to what cbindgen generates from the C layer and the enums of the crate.
+//! `MDEV_REGENERATE=1 cargo test --test it header` writes it anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Contents in cbindgen.toml has the order of the declarations.
+/// The sources, in the order of their items in the header.
 const SOURCES: [&str; 17] = [
     "crates/mdev/src/error",
     "crates/mdev/src/finding",
@@ -64,13 +64,14 @@ fn generate() -> String {
     let mut text = Vec::new();
     builder.generate().expect("cannot read the C layer").write(&mut text);
     let mut text = String::from_utf8(text).expect("UTF-8");
-    // The values of `enum mdev_list_flags` begin with MDEV_LIST_, without the last word of the enum's name.
+    // The last word of an enum's name, `flags` or `type`, is not part of its values: the values of `enum
+    // mdev_list_flags` begin with MDEV_LIST_.
     for (short, name) in names.iter().filter_map(|name| name.rsplit_once('_').map(|(short, _)| (short, name))) {
         if short != "mdev" {
             text = text.replace(&format!("{}_", name.to_uppercase()), &format!("{}_", short.to_uppercase()));
         }
     }
-    // cbindgen indents with spaces; the C code of this project is indented with tabs.
+    // cbindgen indents with spaces; the C code of this project uses tabs.
     let lines = text.lines().map(|line| {
         let words = line.trim_start_matches("        ");
         let tabs = (line.len() - words.len()) / 8;
@@ -155,7 +156,7 @@ fn values_of_enums_in_the_header_never_change() {
     assert_eq!(values, kept.lines().collect::<Vec<_>>(), "add new values to tests/golden/enums.txt");
 }
 
-/// Names between `start` and `end` that begin with mdev_.
+/// Returns the names between `start` and `end` that begin with mdev_.
 fn exported_by(map: &str) -> Vec<&str> {
     map.lines().filter_map(|line| line.trim().strip_suffix(';')).filter(|name| name.starts_with("mdev_")).collect()
 }

@@ -11,7 +11,7 @@ use mdev::{Error, ErrorCode};
 
 use crate::support::definitions::{IGD, UUID, host, xml};
 
-/// Parents of every layout, each with a type.
+/// A parent of every layout, each with a type.
 const PARENTS: [(&str, &str); 4] =
     [(IGD, "i915-GVTg_V5_4"), ("0000:86:00.0", "11"), ("0000:87:00.0", "queue-1"), ("0000:41:00.0", "1441")];
 
@@ -94,7 +94,7 @@ fn handle_of_a_definition_destroys_the_device_started_from_it() {
     }
 }
 
-/// The device was destroyed, and its UUID is in use again: by this library or by a raw write.
+/// The device was destroyed, and this library or a raw write has created another device of its UUID.
 #[test]
 fn stale_handle_does_not_reach_the_next_device_of_its_uuid() {
     for (old, old_type) in PARENTS {
@@ -141,7 +141,7 @@ fn once_before(
     })));
 }
 
-/// A failed create removes its own device, and not the next device of its UUID.
+/// A failed create removes its own device and not the next device of the UUID.
 #[test]
 fn failed_create_does_not_remove_the_device_of_another_program() {
     let (_root, sim, conn) = host(true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices that a process has open are never destroyed, and the error names the node and the process.
+//! Devices that a process has open are never destroyed; the error names the node and the process.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ fn lab() -> (SimHost, Conn) {
     (host, conn)
 }
 
-/// The device gets a node of its own, as on a kernel with CONFIG_VFIO_DEVICE_CDEV.
+/// Adds a VFIO node of its own to the device, as on a kernel with CONFIG_VFIO_DEVICE_CDEV.
 fn add_cdev(host: &SimHost) -> &'static str {
     let path = format!("{IGD}/{UUID}/vfio-dev/vfio900/dev");
     host.plug([SimEntry::File { path, mode: 0o444, content: Ok(b"511:900\n".to_vec()) }]).unwrap();
@@ -58,7 +58,7 @@ fn device_in_use_is_busy_and_the_error_names_the_process() {
     assert!(e.message.contains("process 4711 (qemu) has /dev/vfio/"), "{e}");
 }
 
-/// Every attempt is made in a process of its own, so that the driver cannot block the caller.
+/// Every attempt runs in a process of its own, so that the driver cannot block the caller.
 #[test]
 fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
     let (host, conn) = lab();
@@ -67,7 +67,7 @@ fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
     let writes = AtomicU32::new(0);
     host.set_hook(Some(Arc::new(move |op, path: &str| {
         let is_removal = op == Op::Write && path.ends_with("/remove");
-        // A driver that is interrupted for ever must not block this test.
+        // The hook ends after 1000 writes, so that the test fails instead of hanging.
         let is_interrupted = is_removal && writes.fetch_add(1, Ordering::Relaxed) < 1000;
         is_interrupted.then_some(Errno::INTR)
     })));
@@ -80,7 +80,7 @@ fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
     assert_eq!(count(Op::Start), count(Op::Write));
     host.fail_next(Op::Write, "/remove", Errno::INTR, 1);
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
-    // The driver has done its work when it is interrupted.
+    // The driver has done its work before the signal.
     let (host, conn) = lab();
     host.fail_after_write("/remove", Errno::INTR, 1);
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
@@ -98,7 +98,7 @@ fn process_that_cannot_be_started_is_not_reported_as_the_driver() {
         assert!(e.message.contains("was not removed: cannot start a process that writes"), "{e}");
         let log = host.take_log();
         assert!(log.iter().all(|entry| entry.op != Op::Write));
-        // EAGAIN of fork is not that of a driver: the write is not repeated, and nothing is waited for.
+        // An EAGAIN of fork is not an EAGAIN of a driver: the write is not repeated and nothing waits.
         assert_eq!(log.iter().filter(|entry| entry.op == Op::Start).count(), 1, "{log:?}");
         assert!(log.iter().all(|entry| entry.op != Op::Watch), "{log:?}");
         conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
@@ -115,7 +115,7 @@ fn errno_of_a_driver_is_not_the_end_of_the_wait() {
     assert!(e.message.contains("cannot write") && !e.message.contains("within"), "{e}");
 }
 
-/// No other process has seen the device.
+/// No other process has used the device yet, so the library may do the write itself.
 #[test]
 fn failed_create_removes_its_device_although_no_process_can_be_started() {
     let (host, conn) = lab();
@@ -151,7 +151,7 @@ fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
         assert_eq!(e.errno, errno.raw_os_error(), "{e}");
         assert!(e.message.contains("look for the users of /dev/vfio/"), "{e}");
         assert!(host.take_log().iter().all(|entry| entry.op != Op::Write));
-        // That it is in use is sure.
+        // The driver's EBUSY proves that the device is in use.
         host.set_in_use(UUID, true).unwrap();
         host.fail_next(Op::Users, "", errno, 1);
         let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
@@ -160,7 +160,8 @@ fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
     }
 }
 
-/// A process in another PID namespace may be a guest. One that only a security policy hides is none while the group is held.
+/// A process in another PID namespace can be a guest. A process that only a security policy hides cannot be one while
+/// the group is held.
 #[test]
 fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
     let why = || "process 4712 cannot be looked into".to_owned();
@@ -176,7 +177,7 @@ fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
     };
     refuse();
     host.set_no_user(Users::Incomplete(why()));
-    // A kernel or a /dev without the group.
+    // The kernel or /dev has no node of the group.
     host.fail_next(Op::Hold, "", Errno::NOENT, 1);
     refuse();
     // A process has the group open, and the search did not find it.
@@ -187,7 +188,7 @@ fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
     assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "the write may block");
 }
 
-/// An open of the group makes that of a guest that starts at this moment fail.
+/// While the library holds the group, a guest that starts cannot open it.
 #[test]
 fn refused_write_is_explained_without_an_open_of_the_group() {
     let (host, conn) = lab();
@@ -236,9 +237,9 @@ fn device_without_a_group_is_ready_when_it_has_its_own_node() {
     );
     log::set_logger(&Warnings).unwrap();
     log::set_max_level(log::LevelFilter::Warn);
-    // A create that does not find the device ready fails in the end.
+    // A create fails if its device does not become ready.
     conn.create_xml(xml.as_bytes(), CreateFlags::EXIST_OK).unwrap();
-    // If the kernel's own list has the node, the create does not wait for the node in /dev.
+    // If the kernel's class has the node, the create does not wait for the node in /dev.
     std::fs::create_dir_all(root.path().join("dev/vfio")).unwrap();
     std::fs::create_dir_all(root.path().join("sys/class/vfio/7")).unwrap();
     link("../../../../../kernel/iommu_groups/7", &format!("sys/devices/virtual/mtty/mtty/{UUID}/iommu_group"));
@@ -250,7 +251,7 @@ fn device_without_a_group_is_ready_when_it_has_its_own_node() {
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keeps what the library logs.
+/// Records the library's log messages.
 struct Warnings;
 
 impl log::Log for Warnings {

@@ -28,7 +28,7 @@ fn uuid(n: u32) -> String {
 /// The files of the store and their times, by path.
 type Files = BTreeMap<PathBuf, (Vec<u8>, SystemTime)>;
 
-/// A connection with this owner.
+/// Opens a connection with this owner.
 fn connect(lab: &Lab, owner: Option<&str>) -> Conn {
     let conn = lab.other();
     conn.set_owner(owner).unwrap();
@@ -39,8 +39,9 @@ fn names(lab: &Lab, folder: &str) -> usize {
     fs::read_dir(lab.root().join("run/libmdev").join(folder)).map_or(0, Iterator::count)
 }
 
-/// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory and its
-/// locks are lost, it cleans up nothing, and its files and devices remain. False if `at` selected no operation.
+/// Kills the creator of a group before the first operation of the simulated kernel that `at` selects: its memory and
+/// its locks are lost, it cleans up nothing, and its files and devices remain. Returns false if `at` selects no
+/// operation.
 fn kill_creator(lab: &Lab, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static, create: impl FnOnce()) -> bool {
     let run = lab.root().join("run/libmdev");
     let files = Arc::new(Mutex::new(Files::new()));
@@ -66,13 +67,13 @@ fn kill_creator(lab: &Lab, at: impl Fn(Op, &str) -> bool + Send + Sync + 'static
     killed
 }
 
-/// The VFIO node of a device.
+/// Returns the path of the VFIO node of a device.
 fn group_node(lab: &Lab, uuid: &str) -> String {
     let group = lab.sim.open(&format!("/sys/bus/mdev/devices/{uuid}")).unwrap().link("iommu_group").unwrap();
     format!("/dev/vfio/{}", basename(&group))
 }
 
-/// Leaves one device of a group of three, whose owner is "me".
+/// Leaves one device of a group of three whose owner is "me".
 fn leave_one(lab: &Lab) {
     let writes = AtomicUsize::new(0);
     let second = move |op, path: &str| {
@@ -93,7 +94,7 @@ fn set_time(path: &Path, time: SystemTime) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Sets the times of all records back by `by`.
+/// Moves the times of all records back by `by`.
 fn set_back_times(run: &Path, by: Duration) {
     read_files(run).iter().for_each(|(path, (_, time))| set_time(path, *time - by));
 }
@@ -113,7 +114,7 @@ fn xml((parent, type_id): (&str, &str), n: u32) -> String {
     )
 }
 
-/// Devices 1 to 3 as one group.
+/// Creates devices 1 to 3 as one group.
 fn create(conn: &Conn, on: (&str, &str)) -> Result<Vec<Node>, Error> {
     let texts: Vec<String> = (1..=3).map(|n| xml(on, n)).collect();
     let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
@@ -159,7 +160,7 @@ fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
             seen[left.len()] += 1;
         };
         assert!(seen.iter().all(|n| *n > 1), "killed with 0 to 3 devices: {seen:?}");
-        // The group that was not interrupted is complete.
+        // The group of the creator that was not killed is complete.
         let conn = connect(&complete, Some("me"));
         let made = complete.uuids();
         assert_eq!((names(&complete, "groups"), incomplete(&conn)), (0, Vec::new()));
@@ -238,7 +239,7 @@ fn device_that_another_program_created_is_no_member() {
 fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
     let lab = Lab::in_files();
     let (run, writes) = (lab.root().join("run/libmdev"), AtomicUsize::new(0));
-    // Each device takes the driver 70 s. The creator is killed when it looks at the third device for the first time.
+    // The driver takes 70 s for each device. The creator is killed at its first look at the third device.
     let at = move |op, path: &str| {
         if op == Op::Write && path.ends_with("/create") {
             writes.fetch_add(1, Ordering::Relaxed);
@@ -254,7 +255,7 @@ fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
     assert_eq!((names(&lab, "devices"), names(&lab, "groups")), (0, 0));
 }
 
-/// /dev has no node of the device, and the first look at its link was too late.
+/// /dev has no node of the device, and the first look at the device's link was too late to show its age.
 #[test]
 fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
     let lab = Lab::in_files();
@@ -279,7 +280,7 @@ fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
     assert!(found.iter().any(|finding| finding.message.contains("cannot determine")), "{found:?}");
     let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
     assert_eq!(e.code, ErrorCode::NotOwner, "{e}");
-    // Another creator keeps the record.
+    // Another creator reuses the record.
     let text = xml(RFC, 9).replace("<parent>", "<name>other</name><parent>");
     conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     conn.destroy_incomplete(None, DestroyFlags::empty()).unwrap_err();
@@ -288,7 +289,7 @@ fn device_of_unknown_age_is_not_destroyed_and_its_record_is_kept() {
     assert_eq!((names(&lab, "devices"), incomplete(&conn)), (1, Vec::new()));
 }
 
-/// In both stores, without a kill.
+/// For both stores, without a kill.
 #[test]
 fn group_whose_devices_cannot_be_removed_is_incomplete() {
     let lab = Lab::in_files();

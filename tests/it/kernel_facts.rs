@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel answers as the real one did: every step that `vm-tests/guest/kernel-facts.tsv` records of Linux 6.1
-//! and its sample drivers is taken again in memory, on a host made of nothing but what that record says was there at first.
+//! The simulated kernel returns what the real kernel returned: every step that `vm-tests/guest/kernel-facts.tsv`
+//! recorded with Linux 6.1 and its sample drivers is repeated in memory. The host contains only what the record says
+//! existed at the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crate::support::facts::{self, Step, steps, unescape};
 
 const FACTS: &str = include_str!("../../vm-tests/guest/kernel-facts.tsv");
 
-/// What was there before the first write: the links of the class, and for each type its files.
+/// Builds the host before the first write: the links of the class, and the files of each type.
 fn initial_host(steps: &[Step]) -> SimHost {
     let mut entries = BTreeMap::new();
     let mut file = |path: String, mode: u32, content: &[u8]| {
@@ -40,20 +41,21 @@ fn initial_host(steps: &[Step]) -> SimHost {
         }
     }
     extra.push(SimEntry::Dir { path: "/sys/bus/mdev/devices".to_owned() });
-    // Several files of one type name the same folder.
+    // Several files of one type lead to the same directory.
     let mut seen = BTreeSet::new();
     extra.retain(|e| seen.insert(e.path().to_owned()));
     SimHost::new(entries.into_values().chain(extra)).unwrap()
 }
 
-/// `/sys/devices/virtual/mtty/...` of the class's link is `/sys/devices/virtual/mtty/mtty/...`.
+/// Converts the path of the class's link, `/sys/devices/virtual/mtty/...`, to the path of the parent,
+/// `/sys/devices/virtual/mtty/mtty/...`.
 fn in_parent(path: &str) -> String {
     let rest = path.strip_prefix("/sys/devices/virtual/").unwrap();
     let (driver, rest) = rest.split_once('/').unwrap();
     format!("/sys/devices/virtual/{driver}/{driver}/{rest}")
 }
 
-/// The living devices: `uuid@parent/type`.
+/// Returns the existing devices: `uuid@parent/type`.
 fn devices(host: &SimHost) -> IoResult<BTreeSet<String>> {
     let bus = host.open("/sys/bus/mdev/devices")?;
     let mut uuids = Vec::new();
@@ -68,7 +70,8 @@ fn devices(host: &SimHost) -> IoResult<BTreeSet<String>> {
         .collect()
 }
 
-/// A parent where nothing at all is left does not tell what its types cost.
+/// True if a type of the driver's parent has an available instance. Without any, a dump does not show the costs of
+/// the types.
 fn tells_its_costs(entries: &[SimEntry], driver: &str) -> bool {
     entries.iter().any(|entry| {
         let counter = entry.path().starts_with(&format!("/sys/devices/virtual/{driver}/"))

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Who may call whom, and what only some may do: read from the sources.
+//! Checks the sources: which module may use which, and code that only some modules may contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room and those that it may use. A request goes down: ffi, driver, backend, sysfs.
+/// A module and the modules that it may use. A request goes down: ffi, driver, backend, sysfs.
 const ROOMS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("fd", &[]),
-    // The omissions of a request: every part that leaves something out reports it.
+    // Omissions of a request: every module that skips something reports it.
     ("finding", &["error"]),
     // flock(2) with a timeout, for the store.
     ("lock", &["error", "fd"]),
     ("model", &["error"]),
-    // Files that make the caller act with its rights: definitions and call-outs.
+    // Checks of files that act with the caller's rights: definitions and call-outs.
     ("trust", &[]),
     ("time", &[]),
-    // For the unit tests of every room.
+    // For the unit tests of every module.
     ("testing", &[]),
-    // What safe code cannot ask the kernel for.
+    // System calls that safe Rust does not offer.
     ("sys", &["fd"]),
     ("sysfs", &["error", "fd", "finding", "sys", "time"]),
     // The simulated host. Only its opening and its dump name it.
@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("backend", &["sysfs", "model", "store", "error", "finding"]),
     ("store", &["model", "error", "fd", "finding", "lock", "time", "trust"]),
     ("monitor", &["sysfs", "store", "model", "error", "fd"]),
-    // Programs of others: nothing else starts one.
+    // The only module that starts programs.
     ("callout", &["error", "fd", "sys", "trust"]),
     ("driver", &["callout", "error", "fd", "finding", "model", "sysfs", "sim", "xml", "backend", "store", "monitor"]),
     ("ffi", &[]),
@@ -45,8 +45,8 @@ fn sources(below: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each source with its text without comments and its path in the room that it belongs to: those of the library below
-/// crates/mdev/src, those of the C layer below src, which is the room `ffi`.
+/// Returns each source as its path and its text without comments. The library is in crates/mdev/src; the C layer is
+/// in src and is the module `ffi`.
 fn read_all() -> Vec<(String, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
@@ -64,13 +64,13 @@ fn read_all() -> Vec<(String, String)> {
     files
 }
 
-/// A file of the C layer, a crate of its own: the compiler refuses what it may not use of the library.
+/// A file of the C layer. It is a crate of its own, so the compiler checks what it uses of the library.
 fn c_layer(name: &str, text: &str) -> (String, String) {
     let name = if name == "lib.rs" { "mod.rs" } else { name };
     (format!("ffi/{name}"), text.replace("crate::", "crate::ffi::"))
 }
 
-/// Without comments. A `//` inside a string cuts its line short, which hides nothing that is looked for here.
+/// Removes the comments. A `//` in a string cuts the line too, which hides nothing that these tests look for.
 fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
@@ -83,25 +83,25 @@ fn word(text: &str) -> &str {
     &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
 }
 
-/// Every place where `what` stands as a word of its own: the text after it.
+/// Returns the text after every place where `what` begins a word.
 fn after<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = &'a str> {
     text.match_indices(what)
         .filter(|(at, _)| !text[..*at].ends_with(is_word))
         .map(move |(at, _)| &text[at + what.len()..])
 }
 
-/// The rooms other than its own that the code of `file` names, by `crate::` or by climbing up with `super::`.
+/// Returns the other modules that the code of `file` uses through `crate::` or `super::`.
 fn named(file: &str, text: &str) -> Vec<String> {
     let room = |path: &String| word(path).to_owned();
     let mut rooms: Vec<_> = paths("crate::", "", text).iter().map(room).collect();
-    // Modules inside a file climb one more: not every name that they reach is a room.
+    // In a module inside a file, `super` reaches one level less: not every name is a module of the list.
     rooms.extend(paths("super::", parent(module(file)), text).iter().map(room).filter(|name| is_room(name)));
     rooms.retain(|room| room != room_of(file));
     rooms.dedup();
     rooms
 }
 
-/// A file as a path of modules from the root of the crate: `ffi/conn`.
+/// Converts a file to a path of modules from the root of the crate: `ffi/conn`.
 fn module(file: &str) -> &str {
     let path = file.strip_suffix(".rs").unwrap_or(file);
     path.strip_suffix("/mod").unwrap_or(path)
@@ -119,7 +119,8 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-/// The paths that begin with `start`, which stands for the module `base`, from the root of the crate: `ffi/conn/mdev_conn`.
+/// Returns the paths in the text that begin with `start`, which means the module `base`. They begin at the root of
+/// the crate: `ffi/conn/mdev_conn`.
 fn paths(start: &str, base: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(start).filter(|(at, _)| !text[..*at].ends_with(|c| is_word(c) || c == ':')) {
@@ -132,7 +133,7 @@ fn paths(start: &str, base: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Each path of `a::{b, c::d}` below `base`.
+/// Adds each path of `a::{b, c::d}` below `base`.
 fn expand(base: &str, text: &str, found: &mut Vec<String>) {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {
@@ -146,7 +147,7 @@ fn expand(base: &str, text: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The members of a group `a::b, c::{d, e}}`, the text after its opening brace.
+/// Returns the members of a group `a::b, c::{d, e}}`, the text after its opening brace.
 fn members(group: &str) -> Vec<&str> {
     let (mut depth, mut from, mut found) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
@@ -167,7 +168,7 @@ fn members(group: &str) -> Vec<&str> {
     found
 }
 
-/// Without each `pub use`: a re-export uses nothing by itself.
+/// Removes each `pub use`: a re-export alone is no use.
 fn without_reexports(text: &str) -> String {
     let mut inside = false;
     let kept = text.lines().filter(|line| {
@@ -214,7 +215,7 @@ fn uses_within(folder: &str, files: &[(String, String)]) -> BTreeMap<String, BTr
     uses
 }
 
-/// The uses from which a way leads back to the file that they are in.
+/// Returns the uses from which a chain of uses leads back to the same file.
 fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     let leads = |from: &String, to: &String| {
         let (mut seen, mut next) = (BTreeSet::from([from]), vec![from]);
@@ -290,7 +291,7 @@ fn unsafe_is_only_in_ffi_and_sys() {
         files.iter().filter(|(_, text)| after(text, "unsafe").any(|rest| !rest.starts_with(is_word))).collect();
     assert!(!holders.is_empty(), "the C layer has unsafe: this test must see it");
     for (file, _) in holders {
-        // lib.rs names a lint: unsafe_op_in_unsafe_fn is a longer word and does not count.
+        // The lint name unsafe_op_in_unsafe_fn in lib.rs is a longer word and does not count.
         assert!(file.starts_with("ffi/") || file.starts_with("sys/"), "{file} has unsafe");
     }
 }
@@ -304,7 +305,8 @@ fn library_contains_no_print_macro() {
     }
 }
 
-/// Each `return` without a value in a test of this source that reports no skip: the test would pass without its checks.
+/// Returns each `return` without a value in a test that does not report a skip: such a test passes without its
+/// checks.
 fn silent_returns(text: &str) -> Vec<String> {
     let (mut end, mut before, mut found) = (None, "", Vec::new());
     for line in text.lines() {
@@ -315,7 +317,7 @@ fn silent_returns(text: &str) -> Vec<String> {
             end = None;
         }
         let returns = after(line, "return").any(|rest| matches!(rest.trim(), ";" | "}" | "};" | ""));
-        // The process that starts the test again, and a function that has reported the skip.
+        // Exceptions: the process that runs the test again, and a function that has reported the skip.
         let is_reported = ["alone(", "can_ask("].iter().any(|call| before.contains(call));
         if end.is_some() && returns && !is_reported {
             found.push(line.trim().to_owned());

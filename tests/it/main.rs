@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The integration tests, as one program.
 
-// A test may panic; the functions that its tests share are no tests for clippy.
+// A test may panic, but clippy does not treat the shared functions as tests.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod attrs;

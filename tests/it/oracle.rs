@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Compares our libvirt dialect with the XML of libvirt's own node-device driver for the same made-up host, line by line.
+//! Compares this library's libvirt dialect with the XML of libvirt's own node-device driver for the same made-up
+//! host, line by line.
 //!
-//! Our dump is not changed. [`DIFFERENCES`] lists all differences and changes libvirt's dump accordingly. Each difference must
-//! occur, so that the list stays true.
+//! Our dump is not changed. [`DIFFERENCES`] lists all differences and changes libvirt's dump accordingly. Each
+//! difference must occur, so that the list stays complete and correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,10 +14,10 @@ use mdev::{Conn, ListFlags, XmlFlags};
 use crate::support::skip::skip;
 use crate::support::{rivals, scenes};
 
-/// Changes the lines of libvirt's dump to what we print; false where there is nothing to change.
+/// Changes the lines of libvirt's dump to ours; returns false if there is nothing to change.
 type Change = fn(&mut Vec<String>) -> bool;
 
-/// The differences, and why each is right.
+/// The differences; the comment at each says why ours is correct.
 const DIFFERENCES: [(&str, Change); 4] = [
     ("pci-express: has nothing to do with mediated devices", |lines| remove(lines, "<pci-express")),
     ("vpd: has nothing to do with mediated devices", |lines| remove(lines, "<capability type='vpd'>")),
@@ -42,7 +43,7 @@ const DIFFERENCES: [(&str, Change); 4] = [
     ),
 ];
 
-/// Parents of ours that libvirt does not list as parents, and whether it lists the node.
+/// Parents that only this library lists, and whether libvirt lists the node.
 const OURS_ALONE: [(&str, bool); 2] = [("mdpy_mdpy", false), ("pci_0000_b0_00_0", true)];
 
 /// Nodes that the schema does not allow: types outside of pci, css and ap_matrix.
@@ -60,7 +61,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The lines of the first element that begins with `start`, up to the line after its end.
+/// Returns the lines of the first element that begins with `start`: its first line and the line after its end.
 fn element(lines: &[String], start: &str) -> Option<(usize, usize)> {
     let first = lines.iter().position(|line| line.trim_start().starts_with(start))?;
     let is_whole = lines[first].ends_with("/>") || lines[first].contains("</");
@@ -72,8 +73,8 @@ fn remove(lines: &mut Vec<String>, start: &str) -> bool {
     element(lines, start).map(|(first, end)| lines.drain(first..end)).is_some()
 }
 
-/// Libvirt prints types in the order of the directory, which differs between file systems; we print them in the order of their
-/// ids.
+/// libvirt prints types in the order of the directory, which differs between file systems; this library prints them
+/// in the order of their ids.
 fn sort_types(lines: &mut [String]) {
     let is_type = |line: &String| line.trim_start().starts_with("<type id=");
     let Some(first) = lines.iter().position(is_type) else { return };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which PCI devices are parents, and the errors for devices that are no parents or can create nothing now.
+//! Which PCI devices are parents, and the errors for devices that are not parents or cannot create a device now.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ fn create(conn: &Conn, parent: &str, type_id: &str) -> Error {
     conn.create_xml(request(parent, type_id, 1).as_bytes(), CreateFlags::empty()).unwrap_err()
 }
 
-/// MIG mode without GPU instances, a full card, another mode: the VFs exist.
+/// The VFs exist and list no types: MIG mode without GPU instances, a full card, another mode.
 #[test]
 fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
     for empty in [HEADER, ""] {
@@ -89,7 +89,7 @@ fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
             assert!(!e.message.contains("sriov-manage"), "{e}");
             assert_eq!(e.code, ErrorCode::NoType);
         }
-        // The future types are not known.
+        // The types that the card can get are not known.
         let text = request(PF, "1434", 1);
         let node = conn.define_xml(text.as_bytes(), DefineFlags::AUTOSTART).unwrap();
         assert!(!node.start(StartFlags::empty()).unwrap_err().message.contains("sriov-manage"));
@@ -109,7 +109,8 @@ fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
     }
 }
 
-/// Drivers list only the types that fit beside the vGPUs. Nothing is remembered: other programs created the vGPUs.
+/// Drivers list only the types that fit beside the vGPUs. No type is cached, because other programs created the
+/// vGPUs.
 #[test]
 fn define_accepts_a_type_that_a_used_card_does_not_list() {
     for (list, is_used, code) in [(HEADER, true, None), (LIST, true, None), (LIST, false, Some(ErrorCode::NoType))] {
@@ -138,7 +139,7 @@ fn define_accepts_a_type_that_a_used_card_does_not_list() {
         let e = conn.autostart(Some(PF), StartFlags::empty()).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::NoType, libc::EAGAIN), "{e}");
         assert_eq!(conn.autostart(None, StartFlags::empty()), Ok(0));
-        // The vGPU is removed, and the driver lists every type.
+        // The vGPU was removed, and the driver lists every type.
         [1, 2].iter().for_each(|n| set(*n, "0\n", "1440 : NVIDIA H200X-71C\n1441 : NVIDIA H200X-141C\n"));
         assert_eq!(conn.autostart(Some(PF), StartFlags::empty()), Ok(1), "{list}");
     }
@@ -161,7 +162,7 @@ fn card_with_any_driver_is_found_by_its_vfs() {
         std::fs::write(file.path(), replay).unwrap();
         let replay = Conn::open(Some(&format!("test://{}", file.path().display()))).unwrap();
         assert_eq!(names(&replay), ["pci_0000_41_00_0"], "{driver}");
-        // A vGPU is listed, chosen a parent for, and followed.
+        // A vGPU is listed, its card is chosen as a parent, and a monitor reports it.
         let mut monitor = conn.monitor().unwrap();
         let anywhere = request(PF, "1434", 1).replace(&format!("<parent>{PF}</parent>"), "");
         let made = conn.create_xml(anywhere.as_bytes(), CreateFlags::empty()).unwrap();
@@ -225,7 +226,7 @@ fn lookup_of_a_device_that_is_no_parent_names_its_driver() {
     }
 }
 
-/// Once for the parents and once for their vGPUs.
+/// The scan reads the device once for the parents and once for their vGPUs.
 #[test]
 fn pci_device_that_is_not_a_pf_is_read_once_per_scan() {
     let (host, conn) = host(device(PF, Some("e1000")));
@@ -251,7 +252,7 @@ fn list_reads_no_vf_of_a_network_card() {
     assert_eq!(host.take_log().into_iter().filter(about).count(), 0);
 }
 
-/// The forms that other tools print, through the same calls.
+/// The forms of a name that other tools print work in the same calls.
 #[test]
 fn lookup_finds_types_parents_and_devices_in_every_form_in_use() {
     let host = mdev::test_hooks::sim::default_host();
@@ -360,7 +361,8 @@ fn wait_parent_on_a_card_whose_vfs_are_parents_returns_the_first() {
     }
 }
 
-/// A list of both kinds reads each parent for itself and then for its devices; a list of devices only for its devices.
+/// A list of both kinds reads each parent for the parent itself and again for its devices; a list of devices reads it
+/// only for the devices.
 #[test]
 fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices() {
     let sim = default_host();
@@ -386,7 +388,7 @@ fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices()
         sim.take_log().into_iter().map(|entry| (format!("{:?}", entry.op), entry.path)).collect();
     let mut shorter = 0;
     for (op, path) in steps {
-        // The folder that has all parents cannot be listed: only a list that needs it fails.
+        // If the directory of all parents cannot be listed, only a list that needs it fails.
         if path == "/sys/class/mdev_bus" || path == "/sys/bus/pci/devices" {
             continue;
         }
@@ -401,7 +403,7 @@ fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices()
     assert!(shorter > 5, "{shorter}");
 }
 
-/// A type that was seen before is remembered, but cannot be created.
+/// The types are cached, but the card cannot create them.
 #[test]
 fn wait_parent_on_a_card_with_remembered_types_only_times_out() {
     let (machine, conn) = host(card(PF, "nvidia", &[LIST, LIST], Some("nvidia")));

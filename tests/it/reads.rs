@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which files the library reads: none for which the kernel takes the lock of a device, and as few as a request needs.
+//! Which files the library reads: none for which the kernel takes the lock of a device, and as few as a request
+//! needs.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ fn open() -> (SimHost, Conn) {
     (host, conn)
 }
 
-/// The files that `request` reads.
+/// Returns the files that `request` reads.
 fn reads(host: &SimHost, request: impl FnOnce()) -> Vec<String> {
     host.start_log();
     request();

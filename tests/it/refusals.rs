@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Requests that create and define refuse, so that no device is made or defined that cannot be used later.
+//! Requests that create and define refuse, so that no device is created or defined that cannot be used later.
 
 use mdev::test_hooks::sim::Op;
 use mdev::test_hooks::sysfs::Errno;
@@ -41,7 +41,8 @@ fn create_of_a_uuid_that_is_defined_with_another_type_returns_eexist() {
             refused(create(&conn, &xml(parent, other, UUID, "")), ErrorCode::Exists, Errno::EXIST, &words);
             let group = conn.create_group_xml(&[xml(parent, other, UUID, "").as_bytes()], CreateFlags::empty());
             refused(group.map(|mut nodes| nodes.remove(0)), ErrorCode::Exists, Errno::EXIST, &["device 1 of 1"]);
-            // The defined device may also be created, and another definition does not affect a running device.
+            // The defined device can be created too, and the definition of another device does not affect a running
+            // device.
             create(&conn, &xml(parent, defined, UUID, "")).unwrap();
             define(&conn, &xml(parent, other, UUID, "")).unwrap();
             create(&conn, &xml(parent, defined, UUID, "")).unwrap().destroy(DestroyFlags::empty()).unwrap();
@@ -125,7 +126,7 @@ fn errors_of_a_group_name_the_device() {
     let requests: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
     let e = conn.create_group_xml(&requests, CreateFlags::empty()).map(drop).unwrap_err();
     assert!(e.message.starts_with("device 2 of 2: "), "{e}");
-    // The same when it is the driver that refuses the second device.
+    // The same if the driver refuses the second device.
     let refuse = |op, path: &str| (op == Op::Write && path.ends_with("12/create")).then_some(Errno::IO);
     sim.set_hook(Some(std::sync::Arc::new(refuse)));
     let e = conn.create_group_xml(&requests, CreateFlags::empty()).map(drop).unwrap_err();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The drivers of the simulated kernel: what `kernel_facts.rs` has no record of.
+//! The drivers of the simulated kernel, in the cases that `kernel_facts.rs` has no record of.
 
 use mdev::test_hooks::sim::{SimEntry, SimHost, default_host};
 use mdev::test_hooks::sysfs::{Errno, Sysfs};
@@ -46,7 +46,7 @@ mod folders {
 mod in_use {
     use super::*;
 
-    /// The host and the IOMMU group of its first device.
+    /// Returns the host and the IOMMU group of its first device.
     fn first() -> (SimHost, u32) {
         let host = default_host();
         let group = target(&host, &format!("{I915}/{FIRST}/iommu_group")).unwrap();
@@ -76,7 +76,7 @@ mod in_use {
         host.set_in_use(FIRST, false).unwrap();
         let guard = host.hold_vfio_group(group).unwrap();
         assert_eq!(write(&host, &remove, "1"), Ok(()));
-        // The number is free again, and a process that still has the old node open does not hold the new one.
+        // The number is free again. A process that still has the old node open does not hold the new node.
         create(&host, I915, "i915-GVTg_V5_1", &uuid(1)).unwrap();
         drop(host.hold_vfio_group(group).unwrap());
         drop(guard);
@@ -114,7 +114,7 @@ mod merged {
         assert!(exists(&host, "/dev/vfio/0"));
         write(&host, &format!("{dir}/remove"), "1").unwrap();
         let left: Vec<SimEntry> = host.entries().into_iter().filter(|entry| !before.contains(entry)).collect();
-        // Only folders that any device would need again.
+        // Only directories remain that the next device would need again.
         assert!(left.iter().all(|entry| matches!(entry, SimEntry::Dir { .. })), "{left:?}");
     }
 
@@ -145,7 +145,7 @@ mod merged {
         let host = default_host();
         let dir = host.open(&format!("{I915}/{FIRST}")).unwrap();
         let long = format!("change{}", " x".repeat(3000));
-        // The driver took the first page and was content; the caller learns that it was not all.
+        // The driver accepted the first page. The caller gets an error because the write was longer.
         assert_eq!(dir.write("uevent", long.as_bytes()), Err(Errno::IO));
     }
 }
@@ -169,7 +169,7 @@ mod rfc {
         create(&host, M60, "11", &uuid(3)).unwrap();
         let shown = |number, name: &str| read(&host, &format!("{M60}/{}/{name}", uuid(number)));
         assert_eq!(shown(1, "params").as_deref(), Ok("frame_rate_limiter=0"));
-        assert_eq!(shown(2, "params").as_deref(), Ok("frame_rate_limiter=0"), "nobody cleared them");
+        assert_eq!(shown(2, "params").as_deref(), Ok("frame_rate_limiter=0"), "no write cleared them");
         assert_eq!(shown(3, "params").as_deref(), Ok(""));
         assert_eq!((shown(1, "group").as_deref(), shown(2, "group")), (Ok("1"), Err(Errno::NOENT)));
         assert_eq!(read(&host, &file), Err(Errno::ACCESS));
@@ -316,7 +316,7 @@ mod ap {
         let host = two_devices();
         set(&host, 1, "assign_adapter", "5").unwrap();
         set(&host, 1, "assign_domain", "4").unwrap();
-        // An adapter may be shared as long as no domain is.
+        // Two devices can share an adapter while they share no domain.
         set(&host, 2, "assign_adapter", "5").unwrap();
         assert_eq!(set(&host, 2, "assign_domain", "4"), Err(Errno::ADDRINUSE));
         assert_eq!(get(&host, 2, "matrix"), "05.", "nothing of the refused one stays");
@@ -340,7 +340,7 @@ mod ap {
         set(&host, 2, "assign_adapter", "5").unwrap();
         assert_eq!(set(&host, 2, "assign_domain", "4"), Err(Errno::ADDRINUSE));
         assert_eq!(get(&host, 1, "control_domains"), "0007");
-        // Nothing is inherited from the device that a new one is made after.
+        // A new device does not inherit the assignments of the device whose files it copies.
         create(&host, MATRIX, "vfio_ap-passthrough", &uuid(3)).unwrap();
         assert_eq!((get(&host, 3, "matrix"), get(&host, 3, "control_domains")), (String::new(), String::new()));
     }
@@ -402,12 +402,12 @@ mod replayed {
     #[test]
     fn replay_of_an_odd_dump_keeps_what_is_valid() {
         let odd = vec![
-            // A device that was not ready, one whose type is unknown, a folder that is no device.
+            // A device that was not ready, a device of unknown type, a directory that is not a device.
             SimEntry::Dir { path: format!("{MTTY}/{}", uuid(1)) },
             link(&format!("{MTTY}/{}/mdev_type", uuid(2)), "../mdev_supported_types/mtty-7"),
             file(&format!("{MTTY}/{}/remove", uuid(2)), 0o200, ""),
             SimEntry::Dir { path: format!("{MTTY}/{}", uuid(0xab).to_uppercase()) },
-            // A counter that cannot be read, one that is no number, a type with nothing in it.
+            // A counter that cannot be read, a counter that is not a number, an empty type.
             SimEntry::File {
                 path: "/sys/p/mdev_supported_types/a/available_instances".to_owned(),
                 mode: 0o444,

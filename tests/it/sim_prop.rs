@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Properties of the simulated kernel: whatever is written, nothing of the capacity is lost and nothing panics.
+//! Properties of the simulated kernel: after any writes, no capacity is lost, and nothing panics.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 
 use crate::support::hosts::{exists, host, list, read, replay, samples, target, uuid, write};
 
-/// What each type has left, by the path of its counter.
+/// Returns the available instances of each type, by the path of the counter.
 fn counters(host: &SimHost) -> BTreeMap<String, u64> {
     let counter = |entry: &SimEntry| {
         let path = entry.path();
@@ -21,7 +21,7 @@ fn counters(host: &SimHost) -> BTreeMap<String, u64> {
     host.entries().iter().filter_map(counter).collect()
 }
 
-/// Paths that end so.
+/// Returns the paths with this ending.
 fn paths(host: &SimHost, ending: &str) -> Vec<String> {
     host.entries().iter().map(SimEntry::path).filter(|path| path.ends_with(ending)).map(str::to_owned).collect()
 }
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The counter of the type whose `create` this is.
+/// Returns the counter of the type to which this `create` belongs.
 fn counter_of(create: &str, counters: &BTreeMap<String, u64>) -> u64 {
     let dir = create.strip_suffix("create").unwrap();
     *counters.iter().find(|(path, _)| path.starts_with(dir)).unwrap().1
@@ -63,7 +63,7 @@ fn take(host: &SimHost, step: &Step) {
             let left = counter_of(create, &counters(host));
             let taken = exists(host, &format!("/sys/bus/mdev/devices/{}", uuid(*number)));
             let result = write(host, create, uuid(*number));
-            // The counter is a promise.
+            // A create succeeds exactly if the counter shows an instance and the UUID is free.
             assert_eq!(result.is_ok(), left > 0 && !taken, "{create} {result:?}");
             if result.is_ok() {
                 assert!(counter_of(create, &counters(host)) < left);
@@ -84,7 +84,7 @@ fn destroy_all(host: &SimHost) {
     }
 }
 
-/// Any text that a program might write.
+/// Any text that a program can write.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let uuids = (0..4_u32, "[:\n 0-9x]{0,6}").prop_map(|(number, tail)| format!("{}{tail}", uuid(number)).into_bytes());
     let words = select(vec!["0", "1", "1\n", "\n", "add", "on", "0x10,0,0", "99999999999999999999"]);
@@ -92,7 +92,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn writable(host: &SimHost) -> Vec<String> {
-    // So that there is a device of every layout to write to.
+    // One device of every layout, so that there are files to write to.
     for (number, create) in (0..).zip(paths(host, "/create")) {
         let _ = write(host, &create, uuid(number));
     }
@@ -134,7 +134,7 @@ proptest! {
         let host = default_host();
         let files = writable(&host);
         for (file, value) in writes {
-            // The file may have gone with its device, or be new by now: both are welcome.
+            // The file may have been removed with its device, or be new: every result is allowed.
             let _ = write(&host, file.get::<String>(&files), value);
         }
         replay(&host);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel keeps the contract of the sysfs traits, and fails and blocks where tests demand it.
+//! The simulated kernel follows the contract of the sysfs traits, and fails and blocks where tests request it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -155,8 +155,8 @@ mod waiting {
         assert!(!has_event(&mut *events));
     }
 
-    /// Many rounds, so that the waiter is asleep in some of them when the change comes. Without an event, each would last
-    /// `POLL_INTERVAL`.
+    /// Many rounds, so that the waiter sleeps in some of them when the change occurs. Without an event, each round
+    /// would last `POLL_INTERVAL`.
     #[test]
     fn sleeping_waiter_is_woken_by_an_event() {
         const ROUNDS: u32 = 200;
@@ -188,7 +188,7 @@ mod waiting {
         assert!(!exists(&host, "/sys/class/mdev_bus/mtty"), "a link that leads nowhere");
         assert_eq!(list(&host, "/sys/bus/mdev/devices").unwrap(), Vec::<String>::new());
         let mtty = samples().into_iter().filter(|e| e.path().contains("/mtty"));
-        // The kernel sends a uevent for a device of a bus or class.
+        // The kernel sends a uevent only for a device of a bus or class.
         host.plug(mtty.chain([link(&format!("{MTTY}/subsystem"), "/sys/class/mtty")])).unwrap();
         assert!(has_event(&mut *events));
         assert_eq!(create(&host, MTTY, "mtty-1", &uuid(1)), Ok(()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated kernel's PFs, whose VFs are virtual GPUs: what `vendor_facts.rs` has no record of.
+//! The simulated kernel's PFs, whose VFs are virtual GPUs, in the cases that `vendor_facts.rs` has no record of.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use mdev::test_hooks::sysfs::{Errno, Sysfs, Users, VfioNode};
 use crate::support::hosts::{self, exists, file, has_event, host, link, list, read, replay, target, write};
 use crate::support::vfs::{ALL, IDLE_PF, PF, at, card, creatable, ids, set, vf};
 
-/// Names of what a VF lists.
+/// Returns the names of the types that a VF lists.
 fn names(host: &SimHost, number: u32) -> Vec<String> {
     let text = read(host, &at(number, "creatable_vgpu_types")).unwrap();
     text.lines().skip(1).map(|line| line.split_once(": ").unwrap().1.to_owned()).collect()
@@ -64,7 +64,7 @@ mod the_built_in_host {
         let file = |number: u32, name: &str| format!("{IDLE_PF}/virtfn{number}/nvidia/{name}");
         write(&host, &file(7, "current_vgpu_type"), "1443").unwrap();
         assert_eq!(read(&host, &file(0, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
-        // The other card is another.
+        // The types of one card do not affect the other card.
         assert_eq!(creatable(&host, 0), ALL);
         assert_eq!(host.enable_vfs().unwrap_err().errno, Errno::BUSY.raw_os_error());
     }
@@ -126,7 +126,7 @@ mod types {
         // A VF that has a type lists none.
         assert_eq!(read(&host, &at(0, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
         set(&host, 1, "1442").unwrap();
-        // 141 less 2 x 70 is less than the smallest type: only the header remains.
+        // 141 minus 2 x 70 is less than the smallest type: only the header remains.
         assert_eq!(read(&host, &at(2, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
         assert_eq!(set(&host, 2, "1438"), Err(Errno::IO));
         set(&host, 0, "0").unwrap();
@@ -168,7 +168,7 @@ mod types {
         }
         assert_eq!(set(&host, 1, "garbage"), Err(Errno::INVAL));
         assert_eq!(write(&host, &at(1, "vgpu_params"), "a=1\n"), Err(Errno::PERM));
-        // What is no type can be set all the time.
+        // Files other than the type and the parameters can be written at any time.
         write(&host, &at(1, "placement_id"), "3").unwrap();
         host.set_in_use("0000:41:00.5", false).unwrap();
         assert_eq!((set(&host, 1, "0"), creatable(&host, 0)), (Ok(()), ALL.to_vec()));
@@ -341,7 +341,7 @@ mod asked_for_by_tests {
         host.start_log();
         assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Err(Errno::TIMEDOUT), "0"));
         assert!(host.take_log().iter().any(|entry| entry.value.as_deref() == Some(b"1440")));
-        // Another program is faster.
+        // Another program sets its VF first.
         let other = host.clone();
         host.set_hook(Some(Arc::new(move |op, path: &str| {
             if op == Op::Write && path.ends_with("00.4/nvidia/current_vgpu_type") {
@@ -394,7 +394,7 @@ mod coming_and_going {
         set(&host, 0, "1443").unwrap();
         host.unplug(&format!("{}/nvidia", vf(0))).unwrap();
         assert_eq!((set(&host, 0, "0"), creatable(&host, 1)), (Err(Errno::NOENT), ALL.to_vec()));
-        // The VF itself is there still.
+        // The VF itself still exists.
         assert!(exists(&host, &format!("{}/physfn", vf(0))));
     }
 
@@ -490,7 +490,8 @@ mod replayed {
 
     #[test]
     fn replay_of_a_half_full_card_keeps_its_lists() {
-        // All of one size, as a card does that is not told to mix them: 48 GiB, of which two times 4 are taken.
+        // All types have one size, as on a card that is not in the mode for mixed sizes: 48 GiB, of which two times 4
+        // are in use.
         let list = "1148  : NVIDIA L40S-4Q\n";
         let host = host(card("0000:05:00", &[("1148", ""), ("1148", ""), ("0", list), ("0", list), ("0", list)]));
         for number in 2..5 {
@@ -509,7 +510,7 @@ mod replayed {
             mode: 0o644,
             content: Err(Errno::IO),
         };
-        // A VF of two cards, one that is its own card, links that lead nowhere or to no VF.
+        // A VF of two cards, a VF that is its own card, links to nothing or to a node that is not a VF.
         entries.extend([
             link("/sys/devices/0000:06:00.0/virtfn0", "../0000:05:00.4"),
             unreadable,
@@ -522,7 +523,7 @@ mod replayed {
         let host = host(entries);
         assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "6"), Err(Errno::IO), "not on its list yet");
         write(&host, &file_of(0, "current_vgpu_type"), "5").unwrap();
-        // As soon as anything changed all VFs agree, without what is not understood.
+        // After any change all VFs show the same list, without the lines that cannot be parsed.
         assert_eq!(read(&host, &file_of(1, "creatable_vgpu_types")).as_deref(), Ok("6 : no size"));
         assert_eq!(read(&host, "/sys/odd/nvidia/current_vgpu_type"), Err(Errno::IO));
         assert_eq!(write(&host, "/sys/odd/nvidia/current_vgpu_type", "5"), Err(Errno::IO));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Properties of the simulated PFs: no write gives out more than the card has, and what a VF lists it can be given.
+//! Properties of the simulated PFs: no writes use more framebuffer than the card has, and a VF can get every type
+//! that it lists.
 
 use mdev::test_hooks::sim::{SimHost, default_host};
 use mdev::test_hooks::sysfs::Errno;
@@ -14,11 +15,11 @@ const CAPACITY: u32 = 141;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Writes one of the types, 0, or an id that the card does not know.
+    /// Writes a type, 0, or an id that the card does not have.
     Write(u32, u32),
-    /// Writes something that is no id.
+    /// Writes a text that is not an id.
     Garbage(u32, String),
-    /// A guest takes the VF or lets go of it.
+    /// A guest opens or closes the VF.
     Use(u32, bool),
     Replay,
 }
@@ -45,7 +46,7 @@ fn all_current(host: &SimHost) -> Vec<u32> {
     (0..8).map(|number| current(host, number)).collect()
 }
 
-/// What the write must be answered with, by what is shown before it; and what the VF has after it.
+/// Returns the expected result of the write, from the state before it, and the type of the VF after it.
 fn expected(host: &SimHost, number: u32, id: u32, in_use: bool) -> (Result<(), Errno>, u32) {
     let had = current(host, number);
     match id {
@@ -60,7 +61,7 @@ fn expected(host: &SimHost, number: u32, id: u32, in_use: bool) -> (Result<(), E
 struct Run {
     host: SimHost,
     in_use: [bool; 8],
-    /// The sizes of some types were lost.
+    /// True if a replay has lost the sizes of some types.
     guesses: bool,
 }
 
@@ -85,7 +86,7 @@ impl Run {
                 }
             }
             Step::Replay => {
-                // A dump knows of no guests, and not what a type takes that is on no list.
+                // A dump does not contain guests, nor the size of a type that is in no list.
                 let listed: Vec<u32> = (0..8).flat_map(|number| creatable(&self.host, number)).collect();
                 self.guesses |= before.iter().any(|id| *id != 0 && !listed.contains(id));
                 *self = Run { host: replay(&self.host), in_use: [false; 8], ..*self };

@@ -206,12 +206,12 @@ fn create_on_a_vf_does_not_inherit_old_parameters() {
 #[test]
 fn create_tries_the_next_vf_after_a_refusal_and_leaves_nothing_behind() {
     let (host, conn) = host();
-    // A VF says yes and the driver has no room: the next one is tried.
+    // The VF lists the type and the driver has no framebuffer: the library tries the next VF.
     host.fail_next(Op::Write, "00.4/nvidia/current_vgpu_type", Errno::NOSPC, 1);
     host.fail_next(Op::Write, "virtfn0/nvidia/current_vgpu_type", Errno::NOSPC, 1);
     create(&conn, &request(PF, "1441", &format!("<uuid>{UUID}</uuid>"))).unwrap();
     assert_eq!([current(&host, 0), current(&host, 1)], ["0", "1441"]);
-    // Any other refusal is the caller's to know, unchanged.
+    // Every other errno is returned to the caller unchanged.
     host.fail_next(Op::Write, "nvidia/current_vgpu_type", Errno::IO, 1);
     let e =
         create(&conn, &request(PF, "1441", "<params>a=1</params><uuid>22222222-2222-4333-8444-555555555555</uuid>"));
@@ -286,7 +286,7 @@ fn replay_of_a_host_keeps_its_vgpus() {
     create(&replay, &request(PF, "1438", "")).unwrap();
 }
 
-/// The files are checked against libvirt's schema with the other golden ones.
+/// Another test checks these files and the other golden files against libvirt's schema.
 #[test]
 fn vgpu_xml_in_both_dialects_is_equal_to_the_golden_files() {
     let (_host, conn) = host();
@@ -302,12 +302,12 @@ fn vgpu_xml_in_both_dialects_is_equal_to_the_golden_files() {
     assert_eq!(node.xml(XmlFlags::LIBVIRT).unwrap(), golden("libvirt_vendor_device"));
     let dump = node.xml(XmlFlags::empty()).unwrap();
     assert_eq!(dump, golden("rfc_vendor_device"));
-    // The dump asks for the same device again.
+    // The dump creates the same device again.
     node.destroy(DestroyFlags::empty()).unwrap();
     assert_eq!(create(&conn, &dump).unwrap().xml(XmlFlags::empty()).unwrap(), dump);
 }
 
-/// The driver that was proposed for the kernel: one type on a card, no parameters, other names of drivers.
+/// The driver that was proposed for the kernel: one type on a card, no parameters, other driver names.
 #[test]
 fn vgpu_of_the_upstream_driver_is_created_listed_and_destroyed() {
     let host = upstream_host();

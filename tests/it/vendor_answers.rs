@@ -28,7 +28,7 @@ fn device_without_the_file_that_removes_it_returns_enoent() {
         assert!(e.message.contains(file.as_str()), "{e}");
         assert!(lab.is_listed(uuid), "{uuid}");
     }
-    // Its name and group are still remembered.
+    // The record still has its name and group.
     assert_eq!(lab.conn.lookup_by_uuid(UUID).unwrap().group(), Ok(1));
     let e = lab.destroy("00000000-1111-4222-8333-000000000001").unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{e}");
@@ -62,7 +62,7 @@ fn einval_without_a_group_names_the_group() {
     let e = lab.create("0000:86:00.0", "11", "").unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Kernel, Errno::INVAL.raw_os_error()), "{e}");
     assert!(e.message.contains("requires a group"), "{e}");
-    // With a group, or on a type that requires none, the group is not the cause.
+    // If the request has a group or the type requires none, the group is not the cause.
     for (type_id, group) in [("11", "<group>1</group>"), ("12", "")] {
         lab.sim.fail_next(Op::Write, &format!("/{type_id}/create"), Errno::INVAL, 1);
         let e = lab.create("0000:86:00.0", type_id, group).unwrap_err();
@@ -124,7 +124,7 @@ fn group_given_as_an_attribute_is_shown() {
     assert!(node.xml(XmlFlags::empty()).unwrap().contains("<group>5</group>"));
 }
 
-/// A device that another program made, on a driver that has no link to its type.
+/// A device of another program, with a driver that has no link to its type.
 #[test]
 fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
     let lab = Lab::new();
@@ -196,8 +196,8 @@ fn params_that_are_too_long_for_the_driver_say_so() {
     assert_eq!(first_vf(&lab), ["0", ""]);
 }
 
-/// The write succeeds, and the file holds what it held before. Parameters are shown as they were written. Another file may show
-/// something else, so that the driver may have taken the text.
+/// The write succeeds, but the file shows its old content. Parameters are always shown as they were written, so the
+/// driver did not accept them. Another file can show its value in another form, so the driver may have accepted it.
 #[test]
 fn unchanged_file_fails_the_write_of_parameters_alone() {
     let lab = Lab::new();
@@ -225,7 +225,7 @@ fn unchanged_file_fails_the_write_of_parameters_alone() {
     queue.set_attr("weight", "60").unwrap();
     for (node, name, old) in [(&vf, "vgpu_params", "x=1"), (&queue, "weight", "30")] {
         assert_eq!(node.attr(name).unwrap(), old);
-        // The same value once more is no change.
+        // A write of the current value changes nothing and succeeds.
         node.set_attr(name, old).unwrap();
     }
 }
@@ -244,7 +244,7 @@ fn attribute_that_the_driver_cuts_fails_the_write() {
     });
     let e = node.set_attr("vgpu_params", "frame_rate_limiter=60").unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::BadData, Errno::IO.raw_os_error()), "{e}");
-    // A number in another form, which the driver shows in its own form.
+    // The driver shows a number in its own form.
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
     queue.set_attr("weight", "007").unwrap();
     assert_eq!(queue.attr("weight").unwrap(), "7");
@@ -325,7 +325,7 @@ fn capacity_is_an_upper_bound_where_several_vfs_share_a_card() {
     assert_eq!(capacity("0000:41:00.0", "1443"), Some((0, false)));
 }
 
-/// Drivers differ in their results for a 0 to a free VF, and for a refused write to a VF with a type.
+/// Drivers differ in the result of a 0 to a free VF, and of a refused write to a VF with a type.
 #[test]
 fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
     for (errno, frees) in [(Errno::PERM, true), (Errno::PERM, false), (Errno::BUSY, true), (Errno::BUSY, false)] {
@@ -348,7 +348,7 @@ fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
     }
 }
 
-/// If the driver refuses the type, the VF stays free. The error is that of the driver, or reports that the card is full.
+/// If the driver refuses the type, the VF stays free. The error is the driver's, or it reports that the card is full.
 #[test]
 fn refused_type_leaves_a_free_vf_and_no_record() {
     for (errno, list, code) in [
@@ -410,7 +410,7 @@ fn device_without_a_vfio_group_gets_an_iommufd_object() {
     let args = node.qemu_args(QemuFlags::empty()).unwrap();
     let device = format!("vfio-pci,sysfsdev=/sys/bus/mdev/devices/{FIRST},iommufd=iommufd-{FIRST}");
     assert_eq!(args, format!("-object iommufd,id=iommufd-{FIRST} -device {device}"));
-    // One argument or one command is not enough.
+    // A single argument or command is not enough for this device.
     let e = node.qemu_device().unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::NotSupported, Errno::OPNOTSUPP.raw_os_error()), "{e}");
     assert!(e.message.contains("mdev_device_get_qemu_args()"), "{e}");
@@ -435,7 +435,7 @@ fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
     in_use(vf.set_attr("vgpu_params", "a=1"));
     fail("/online", Errno::PERM);
     in_use(queue.set_online(false));
-    // Any other errno is returned as it is.
+    // Any other errno is returned unchanged.
     fail("/vgpu_params", Errno::INVAL);
     assert_eq!(vf.set_attr("vgpu_params", "a=1").unwrap_err().errno, Errno::INVAL.raw_os_error());
 }
@@ -452,14 +452,14 @@ fn allocated_group_is_one_that_no_driver_shows_and_no_definition_has() {
         group
     };
     assert_eq!(allocate(), 1);
-    // Made by another program.
+    // A device of another program.
     write_create(&lab.sim, M60, "11", &format!("{UUID}:1")).unwrap();
     assert_eq!(allocate(), 2);
-    // Defined, and not started.
+    // A device that is defined but not started.
     let xml = request("0000:86:00.0", "11", "<group>2</group>");
     lab.conn.define_xml(xml.as_bytes(), DefineFlags::empty()).unwrap();
     assert_eq!(allocate(), 3);
-    // Changed after the create.
+    // A group that was changed after the create.
     let node = lab.create("0000:87:00.0", "queue-4", "<group>4</group>").unwrap();
     write(&lab.sim, &format!("{}/group", node.syspath()), "3\n").unwrap();
     assert_eq!(allocate(), 5);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The simulated VFs behave as the VFs of our own kernel module: every step of `vm-tests/guest/vendor-facts.tsv` and
-//! `vendor-facts-upstream.tsv` is repeated in memory. The card is made only of the state before the first step, as recorded
-//! there, and the name of the VFs' driver.
+//! The simulated VFs behave like the VFs of this project's kernel module: every step of
+//! `vm-tests/guest/vendor-facts.tsv` and `vendor-facts-upstream.tsv` is repeated in memory. The card is built only
+//! from the recorded state before the first step and the name of the VFs' driver.
 
 use std::collections::BTreeSet;
 
@@ -26,16 +26,16 @@ const UPSTREAM: Record = Record {
     at_least: 60,
 };
 
-/// VFs of the card.
+/// Number of VFs of the card.
 const VFS: u32 = 8;
 
-/// The card that the record is of.
+/// Returns the path of the recorded card.
 fn pf(steps: &[Step]) -> String {
     let path = &steps[0].path;
     path[..path.find("/virtfn0").expect("the first step is about a VF")].to_owned()
 }
 
-/// The address that is so many functions behind this one.
+/// Returns the address `more` functions after this one.
 fn behind(address: &str, more: u32) -> String {
     let (bus, place) = address.rsplit_once(':').unwrap();
     let (slot, function) = place.split_once('.').unwrap();
@@ -43,7 +43,7 @@ fn behind(address: &str, more: u32) -> String {
     format!("{bus}:{:02x}.{}", place / 8, place % 8)
 }
 
-/// What was there before the first write: a card, and one VF of it to which all others are equal.
+/// Builds the host before the first write: a card whose VFs are all equal to the recorded VF.
 fn card(steps: &[Step], address: &str, driver: &str) -> Vec<SimEntry> {
     let first: Vec<&Step> = steps.iter().take_while(|step| step.action != "write").collect();
     let link_of = |name: &str| first.iter().find(|step| step.action == "link" && step.path.ends_with(name)).unwrap();
@@ -69,7 +69,7 @@ fn card(steps: &[Step], address: &str, driver: &str) -> Vec<SimEntry> {
     entries
 }
 
-/// VFs that have a type: `VF@PF/type`.
+/// Returns the VFs with a type: `VF@PF/type`.
 fn devices(host: &SimHost, pf: &str) -> IoResult<BTreeSet<String>> {
     let dir = host.open(pf)?;
     let mut found = BTreeSet::new();
@@ -102,7 +102,7 @@ fn simulated_upstream_vfs_return_what_the_module_returned() {
     take_all(&UPSTREAM, &[], |host| host);
 }
 
-/// Beside a card of the same model, from which a replay learns what was on no list.
+/// The host has a second card of the same model; a replay takes the types that are in no list from that card.
 #[test]
 fn simulated_vfs_replayed_after_every_step_return_the_same() {
     for record in [&NVIDIA, &UPSTREAM] {

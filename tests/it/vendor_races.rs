@@ -20,7 +20,7 @@ const OURS: &str = "11111111-2222-4333-8444-555555555551";
 const THEIRS: &str = "11111111-2222-4333-8444-555555555552";
 const CURRENT: &str = "/virtfn0/nvidia/current_vgpu_type";
 
-/// A file of the first VF.
+/// Returns the content of a file of the first VF.
 fn file(lab: &Lab, name: &str) -> String {
     read_text(&*lab.sim.open(&vfs::vf(0)).unwrap(), &format!("nvidia/{name}")).unwrap()
 }
@@ -38,7 +38,7 @@ fn create(conn: &Conn, parent: &str, type_id: &str, uuid: &str, more: &str) -> R
     conn.create_xml(request(parent, type_id, &format!("<uuid>{uuid}</uuid>{more}")).as_bytes(), CreateFlags::empty())
 }
 
-/// True for the n-th operation of this kind on the first VF's type after its mark was set.
+/// True for the n-th operation of this kind on the first VF's type after the library has set the identity.
 fn nth_after_stamp(op: Op, nth: usize) -> impl Fn(Op, &str) -> bool + Send + Sync + 'static {
     let (stamped, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     move |this, path| {
@@ -57,7 +57,7 @@ fn is_gone<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) {
     assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{what}: {e}");
 }
 
-/// From the moment that the VF was seen to be free until its type is written.
+/// The other program writes between the library's look at the free VF and the library's write of the type.
 #[test]
 fn create_leaves_a_vf_that_another_program_takes_during_it() {
     for (op, nth) in [(Op::Stamp, 1), (Op::Read, 1), (Op::Read, 2)] {
@@ -97,8 +97,8 @@ fn create_leaves_a_vf_that_another_program_takes_during_it() {
     }
 }
 
-/// A program that writes the type without truncating the file first leaves the mark that the library has set: the device still
-/// belongs to that program.
+/// A program that writes the type without truncating the file leaves the identity that the library has set. The
+/// device still belongs to that program.
 #[test]
 fn create_leaves_a_vf_that_another_program_takes_without_a_new_time() {
     for nth in [1, 2] {
@@ -129,7 +129,7 @@ fn create_leaves_no_record_of_a_vf_that_another_program_took() {
     assert_eq!(runtime.all().unwrap().values().next().unwrap().vf.as_deref(), Some("0000:41:00.5"));
 }
 
-/// The driver refuses our type, since the VF has the type of another program, which stays.
+/// The driver refuses our type because the VF has the type of another program; that type stays.
 #[test]
 fn refused_create_leaves_type_and_parameters_of_another_program() {
     let lab = Lab::new();
@@ -139,7 +139,7 @@ fn refused_create_leaves_type_and_parameters_of_another_program() {
         if op != Op::Write || !path.ends_with(CURRENT) || once.swap(true, Ordering::Relaxed) {
             return None;
         }
-        // Without O_TRUNC, so that our mark stays.
+        // Without O_TRUNC, so that the identity stays.
         let dir = host.open(&vfs::vf(0)).unwrap();
         dir.write("nvidia/current_vgpu_type", b"1438").unwrap();
         dir.write("nvidia/vgpu_params", b"theirs=1\n").unwrap();
@@ -151,7 +151,7 @@ fn refused_create_leaves_type_and_parameters_of_another_program() {
     assert_eq!((current(&lab).as_str(), file(&lab, "vgpu_params").as_str()), ("1438", "theirs=1"));
 }
 
-/// The UUID of what a shell made of the first VF.
+/// Creates a vGPU on the first VF as a shell does; returns its UUID.
 fn foreign_vgpu(lab: &Lab) -> String {
     echo(lab, "1441");
     let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
@@ -159,7 +159,7 @@ fn foreign_vgpu(lab: &Lab) -> String {
     found.uuid().unwrap()
 }
 
-/// A destroy by a derived UUID reads every card. During that the VF gets another device.
+/// A destroy by a derived UUID reads every card. During the reads, the VF becomes another device.
 #[test]
 fn destroy_by_derived_uuid_leaves_the_next_device_of_the_vf() {
     let lab = Lab::new();
@@ -183,7 +183,7 @@ fn destroy_by_derived_uuid_leaves_the_next_device_of_the_vf() {
     }
 }
 
-/// Also if the two devices are equal in all that the kernel shows.
+/// This also holds if the kernel shows the two devices as equal.
 #[test]
 fn destroy_by_derived_uuid_reads_the_records_again_under_the_lock() {
     let lab = Lab::new();
@@ -199,7 +199,7 @@ fn destroy_by_derived_uuid_reads_the_records_again_under_the_lock() {
     assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
 }
 
-/// The records are compared with the state of each card that was read before them.
+/// The list compares the records with the state of each card that was read before the records.
 #[test]
 fn list_has_the_uuid_of_a_vgpu_created_during_it() {
     let lab = Lab::new();
@@ -219,7 +219,7 @@ fn list_has_the_uuid_of_a_vgpu_created_during_it() {
     assert_eq!((on(PF), on("pci_0000_c1_00_0")), (vec![OURS.to_owned()], vec![THEIRS.to_owned()]));
 }
 
-/// Everything that a handle of a device that was this VF can be used for.
+/// Checks that no operation on a stale handle reaches the present device of the VF.
 fn leaves_the_next_one_alone(lab: &Lab, stale: &Node, what: &str) {
     let before = (current(lab), file(lab, "vgpu_params"), file(lab, "warm_update"));
     is_gone(stale.set_attr("warm_update", "1"), what);
@@ -231,7 +231,7 @@ fn leaves_the_next_one_alone(lab: &Lab, stale: &Node, what: &str) {
     assert_eq!((current(lab), file(lab, "vgpu_params"), file(lab, "warm_update")), before, "{what}");
 }
 
-/// The last event about a device.
+/// Returns the last event about a device.
 fn last(monitor: &mut Monitor) -> (EventKind, Node) {
     let mut found = None;
     while let Some(event) = monitor.receive().unwrap() {
@@ -257,11 +257,11 @@ fn stale_vgpu_handle_does_not_reach_the_next_device() {
         leaves_the_next_one_alone(&lab, &ours, "given to another");
         next.set_attr("warm_update", "1").unwrap();
         assert_eq!(next.attr("vgpu_params").unwrap(), "theirs=1");
-        // The same UUID on the same VF is another device all the same.
+        // The same UUID on the same VF is still another device.
         next.destroy(DestroyFlags::empty()).unwrap();
         create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
         is_gone(ours.set_attr("vgpu_params", "evil=1"), "made again");
-        // Nor does the one that comes with the event of its end.
+        // The handle of the Deleted event does not reach it either.
         is_gone(deleted.set_attr("vgpu_params", "evil=1"), "deleted");
     }
 }
@@ -278,7 +278,7 @@ fn stale_handle_of_a_derived_uuid_does_not_reach_the_next_device() {
     leaves_the_next_one_alone(&lab, &node, "given to another");
 }
 
-/// The VF changes hands while a write waits for its turn.
+/// The VF becomes another device while a write waits for the lock.
 #[test]
 fn set_attr_on_a_vf_that_changed_during_the_wait_returns_no_node() {
     let lab = Lab::new();
@@ -292,7 +292,7 @@ fn set_attr_on_a_vf_that_changed_during_the_wait_returns_no_node() {
     assert_eq!(file(&lab, "vgpu_params"), "");
 }
 
-/// The attributes of a request are written when others can take the lock again.
+/// The attributes of a request are written after other programs can take the lock again.
 #[test]
 fn create_writes_no_attribute_to_a_vf_that_changed() {
     let lab = Lab::new();
@@ -315,7 +315,7 @@ fn create_writes_no_attribute_to_a_vf_that_changed() {
     assert_eq!((current(&lab).as_str(), file(&lab, "placement_id").as_str()), ("1438", "0"));
 }
 
-/// A refused write leaves the device, but changes the time of the file, which identifies the device.
+/// A refused write leaves the device but changes the time of the file, which identifies the device.
 #[test]
 fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     let lab = Lab::new();
@@ -334,7 +334,7 @@ fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     let text = said();
     assert!(text.contains("another program wrote to") && text.contains(&listed()), "{text}");
     assert!(!text.contains("cleared"), "{text}");
-    // Another type, then nothing.
+    // Another type first, then no type.
     echo(&lab, "0");
     assert!(said().ends_with("was cleared"), "{}", said());
     echo(&lab, "1438");
@@ -342,13 +342,14 @@ fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     assert!(text.contains("was cleared") && text.contains(&listed()), "{text}");
 }
 
-/// The UUID under which the device on the first VF is listed.
+/// Returns the UUID under which the device on the first VF is listed.
 fn listed(lab: &Lab) -> Option<String> {
     let devices = lab.conn.list(ListFlags::DEVICES).unwrap();
     devices.iter().find(|node| node.syspath() == vfs::vf(0)).map(|node| node.uuid().unwrap())
 }
 
-/// A write by a shell that the driver refuses. The shell truncates the file first, which changes the time of the file.
+/// A write by a shell that the driver refuses. The shell truncates the file first, which changes the time of the
+/// file.
 fn refused_echo(host: &SimHost) {
     assert_eq!(host.echo(&at(0, "current_vgpu_type"), "1438"), Err(Errno::PERM));
 }
@@ -371,7 +372,7 @@ fn nth_when_set(host: &SimHost, nth: usize) -> impl Fn(Op, &str) -> bool + Send 
     }
 }
 
-/// The VF stays as it is, and the error names it, its state and the next step.
+/// Checks that the VF is unchanged and that the error names the VF, its state and the next step.
 fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
     assert_eq!(current(lab), "1441", "{what}: {e}");
     let uuid = listed(lab).expect("a vGPU");
@@ -420,7 +421,7 @@ fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
     }
 }
 
-/// Between the look at the VF and the write that clears it.
+/// The other program writes between the library's look at the VF and the write that clears it.
 #[test]
 fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
     for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
@@ -428,7 +429,7 @@ fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
         lab.sim.fail_next(Op::Write, "/placement_id", Errno::IO, 1);
         let (host, taken) = (lab.sim.clone(), AtomicUsize::new(0));
         lab.runtime.set_lock_hook(Some(Box::new(move |_| {
-            // The first is the lock of the create, the second that of the removal.
+            // The create takes the lock first, then the removal.
             if taken.fetch_add(1, Ordering::Relaxed) == 1 {
                 theirs(&host);
             }
@@ -440,7 +441,8 @@ fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
     }
 }
 
-/// If one of several devices stays, the others are removed. The group is not reported, since no call could remove it.
+/// If one of several devices stays, the others are removed. The group is not reported, because no call could remove
+/// it.
 #[test]
 fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
     let lab = Lab::new();
@@ -458,7 +460,8 @@ fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
     is_left_and_named(&lab, &e, "group");
 }
 
-/// The driver refuses the type because another program was faster. Without a time of the last write the library has no mark.
+/// The driver refuses the type because another program was first. Without a time of the last write, the library has
+/// no identity for the VF.
 #[test]
 fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
     let lab = Lab::new();
@@ -476,7 +479,7 @@ fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
     assert!(lab.runtime.all().unwrap().is_empty(), "it would name their device");
 }
 
-/// Out of descriptors at any step: a list that succeeds has every device, and its type where there is one.
+/// Descriptors run out at any step: a list that succeeds contains every device, with its type if it has one.
 #[test]
 fn list_of_vgpus_without_descriptors_is_complete_or_an_error() {
     let lab = Lab::new();
@@ -484,7 +487,7 @@ fn list_of_vgpus_without_descriptors_is_complete_or_an_error() {
     create(&lab.conn, "0000:86:00.0", "11", THEIRS, "<group>1</group>").unwrap();
     echo(&lab, "0");
     echo(&lab, "1438");
-    // One that shows no type yet.
+    // A device that shows no type yet.
     lab.sim.hold_back_links(true);
     let kind = lab.sim.open("/sys/bus/pci/devices/0000:86:00.0/mdev_supported_types/11").unwrap();
     kind.write("create", format!("{OURS}:2").as_bytes()).unwrap();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One version, wherever it stands. The header's macros are checked by the header's own test, libmdev.pc has meson's.
+//! All copies of the version are equal. The header test checks the header's macros; libmdev.pc gets the version of
+//! meson.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
 }
 
-/// What stands between `before` and `after`, at the first place where it does.
+/// Returns the text between the first `before` and the next `after`.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(after).map(|(found, _)| found)

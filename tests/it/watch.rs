@@ -15,10 +15,10 @@ use EventKind::{Created, Defined, Deleted, Overrun, Undefined, Updated};
 
 use crate::support::vfs;
 
-/// Parent and type of the built-in host that are used here.
+/// Parents and types of the built-in host for these tests.
 const RFC: &str = "/sys/devices/pci0000:80/0000:80:02.0/0000:86:00.0";
 
-/// Long enough for a machine that does something else, and never waited for when all is well.
+/// Long enough for a machine under load; a passing test never waits that long.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn host() -> (SimHost, Conn) {
@@ -33,7 +33,7 @@ fn readable(monitor: &Monitor, limit: Duration) -> bool {
     poll(&mut [PollFd::from_borrowed_fd(monitor.fd().as_fd(), PollFlags::IN)], Some(&limit)).unwrap() > 0
 }
 
-/// The next event, by polling alone.
+/// Returns the next event, by polling alone.
 fn next(monitor: &mut Monitor) -> Event {
     let end = Instant::now() + LIMIT;
     while readable(monitor, end.saturating_duration_since(Instant::now())) {
@@ -44,12 +44,12 @@ fn next(monitor: &mut Monitor) -> Event {
     panic!("no event came");
 }
 
-/// What an event says, in short.
+/// Returns the kind and the node name of an event.
 fn short(event: &Event) -> (EventKind, String) {
     (event.kind, event.node.as_ref().map_or(String::new(), |node| node.name().to_owned()))
 }
 
-/// The next event that is not about numbers of instances.
+/// Returns the next event that is not an update of a number of instances.
 fn next_change(monitor: &mut Monitor) -> (EventKind, String) {
     loop {
         let event = next(monitor);
@@ -63,7 +63,7 @@ fn xml(parent: &str, kind: &str, rest: &str) -> String {
     format!("<device><parent>{parent}</parent><capability type='mdev'><type id='{kind}'/>{rest}</capability></device>")
 }
 
-/// What is known of the host must be what a list says.
+/// Applies all pending events to `reported`, and checks that the result equals a list.
 fn assert_quiet_and_right(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) {
     while let Some(event) = monitor.receive().unwrap() {
         apply(&event, told);
@@ -153,7 +153,7 @@ fn monitor_reports_a_device_when_it_is_ready() {
     host.hold_back_links(true);
     host.echo(&create, "00000000-0000-4000-8000-000000000001").unwrap();
     host.echo(&create, "00000000-0000-4000-8000-000000000002").unwrap();
-    // A create that fails half-way: it was never ready, so it never was.
+    // A create that fails before the device is ready: the device was never reported and is not reported now.
     host.unplug(&format!("{}/00000000-0000-4000-8000-000000000001", parent.syspath())).unwrap();
     assert!(readable(&monitor, LIMIT));
     while let Some(event) = monitor.receive().unwrap() {
@@ -172,7 +172,7 @@ fn monitor_reports_a_device_when_it_is_ready() {
     assert_eq!(node.type_id().unwrap(), kind);
 }
 
-/// No uevent says that no driver will be bound to a device.
+/// The kernel sends no uevent if no driver will be bound to a device.
 #[test]
 fn unbound_device_is_reported_without_a_bind() {
     let (host, conn) = host();
@@ -225,7 +225,7 @@ fn monitor_reports_a_change_uevent_as_update() {
     assert_eq!(short(&next(&mut monitor)), (Updated, made.name().to_owned()));
     host.echo(&format!("{RFC}/uevent"), "change").unwrap();
     assert_eq!(short(&next(&mut monitor)), (Updated, "pci_0000_86_00_0".to_owned()));
-    // As udevadm trigger does for every device of the host: nothing is new.
+    // Like udevadm trigger for every device of the host: nothing changed.
     host.echo(&format!("{}/uevent", made.syspath()), "add").unwrap();
     host.echo(&format!("{RFC}/uevent"), "add").unwrap();
     assert!(monitor.receive().unwrap().is_none());
@@ -246,7 +246,7 @@ fn monitor_is_correct_after_an_overrun() {
     let event = next(&mut monitor);
     assert_eq!(event.kind, Overrun);
     assert!(event.node.is_none());
-    // The caller lists; from here on events and the list agree.
+    // The caller lists again; from here on, events and list agree.
     told.clear();
     told.extend(all(&conn));
     assert!(told.contains(&kept.name().to_owned()));
@@ -367,11 +367,11 @@ fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
     assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, vfs::vf(free).as_str()));
     apply(&event, &mut told);
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
-    // Its parent is read anew when another VF goes: the last first, as the kernel takes them.
+    // The monitor reads the parent again when another VF is removed; the kernel removes the last VF first.
     host.fail_next(Op::Read, &read, Errno::IO, 1);
     host.unplug(&vfs::vf(7)).unwrap();
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
-    // What was written while it could not be read shows when its parent is looked at.
+    // A write during the failed reads is reported when the parent is read.
     host.echo(&vfs::at(free, "current_vgpu_type"), "0").unwrap();
     host.fail_next(Op::Read, &read, Errno::IO, 1);
     host.unplug(&vfs::vf(6)).unwrap();
@@ -380,7 +380,7 @@ fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
     assert_quiet_and_right(&mut monitor, &conn, &mut told);
 }
 
-/// A failed read is no event of a device.
+/// A failed read is not an event of a device.
 #[test]
 fn monitor_without_descriptors_reports_nothing_as_deleted() {
     let (host, conn) = host();
@@ -453,7 +453,8 @@ fn monitor_reports_define_redefine_and_undefine() {
     assert_eq!(next_change(&mut monitor), (Deleted, "kept".to_owned()));
 }
 
-/// mdevctl writes in place, others rename; folders come and go, and what is no definition is none.
+/// Other programs write definitions in place (mdevctl) or rename them, and create and remove directories. Invalid
+/// files are not reported.
 #[test]
 fn monitor_reports_definitions_that_other_programs_write() {
     let root = tempfile::tempdir().unwrap();
@@ -473,7 +474,7 @@ fn monitor_reports_definitions_that_other_programs_write() {
     std::fs::write(&file, r#"{"mdev_type": "mtty-2", "start": "auto"}"#).unwrap();
     let event = next(&mut monitor);
     assert_eq!((short(&event), event.node.unwrap().type_id().unwrap()), ((Updated, name.clone()), "mtty-2"));
-    // Broken: a list leaves it out as well.
+    // An invalid definition: a list skips it too.
     std::fs::write(&file, "{").unwrap();
     assert_eq!(short(&next(&mut monitor)), (Undefined, name.clone()));
     std::fs::write(folder.join("README"), "x").unwrap();
@@ -493,7 +494,7 @@ fn monitor_reports_definitions_that_other_programs_write() {
     assert!(monitor.receive().unwrap().is_none());
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// A pseudo-random sequence that is the same in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -503,7 +504,7 @@ impl Chance {
     }
 }
 
-/// The first definition in a folder that is there already: its file is linked to its place, not renamed.
+/// The first definition in an existing directory: its file is linked to its place, not renamed.
 #[test]
 fn monitor_reports_the_first_definition_of_another_process() {
     let root = tempfile::tempdir().unwrap();
@@ -523,7 +524,7 @@ fn monitor_reports_the_first_definition_of_another_process() {
     }
 }
 
-/// Changes in any order, and a process that runs out of descriptors at any time: in the end the events add up to the list.
+/// After changes in any order, and exhausted descriptors at any time, the events add up to the list.
 #[test]
 fn events_of_random_changes_add_up_to_the_list() {
     for seed in 0..40 {
@@ -554,7 +555,7 @@ fn events_of_random_changes_add_up_to_the_list() {
                     let op = [Op::Open, Op::Read, Op::List][chance.below(3)];
                     host.fail_next(op, "", Errno::MFILE, 1 + chance.below(12) as u32);
                     let _ = fetch(&mut monitor, &conn, &mut told);
-                    // What was not used up must not hit the others.
+                    // A failure that has not occurred yet must not affect later requests.
                     while conn.list(ListFlags::empty()).is_err() {}
                 }
                 _ => drop(fetch(&mut monitor, &conn, &mut told)),

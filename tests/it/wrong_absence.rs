@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every operation of a request fails in turn with an errno that says nothing about the object. No request may then return
-//! "there is no such node, parent or device", and no list may be short without a finding.
+//! Every operation of a request fails in turn with an errno that does not depend on the object. No request may then
+//! report that a node, parent or device does not exist, and no list may be incomplete without a finding.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -17,10 +17,10 @@ use crate::support::lab::Lab;
 const OTHER_VF: &str = "0000:41:00.6";
 const DEFINED_ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc606";
 
-/// None of these means that an object does not exist.
+/// No errno of these means that an object does not exist.
 const ERRNOS: [Errno; 3] = [Errno::IO, Errno::NOMEM, Errno::INTR];
 
-/// A host with a device on the mdev bus, one on a VF, and for each a definition that is started with its parent.
+/// A host with a device on the mdev bus, a device on a VF, and for each parent a definition with autostart.
 fn host_with_devices() -> Lab {
     let lab = Lab::new();
     for request in [xml(M60, "12", ON_BUS, "bus"), xml(VF, "1441", ON_VF, "vf")] {
@@ -32,7 +32,7 @@ fn host_with_devices() -> Lab {
     lab
 }
 
-/// Requests that change the host, so that each needs a new one.
+/// Requests that change the host; each runs on a new host.
 const CHANGES: [&str; 12] = [
     "create",
     "create on a VF",
@@ -48,7 +48,7 @@ const CHANGES: [&str; 12] = [
     "undefine",
 ];
 
-/// `whole`: how many nodes the host has.
+/// `whole`: the number of nodes of the host.
 fn list(conn: &Conn, flags: ListFlags, whole: usize) -> Verdict {
     let (listed, found) = collect(|| conn.list(flags));
     match listed {
@@ -64,7 +64,7 @@ fn started(conn: &Conn, parent: &str) -> Verdict {
     }
 }
 
-/// A definition is shown below its parent, or a finding says that the parent cannot be read.
+/// The definition has its parent, or a finding reports that the parent cannot be read.
 fn below_parent(conn: &Conn, uuid: &str) -> Verdict {
     let (node, found) = collect(|| conn.lookup_by_uuid(uuid));
     match node {
@@ -81,7 +81,7 @@ fn conflict(conn: &Conn, xml: &str) -> Verdict {
     }
 }
 
-/// A dump has everything, or says what it lacks: with the errno of a file, or with a finding.
+/// A dump is complete or reports what is missing: with the errno of a file or with a finding.
 fn dump(conn: &Conn) -> Verdict {
     static WHOLE: LazyLock<String> = LazyLock::new(|| host_with_devices().conn.dump_xml().unwrap());
     let whole = &*WHOLE;
@@ -95,12 +95,12 @@ fn dump(conn: &Conn) -> Verdict {
     }
 }
 
-/// A request of the device with this UUID.
+/// Runs a request on the device with this UUID.
 fn of<T>(conn: &Conn, uuid: &str, request: impl FnOnce(Node) -> Result<T, Error>) -> Verdict {
     verdict(conn.lookup_by_uuid(uuid).and_then(request).map(drop))
 }
 
-/// A device is shown with its IOMMU group, or a finding says that the group cannot be read.
+/// The device has its IOMMU group, or a finding reports that the group cannot be read.
 fn grouped(conn: &Conn, uuid: &str) -> Verdict {
     let (node, found) = collect(|| conn.lookup_by_uuid(uuid));
     let has_none = found.iter().find(|finding| finding.message.contains("has no IOMMU group"));
@@ -177,12 +177,12 @@ const REQUESTS: [(&str, Request); 40] = [
 enum Lasts {
     /// The n-th operation fails.
     Once,
-    /// It fails, and every later one of the same kind on the same path.
+    /// The n-th operation fails, and every later operation of the same kind on the same path.
     On,
 }
 
-/// Runs the request with its n-th operation failing; `None` when it has not that many. What the verdict is, and where the
-/// failure was.
+/// Runs the request with its n-th operation failing. Returns the verdict and the failed operation; `None` if the
+/// request has fewer operations.
 fn with_failure<T>(
     sim: &SimHost,
     nth: usize,
@@ -237,7 +237,7 @@ fn failure_with_any_errno_is_not_reported_as_absence() {
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// A second look does not help here.
+/// A repeated read does not help here.
 #[test]
 fn lasting_failure_is_not_reported_as_absence() {
     let lookups = REQUESTS.into_iter().filter(|(name, _)| !CHANGES.contains(name)).collect::<Vec<_>>();
@@ -246,7 +246,8 @@ fn lasting_failure_is_not_reported_as_absence() {
     assert!(wrong.is_empty(), "{} of {injected}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Everything that the kernel sends about nodes that stay, and another device that makes the monitor count.
+/// Makes the kernel send every event about nodes that stay, and creates devices so that the monitor counts instances
+/// again.
 fn stir(lab: &Lab) {
     let uevent = |path: &str| format!("{}/uevent", lab.conn.lookup_by_name(path).unwrap().syspath());
     for path in ["bus", M60, CARD] {

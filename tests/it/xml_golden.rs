@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Dumps against files written by hand: the founding proposal's own XML, libvirt's as its driver prints it.
+//! Dumps compared with files written by hand: the founding proposal's own XML, and libvirt's as its driver prints it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ fn pairs<K: From<String>>(list: &[(&str, &str)]) -> Vec<(K, String)> {
     list.iter().map(|(k, v)| (k.to_string().into(), v.to_string())).collect()
 }
 
-/// A PCI parent; `at` is also its sysfs name.
+/// Returns a PCI parent; `at` is also its sysfs name.
 fn pci(at: &str, syspath: &str, ids: (u32, u16, u16), layout: LayoutKind, types: Vec<Type>) -> Parent {
     let (class, vendor, product) = ids;
     Parent {
@@ -165,7 +165,7 @@ fn parent_xml_is_equal_to_the_proposal() {
     let (parent, details) = grid_m60();
     let dump = xml::parent_rfc(&parent, &details);
     assert_eq!(dump, golden("rfc_parent.xml"));
-    // The seed has two comments for its readers, and leaves the product id open.
+    // The seed contains two comments and an ellipsis in place of the product id.
     let seed = golden("seed_parent.xml").replace("id='...'", "id='0x13f2'");
     let seed: String = seed.lines().filter(|l| !l.trim_start().starts_with("<!--")).map(|l| format!("{l}\n")).collect();
     assert_eq!(dump, seed);
@@ -212,7 +212,7 @@ fn others() -> Vec<(&'static str, Parent, ParentDetails)> {
     vec![("css", css, css_details), ("ap_matrix", matrix, details(None, None)), ("mtty", mtty, details(None, None))]
 }
 
-/// A parent in full, with types of which libvirt's schema cannot express three.
+/// A parent with every property; libvirt's schema cannot express three of its types.
 fn full_pci() -> (Parent, ParentDetails) {
     let types = vec![
         mdev_type("nvidia-11", None, Some("vfio-pci"), Some(0)),
@@ -230,7 +230,7 @@ fn full_pci() -> (Parent, ParentDetails) {
     (p, d)
 }
 
-/// A physical function with and one without virtual ones, and a virtual function.
+/// A physical function with VFs, one without VFs, and a virtual function.
 fn sriov() -> Vec<(&'static str, Parent, ParentDetails)> {
     let a40 = (0x030200, 0x10de, 0x2235);
     let mut pf = pci("0000:41:00.0", "/sys/devices/pci0000:00/0000:41:00.0", a40, LayoutKind::VENDOR_VFIO, Vec::new());
@@ -350,7 +350,7 @@ fn host_xml_is_equal_to_the_golden_file_and_parsed_back() {
     assert_eq!(xml::parse_host(golden("host.xml").as_bytes()).unwrap(), host);
 }
 
-/// The schema is libvirt's own. Without it the test is skipped, but under CI it fails.
+/// The schema is libvirt's own. If it is missing, the test is skipped; under CI it fails.
 #[test]
 fn schema_of_libvirt_accepts_the_golden_files() {
     const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
@@ -370,7 +370,7 @@ fn schema_of_libvirt_accepts_the_golden_files() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.starts_with("libvirt_") {
             let (good, words) = accepted(&name);
-            // The schema has no place for types at the top, not even for what libvirt itself prints for mtty.
+            // The schema does not allow types at the top level, not even in libvirt's own XML of mtty.
             assert_eq!(good, name != "libvirt_mtty.xml", "{name}: {words}");
             seen += 1;
         }

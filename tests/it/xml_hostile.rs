@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Untrusted XML: each fault has its own error, with its place; the cost of a refused document is bounded.
+//! Untrusted XML: each fault has its own error with a place, and the cost of a refused document is limited.
 
 use mdev::test_hooks::xml::{Unknown, parse_device, parse_host};
 use mdev::{Error, ErrorCode};
@@ -14,7 +14,7 @@ fn device_error(text: &[u8]) -> Error {
     parse_strict(text).expect_err(&String::from_utf8_lossy(&text[..text.len().min(200)]))
 }
 
-/// The refusal of a text: code, place, and a piece of its sentence.
+/// Checks the refusal of a text: error code, place, and a part of the message.
 fn refused(text: impl AsRef<[u8]>, code: ErrorCode, place: (usize, usize), words: &str) {
     check(&device_error(text.as_ref()), code, place, words);
 }
@@ -26,12 +26,12 @@ fn check(error: &Error, code: ErrorCode, (line, column): (usize, usize), words: 
     assert!(error.message.len() < 400, "{error}");
 }
 
-/// A device on one line whose capability holds `inside`.
+/// Returns a device on one line whose capability contains `inside`.
 fn device(inside: &str) -> String {
     format!("<device><parent>p</parent><capability type='mdev'>{inside}</capability></device>")
 }
 
-/// Where `inside` begins in [`device`].
+/// The column at which `inside` begins in [`device`].
 const INSIDE: usize = 51;
 
 #[test]
@@ -53,7 +53,7 @@ fn text_that_is_no_document_is_refused_with_its_place() {
 
 #[test]
 fn document_above_the_size_limit_is_refused_unread() {
-    // Zeroed memory that nobody reads is never really there.
+    // The pages of zeroed memory are never allocated if no code reads them.
     refused(vec![0; 100 << 20], LIMIT, (1, 1), "104857600 bytes long; at most 1048576");
     check(&parse_host(&vec![0; 100 << 20]).unwrap_err(), LIMIT, (1, 1), "at most 67108864");
     let full = device("<type id='1'/>") + &" ".repeat((1 << 20) - 86);
@@ -279,7 +279,7 @@ fn parent_addr_names_a_parent_that_is_absent() {
     assert_eq!(parse("computer", "../x").as_deref(), Some("computer"));
 }
 
-/// A host on one line.
+/// Returns a host on one line.
 fn host(inside: &str) -> Vec<u8> {
     format!("<host version='1'>{inside}</host>").into_bytes()
 }

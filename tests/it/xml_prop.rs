@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Properties of the XML room: no text makes a parser panic, and every dump comes back as it was.
+//! Properties of the XML module: no text makes a parser panic, and every dump is parsed back to the same value.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use proptest::{collection, option, sample};
 
 use crate::support::xmltree::parse_strict;
 
-/// An error of a parser says where, and is one of three.
+/// Checks that a parser error has a place and one of three codes.
 fn check_error(error: &Error) {
     assert!(matches!(error.code, ErrorCode::XmlSyntax | ErrorCode::XmlContent | ErrorCode::XmlLimit), "{error:?}");
     assert_eq!(error.errno, libc::EINVAL);
@@ -31,7 +31,7 @@ fn parse_both(text: &[u8]) {
     }
 }
 
-/// Pieces of which nearly correct documents are made.
+/// Pieces of nearly correct documents.
 const PIECES: [&str; 47] = [
     "\u{feff}",
     "<device>",
@@ -82,7 +82,7 @@ const PIECES: [&str; 47] = [
     "<link path='/c' target='d'/>",
 ];
 
-/// Any character that XML can carry, the awkward ones often.
+/// Any character that XML can contain; characters that need escapes are more frequent.
 fn xml_char() -> impl Strategy<Value = char> {
     prop_oneof![
         sample::select(vec!['<', '>', '&', '\'', '"', '\t', '\r', ' ', ']', '\u{85}', '\u{fffd}', '\u{10ffff}']),
@@ -95,7 +95,7 @@ fn text(longest: usize) -> impl Strategy<Value = String> {
     collection::vec(xml_char(), 1..longest).prop_map(|chars| chars.into_iter().collect())
 }
 
-/// What the parser accepts as a name.
+/// A name that the parser accepts.
 fn name() -> impl Strategy<Value = String> {
     text(20)
         .prop_map(|t| t.replace(|c: char| c == '/' || c.is_control(), "_"))
@@ -133,7 +133,7 @@ fn device() -> impl Strategy<Value = Device> {
     )
 }
 
-/// A component of a path on a host: anything but a slash.
+/// A component of a path on a host: any text without a slash.
 fn component() -> impl Strategy<Value = String> {
     prop_oneof![3 => "[a-c]{1,2}", 1 => text(6).prop_map(|t| t.replace('/', "\n"))]
         .prop_map(|t| if t.starts_with('.') { format!("x{t}") } else { t })
@@ -155,7 +155,7 @@ fn kind() -> impl Strategy<Value = HostEntryKind> {
     ]
 }
 
-/// A host whose entries are in any order, but never twice nor below something that is no directory.
+/// A host with its entries in any order, without a repeated path and without an entry below a non-directory.
 fn host() -> impl Strategy<Value = Host> {
     let entry = (collection::vec(component(), 1..4), kind());
     (option::of("[ -~]{0,20}"), collection::vec(entry, 0..20)).prop_map(|(kernel, entries)| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The verdict on a request to a host on which every object exists, while operations fail: for the tests of the simulated
-//! kernel, and for those of the stores in src/driver.
+//! The verdict on a request to a host on which every object exists while operations fail. Used by the tests of the
+//! simulated kernel and by the tests of the stores in src/driver.
 
 use mdev::test_hooks::sysfs::Errno;
 use mdev::{Error, ErrorCode};
@@ -10,7 +10,7 @@ pub const ON_VF: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc602";
 pub const DEFINED: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc603";
 pub const NEW: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc604";
 pub const OTHER: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc605";
-/// Could be the derived UUID of a device on any VF.
+/// A UUID that can be the derived UUID of a device on any VF.
 pub const VERSION_5: &str = "886313e1-3b8a-5372-9b90-0c9aee199e5d";
 pub const M60: &str = "0000:86:00.0";
 pub const CARD: &str = "0000:41:00.0";
@@ -23,7 +23,7 @@ pub fn xml(parent: &str, type_id: &str, uuid: &str, name: &str) -> String {
     )
 }
 
-/// Codes of errors that say that an object does not exist, or did not appear.
+/// Error codes which mean that an object does not exist or did not appear.
 const ABSENT: [ErrorCode; 6] = [
     ErrorCode::NoNode,
     ErrorCode::NoParent,
@@ -33,10 +33,10 @@ const ABSENT: [ErrorCode; 6] = [
     ErrorCode::Timeout,
 ];
 
-/// `Err` with the reason if the result of a request is wrong.
+/// `Err` contains the reason why the result of a request is wrong.
 pub type Verdict = Result<(), String>;
 
-/// Any error is right, except one that reports an object as missing.
+/// Accepts every error except one that reports an object as missing.
 pub fn verdict<T>(result: Result<T, Error>) -> Verdict {
     match result {
         Err(e) if ABSENT.contains(&e.code) => Err(e.to_string()),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Tests that change something of the whole process: resource limits, the logger.
+//! Tests that change a property of the whole process: resource limits, the logger.
 
 use std::process::Command;
 
-/// Runs the test of this name again, alone in a process. True in that process, which makes the checks; false in the process
-/// that has started it.
+/// Runs the test of this name again, alone in a new process. Returns true in the new process, which makes the checks;
+/// false in the process that started it.
 pub fn alone(name: &str) -> bool {
     const ALONE: &str = "MDEV_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A simulated host with a store of definitions, and what is defined there.
+//! A simulated host with a store of definitions.
 
 use std::fs;
 use std::sync::Arc;

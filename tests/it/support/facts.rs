@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Records of what a kernel answered, step by step, and how they are taken again on a simulated host.
+//! Reads records of a kernel's answers and repeats them, step by step, on a simulated host.
 
 use std::collections::BTreeSet;
 
 use mdev::test_hooks::sim::SimHost;
 use mdev::test_hooks::sysfs::{Errno, IoResult, Sysfs, basename, dirname};
 
-/// Where the sysfs traits differ from a plain system call, by their contract: they refuse an empty write, which no
-/// driver would see, and read only regular files.
+/// Steps in which the sysfs traits differ from a plain system call, by their contract: they refuse an empty write,
+/// which no driver would receive, and read only regular files.
 const NOT_IN_TRAITS: [&str; 4] = [
     "nothing at all: the driver is not asked",
     "nothing at all",
@@ -60,7 +60,7 @@ pub fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// As the record writes it: what was read, the length of what was written, or the errno.
+/// Does a step and returns its outcome in the form of the record: the text read, the length written, or the errno.
 fn take(host: &SimHost, step: &Step) -> String {
     let (dir, name) = (dirname(&step.path), basename(&step.path));
     let done = host.open(dir).and_then(|dir| match step.action {
@@ -97,7 +97,7 @@ fn errno_name(errno: Errno) -> &'static str {
     }
 }
 
-/// The record's outcome as the traits return it: they open and write in one call, and only once.
+/// Returns the outcome of the record as the traits return it: they open and write in one call, and write only once.
 fn wanted(step: &Step) -> String {
     let outcome = step.outcome.strip_prefix("open:").unwrap_or(step.outcome);
     match (step.action, outcome) {
@@ -115,8 +115,8 @@ fn change(before: &BTreeSet<String>, after: &BTreeSet<String>) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(" ") }
 }
 
-/// Takes every step; `devices` are the living ones, each as `name@parent/type`, and `between` may put another host in the
-/// place of the one so far.
+/// Repeats every step. `devices` returns the existing devices, each as `name@parent/type`. After each step, `between`
+/// returns the host for the next.
 pub fn take_all(
     steps: &[Step],
     mut host: SimHost,

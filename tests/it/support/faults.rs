@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A host of PCI parents where one thing a parent is broken, and what a list must still show of it.
+//! A host of PCI parents, each with at most one fault, and the nodes that a list must still contain.
 #![allow(dead_code, reason = "mktree and the tests each use a part of it")]
 
 use std::io;
@@ -10,38 +10,38 @@ use super::tree::{Pci, Tree, TypeSpec, type_dir, uuid};
 /// The types that every parent has before its fault.
 pub const TYPES: [&str; 3] = ["nvidia-11", "nvidia-12", "nvidia-13"];
 
-/// What is left of a faulty parent.
+/// The nodes of a faulty parent that a list must contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Left {
-    /// The parent, its three types and its device; where one is broken it shows with what is known.
+    /// The parent, its three types and its device; the faulty node with its readable properties.
     All,
-    /// The first type may be missing or bare; the parent, the others and the device show.
+    /// The parent, its device and all types but the first, which can be missing or without properties.
     OtherTypes,
-    /// The parent shows, without any type; its device may show.
+    /// The parent, without types; its device can be missing.
     ParentOnly,
-    /// Parent and types show; the device may not.
+    /// The parent and its types; the device can be missing.
     NoDevice,
 }
 
-/// One thing that goes wrong.
+/// A fault.
 pub struct Fault {
     pub name: &'static str,
     pub left: Left,
-    /// Breaks the parent at this path; its device is the UUID.
+    /// Adds the fault to the parent at this path; the UUID is its device.
     pub apply: fn(&mut Tree, &str, &str) -> io::Result<()>,
 }
 
-/// Parent `index` of [`host`].
+/// Address of parent `index` of [`host`].
 pub fn address(index: usize) -> String {
     format!("0000:{:02x}:00.0", 0x10 + index)
 }
 
-/// The device of parent `index`.
+/// UUID of the device of parent `index`.
 pub fn device(index: usize) -> String {
     uuid(index as u32 + 1)
 }
 
-/// Puts the n-th fault on parent 2n+1, so that every faulty parent has sound neighbours. No name: all faults.
+/// Adds the n-th fault to parent 2n+1, so that every faulty parent has sound neighbours. No name: all faults.
 pub fn host(root: &Path, parents: usize, names: &[&str]) -> io::Result<Tree> {
     let mut tree = Tree::new(root)?;
     if let Some(name) = names.iter().find(|name| !FAULTS.iter().any(|f| f.name == **name)) {
@@ -64,7 +64,7 @@ pub fn host(root: &Path, parents: usize, names: &[&str]) -> io::Result<Tree> {
     Ok(tree)
 }
 
-/// The fault that [`host`], called without names, puts on a parent.
+/// The fault that [`host`], called without names, adds to a parent.
 pub fn fault_of(index: usize) -> Option<&'static Fault> {
     if index % 2 == 1 { FAULTS.get(index / 2) } else { None }
 }
@@ -78,7 +78,7 @@ fn replace(tree: &Tree, path: &str, text: &[u8]) -> io::Result<()> {
     tree.file(path, 0o444, text)
 }
 
-/// Every fault, one a parent. An open of a FIFO for reading waits without end.
+/// Every fault. Opening a FIFO for reading blocks for an unlimited time.
 pub const FAULTS: &[Fault] = &[
     Fault {
         name: "available-is-directory",
@@ -222,7 +222,7 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "uevent-empty", left: Left::All, apply: |t, p, _| replace(t, &format!("{p}/uevent"), b"") },
 ];
 
-/// A named pipe, without needing a binding to libc.
+/// Creates a named pipe with mkfifo(1), without a binding to libc.
 fn fifo(path: &Path) -> io::Result<()> {
     let status = std::process::Command::new("mkfifo").arg(path).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other("mkfifo failed")) }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Hosts for tests of the simulated kernel, and short words for using them.
+//! Hosts for tests of the simulated kernel, and short functions to use them.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub const ACCEL: &str = "/sys/devices/pci0000:80/0000:80:03.0/0000:87:00.0";
 pub const MATRIX: &str = "/sys/devices/vfio_ap/matrix";
 pub const MTTY: &str = "/sys/devices/virtual/mtty/mtty";
 
-/// The built-in host's device from the start.
+/// The device that exists on the built-in host from the start.
 pub const FIRST: &str = "b5f1e9a6-7d3c-4a52-9c8e-2f60d41b7a93";
 
 /// Directory of a type.
@@ -25,7 +25,7 @@ pub fn create(host: &SimHost, parent: &str, id: &str, value: &str) -> IoResult<(
     write(host, &format!("{}/create", ty(parent, id)), value)
 }
 
-/// A bound for what happens at once unless something is broken.
+/// A deadline for an event that is immediate unless something is broken.
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
@@ -35,7 +35,7 @@ pub fn has_event(events: &mut dyn Events) -> bool {
     std::iter::from_fn(|| events.next().unwrap()).count() > 0
 }
 
-/// A UUID that ends in this number.
+/// A UUID with this number at its end.
 pub fn uuid(number: u32) -> String {
     format!("00000000-1111-4222-8333-{number:012x}")
 }
@@ -65,7 +65,7 @@ fn merged_type(parent: &str, id: &str, name: &str, description: &str, available:
     entries
 }
 
-/// The kernel's three sample drivers, freshly loaded.
+/// The kernel's three sample drivers, just loaded.
 pub fn samples() -> Vec<SimEntry> {
     let parent = |driver: &str| format!("/sys/devices/virtual/{driver}/{driver}");
     let (mtty, mdpy, mbochs) = (parent("mtty"), parent("mdpy"), parent("mbochs"));

@@ -18,7 +18,7 @@ use super::vfs;
 
 pub const UUID: &str = "c60cc60c-c60c-c60c-c60c-c60cc60cc60c";
 
-/// A simulated host, what is stored beside it, and a connection to both.
+/// A simulated host, its stores, and a connection to both.
 pub struct Lab {
     pub sim: SimHost,
     pub runtime: Arc<Runtime>,
@@ -27,7 +27,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The default host, with the stores in memory.
+    /// The default host with its stores in memory.
     pub fn new() -> Lab {
         Lab::on(default_host())
     }
@@ -42,7 +42,8 @@ impl Lab {
         Lab { sim, runtime, conn, root: None }
     }
 
-    /// The default host, with the stores in files below a root. Every connection has its own store, as every process has.
+    /// The default host with its stores in files below a root. Every connection has its own store, as every process
+    /// has.
     pub fn in_files() -> Lab {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("run/libmdev/devices")).unwrap();
@@ -125,7 +126,7 @@ impl Lab {
         })));
     }
 
-    /// Runs `request` with its n-th operation failing; returns the number of operations too.
+    /// Runs `request` with its n-th operation failing. Also returns the number of operations.
     pub fn with_failure<T>(&self, nth: usize, errno: Errno, request: impl FnOnce() -> T) -> (T, usize) {
         let count = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&count);
@@ -136,13 +137,13 @@ impl Lab {
         (result, count.load(Ordering::Relaxed))
     }
 
-    /// Every operation fails on the paths that contain one of these parts.
+    /// Makes every operation fail on paths that contain one of these parts.
     pub fn unreadable(&self, parts: &'static [&'static str]) {
         let hook = move |_: Op, path: &str| parts.iter().any(|part| path.contains(part)).then_some(Errno::IO);
         self.sim.set_hook(Some(Arc::new(hook)));
     }
 
-    /// The UUIDs of the devices.
+    /// Returns the UUIDs of the devices.
     pub fn uuids(&self) -> Vec<String> {
         self.conn.list(ListFlags::DEVICES).unwrap().iter().map(|node| node.uuid().unwrap()).collect()
     }
@@ -162,7 +163,7 @@ pub fn with_uuid(more: &str) -> String {
     format!("<uuid>{UUID}</uuid>{more}")
 }
 
-/// The default host with another text in one file.
+/// Returns the default host with another content of one file.
 pub fn host_with(path: &str, text: &str) -> SimHost {
     let mut entries = default_host().entries();
     for entry in &mut entries {
@@ -176,7 +177,7 @@ pub fn host_with(path: &str, text: &str) -> SimHost {
 
 pub const LIMITER: &str = "<params>frame_rate_limiter=60</params>";
 
-/// The state of the first VF: its type and its parameters.
+/// Returns the type and the parameters of the first VF.
 pub fn first_vf(lab: &Lab) -> [String; 2] {
     ["current_vgpu_type", "vgpu_params"].map(|file| read(&lab.sim, &vfs::at(0, file)).unwrap())
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `mktree DIR scale PARENTS TYPES DEVICES`, `mktree DIR oracle`, `mktree DIR faults [FAULT...]`, `mktree --faults`:
-//! makes a made-up host below DIR.
+//! Creates a made-up host below DIR: `mktree DIR scale PARENTS TYPES DEVICES`, `mktree DIR oracle`, `mktree DIR
+//! faults [FAULT...]`. `mktree --faults` lists the faults.
 
-// A test may panic; the functions that its tests share are no tests for clippy.
+// A test may panic, but clippy does not treat the shared functions as tests.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::path::Path;

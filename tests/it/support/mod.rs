@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What several of the tests use.
+//! Functions that several tests use.
 
 pub mod absence;
 pub mod alone;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What libvirt's own driver and mdevctl say of a made-up host, through the scripts of tests/oracle.
+//! Runs libvirt's own driver and mdevctl on a made-up host, through the scripts in tests/oracle.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,10 +8,10 @@ use std::process::Command;
 
 use super::skip::skip;
 
-/// If this is set, a comparison that cannot be made is a failure and not a skip.
+/// If this variable is set, a comparison that cannot be made fails instead of being skipped.
 const REQUIRE: &str = "MDEV_REQUIRE_RIVALS";
 
-/// True if the programs are installed and this process may mount a tree over /sys; otherwise the test is skipped.
+/// Returns true if the programs are installed and this process may mount a tree over /sys; otherwise reports a skip.
 #[track_caller]
 pub fn can_ask(programs: &[&str]) -> bool {
     let missing = |program: &&&str| {
@@ -37,7 +37,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
 }
 
-/// Runs a script of tests/oracle on a tree; what it complained of when it failed.
+/// Runs a script of tests/oracle on a tree. The error contains the script's message.
 pub fn ask(script: &str, tree: &Path, out: &Path, patience: u32) -> Result<(), String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(script);
     let run = Command::new(&script)
@@ -48,13 +48,13 @@ pub fn ask(script: &str, tree: &Path, out: &Path, patience: u32) -> Result<(), S
     if run.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&run.stderr).trim().to_owned()) }
 }
 
-/// The XML files that libvirt-on-tree left, by node name.
+/// Returns the XML files that libvirt-on-tree wrote, by node name.
 pub fn dumps(out: &Path) -> BTreeMap<String, String> {
     let mut dumps = BTreeMap::new();
     for entry in fs::read_dir(out).expect("the script made the folder").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(name) = name.strip_suffix(".xml") {
-            // libvirt lets bytes through that are not UTF-8.
+            // libvirt can print bytes that are not UTF-8.
             let text = fs::read(entry.path()).expect("the script wrote it");
             dumps.insert(name.to_owned(), String::from_utf8_lossy(&text).into_owned());
         }
@@ -62,7 +62,7 @@ pub fn dumps(out: &Path) -> BTreeMap<String, String> {
     dumps
 }
 
-/// The lines of a list that a script left; none when it never came to that.
+/// Returns the lines of a list that a script wrote; none if the script did not write it.
 pub fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
 }

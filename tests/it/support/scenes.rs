@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Whole hosts made with [`super::tree`]: one to measure, one to compare with libvirt.
+//! Whole hosts built with [`super::tree`]: one for measurements, one for the comparison with libvirt.
 #![allow(dead_code, reason = "mktree and the tests each use a part of it")]
 
 use std::io;
@@ -33,7 +33,7 @@ pub fn scale(root: &Path, parents: u32, types: u32, devices: u32) -> io::Result<
     Ok(tree)
 }
 
-/// One of everything that libvirt's driver prints differently.
+/// A host with every kind of node that libvirt's driver prints differently.
 pub fn oracle(root: &Path) -> io::Result<Tree> {
     let mut tree = Tree::new(root)?;
     behind_a_bridge(&mut tree)?;
@@ -92,7 +92,7 @@ fn virtual_functions(tree: &mut Tree) -> io::Result<()> {
     tree.parent(&idle, &grid()[..2])
 }
 
-/// What is missing or unusual around a parent, one thing a time.
+/// Parents with one missing or unusual property each.
 fn plain_functions(tree: &mut Tree) -> io::Result<()> {
     let igd = Pci { driver: Some("i915"), ..Pci::new("0000:00:02.0", 0x8086, 0x3e92, 0x030000) };
     let igd = tree.pci(&igd)?;
@@ -117,7 +117,7 @@ fn plain_functions(tree: &mut Tree) -> io::Result<()> {
     tree.parent(&empty, &[])
 }
 
-/// A name and a part number, with the checksum that makes the sum of all bytes up to it 0.
+/// A name and a part number, with the checksum that makes the sum of all bytes up to and including it 0.
 fn vital_product_data() -> Vec<u8> {
     let mut bytes = vec![0x82, 4, 0];
     bytes.extend(b"card");
@@ -128,7 +128,7 @@ fn vital_product_data() -> Vec<u8> {
     bytes
 }
 
-/// s390's two kinds of parent, and three without any bus, one of them without types.
+/// Both kinds of s390 parents, and three parents without a bus, one of them without types.
 fn other_buses(tree: &mut Tree) -> io::Result<()> {
     let ccw = TypeSpec::new("vfio_ccw-io", "I/O subchannel (Non-QDIO)", "vfio-ccw", 1);
     let subchannel = tree.css("0.0.0052", Some("0.0.1234"))?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Call-outs and notifiers of mdevctl.
+//! Call-out scripts and notifiers of mdevctl.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Makes an executable shell script, with the folders above it. Another process writes the file: a child that another test
-/// starts at this moment would inherit a descriptor of this process, and execve(2) fails with ETXTBSY while a program is open
-/// for writing.
+/// Creates an executable shell script and the directories above it. Another process writes the file. If this process
+/// wrote it, a child that another test starts at that moment would inherit the open descriptor, and execve(2) fails
+/// with ETXTBSY while a program is open for writing.
 pub fn install_script(path: &Path, body: &str) {
     let mut install = Command::new("install");
     let mut child = install.args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();

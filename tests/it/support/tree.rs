@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A made-up sysfs below a directory, in the shape of the merged kernel interface: enough of it that this library, libudev,
-//! mdevctl and libvirt's node-device driver take it for a host. `root/sys` can be bound over /sys or reached with `?root=`.
+//! A made-up sysfs below a directory, in the form of the merged kernel interface. It is complete enough for this
+//! library, libudev, mdevctl and libvirt's node-device driver. `root/sys` can be bound over /sys or used with
+//! `?root=`.
 #![allow(dead_code, reason = "mktree and the tests each use a part of it")]
 
 use std::ffi::OsStr;
@@ -10,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// A tree in the making. Every path given to its methods is absolute in the tree's own view (`/sys/...`).
+/// A tree under construction. Every path in its methods is absolute in the tree's own view (`/sys/...`).
 pub struct Tree {
     root: PathBuf,
     next_group: u32,
@@ -46,15 +47,15 @@ impl TypeSpec {
 #[derive(Clone)]
 pub struct Pci {
     pub addr: String,
-    /// The directory that holds it.
+    /// The directory that contains it.
     pub above: String,
     pub vendor: u16,
     pub product: u16,
     pub class: u32,
     pub driver: Option<&'static str>,
-    /// Contents of `numa_node`; `None`: no such file.
+    /// Content of `numa_node`; `None`: the file does not exist.
     pub numa: Option<i32>,
-    /// 64 bytes is what an ordinary user sees, 256 plain PCI.
+    /// An ordinary user can read 64 bytes; plain PCI has 256.
     pub config_len: usize,
     /// Byte 0x0e of the configuration space.
     pub header: u8,
@@ -81,7 +82,7 @@ impl Pci {
 }
 
 impl Tree {
-    /// Starts a tree in an empty or absent directory.
+    /// Starts a tree in an empty directory or a directory that does not exist yet.
     pub fn new(root: &Path) -> io::Result<Self> {
         let tree = Tree { root: root.to_owned(), next_group: 1 };
         for dir in [
@@ -101,7 +102,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Where a path of the tree is in the real file system.
+    /// Returns the real path of a path in the tree.
     pub fn real(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
@@ -110,7 +111,7 @@ impl Tree {
         fs::create_dir_all(self.real(path))
     }
 
-    /// Writes a file with permission bits as sysfs would show them, making the directories above it.
+    /// Writes a file with the permission bits that sysfs would show. Creates the directories above it.
     pub fn file(&self, path: &str, mode: u32, text: impl AsRef<[u8]>) -> io::Result<()> {
         let real = self.real(path);
         if let Some(above) = real.parent() {
@@ -120,7 +121,7 @@ impl Tree {
         fs::set_permissions(&real, fs::Permissions::from_mode(mode))
     }
 
-    /// Makes a relative link from one path of the tree to another, as sysfs does.
+    /// Creates a relative link from one path of the tree to another, as sysfs does.
     pub fn link(&self, path: &str, target: &str) -> io::Result<()> {
         let real = self.real(path);
         if let Some(above) = real.parent() {
@@ -134,12 +135,13 @@ impl Tree {
         if real.symlink_metadata()?.is_dir() { fs::remove_dir_all(real) } else { fs::remove_file(real) }
     }
 
-    /// A name that is not UTF-8, as a directory below `path`.
+    /// Adds a directory below `path` whose name is not UTF-8.
     pub fn raw_dir(&self, path: &str, name: &[u8]) -> io::Result<()> {
         fs::create_dir_all(self.real(path).join(OsStr::from_bytes(name)))
     }
 
-    /// The device core's part of any device: `uevent`, `subsystem`, `driver`, and the bus's links to both.
+    /// Adds the entries that the device core creates for any device: `uevent`, `subsystem`, `driver`, and the bus's
+    /// links to both.
     fn device(&self, path: &str, bus: &str, driver: Option<&str>, uevent: &str) -> io::Result<()> {
         let name = path.rsplit('/').next().unwrap_or_default();
         self.link(&format!("{path}/subsystem"), &format!("/sys/bus/{bus}"))?;
@@ -154,7 +156,7 @@ impl Tree {
         self.file(&format!("{path}/uevent"), 0o644, text + uevent)
     }
 
-    /// Adds a PCI function that is no parent of mediated devices yet.
+    /// Adds a PCI function that is not yet a parent of mediated devices.
     pub fn pci(&self, pci: &Pci) -> io::Result<String> {
         let path = pci.path();
         let root = path.split('/').take(4).collect::<Vec<_>>().join("/");
@@ -188,7 +190,7 @@ impl Tree {
         Ok(path)
     }
 
-    /// Puts devices into a new IOMMU group and returns its number. `/dev/vfio/<group>` is a plain file here.
+    /// Adds devices to a new IOMMU group and returns its number. `/dev/vfio/<group>` is a plain file here.
     pub fn group(&mut self, paths: &[&str]) -> io::Result<u32> {
         let group = self.next_group;
         self.next_group += 1;
@@ -214,7 +216,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Registers a device as parent: the class link and one directory for each type.
+    /// Registers a device as a parent: adds the class link and one directory for each type.
     pub fn parent(&self, path: &str, types: &[TypeSpec]) -> io::Result<()> {
         let name = path.rsplit('/').next().unwrap_or_default();
         self.link(&format!("/sys/class/mdev_bus/{name}"), path)?;
@@ -237,7 +239,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The folder of a mediated device before its driver is bound: what a list may meet while a create is under way.
+    /// Adds the directory of a mediated device before its driver is bound, as a list can find it during a create.
     pub fn bare_mdev(&self, parent: &str, uuid: &str) -> io::Result<String> {
         let path = format!("{parent}/{uuid}");
         self.device(&path, "mdev", None, "")?;
@@ -246,7 +248,7 @@ impl Tree {
         Ok(path)
     }
 
-    /// A whole mediated device, in an IOMMU group of its own.
+    /// Adds a complete mediated device in an IOMMU group of its own.
     pub fn mdev(&mut self, parent: &str, type_id: &str, uuid: &str) -> io::Result<String> {
         let path = format!("{parent}/{uuid}");
         self.device(&path, "mdev", Some("vfio_mdev"), "")?;
@@ -259,7 +261,7 @@ impl Tree {
         Ok(path)
     }
 
-    /// An s390 I/O subchannel, bound to vfio_ccw; `channel` is the device behind it.
+    /// Adds an s390 I/O subchannel bound to vfio_ccw; `channel` is the device behind it.
     pub fn css(&self, name: &str, channel: Option<&str>) -> io::Result<String> {
         let path = format!("/sys/devices/css0/{name}");
         self.file("/sys/devices/css0/uevent", 0o644, "")?;
@@ -270,7 +272,7 @@ impl Tree {
         Ok(path)
     }
 
-    /// The AP matrix device of vfio_ap.
+    /// Adds the AP matrix device of vfio_ap.
     pub fn ap_matrix(&self) -> io::Result<String> {
         let path = "/sys/devices/vfio_ap/matrix";
         self.device(path, "matrix", Some("vfio_ap"), "")?;
@@ -278,12 +280,12 @@ impl Tree {
         Ok(path.into())
     }
 
-    /// A parent without a bus, such as the kernel's sample drivers have: its subsystem is a class of the same name.
+    /// Adds a parent without a bus, like the kernel's sample drivers: its subsystem is a class of the same name.
     pub fn virtual_device(&self, name: &str) -> io::Result<String> {
         self.class_device(name, name)
     }
 
-    /// A device of a class without a bus.
+    /// Adds a device of a class without a bus.
     pub fn class_device(&self, class: &str, name: &str) -> io::Result<String> {
         let path = format!("/sys/devices/virtual/{class}/{name}");
         self.link(&format!("/sys/class/{class}/{name}"), &path)?;
@@ -298,7 +300,7 @@ pub fn type_dir(parent: &str, id: &str) -> String {
     format!("{parent}/mdev_supported_types/{id}")
 }
 
-/// A UUID made of one number, for trees that must be the same in every run.
+/// Returns a UUID built from a number, for trees that must be the same in every run.
 pub fn uuid(number: u32) -> String {
     format!("{number:08x}-0000-4000-8000-{number:012x}")
 }

@@ -6,33 +6,33 @@ use mdev::test_hooks::sysfs::IoResult;
 
 use super::hosts::{file, link, read, write};
 
-/// The built-in host's card with its VFs enabled, and the one without.
+/// The built-in host's card with VFs, then the card without VFs.
 pub const PF: &str = "/sys/devices/pci0000:40/0000:40:01.0/0000:41:00.0";
 pub const IDLE_PF: &str = "/sys/devices/pci0000:c0/0000:c0:01.0/0000:c1:00.0";
 
-/// The card's types, from 4 GiB to all 141.
+/// The card's types, from 4 GiB to all 141 GiB.
 pub const ALL: [u32; 6] = [1438, 1439, 1440, 1441, 1442, 1443];
 
-/// What they take of it, in GiB.
+/// The framebuffer sizes of these types, in GiB.
 pub const SIZES: [u32; 6] = [4, 8, 17, 35, 70, 141];
 
-/// Folder of a VF of [`PF`].
+/// Directory of a VF of [`PF`].
 pub fn vf(number: u32) -> String {
     let function = 4 + number;
     format!("/sys/devices/pci0000:40/0000:40:01.0/0000:41:{:02x}.{}", function / 8, function % 8)
 }
 
-/// A file of a VF of [`PF`].
+/// Path of a file of a VF of [`PF`].
 pub fn at(number: u32, name: &str) -> String {
     format!("{}/nvidia/{name}", vf(number))
 }
 
-/// Writes to the type of a VF of [`PF`].
+/// Writes the type of a VF of [`PF`].
 pub fn set(host: &SimHost, number: u32, value: &str) -> IoResult<()> {
     write(host, &at(number, "current_vgpu_type"), value)
 }
 
-/// What a VF of [`PF`] lists.
+/// Returns the types that a VF of [`PF`] lists.
 pub fn creatable(host: &SimHost, number: u32) -> Vec<u32> {
     let text = read(host, &at(number, "creatable_vgpu_types")).unwrap();
     let id = |line: &str| line.split_once(':').unwrap().0.trim().parse().ok();
@@ -43,7 +43,7 @@ pub fn ids(text: &str) -> Vec<u32> {
     text.split(' ').map(|id| id.parse().unwrap()).collect()
 }
 
-/// A card of nothing but what makes it one: what each VF has, and what it lists.
+/// Entries of a minimal card: for each VF, its current type and its list of types.
 pub fn card(bus: &str, vfs: &[(&str, &str)]) -> Vec<SimEntry> {
     let pf = format!("/sys/devices/{bus}.0");
     let mut entries =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! XML as a tree, which a test parses to see that a dump is well-formed.
+//! XML as a tree; a successful parse shows that a dump is well-formed.
 
 use mdev::Error;
 use mdev::test_hooks::model::DeviceDef;
