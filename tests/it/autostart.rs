@@ -118,6 +118,6 @@ fn callouts_get_the_vf_that_the_definition_names_as_parent() {
     node.start(StartFlags::empty()).unwrap();
     node.destroy(DestroyFlags::empty()).unwrap();
     node.undefine(DefineFlags::empty()).unwrap();
-    let told = ["define", "start", "stop", "undefine"].map(|action| format!("{action} 0000:41:00.5\n"));
-    assert_eq!(fs::read_to_string(&log).unwrap(), told.concat());
+    let notified = ["define", "start", "stop", "undefine"].map(|action| format!("{action} 0000:41:00.5\n"));
+    assert_eq!(fs::read_to_string(&log).unwrap(), notified.concat());
 }

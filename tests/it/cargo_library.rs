@@ -50,8 +50,8 @@ fn program_that_loads_the_library_of_cargo_by_path_runs() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = folder();
     let program = compile("plugin", &["-ldl"], &folder, dir.path());
-    let said = run(Command::new(program).arg(folder.join("libmdev.so")));
-    assert!(said.contains("pci_0000_86_00_0"), "{said}");
+    let output = run(Command::new(program).arg(folder.join("libmdev.so")));
+    assert!(output.contains("pci_0000_86_00_0"), "{output}");
 }
 
 #[test]

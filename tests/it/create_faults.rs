@@ -146,27 +146,27 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
 /// remains; without a device there is no record.
 #[test]
 fn create_with_two_faults_names_the_device_that_stays() {
-    every_step_with_a_lie(RFC, "/11/create");
+    every_step_with_two_faults(RFC, "/11/create");
 }
 
 #[test]
 fn create_on_a_vf_with_two_faults_names_the_device_that_stays() {
-    every_step_with_a_lie(VENDOR, "/current_vgpu_type");
+    every_step_with_two_faults(VENDOR, "/current_vgpu_type");
 }
 
-fn every_step_with_a_lie(case: Case, file: &str) {
+fn every_step_with_two_faults(case: Case, file: &str) {
     // After an interrupted create, some failures take the full timeout in which a device must become usable.
-    for (lie, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])] {
+    for (false_errno, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])] {
         let mut seen = [0; 3];
         let mut nth = 0;
-        while every_way_to_fail(case, (file, lie), (nth, errnos), &mut seen) {
+        while every_way_to_fail(case, (file, false_errno), (nth, errnos), &mut seen) {
             nth += 1;
         }
         let [made, refused, stays] = seen;
         // An interrupted create is successful.
-        assert!(refused > 20 && (made > 20) == (lie == Errno::INTR), "{file}, {lie:?}: {seen:?}");
+        assert!(refused > 20 && (made > 20) == (false_errno == Errno::INTR), "{file}, {false_errno:?}: {seen:?}");
         // A step of the removal fails, or the step that distinguishes the VF from one of another program.
-        assert!(stays > 0 || lie == Errno::INTR, "{file}, {lie:?}: {seen:?}");
+        assert!(stays > 0 || false_errno == Errno::INTR, "{file}, {false_errno:?}: {seen:?}");
     }
 }
 
@@ -174,16 +174,16 @@ fn every_step_with_a_lie(case: Case, file: &str) {
 /// device that remains.
 fn every_way_to_fail(
     case: Case,
-    (file, lie): (&str, Errno),
+    (file, false_errno): (&str, Errno),
     (nth, errnos): (usize, &[Errno]),
     seen: &mut [u32; 3],
 ) -> bool {
     for &errno in errnos {
         let lab = Lab::new();
         let before = lab.uuids();
-        lab.sim.fail_after_write(file, lie, 1);
+        lab.sim.fail_after_write(file, false_errno, 1);
         let (result, steps) = lab.with_failure(nth, errno, || create(&lab, case));
-        let step = format!("{file}, {lie:?}, step {nth} with {errno:?}: {result:?}");
+        let step = format!("{file}, {false_errno:?}, step {nth} with {errno:?}: {result:?}");
         let left: Vec<String> = lab.uuids().into_iter().filter(|uuid| !before.contains(uuid)).collect();
         let has_record = !lab.runtime.all().unwrap().is_empty();
         assert!(left.len() <= 1 && (left.len() == 1 || !has_record), "{step}: {left:?}");

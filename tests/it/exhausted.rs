@@ -221,10 +221,10 @@ fn failed_create_without_descriptors_leaves_no_device() {
             "<device><name>n</name><parent>{parent}</parent><capability type='mdev'><type id='{type_id}'/>{group}\
              <uuid>{UUID}</uuid></capability></device>"
         );
-        for lie in [None, Some(Errno::IO), Some(Errno::INTR)] {
+        for false_errno in [None, Some(Errno::IO), Some(Errno::INTR)] {
             let mut failed = 0;
             let mut nth = 0;
-            while create_without_descriptors(&xml, nth, lie.map(|errno| (file, errno)), &mut failed) {
+            while create_without_descriptors(&xml, nth, false_errno.map(|errno| (file, errno)), &mut failed) {
                 nth += 1;
             }
             assert!(failed > 7, "{parent}, {lie:?}: {failed}");
@@ -233,14 +233,14 @@ fn failed_create_without_descriptors_leaves_no_device() {
 }
 
 /// Creates a device with no descriptor left from the n-th operation on. Returns false if there are fewer operations.
-/// `lie`: the driver creates the device and returns this errno for the write of this file.
-fn create_without_descriptors(xml: &str, nth: usize, lie: Option<(&str, Errno)>, failed: &mut u32) -> bool {
+/// `false_errno`: the driver creates the device and returns this errno for the write of this file.
+fn create_without_descriptors(xml: &str, nth: usize, false_errno: Option<(&str, Errno)>, failed: &mut u32) -> bool {
     let sim = default_host();
     let runtime = Arc::new(Runtime::memory([]));
     let conn = Conn::on(Arc::new(sim.clone()), Arc::clone(&runtime));
     let (count, taken) = (AtomicUsize::new(0), Arc::new(Mutex::new(Vec::new())));
     let kept = Arc::clone(&taken);
-    if let Some((file, errno)) = lie {
+    if let Some((file, errno)) = false_errno {
         sim.fail_after_write(file, errno, 1);
     }
     sim.set_hook(Some(Arc::new(move |op, _: &str| {
@@ -258,9 +258,9 @@ fn create_without_descriptors(xml: &str, nth: usize, lie: Option<(&str, Errno)>,
     match created {
         Ok(_) => assert!(found.is_ok() && recorded),
         Err(e) => {
-            let own = lie.is_some_and(|(_, errno)| e.errno == errno.raw_os_error());
-            assert!(e.errno == Errno::MFILE.raw_os_error() || own, "{xml}, operation {nth}, {lie:?}: {e}");
-            assert!(found.is_err() && !recorded, "{xml}, operation {nth}, {lie:?}: {e}");
+            let own = false_errno.is_some_and(|(_, errno)| e.errno == errno.raw_os_error());
+            assert!(e.errno == Errno::MFILE.raw_os_error() || own, "{xml}, operation {nth}, {false_errno:?}: {e}");
+            assert!(found.is_err() && !recorded, "{xml}, operation {nth}, {false_errno:?}: {e}");
             *failed += 1;
         }
     }

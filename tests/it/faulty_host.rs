@@ -174,9 +174,9 @@ fn file_that_only_one_type_has_is_in_the_dump() {
 }
 
 /// Returns the numbers of parents and devices that libvirt lists.
-fn libvirt(root: &Path, patience: u32) -> String {
+fn libvirt(root: &Path, timeout: u32) -> String {
     let out = tempfile::tempdir().unwrap();
-    match rivals::ask("libvirt-on-tree", root, out.path(), patience) {
+    match rivals::run_script("libvirt-on-tree", root, out.path(), timeout) {
         Ok(()) => {
             let count = |list: &str| rivals::lines(&out.path().join(list)).len();
             format!("{} parents, {} devices", count("mdev_types"), count("mdev"))
@@ -186,9 +186,9 @@ fn libvirt(root: &Path, patience: u32) -> String {
 }
 
 /// Returns the numbers of parents and devices that mdevctl lists, or its error message.
-fn mdevctl(root: &Path, patience: u32) -> String {
+fn mdevctl(root: &Path, timeout: u32) -> String {
     let out = tempfile::tempdir().unwrap();
-    if let Err(why) = rivals::ask("mdevctl-on-tree", root, out.path(), patience) {
+    if let Err(why) = rivals::run_script("mdevctl-on-tree", root, out.path(), timeout) {
         return why;
     }
     let answer = |what: &str, key: &str| {
@@ -206,12 +206,12 @@ fn mdevctl(root: &Path, patience: u32) -> String {
 
 #[test]
 fn faulty_host_is_listed_by_this_library_and_shown_beside_libvirt_and_mdevctl() {
-    if !rivals::can_ask(&["libvirtd", "virsh", "mdevctl"]) {
+    if !rivals::can_run(&["libvirtd", "virsh", "mdevctl"]) {
         return;
     }
     let all: Vec<_> = FAULTS.iter().map(|fault| fault.name).collect();
     let passable: Vec<_> = all.iter().copied().filter(|name| *name != HANGS).collect();
-    for (title, names, patience) in [("every fault", &all, 3), ("all but the FIFO", &passable, 60)] {
+    for (title, names, timeout) in [("every fault", &all, 3), ("all but the FIFO", &passable, 60)] {
         let root = tempfile::tempdir().unwrap();
         faults::host(root.path(), PARENTS, names).unwrap();
         let seen = Seen::of(root.path());
@@ -219,8 +219,8 @@ fn faulty_host_is_listed_by_this_library_and_shown_beside_libvirt_and_mdevctl() 
         let devices = seen.nodes.len() - parents;
         println!("{title}, {} among {PARENTS} parents with {PARENTS} devices", names.len());
         println!("  libmdev  {parents} parents, {devices} devices");
-        println!("  libvirt  {}", libvirt(root.path(), patience));
-        println!("  mdevctl  {}", mdevctl(root.path(), patience));
+        println!("  libvirt  {}", libvirt(root.path(), timeout));
+        println!("  mdevctl  {}", mdevctl(root.path(), timeout));
         assert!(parents >= PARENTS - 1 && devices >= PARENTS - 1, "{title}: we list too little");
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules that it may use. A request goes down: ffi, driver, backend, sysfs.
-const ROOMS: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("fd", &[]),
     // Omissions of a request: every module that skips something reports it.
@@ -50,7 +50,7 @@ fn sources(below: &Path, found: &mut Vec<PathBuf>) {
 fn read_all() -> Vec<(String, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for (folder, room) in [("crates/mdev/src", ""), ("src", "ffi")] {
+    for (folder, owner) in [("crates/mdev/src", ""), ("src", "ffi")] {
         let (src, mut paths) = (top.join(folder), Vec::new());
         sources(&src, &mut paths);
         paths.sort();
@@ -58,7 +58,7 @@ fn read_all() -> Vec<(String, String)> {
         for path in paths {
             let name = path.strip_prefix(&src).expect("below src").to_str().expect("UTF-8");
             let text = code(&fs::read_to_string(&path).expect("a source"));
-            files.push(if room.is_empty() { (name.to_owned(), text) } else { c_layer(name, &text) });
+            files.push(if owner.is_empty() { (name.to_owned(), text) } else { c_layer(name, &text) });
         }
     }
     files
@@ -92,13 +92,13 @@ fn after<'a>(text: &'a str, what: &'a str) -> impl Iterator<Item = &'a str> {
 
 /// Returns the other modules that the code of `file` uses through `crate::` or `super::`.
 fn named(file: &str, text: &str) -> Vec<String> {
-    let room = |path: &String| word(path).to_owned();
-    let mut rooms: Vec<_> = paths("crate::", "", text).iter().map(room).collect();
+    let owner = |path: &String| word(path).to_owned();
+    let mut modules: Vec<_> = paths("crate::", "", text).iter().map(owner).collect();
     // In a module inside a file, `super` reaches one level less: not every name is a module of the list.
-    rooms.extend(paths("super::", parent(module(file)), text).iter().map(room).filter(|name| is_room(name)));
-    rooms.retain(|room| room != room_of(file));
-    rooms.dedup();
-    rooms
+    modules.extend(paths("super::", parent(module(file)), text).iter().map(owner).filter(|name| is_module(name)));
+    modules.retain(|owner| owner != top_module(file));
+    modules.dedup();
+    modules
 }
 
 /// Converts a file to a path of modules from the root of the crate: `ffi/conn`.
@@ -228,32 +228,32 @@ fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     edges.filter(|(file, used)| leads(used, file)).map(|(file, used)| format!("{file} -> {used}")).collect()
 }
 
-fn is_room(name: &str) -> bool {
-    ROOMS.iter().any(|(room, _)| *room == name)
+fn is_module(name: &str) -> bool {
+    MODULES.iter().any(|(owner, _)| *owner == name)
 }
 
-fn room_of(file: &str) -> &str {
+fn top_module(file: &str) -> &str {
     word(file)
 }
 
-fn allowed(room: &str, used: &str) -> bool {
-    room == used || used == "testing" || ROOMS.iter().any(|(name, may)| *name == room && may.contains(&used))
+fn allowed(owner: &str, used: &str) -> bool {
+    owner == used || used == "testing" || MODULES.iter().any(|(name, may)| *name == owner && may.contains(&used))
 }
 
 #[test]
 fn module_uses_only_the_modules_allowed_to_it() {
     let mut wrong = Vec::new();
     for (file, text) in read_all().iter().filter(|(file, _)| file != "lib.rs") {
-        let room = room_of(file);
-        assert!(is_room(room), "{file} is in no known room: add it to architecture and to this test");
+        let owner = top_module(file);
+        assert!(is_module(owner), "{file} is in no module of this list: add the module to MODULES");
         wrong.extend(
             named(file, without_tests(text))
                 .iter()
-                .filter(|used| !allowed(room, used))
-                .map(|used| format!("{file}: {room} -> {used}")),
+                .filter(|used| !allowed(owner, used))
+                .map(|used| format!("{file}: {owner} -> {used}")),
         );
     }
-    assert!(wrong.is_empty(), "edges that must not be:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "uses that are not allowed:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn silent_returns(text: &str) -> Vec<String> {
         }
         let returns = after(line, "return").any(|rest| matches!(rest.trim(), ";" | "}" | "};" | ""));
         // Exceptions: the process that runs the test again, and a function that has reported the skip.
-        let is_reported = ["alone(", "can_ask("].iter().any(|call| before.contains(call));
+        let is_reported = ["alone(", "can_run("].iter().any(|call| before.contains(call));
         if end.is_some() && returns && !is_reported {
             found.push(line.trim().to_owned());
         }

@@ -27,7 +27,7 @@ fn create(conn: &Conn, xml: &str) -> Error {
     conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err()
 }
 
-fn says(e: &Error, part: &str) {
+fn contains(e: &Error, part: &str) {
     assert!(e.message.contains(part), "'{part}' is not in: {e}");
 }
 
@@ -38,18 +38,18 @@ fn lookup_of_a_misspelt_name_suggests_the_nearest() {
     for (wrong, near) in [("pci_0000_86_00_1", "pci_0000_86_00_0"), ("vgpuu", "vgpu"), ("0000:87:00.1", "0000:87:00.0")]
     {
         let e = conn.lookup_by_name(wrong).unwrap_err();
-        says(&e, &format!("did you mean '{near}'?"));
+        contains(&e, &format!("did you mean '{near}'?"));
     }
-    says(&conn.lookup_by_name("something-else").unwrap_err(), "list the nodes");
-    says(&conn.lookup_by_name(UUID.replace("601", "602").as_str()).unwrap_err(), "mdev_conn_lookup_by_uuid()");
-    says(&create(&conn, &request("pci_0000_99_00_0", "12")), "list the parents");
+    contains(&conn.lookup_by_name("something-else").unwrap_err(), "list the nodes");
+    contains(&conn.lookup_by_name(UUID.replace("601", "602").as_str()).unwrap_err(), "mdev_conn_lookup_by_uuid()");
+    contains(&create(&conn, &request("pci_0000_99_00_0", "12")), "list the parents");
 }
 
 #[test]
 fn open_of_a_missing_host_names_the_uri_and_the_next_step() {
-    says(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "test:///nothere: cannot read /nothere");
-    says(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "simulated host is test:///default");
-    says(
+    contains(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "test:///nothere: cannot read /nothere");
+    contains(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "simulated host is test:///default");
+    contains(
         &Conn::open(Some("mdev:///system?root=/nonexist")).map(drop).unwrap_err(),
         "root= needs an existing directory",
     );
@@ -58,7 +58,7 @@ fn open_of_a_missing_host_names_the_uri_and_the_next_step() {
 #[test]
 fn destroy_of_a_definition_points_to_undefine() {
     let node = host().define_xml(request("0000:86:00.0", "12").as_bytes(), DefineFlags::empty()).unwrap();
-    says(&node.destroy(DestroyFlags::empty()).unwrap_err(), "undefine it to remove its definition");
+    contains(&node.destroy(DestroyFlags::empty()).unwrap_err(), "undefine it to remove its definition");
 }
 
 #[test]
@@ -70,9 +70,9 @@ fn create_with_a_refused_attribute_says_why_and_that_no_device_is_kept() {
         e
     };
     let e = with("<attr name='placement_id' value='x'/>");
-    says(&e, "the driver refuses the value 'x'; the create fails and removes its device");
-    says(&with("<attr name='placement' value='1'/>"), "it has ");
-    says(&with("<attr name='placement' value='1'/>"), "placement_id");
+    contains(&e, "the driver refuses the value 'x'; the create fails and removes its device");
+    contains(&with("<attr name='placement' value='1'/>"), "it has ");
+    contains(&with("<attr name='placement' value='1'/>"), "placement_id");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn destroy_owned_of_a_device_without_owner_names_the_flag() {
     let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     conn.set_owner(Some("nova")).unwrap();
     let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
-    says(&e, "does not belong to 'nova'; destroy it without MDEV_DESTROY_OWNED");
-    says(&node.reset().unwrap_err(), "has no file 'reset': the general layout has it, this is the rfc layout");
+    contains(&e, "does not belong to 'nova'; destroy it without MDEV_DESTROY_OWNED");
+    contains(&node.reset().unwrap_err(), "has no file 'reset': the general layout has it, this is the rfc layout");
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn create_on_a_device_names_its_parent() {
     let conn = host();
     conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     let e = create(&conn, &request("vgpu", "12").replace("<name>vgpu</name>", "").replace("cc601", "cc602"));
-    says(&e, "'vgpu' is a mediated device, not a parent; its parent is pci_0000_86_00_0");
-    says(&create(&conn, &request("pci_0000_86_00_1", "12")), "did you mean 'pci_0000_86_00_0'?");
+    contains(&e, "'vgpu' is a mediated device, not a parent; its parent is pci_0000_86_00_0");
+    contains(&create(&conn, &request("pci_0000_86_00_1", "12")), "did you mean 'pci_0000_86_00_0'?");
 }
 
 #[test]
 fn create_of_an_unknown_type_lists_ids_with_names() {
     let e = create(&host(), &request("0000:86:00.0", "GRID M60-9Q"));
-    says(&e, "there is no type 'GRID M60-9Q'; it has 11 (GRID M60-0B)");
+    contains(&e, "there is no type 'GRID M60-9Q'; it has 11 (GRID M60-0B)");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn undefine_of_a_transient_device_says_that_destroy_removes_it() {
     let conn = host();
     let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     let e = node.undefine(DefineFlags::empty()).unwrap_err();
-    says(&e, "destroy it to remove it");
+    contains(&e, "destroy it to remove it");
     assert!(!e.message.contains("define it first"), "{e}");
     node.destroy(DestroyFlags::empty()).unwrap();
 }

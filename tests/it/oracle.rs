@@ -93,13 +93,13 @@ fn sort_types(lines: &mut [String]) {
 
 #[test]
 fn xml_in_the_libvirt_dialect_is_equal_to_what_libvirt_prints() {
-    if !rivals::can_ask(&["libvirtd", "virsh"]) {
+    if !rivals::can_run(&["libvirtd", "virsh"]) {
         return;
     }
     let root = tempfile::tempdir().unwrap();
     scenes::oracle(root.path()).unwrap();
     let out = tempfile::tempdir().unwrap();
-    rivals::ask("libvirt-on-tree", root.path(), out.path(), 60).unwrap();
+    rivals::run_script("libvirt-on-tree", root.path(), out.path(), 60).unwrap();
     let theirs = rivals::dumps(out.path());
     let ours = ours(root.path());
 
@@ -129,7 +129,7 @@ fn xml_in_the_libvirt_dialect_is_equal_to_what_libvirt_prints() {
 
 #[test]
 fn xml_in_the_libvirt_dialect_is_valid_by_the_schema_of_libvirt() {
-    if !rivals::can_ask(&["xmllint"]) {
+    if !rivals::can_run(&["xmllint"]) {
         return;
     }
     if !Path::new(SCHEMA).exists() {

@@ -323,7 +323,7 @@ fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     lab.sim.set_in_use(FIRST, true).unwrap();
     assert_eq!(lab.sim.echo(&at(0, "current_vgpu_type"), "0"), Err(Errno::PERM));
     lab.sim.set_in_use(FIRST, false).unwrap();
-    let said = || {
+    let message = || {
         let e = lab.conn.destroy_uuid(OURS, DestroyFlags::empty()).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::NoNode, Errno::NODEV.raw_os_error()), "{e}");
         assert_eq!(lab.conn.lookup_by_uuid(OURS).unwrap_err(), e);
@@ -331,14 +331,14 @@ fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
     };
     let of_vf = |node: &Node| node.syspath() == vfs::vf(0);
     let listed = || lab.conn.list(ListFlags::DEVICES).unwrap().into_iter().find(of_vf).unwrap().uuid().unwrap();
-    let text = said();
+    let text = message();
     assert!(text.contains("another program wrote to") && text.contains(&listed()), "{text}");
     assert!(!text.contains("cleared"), "{text}");
     // Another type first, then no type.
     echo(&lab, "0");
-    assert!(said().ends_with("was cleared"), "{}", said());
+    assert!(message().ends_with("was cleared"), "{}", message());
     echo(&lab, "1438");
-    let text = said();
+    let text = message();
     assert!(text.contains("was cleared") && text.contains(&listed()), "{text}");
 }
 

@@ -64,24 +64,24 @@ fn xml(parent: &str, kind: &str, rest: &str) -> String {
 }
 
 /// Applies all pending events to `reported`, and checks that the result equals a list.
-fn assert_quiet_and_right(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) {
+fn assert_events_equal_list(monitor: &mut Monitor, conn: &Conn, reported: &mut Vec<String>) {
     while let Some(event) = monitor.receive().unwrap() {
-        apply(&event, told);
+        apply(&event, reported);
     }
     let mut listed: Vec<String> =
         conn.list(ListFlags::empty()).unwrap().iter().map(|node| node.name().to_owned()).collect();
     listed.sort_unstable();
-    told.sort_unstable();
-    assert_eq!(*told, listed);
+    reported.sort_unstable();
+    assert_eq!(*reported, listed);
 }
 
-fn apply(event: &Event, told: &mut Vec<String>) {
+fn apply(event: &Event, reported: &mut Vec<String>) {
     let name = || event.node.as_ref().unwrap().name().to_owned();
     match event.kind {
-        Created => told.push(name()),
+        Created => reported.push(name()),
         Deleted => {
-            let at = told.iter().position(|known| *known == name()).expect("what is deleted was created");
-            told.swap_remove(at);
+            let at = reported.iter().position(|known| *known == name()).expect("a deleted node was created before");
+            reported.swap_remove(at);
         }
         _ => {}
     }
@@ -191,7 +191,7 @@ fn unbound_device_is_reported_without_a_bind() {
 #[test]
 fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
     let (host, conn) = host();
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
     let entries: Vec<SimEntry> = host.entries().into_iter().filter(|e| e.path().starts_with(RFC)).collect();
     let uuid = "00000000-0000-4000-8000-000000000003";
@@ -202,8 +202,8 @@ fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
     assert_eq!(next_change(&mut monitor), (Created, device.clone()));
     assert_eq!(next_change(&mut monitor), (Deleted, device.clone()));
     assert_eq!(next_change(&mut monitor), (Deleted, "pci_0000_86_00_0".to_owned()));
-    assert_eq!(told.iter().filter(|name| name.ends_with("0000_86_00_0")).count(), 1);
-    told.retain(|name| name != "pci_0000_86_00_0");
+    assert_eq!(reported.iter().filter(|name| name.ends_with("0000_86_00_0")).count(), 1);
+    reported.retain(|name| name != "pci_0000_86_00_0");
     let link = SimEntry::Link {
         path: "/sys/bus/pci/devices/0000:86:00.0".to_owned(),
         target: "../../../devices/pci0000:80/0000:80:02.0/0000:86:00.0".to_owned(),
@@ -212,8 +212,8 @@ fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
     let event = next(&mut monitor);
     assert_eq!(short(&event), (Created, "pci_0000_86_00_0".to_owned()));
     assert!(event.node.unwrap().find_type("11").is_ok());
-    told.push("pci_0000_86_00_0".to_owned());
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    reported.push("pci_0000_86_00_0".to_owned());
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn monitor_reports_a_change_uevent_as_update() {
 #[test]
 fn monitor_is_correct_after_an_overrun() {
     let (host, conn) = host();
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
     monitor.set_buffer_size(4096).unwrap();
     let kept = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -247,17 +247,17 @@ fn monitor_is_correct_after_an_overrun() {
     assert_eq!(event.kind, Overrun);
     assert!(event.node.is_none());
     // The caller lists again; from here on, events and list agree.
-    told.clear();
-    told.extend(all(&conn));
-    assert!(told.contains(&kept.name().to_owned()));
+    reported.clear();
+    reported.extend(all(&conn));
+    assert!(reported.contains(&kept.name().to_owned()));
     monitor.set_buffer_size(1 << 20).unwrap();
     last.destroy(DestroyFlags::empty()).unwrap();
     let late = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(next_change(&mut monitor), (Deleted, last.name().to_owned()));
-    told.retain(|name| name != last.name());
+    reported.retain(|name| name != last.name());
     assert_eq!(next_change(&mut monitor), (Created, late.name().to_owned()));
-    told.push(late.name().to_owned());
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    reported.push(late.name().to_owned());
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
     drop(host);
 }
 
@@ -276,7 +276,7 @@ fn monitor_reports_overrun_after_a_failed_read_of_the_host() {
 #[test]
 fn monitor_reports_vgpus_created_and_removed_by_any_program() {
     let (host, conn) = host();
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
     let pf = "pci_0000_41_00_0";
     let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
@@ -285,16 +285,16 @@ fn monitor_reports_vgpus_created_and_removed_by_any_program() {
     let event = next(&mut monitor);
     assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, vfs::vf(free).as_str()));
     assert_eq!(event.node.as_ref().unwrap().type_id().unwrap(), kind);
-    apply(&event, &mut told);
+    apply(&event, &mut reported);
     assert_eq!(short(&next(&mut monitor)), (Updated, pf.to_owned()));
     host.echo(&vfs::at(free, "current_vgpu_type"), "0").unwrap();
     let event = next(&mut monitor);
     assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Deleted, vfs::vf(free).as_str()));
-    apply(&event, &mut told);
+    apply(&event, &mut reported);
     let mine = xml(pf, &kind, "").replace("<device>", "<device><name>mine</name>");
     let made = conn.create_xml(mine.as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(next_change(&mut monitor), (Created, "mine".to_owned()));
-    told.push("mine".to_owned());
+    reported.push("mine".to_owned());
     // Another program sets the same type of the VF again: that is another device.
     let path = format!("{}/nvidia/current_vgpu_type", made.syspath());
     host.echo(&path, "0").unwrap();
@@ -303,18 +303,18 @@ fn monitor_reports_vgpus_created_and_removed_by_any_program() {
     assert_ne!(event.kind, Created);
     let event = if event.kind == Updated { next(&mut monitor) } else { event };
     assert_eq!(short(&event), (Deleted, "mine".to_owned()));
-    apply(&event, &mut told);
+    apply(&event, &mut reported);
     let event = next(&mut monitor);
     assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, made.syspath()));
-    apply(&event, &mut told);
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    apply(&event, &mut reported);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
 }
 
 #[test]
 fn monitor_reports_vgpus_of_vfs_that_are_removed() {
     let (host, conn) = host();
     let pf = "pci_0000_41_00_0";
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
     let made = conn
         .create_xml(xml(pf, &vfs::creatable(&host, 5)[0].to_string(), "").as_bytes(), CreateFlags::empty())
@@ -322,17 +322,17 @@ fn monitor_reports_vgpus_of_vfs_that_are_removed() {
     assert_eq!(next_change(&mut monitor), (Created, made.name().to_owned()));
     host.unplug(made.syspath()).unwrap();
     assert_eq!(next_change(&mut monitor), (Deleted, made.name().to_owned()));
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
     host.unplug(vfs::PF).unwrap();
     loop {
         let (kind, name) = next_change(&mut monitor);
         assert_eq!(kind, Deleted);
-        told.retain(|known| *known != name);
+        reported.retain(|known| *known != name);
         if name == pf {
             break;
         }
     }
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
 }
 
 /// The VF is still there, and so is its file: only the link of the PF to it is gone.
@@ -356,7 +356,7 @@ fn monitor_ends_the_watch_of_a_vf_that_its_pf_has_lost() {
 #[test]
 fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
     let (host, conn) = host();
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
     let kind = vfs::creatable(&host, free)[0].to_string();
     let read = format!("virtfn{free}/nvidia/current_vgpu_type");
@@ -365,19 +365,19 @@ fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
     host.echo(&vfs::at(free, "current_vgpu_type"), &kind).unwrap();
     let event = next(&mut monitor);
     assert_eq!((event.kind, event.node.as_ref().unwrap().syspath()), (Created, vfs::vf(free).as_str()));
-    apply(&event, &mut told);
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    apply(&event, &mut reported);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
     // The monitor reads the parent again when another VF is removed; the kernel removes the last VF first.
     host.fail_next(Op::Read, &read, Errno::IO, 1);
     host.unplug(&vfs::vf(7)).unwrap();
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
     // A write during the failed reads is reported when the parent is read.
     host.echo(&vfs::at(free, "current_vgpu_type"), "0").unwrap();
     host.fail_next(Op::Read, &read, Errno::IO, 1);
     host.unplug(&vfs::vf(6)).unwrap();
     while next(&mut monitor).node.unwrap().syspath() != vfs::vf(free) {}
-    told = all(&conn);
-    assert_quiet_and_right(&mut monitor, &conn, &mut told);
+    reported = all(&conn);
+    assert_events_equal_list(&mut monitor, &conn, &mut reported);
 }
 
 /// A failed read is not an event of a device.
@@ -386,7 +386,7 @@ fn monitor_without_descriptors_reports_nothing_as_deleted() {
     let (host, conn) = host();
     let kind = vfs::creatable(&host, 5)[0].to_string();
     let made = conn.create_xml(xml("pci_0000_41_00_0", &kind, "").as_bytes(), CreateFlags::empty()).unwrap();
-    let mut told = all(&conn);
+    let mut reported = all(&conn);
     for (op, path) in
         [(Op::Open, vfs::PF), (Op::Read, "nvidia/current_vgpu_type"), (Op::Meta, "nvidia/current_vgpu_type")]
     {
@@ -408,7 +408,7 @@ fn monitor_without_descriptors_reports_nothing_as_deleted() {
         );
         host.echo(&vfs::at(other, "current_vgpu_type"), "0").unwrap();
         while next(&mut monitor).kind != Deleted {}
-        assert_quiet_and_right(&mut monitor, &conn, &mut told);
+        assert_events_equal_list(&mut monitor, &conn, &mut reported);
     }
 }
 
@@ -495,9 +495,9 @@ fn monitor_reports_definitions_that_other_programs_write() {
 }
 
 /// A pseudo-random sequence that is the same in every run.
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % n
@@ -528,60 +528,60 @@ fn monitor_reports_the_first_definition_of_another_process() {
 #[test]
 fn events_of_random_changes_add_up_to_the_list() {
     for seed in 0..40 {
-        let mut chance = Chance(seed);
+        let mut random = Random(seed);
         let (host, conn) = host();
-        let mut told = all(&conn);
+        let mut reported = all(&conn);
         let mut monitor = conn.monitor().unwrap();
         let mut alive: Vec<String> = Vec::new();
         for _ in 0..60 {
-            match chance.below(10) {
+            match random.below(10) {
                 0..=3 => {
                     let (parent, kind) = [
                         ("pci_0000_86_00_0", "13"),
                         ("pci_0000_87_00_0", "queue-1"),
                         ("ap_matrix", "vfio_ap-passthrough"),
                         ("pci_0000_41_00_0", "1438"),
-                    ][chance.below(4)];
+                    ][random.below(4)];
                     if let Ok(node) = conn.create_xml(xml(parent, kind, "").as_bytes(), CreateFlags::empty()) {
                         alive.push(node.uuid().unwrap());
                     }
                 }
                 4 | 5 if !alive.is_empty() => {
-                    let uuid = alive.swap_remove(chance.below(alive.len()));
+                    let uuid = alive.swap_remove(random.below(alive.len()));
                     conn.destroy_uuid(&uuid, DestroyFlags::empty()).unwrap();
                 }
-                6 => monitor.set_buffer_size([1000, 1 << 20][chance.below(2)]).unwrap(),
+                6 => monitor.set_buffer_size([1000, 1 << 20][random.below(2)]).unwrap(),
                 7 => {
-                    let op = [Op::Open, Op::Read, Op::List][chance.below(3)];
-                    host.fail_next(op, "", Errno::MFILE, 1 + chance.below(12) as u32);
-                    let _ = fetch(&mut monitor, &conn, &mut told);
+                    let op = [Op::Open, Op::Read, Op::List][random.below(3)];
+                    host.fail_next(op, "", Errno::MFILE, 1 + random.below(12) as u32);
+                    let _ = fetch(&mut monitor, &conn, &mut reported);
                     // A failure that has not occurred yet must not affect later requests.
                     while conn.list(ListFlags::empty()).is_err() {}
                 }
-                _ => drop(fetch(&mut monitor, &conn, &mut told)),
+                _ => drop(fetch(&mut monitor, &conn, &mut reported)),
             }
         }
-        while !fetch(&mut monitor, &conn, &mut told) {}
+        while !fetch(&mut monitor, &conn, &mut reported) {}
         let mut listed = all(&conn);
         listed.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(told, listed, "seed {seed}");
+        reported.sort_unstable();
+        assert_eq!(reported, listed, "seed {seed}");
     }
 }
 
 /// Receives all events; false if a read failed.
-fn fetch(monitor: &mut Monitor, conn: &Conn, told: &mut Vec<String>) -> bool {
+fn fetch(monitor: &mut Monitor, conn: &Conn, reported: &mut Vec<String>) -> bool {
     loop {
         match monitor.receive() {
             Ok(Some(event)) if event.kind == Overrun => {
                 let nodes = std::iter::repeat_with(|| conn.list(ListFlags::empty())).find_map(Result::ok).unwrap();
-                *told = nodes.iter().map(|node| node.name().to_owned()).collect();
+                *reported = nodes.iter().map(|node| node.name().to_owned()).collect();
             }
             Ok(Some(event)) => {
                 let name = event.node.as_ref().map_or(String::new(), |node| node.name().to_owned());
-                told.retain(|known| event.kind == Updated || *known != name);
+                reported.retain(|known| event.kind == Updated || *known != name);
                 if event.kind == Created {
-                    told.push(name);
+                    reported.push(name);
                 }
             }
             Ok(None) => return true,

@@ -248,7 +248,7 @@ fn lasting_failure_is_not_reported_as_absence() {
 
 /// Makes the kernel send every event about nodes that stay, and creates devices so that the monitor counts instances
 /// again.
-fn stir(lab: &Lab) {
+fn cause_events(lab: &Lab) {
     let uevent = |path: &str| format!("{}/uevent", lab.conn.lookup_by_name(path).unwrap().syspath());
     for path in ["bus", M60, CARD] {
         lab.sim.echo(&uevent(path), "change").unwrap();
@@ -275,7 +275,7 @@ fn monitor_does_not_report_unreadable_nodes_as_deleted() {
         for (nth, errno) in ERRNOS.into_iter().cycle().skip(first).enumerate() {
             let lab = host_with_devices();
             let mut monitor = lab.conn.monitor().unwrap();
-            stir(&lab);
+            cause_events(&lab);
             let mut kinds = Vec::new();
             let drained = with_failure(&lab.sim, nth, errno, lasts, || drain(&mut monitor, &mut kinds));
             let Some((result, step)) = drained else { break };

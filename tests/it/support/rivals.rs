@@ -13,7 +13,7 @@ const REQUIRE: &str = "MDEV_REQUIRE_RIVALS";
 
 /// Returns true if the programs are installed and this process may mount a tree over /sys; otherwise reports a skip.
 #[track_caller]
-pub fn can_ask(programs: &[&str]) -> bool {
+pub fn can_run(programs: &[&str]) -> bool {
     let missing = |program: &&&str| {
         !["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"]
             .iter()
@@ -38,11 +38,11 @@ fn is_root() -> bool {
 }
 
 /// Runs a script of tests/oracle on a tree. The error contains the script's message.
-pub fn ask(script: &str, tree: &Path, out: &Path, patience: u32) -> Result<(), String> {
+pub fn run_script(script: &str, tree: &Path, out: &Path, timeout: u32) -> Result<(), String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(script);
     let run = Command::new(&script)
         .args([tree, out])
-        .env("ORACLE_TIMEOUT", patience.to_string())
+        .env("ORACLE_TIMEOUT", timeout.to_string())
         .output()
         .map_err(|e| format!("{}: {e}", script.display()))?;
     if run.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&run.stderr).trim().to_owned()) }
