@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash disable=SC2034
-# A private libvirtd on this machine, in a mount namespace of its own with an empty /run: the system's daemon, if there is
-# one, is neither asked nor touched. Sourced by tests that have re-executed themselves there: see d_private.
+# Runs a private libvirtd on this machine, in a mount namespace of its own with an empty /run. It does not use the system's daemon.
+# A test sources this file and re-executes itself in the namespace with d_private.
 #
-#   d_private "$@"          goes on in namespaces of our own, as the script that sources this; needs root
-#   d_setup BUILD [CONF...] the module and library of a build folder, over the node-device driver alone; configuration lines
+#   d_private "$@"          re-executes the sourcing script in namespaces of its own; needs root
+#   d_setup BUILD [CONF...] uses the module and library of a build folder over the node-device driver alone; CONF are configuration lines
 #   d_start [WRAPPER...]    starts the daemon; its log is $D_LOG
-#   d_stop                  ends it; its exit code
-#   d_ended NAME            the same, as an assertion
-#   t_*                     assertions, as of the VM tests
+#   d_stop                  stops the daemon and returns its exit code
+#   d_ended NAME            stops the daemon and asserts that its exit code is 0
+#   t_*                     assertions of the VM tests
 
 D_HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../vm-tests/guest/lib.sh
@@ -30,7 +30,7 @@ d_private()
 	local program
 	[ "${D_INSIDE-}" != yes ] || return 0
 	[ "$(id -u)" = 0 ] || d_skip "needs root for a private daemon"
-	unshare -m -p -f --mount-proc true 2>/dev/null || d_skip "no namespaces can be made here"
+	unshare -m -p -f --mount-proc true 2>/dev/null || d_skip "cannot create namespaces here"
 	for program in libvirtd virsh; do
 		command -v $program >/dev/null || d_skip "$program is missing: apt-get install libvirt-daemon libvirt-clients"
 	done
@@ -44,7 +44,7 @@ d_setup()
 	shift
 	mount -t tmpfs tmpfs /run
 	mkdir -p /run/libvirt /run/lock /run/home /run/drivers
-	# What libvirt's own driver finds of mdevctl's definitions is no part of the test.
+	# libvirt's own driver must not find the machine's definitions of mdevctl.
 	if [ -d /etc/mdevctl.d ]; then mount -t tmpfs tmpfs /etc/mdevctl.d; mkdir -p /etc/mdevctl.d/scripts.d/{callouts,notifiers}; fi
 	ln -s "$build/libvirt/libvirt_driver_mdev.so" /run/drivers/libvirt_driver_nodedev.so
 	ln -s "$build/libvirt/libvirt_driver_mdev.so" /run/drivers/
@@ -54,7 +54,7 @@ d_setup()
 		SYSTEMD_DEVICE_VERIFY_SYSFS=0
 }
 
-# Where libvirt's own drivers are.
+# Prints the directory of libvirt's own drivers.
 d_drivers()
 {
 	local file
@@ -74,7 +74,7 @@ d_start()
 	fi
 }
 
-# Or is gone.
+# True if the daemon answers or has exited.
 d_answers()
 {
 	! kill -0 "$D_PID" 2>/dev/null || virsh -q -c "$D_URI" uri

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* For LD_PRELOAD: the libvirt of the process seems to be another release, $LIBVIRT_SEEMS. */
+/* For LD_PRELOAD: virGetVersion() returns the release in $LIBVIRT_SEEMS, 9.0.0 by default. */
 
 #include <stdlib.h>
 

@@ -54,7 +54,7 @@ fn xml(attr: &str) -> String {
 const PARAMS: &str = "<attr name='nvidia/vgpu_params' value='frame_rate_limiter=60'/>";
 
 #[test]
-fn nested_attribute_of_a_device_is_listed_read_and_written() {
+fn nested_attribute_of_device_is_listed_read_and_written() {
     let (_root, _sim, conn) = vendors_host();
     let node = conn.create_xml(xml(PARAMS).as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(node.attr("nvidia/vgpu_params").unwrap(), "frame_rate_limiter=60");
@@ -81,7 +81,7 @@ fn nested_attribute_of_a_device_is_listed_read_and_written() {
 }
 
 #[test]
-fn attribute_name_outside_the_device_is_refused() {
+fn attribute_name_outside_device_is_refused() {
     let (_root, _sim, conn) = vendors_host();
     let node = conn.lookup_by_uuid(TEMPLATE).unwrap();
     for bad in
@@ -108,7 +108,7 @@ fn attribute_name_outside_the_device_is_refused() {
 }
 
 #[test]
-fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_the_same() {
+fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_same() {
     let (root, _sim, conn) = vendors_host();
     let folder = root.path().join("etc/mdevctl.d/mtty");
     fs::create_dir_all(&folder).unwrap();
@@ -133,7 +133,7 @@ fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_the_same() {
 
 /// Names that no device can have are refused before the create, in requests and in definitions.
 #[test]
-fn create_with_a_bad_attribute_name_is_refused_before_any_write() {
+fn create_with_bad_attribute_name_is_refused_before_any_write() {
     let (root, sim, conn) = vendors_host();
     sim.set_hook(Some(Arc::new(|op, path: &str| {
         assert!(!(op == Op::Write && path.ends_with("/create")), "nothing may be created");
@@ -156,7 +156,7 @@ fn create_with_a_bad_attribute_name_is_refused_before_any_write() {
 
 /// If all attributes of a device are in one subdirectory, a file in it has two names.
 #[test]
-fn attribute_of_a_vf_is_found_with_and_without_its_folder() {
+fn attribute_of_vf_is_found_with_and_without_its_folder() {
     let sim = default_host();
     let conn = Conn::on(Arc::new(sim), Arc::new(Runtime::memory([])));
     let text = format!(
@@ -177,7 +177,7 @@ fn attribute_of_a_vf_is_found_with_and_without_its_folder() {
 
 /// As above, with files of a real file system.
 #[test]
-fn nested_attribute_on_a_file_system_is_read_and_linked_files_are_refused() {
+fn nested_attribute_on_file_system_is_read_and_linked_files_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let mut tree = Tree::new(root.path()).unwrap();
     let mtty = tree.virtual_device("mtty").unwrap();
@@ -210,7 +210,7 @@ fn nested_attribute_on_a_file_system_is_read_and_linked_files_are_refused() {
 /// The XML of a running matrix of AP queues contains its current queues, whichever way they were assigned, in a form
 /// that creates the same matrix again.
 #[test]
-fn xml_of_a_running_ap_device_has_its_current_queues() {
+fn xml_of_running_ap_device_has_its_current_queues() {
     let sim = default_host();
     let parts = (Arc::new(sim.clone()) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
     let conn = Conn::of(parts);

@@ -26,7 +26,7 @@ fn define(conn: &Conn, xml: &str) -> Node {
 
 /// VFs appear one by one, each with its own event: an autostart of one VF also starts definitions that any VF can take.
 #[test]
-fn autostart_of_a_vf_starts_the_definitions_of_its_card() {
+fn autostart_of_vf_starts_definitions_of_its_card() {
     let (_root, sim, conn) = host(true);
     sim.enable_vfs().unwrap();
     let vf = |n: usize| format!("0000:c1:{:02x}.{}", (4 + n) / 8, (4 + n) % 8);
@@ -53,7 +53,7 @@ fn autostart_of_a_vf_starts_the_definitions_of_its_card() {
 
 /// An invalid file can be the definition of a device that must start.
 #[test]
-fn autostart_with_a_broken_definition_returns_an_error() {
+fn autostart_with_broken_definition_returns_error() {
     let (root, _sim, conn) = host(true);
     let base = root.path().join("etc/mdevctl.d");
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
@@ -80,7 +80,7 @@ fn autostart_with_a_broken_definition_returns_an_error() {
 
 /// While the first device starts, which can take minutes, the definitions of other devices change.
 #[test]
-fn autostart_uses_definitions_that_changed_during_the_first_start() {
+fn autostart_uses_definitions_that_changed_during_first_start() {
     let (root, sim, conn) = host(true);
     let definitions = Definitions::files(root.path().to_str().unwrap());
     for n in 1..5 {
@@ -106,7 +106,7 @@ fn autostart_uses_definitions_that_changed_during_the_first_start() {
 
 /// For every action, the call-out's parent of a device is the parent in its definition.
 #[test]
-fn callouts_get_the_vf_that_the_definition_names_as_parent() {
+fn callouts_get_vf_that_definition_names_as_parent() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let notifier = root.path().join("etc/mdevctl.d/scripts.d/notifiers/n");

@@ -18,7 +18,7 @@ fn vgpu(lab: &Lab) -> mdev::Node {
 }
 
 #[test]
-fn destroy_on_a_proposal_parent_without_types_removes_the_device() {
+fn destroy_on_proposal_parent_without_types_removes_device() {
     let lab = Lab::new();
     lab.create("0000:86:00.0", "11", &format!("<uuid>{UUID}</uuid>")).unwrap();
     lab.sim.unplug(&format!("{M60}/mdev_supported_types")).unwrap();
@@ -28,7 +28,7 @@ fn destroy_on_a_proposal_parent_without_types_removes_the_device() {
 }
 
 #[test]
-fn destroy_on_a_vf_that_cannot_be_read_afterwards_succeeds() {
+fn destroy_on_vf_that_cannot_be_read_afterwards_succeeds() {
     let lab = Lab::new();
     vgpu(&lab);
     let cleared = AtomicUsize::new(0);
@@ -50,7 +50,7 @@ fn destroy_on_a_vf_that_cannot_be_read_afterwards_succeeds() {
 }
 
 #[test]
-fn attribute_of_a_vf_is_read_and_written_while_another_vf_is_unreadable() {
+fn attribute_of_vf_is_read_and_written_while_another_vf_is_unreadable() {
     let lab = Lab::new();
     let device = vgpu(&lab);
     lab.unreadable(&["/virtfn0"]);
@@ -59,7 +59,7 @@ fn attribute_of_a_vf_is_read_and_written_while_another_vf_is_unreadable() {
 }
 
 #[test]
-fn create_on_a_bus_does_not_need_the_pci_devices() {
+fn create_on_bus_does_not_need_pci_devices() {
     let lab = Lab::new();
     lab.sim.swallow_next_create();
     lab.unreadable(&["/sys/bus/pci/devices"]);

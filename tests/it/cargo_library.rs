@@ -37,7 +37,7 @@ fn compile(example: &str, libs: &[&str], folder: &Path, out: &Path) -> PathBuf {
 }
 
 #[test]
-fn program_linked_to_the_library_of_cargo_runs() {
+fn program_linked_to_library_of_cargo_runs() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = folder();
     let program = compile("list", &["-lmdev"], &folder, dir.path());
@@ -46,7 +46,7 @@ fn program_linked_to_the_library_of_cargo_runs() {
 }
 
 #[test]
-fn program_that_loads_the_library_of_cargo_by_path_runs() {
+fn program_that_loads_library_of_cargo_by_path_runs() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = folder();
     let program = compile("plugin", &["-ldl"], &folder, dir.path());
@@ -55,7 +55,7 @@ fn program_that_loads_the_library_of_cargo_by_path_runs() {
 }
 
 #[test]
-fn rust_program_that_uses_the_library_runs() {
+fn rust_program_that_uses_library_runs() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     let mut list = Command::new(env!("CARGO"));
     list.args(["run", "--quiet", "--locked", "-p", "mdev", "--example", "list", "--target-dir"]).arg(target);

@@ -64,7 +64,7 @@ impl Maker {
 }
 
 #[test]
-fn device_that_the_driver_makes_and_reports_as_failed_is_removed() {
+fn device_that_driver_makes_and_reports_as_failed_is_removed() {
     for maker in &MAKERS {
         for errno in [Errno::IO, Errno::INVAL] {
             let lab = Lab::new();
@@ -80,7 +80,7 @@ fn device_that_the_driver_makes_and_reports_as_failed_is_removed() {
 
 /// Another program creates the device of this definition; after that, the file for the create cannot be opened.
 #[test]
-fn create_that_could_not_write_leaves_the_device_of_another_program() {
+fn create_that_could_not_write_leaves_device_of_another_program() {
     for maker in &MAKERS[..3] {
         for errno in [Errno::MFILE, Errno::ACCESS, Errno::IO] {
             let lab = Lab::new();
@@ -134,7 +134,7 @@ fn device_that_cannot_be_removed_again_keeps_its_record_and_is_named() {
 }
 
 #[test]
-fn create_that_a_signal_interrupts_makes_one_device() {
+fn interrupted_create_makes_one_device() {
     for maker in &MAKERS {
         for more in [with_uuid(""), String::new()] {
             let lab = Lab::new();
@@ -152,7 +152,7 @@ fn create_that_a_signal_interrupts_makes_one_device() {
 
 /// The caller specifies the UUID, and the write of the create fails for a reason of its own.
 #[test]
-fn failed_create_leaves_a_device_of_another_type_to_its_creator() {
+fn failed_create_leaves_device_of_another_type_to_its_creator() {
     for (maker, other) in MAKERS[..3].iter().zip(["11", "queue-4", "i915-GVTg_V5_8"]) {
         let lab = Lab::new();
         let done = AtomicBool::new(false);
@@ -172,7 +172,7 @@ fn failed_create_leaves_a_device_of_another_type_to_its_creator() {
 
 /// The write of the parameters fails, so that the create is never written.
 #[test]
-fn failed_parameters_leave_a_device_of_the_same_uuid_to_its_creator() {
+fn failed_parameters_leave_device_of_same_uuid_to_its_creator() {
     for errno in [Errno::IO, Errno::INTR] {
         let lab = Lab::new();
         let done = AtomicBool::new(false);
@@ -193,7 +193,7 @@ fn failed_parameters_leave_a_device_of_the_same_uuid_to_its_creator() {
 
 /// The kernel itself can repeat a write after a signal.
 #[test]
-fn eexist_for_a_random_uuid_is_the_device_that_was_made() {
+fn eexist_for_random_uuid_is_device_that_was_made() {
     for maker in &MAKERS[..3] {
         let lab = Lab::new();
         maker.makes_and_fails(&lab, None, |_| {});
@@ -209,7 +209,7 @@ fn eexist_for_a_random_uuid_is_the_device_that_was_made() {
 }
 
 #[test]
-fn removal_that_a_signal_interrupts_is_done_once() {
+fn interrupted_removal_is_done_once() {
     for maker in &MAKERS {
         let lab = Lab::new();
         let node = lab.create(maker.parent, maker.type_id, &with_uuid("")).unwrap();
@@ -234,7 +234,7 @@ fn removal_that_a_signal_interrupts_is_done_once() {
 
 /// The proposal has no link from a device to its type.
 #[test]
-fn type_of_a_plain_create_comes_from_the_record_where_the_driver_shows_none() {
+fn type_of_plain_create_comes_from_record_where_driver_shows_none() {
     let lab = Lab::new();
     lab.sim.hold_back_links(true);
     let node = lab.create("0000:86:00.0", "12", &with_uuid("")).unwrap();
@@ -249,7 +249,7 @@ fn type_of_a_plain_create_comes_from_the_record_where_the_driver_shows_none() {
 }
 
 #[test]
-fn unreadable_records_do_not_leave_a_vf_with_its_type() {
+fn unreadable_records_do_not_leave_vf_with_its_type() {
     let run = tempfile::tempdir().unwrap();
     let lab = Lab::with(default_host(), Runtime::files(run.path().to_str().unwrap()));
     let devices = run.path().join("libmdev/devices");

@@ -54,12 +54,12 @@ fn next_is_clean(lab: &Lab, case: Case, step: &str) {
 }
 
 #[test]
-fn create_with_a_failure_at_any_step_leaves_nothing_behind() {
+fn create_with_failure_at_any_step_leaves_nothing_behind() {
     every_step_of_creating(RFC, (60, 20));
 }
 
 #[test]
-fn create_on_a_vf_with_a_failure_at_any_step_leaves_nothing_behind() {
+fn create_on_vf_with_failure_at_any_step_leaves_nothing_behind() {
     every_step_of_creating(VENDOR, (60, 20));
 }
 
@@ -105,7 +105,7 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
 /// A panic is caught at the C boundary and no later code runs, so that the state is the same as after a kill of the
 /// creator. An existing device has its record, so that a caller can find and destroy it.
 #[test]
-fn device_that_was_made_before_a_panic_keeps_its_record() {
+fn device_that_was_made_before_panic_keeps_its_record() {
     for case in [RFC, VENDOR] {
         let (mut made, mut absent) = (0, 0);
         for nth in 0.. {
@@ -145,18 +145,19 @@ fn device_that_was_made_before_a_panic_keeps_its_record() {
 /// The driver creates the device and returns an error, and one more step fails. The error names a device that
 /// remains; without a device there is no record.
 #[test]
-fn create_with_two_faults_names_the_device_that_stays() {
+fn create_with_two_faults_names_device_that_stays() {
     every_step_with_two_faults(RFC, "/11/create");
 }
 
 #[test]
-fn create_on_a_vf_with_two_faults_names_the_device_that_stays() {
+fn create_on_vf_with_two_faults_names_device_that_stays() {
     every_step_with_two_faults(VENDOR, "/current_vgpu_type");
 }
 
 fn every_step_with_two_faults(case: Case, file: &str) {
     // After an interrupted create, some failures take the full timeout in which a device must become usable.
-    for (false_errno, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])] {
+    for (false_errno, errnos) in [(Errno::IO, &[Errno::IO, Errno::INTR, Errno::MFILE][..]), (Errno::INTR, &[Errno::IO])]
+    {
         let mut seen = [0; 3];
         let mut nth = 0;
         while every_way_to_fail(case, (file, false_errno), (nth, errnos), &mut seen) {
@@ -208,12 +209,12 @@ fn every_way_to_fail(
 }
 
 #[test]
-fn destroy_with_a_failure_at_any_step_can_be_repeated() {
+fn destroy_with_failure_at_any_step_can_be_repeated() {
     every_step_of_destroying(RFC);
 }
 
 #[test]
-fn destroy_on_a_vf_with_a_failure_at_any_step_can_be_repeated() {
+fn destroy_on_vf_with_failure_at_any_step_can_be_repeated() {
     every_step_of_destroying(VENDOR);
 }
 
@@ -244,7 +245,7 @@ fn every_step_of_destroying(case: Case) {
 }
 
 #[test]
-fn failed_create_names_the_parent_and_the_file() {
+fn failed_create_names_parent_and_file() {
     for (op, file, errno) in [
         (Op::Read, "/11/max_instances", Errno::IO),
         (Op::Write, "/11/params", Errno::INVAL),
@@ -260,7 +261,7 @@ fn failed_create_names_the_parent_and_the_file() {
 }
 
 #[test]
-fn create_under_the_lock_writes_the_sequence_of_the_proposal_only() {
+fn create_under_lock_writes_sequence_of_proposal_only() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
     // Counted from the lock on: a read before the lock would see a state that other processes are about to change.
@@ -317,7 +318,7 @@ fn impossible_create_is_refused_before_any_write() {
 }
 
 #[test]
-fn create_whose_parent_is_removed_during_the_wait_for_the_lock_returns_no_parent() {
+fn create_whose_parent_is_removed_during_wait_for_lock_returns_no_parent() {
     let lab = Lab::new();
     let sim = lab.sim.clone();
     let parent = lab.conn.lookup_by_name("0000:86:00.0").unwrap().syspath().to_owned();
@@ -331,7 +332,7 @@ fn create_whose_parent_is_removed_during_the_wait_for_the_lock_returns_no_parent
 /// The driver has created the device; the device and its parent are removed before the create has found the device
 /// usable.
 #[test]
-fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_parent() {
+fn create_whose_parent_is_removed_after_driver_made_device_names_parent() {
     // The directories that are removed, below the parent.
     let unbound = [format!("/{UUID}"), "/mdev_supported_types".to_owned()];
     for (case, file, gone) in [
@@ -377,7 +378,7 @@ fn create_whose_parent_is_removed_after_the_driver_made_the_device_names_the_par
 }
 
 #[test]
-fn destroy_of_a_device_in_use_writes_nothing() {
+fn destroy_of_device_in_use_writes_nothing() {
     let lab = Lab::new();
     create(&lab, RFC).unwrap();
     lab.sim.set_in_use(UUID, true).unwrap();
@@ -391,7 +392,7 @@ fn destroy_of_a_device_in_use_writes_nothing() {
 }
 
 #[test]
-fn create_that_the_driver_ignores_returns_not_ready() {
+fn create_that_driver_ignores_returns_not_ready() {
     let lab = Lab::new();
     lab.sim.swallow_next_create();
     let e = create(&lab, RFC).unwrap_err();

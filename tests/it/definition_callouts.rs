@@ -148,7 +148,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
 /// A redefine replaces the definition as it is at the time of the write, not as it was first read. It also replaces
 /// an invalid definition.
 #[test]
-fn redefine_during_a_callout_uses_the_definition_as_the_callout_left_it() {
+fn redefine_during_callout_uses_definition_as_callout_left_it() {
     let (root, sim, _conn) = host(true);
     let path = root.path().to_str().unwrap();
     let script = root.path().join("etc/mdevctl.d/scripts.d/callouts/s");

@@ -172,7 +172,7 @@ fn concurrent_autostarts_start_each_definition_once() {
 }
 
 #[test]
-fn autostart_with_many_failures_names_the_first_eight() {
+fn autostart_with_many_failures_names_first_eight() {
     let (_root, _sim, conn) = host(true);
     let uuid = |n: u32| format!("{n:08x}-0000-4000-8000-000000000000");
     // Each of these types takes the whole card.
@@ -225,7 +225,7 @@ fn concurrent_defines_keep_names_unique_and_autostart() {
 }
 
 #[test]
-fn lookup_of_a_uuid_defined_under_two_parents_is_ambiguous() {
+fn lookup_of_uuid_defined_under_two_parents_is_ambiguous() {
     let (_root, _sim, conn) = host(true);
     define(&conn, &xml("0000:86:00.0", "11", UUID, ""));
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
@@ -245,7 +245,7 @@ fn lookup_of_a_uuid_defined_under_two_parents_is_ambiguous() {
 }
 
 #[test]
-fn start_writes_attributes_in_order_and_removes_the_device_on_a_bad_one() {
+fn start_writes_attributes_in_order_and_removes_device_on_bad_one() {
     let (_root, _sim, conn) = host(true);
     let attr = |name: &str, value: &str| format!("<attr name='{name}' value='{value}'/>");
     let good = attr("assign_adapter", "5") + &attr("assign_domain", "4") + &attr("assign_domain", "0xab");
@@ -260,7 +260,7 @@ fn start_writes_attributes_in_order_and_removes_the_device_on_a_bad_one() {
 }
 
 #[test]
-fn define_on_an_absent_parent_succeeds_and_start_returns_no_parent() {
+fn define_on_absent_parent_succeeds_and_start_returns_no_parent() {
     let (_root, _sim, conn) = host(true);
     let node = define(&conn, &xml("pci_0000_99_00_0", "4711", UUID, ""));
     assert_eq!((node.parent_name(), node.layout()), ("computer", "mdev"));
@@ -300,7 +300,7 @@ fn start_element_sets_autostart() {
 }
 
 #[test]
-fn dump_of_a_host_contains_its_definitions() {
+fn dump_of_host_contains_its_definitions() {
     let (_root, _sim, conn) = host(false);
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).set_autostart(true).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -312,7 +312,7 @@ fn dump_of_a_host_contains_its_definitions() {
 
 /// A list contains the valid definitions; the lookup of an invalid definition returns the error.
 #[test]
-fn list_beside_hostile_files_has_the_sound_definitions() {
+fn list_beside_hostile_files_has_sound_definitions() {
     let (root, _sim, conn) = host(true);
     define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, ""));
     let base = root.path().join("etc/mdevctl.d");
@@ -368,7 +368,7 @@ fn list_beside_hostile_files_has_the_sound_definitions() {
 
 /// At boot the VFs of a card appear after the card. The service that enables them repeats the autostart.
 #[test]
-fn autostart_of_a_card_without_vfs_waits_until_they_are_enabled() {
+fn autostart_of_card_without_vfs_waits_until_they_are_enabled() {
     let (root, sim, conn) = host(true);
     let folder = root.path().join("etc/mdevctl.d/0000:c1:00.0");
     // The types are unknown until the VFs exist.
@@ -418,7 +418,7 @@ fn define_with_autostart_flag_sets_autostart() {
 
 /// Without the UUID, the caller could only repeat the define, which would add a second definition.
 #[test]
-fn define_without_uuid_succeeds_when_descriptors_run_out_after_the_write() {
+fn define_without_uuid_succeeds_when_descriptors_run_out_after_write() {
     let (_root, sim, conn) = host(true);
     let text = xml(IGD, "i915-GVTg_V5_4", UUID, "").replace(&format!("<uuid>{UUID}</uuid>"), "");
     sim.set_hook(Some(Arc::new(|op, path: &str| {
@@ -431,7 +431,7 @@ fn define_without_uuid_succeeds_when_descriptors_run_out_after_the_write() {
 
 /// A parent that cannot be read because descriptors are exhausted is not absent.
 #[test]
-fn redefine_without_descriptors_does_not_take_the_parent_for_absent() {
+fn redefine_without_descriptors_does_not_take_parent_for_absent() {
     let mut refused = 0;
     for op in [Op::Open, Op::List] {
         for nth in 1..30 {
@@ -452,7 +452,7 @@ fn redefine_without_descriptors_does_not_take_the_parent_for_absent() {
 
 /// mdevctl treats such a definition as manual too.
 #[test]
-fn definition_whose_start_is_not_a_string_is_manual() {
+fn definition_whose_start_is_not_string_is_manual() {
     let (root, _sim, conn) = host(true);
     let folder = root.path().join("etc/mdevctl.d/0000:00:02.0");
     fs::create_dir_all(&folder).unwrap();

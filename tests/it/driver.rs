@@ -35,7 +35,7 @@ fn available(conn: &Conn, type_id: &str) -> Option<u32> {
 
 /// The parents of every layout, including a card with VFs.
 #[test]
-fn list_without_types_has_the_same_nodes_as_a_full_list() {
+fn list_without_types_has_same_nodes_as_full_list() {
     let (_dir, conn) = host();
     let bare = conn.list(ListFlags::NO_TYPES).unwrap();
     assert_eq!(names(&conn, ListFlags::empty()), bare.iter().map(|node| node.name().to_owned()).collect::<Vec<_>>());
@@ -48,7 +48,7 @@ fn list_without_types_has_the_same_nodes_as_a_full_list() {
 }
 
 #[test]
-fn device_of_the_proposal_is_created_listed_and_destroyed() {
+fn device_of_proposal_is_created_listed_and_destroyed() {
     let (_dir, conn) = host();
     let before = available(&conn, "11");
     let vgpu = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
@@ -74,7 +74,7 @@ fn device_of_the_proposal_is_created_listed_and_destroyed() {
 }
 
 #[test]
-fn create_with_a_used_name_or_uuid_returns_exists() {
+fn create_with_used_name_or_uuid_returns_exists() {
     let (_dir, conn) = host();
     let first = conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap();
     assert_eq!(conn.create_xml(MY_VGPU, CreateFlags::empty()).unwrap_err().code, ErrorCode::Exists);
@@ -119,7 +119,7 @@ fn create_group_creates_all_devices_or_none() {
 }
 
 #[test]
-fn lookup_of_a_parent_accepts_names_addresses_and_paths() {
+fn lookup_of_parent_accepts_names_addresses_and_paths() {
     let (_dir, conn) = host();
     let path = conn.lookup_by_name("pci_0000_86_00_0").unwrap().syspath().to_owned();
     for name in ["0000:86:00.0", "PCI_0000_86_00_0", &path, "/sys/bus/pci/devices/0000:86:00.0"] {
@@ -133,14 +133,14 @@ fn lookup_of_a_parent_accepts_names_addresses_and_paths() {
 }
 
 #[test]
-fn dump_of_a_replayed_host_is_equal() {
+fn dump_of_replayed_host_is_equal() {
     let (dir, conn) = host();
     let first = std::fs::read_to_string(dir.path().join("host.xml")).unwrap();
     assert_eq!(conn.dump_xml().unwrap(), first);
 }
 
 #[test]
-fn list_without_descriptors_is_complete_or_an_error() {
+fn list_without_descriptors_is_complete_or_error() {
     use mdev::test_hooks::sim;
     use mdev::test_hooks::store::Runtime;
     use mdev::test_hooks::sysfs::Errno;
@@ -195,7 +195,7 @@ fn two_parents(left: [u32; 2]) -> Conn {
 }
 
 #[test]
-fn create_without_a_parent_uses_the_emptiest_and_with_pack_the_fullest() {
+fn create_without_parent_uses_emptiest_and_with_pack_fullest() {
     let xml = b"<device><capability type='mdev'><type id='t'/></capability></device>";
     let placed = |conn: &Conn, flags| conn.create_xml(xml, flags).map(|node| node.parent_name().to_owned());
     let spread = two_parents([2, 3]);
@@ -209,7 +209,7 @@ fn create_without_a_parent_uses_the_emptiest_and_with_pack_the_fullest() {
 }
 
 #[test]
-fn create_group_with_exist_ok_keeps_the_group_of_its_devices() {
+fn create_group_with_exist_ok_keeps_group_of_its_devices() {
     let (_dir, conn) = host();
     let xml = |n: u32| {
         format!(

@@ -58,7 +58,7 @@ fn missing(seen: &Seen, index: usize, left: Option<Left>) -> Option<&'static str
 }
 
 #[test]
-fn list_of_a_faulty_host_has_every_sound_node() {
+fn list_of_faulty_host_has_every_sound_node() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     let seen = Seen::of(root.path());
@@ -76,7 +76,7 @@ fn list_of_a_faulty_host_has_every_sound_node() {
 
 /// A list without types has the same nodes with the same dumps, whatever is faulty on the host.
 #[test]
-fn list_without_types_of_a_faulty_host_has_the_same_nodes() {
+fn list_without_types_of_faulty_host_has_same_nodes() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     let conn = Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap();
@@ -92,7 +92,7 @@ fn list_without_types_of_a_faulty_host_has_the_same_nodes() {
 }
 
 #[test]
-fn xml_of_every_node_of_a_faulty_host_is_valid() {
+fn xml_of_every_node_of_faulty_host_is_valid() {
     let root = tempfile::tempdir().unwrap();
     faults::host(root.path(), PARENTS, &[]).unwrap();
     for (name, node) in Seen::of(root.path()).nodes {
@@ -135,7 +135,7 @@ const HARMLESS: [&str; 10] = [
 /// Findings report every omission of a list: at least one finding names the place of each fault, and none names a
 /// parent without faults.
 #[test]
-fn list_problems_of_a_faulty_host_names_every_fault() {
+fn list_problems_of_faulty_host_names_every_fault() {
     let problems = |names: &[&str], parents: usize| {
         let root = tempfile::tempdir().unwrap();
         faults::host(root.path(), parents, names).unwrap();
@@ -159,7 +159,7 @@ fn list_problems_of_a_faulty_host_names_every_fault() {
 
 /// A file of only one type of a parent is also in the parent's dump, both from a list and from a lookup.
 #[test]
-fn file_that_only_one_type_has_is_in_the_dump() {
+fn file_that_only_one_type_has_is_in_dump() {
     let root = tempfile::tempdir().unwrap();
     let tree = faults::host(root.path(), 3, &[FAULTS[0].name]).unwrap();
     for (id, file) in [(TYPES[0], "first_alone"), (TYPES[2], "last_alone")] {

@@ -87,7 +87,7 @@ fn groups_given_as_attributes_are_in_use() {
 }
 
 #[test]
-fn create_fails_while_a_group_in_use_cannot_be_read() {
+fn create_fails_while_group_in_use_cannot_be_read() {
     let lab = Lab::in_files();
     let conn = lab.other();
     echo(&lab, GENERAL, "queue-4", &format!("{}:1", uuid(1)));
@@ -113,7 +113,7 @@ fn is_group(op: Op, path: &str) -> bool {
 }
 
 #[test]
-fn create_fails_while_the_record_of_a_device_cannot_be_read() {
+fn create_fails_while_record_of_device_cannot_be_read() {
     let lab = Lab::in_files();
     let conn = lab.other();
     let record = lab.root().join("run/libmdev/devices").join(uuid(1));
@@ -130,7 +130,7 @@ fn create_fails_while_the_record_of_a_device_cannot_be_read() {
 }
 
 #[test]
-fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
+fn definition_written_while_creator_waits_for_store_is_counted() {
     let lab = Arc::new(Lab::in_files());
     // The creator looks for the device of this record once it has the lock of the store.
     leave_record(&lab, &uuid(1), "12", r#","group":1"#);
@@ -148,7 +148,7 @@ fn definition_written_while_a_creator_waits_for_the_store_is_counted() {
 
 /// A driver can block a read, and only one creator at a time can hold the lock of the store.
 #[test]
-fn create_reads_no_file_of_a_driver_under_the_lock_of_the_store() {
+fn create_reads_no_file_of_driver_under_lock_of_store() {
     let lab = Lab::in_files();
     echo(&lab, RFC, "11", &format!("{}:1", uuid(1)));
     let lock = lab.root().join("run/libmdev/lock");
@@ -166,7 +166,7 @@ fn create_reads_no_file_of_a_driver_under_the_lock_of_the_store() {
 
 /// The device of the definition can have any group once the file is complete or fixed.
 #[test]
-fn create_fails_while_a_definition_cannot_be_read() {
+fn create_fails_while_definition_cannot_be_read() {
     let lab = Lab::in_files();
     let conn = lab.other();
     define(&lab, "0000:99:00.0", &uuid(1), r#"{"group": "1"}"#);
@@ -192,7 +192,7 @@ fn create_fails_while_a_definition_cannot_be_read() {
 }
 
 #[test]
-fn name_and_group_of_a_killed_creator_are_free_at_once() {
+fn name_and_group_of_killed_creator_are_free_at_once() {
     let lab = Lab::in_files();
     leave_record(&lab, &uuid(5), "11", r#","group":5,"name":"mine""#);
     let conn = lab.other();
@@ -203,7 +203,7 @@ fn name_and_group_of_a_killed_creator_are_free_at_once() {
 
 /// The time of a device's link is the time of the first look at it.
 #[test]
-fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
+fn record_of_killed_creator_matches_only_device_of_its_age() {
     for (made_before, is_its_own) in [(900, false), (600, true), (300, false), (0, false)] {
         let lab = Lab::in_files();
         let conn = lab.other();
@@ -225,7 +225,7 @@ fn record_of_a_killed_creator_matches_only_a_device_of_its_age() {
 }
 
 #[test]
-fn record_of_a_killed_creator_does_not_match_a_device_of_another_type() {
+fn record_of_killed_creator_does_not_match_device_of_another_type() {
     let facts = r#","name":"ghost","owner":"me""#;
     for (made, is_its_own) in [("11", true), ("12", false)] {
         let lab = Lab::in_files();

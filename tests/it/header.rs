@@ -148,7 +148,7 @@ fn header_is_equal_to_what_cbindgen_generates() {
 }
 
 #[test]
-fn values_of_enums_in_the_header_never_change() {
+fn values_of_enums_in_header_never_change() {
     let kept = fs::read_to_string(root().join("tests/golden/enums.txt")).expect("tests/golden/enums.txt");
     let header = fs::read_to_string(header()).expect("include/libmdev.h");
     let is_value = |line: &&str| line.starts_with("MDEV_") && line.ends_with(',');

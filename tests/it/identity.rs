@@ -43,7 +43,7 @@ fn every_operation_fails(node: &Node, code: ErrorCode, what: &str) {
 }
 
 #[test]
-fn operations_on_an_inactive_device_do_not_reach_the_same_uuid_on_another_parent() {
+fn operations_on_inactive_device_do_not_reach_same_uuid_on_another_parent() {
     for (a, a_type) in PARENTS {
         for (b, b_type) in PARENTS.into_iter().filter(|(b, _)| *b != a) {
             for files in [true, false] {
@@ -82,7 +82,7 @@ fn operations_on_an_inactive_device_do_not_reach_the_same_uuid_on_another_parent
 }
 
 #[test]
-fn handle_of_a_definition_destroys_the_device_started_from_it() {
+fn handle_of_definition_destroys_device_started_from_it() {
     for (parent, type_id) in PARENTS {
         let (_root, _sim, conn) = host(true);
         let node = define(&conn, parent, type_id);
@@ -96,7 +96,7 @@ fn handle_of_a_definition_destroys_the_device_started_from_it() {
 
 /// The device was destroyed, and this library or a raw write has created another device of its UUID.
 #[test]
-fn stale_handle_does_not_reach_the_next_device_of_its_uuid() {
+fn stale_handle_does_not_reach_next_device_of_its_uuid() {
     for (old, old_type) in PARENTS {
         for (new, new_type) in PARENTS {
             let what = format!("{old}, then made on {new}");
@@ -114,7 +114,7 @@ fn stale_handle_does_not_reach_the_next_device_of_its_uuid() {
 }
 
 #[test]
-fn stale_handle_does_not_reach_a_device_of_another_program() {
+fn stale_handle_does_not_reach_device_of_another_program() {
     for (parent, type_id) in &PARENTS[..3] {
         let (_root, sim, conn) = host(true);
         let stale = create(&conn, parent, type_id, UUID, CreateFlags::empty()).unwrap();
@@ -143,7 +143,7 @@ fn once_before(
 
 /// A failed create removes its own device and not the next device of the UUID.
 #[test]
-fn failed_create_does_not_remove_the_device_of_another_program() {
+fn failed_create_does_not_remove_device_of_another_program() {
     let (_root, sim, conn) = host(true);
     let other = sim.clone();
     let device = format!("{}/{UUID}", "/sys/devices/pci0000:00/0000:00:02.0");
@@ -166,7 +166,7 @@ fn failed_create_does_not_remove_the_device_of_another_program() {
 
 /// At every step of a destroy, another program destroys the device and creates one of the same UUID.
 #[test]
-fn destroy_reaches_no_device_that_replaces_the_one_it_looked_at() {
+fn destroy_reaches_no_device_that_replaces_its_device() {
     for (old, old_type) in [PARENTS[0], PARENTS[2]] {
         for (new, new_type) in [PARENTS[0], PARENTS[2]] {
             let mut destroyed = false;
@@ -209,7 +209,7 @@ fn destroy_reaches_no_device_that_replaces_the_one_it_looked_at() {
 }
 
 #[test]
-fn exist_ok_does_not_accept_a_device_on_another_vf() {
+fn exist_ok_does_not_accept_device_on_another_vf() {
     let (_root, _sim, conn) = host(true);
     create(&conn, "0000:41:00.4", "1441", UUID, CreateFlags::empty()).unwrap();
     let again = |parent: &str| create(&conn, parent, "1441", UUID, CreateFlags::EXIST_OK);

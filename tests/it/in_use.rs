@@ -34,7 +34,7 @@ fn add_cdev(host: &SimHost) -> &'static str {
 }
 
 #[test]
-fn device_opened_by_its_own_node_is_busy_although_the_group_is_free() {
+fn device_opened_by_its_own_node_is_busy_although_group_is_free() {
     let (host, conn) = lab();
     let name = add_cdev(&host);
     host.set_opened(UUID, true).unwrap();
@@ -50,7 +50,7 @@ fn device_opened_by_its_own_node_is_busy_although_the_group_is_free() {
 }
 
 #[test]
-fn device_in_use_is_busy_and_the_error_names_the_process() {
+fn device_in_use_is_busy_and_error_names_process() {
     let (host, conn) = lab();
     host.set_in_use(UUID, true).unwrap();
     let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
@@ -60,7 +60,7 @@ fn device_in_use_is_busy_and_the_error_names_the_process() {
 
 /// Every attempt runs in a process of its own, so that the driver cannot block the caller.
 #[test]
-fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
+fn interrupted_removal_is_repeated_by_process_and_not_without_end() {
     let (host, conn) = lab();
     add_cdev(&host);
     host.start_log();
@@ -87,7 +87,7 @@ fn interrupted_removal_is_repeated_by_a_process_and_not_without_end() {
 }
 
 #[test]
-fn process_that_cannot_be_started_is_not_reported_as_the_driver() {
+fn process_that_cannot_be_started_is_not_reported_as_driver() {
     for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE] {
         let (host, conn) = lab();
         add_cdev(&host);
@@ -106,7 +106,7 @@ fn process_that_cannot_be_started_is_not_reported_as_the_driver() {
 }
 
 #[test]
-fn errno_of_a_driver_is_not_the_end_of_the_wait() {
+fn errno_of_driver_is_not_end_of_wait() {
     let (host, conn) = lab();
     add_cdev(&host);
     host.fail_next(Op::Write, "/remove", Errno::TIMEDOUT, 1);
@@ -141,7 +141,7 @@ fn failed_create_removes_its_device_although_no_process_can_be_started() {
 }
 
 #[test]
-fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
+fn failed_search_for_users_fails_destroy_with_its_errno() {
     for errno in [Errno::MFILE, Errno::ACCESS] {
         let (host, conn) = lab();
         add_cdev(&host);
@@ -163,7 +163,7 @@ fn users_that_cannot_be_looked_for_are_neither_reported_nor_taken_for_none() {
 /// A process in another PID namespace can be a guest. A process that only a security policy hides cannot be one while
 /// the group is held.
 #[test]
-fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
+fn unreadable_process_is_no_obstacle_while_group_is_held() {
     let why = || "process 4712 cannot be looked into".to_owned();
     let (host, conn) = lab();
     add_cdev(&host);
@@ -190,7 +190,7 @@ fn process_that_cannot_be_looked_into_is_no_obstacle_while_the_group_is_held() {
 
 /// While the library holds the group, a guest that starts cannot open it.
 #[test]
-fn refused_write_is_explained_without_an_open_of_the_group() {
+fn refused_write_is_explained_without_open_of_group() {
     let (host, conn) = lab();
     let path = format!("{IGD}/{UUID}/rate");
     host.plug([SimEntry::File { path, mode: 0o644, content: Ok(b"1\n".to_vec()) }]).unwrap();
@@ -210,8 +210,8 @@ fn refused_write_is_explained_without_an_open_of_the_group() {
 
 /// On a kernel without CONFIG_VFIO_GROUP, a device has only its own node.
 #[test]
-fn device_without_a_group_is_ready_when_it_has_its_own_node() {
-    if !alone("in_use::device_without_a_group_is_ready_when_it_has_its_own_node") {
+fn device_without_group_is_ready_when_it_has_its_own_node() {
+    if !alone("in_use::device_without_group_is_ready_when_it_has_its_own_node") {
         return;
     }
     let root = tempfile::tempdir().unwrap();

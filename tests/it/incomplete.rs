@@ -127,7 +127,7 @@ fn incomplete(conn: &Conn) -> Vec<Finding> {
 }
 
 #[test]
-fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
+fn group_of_creator_killed_at_any_step_is_listed_and_removed() {
     for on in [RFC, VENDOR] {
         let mut seen = [0; 4];
         let complete = loop {
@@ -170,7 +170,7 @@ fn group_of_a_creator_killed_at_any_step_is_listed_and_removed() {
 }
 
 #[test]
-fn create_group_removes_incomplete_groups_of_the_same_owner_only() {
+fn create_group_removes_incomplete_groups_of_same_owner_only() {
     let lab = Lab::in_files();
     leave_one(&lab);
     for owner in [None, Some("you")] {
@@ -184,7 +184,7 @@ fn create_group_removes_incomplete_groups_of_the_same_owner_only() {
 }
 
 #[test]
-fn group_of_a_running_creator_is_left_alone() {
+fn group_of_running_creator_is_left_alone() {
     let lab = Lab::in_files();
     let (other, busy, looks) = (connect(&lab, Some("me")), AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&looks);
@@ -236,7 +236,7 @@ fn device_that_another_program_created_is_no_member() {
 }
 
 #[test]
-fn device_whose_creation_took_a_minute_is_found_after_its_creator_was_killed() {
+fn device_created_in_over_one_minute_is_found_after_kill_of_creator() {
     let lab = Lab::in_files();
     let (run, writes) = (lab.root().join("run/libmdev"), AtomicUsize::new(0));
     // The driver takes 70 s for each device. The creator is killed at its first look at the third device.

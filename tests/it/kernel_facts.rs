@@ -87,12 +87,12 @@ fn take_all(between: impl Fn(SimHost) -> SimHost) {
 }
 
 #[test]
-fn simulated_kernel_returns_what_the_real_kernel_returned() {
+fn simulated_kernel_returns_what_real_kernel_returned() {
     take_all(|host| host);
 }
 
 #[test]
-fn simulated_kernel_replayed_after_every_step_returns_the_same() {
+fn simulated_kernel_replayed_after_every_step_returns_same() {
     take_all(|host| {
         let entries = host.entries();
         let telling = ["mtty", "mdpy", "mbochs"].iter().all(|driver| tells_its_costs(&entries, driver));

@@ -241,7 +241,7 @@ fn allowed(owner: &str, used: &str) -> bool {
 }
 
 #[test]
-fn module_uses_only_the_modules_allowed_to_it() {
+fn module_uses_only_modules_allowed_to_it() {
     let mut wrong = Vec::new();
     for (file, text) in read_all().iter().filter(|(file, _)| file != "lib.rs") {
         let owner = top_module(file);
@@ -257,7 +257,7 @@ fn module_uses_only_the_modules_allowed_to_it() {
 }
 
 #[test]
-fn files_of_a_folder_form_no_circle() {
+fn files_of_folder_form_no_circle() {
     let files = read_all();
     let mut wrong = Vec::new();
     for folder in ["driver", "store", "backend", "ffi"] {
@@ -328,7 +328,7 @@ fn silent_returns(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn test_that_ends_early_reports_a_skip() {
+fn test_that_ends_early_reports_skip() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
     ["src", "crates/mdev/src", "tests/it"].iter().for_each(|folder| sources(&top.join(folder), &mut paths));
@@ -344,7 +344,7 @@ fn test_that_ends_early_reports_a_skip() {
 }
 
 #[test]
-fn check_of_modules_finds_every_form_of_a_path() {
+fn check_of_modules_finds_every_form_of_path() {
     let names = |text: &str| named("xml/write.rs", &code(text));
     assert_eq!(names("use crate::sysfs::Dir;"), ["sysfs"]);
     assert_eq!(names("use crate::{model::{Type, a}, driver::Conn, ffi};"), ["model", "driver", "ffi"]);

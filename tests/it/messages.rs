@@ -32,7 +32,7 @@ fn contains(e: &Error, part: &str) {
 }
 
 #[test]
-fn lookup_of_a_misspelt_name_suggests_the_nearest() {
+fn lookup_of_misspelt_name_suggests_nearest() {
     let conn = host();
     conn.define_xml(request("0000:86:00.0", "12").as_bytes(), DefineFlags::empty()).unwrap();
     for (wrong, near) in [("pci_0000_86_00_1", "pci_0000_86_00_0"), ("vgpuu", "vgpu"), ("0000:87:00.1", "0000:87:00.0")]
@@ -46,7 +46,7 @@ fn lookup_of_a_misspelt_name_suggests_the_nearest() {
 }
 
 #[test]
-fn open_of_a_missing_host_names_the_uri_and_the_next_step() {
+fn open_of_missing_host_names_uri_and_next_step() {
     contains(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "test:///nothere: cannot read /nothere");
     contains(&Conn::open(Some("test:///nothere")).map(drop).unwrap_err(), "simulated host is test:///default");
     contains(
@@ -56,13 +56,13 @@ fn open_of_a_missing_host_names_the_uri_and_the_next_step() {
 }
 
 #[test]
-fn destroy_of_a_definition_points_to_undefine() {
+fn destroy_of_definition_points_to_undefine() {
     let node = host().define_xml(request("0000:86:00.0", "12").as_bytes(), DefineFlags::empty()).unwrap();
     contains(&node.destroy(DestroyFlags::empty()).unwrap_err(), "undefine it to remove its definition");
 }
 
 #[test]
-fn create_with_a_refused_attribute_says_why_and_that_no_device_is_kept() {
+fn create_with_refused_attribute_reports_reason_and_keeps_no_device() {
     let with = |attr: &str| {
         let conn = host();
         let e = create(&conn, &request("0000:41:00.0", "1441").replace("<uuid>", &format!("{attr}<uuid>")));
@@ -76,7 +76,7 @@ fn create_with_a_refused_attribute_says_why_and_that_no_device_is_kept() {
 }
 
 #[test]
-fn destroy_owned_of_a_device_without_owner_names_the_flag() {
+fn destroy_owned_of_device_without_owner_names_flag() {
     let conn = host();
     let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     conn.set_owner(Some("nova")).unwrap();
@@ -86,7 +86,7 @@ fn destroy_owned_of_a_device_without_owner_names_the_flag() {
 }
 
 #[test]
-fn create_on_a_device_names_its_parent() {
+fn create_on_device_names_its_parent() {
     let conn = host();
     conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     let e = create(&conn, &request("vgpu", "12").replace("<name>vgpu</name>", "").replace("cc601", "cc602"));
@@ -95,13 +95,13 @@ fn create_on_a_device_names_its_parent() {
 }
 
 #[test]
-fn create_of_an_unknown_type_lists_ids_with_names() {
+fn create_of_unknown_type_lists_ids_with_names() {
     let e = create(&host(), &request("0000:86:00.0", "GRID M60-9Q"));
     contains(&e, "there is no type 'GRID M60-9Q'; it has 11 (GRID M60-0B)");
 }
 
 #[test]
-fn undefine_of_a_transient_device_says_that_destroy_removes_it() {
+fn undefine_of_transient_device_suggests_destroy() {
     let conn = host();
     let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     let e = node.undefine(DefineFlags::empty()).unwrap_err();
@@ -111,7 +111,7 @@ fn undefine_of_a_transient_device_says_that_destroy_removes_it() {
 }
 
 #[test]
-fn xml_errors_say_what_is_expected() {
+fn xml_errors_name_expected_content() {
     let conn = host();
     says(&create(&conn, "\n { \"mdev_type\": \"12\" }"), "looks like JSON");
     says(&create(&conn, "<device><parrent>x</parrent></device>"), "expected one of name, parent, capability");

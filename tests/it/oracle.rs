@@ -92,7 +92,7 @@ fn sort_types(lines: &mut [String]) {
 }
 
 #[test]
-fn xml_in_the_libvirt_dialect_is_equal_to_what_libvirt_prints() {
+fn xml_in_libvirt_dialect_is_equal_to_what_libvirt_prints() {
     if !rivals::can_run(&["libvirtd", "virsh"]) {
         return;
     }
@@ -128,7 +128,7 @@ fn xml_in_the_libvirt_dialect_is_equal_to_what_libvirt_prints() {
 }
 
 #[test]
-fn xml_in_the_libvirt_dialect_is_valid_by_the_schema_of_libvirt() {
+fn xml_in_libvirt_dialect_is_valid_by_schema_of_libvirt() {
     if !rivals::can_run(&["xmllint"]) {
         return;
     }

@@ -77,7 +77,7 @@ fn create(conn: &Conn, parent: &str, type_id: &str) -> Error {
 
 /// The VFs exist and list no types: MIG mode without GPU instances, a full card, another mode.
 #[test]
-fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
+fn create_on_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
     for empty in [HEADER, ""] {
         let (host, conn) = host(card(PF, "nvidia", &[empty, empty], Some("nvidia")));
         assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
@@ -112,7 +112,7 @@ fn create_on_a_card_with_vfs_and_no_types_does_not_suggest_to_enable_vfs() {
 /// Drivers list only the types that fit beside the vGPUs. No type is cached, because other programs created the
 /// vGPUs.
 #[test]
-fn define_accepts_a_type_that_a_used_card_does_not_list() {
+fn define_accepts_type_that_used_card_does_not_list() {
     for (list, is_used, code) in [(HEADER, true, None), (LIST, true, None), (LIST, false, Some(ErrorCode::NoType))] {
         let (host, conn) = host(card(PF, "nvidia", &[list, list], Some("nvidia")));
         let set = |n: u32, current: &str, list: &str| {
@@ -173,7 +173,7 @@ fn card_with_any_driver_is_found_by_its_vfs() {
 }
 
 #[test]
-fn card_with_unbound_vfs_is_listed_as_a_parent() {
+fn card_with_unbound_vfs_is_listed_as_parent() {
     for vf_driver in [None, Some("vfio-pci")] {
         let (_host, conn) = host(card(PF, "nvidia", &["", ""], vf_driver));
         assert_eq!(names(&conn), ["pci_0000_41_00_0"]);
@@ -184,7 +184,7 @@ fn card_with_unbound_vfs_is_listed_as_a_parent() {
 }
 
 #[test]
-fn card_without_vfs_is_not_listed_as_a_parent() {
+fn card_without_vfs_is_not_listed_as_parent() {
     let (machine, conn) = host([card(PF, "nvidia", &[], None), card(SECOND, "nvidia", &[], None)].concat());
     assert_eq!(names(&conn), Vec::<String>::new());
     let e = conn.lookup_by_name(PF).unwrap_err();
@@ -228,7 +228,7 @@ fn lookup_of_a_device_that_is_no_parent_names_its_driver() {
 
 /// The scan reads the device once for the parents and once for their vGPUs.
 #[test]
-fn pci_device_that_is_not_a_pf_is_read_once_per_scan() {
+fn pci_device_that_is_not_pf_is_read_once_per_scan() {
     let (host, conn) = host(device(PF, Some("e1000")));
     host.start_log();
     conn.list(ListFlags::empty()).unwrap();
@@ -238,7 +238,7 @@ fn pci_device_that_is_not_a_pf_is_read_once_per_scan() {
 
 /// A network card may have hundreds of VFs.
 #[test]
-fn list_reads_no_vf_of_a_network_card() {
+fn list_reads_no_vf_of_network_card() {
     let mut entries = card(PF, "mlx5_core", &["", ""], Some("vfio-pci"));
     for entry in &mut entries {
         if entry.path().ends_with("/class") {
@@ -304,7 +304,7 @@ fn lookup_finds_types_parents_and_devices_in_every_form_in_use() {
 }
 
 #[test]
-fn type_name_with_a_slash_is_found_and_opens_no_other_folder() {
+fn type_name_with_slash_is_found_and_opens_no_other_folder() {
     let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA A/B-1Q\n"], Some("nvidia")));
     let node = conn.create_xml(request(PF, "NVIDIA A/B-1Q", 1).as_bytes(), CreateFlags::empty()).unwrap();
     assert_eq!(node.type_id(), Ok("1"));
@@ -318,7 +318,7 @@ fn type_name_with_a_slash_is_found_and_opens_no_other_folder() {
 }
 
 #[test]
-fn short_name_of_two_types_returns_an_error_that_names_both() {
+fn short_name_of_two_types_returns_error_that_names_both() {
     let (_host, conn) = host(card(PF, "nvidia", &["1 : NVIDIA T4-1Q\n2 : GRID T4-1Q\n"], Some("nvidia")));
     let of_find = conn.lookup_by_name(PF).unwrap().find_type("t4-1q").unwrap_err();
     let anywhere = request(PF, "t4-1q", 1).replace(&format!("<parent>{PF}</parent>"), "");
@@ -330,7 +330,7 @@ fn short_name_of_two_types_returns_an_error_that_names_both() {
 }
 
 #[test]
-fn wait_parent_returns_when_the_parent_has_a_type() {
+fn wait_parent_returns_when_parent_has_type() {
     let (machine, conn) = host(card(PF, "nvidia", &[HEADER, HEADER], Some("nvidia")));
     let e = conn.wait_parent(PF, 0).unwrap_err();
     assert_eq!(e.code, ErrorCode::Timeout);
@@ -344,7 +344,7 @@ fn wait_parent_returns_when_the_parent_has_a_type() {
 
 /// Ampere with an older driver: each VF is a parent on the mdev bus, and the PF is not.
 #[test]
-fn wait_parent_on_a_card_whose_vfs_are_parents_returns_the_first() {
+fn wait_parent_on_card_whose_vfs_are_parents_returns_first() {
     let mut entries = card(PF, "nvidia", &["", ""], None);
     for vf in ["0000:41:00.1", "0000:41:00.2"] {
         let ty = format!("/sys/devices/{vf}/mdev_supported_types/nvidia-474");
@@ -364,7 +364,7 @@ fn wait_parent_on_a_card_whose_vfs_are_parents_returns_the_first() {
 /// A list of both kinds reads each parent for the parent itself and again for its devices; a list of devices reads it
 /// only for the devices.
 #[test]
-fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices() {
+fn list_of_both_kinds_with_failure_has_same_devices_as_list_of_devices() {
     let sim = default_host();
     let conn = Conn::on(Arc::new(sim.clone()), Arc::new(Runtime::memory([])));
     for (n, (parent, type_id)) in [("0000:86:00.0", "12"), ("0000:87:00.0", "queue-1"), (PF, "1441")].iter().enumerate()
@@ -405,7 +405,7 @@ fn list_of_both_kinds_with_a_failure_has_the_same_devices_as_a_list_of_devices()
 
 /// The types are cached, but the card cannot create them.
 #[test]
-fn wait_parent_on_a_card_with_remembered_types_only_times_out() {
+fn wait_parent_on_card_with_remembered_types_only_times_out() {
     let (machine, conn) = host(card(PF, "nvidia", &[LIST, LIST], Some("nvidia")));
     assert_eq!(conn.wait_parent(PF, 0).unwrap().types().unwrap().len(), 2);
     for vf in ["0000:41:00.1", "0000:41:00.2"] {

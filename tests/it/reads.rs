@@ -40,7 +40,7 @@ fn device(parent: &str, type_id: &str) -> String {
 }
 
 #[test]
-fn requests_read_no_file_that_takes_the_lock_of_a_device() {
+fn requests_read_no_file_that_takes_lock_of_device() {
     let (host, conn) = open();
     let mut all = reads(&host, || {
         for flags in [ListFlags::empty(), ListFlags::NO_TYPES, ListFlags::INACTIVE, ListFlags::DEVICES] {

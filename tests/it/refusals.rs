@@ -30,7 +30,7 @@ fn refused(result: Result<Node, Error>, code: ErrorCode, errno: Errno, words: &[
 }
 
 #[test]
-fn create_of_a_uuid_that_is_defined_with_another_type_returns_eexist() {
+fn create_of_uuid_that_is_defined_with_another_type_returns_eexist() {
     for (parent, defined, other) in
         [(IGD, "i915-GVTg_V5_4", "i915-GVTg_V5_8"), ("0000:86:00.0", "11", "12"), ("0000:41:00.0", "1441", "1438")]
     {
@@ -53,7 +53,7 @@ fn create_of_a_uuid_that_is_defined_with_another_type_returns_eexist() {
 }
 
 #[test]
-fn create_on_the_pf_with_a_uuid_defined_on_a_vf_returns_eexist() {
+fn create_on_pf_with_uuid_defined_on_vf_returns_eexist() {
     let (_root, _sim, conn) = host(true);
     define(&conn, &xml("0000:41:00.5", "1441", UUID, "")).unwrap();
     for parent in ["0000:41:00.0", "0000:41:00.5"] {
@@ -63,7 +63,7 @@ fn create_on_the_pf_with_a_uuid_defined_on_a_vf_returns_eexist() {
 }
 
 #[test]
-fn create_under_the_name_of_an_inactive_definition_returns_eexist() {
+fn create_under_name_of_inactive_definition_returns_eexist() {
     for files in [true, false] {
         let (_root, _sim, conn) = host(files);
         let node = define(&conn, &named("0000:86:00.0", "11", UUID)).unwrap();
@@ -82,7 +82,7 @@ fn create_under_the_name_of_an_inactive_definition_returns_eexist() {
 }
 
 #[test]
-fn define_refuses_parameters_and_a_group_that_no_start_would_take() {
+fn define_refuses_parameters_and_group_that_no_start_would_take() {
     let (_root, _sim, conn) = host(true);
     let params = "<params>a=1</params>";
     for (parent, type_id) in [(IGD, "i915-GVTg_V5_4"), ("0000:87:00.0", "queue-1")] {
@@ -99,7 +99,7 @@ fn define_refuses_parameters_and_a_group_that_no_start_would_take() {
 }
 
 #[test]
-fn define_on_an_absent_parent_takes_the_id_of_a_type_only() {
+fn define_on_absent_parent_takes_id_of_type_only() {
     let (_root, _sim, conn) = host(true);
     for parent in ["0000:99:00.0", "0000:c1:00.0"] {
         let name = conn.lookup_by_name("pci_0000_86_00_0").unwrap();
@@ -117,7 +117,7 @@ fn define_on_an_absent_parent_takes_the_id_of_a_type_only() {
 }
 
 #[test]
-fn errors_of_a_group_name_the_device() {
+fn errors_of_group_name_device() {
     let (_root, sim, conn) = host(true);
     sim.set_hook(Some(std::sync::Arc::new(move |op, path| {
         (op == Op::Open && path.ends_with("mdev_supported_types/12")).then_some(Errno::IO)

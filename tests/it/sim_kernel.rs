@@ -13,7 +13,7 @@ mod folders {
     use super::*;
 
     #[test]
-    fn write_to_vgpu_params_drops_the_last_byte() {
+    fn write_to_vgpu_params_drops_last_byte() {
         let host = default_host();
         create(&host, M60, "12", &uuid(1)).unwrap();
         let at = |name: &str| format!("{M60}/{}/nvidia/{name}", uuid(1));
@@ -35,7 +35,7 @@ mod folders {
     }
 
     #[test]
-    fn device_of_the_general_layout_has_the_vendor_folder_of_the_samples() {
+    fn device_of_general_layout_has_vendor_folder_of_samples() {
         let host = default_host();
         create(&host, ACCEL, "queue-1", &uuid(2)).unwrap();
         let shown = read(&host, &format!("{ACCEL}/{}/vendor/sample_mdev_dev", uuid(2)));
@@ -67,7 +67,7 @@ mod in_use {
     }
 
     #[test]
-    fn remove_of_a_device_in_use_returns_ebusy() {
+    fn remove_of_device_in_use_returns_ebusy() {
         let (host, group) = first();
         host.set_in_use(FIRST, true).unwrap();
         assert_eq!(host.hold_vfio_group(group).unwrap_err(), Errno::BUSY);
@@ -83,7 +83,7 @@ mod in_use {
     }
 
     #[test]
-    fn destroy_of_a_device_in_use_in_both_proposals_returns_ebusy() {
+    fn destroy_of_device_in_use_in_both_proposals_returns_ebusy() {
         let host = default_host();
         create(&host, M60, "13", &uuid(1)).unwrap();
         create(&host, ACCEL, "queue-1", &uuid(2)).unwrap();
@@ -119,7 +119,7 @@ mod merged {
     }
 
     #[test]
-    fn new_device_gets_the_lowest_free_iommu_group() {
+    fn new_device_gets_lowest_free_iommu_group() {
         let host = default_host();
         let group = |uuid: &str| target(&host, &format!("{I915}/{uuid}/iommu_group")).unwrap();
         assert!(group(FIRST).ends_with("/6"), "0 to 5 belong to the PCI functions");
@@ -132,7 +132,7 @@ mod merged {
     }
 
     #[test]
-    fn create_without_instances_returns_the_errno_of_the_driver() {
+    fn create_without_instances_returns_errno_of_driver() {
         let host = default_host();
         assert_eq!(create(&host, I915, "i915-GVTg_V5_1", &uuid(1)), Err(Errno::NOSPC));
         let css = "/sys/devices/css0/0.0.0052";
@@ -141,7 +141,7 @@ mod merged {
     }
 
     #[test]
-    fn write_of_more_than_a_page_returns_eio() {
+    fn write_above_page_size_returns_eio() {
         let host = default_host();
         let dir = host.open(&format!("{I915}/{FIRST}")).unwrap();
         let long = format!("change{}", " x".repeat(3000));
@@ -158,7 +158,7 @@ mod rfc {
     }
 
     #[test]
-    fn params_of_a_type_stay_until_a_newline_clears_them() {
+    fn params_of_type_stay_until_newline_clears_them() {
         let host = default_host();
         let file = format!("{}/params", ty(M60, "11"));
         write(&host, &file, "frame_rate_limiter=0\n").unwrap();
@@ -177,7 +177,7 @@ mod rfc {
     }
 
     #[test]
-    fn create_with_a_malformed_value_returns_einval() {
+    fn create_with_malformed_value_returns_einval() {
         let host = default_host();
         let long = format!("{}0", uuid(1));
         let bad =
@@ -195,7 +195,7 @@ mod rfc {
     }
 
     #[test]
-    fn mdev_destroy_of_a_parent_removes_only_its_own_devices() {
+    fn mdev_destroy_of_parent_removes_only_its_own_devices() {
         let host = default_host();
         let destroy = |value: &str| write(&host, &format!("{M60}/mdev_destroy"), value);
         create(&host, M60, "11", &uuid(1)).unwrap();
@@ -209,7 +209,7 @@ mod rfc {
     }
 
     #[test]
-    fn create_takes_instances_from_every_type_of_the_card() {
+    fn create_takes_instances_from_every_type_of_card() {
         let host = default_host();
         let left = || ["11", "12", "13"].map(|id| read(&host, &format!("{}/max_instances", ty(M60, id))).unwrap());
         assert_eq!(left(), ["16", "16", "8"]);
@@ -227,7 +227,7 @@ mod general {
     use super::*;
 
     #[test]
-    fn device_of_the_general_layout_is_set_and_destroyed_in_its_folder() {
+    fn device_of_general_layout_is_set_and_destroyed_in_its_folder() {
         let host = default_host();
         create(&host, ACCEL, "queue-4", &format!("{}:3", uuid(1))).unwrap();
         let at = |name: &str| format!("{ACCEL}/{}/{name}", uuid(1));
@@ -261,7 +261,7 @@ mod general {
     }
 
     #[test]
-    fn create_with_a_group_on_a_type_without_groups_returns_einval() {
+    fn create_with_group_on_type_without_groups_returns_einval() {
         let host = default_host();
         for ungrouped in ["queue-1", "queue-2"] {
             assert_eq!(create(&host, ACCEL, ungrouped, &format!("{}:1", uuid(1))), Err(Errno::INVAL));
@@ -350,7 +350,7 @@ mod replayed {
     use super::*;
 
     #[test]
-    fn replay_of_a_dump_is_equal_to_the_host() {
+    fn replay_of_dump_is_equal_to_host() {
         let host = default_host();
         create(&host, M60, "11", &format!("{}:1", uuid(1))).unwrap();
         create(&host, ACCEL, "queue-4", &uuid(2)).unwrap();
@@ -358,7 +358,7 @@ mod replayed {
     }
 
     #[test]
-    fn removal_of_a_replayed_device_frees_its_instances() {
+    fn removal_of_replayed_device_frees_its_instances() {
         let host = host(samples());
         create(&host, MTTY, "mtty-2", &uuid(1)).unwrap();
         let host = replay(&host);
@@ -370,7 +370,7 @@ mod replayed {
     }
 
     #[test]
-    fn new_device_on_a_replay_has_the_form_of_an_old_one() {
+    fn new_device_on_replay_has_form_of_old_one() {
         let dir = format!("{MTTY}/{}", uuid(1));
         let mut entries = samples();
         entries.extend([
@@ -400,7 +400,7 @@ mod replayed {
     }
 
     #[test]
-    fn replay_of_an_odd_dump_keeps_what_is_valid() {
+    fn replay_of_odd_dump_keeps_what_is_valid() {
         let odd = vec![
             // A device that was not ready, a device of unknown type, a directory that is not a device.
             SimEntry::Dir { path: format!("{MTTY}/{}", uuid(1)) },

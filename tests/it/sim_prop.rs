@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn removal_of_all_devices_restores_the_capacity(steps in vec(step(), 0..40), samples_host in any::<bool>()) {
+    fn removal_of_all_devices_restores_capacity(steps in vec(step(), 0..40), samples_host in any::<bool>()) {
         let host = if samples_host { host(samples()) } else { default_host() };
         destroy_all(&host);
         let before = counters(&host);
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn replay_continues_from_the_state_of_the_dump(steps in vec(step(), 0..20), more in vec(step(), 0..20)) {
+    fn replay_continues_from_state_of_dump(steps in vec(step(), 0..20), more in vec(step(), 0..20)) {
         let host = default_host();
         steps.iter().for_each(|step| take(&host, step));
         let host = replay(&host);

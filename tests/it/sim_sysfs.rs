@@ -54,7 +54,7 @@ mod contract {
     }
 
     #[test]
-    fn read_returns_the_errno_of_the_mode_and_kind_of_the_file() {
+    fn read_returns_errno_of_mode_and_kind_of_file() {
         let host = odd_host();
         let cases = [
             ("secret", Errno::ACCESS),
@@ -76,7 +76,7 @@ mod contract {
     }
 
     #[test]
-    fn write_returns_the_errno_of_the_mode_and_kind_of_the_file() {
+    fn write_returns_errno_of_mode_and_kind_of_file() {
         let host = odd_host();
         let dir = host.open("/sys/d").unwrap();
         let cases = [
@@ -137,7 +137,7 @@ mod waiting {
     use super::*;
 
     #[test]
-    fn change_after_the_start_ends_the_wait() {
+    fn change_after_start_ends_wait() {
         let host = default_host();
         create(&host, I915, "i915-GVTg_V5_8", &uuid(1)).unwrap();
         let (mut waiter, mut events) = (Waiter::new(&host).unwrap(), host.events().unwrap());
@@ -158,7 +158,7 @@ mod waiting {
     /// Many rounds, so that the waiter sleeps in some of them when the change occurs. Without an event, each round
     /// would last `POLL_INTERVAL`.
     #[test]
-    fn sleeping_waiter_is_woken_by_an_event() {
+    fn sleeping_waiter_is_woken_by_event() {
         const ROUNDS: u32 = 200;
         let host = default_host();
         let mut waiter = Waiter::new(&host).unwrap();
@@ -179,7 +179,7 @@ mod waiting {
     }
 
     #[test]
-    fn watch_reports_a_parent_that_is_unplugged_and_plugged() {
+    fn watch_reports_parent_that_is_unplugged_and_plugged() {
         let host = host(samples());
         create(&host, MTTY, "mtty-1", &uuid(1)).unwrap();
         let mut events = host.events().unwrap();
@@ -199,7 +199,7 @@ mod injected {
     use super::*;
 
     #[test]
-    fn log_contains_the_sequence_of_a_create() {
+    fn log_contains_sequence_of_create() {
         let host = default_host();
         let dir = host.open(&ty(M60, "11")).unwrap();
         host.start_log();
@@ -224,7 +224,7 @@ mod injected {
     }
 
     #[test]
-    fn fail_next_fails_the_nth_matching_operation() {
+    fn fail_next_fails_nth_matching_operation() {
         let host = default_host();
         host.fail_next(Op::Write, "11/create", Errno::IO, 2);
         assert_eq!(create(&host, M60, "11", &uuid(1)), Ok(()));
@@ -234,7 +234,7 @@ mod injected {
     }
 
     #[test]
-    fn fail_after_write_returns_an_error_although_the_write_took_effect() {
+    fn fail_after_write_returns_error_although_write_took_effect() {
         let host = default_host();
         host.fail_after_write("/create", Errno::INTR, 2);
         assert_eq!(create(&host, M60, "11", &uuid(1)), Ok(()));
@@ -245,7 +245,7 @@ mod injected {
     }
 
     #[test]
-    fn hook_that_changes_the_host_affects_the_operation() {
+    fn hook_that_changes_host_affects_operation() {
         let host = default_host();
         let (changed, dir) = (host.clone(), host.open(M60).unwrap());
         host.set_hook(Some(Arc::new(move |op, path: &str| {

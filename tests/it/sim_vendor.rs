@@ -23,7 +23,7 @@ mod the_built_in_host {
     use super::*;
 
     #[test]
-    fn default_host_has_a_card_with_eight_vfs() {
+    fn default_host_has_card_with_eight_vfs() {
         let host = default_host();
         let shown = |name: &str| read(&host, &format!("{PF}/{name}")).unwrap();
         assert_eq!(["vendor", "device", "class", "numa_node"].map(shown), ["0x10de", "0x2335", "0x030200", "1"]);
@@ -53,7 +53,7 @@ mod the_built_in_host {
     }
 
     #[test]
-    fn default_host_has_a_card_whose_vfs_can_be_enabled() {
+    fn default_host_has_card_whose_vfs_can_be_enabled() {
         let host = default_host();
         assert_eq!(read(&host, &format!("{IDLE_PF}/sriov_numvfs")).as_deref(), Ok("0"));
         assert!(!exists(&host, &format!("{IDLE_PF}/virtfn0")));
@@ -70,7 +70,7 @@ mod the_built_in_host {
     }
 
     #[test]
-    fn default_host_keeps_the_iommu_groups_of_its_other_devices() {
+    fn default_host_keeps_iommu_groups_of_its_other_devices() {
         let host = default_host();
         let group = target(&host, &format!("{}/{}/iommu_group", hosts::I915, hosts::FIRST)).unwrap();
         assert!(group.ends_with("/6"));
@@ -81,7 +81,7 @@ mod upstream {
     use super::*;
 
     #[test]
-    fn card_of_the_upstream_driver_lists_only_the_type_in_use() {
+    fn card_of_upstream_driver_lists_only_type_in_use() {
         let host = upstream_host();
         let driver =
             |path: &str| target(&host, &format!("{path}/driver")).unwrap().rsplit('/').next().unwrap().to_owned();
@@ -95,7 +95,7 @@ mod upstream {
     }
 
     #[test]
-    fn set_of_an_upstream_vf_in_use_returns_ebusy() {
+    fn set_of_upstream_vf_in_use_returns_ebusy() {
         let host = upstream_host();
         set(&host, 0, "1440").unwrap();
         host.set_in_use("0000:41:00.4", true).unwrap();
@@ -110,7 +110,7 @@ mod types {
     use super::*;
 
     #[test]
-    fn write_of_a_listed_type_sets_it() {
+    fn write_of_listed_type_sets_it() {
         let host = default_host();
         assert_eq!(set(&host, 2, "1440\n"), Ok(()));
         assert_eq!((current(&host, 2).as_str(), current(&host, 3).as_str()), ("1440", "0"));
@@ -119,7 +119,7 @@ mod types {
     }
 
     #[test]
-    fn set_of_a_vf_shortens_the_lists_of_the_others() {
+    fn set_of_vf_shortens_lists_of_others() {
         let host = default_host();
         set(&host, 0, "1442").unwrap();
         assert_eq!(creatable(&host, 1), ALL[..5]);
@@ -136,7 +136,7 @@ mod types {
     }
 
     #[test]
-    fn refused_write_of_a_type_changes_nothing() {
+    fn refused_write_of_type_changes_nothing() {
         let host = default_host();
         assert_eq!((set(&host, 0, "0"), set(&host, 0, "7")), (Err(Errno::PERM), Err(Errno::IO)));
         set(&host, 0, "1440").unwrap();
@@ -157,7 +157,7 @@ mod types {
     }
 
     #[test]
-    fn set_of_a_vf_in_use_returns_eperm() {
+    fn set_of_vf_in_use_returns_eperm() {
         let host = default_host();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::NODEV), "opens only with a type");
         set(&host, 1, "1440").unwrap();
@@ -176,7 +176,7 @@ mod types {
     }
 
     #[test]
-    fn time_of_a_vf_file_changes_only_with_a_truncating_open() {
+    fn time_of_vf_file_changes_only_with_truncating_open() {
         let host = default_host();
         let dir = host.open(&format!("{}/nvidia", vf(0))).unwrap();
         let changed = || dir.meta("current_vgpu_type").unwrap().changed;
@@ -223,7 +223,7 @@ mod other_files {
     }
 
     #[test]
-    fn vgpu_params_of_a_vf_without_type_return_enxio_on_request() {
+    fn vgpu_params_of_vf_without_type_return_enxio_on_request() {
         let host = default_host();
         host.params_need_type();
         for host in [&host, &replay(&host)] {
@@ -239,7 +239,7 @@ mod other_files {
     }
 
     #[test]
-    fn write_of_a_malformed_number_returns_einval() {
+    fn write_of_malformed_number_returns_einval() {
         let host = default_host();
         for (name, most) in [("gpu_instance_id", "4294967295"), ("placement_id", "4294967295"), ("warm_update", "1")] {
             let path = at(0, name);
@@ -284,7 +284,7 @@ mod vfio {
     }
 
     #[test]
-    fn vfio_users_of_a_node_in_use_are_found() {
+    fn vfio_users_of_node_in_use_are_found() {
         let host = default_host();
         let number = group(&host, 1);
         set(&host, 1, "1440").unwrap();
@@ -312,7 +312,7 @@ mod asked_for_by_tests {
     }
 
     #[test]
-    fn iommu_group_and_node_of_a_vf_can_be_held_back() {
+    fn iommu_group_and_node_of_vf_can_be_held_back() {
         let host = default_host();
         let before = host.entries();
         let group = target(&host, &format!("{}/iommu_group", vf(0))).unwrap();
@@ -357,7 +357,7 @@ mod coming_and_going {
     use super::*;
 
     #[test]
-    fn unplug_of_a_vf_frees_its_group_and_framebuffer() {
+    fn unplug_of_vf_frees_its_group_and_framebuffer() {
         let host = default_host();
         set(&host, 0, "1443").unwrap();
         host.set_in_use("0000:41:00.4", true).unwrap();
@@ -378,7 +378,7 @@ mod coming_and_going {
     }
 
     #[test]
-    fn unplug_of_a_card_removes_its_vfs() {
+    fn unplug_of_card_removes_its_vfs() {
         let host = default_host();
         set(&host, 0, "1440").unwrap();
         let card: Vec<SimEntry> = host.entries().into_iter().filter(|e| e.path().contains("/0000:41:0")).collect();
@@ -399,7 +399,7 @@ mod coming_and_going {
     }
 
     #[test]
-    fn vf_plugged_later_lists_only_the_types_that_fit() {
+    fn vf_plugged_later_lists_only_types_that_fit() {
         let mut entries =
             card("0000:05:00", &[("0", "NVIDIA A40-4Q  559\nNVIDIA A40-8Q  560\n"), ("0", "NVIDIA A40-8Q  560\n")]);
         let later = entries.split_off(entries.iter().position(|entry| entry.path().ends_with("virtfn1")).unwrap());
@@ -433,7 +433,7 @@ mod replayed {
     }
 
     #[test]
-    fn list_of_types_keeps_its_format_in_a_replay() {
+    fn list_of_types_keeps_its_format_in_replay() {
         for (list, after) in [
             (
                 "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S-4Q\n",
@@ -459,7 +459,7 @@ mod replayed {
     }
 
     #[test]
-    fn replay_of_a_full_card_lists_types_after_a_clear() {
+    fn replay_of_full_card_lists_types_after_clear() {
         let host = host(card("0000:05:00", &[("1149", ""), ("0", ""), ("0", "")]));
         assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "1149"), Err(Errno::IO));
         write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
@@ -469,7 +469,7 @@ mod replayed {
     }
 
     #[test]
-    fn replay_of_a_full_card_takes_types_from_a_card_of_its_model() {
+    fn replay_of_full_card_takes_types_from_card_of_its_model() {
         let empty = "1148  : NVIDIA L40S-24Q\n1149  : NVIDIA L40S-48Q\n";
         let host = host([card("0000:05:00", &[("1149", ""), ("0", "")]), card("0000:06:00", &[("0", empty)])].concat());
         write(&host, &file_of(0, "current_vgpu_type"), "0").unwrap();
@@ -479,7 +479,7 @@ mod replayed {
     }
 
     #[test]
-    fn replay_of_a_full_card_ignores_cards_of_another_mode_or_model() {
+    fn replay_of_full_card_ignores_cards_of_another_mode_or_model() {
         let in_parts = card("0000:06:00", &[("0", "1200  : NVIDIA L40S-1-6Q\n")]);
         let mut another = card("0000:07:00", &[("0", "1149  : NVIDIA L4-24Q\n")]);
         another.retain(|entry| !entry.path().ends_with("/device"));
@@ -489,7 +489,7 @@ mod replayed {
     }
 
     #[test]
-    fn replay_of_a_half_full_card_keeps_its_lists() {
+    fn replay_of_half_full_card_keeps_its_lists() {
         // All types have one size, as on a card that is not in the mode for mixed sizes: 48 GiB, of which two times 4
         // are in use.
         let list = "1148  : NVIDIA L40S-4Q\n";

@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_sets_never_exceed_the_framebuffer_and_free_it(steps in vec(step(), 0..60)) {
+    fn random_sets_never_exceed_framebuffer_and_free_it(steps in vec(step(), 0..60)) {
         let mut run = Run { host: default_host(), in_use: [false; 8], guesses: false };
         for step in steps.iter().filter(|step| !matches!(step, Step::Replay)) {
             run.take(step);
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn replay_lists_the_types_of_its_dump(steps in vec(step(), 0..60)) {
+    fn replay_lists_types_of_its_dump(steps in vec(step(), 0..60)) {
         let mut run = Run { host: default_host(), in_use: [false; 8], guesses: false };
         for step in &steps {
             run.take(step);

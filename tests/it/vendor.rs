@@ -87,7 +87,7 @@ fn vgpu_is_created_found_listed_and_destroyed() {
 }
 
 #[test]
-fn create_on_a_vf_writes_params_then_type_and_reads_back() {
+fn create_on_vf_writes_params_then_type_and_reads_back() {
     let (host, conn) = host();
     host.start_log();
     create(&conn, &request(PF, "1441", "<params>a=1</params>")).unwrap();
@@ -106,7 +106,7 @@ fn create_on_a_vf_writes_params_then_type_and_reads_back() {
 }
 
 #[test]
-fn create_on_a_named_vf_uses_that_vf() {
+fn create_on_named_vf_uses_that_vf() {
     let (host, conn) = host();
     for parent in ["0000:41:00.6", "pci_0000_41_00_7"] {
         create(&conn, &request(parent, "1438", "")).unwrap();
@@ -122,7 +122,7 @@ fn create_on_a_named_vf_uses_that_vf() {
 }
 
 #[test]
-fn create_on_a_full_card_returns_enospc_and_keeps_type_names() {
+fn create_on_full_card_returns_enospc_and_keeps_type_names() {
     let (_host, conn) = host();
     let whole = create(&conn, &request(PF, "NVIDIA H200X-141C", "")).unwrap();
     let parent = conn.lookup_by_name(PF).unwrap();
@@ -140,7 +140,7 @@ fn create_on_a_full_card_returns_enospc_and_keeps_type_names() {
 }
 
 #[test]
-fn create_on_a_card_without_vfs_suggests_sriov_manage() {
+fn create_on_card_without_vfs_suggests_sriov_manage() {
     let (host, conn) = host();
     let parent = conn.lookup_by_name("0000:c1:00.0").unwrap();
     assert_eq!((parent.layout(), parent.types().unwrap().len()), ("vendor-vfio", 0));
@@ -153,7 +153,7 @@ fn create_on_a_card_without_vfs_suggests_sriov_manage() {
 }
 
 #[test]
-fn vgpu_of_another_program_has_a_stable_uuid_and_is_destroyed() {
+fn vgpu_of_another_program_has_stable_uuid_and_is_destroyed() {
     let (host, conn) = host();
     host.echo(&format!("{}/nvidia/current_vgpu_type", vf(2)), "1440").unwrap();
     let [found] = &devices(&conn)[..] else { panic!("one device") };
@@ -167,7 +167,7 @@ fn vgpu_of_another_program_has_a_stable_uuid_and_is_destroyed() {
 }
 
 #[test]
-fn stale_destroy_leaves_the_vgpu_of_another_program() {
+fn stale_destroy_leaves_vgpu_of_another_program() {
     for same_type in [true, false] {
         let (host, conn) = host();
         let ours = create(&conn, &request(PF, "1441", "")).unwrap();
@@ -184,7 +184,7 @@ fn stale_destroy_leaves_the_vgpu_of_another_program() {
 }
 
 #[test]
-fn destroy_of_a_vgpu_in_use_returns_ebusy() {
+fn destroy_of_vgpu_in_use_returns_ebusy() {
     let (host, conn) = host();
     let node = create(&conn, &request(PF, "1441", "")).unwrap();
     host.set_in_use("0000:41:00.4", true).unwrap();
@@ -196,7 +196,7 @@ fn destroy_of_a_vgpu_in_use_returns_ebusy() {
 }
 
 #[test]
-fn create_on_a_vf_does_not_inherit_old_parameters() {
+fn create_on_vf_does_not_inherit_old_parameters() {
     let (host, conn) = host();
     host.echo(&format!("{}/nvidia/vgpu_params", vf(0)), "poison=1").unwrap();
     let node = create(&conn, &request(PF, "1441", "")).unwrap();
@@ -204,7 +204,7 @@ fn create_on_a_vf_does_not_inherit_old_parameters() {
 }
 
 #[test]
-fn create_tries_the_next_vf_after_a_refusal_and_leaves_nothing_behind() {
+fn create_tries_next_vf_after_refusal_and_leaves_nothing_behind() {
     let (host, conn) = host();
     // The VF lists the type and the driver has no framebuffer: the library tries the next VF.
     host.fail_next(Op::Write, "00.4/nvidia/current_vgpu_type", Errno::NOSPC, 1);
@@ -222,7 +222,7 @@ fn create_tries_the_next_vf_after_a_refusal_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn concurrent_creates_fill_a_card_to_the_last_instance() {
+fn concurrent_creates_fill_card_to_last_instance() {
     let (host, conn) = host();
     let results: Vec<Result<Node, Error>> = std::thread::scope(|scope| {
         let one = || create(&conn, &request(PF, "NVIDIA H200X-35C", ""));
@@ -242,7 +242,7 @@ fn concurrent_creates_fill_a_card_to_the_last_instance() {
 }
 
 #[test]
-fn create_spreads_or_packs_cards_and_prefers_the_numa_node() {
+fn create_spreads_or_packs_cards_and_prefers_numa_node() {
     let (host, conn) = host();
     host.enable_vfs().unwrap();
     let parents = |flags: CreateFlags, more: &str, n: usize| -> Vec<String> {
@@ -265,7 +265,7 @@ fn create_spreads_or_packs_cards_and_prefers_the_numa_node() {
 }
 
 #[test]
-fn replay_of_a_host_keeps_its_vgpus() {
+fn replay_of_host_keeps_its_vgpus() {
     let (_host, conn) = host();
     let more = format!("<uuid>{UUID}</uuid>");
     let xml = request(PF, "1441", &more).replace("<capability", "<name>my-vgpu</name><capability");
@@ -288,7 +288,7 @@ fn replay_of_a_host_keeps_its_vgpus() {
 
 /// Another test checks these files and the other golden files against libvirt's schema.
 #[test]
-fn vgpu_xml_in_both_dialects_is_equal_to_the_golden_files() {
+fn vgpu_xml_in_both_dialects_is_equal_to_golden_files() {
     let (_host, conn) = host();
     let golden = |name: &str| {
         std::fs::read_to_string(format!("{}/tests/golden/{name}.xml", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -309,7 +309,7 @@ fn vgpu_xml_in_both_dialects_is_equal_to_the_golden_files() {
 
 /// The driver that was proposed for the kernel: one type on a card, no parameters, other driver names.
 #[test]
-fn vgpu_of_the_upstream_driver_is_created_listed_and_destroyed() {
+fn vgpu_of_upstream_driver_is_created_listed_and_destroyed() {
     let host = upstream_host();
     let conn = Conn::on(Arc::new(host.clone()), Arc::new(Runtime::memory([])));
     let parent = conn.lookup_by_name(PF).unwrap();

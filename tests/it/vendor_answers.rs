@@ -12,7 +12,7 @@ use crate::support::lab::{LIMITER, Lab, UUID, first_vf, host_with, request, with
 use crate::support::{hosts, vfs};
 
 #[test]
-fn device_without_the_file_that_removes_it_returns_enoent() {
+fn device_without_file_that_removes_it_returns_enoent() {
     let lab = Lab::new();
     lab.create("0000:86:00.0", "11", &with_uuid("<group>1</group>")).unwrap();
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap().uuid().unwrap();
@@ -44,7 +44,7 @@ fn rfc_parent_without_mdev_destroy_is_still_rfc() {
 }
 
 #[test]
-fn count_above_32_bits_is_clamped_and_allows_a_create() {
+fn count_above_32_bits_is_clamped_and_allows_create() {
     for count in ["4294967296", "99999999999999999999999"] {
         let file = format!("{}/max_instances", ty(M60, "11"));
         let lab = Lab::on(host_with(&file, &format!("{count}\n")));
@@ -56,7 +56,7 @@ fn count_above_32_bits_is_clamped_and_allows_a_create() {
 }
 
 #[test]
-fn einval_without_a_group_names_the_group() {
+fn einval_without_group_names_group() {
     let lab = Lab::new();
     lab.sim.fail_next(Op::Write, "/11/create", Errno::INVAL, 1);
     let e = lab.create("0000:86:00.0", "11", "").unwrap_err();
@@ -85,7 +85,7 @@ fn requires_group_of_0_is_as_if_it_were_absent() {
 }
 
 #[test]
-fn params_with_a_newline_or_a_nul_are_refused_before_any_write() {
+fn params_with_newline_or_nul_are_refused_before_any_write() {
     let lab = Lab::new();
     lab.sim.start_log();
     for params in ["a=1\nb=2", "a=1&#10;", "a=1&#0;", "a=1\0"] {
@@ -96,7 +96,7 @@ fn params_with_a_newline_or_a_nul_are_refused_before_any_write() {
 }
 
 #[test]
-fn group_file_of_the_driver_beats_the_record() {
+fn group_file_of_driver_beats_record() {
     let lab = Lab::new();
     let node = lab.create("0000:87:00.0", "queue-4", &with_uuid("<group>5</group>")).unwrap();
     assert_eq!(node.group(), Ok(5));
@@ -117,7 +117,7 @@ fn group_file_of_the_driver_beats_the_record() {
 }
 
 #[test]
-fn group_given_as_an_attribute_is_shown() {
+fn group_given_as_attribute_is_shown() {
     let lab = Lab::new();
     let node = lab.create("0000:87:00.0", "queue-4", "<attr name='group' value='5'/>").unwrap();
     assert_eq!(node.group(), Ok(5));
@@ -149,7 +149,7 @@ fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
 }
 
 #[test]
-fn params_that_the_driver_does_not_keep_fail_the_create() {
+fn params_that_driver_does_not_keep_fail_create() {
     for kept in ["frame_rate_limiter=6\n", "\n", "x=1\n", "frame_rate_limiter=600\n"] {
         let lab = Lab::new();
         lab.driver(move |sim, op, path| {
@@ -168,7 +168,7 @@ fn params_that_the_driver_does_not_keep_fail_the_create() {
 }
 
 #[test]
-fn params_refused_before_the_type_are_written_after_it() {
+fn params_refused_before_type_are_written_after_it() {
     let lab = Lab::new();
     lab.driver(|sim, op, path| {
         let free = || read(sim, &vfs::at(0, "current_vgpu_type")).unwrap() == "0";
@@ -187,7 +187,7 @@ fn params_refused_before_the_type_are_written_after_it() {
 }
 
 #[test]
-fn params_that_are_too_long_for_the_driver_say_so() {
+fn params_too_long_for_driver_are_reported_as_too_long() {
     let lab = Lab::new();
     lab.sim.fail_next(Op::Write, "/vgpu_params", Errno::TOOBIG, 1);
     let e = lab.create("0000:41:00.0", "1441", LIMITER).unwrap_err();
@@ -199,7 +199,7 @@ fn params_that_are_too_long_for_the_driver_say_so() {
 /// The write succeeds, but the file shows its old content. Parameters are always shown as they were written, so the
 /// driver did not accept them. Another file can show its value in another form, so the driver may have accepted it.
 #[test]
-fn unchanged_file_fails_the_write_of_parameters_alone() {
+fn unchanged_file_fails_only_write_of_parameters() {
     let lab = Lab::new();
     let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
@@ -231,7 +231,7 @@ fn unchanged_file_fails_the_write_of_parameters_alone() {
 }
 
 #[test]
-fn attribute_that_the_driver_cuts_fails_the_write() {
+fn attribute_that_driver_cuts_fails_write() {
     let lab = Lab::new();
     let node = lab.create("0000:41:00.0", "1441", "").unwrap();
     node.set_attr("vgpu_params", "disable_vnc=1").unwrap();
@@ -251,7 +251,7 @@ fn attribute_that_the_driver_cuts_fails_the_write() {
 }
 
 #[test]
-fn eperm_of_the_driver_is_not_a_lack_of_privileges() {
+fn eperm_of_driver_is_not_lack_of_privileges() {
     let lab = Lab::new();
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
     let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
@@ -277,7 +277,7 @@ fn eperm_of_the_driver_is_not_a_lack_of_privileges() {
 }
 
 #[test]
-fn file_that_cannot_be_opened_is_an_access_error() {
+fn unopenable_file_returns_access_error() {
     let lab = Lab::new();
     let file = format!("{}/create", ty(M60, "12"));
     lab.sim.unplug(&file).unwrap();
@@ -287,7 +287,7 @@ fn file_that_cannot_be_opened_is_an_access_error() {
 }
 
 #[test]
-fn enospc_with_instances_left_says_that_the_count_is_of_one_type() {
+fn enospc_with_instances_left_explains_count_of_one_type() {
     let lab = Lab::new();
     for (parent, type_id, attr) in
         [("0000:86:00.0", "12", "max_instances"), ("0000:87:00.0", "queue-1", "available_instances")]
@@ -300,7 +300,7 @@ fn enospc_with_instances_left_says_that_the_count_is_of_one_type() {
 }
 
 #[test]
-fn vf_without_an_iommu_group_is_refused_before_any_write() {
+fn vf_without_iommu_group_is_refused_before_any_write() {
     let lab = Lab::new();
     (0..8).for_each(|n| lab.sim.unplug(&format!("{}/iommu_group", vfs::vf(n))).unwrap());
     for parent in ["0000:41:00.0", "0000:41:00.6"] {
@@ -316,7 +316,7 @@ fn vf_without_an_iommu_group_is_refused_before_any_write() {
 }
 
 #[test]
-fn capacity_is_an_upper_bound_where_several_vfs_share_a_card() {
+fn capacity_is_upper_bound_where_several_vfs_share_card() {
     let lab = Lab::new();
     let capacity = |parent: &str, id: &str| lab.conn.lookup_by_name(parent).unwrap().find_type(id).unwrap().capacity();
     assert_eq!(capacity("0000:41:00.0", "1443"), Some((8, true)));
@@ -327,7 +327,7 @@ fn capacity_is_an_upper_bound_where_several_vfs_share_a_card() {
 
 /// Drivers differ in the result of a 0 to a free VF, and of a refused write to a VF with a type.
 #[test]
-fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
+fn destroy_is_done_when_vf_reads_0_and_refused_when_it_does_not() {
     for (errno, frees) in [(Errno::PERM, true), (Errno::PERM, false), (Errno::BUSY, true), (Errno::BUSY, false)] {
         let lab = Lab::new();
         let node = lab.create("0000:41:00.0", "1441", "").unwrap();
@@ -350,7 +350,7 @@ fn destroy_is_done_when_the_vf_reads_0_and_refused_when_it_does_not() {
 
 /// If the driver refuses the type, the VF stays free. The error is the driver's, or it reports that the card is full.
 #[test]
-fn refused_type_leaves_a_free_vf_and_no_record() {
+fn refused_type_leaves_free_vf_and_no_record() {
     for (errno, list, code) in [
         (Errno::IO, None, ErrorCode::Kernel),
         (Errno::INVAL, None, ErrorCode::Kernel),
@@ -379,7 +379,7 @@ fn refused_type_leaves_a_free_vf_and_no_record() {
 }
 
 #[test]
-fn qemu_args_have_the_uuid_that_nvidia_needs_and_iommufd_when_asked() {
+fn qemu_args_have_uuid_that_nvidia_needs_and_iommufd_when_asked() {
     let lab = Lab::new();
     let vgpu = lab.create("0000:41:00.0", "1441", &with_uuid("")).unwrap();
     assert_eq!(vgpu.qemu_args(QemuFlags::empty()).unwrap(), format!("-device vfio-pci,host=0000:41:00.4 -uuid {UUID}"));
@@ -399,7 +399,7 @@ fn qemu_args_have_the_uuid_that_nvidia_needs_and_iommufd_when_asked() {
 }
 
 #[test]
-fn device_without_a_vfio_group_gets_an_iommufd_object() {
+fn device_without_vfio_group_gets_iommufd_object() {
     let lab = Lab::new();
     let path = format!("{I915}/{FIRST}");
     lab.sim.unplug(&format!("{path}/iommu_group")).unwrap();
@@ -420,7 +420,7 @@ fn device_without_a_vfio_group_gets_an_iommufd_object() {
 }
 
 #[test]
-fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
+fn eperm_of_driver_is_ebusy_where_user_is_found() {
     let lab = Lab::new();
     let queue = lab.create("0000:87:00.0", "queue-1", "").unwrap();
     let vf = lab.create("0000:41:00.0", "1441", "").unwrap();
@@ -441,7 +441,7 @@ fn eperm_of_the_driver_is_ebusy_where_a_user_is_found() {
 }
 
 #[test]
-fn allocated_group_is_one_that_no_driver_shows_and_no_definition_has() {
+fn allocated_group_is_in_no_driver_and_no_definition() {
     let lab = Lab::new();
     let allocate = || {
         let xml = request("0000:86:00.0", "11", "");

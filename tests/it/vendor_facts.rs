@@ -93,18 +93,18 @@ fn take_all(record: &Record, more: &[&str], between: impl Fn(SimHost) -> SimHost
 }
 
 #[test]
-fn simulated_vfs_return_what_the_module_returned() {
+fn simulated_vfs_return_what_module_returned() {
     take_all(&NVIDIA, &[], |host| host);
 }
 
 #[test]
-fn simulated_upstream_vfs_return_what_the_module_returned() {
+fn simulated_upstream_vfs_return_what_module_returned() {
     take_all(&UPSTREAM, &[], |host| host);
 }
 
 /// The host has a second card of the same model; a replay takes the types that are in no list from that card.
 #[test]
-fn simulated_vfs_replayed_after_every_step_return_the_same() {
+fn simulated_vfs_replayed_after_every_step_return_same() {
     for record in [&NVIDIA, &UPSTREAM] {
         take_all(record, &["0000:c1:00.0"], |host| SimHost::new(host.entries()).unwrap());
     }

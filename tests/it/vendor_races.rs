@@ -59,7 +59,7 @@ fn is_gone<T: std::fmt::Debug>(result: Result<T, Error>, what: &str) {
 
 /// The other program writes between the library's look at the free VF and the library's write of the type.
 #[test]
-fn create_leaves_a_vf_that_another_program_takes_during_it() {
+fn create_leaves_vf_that_another_program_takes_during_it() {
     for (op, nth) in [(Op::Stamp, 1), (Op::Read, 1), (Op::Read, 2)] {
         for theirs in ["1438", "1441"] {
             for named in [false, true] {
@@ -100,7 +100,7 @@ fn create_leaves_a_vf_that_another_program_takes_during_it() {
 /// A program that writes the type without truncating the file leaves the identity that the library has set. The
 /// device still belongs to that program.
 #[test]
-fn create_leaves_a_vf_that_another_program_takes_without_a_new_time() {
+fn create_leaves_vf_that_another_program_takes_without_new_time() {
     for nth in [1, 2] {
         let lab = Lab::new();
         let host = lab.sim.clone();
@@ -116,7 +116,7 @@ fn create_leaves_a_vf_that_another_program_takes_without_a_new_time() {
 
 /// Otherwise a lookup by our UUID would return the device of the other program.
 #[test]
-fn create_leaves_no_record_of_a_vf_that_another_program_took() {
+fn create_leaves_no_record_of_vf_that_another_program_took() {
     let lab = Lab::new();
     let (host, runtime) = (lab.sim.clone(), Arc::clone(&lab.runtime));
     lab.before(nth_after_stamp(Op::Stamp, 1), move || host.echo(&at(0, "current_vgpu_type"), "1441").unwrap());
@@ -161,7 +161,7 @@ fn foreign_vgpu(lab: &Lab) -> String {
 
 /// A destroy by a derived UUID reads every card. During the reads, the VF becomes another device.
 #[test]
-fn destroy_by_derived_uuid_leaves_the_next_device_of_the_vf() {
+fn destroy_by_derived_uuid_leaves_next_device_of_vf() {
     let lab = Lab::new();
     lab.sim.enable_vfs().unwrap();
     let uuid = foreign_vgpu(&lab);
@@ -185,7 +185,7 @@ fn destroy_by_derived_uuid_leaves_the_next_device_of_the_vf() {
 
 /// This also holds if the kernel shows the two devices as equal.
 #[test]
-fn destroy_by_derived_uuid_reads_the_records_again_under_the_lock() {
+fn destroy_by_derived_uuid_reads_records_again_under_lock() {
     let lab = Lab::new();
     let uuid = foreign_vgpu(&lab);
     let (host, other) = (lab.sim.clone(), lab.other());
@@ -201,7 +201,7 @@ fn destroy_by_derived_uuid_reads_the_records_again_under_the_lock() {
 
 /// The list compares the records with the state of each card that was read before the records.
 #[test]
-fn list_has_the_uuid_of_a_vgpu_created_during_it() {
+fn list_has_uuid_of_vgpu_created_during_it() {
     let lab = Lab::new();
     lab.sim.enable_vfs().unwrap();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
@@ -241,7 +241,7 @@ fn last(monitor: &mut Monitor) -> (EventKind, Node) {
 }
 
 #[test]
-fn stale_vgpu_handle_does_not_reach_the_next_device() {
+fn stale_vgpu_handle_does_not_reach_next_device() {
     for theirs in ["1441", "1438"] {
         let lab = Lab::new();
         let mut monitor = lab.conn.monitor().unwrap();
@@ -267,7 +267,7 @@ fn stale_vgpu_handle_does_not_reach_the_next_device() {
 }
 
 #[test]
-fn stale_handle_of_a_derived_uuid_does_not_reach_the_next_device() {
+fn stale_handle_of_derived_uuid_does_not_reach_next_device() {
     let lab = Lab::new();
     let uuid = foreign_vgpu(&lab);
     let node = lab.conn.lookup_by_uuid(&uuid).unwrap();
@@ -280,7 +280,7 @@ fn stale_handle_of_a_derived_uuid_does_not_reach_the_next_device() {
 
 /// The VF becomes another device while a write waits for the lock.
 #[test]
-fn set_attr_on_a_vf_that_changed_during_the_wait_returns_no_node() {
+fn set_attr_on_vf_that_changed_during_wait_returns_no_node() {
     let lab = Lab::new();
     let ours = create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     let (host, other) = (lab.sim.clone(), lab.other());
@@ -294,7 +294,7 @@ fn set_attr_on_a_vf_that_changed_during_the_wait_returns_no_node() {
 
 /// The attributes of a request are written after other programs can take the lock again.
 #[test]
-fn create_writes_no_attribute_to_a_vf_that_changed() {
+fn create_writes_no_attribute_to_vf_that_changed() {
     let lab = Lab::new();
     let host = lab.sim.clone();
     let made = AtomicBool::new(false);
@@ -317,7 +317,7 @@ fn create_writes_no_attribute_to_a_vf_that_changed() {
 
 /// A refused write leaves the device but changes the time of the file, which identifies the device.
 #[test]
-fn lookup_of_a_lost_vgpu_explains_what_happened_to_its_vf() {
+fn lookup_of_lost_vgpu_explains_what_happened_to_its_vf() {
     let lab = Lab::new();
     create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
     lab.sim.set_in_use(FIRST, true).unwrap();
@@ -390,7 +390,7 @@ fn is_left_and_named(lab: &Lab, e: &Error, what: &str) {
 }
 
 #[test]
-fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
+fn vf_that_another_program_writes_to_during_create_is_left_and_named() {
     for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
         for more in ["", "<attr name='placement_id' value='3'/>"] {
             let mut failed = 0;
@@ -423,7 +423,7 @@ fn vf_that_another_program_writes_to_during_a_create_is_left_and_named() {
 
 /// The other program writes between the library's look at the VF and the write that clears it.
 #[test]
-fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
+fn vf_that_another_program_writes_to_during_rollback_is_left_and_named() {
     for (theirs, what) in [(refused_echo as fn(&SimHost), "refused"), (clear_and_set, "cleared and set")] {
         let lab = Lab::new();
         lab.sim.fail_next(Op::Write, "/placement_id", Errno::IO, 1);
@@ -444,7 +444,7 @@ fn vf_that_another_program_writes_to_during_a_rollback_is_left_and_named() {
 /// If one of several devices stays, the others are removed. The group is not reported, because no call could remove
 /// it.
 #[test]
-fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
+fn group_with_vf_written_by_another_program_leaves_only_that_vf() {
     let lab = Lab::new();
     let host = lab.sim.clone();
     lab.before(
@@ -463,7 +463,7 @@ fn group_with_a_vf_that_another_program_wrote_to_leaves_that_one_only() {
 /// The driver refuses the type because another program was first. Without a time of the last write, the library has
 /// no identity for the VF.
 #[test]
-fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
+fn vf_without_mark_whose_type_was_refused_is_not_cleared() {
     let lab = Lab::new();
     lab.sim.fail_next(Op::Stamp, CURRENT, Errno::PERM, 1);
     let host = lab.sim.clone();
@@ -481,7 +481,7 @@ fn vf_without_a_mark_whose_type_was_refused_is_not_cleared() {
 
 /// Descriptors run out at any step: a list that succeeds contains every device, with its type if it has one.
 #[test]
-fn list_of_vgpus_without_descriptors_is_complete_or_an_error() {
+fn list_of_vgpus_without_descriptors_is_complete_or_error() {
     let lab = Lab::new();
     create(&lab.conn, PF, "1441", OURS, "").unwrap();
     create(&lab.conn, "0000:86:00.0", "11", THEIRS, "<group>1</group>").unwrap();

@@ -29,7 +29,7 @@ fn version_in_library_and_header_is_equal_to_cargo() {
 }
 
 #[test]
-fn newest_symbol_version_is_not_above_the_version() {
+fn newest_symbol_version_is_not_above_version() {
     let map = read("libmdev.map");
     let number = |text: &str| text.split('.').map(|n| n.parse().expect("a number")).collect::<Vec<u32>>();
     let versions: Vec<_> = map.lines().filter_map(|line| between(line, "LIBMDEV_", " ")).map(number).collect();

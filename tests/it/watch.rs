@@ -92,7 +92,7 @@ fn all(conn: &Conn) -> Vec<String> {
 }
 
 #[test]
-fn monitor_reports_create_and_destroy_with_the_full_node() {
+fn monitor_reports_create_and_destroy_with_full_node() {
     let (_host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     assert!(!readable(&monitor, Duration::ZERO));
@@ -144,7 +144,7 @@ fn monitor_reports_500_fast_changes_in_order() {
 }
 
 #[test]
-fn monitor_reports_a_device_when_it_is_ready() {
+fn monitor_reports_device_when_it_is_ready() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let parent = conn.lookup_by_name("ap_matrix").unwrap();
@@ -174,7 +174,7 @@ fn monitor_reports_a_device_when_it_is_ready() {
 
 /// The kernel sends no uevent if no driver will be bound to a device.
 #[test]
-fn unbound_device_is_reported_without_a_bind() {
+fn unbound_device_is_reported_without_bind() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     host.hold_back_links(true);
@@ -189,7 +189,7 @@ fn unbound_device_is_reported_without_a_bind() {
 }
 
 #[test]
-fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
+fn monitor_reports_parent_that_is_unplugged_and_plugged() {
     let (host, conn) = host();
     let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
@@ -217,7 +217,7 @@ fn monitor_reports_a_parent_that_is_unplugged_and_plugged() {
 }
 
 #[test]
-fn monitor_reports_a_change_uevent_as_update() {
+fn monitor_reports_change_uevent_as_update() {
     let (host, conn) = host();
     let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
     let mut monitor = conn.monitor().unwrap();
@@ -232,7 +232,7 @@ fn monitor_reports_a_change_uevent_as_update() {
 }
 
 #[test]
-fn monitor_is_correct_after_an_overrun() {
+fn monitor_is_correct_after_overrun() {
     let (host, conn) = host();
     let mut reported = all(&conn);
     let mut monitor = conn.monitor().unwrap();
@@ -262,7 +262,7 @@ fn monitor_is_correct_after_an_overrun() {
 }
 
 #[test]
-fn monitor_reports_overrun_after_a_failed_read_of_the_host() {
+fn monitor_reports_overrun_after_failed_read_of_host() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     let made = conn.create_xml(xml("pci_0000_86_00_0", "11", "").as_bytes(), CreateFlags::empty()).unwrap();
@@ -354,7 +354,7 @@ fn monitor_ends_the_watch_of_a_vf_that_its_pf_has_lost() {
 
 /// One failed read of a VF is not the state of the host.
 #[test]
-fn monitor_keeps_a_vgpu_whose_vf_cannot_be_read_once() {
+fn monitor_keeps_vgpu_whose_vf_cannot_be_read_once() {
     let (host, conn) = host();
     let mut reported = all(&conn);
     let free = (0..8).find(|n| !vfs::creatable(&host, *n).is_empty()).expect("a free VF");
@@ -413,7 +413,7 @@ fn monitor_without_descriptors_reports_nothing_as_deleted() {
 }
 
 #[test]
-fn monitor_reads_only_the_node_of_an_event() {
+fn monitor_reads_only_node_of_event() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
     host.start_log();
@@ -506,7 +506,7 @@ impl Random {
 
 /// The first definition in an existing directory: its file is linked to its place, not renamed.
 #[test]
-fn monitor_reports_the_first_definition_of_another_process() {
+fn monitor_reports_first_definition_of_another_process() {
     let root = tempfile::tempdir().unwrap();
     for folder in ["sys", "run", "etc/mdevctl.d/0000:99:00.0"] {
         std::fs::create_dir_all(root.path().join(folder)).unwrap();
@@ -526,7 +526,7 @@ fn monitor_reports_the_first_definition_of_another_process() {
 
 /// After changes in any order, and exhausted descriptors at any time, the events add up to the list.
 #[test]
-fn events_of_random_changes_add_up_to_the_list() {
+fn events_of_random_changes_add_up_to_list() {
     for seed in 0..40 {
         let mut random = Random(seed);
         let (host, conn) = host();

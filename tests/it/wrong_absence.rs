@@ -324,7 +324,7 @@ fn version_5_uuid_is_usable_beside_unreadable_objects_elsewhere() {
 
 /// The lookup fails only if the unreadable object may be the device.
 #[test]
-fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
+fn unreadable_vf_may_have_version_5_uuid_on_its_own_card() {
     for (number, parts) in UNREADABLE.into_iter().enumerate() {
         let lab = host_with_devices();
         lab.unreadable(parts);
@@ -337,7 +337,7 @@ fn unreadable_vf_may_have_a_version_5_uuid_on_its_own_card() {
 }
 
 #[test]
-fn name_with_underscore_or_colon_is_free_beside_an_unreadable_pci_device() {
+fn name_with_underscore_or_colon_is_free_beside_unreadable_pci_device() {
     let lab = host_with_devices();
     lab.unreadable(UNREADABLE[1]);
     for (name, uuid) in [("my_device", NEW), ("my:device", OTHER)] {
@@ -349,7 +349,7 @@ fn name_with_underscore_or_colon_is_free_beside_an_unreadable_pci_device() {
 
 /// A card with a vGPU may list more types later.
 #[test]
-fn autostart_waits_for_a_hidden_type_beside_an_unreadable_vf() {
+fn autostart_waits_for_hidden_type_beside_unreadable_vf() {
     for parts in [&["virtfn3/nvidia/creatable_vgpu_types"], &["virtfn3/nvidia/current_vgpu_type"]] {
         let lab = host_with_devices();
         lab.unreadable(parts);
@@ -364,7 +364,7 @@ fn autostart_waits_for_a_hidden_type_beside_an_unreadable_vf() {
 }
 
 #[test]
-fn autostart_reports_exhaustion_beside_an_unreadable_vf() {
+fn autostart_reports_exhaustion_beside_unreadable_vf() {
     for nth in 0.. {
         let lab = host_with_devices();
         lab.conn.lookup_by_uuid(DEFINED_ON_VF).unwrap().undefine(DefineFlags::empty()).unwrap();
@@ -389,7 +389,7 @@ fn autostart_reports_exhaustion_beside_an_unreadable_vf() {
 }
 
 #[test]
-fn define_with_a_type_number_reports_exhaustion() {
+fn define_with_type_number_reports_exhaustion() {
     let lab = host_with_devices();
     lab.sim.fail_next(Op::Read, "/12/name", Errno::MFILE, 1);
     let text = xml("0000:ff:00.0", "1999", OTHER, "x");
@@ -398,7 +398,7 @@ fn define_with_a_type_number_reports_exhaustion() {
 }
 
 #[test]
-fn create_with_unknown_type_lists_types_despite_an_unreadable_attribute() {
+fn create_with_unknown_type_lists_types_despite_unreadable_attribute() {
     let lab = host_with_devices();
     lab.unreadable(&["/heads"]);
     let e = lab.conn.create_xml(xml(M60, "99", NEW, "x").as_bytes(), CreateFlags::empty()).unwrap_err();

@@ -161,7 +161,7 @@ fn my_vgpu() -> Device {
 }
 
 #[test]
-fn parent_xml_is_equal_to_the_proposal() {
+fn parent_xml_is_equal_to_proposal() {
     let (parent, details) = grid_m60();
     let dump = xml::parent_rfc(&parent, &details);
     assert_eq!(dump, golden("rfc_parent.xml"));
@@ -172,7 +172,7 @@ fn parent_xml_is_equal_to_the_proposal() {
 }
 
 #[test]
-fn device_xml_of_the_proposal_is_parsed() {
+fn device_xml_of_proposal_is_parsed() {
     let def = parse_strict(golden("seed_device.xml").as_bytes()).unwrap();
     let expected = DeviceDef {
         numa_node: None,
@@ -188,7 +188,7 @@ fn device_xml_of_the_proposal_is_parsed() {
 }
 
 #[test]
-fn xml_in_the_dialect_of_the_proposal_is_equal_to_the_golden_files() {
+fn xml_in_dialect_of_proposal_is_equal_to_golden_files() {
     assert_eq!(xml::device_rfc(&my_vgpu()), golden("rfc_device.xml"));
     let vmd = pci("10000:01:1f.7", "/sys/x", (0, 0x8086, 1), LayoutKind::MDEV, Vec::new());
     assert_eq!(xml::parent_rfc(&vmd, &details(None, None)), golden("rfc_parent_unnamed.xml"));
@@ -255,7 +255,7 @@ fn sriov() -> Vec<(&'static str, Parent, ParentDetails)> {
 }
 
 #[test]
-fn xml_in_the_libvirt_dialect_is_equal_to_the_golden_files() {
+fn xml_in_libvirt_dialect_is_equal_to_golden_files() {
     let (parent, details) = full_pci();
     assert_eq!(xml::parent_libvirt(&parent, &details), golden("libvirt_pci.xml"));
     let (parent, details) = grid_m60();
@@ -268,7 +268,7 @@ fn xml_in_the_libvirt_dialect_is_equal_to_the_golden_files() {
 }
 
 #[test]
-fn device_xml_without_a_group_has_no_iommu_group_element() {
+fn device_xml_without_group_has_no_iommu_group_element() {
     let dump = xml::device_libvirt(&Device { iommu_group: None, ..device() });
     assert_eq!(dump, golden("libvirt_device.xml").replace("    <iommuGroup number='12'/>\n", ""));
 }
@@ -281,7 +281,7 @@ fn without(t: &Type, file: &str) -> TypeTexts {
 }
 
 #[test]
-fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
+fn type_without_device_api_on_s390_gets_api_of_its_parent() {
     for (name, mut parent, details) in others() {
         parent.layout = LayoutKind::GENERAL;
         parent.types.iter_mut().for_each(|t| t.texts = without(t, "device_api"));
@@ -290,7 +290,7 @@ fn type_without_device_api_on_s390_gets_the_api_of_its_parent() {
 }
 
 #[test]
-fn device_xml_parsed_again_is_the_same_request() {
+fn device_xml_parsed_again_is_same_request() {
     for device in [device(), ap_device(), my_vgpu()] {
         let def = parse_strict(xml::device_rfc(&device).as_bytes()).unwrap();
         let expected = DeviceDef {
@@ -312,7 +312,7 @@ fn device_xml_parsed_again_is_the_same_request() {
 }
 
 #[test]
-fn hostdev_xml_is_equal_to_the_golden_files() {
+fn hostdev_xml_is_equal_to_golden_files() {
     assert_eq!(xml::hostdev(&ap_device()), golden("hostdev_mdev.xml"));
     assert!(xml::hostdev(&my_vgpu()).contains("model='vfio-pci'"));
     assert!(xml::hostdev(&Device { parent: "css_0_0_0052".into(), ..ap_device() }).contains("model='vfio-ccw'"));
@@ -323,7 +323,7 @@ fn hostdev_xml_is_equal_to_the_golden_files() {
 }
 
 #[test]
-fn host_xml_is_equal_to_the_golden_file_and_parsed_back() {
+fn host_xml_is_equal_to_golden_file_and_parsed_back() {
     use HostEntryKind::{Dir, File, Link};
     let types = "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-1";
     let at = |path: &str, kind| HostEntry { path: path.to_owned(), kind };
@@ -352,7 +352,7 @@ fn host_xml_is_equal_to_the_golden_file_and_parsed_back() {
 
 /// The schema is libvirt's own. If it is missing, the test is skipped; under CI it fails.
 #[test]
-fn schema_of_libvirt_accepts_the_golden_files() {
+fn schema_of_libvirt_accepts_golden_files() {
     const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
     let xmllint = Command::new("xmllint").arg("--version").output().is_ok();
     if !xmllint || !Path::new(SCHEMA).exists() {

@@ -52,7 +52,7 @@ fn text_that_is_no_document_is_refused_with_its_place() {
 }
 
 #[test]
-fn document_above_the_size_limit_is_refused_unread() {
+fn document_above_size_limit_is_refused_unread() {
     // The pages of zeroed memory are never allocated if no code reads them.
     refused(vec![0; 100 << 20], LIMIT, (1, 1), "104857600 bytes long; at most 1048576");
     check(&parse_host(&vec![0; 100 << 20]).unwrap_err(), LIMIT, (1, 1), "at most 67108864");
@@ -267,7 +267,7 @@ fn unknown_elements_are_skipped_only_when_asked() {
 }
 
 #[test]
-fn parent_addr_names_a_parent_that_is_absent() {
+fn parent_addr_names_parent_that_is_absent() {
     let parse = |parent: &str, addr: &str| {
         let text = format!(
             "<device><parent>{parent}</parent><capability type='mdev'><type id='1'/><parent_addr>{addr}</parent_addr></capability></device>"
@@ -339,7 +339,7 @@ fn host_with_invalid_entries_is_refused() {
 }
 
 #[test]
-fn host_whose_paths_exceed_the_total_limit_is_refused() {
+fn host_whose_paths_exceed_total_limit_is_refused() {
     let long = format!("/{}", vec!["x".repeat(250); 15].join("/"));
     let files: String = (0..20_000).map(|i| format!("<file name='{i}' mode='0'/>")).collect();
     let error = parse_host(&host(&format!("<dir path='{long}'>{files}</dir>"))).unwrap_err();

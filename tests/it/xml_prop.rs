@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn document_with_changed_bytes_is_parsed_or_refused_with_a_place(
+    fn document_with_changed_bytes_is_parsed_or_refused_with_place(
         dump in prop_oneof![device().prop_map(|d| device_rfc(&d)), host().prop_map(|h| write_host(&h))],
         changes in collection::vec((any::<sample::Index>(), any::<u8>()), 1..4),
         end in any::<sample::Index>(),
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn device_xml_is_parsed_back_to_the_same_device(device in device()) {
+    fn device_xml_is_parsed_back_to_same_device(device in device()) {
         let expected = DeviceDef {
             numa_node: None,
             autostart: None,
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn host_xml_is_parsed_back_to_the_same_host(host in host()) {
+    fn host_xml_is_parsed_back_to_same_host(host in host()) {
         prop_assert_eq!(parse_host(write_host(&host).as_bytes()), Ok(host));
     }
 }

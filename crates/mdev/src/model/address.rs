@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pci_address_in_the_form_of_the_kernel_is_parsed() {
+    fn pci_address_in_form_of_kernel_is_parsed() {
         let a: PciAddress = "0000:AF:1f.7".parse().unwrap();
         assert_eq!(a.to_string(), "0000:af:1f.7");
         assert_eq!("10000:01:00.0".parse::<PciAddress>().unwrap().to_string(), "10000:01:00.0");

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn node_name_is_equal_to_the_name_in_libvirt() {
+    fn node_name_is_equal_to_name_in_libvirt() {
         assert_eq!(node_name("pci", "0000:86:00.0"), "pci_0000_86_00_0");
         assert_eq!(node_name("mtty", "mtty"), "mtty_mtty");
         assert_eq!(node_name("matrix", "matrix"), "ap_matrix");
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_is_a_path_is_no_component() {
+    fn name_that_is_path_is_no_component() {
         for bad in ["", ".", "..", "a/b", "../../../etc", "a\0b", "a\nb", &"x".repeat(256)] {
             assert!(!is_component(bad), "{bad:?}");
         }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn attribute_name_outside_the_device_is_invalid() {
+    fn attribute_name_outside_device_is_invalid() {
         for bad in [
             "",
             "/",

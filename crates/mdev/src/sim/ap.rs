@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mask_bits_are_counted_from_the_left() {
+    fn mask_bits_are_counted_from_left() {
         let mut mask = Mask::default();
         mask.set(0, true);
         mask.set(70, true);

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn full_pool_of_a_dump_is_freed_by_a_removal() {
+    fn full_pool_of_dump_is_freed_by_removal() {
         let mut full = pool(&[0, 0, 0]);
         assert!(!full.take(0));
         full.give(2);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn half_full_pool_of_a_dump_is_rounded_once() {
+    fn half_full_pool_of_dump_is_rounded_once() {
         let mut mtty = pool(&[23, 11]);
         mtty.give(0);
         assert_eq!(shows(&mtty, 2), [24, 12]);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn pool_shows_the_counts_of_its_dump() {
+    fn pool_shows_counts_of_its_dump() {
         let numbers = [0, 1, 2, 3, 5, 7, 8, 11, 12, 23, 100];
         for (a, b, c) in
             numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))).flat_map(|(a, b)| numbers.map(|c| (a, b, c)))
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn type_without_a_count_has_no_limit() {
+    fn type_without_count_has_no_limit() {
         let mut pool = Pool::new(&[None, Some(1)]);
         for _ in 0..100 {
             assert!(pool.take(0));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_without_a_common_unit_share_one_resource() {
+    fn counts_without_common_unit_share_one_resource() {
         let odd = [5, 9, 11].map(|n| (1 << 47) + n);
         let mut pool = pool(&odd);
         assert_eq!(common_units(&odd.map(Some)), None);

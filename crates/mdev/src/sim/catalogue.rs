@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn framebuffer_is_taken_from_the_type_name() {
+    fn framebuffer_is_taken_from_type_name() {
         for (name, mib) in [
             ("NVIDIA H200X-141C", 141 * GIB),
             ("NVIDIA A100-1-10CME", 10 * GIB),

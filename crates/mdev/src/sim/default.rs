@@ -262,7 +262,7 @@ mod tests {
     use crate::sysfs::read_text;
 
     #[test]
-    fn first_device_of_the_default_host_uses_an_instance() {
+    fn first_device_of_default_host_uses_one_instance() {
         let types = format!("/sys/devices/{}/mdev_supported_types", I915.path);
         let dir = default_host().open(&types).unwrap();
         let left =
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_the_default_host_have_targets() {
+    fn links_of_default_host_have_targets() {
         let host = default_host();
         let entries = host.entries();
         let links = entries.iter().filter(|entry| matches!(entry, SimEntry::Link { .. }));

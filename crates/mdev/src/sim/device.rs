@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_group_gets_the_lowest_free_number() {
+    fn new_group_gets_lowest_free_number() {
         let lowest = |used: &[u32]| lowest_unused(&used.iter().copied().collect());
         assert_eq!((lowest(&[]), lowest(&[0, 1, 2]), lowest(&[0, 2]), lowest(&[1])), (0, 3, 1, 0));
     }

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fail_next_fails_the_nth_match_once() {
+    fn fail_next_fails_nth_match_once() {
         let inject = Inject::default();
         inject.fail_next(Op::Write, Moment::Before, "/create", Errno::IO, 2);
         let write = |path: &str| inject.before(Op::Write, || path.to_owned(), Some(b"x"));

@@ -113,7 +113,7 @@ mod tests {
     const UPPER: &str = "C2177883-F1BB-47F0-914D-32A22E3A8804";
 
     #[test]
-    fn uuid_texts_are_parsed_as_the_kernel_does() {
+    fn uuid_texts_are_parsed_as_kernel_does() {
         assert_eq!(uuid(UPPER.as_bytes()).unwrap(), UPPER.to_lowercase());
         for bad in ["", &UPPER[1..], &UPPER.replace('-', "0"), &UPPER.replace('C', "g"), &format!("{UPPER}0")] {
             assert_eq!(uuid(bad.as_bytes()), Err(Errno::INVAL), "{bad}");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_switches_are_parsed_as_the_kernel_does() {
+    fn numbers_and_switches_are_parsed_as_kernel_does() {
         for (text, number) in [("1\n", 1), ("0", 0), ("0x10", 16), ("010", 8), ("+7", 7)] {
             assert_eq!(unsigned(text.as_bytes()), Ok(number), "{text}");
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_numbers_are_parsed_as_the_kernel_does() {
+    fn signed_numbers_are_parsed_as_kernel_does() {
         for (text, number) in [("0\n", 0), ("-0", 0), ("+1433", 1433), ("-1", -1), ("007", 7)] {
             assert_eq!(long(text.as_bytes()), Ok(number), "{text}");
         }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn group_texts_are_parsed_as_the_driver_does() {
+    fn group_texts_are_parsed_as_driver_does() {
         let with = |tail: &str| uuid_and_group(format!("{UPPER}{tail}").as_bytes()).map(|(_, group)| group);
         assert_eq!((with(""), with("\n"), with(":1"), with(":0007\n")), (Ok(None), Ok(None), Ok(Some(1)), Ok(Some(7))));
         for bad in [":", ":x", ":+1", ":-1", ": 1", ":1 ", "1", ":4294967296", ":1:2", "\n\n"] {

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn lookup_fails_with_the_errno_of_sysfs() {
+    fn lookup_fails_with_errno_of_sysfs() {
         let mut tree = Tree::new();
         let dir = tree.make_dirs(ROOT, "/sys/a").unwrap();
         tree.add_file(dir, "file", 0o444, "1\n").unwrap();
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_entry_is_not_found_through_an_old_directory() {
+    fn removed_entry_is_not_found_through_old_directory() {
         let mut tree = Tree::new();
         let dir = tree.make_dirs(ROOT, "/a/b/c").unwrap();
         let a = tree.find("/a").unwrap();

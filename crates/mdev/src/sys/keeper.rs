@@ -504,7 +504,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn program_is_killed_with_its_group_when_asked_and_the_next_one_is_not() {
+    fn program_is_killed_with_its_group_when_asked_and_next_one_is_not() {
         let keeper = Keeper::new();
         let kill = || rustix::net::send(&keeper.control, &KILL, SendFlags::empty()).unwrap();
         // A KILL without a running program, as if it arrived after the program's end.
@@ -539,7 +539,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn waiting_for_any_child_does_not_find_the_keeper() {
+    fn wait_for_any_child_does_not_find_keeper() {
         let keeper = Keeper::new();
         keeper.run("/bin/sh", &["-c", "exit 0"]);
         let mut status = 0;
@@ -548,7 +548,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn keeper_that_cannot_be_made_is_an_error() {
+    fn failed_start_of_keeper_returns_error() {
         let (_control, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         without_clone(|| assert_eq!(launch(theirs.as_fd()), Err(Errno::AGAIN)));

@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn errno_of_the_write_is_reported() {
+    fn errno_of_write_is_reported() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         assert_eq!(report(&full, b"1\n").0, [-1, libc::ENOSPC]);
     }
 
     #[test]
-    fn writer_that_cannot_be_made_is_an_error_and_writes_nothing() {
+    fn failed_start_of_writer_returns_error_and_writes_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         super::super::keeper::tests::without_clone(|| {
             assert_eq!(write(file.as_file().as_fd(), b"1\n").err(), Some(Errno::AGAIN));
@@ -125,7 +125,7 @@ mod tests {
     /// The lock of the calling process ends with that process, and its file system can be unmounted, although the
     /// write still blocks.
     #[test]
-    fn blocked_write_keeps_neither_descriptors_nor_the_directory_of_the_caller() {
+    fn blocked_write_keeps_neither_descriptors_nor_directory_of_caller() {
         let (read, write_end) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let (kept, other) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         // More than the capacity of a pipe: the process blocks until the pipe is read.
