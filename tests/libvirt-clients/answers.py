@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: answers.py URI PARENT TYPE
 
-Prints what a node-device driver answers: what its lists contain, what it returns of each node but the XML, and the error code of
-each request that cannot be done. For a comparison of two drivers on one host.
+Prints the results of a node-device driver: its lists, the properties of each node except the XML, and the error code of
+each invalid request. For a comparison of two drivers on one host.
 """
 
 import sys
@@ -24,7 +24,7 @@ conn = libvirt.open(uri)
 
 
 def answer(question, call):
-    """A line for each item of a list."""
+    """Prints the result of a call; one line for each item of a list."""
     try:
         seen = call()
     except libvirt.libvirtError as e:
@@ -38,7 +38,7 @@ def names(listed):
 
 
 def defined(xml):
-    """What is accepted is undefined again."""
+    """Removes a definition that was accepted."""
     conn.nodeDeviceDefineXML(xml).undefine()
     return "accepted"
 
@@ -80,7 +80,7 @@ REQUESTS = {
     "a UUID that is none": device(above, kind + "<uuid>xyz</uuid>"),
     "a system": device(above, "", "type='system'"),
 }
-# The schema has none of these, and libvirt's own driver takes them if it is not asked to validate.
+# The schema allows none of these. libvirt's own driver accepts them without VALIDATE.
 UNKNOWN = {
     "an unknown element of a device": device(above + "<later a='b'><x>1</x></later>", kind + uuid),
     "an unknown element of a capability": device(above, kind + uuid + "<later a='b'><x>1</x></later>"),
@@ -88,7 +88,7 @@ UNKNOWN = {
     "an unknown child of a type": device(above, f"<type id='{type_id}'><later/></type>" + uuid),
     "a start": device(above, kind + uuid + "<start type='auto'/>"),
 }
-# libvirt's own driver takes some of these, and a create would wait a minute for a device that does not come.
+# libvirt's own driver accepts some of these; a create would wait a minute for a device that does not appear.
 DEFINITIONS = {
     "an empty UUID": device(above, kind + "<uuid/>"),
     "an attribute without a value": device(above, kind + uuid + "<attr name='a'/>"),

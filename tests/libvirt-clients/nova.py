@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: nova.py URI PARENT ADDRESS TYPE
 
-What OpenStack Nova's libvirt driver does with mediated devices, call by call and element by element, in its order: it lists
-names by capability, looks each up, and reads children of the XML and nothing below them; creates a device, defines it while
-it runs, has it started with its parent; starts what is inactive when it begins; and branches on a few error codes.
+Makes the calls of OpenStack Nova's libvirt driver for mediated devices, in its order. Nova lists
+names by capability, looks up each name, and reads direct children of the XML only. It creates a device, defines it while
+the device is active and turns its autostart on. When Nova starts, it starts the inactive devices. It branches on a few error codes.
 """
 
 import sys
@@ -16,7 +16,7 @@ import libvirt
 import tap
 
 uri, parent, address, type_id = sys.argv[1:5]
-# libvirt's own driver lists parents on these buses, and Nova raises for each.
+# libvirt's own driver lists parents on these buses, and Nova raises an exception for each.
 LISTED_BY_LIBVIRT = ("css_", "ap_")
 
 
@@ -29,7 +29,7 @@ def error_code(call):
 
 
 def names(cap):
-    """A host without the call is one without such devices."""
+    """Treats a host that does not support the call as a host without such devices."""
     try:
         return conn.listDevices(cap, 0)
     except libvirt.libvirtError as e:
@@ -39,12 +39,12 @@ def names(cap):
 
 
 def children(element, kind):
-    """The capabilities of this kind right below an element."""
+    """Returns the capabilities of this kind that are direct children of an element."""
     return [c for c in element if c.tag == "capability" and c.get("type") == kind]
 
 
 def is_virtual(name):
-    """An operator configures a parent without a PCI address by its name; libvirt supports only mtty."""
+    """True for a parent without a PCI address, which an operator configures by its name; libvirt supports only mtty."""
     return name.startswith("mtty_")
 
 
@@ -69,7 +69,7 @@ def types_of(name):
 
 
 def capable():
-    """The parents that have types, and what each of these has; and the parents that Nova raises for."""
+    """Returns the parents that have types, with their types, and the parents for which Nova raises an exception."""
     found, raised = {}, []
     for name in names("mdev_types"):
         try:
@@ -83,7 +83,7 @@ def capable():
 
 
 def information(name):
-    """Of a device; a guest's XML has only the UUID, so the name may be without an address."""
+    """Returns the properties of a device. A guest's XML has only the UUID, so the name can be without the address."""
     try:
         dev = conn.nodeDeviceLookupByName(name)
     except libvirt.libvirtError as e:
@@ -129,7 +129,7 @@ def create(parent, type_id, uuid):
 
 
 def start_inactive():
-    """When the compute service starts."""
+    """Starts the inactive devices, as the compute service does when it starts."""
     flags = libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_MDEV | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE
     inactive = conn.listAllDevices(flags)
     for dev in inactive:
@@ -140,44 +140,44 @@ def start_inactive():
 tap.event_loop()
 conn = libvirt.open(uri)
 before, raised = capable()
-tap.eq("Nova raises for no parent but those that libvirt itself lists", [], [n for n in raised if not n.startswith(LISTED_BY_LIBVIRT)])
-tap.ok(type_id in before.get(parent, {}), "the parent and its type are found", before)
+tap.eq("Nova raises an exception only for parents that libvirt itself lists", [], [n for n in raised if not n.startswith(LISTED_BY_LIBVIRT)])
+tap.ok(type_id in before.get(parent, {}), "Nova finds the parent and its type", before)
 kind = before[parent][type_id]
-tap.eq("the type speaks an interface", "vfio-pci", kind["deviceAPI"])
-tap.ok(kind["availableInstances"] > 0, "and has room", kind)
+tap.eq("the type has a device API", "vfio-pci", kind["deviceAPI"])
+tap.ok(kind["availableInstances"] > 0, "the type has an available instance", kind)
 
 mdev = str(uuid.uuid4())
 dev = create(parent, type_id, mdev)
 mine = devices().get(mdev)
 wanted = {"dev_id": tap.node_name(mdev, address), "uuid": mdev, "parent": parent, "type": type_id}
-tap.ok(mine, "the device that was created is among those that are listed", devices())
-tap.eq("it is what was asked for", wanted, {key: mine[key] for key in wanted})
+tap.ok(mine, "the new device is listed", devices())
+tap.eq("the new device has the properties of the request", wanted, {key: mine[key] for key in wanted})
 tap.ok(mine["iommu_group"] >= 0, "its IOMMU group is printed", mine)
-tap.eq("its name without the address of the parent finds it", mine, information("mdev_" + mdev.replace("-", "_")))
-tap.eq("it is active, persists and is started with its parent", (1, 1, 1), (dev.isActive(), dev.isPersistent(), dev.autostart()))
-tap.ok(capable()[0][parent][type_id]["availableInstances"] < kind["availableInstances"], "there is less room now", capable())
+tap.eq("the name without the parent's address finds the device", mine, information("mdev_" + mdev.replace("-", "_")))
+tap.eq("the device is active and persistent, with autostart", (1, 1, 1), (dev.isActive(), dev.isPersistent(), dev.autostart()))
+tap.ok(capable()[0][parent][type_id]["availableInstances"] < kind["availableInstances"], "the type has fewer available instances", capable())
 
 gone = tap.node_name(uuid.uuid4(), address)
-tap.eq("a device that is no more: NO_NODE_DEVICE", libvirt.VIR_ERR_NO_NODE_DEVICE,
+tap.eq("lookup of an unknown device: NO_NODE_DEVICE", libvirt.VIR_ERR_NO_NODE_DEVICE,
        error_code(lambda: conn.nodeDeviceLookupByName(gone)))
-tap.eq("a parent that is not there: CONFIG_UNSUPPORTED", libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+tap.eq("create on an unknown parent: CONFIG_UNSUPPORTED", libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
        error_code(lambda: create("pci_ffff_ff_1f_7", type_id, str(uuid.uuid4()))))
 
 dev.destroy()
-tap.ok(mdev not in devices(), "what is destroyed is not listed among the devices", devices())
-tap.eq("what is inactive is started when Nova starts", [mine["dev_id"]], start_inactive())
-tap.eq("and is listed again, the same", {**mine, "iommu_group": 0}, {**devices()[mdev], "iommu_group": 0})
+tap.ok(mdev not in devices(), "a destroyed device is not listed as a device", devices())
+tap.eq("the inactive device is started when Nova starts", [mine["dev_id"]], start_inactive())
+tap.eq("the started device is listed with the same properties", {**mine, "iommu_group": 0}, {**devices()[mdev], "iommu_group": 0})
 dev.destroy()
 dev.undefine()
-tap.eq("and is as if it had never been", libvirt.VIR_ERR_NO_NODE_DEVICE, error_code(lambda: conn.nodeDeviceLookupByName(mine["dev_id"])))
-tap.eq("the room is there again", before[parent], capable()[0][parent])
+tap.eq("after destroy and undefine the device does not exist", libvirt.VIR_ERR_NO_NODE_DEVICE, error_code(lambda: conn.nodeDeviceLookupByName(mine["dev_id"])))
+tap.eq("the number of available instances is as before", before[parent], capable()[0][parent])
 
 if uri.startswith("qemu"):
-    # Unplugging from a guest what it does not have is libvirt's own answer, and must not become ours.
+    # To detach a device that the guest does not have is an error of libvirt's own; this driver must not change the code.
     guest = conn.createXML("<domain type='qemu'><name>nova</name><memory unit='MiB'>64</memory><os><type machine='pc'>hvm</type></os>"
                            "</domain>", libvirt.VIR_DOMAIN_START_PAUSED)
     hostdev = f"<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='{mdev}'/></source></hostdev>"
-    tap.eq("a device that the guest has not: DEVICE_MISSING", libvirt.VIR_ERR_DEVICE_MISSING,
+    tap.eq("detach of a device that the guest does not have: DEVICE_MISSING", libvirt.VIR_ERR_DEVICE_MISSING,
            error_code(lambda: guest.detachDeviceFlags(hostdev, libvirt.VIR_DOMAIN_AFFECT_LIVE)))
     guest.destroy()
 conn.close()

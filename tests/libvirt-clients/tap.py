@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the test programs here share: assertions that print TAP, an event loop, and a listener that waits for events."""
+"""Functions that the test programs share: assertions that print TAP, an event loop, and a listener that waits for events."""
 
 import sys
 import threading
@@ -15,8 +15,8 @@ WORDS = {
     libvirt.VIR_NODE_DEVICE_EVENT_DEFINED: "defined",
     libvirt.VIR_NODE_DEVICE_EVENT_UNDEFINED: "undefined",
 }
-# For events that must come; on an emulated machine the last of them may be late.
-PATIENCE = 30
+# Timeout in seconds for events that must occur; on an emulated machine they can be late.
+TIMEOUT = 30
 
 _count = 0
 _failed = 0
@@ -42,7 +42,7 @@ def has(name, part, text):
 
 
 def refused(name, code, call, *parts):
-    """The call fails with this code of libvirt's, or one of these, and its message has these parts."""
+    """Asserts that the call fails with this code, or one of these codes, of libvirt, and that the message contains these parts."""
     codes = code if isinstance(code, tuple) else (code,)
     try:
         seen = call()
@@ -60,9 +60,9 @@ def done():
 
 
 def event_loop():
-    """Runs libvirt's loop in a thread; before the first connection."""
+    """Runs libvirt's event loop in a thread. Call before the first connection."""
     libvirt.virEventRegisterDefaultImpl()
-    # What goes wrong is said by the tests.
+    # The tests report errors themselves.
     libvirt.registerErrorHandler(lambda *_: None, None)
 
     def run():
@@ -73,7 +73,7 @@ def event_loop():
 
 
 class Listener:
-    """Hears of lifecycles ("created", ...) and updates ("updated"), of one device or of all."""
+    """Records lifecycle events ("created", ...) and updates ("updated") of one device or of all."""
 
     def __init__(self, conn, dev=None):
         self.conn = conn
@@ -99,8 +99,8 @@ class Listener:
         with self.changed:
             return [what for n, what in self.seen if n == name]
 
-    def wait(self, condition, patience=PATIENCE):
-        deadline = time.monotonic() + patience
+    def wait(self, condition, timeout=TIMEOUT):
+        deadline = time.monotonic() + timeout
         with self.changed:
             while not condition():
                 left = deadline - time.monotonic()
@@ -110,7 +110,7 @@ class Listener:
         return True
 
     def wait_for(self, name, *whats):
-        """Whether exactly this comes of a device, updates aside, in this order."""
+        """Waits for as many lifecycle events of a device as `whats` has; returns them all, in order, without updates."""
         lifecycle = lambda: [w for n, w in self.seen if n == name and w != "updated"]
         self.wait(lambda: len(lifecycle()) >= len(whats))
         return lifecycle()
