@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Device definitions of any text: no panic, and nothing that leads out of a directory.
+//! Parses any text as a device definition: no panic, and no name that leads out of a directory.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Dumped hosts of any text: no panic, and a dump of the parsed host is parsed to the same host.
+//! Parses any text as a dumped host: no panic, and the dump of a parsed host is parsed to the same host.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -136,7 +136,7 @@ fn mdevctl_definition_with_nested_attributes_starts_and_is_printed_same() {
 fn create_with_bad_attribute_name_is_refused_before_any_write() {
     let (root, sim, conn) = vendors_host();
     sim.set_hook(Some(Arc::new(|op, path: &str| {
-        assert!(!(op == Op::Write && path.ends_with("/create")), "nothing may be created");
+        assert!(!(op == Op::Write && path.ends_with("/create")), "no device must be created");
         None
     })));
     let folder = root.path().join("etc/mdevctl.d/mtty");

@@ -37,7 +37,7 @@ fn autostart_of_vf_starts_definitions_of_its_card() {
         define(&conn, &xml(parent, "1438", &uuid(n), ""));
     }
     let running = || (0..4).filter(|n| conn.lookup_by_uuid(&uuid(*n)).unwrap().is_active()).collect::<Vec<_>>();
-    assert_eq!(conn.autostart(Some(&vf(0)), StartFlags::empty()), Ok(1), "the others wait for other VFs");
+    assert_eq!(conn.autostart(Some(&vf(0)), StartFlags::empty()), Ok(1), "the other definitions are for other VFs");
     assert_eq!(running(), [0]);
     // An autostart of the card itself returns an error.
     let e = conn.autostart(Some(CARD), StartFlags::empty()).unwrap_err();

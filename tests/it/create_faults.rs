@@ -71,7 +71,7 @@ fn every_step_of_creating(case: Case, at_least: (u32, u32)) {
         made.unwrap();
         steps
     };
-    assert!(steps > 10, "the hook sees the create: {steps}");
+    assert!(steps > 10, "the hook must see the create: {steps}");
     let (mut failed, mut tolerated) = (0, 0);
     for nth in 0..steps {
         for errno in ERRNOS {
@@ -227,7 +227,7 @@ fn every_step_of_destroying(case: Case) {
             create(&lab, case).unwrap();
             let (result, steps) = lab.with_failure(nth, errno, || lab.conn.destroy_uuid(UUID, DestroyFlags::empty()));
             if nth >= steps {
-                assert!(nth > 4, "the hook sees the destroy");
+                assert!(nth > 4, "the hook must see the destroy");
                 return;
             }
             if result.is_err() {

@@ -93,7 +93,7 @@ fn callouts_run_before_and_after_each_action_and_can_refuse_it() {
     assert_eq!(calls(), ["pre undefine none \"auto\"", "post undefine success \"auto\""]);
     conn.list(ListFlags::empty()).unwrap();
     conn.lookup_by_uuid(UUID).unwrap_err();
-    assert!(calls().is_empty(), "never for a list");
+    assert!(calls().is_empty(), "a list runs no call-outs");
 
     // A refusal of one of two devices: none is created, and the scripts of the other device get the failure.
     let second = "22222222-2222-4333-8444-555555555555";

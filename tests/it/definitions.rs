@@ -290,7 +290,7 @@ fn start_element_sets_autostart() {
         let (_root, _sim, conn) = host(files);
         let text = |start: &str| xml(IGD, "i915-GVTg_V5_4", UUID, &format!("<start type='{start}'/>"));
         assert_eq!(define(&conn, &text("auto")).autostart(), Ok(true));
-        assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).autostart(), Ok(true), "left as it was");
+        assert_eq!(define(&conn, &xml(IGD, "i915-GVTg_V5_4", UUID, "")).autostart(), Ok(true), "unchanged");
         assert_eq!(define(&conn, &text("manual")).autostart(), Ok(false));
         let e = conn.define_xml(text("manual").as_bytes(), DefineFlags::AUTOSTART).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::InvalidFlags, libc::EINVAL), "{e}");
@@ -405,12 +405,12 @@ fn define_with_autostart_flag_sets_autostart() {
         let node = define(DefineFlags::AUTOSTART);
         assert_eq!(node.autostart(), Ok(true));
         define(DefineFlags::empty());
-        assert_eq!(node.autostart(), Ok(true), "without, it stays as it was");
+        assert_eq!(node.autostart(), Ok(true), "unchanged without the flag");
         node.set_autostart(false).unwrap();
         define(DefineFlags::empty());
         assert_eq!(node.autostart(), Ok(false));
         define(DefineFlags::AUTOSTART);
-        assert_eq!(node.autostart(), Ok(true), "an older one, too");
+        assert_eq!(node.autostart(), Ok(true), "an existing definition too");
         assert_eq!(node.undefine(DefineFlags::AUTOSTART).unwrap_err().code, ErrorCode::InvalidFlags);
         assert_eq!(node.is_persistent(), Ok(true));
     }

@@ -71,7 +71,7 @@ fn list_of_faulty_host_has_every_sound_node() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let unknown = seen.nodes.keys().filter(|name| name.contains("_ff_1f_")).collect::<Vec<_>>();
-    assert!(unknown.is_empty(), "links that lead nowhere are no nodes: {unknown:?}");
+    assert!(unknown.is_empty(), "dangling links must not be nodes: {unknown:?}");
 }
 
 /// A list without types has the same nodes with the same dumps, whatever is faulty on the host.
@@ -221,6 +221,6 @@ fn faulty_host_is_listed_by_this_library_and_shown_beside_libvirt_and_mdevctl() 
         println!("  libmdev  {parents} parents, {devices} devices");
         println!("  libvirt  {}", libvirt(root.path(), timeout));
         println!("  mdevctl  {}", mdevctl(root.path(), timeout));
-        assert!(parents >= PARENTS - 1 && devices >= PARENTS - 1, "{title}: we list too little");
+        assert!(parents >= PARENTS - 1 && devices >= PARENTS - 1, "{title}: this library lists too few nodes");
     }
 }

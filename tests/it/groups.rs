@@ -143,7 +143,7 @@ fn definition_written_while_creator_waits_for_store_is_counted() {
         None
     })));
     assert_eq!(group_of(&lab.other()), 3);
-    assert!(lab.root().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook has seen the lock");
+    assert!(lab.root().join("etc/mdevctl.d/0000:99:00.0").exists(), "the hook must see the lock");
 }
 
 /// A driver can block a read, and only one creator at a time can hold the lock of the store.

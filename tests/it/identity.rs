@@ -198,7 +198,7 @@ fn destroy_reaches_no_device_that_replaces_its_device() {
                     break;
                 }
                 assert!(sim.open(&new_path).is_ok(), "the new device was destroyed: {what}");
-                assert!(log.iter().all(|entry| entry.op != Op::Watch), "the new device was waited for: {what}");
+                assert!(log.iter().all(|entry| entry.op != Op::Watch), "the wait returned the new device: {what}");
                 match result {
                     Ok(()) => destroyed = true,
                     Err(e) => assert!(e.code == ErrorCode::NoNode && !destroyed, "{what}"),

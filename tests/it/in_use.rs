@@ -137,7 +137,7 @@ fn failed_create_removes_its_device_although_no_process_can_be_started() {
     host.set_hook(None);
     assert!(!e.message.contains("cannot be removed again"), "{e}");
     assert!(host.open(&format!("{IGD}/{UUID}")).is_err());
-    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "a process was tried first");
+    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "the library tries to start a process first");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn unreadable_process_is_no_obstacle_while_group_is_held() {
     refuse();
     host.start_log();
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
-    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "the write may block");
+    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "a process does the write, because it can block");
 }
 
 /// While the library holds the group, a guest that starts cannot open it.
@@ -246,7 +246,7 @@ fn device_without_group_is_ready_when_it_has_its_own_node() {
     conn.create_xml(xml.as_bytes(), CreateFlags::EXIST_OK).unwrap();
     let about = |warning: &&String| warning.contains(UUID) && warning.contains("VFIO node");
     let warnings = WARNINGS.lock().unwrap();
-    assert_eq!(warnings.iter().find(about), None, "the create has waited for a node");
+    assert_eq!(warnings.iter().find(about), None, "the create must not wait for a node");
 }
 
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -159,7 +159,7 @@ fn group_of_creator_killed_at_any_step_is_listed_and_removed() {
             assert_eq!(names(&lab, "devices"), 3, "step {nth}");
             seen[left.len()] += 1;
         };
-        assert!(seen.iter().all(|n| *n > 1), "killed with 0 to 3 devices: {seen:?}");
+        assert!(seen.iter().all(|n| *n > 1), "kills with 0 to 3 devices: {seen:?}");
         // The group of the creator that was not killed is complete.
         let conn = connect(&complete, Some("me"));
         let made = complete.uuids();

@@ -289,7 +289,7 @@ fn unsafe_is_only_in_ffi_and_sys() {
     let files = read_all();
     let holders: Vec<_> =
         files.iter().filter(|(_, text)| after(text, "unsafe").any(|rest| !rest.starts_with(is_word))).collect();
-    assert!(!holders.is_empty(), "the C layer has unsafe: this test must see it");
+    assert!(!holders.is_empty(), "the test must find the unsafe code of the C layer");
     for (file, _) in holders {
         // The lint name unsafe_op_in_unsafe_fn in lib.rs is a longer word and does not count.
         assert!(file.starts_with("ffi/") || file.starts_with("sys/"), "{file} has unsafe");

@@ -87,7 +87,7 @@ fn list_without_types_reads_no_list_of_types() {
     for flags in [ListFlags::NO_TYPES, ListFlags::NO_TYPES | ListFlags::PARENTS, ListFlags::DEVICES] {
         assert_eq!(lists(flags), 0, "{flags:?}");
     }
-    assert_eq!(lists(ListFlags::PARENTS), 8, "one for each VF");
+    assert_eq!(lists(ListFlags::PARENTS), 8, "one read for each VF");
 }
 
 const IGD: &str = "/sys/devices/pci0000:00/0000:00:02.0";

@@ -122,7 +122,7 @@ mod merged {
     fn new_device_gets_lowest_free_iommu_group() {
         let host = default_host();
         let group = |uuid: &str| target(&host, &format!("{I915}/{uuid}/iommu_group")).unwrap();
-        assert!(group(FIRST).ends_with("/6"), "0 to 5 belong to the PCI functions");
+        assert!(group(FIRST).ends_with("/6"), "groups 0 to 5 belong to the PCI functions");
         for number in [1, 2] {
             create(&host, I915, "i915-GVTg_V5_8", &uuid(number)).unwrap();
         }
@@ -319,7 +319,7 @@ mod ap {
         // Two devices can share an adapter while they share no domain.
         set(&host, 2, "assign_adapter", "5").unwrap();
         assert_eq!(set(&host, 2, "assign_domain", "4"), Err(Errno::ADDRINUSE));
-        assert_eq!(get(&host, 2, "matrix"), "05.", "nothing of the refused one stays");
+        assert_eq!(get(&host, 2, "matrix"), "05.", "a refused assignment changes nothing");
         let config = get(&host, 1, "ap_config");
         assert_eq!(set(&host, 2, "ap_config", &config), Err(Errno::ADDRINUSE));
         write(&host, &format!("{MATRIX}/{}/remove", uuid(1)), "1").unwrap();
@@ -396,7 +396,7 @@ mod replayed {
         );
         assert_eq!(target(&host, &new("driver")).as_deref(), Ok("../../../../../bus/mdev/drivers/other"));
         assert_eq!(target(&host, &new("iommu_group")).as_deref(), Ok("../../../../../kernel/iommu_groups/0"));
-        assert_eq!(write(&host, &format!("{dir}/remove"), "1"), Ok(()), "links that the dump lacks are not missed");
+        assert_eq!(write(&host, &format!("{dir}/remove"), "1"), Ok(()), "links that the dump does not contain are not needed");
     }
 
     #[test]

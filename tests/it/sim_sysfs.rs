@@ -185,7 +185,7 @@ mod waiting {
         let mut events = host.events().unwrap();
         host.unplug(MTTY).unwrap();
         assert!(has_event(&mut *events));
-        assert!(!exists(&host, "/sys/class/mdev_bus/mtty"), "a link that leads nowhere");
+        assert!(!exists(&host, "/sys/class/mdev_bus/mtty"), "a dangling link");
         assert_eq!(list(&host, "/sys/bus/mdev/devices").unwrap(), Vec::<String>::new());
         let mtty = samples().into_iter().filter(|e| e.path().contains("/mtty"));
         // The kernel sends a uevent only for a device of a bus or class.

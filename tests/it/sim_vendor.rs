@@ -159,7 +159,7 @@ mod types {
     #[test]
     fn set_of_vf_in_use_returns_eperm() {
         let host = default_host();
-        assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::NODEV), "opens only with a type");
+        assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::NODEV), "a guest can open only a VF with a type");
         set(&host, 1, "1440").unwrap();
         host.set_in_use("0000:41:00.5", true).unwrap();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
@@ -275,7 +275,7 @@ mod vfio {
         let number = group(&host, 1);
         let guard = host.hold_vfio_group(number).unwrap();
         assert_eq!(host.set_in_use("0000:41:00.5", true), Err(Errno::BUSY));
-        assert_eq!(set(&host, 1, "0"), Ok(()), "holding the group is not using the device");
+        assert_eq!(set(&host, 1, "0"), Ok(()), "a holder of the group does not use the device");
         set(&host, 1, "1440").unwrap();
         drop(guard);
         host.set_in_use("0000:41:00.5", true).unwrap();
@@ -306,7 +306,7 @@ mod asked_for_by_tests {
     fn swallowed_set_succeeds_and_changes_nothing() {
         let host = default_host();
         host.swallow_next_create();
-        assert_eq!(set(&host, 0, "7"), Err(Errno::IO), "no create");
+        assert_eq!(set(&host, 0, "7"), Err(Errno::IO), "a refused set is not a create");
         assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Ok(()), "0"));
         assert_eq!((set(&host, 0, "1440"), current(&host, 0).as_str()), (Ok(()), "1440"));
     }
@@ -521,7 +521,7 @@ mod replayed {
             file("/sys/odd/virtfn3", 0o644, ""),
         ]);
         let host = host(entries);
-        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "6"), Err(Errno::IO), "not on its list yet");
+        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "6"), Err(Errno::IO), "the type is not in its list yet");
         write(&host, &file_of(0, "current_vgpu_type"), "5").unwrap();
         // After any change all VFs show the same list, without the lines that cannot be parsed.
         assert_eq!(read(&host, &file_of(1, "creatable_vgpu_types")).as_deref(), Ok("6 : no size"));

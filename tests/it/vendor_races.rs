@@ -476,7 +476,7 @@ fn vf_without_mark_whose_type_was_refused_is_not_cleared() {
     assert_eq!(current(&lab), "1441", "{e}");
     let uuid = listed(&lab).unwrap();
     assert!(uuid != OURS && e.message.contains(&uuid) && e.message.contains(FIRST), "{e}");
-    assert!(lab.runtime.all().unwrap().is_empty(), "it would name their device");
+    assert!(lab.runtime.all().unwrap().is_empty(), "a record would name the device of the other program");
 }
 
 /// Descriptors run out at any step: a list that succeeds contains every device, with its type if it has one.

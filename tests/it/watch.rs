@@ -41,7 +41,7 @@ fn next(monitor: &mut Monitor) -> Event {
             return event;
         }
     }
-    panic!("no event came");
+    panic!("no event within the limit");
 }
 
 /// Returns the kind and the node name of an event.
@@ -157,7 +157,7 @@ fn monitor_reports_device_when_it_is_ready() {
     host.unplug(&format!("{}/00000000-0000-4000-8000-000000000001", parent.syspath())).unwrap();
     assert!(readable(&monitor, LIMIT));
     while let Some(event) = monitor.receive().unwrap() {
-        assert!(event.node.unwrap().is_parent(), "nothing is ready yet");
+        assert!(event.node.unwrap().is_parent(), "no device is ready yet");
     }
     host.hold_back_links(false);
     let event = loop {

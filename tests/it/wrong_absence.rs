@@ -59,7 +59,7 @@ fn list(conn: &Conn, flags: ListFlags, whole: usize) -> Verdict {
 
 fn started(conn: &Conn, parent: &str) -> Verdict {
     match conn.autostart(Some(parent), StartFlags::empty()) {
-        Ok(0) => Err("nothing was started, and no error".to_owned()),
+        Ok(0) => Err("no device was started and no error returned".to_owned()),
         other => verdict(other.map(drop)),
     }
 }
@@ -76,7 +76,7 @@ fn below_parent(conn: &Conn, uuid: &str) -> Verdict {
 /// A create that conflicts with a parent, a device or a definition.
 fn conflict(conn: &Conn, xml: &str) -> Verdict {
     match conn.create_xml(xml.as_bytes(), CreateFlags::empty()) {
-        Ok(_) => Err("it succeeded".to_owned()),
+        Ok(_) => Err("the create succeeded".to_owned()),
         other => verdict(other.map(drop)),
     }
 }

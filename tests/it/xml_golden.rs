@@ -376,5 +376,5 @@ fn schema_of_libvirt_accepts_golden_files() {
         }
     }
     assert_eq!(seen, 13);
-    assert!(!accepted("rfc_parent.xml").0, "a schema that accepts everything judges nothing");
+    assert!(!accepted("rfc_parent.xml").0, "the schema must not accept everything");
 }

@@ -97,7 +97,10 @@ def transient():
 
 
 def listeners():
-    """Listeners for all devices, for one device, and one that is removed early. The last has a connection of its own if both connections have the same host."""
+    """Listeners for all devices, for one device, and one that is removed early.
+
+    The last has a connection of its own if both connections have the same host.
+    """
     name, other = tap.node_name(A, address), tap.node_name(B, address)
     second = conn if "/embed" in uri else libvirt.open(uri)
     every, early = tap.Listener(conn), tap.Listener(second)

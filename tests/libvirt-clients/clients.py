@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: clients.py URI CLIENTS SECONDS PARENT:ADDRESS:TYPE...
 
-Runs clients of one daemon, each in a process of its own. Each client creates, dumps, lists and destroys its own devices until the time is
-up, and gets the events of the devices of all clients. At the end, every client must have got exactly one event for each change.
+Runs clients of one daemon, each in a process of its own. Each client creates, dumps, lists and destroys its own devices until
+the time is up, and gets the events of the devices of all clients. At the end, every client has got exactly one event per change.
 """
 
 import multiprocessing

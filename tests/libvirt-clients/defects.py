@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: defects.py URI PARENT|ADDRESS|TYPE PARENT|ADDRESS|TYPE
 
-Checks, on a host with two parents, that the known defects of libvirt's own driver for mediated devices do not occur. The comments describe libvirt's own driver.
+Checks, on a host with two parents, that the known defects of libvirt's own driver for mediated devices do not occur.
+The comments describe libvirt's own driver.
 """
 
 import sys

@@ -75,7 +75,7 @@ fn take(host: &SimHost, step: &Step) -> String {
             Vec::from_iter(names).join(" ")
         }),
         "link" => dir.link(name),
-        other => panic!("no action {other}"),
+        other => panic!("unknown action {other}"),
     });
     done.unwrap_or_else(|errno| errno_name(errno).to_owned())
 }
@@ -93,7 +93,7 @@ fn errno_name(errno: Errno) -> &'static str {
         Errno::PERM => "EPERM",
         Errno::RANGE => "ERANGE",
         Errno::TOOBIG => "E2BIG",
-        other => panic!("no step is answered with {other}"),
+        other => panic!("unexpected errno {other}"),
     }
 }
 

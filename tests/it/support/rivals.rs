@@ -22,7 +22,7 @@ pub fn can_run(programs: &[&str]) -> bool {
     let reason = if !is_root() {
         Some("not root".to_owned())
     } else if !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success()) {
-        Some("no mount namespace can be made here".to_owned())
+        Some("cannot create a mount namespace here".to_owned())
     } else {
         programs.iter().find(missing).map(|program| format!("{program} is not installed"))
     };
@@ -51,11 +51,11 @@ pub fn run_script(script: &str, tree: &Path, out: &Path, timeout: u32) -> Result
 /// Returns the XML files that libvirt-on-tree wrote, by node name.
 pub fn dumps(out: &Path) -> BTreeMap<String, String> {
     let mut dumps = BTreeMap::new();
-    for entry in fs::read_dir(out).expect("the script made the folder").flatten() {
+    for entry in fs::read_dir(out).expect("the script created the directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Some(name) = name.strip_suffix(".xml") {
             // libvirt can print bytes that are not UTF-8.
-            let text = fs::read(entry.path()).expect("the script wrote it");
+            let text = fs::read(entry.path()).expect("the script wrote the file");
             dumps.insert(name.to_owned(), String::from_utf8_lossy(&text).into_owned());
         }
     }

@@ -488,7 +488,7 @@ pub(super) mod tests {
             assert_eq!(reports, [[ENDED, 7 << 8]]);
             let (parent, own) = lines[3].split_once(' ').unwrap();
             assert_eq!(parent, keeper.pid.as_raw_nonzero().to_string(), "the keeper is the parent: {text}");
-            assert_eq!(lines[4], own, "a group of its own: {text}");
+            assert_eq!(lines[4], own, "the program has its own process group: {text}");
             assert!(lines[5..].iter().all(|line| line.ends_with("\t0000000000000000")), "{text}");
         }
         // SAFETY: the descriptor of the dup(2) above.
@@ -500,7 +500,7 @@ pub(super) mod tests {
         let keeper = Keeper::new();
         assert_eq!(keeper.run("/bin/sh", &["-c", "kill -9 $$"]).0, [[ENDED, 9]]);
         assert_eq!(keeper.run("/dev/null", &[]).0, [[NOT_STARTED, libc::EACCES], [ENDED, 127 << 8]]);
-        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]], "it goes on");
+        assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]], "the keeper continues");
     }
 
     #[test]
@@ -511,7 +511,7 @@ pub(super) mod tests {
         kill();
         assert_eq!(keeper.run("/bin/sh", &["-c", "exit 3"]).0, [[ENDED, 3 << 8]]);
         let mut out = keeper.start("/bin/sh", &["-c", "sleep 600 & echo; wait"]);
-        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "the program runs");
         kill();
         // The pipe ends when no process of the group has it open.
         assert_eq!(keeper.attend(out), (vec![[ENDED, 9]], String::new()));
@@ -522,20 +522,20 @@ pub(super) mod tests {
     fn program_is_killed_with_its_group_when_its_caller_ends() {
         let keeper = Keeper::new();
         let mut out = keeper.start("/bin/sh", &["-c", "sleep 600 & echo; wait"]);
-        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "the program runs");
         drop(keeper);
-        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe");
+        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe open");
     }
 
     #[test]
     fn program_is_killed_when_its_keeper_is_killed() {
         let keeper = Keeper::new();
         let mut out = keeper.start("/bin/sh", &["-c", "echo; exec sleep 30"]);
-        assert_eq!(out.read(&mut [0]).unwrap(), 1, "it runs");
+        assert_eq!(out.read(&mut [0]).unwrap(), 1, "the program runs");
         let started = std::time::Instant::now();
         rustix::process::kill_process(keeper.pid, rustix::process::Signal::KILL).unwrap();
-        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe");
-        assert!(started.elapsed() < std::time::Duration::from_secs(25), "it has run to its end");
+        assert_eq!(out.read(&mut [0]).unwrap(), 0, "no process has the pipe open");
+        assert!(started.elapsed() < std::time::Duration::from_secs(25), "the program ran to its end");
     }
 
     #[test]
