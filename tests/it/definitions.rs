@@ -84,7 +84,7 @@ fn start_restores_name_group_and_parameters() {
         assert_eq!(running.attr("params").unwrap(), "frame_rate_limiter=0");
         running.destroy(DestroyFlags::empty()).unwrap();
         assert!(!conn.lookup_by_name("my-vgpu").unwrap().is_active());
-        // If mdevctl's file has another type, the record beside it does not apply.
+        // If mdevctl's file has another type, the extras beside it do not apply.
         if files {
             let path = root.path().join(format!("etc/mdevctl.d/0000:86:00.0/{UUID}"));
             fs::write(path, r#"{"mdev_type":"12","start":"manual"}"#).unwrap();

@@ -64,7 +64,7 @@ fn generate() -> String {
     let mut text = Vec::new();
     builder.generate().expect("cannot read the C layer").write(&mut text);
     let mut text = String::from_utf8(text).expect("UTF-8");
-    // The last word of an enum's name, `flags` or `type`, is not part of its values: the values of `enum
+    // The last word of an enum's name is not part of its values: the values of `enum
     // mdev_list_flags` begin with MDEV_LIST_.
     for (short, name) in names.iter().filter_map(|name| name.rsplit_once('_').map(|(short, _)| (short, name))) {
         if short != "mdev" {

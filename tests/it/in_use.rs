@@ -185,10 +185,13 @@ fn unreadable_process_is_no_obstacle_while_group_is_held() {
     refuse();
     host.start_log();
     conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap();
-    assert!(host.take_log().iter().any(|entry| entry.op == Op::Start), "a process does the write, because it can block");
+    assert!(
+        host.take_log().iter().any(|entry| entry.op == Op::Start),
+        "a process does the write, because it can block"
+    );
 }
 
-/// While the library holds the group, a guest that starts cannot open it.
+/// A guest that starts while the library has the group open would fail, so the explanation does not open it.
 #[test]
 fn refused_write_is_explained_without_open_of_group() {
     let (host, conn) = lab();

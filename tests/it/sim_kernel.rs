@@ -9,7 +9,7 @@ use crate::support::hosts::{
     uuid, write,
 };
 
-mod folders {
+mod device_directories {
     use super::*;
 
     #[test]
@@ -396,7 +396,11 @@ mod replayed {
         );
         assert_eq!(target(&host, &new("driver")).as_deref(), Ok("../../../../../bus/mdev/drivers/other"));
         assert_eq!(target(&host, &new("iommu_group")).as_deref(), Ok("../../../../../kernel/iommu_groups/0"));
-        assert_eq!(write(&host, &format!("{dir}/remove"), "1"), Ok(()), "links that the dump does not contain are not needed");
+        assert_eq!(
+            write(&host, &format!("{dir}/remove"), "1"),
+            Ok(()),
+            "links that the dump does not contain are not needed"
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn current(host: &SimHost, number: u32) -> String {
     read(host, &at(number, "current_vgpu_type")).unwrap()
 }
 
-mod the_built_in_host {
+mod built_in_host {
     use super::*;
 
     #[test]
@@ -299,7 +299,7 @@ mod vfio {
     }
 }
 
-mod asked_for_by_tests {
+mod hooks {
     use super::*;
 
     #[test]
@@ -353,7 +353,7 @@ mod asked_for_by_tests {
     }
 }
 
-mod coming_and_going {
+mod plug_and_unplug {
     use super::*;
 
     #[test]
@@ -521,7 +521,11 @@ mod replayed {
             file("/sys/odd/virtfn3", 0o644, ""),
         ]);
         let host = host(entries);
-        assert_eq!(write(&host, &file_of(1, "current_vgpu_type"), "6"), Err(Errno::IO), "the type is not in its list yet");
+        assert_eq!(
+            write(&host, &file_of(1, "current_vgpu_type"), "6"),
+            Err(Errno::IO),
+            "the type is not in its list yet"
+        );
         write(&host, &file_of(0, "current_vgpu_type"), "5").unwrap();
         // After any change all VFs show the same list, without the lines that cannot be parsed.
         assert_eq!(read(&host, &file_of(1, "creatable_vgpu_types")).as_deref(), Ok("6 : no size"));

@@ -162,7 +162,7 @@ fn lowest_unused(used: &BTreeSet<u32>) -> u32 {
 }
 
 /// Assigns a role to each writable file in a device's directory, by its name.
-pub(super) fn adopt(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
+pub(super) fn assign_roles(kernel: &mut Kernel, uuid: &str) -> IoResult<()> {
     let Some(device) = kernel.devices.get(uuid) else { return Ok(()) };
     let (layout, ap) = (kernel.parents[device.parent].layout, template::is_ap(kernel, device.parent, device.ty));
     let mut found = Vec::new();

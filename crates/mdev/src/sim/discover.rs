@@ -98,5 +98,5 @@ fn add_device(kernel: &mut Kernel, parent: usize, uuid: &str, dir: Ino) -> IoRes
     let matrix = if template::is_ap(kernel, parent, ty) { ap::restore(kernel, dir) } else { ap::Matrix::default() };
     kernel.parents[parent].templates.extend(model);
     kernel.devices.insert(uuid.to_owned(), Device { parent, ty, dir, in_use: false, resets: 0, matrix });
-    device::adopt(kernel, uuid)
+    device::assign_roles(kernel, uuid)
 }

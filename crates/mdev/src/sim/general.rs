@@ -43,7 +43,7 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
             kernel.tree.add_file(dir, name, mode, content)?;
         }
     }
-    device::adopt(kernel, &uuid)
+    device::assign_roles(kernel, &uuid)
 }
 
 /// The device's own `destroy`: any number but zero removes the device.

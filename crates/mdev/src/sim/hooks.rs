@@ -115,7 +115,7 @@ impl SimHost {
             let bare = |device: &Device| kernel.tree.child(device.dir, "iommu_group").is_none();
             let waiting: Vec<String> =
                 kernel.devices.iter().filter(|(_, device)| bare(device)).map(|(uuid, _)| uuid.clone()).collect();
-            nodes::bring_back(kernel);
+            nodes::restore_nodes(kernel);
             for uuid in waiting {
                 // Fails only for a dumped device that has some of its links; the remaining entries stay as they were
                 // dumped.

@@ -179,6 +179,6 @@ mod tests {
         inject.before(Op::Read, || "/a".to_owned(), None).unwrap();
         let expected = LogEntry { op: Op::Read, path: "/a".to_owned(), value: None };
         assert_eq!(inject.take_log(), [expected]);
-        inject.before(Op::Read, || unreachable!("nobody listens"), None).unwrap();
+        inject.before(Op::Read, || unreachable!("there is no fault, hook or log"), None).unwrap();
     }
 }

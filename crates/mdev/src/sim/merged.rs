@@ -20,7 +20,7 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     kernel.reserve(parent, ty, &uuid, none_left)?;
     let Some(dir) = device::plug(kernel, parent, ty, &uuid)? else { return Ok(()) };
     kernel.tree.add_file(dir, "remove", 0o200, "")?;
-    device::adopt(kernel, &uuid)
+    device::assign_roles(kernel, &uuid)
 }
 
 /// Any number but zero removes the device. EBUSY while a guest uses the device; the real kernel would block until the

@@ -73,7 +73,7 @@ pub(super) fn remove_group(kernel: &mut Kernel, vf: Ino) {
     }
 }
 
-/// Removes the entries that lead to the VFIO device of a VF, until [`bring_back`] restores them.
+/// Removes the entries that lead to the VFIO device of a VF, until [`restore_nodes`] restores them.
 pub(super) fn hold_back(kernel: &mut Kernel, vf: Ino) {
     let tree = &kernel.tree;
     let path = tree.path(vf);
@@ -83,7 +83,7 @@ pub(super) fn hold_back(kernel: &mut Kernel, vf: Ino) {
     let mut entries = Vec::new();
     for gone in own.into_iter().chain(vfio).chain(node) {
         if let Ok(ino) = kernel.tree.walk(ROOT, &gone, false) {
-            take_down(&kernel.tree, ino, &mut entries);
+            collect_entries(&kernel.tree, ino, &mut entries);
             kernel.forget(ino);
         }
     }
@@ -92,15 +92,15 @@ pub(super) fn hold_back(kernel: &mut Kernel, vf: Ino) {
     }
 }
 
-fn take_down(tree: &Tree, ino: Ino, entries: &mut Vec<SimEntry>) {
+fn collect_entries(tree: &Tree, ino: Ino, entries: &mut Vec<SimEntry>) {
     entries.extend(tree.node(ino).map(|node| entry(tree, ino, node)));
     for child in tree.children(ino).into_iter().flatten().map(|(_, child)| *child) {
-        take_down(tree, child, entries);
+        collect_entries(tree, child, entries);
     }
 }
 
 /// Restores the entries of [`hold_back`] and sends the uevents of the VFIO devices.
-pub(super) fn bring_back(kernel: &mut Kernel) {
+pub(super) fn restore_nodes(kernel: &mut Kernel) {
     let held = kernel.vendor.vfs.iter_mut().filter(|(_, vf)| !vf.held_back.is_empty());
     let held: Vec<(Ino, Vec<SimEntry>)> = held.map(|(dir, vf)| (*dir, std::mem::take(&mut vf.held_back))).collect();
     for (vf, entries) in held {

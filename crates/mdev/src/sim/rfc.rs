@@ -22,7 +22,7 @@ pub(super) fn create(kernel: &mut Kernel, parent: usize, ty: usize, value: &[u8]
     if let Some(group) = group {
         kernel.tree.add_file(dir, "group", 0o444, &format!("{group}\n"))?;
     }
-    device::adopt(kernel, &uuid)
+    device::assign_roles(kernel, &uuid)
 }
 
 /// Sets the parameters for every later device of the type. A bare newline clears them.

@@ -189,8 +189,8 @@ pub(super) fn discover(kernel: &mut Kernel) {
         announce(kernel, Action::Bind, vf);
     }
     for pf in &grown {
-        name_what_is_set(kernel, *pf);
-        size_up(&mut kernel.vendor, *pf, !known.contains(pf));
+        add_types_in_use(kernel, *pf);
+        set_capacity(&mut kernel.vendor, *pf, !known.contains(pf));
         // A new card shows the lists of its entries until the first change.
         if known.contains(pf) {
             refresh(kernel, *pf);
@@ -239,15 +239,15 @@ fn add_vf(kernel: &mut Kernel, pf: Ino, vf: Ino) {
 
 /// Adds the types that are in use to the card's catalogue. A type that no VF can get any more is in no list of the
 /// card; the lists of another card of the same model may still contain it.
-fn name_what_is_set(kernel: &mut Kernel, pf: Ino) {
+fn add_types_in_use(kernel: &mut Kernel, pf: Ino) {
     let set: Vec<u32> = kernel.vendor.vfs_of(pf).map(|vf| vf.current).filter(|id| *id != 0).collect();
     let Some(mut own) = kernel.vendor.pfs.get(&pf).map(|card| card.catalogue.clone()) else { return };
     if !set.is_empty() {
         let is_twin = |other: &Ino| *other != pf && model(&kernel.tree, *other) == model(&kernel.tree, pf);
         let twins = kernel.vendor.pfs.iter().filter(|(other, _)| is_twin(other)).map(|(_, card)| &card.catalogue);
         // A card in another mode has other types.
-        let knows_all = |twin: &&Catalogue| own.ids().chain(set.iter().copied()).all(|id| twin.get(id).is_some());
-        if let Some(twin) = twins.filter(knows_all).max_by_key(|twin| twin.ids().count()) {
+        let has_all = |twin: &&Catalogue| own.ids().chain(set.iter().copied()).all(|id| twin.get(id).is_some());
+        if let Some(twin) = twins.filter(has_all).max_by_key(|twin| twin.ids().count()) {
             own.learn(&twin.list(&Vec::from_iter(twin.ids())));
         }
     }
@@ -263,7 +263,7 @@ fn model(tree: &Tree, pf: Ino) -> [Option<String>; 2] {
 /// Derives the framebuffer of a card from its largest type. If a new card has types in use, the largest type may be
 /// in no list any more; the framebuffer is then the least that makes the lists true. If all types of a card have one
 /// size, the card is taken for one that cannot mix sizes, and every VF with a list can still get a type.
-fn size_up(vendor: &mut Vendor, pf: Ino, is_new: bool) {
+fn set_capacity(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     let Some(Pf { catalogue, .. }) = vendor.pfs.get(&pf) else { return };
     let size = |id: u32| catalogue.size(id);
     let mut capacity = catalogue.ids().map(size).max().unwrap_or(0);
