@@ -123,7 +123,7 @@ mod types {
         let host = default_host();
         set(&host, 0, "1442").unwrap();
         assert_eq!(creatable(&host, 1), ALL[..5]);
-        // A VF that has a type lists none.
+        // A VF with a type lists no types.
         assert_eq!(read(&host, &at(0, "creatable_vgpu_types")).as_deref(), Ok("ID    : vGPU Name"));
         set(&host, 1, "1442").unwrap();
         // 141 minus 2 x 70 is less than the smallest type: only the header remains.

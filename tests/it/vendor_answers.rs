@@ -135,7 +135,7 @@ fn device_of_unknown_type_has_no_empty_type_in_any_dialect() {
     for flags in [XmlFlags::empty(), XmlFlags::LIBVIRT] {
         let xml = node.xml(flags).unwrap();
         assert!(!xml.contains("<type id="), "{xml}");
-        // The dump has no type, so it cannot be created; the error names the missing element.
+        // The dump has no type, so a create with it fails; the error names the missing element.
         let e = lab.conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap_err();
         assert!(e.code == ErrorCode::XmlContent && e.message.contains("<type id="), "{e}");
         let whole = xml.replace("<uuid>", "<type id='11'/><uuid>");
@@ -465,7 +465,7 @@ fn allocated_group_is_in_no_driver_and_no_definition() {
     assert_eq!(allocate(), 5);
 }
 
-/// Some drivers drop the last byte of a write, whatever it is.
+/// Some drivers drop the last byte of a write, whichever byte it is.
 #[test]
 fn every_write_to_sysfs_ends_with_one_newline() {
     let lab = Lab::new();

@@ -267,7 +267,7 @@ fn drain(monitor: &mut Monitor, kinds: &mut Vec<(EventKind, String)>) -> Result<
     Ok(())
 }
 
-/// A node that the monitor cannot read stays as it was.
+/// A node that the monitor cannot read keeps its last known state.
 #[test]
 fn monitor_does_not_report_unreadable_nodes_as_deleted() {
     let (mut wrong, mut injected) = (Vec::new(), 0);

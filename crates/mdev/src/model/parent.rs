@@ -11,7 +11,7 @@ pub struct LayoutKind(&'static str);
 impl LayoutKind {
     /// The founding proposal: `mdev_destroy`, `max_instances`, `params`.
     pub const RFC: LayoutKind = LayoutKind::new("rfc");
-    /// The reply to it: `available_instances`, the device's own `destroy`, `online`, `reset`.
+    /// The reply to the founding proposal: `available_instances`, the device's own `destroy`, `online`, `reset`.
     pub const GENERAL: LayoutKind = LayoutKind::new("general");
     /// Linux 4.10 and later.
     pub const MDEV: LayoutKind = LayoutKind::new("mdev");
@@ -85,7 +85,7 @@ pub struct Parent {
 /// What only a dump needs to know of a parent, and what is therefore read only for a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParentDetails {
-    /// Node name of the device above it; `computer` at the root.
+    /// Node name of the device above the parent; `computer` at the root.
     pub parent: String,
     /// From pci.ids.
     pub vendor_name: Option<String>,

@@ -43,7 +43,7 @@ pub const ENDED: i32 = 1;
 pub const KILL: [u8; 4] = [0; 4];
 
 /// The longest request: the number of arguments as four bytes, then the arguments and after them the environment, each with a
-/// NUL at its end. With it come four descriptors: standard input, output, error, and the program.
+/// NUL at its end. The message carries four descriptors: standard input, output, error, and the program.
 pub const REQUEST_MAX: usize = 16 * 1024;
 
 /// The most arguments and variables of a request.
@@ -111,7 +111,7 @@ pub fn launch(control: BorrowedFd<'_>) -> Result<Pid, Errno> {
 /// differs between architectures, does not matter.
 ///
 /// # Safety
-/// As fork(2) in a process with threads: the copy may only call the kernel.
+/// As for fork(2) in a process with threads: the copy must only make system calls.
 pub(super) unsafe fn copy() -> c_long {
     // SAFETY: no new stack and no shared memory: the copy continues in a copy of this frame.
     unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) }
