@@ -227,7 +227,7 @@ fn failed_create_without_descriptors_leaves_no_device() {
             while create_without_descriptors(&xml, nth, false_errno.map(|errno| (file, errno)), &mut failed) {
                 nth += 1;
             }
-            assert!(failed > 7, "{parent}, {lie:?}: {failed}");
+            assert!(failed > 7, "{parent}, {false_errno:?}: {failed}");
         }
     }
 }

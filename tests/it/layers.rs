@@ -187,7 +187,7 @@ fn without_tests(text: &str) -> &str {
 
 /// The other files of its folder that each file uses. A name that a module imports from a file below it belongs to that file.
 fn uses_within(folder: &str, files: &[(String, String)]) -> BTreeMap<String, BTreeSet<String>> {
-    let of_folder = files.iter().filter(|(file, _)| room_of(file) == folder);
+    let of_folder = files.iter().filter(|(file, _)| top_module(file) == folder);
     let texts: BTreeMap<_, _> =
         of_folder.map(|(file, text)| (module(file).to_owned(), without_tests(text).to_owned())).collect();
     let (mut named, mut defined) = (Vec::new(), BTreeMap::new());

@@ -3,8 +3,8 @@
 //!
 //! A dump contains the number of instances of each type that can be created at one moment. It does not contain the
 //! effect of a create on the other types, so a replay assumes this: the parent has one resource, and an instance of a
-//! type with `n` available instances costs `1/n` of the free resource. After a create of type `a` the fraction `f = 1
-//! - 1/n_a` is free, and type `i` shows `floor(f * n_i)`. The free resource is counted in units of `1/lcm(n_1, n_2,
+//! type with `n` available instances costs `1/n` of the free resource. After a create of type `a` the fraction
+//! `f = 1 - 1/n_a` is free, and type `i` shows `floor(f * n_i)`. The free resource is counted in units of `1/lcm(n_1, n_2,
 //! ...)`, so that no fraction is ever rounded.
 //!
 //! This is exact for every driver with a single resource that was examined, if nothing was in use when the host was
@@ -17,7 +17,7 @@
 //! rule, the replay of the steps of a real kernel (`tests/it/kernel_facts.rs`) returns other results than that kernel.
 //!
 //! * A type that shows 0 costs more than the free resource; the exact cost is unknown. Its cost is the next larger
-//! power of two. If every type shows 0, each costs one unit.
+//!   power of two. If every type shows 0, each costs one unit.
 //! * A type whose number cannot be read has no limit.
 //! * If the lcm is too large, costs are rounded down to units of 1/2^96: exact for numbers below 2^48.
 
