@@ -24,6 +24,9 @@
 // The contract is in the documentation of this module. The documentation of each function goes into the header, for C programmers.
 #![allow(clippy::missing_safety_doc)]
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("the C interface turns panics into -ENOTRECOVERABLE: build with panic = \"unwind\"");
+
 pub mod action;
 pub mod conn;
 pub mod define;

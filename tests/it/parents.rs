@@ -11,6 +11,7 @@ use mdev::{Conn, CreateFlags, DefineFlags, EventKind, ListFlags, Node, StartFlag
 use mdev::{Error, ErrorCode};
 
 use crate::support::hosts::{file, link, uuid};
+use crate::support::lab::Lab;
 
 const PF: &str = "0000:41:00.0";
 const SECOND: &str = "0000:81:00.0";
@@ -416,4 +417,24 @@ fn wait_parent_on_card_with_remembered_types_only_times_out() {
     assert_eq!(conn.lookup_by_name(PF).unwrap().types().unwrap().len(), 2);
     let e = conn.wait_parent(PF, 0).unwrap_err();
     assert!(e.code == ErrorCode::Timeout && e.message.contains("MIG mode"), "{e}");
+}
+
+/// A device without its API would be handed to QEMU as a PCI device, which it may not be.
+#[test]
+fn device_whose_api_cannot_be_read_is_a_finding_and_exhaustion_an_error() {
+    let lab = Lab::new();
+    let xml = "<device><parent>pci_0000_00_02_0</parent><capability type='mdev'><type id='i915-GVTg_V5_4'/></capability></device>";
+    lab.conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap();
+    for (errno, is_error) in [(Errno::MFILE, true), (Errno::IO, false)] {
+        let fail = move |op, path: &str| (op == Op::Read && path.ends_with("V5_4/device_api")).then_some(errno);
+        lab.sim.set_hook(Some(std::sync::Arc::new(fail)));
+        let (listed, left_out) = mdev::collect(|| lab.conn.list(ListFlags::DEVICES));
+        lab.sim.set_hook(None);
+        match listed {
+            Err(e) => assert!(is_error && e.errno == errno.raw_os_error(), "{e}"),
+            Ok(_) => {
+                assert!(!is_error && left_out.iter().any(|left| left.object.ends_with("device_api")), "{left_out:?}")
+            }
+        }
+    }
 }

@@ -43,6 +43,18 @@ fn rfc_parent_without_mdev_destroy_is_still_rfc() {
     assert_eq!((node.layout(), node.group()), ("rfc", Ok(1)));
 }
 
+/// The proposal allows any file of a type.
+#[test]
+fn rfc_parent_whose_type_has_device_api_is_still_rfc() {
+    let lab = Lab::new();
+    let (path, content) = (format!("{}/device_api", ty(M60, "11")), Ok(b"vfio-pci\n".to_vec()));
+    lab.sim.plug([SimEntry::File { path, mode: 0o444, content }]).unwrap();
+    assert_eq!(lab.conn.lookup_by_name("pci_0000_86_00_0").unwrap().layout(), "rfc");
+    let node = lab.create("0000:86:00.0", "11", "<group>1</group>").unwrap();
+    assert_eq!((node.layout(), node.group()), ("rfc", Ok(1)));
+    node.destroy(DestroyFlags::empty()).unwrap();
+}
+
 #[test]
 fn count_above_32_bits_is_clamped_and_allows_create() {
     for count in ["4294967296", "99999999999999999999999"] {

@@ -51,9 +51,6 @@
 //! | `fd`, `lock`, `time`, `trust` | descriptors; flock(2) with a timeout; times as numbers; which files are trusted |
 //! | `sys` | system calls that need `unsafe`, the only `unsafe` of this crate |
 
-#[cfg(not(panic = "unwind"))]
-compile_error!("the C interface turns panics into -ENOTRECOVERABLE: build with panic = \"unwind\"");
-
 // The support files of the tests use the library by this name.
 #[cfg(test)]
 extern crate self as mdev;

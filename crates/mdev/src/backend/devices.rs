@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Locates running devices, of any backend.
 
-use std::cell::OnceCell;
-
+use once_cell::unsync::OnceCell;
 use uuid::Uuid;
 
 use super::parents::ParentCache;
@@ -48,7 +47,7 @@ fn search(folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> 
 struct Near<'a> {
     sysfs: &'a dyn Sysfs,
     sysname: &'a str,
-    place: OnceCell<Result<Option<Place>>>,
+    place: OnceCell<Option<Place>>,
 }
 
 impl Near<'_> {
@@ -56,7 +55,7 @@ impl Near<'_> {
     fn has(&self, object: &str) -> bool {
         let is_below = |path: &str| object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
         let find = || unless_absent(places::find_target(self.sysfs, self.sysname).map(|target| target.place));
-        match self.place.get_or_init(find) {
+        match self.place.get_or_try_init(find) {
             Ok(Some(place)) => is_below(&place.syspath) || is_below(&format!("{PCI}/{}", place.sysname())),
             Ok(None) => false,
             Err(_) => true,

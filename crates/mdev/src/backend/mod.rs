@@ -105,7 +105,7 @@ impl Layout {
             refuses_open: false,
             attributes: None,
             control_files: &[],
-            verbatim: &["params"],
+            verbatim: &["params", "vgpu_params"],
             device_api: None,
             host_folders: &[],
             link_folders: &[],

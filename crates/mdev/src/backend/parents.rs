@@ -231,10 +231,13 @@ impl<'a> ParentCache<'a> {
             return;
         }
         let shown = match (parent.layout.device_api, type_dir) {
-            (None, Some(dir)) => read_text(dir, DEVICE_API).ok(),
+            (None, Some(dir)) => optional_api(dir),
             _ => device_api(parent.layout, &*parent.dir, type_id),
         };
-        self.apis.insert(api, shown);
+        // A failure is one of the devices of this type: they read it again.
+        if let Ok(shown) = shown {
+            self.apis.insert(api, shown);
+        }
         let read = || ParentInfo::read(&*parent.dir, place, parent.layout).map(Rc::new);
         // A failure is one of the devices that need the parent: they read it again.
         let _ = self.parents.entry(place.syspath.clone()).or_default().get_or_try_init(read);
@@ -258,13 +261,22 @@ impl<'a> ParentCache<'a> {
         self.vfs.get(syspath).filter(|vfs| !vfs.is_empty()).cloned()
     }
 
-    /// `device_api` of a type.
-    pub fn device_api(&mut self, layout: &Layout, parent: &str, type_id: &str) -> Option<String> {
+    /// Returns the `device_api` of a type; `None` if there is none. Reports one that cannot be read, and fails only if
+    /// descriptors or memory are exhausted.
+    pub fn device_api(&mut self, layout: &Layout, parent: &str, type_id: &str) -> IoResult<Option<String>> {
         if let Some(api) = layout.device_api {
-            return Some(api.to_owned());
+            return Ok(Some(api.to_owned()));
         }
-        let read = || device_api(layout, &*self.sysfs.open(parent).ok()?, type_id);
-        self.apis.entry((parent.to_owned(), type_id.to_owned())).or_insert_with(read).clone()
+        let key = (parent.to_owned(), type_id.to_owned());
+        if let Some(known) = self.apis.get(&key) {
+            return Ok(known.clone());
+        }
+        let opened = or_report(if_present(self.sysfs.open(parent)), |errno| {
+            Finding::io(parent, "the device API of its types cannot be read", errno)
+        })?;
+        let api = opened.flatten().map_or(Ok(None), |dir| device_api(layout, &*dir, type_id))?;
+        self.apis.insert(key, api.clone());
+        Ok(api)
     }
 }
 
@@ -286,12 +298,18 @@ pub fn why_no_types(sysfs: &dyn Sysfs, records: &Records<'_>, syspath: &str) -> 
     }
 }
 
-/// `device_api` of a type of an open parent, if that is known.
-pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> Option<String> {
+/// Returns the `device_api` of a type of an open parent; `None` if there is none. Reports one that cannot be read, and fails
+/// only if descriptors or memory are exhausted.
+pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Option<String>> {
     if let Some(api) = layout.device_api {
-        return Some(api.to_owned());
+        return Ok(Some(api.to_owned()));
     }
-    read_text(&*type_dir(layout, parent, type_id).ok()??, DEVICE_API).ok()
+    let dir = or_reported(parent, type_id, type_dir(layout, parent, type_id))?;
+    dir.map_or(Ok(None), |dir| optional_api(&*dir))
+}
+
+fn optional_api(type_dir: &dyn Dir) -> IoResult<Option<String>> {
+    or_reported(type_dir, DEVICE_API, if_present(read_text(type_dir, DEVICE_API)))
 }
 
 /// Last component of a link, where there is one.

@@ -130,6 +130,17 @@ fn significant(masks: &str) -> Vec<String> {
 mod tests {
     use super::Shown::{InAnyForm, Verbatim};
     use super::*;
+    use crate::backend::layout;
+    use crate::model::LayoutKind;
+
+    #[test]
+    fn parameters_are_verbatim_in_every_layout() {
+        for kind in [LayoutKind::MDEV, LayoutKind::GENERAL, LayoutKind::RFC, LayoutKind::VENDOR_VFIO] {
+            for name in ["params", "nvidia/vgpu_params"] {
+                assert_eq!(Shown::by(Some(layout(kind)), name), Shown::Verbatim, "{kind:?} {name}");
+            }
+        }
+    }
 
     #[test]
     fn text_that_is_cut_or_not_verbatim_is_lost() {

@@ -52,7 +52,8 @@ impl<'a> Parents<'a> {
         let Some((place, parent)) = found else { return Ok(on_parent(def, None)) };
         let info = ParentInfo::read(&*parent.dir, &place, parent.layout);
         let info = info.map_err(|errno| Error::io("read", &place.syspath, errno))?;
-        Ok(inactive_device(def, &info, device_api(parent.layout, &*parent.dir, &def.type_id)))
+        let api = device_api(parent.layout, &*parent.dir, &def.type_id);
+        Ok(inactive_device(def, &info, api.map_err(|errno| Error::io("read", &place.syspath, errno))?))
     }
 }
 

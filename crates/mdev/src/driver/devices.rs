@@ -202,9 +202,10 @@ pub(super) fn read(
     let link = format!("{entry}/driver");
     let driver = or_reported(dir, &link, link_name(dir, &link)).map_err(failed)?;
     let base = parent.device(found.uuid, Some(found.sysname()));
+    let api = type_id.as_ref().map(|id| known.device_api(layout, &found.parent, id));
     Ok(Some(Device {
         name: record.and_then(|record| record.name.clone()).unwrap_or(base.name),
-        device_api: type_id.as_ref().and_then(|id| known.device_api(layout, &found.parent, id)),
+        device_api: api.transpose().map_err(failed)?.flatten(),
         iommu_group: iommu_group(found, layout, type_id.is_some())?,
         type_id,
         driver,

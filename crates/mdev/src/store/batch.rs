@@ -8,11 +8,11 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, statat};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::calls::openat;
+use super::calls::{openat, unlinkat};
 use super::files::{FileStore, names, open_folder};
 use super::runtime::Runtime;
 use crate::error::{Error, ErrorCode, Result};

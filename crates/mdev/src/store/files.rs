@@ -7,14 +7,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, mkdirat, statat, unlink, unlinkat,
-    utimensat,
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, chmodat, fstat, statat, unlink, utimensat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::atomic::{Unnamed, sweep, sweep_names};
-use super::calls::{self, open, open_regular, read};
+use super::calls::{self, mkdirat, open, open_regular, read, unlinkat};
 use super::record::{DeviceRecord, NewGroup, uuid_in_use, validate_and_allocate};
 use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result, describe, if_present};

@@ -34,13 +34,10 @@ pub(super) fn strategy(kind: LayoutKind) -> &'static Strategy {
 }
 
 /// The strategy for a parent with types. In the merged kernel every type has a `device_api`, and no other layout has this file;
-/// one type whose `device_api` is missing because of a fault must not change the layout of the whole parent. Another layout with a
-/// file of the parent is detected by its types as well, so that a driver without that file is not taken for another layout.
+/// one type whose `device_api` is missing because of a fault must not change the layout of the whole parent. A layout with a
+/// file of the parent is detected by that file first, then by its types, since a driver may have a parent without the file.
 /// `any_type_has`: whether one of the types has a file of this name.
 pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<bool>) -> IoResult<&'static Strategy> {
-    if any_type_has(FALLBACK.type_file)? {
-        return Ok(FALLBACK);
-    }
     for strategy in STRATEGIES {
         if let Some(file) = strategy.parent_file {
             if if_present(parent.meta(file))?.is_some() {
@@ -48,7 +45,7 @@ pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<b
             }
         }
     }
-    for strategy in STRATEGIES.iter().skip(1) {
+    for strategy in STRATEGIES {
         if any_type_has(strategy.type_file)? {
             return Ok(strategy);
         }

@@ -31,7 +31,6 @@ static LAYOUT: Layout = Layout {
     refuses_open: true,
     attributes: Some(FOLDER),
     control_files: &[vfs::CURRENT],
-    verbatim: &[vfs::PARAMS],
     device_api: Some(vfs::DEVICE_API),
     host_folders: &[SOFTWARE],
     link_folders: &[DRIVERS[0], DRIVERS[1], DRIVERS[2], DRIVERS[3], PCI],
