@@ -151,6 +151,26 @@ fn refused_create_leaves_type_and_parameters_of_another_program() {
     assert_eq!((current(&lab).as_str(), file(&lab, "vgpu_params").as_str()), ("1438", "theirs=1"));
 }
 
+/// The other program has cleared the VF again, and is about to give it a type with these parameters.
+#[test]
+fn refused_create_leaves_parameters_of_another_program_on_free_vf() {
+    let lab = Lab::new();
+    let host = lab.sim.clone();
+    let once = AtomicBool::new(false);
+    lab.sim.set_hook(Some(Arc::new(move |op, path| {
+        if op != Op::Write || !path.ends_with(CURRENT) || once.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        for (name, value) in [("current_vgpu_type", "1438"), ("current_vgpu_type", "0"), ("vgpu_params", "theirs=1")] {
+            host.echo(&at(0, name), value).unwrap();
+        }
+        Some(Errno::PERM)
+    })));
+    create(&lab.conn, FIRST, "1441", OURS, "").unwrap_err();
+    lab.sim.set_hook(None);
+    assert_eq!((current(&lab).as_str(), file(&lab, "vgpu_params").as_str()), ("0", "theirs=1"));
+}
+
 /// Creates a vGPU on the first VF as a shell does; returns its UUID.
 fn foreign_vgpu(lab: &Lab) -> String {
     echo(lab, "1441");

@@ -7,10 +7,10 @@ use uuid::Uuid;
 use super::parents::ParentCache;
 use super::registry::{self, BACKENDS};
 use super::{DeviceId, Folders, Located, PCI, Place, Wanted, places};
-use crate::error::{Error, ErrorCode, Result, describe, unless_absent};
+use crate::error::{Error, Result, describe, unless_absent};
 use crate::model::{Device, LayoutKind};
-use crate::store::{DeviceRecord, Records};
-use crate::sysfs::{Errno, IoResult, Sysfs, basename};
+use crate::store::{DeviceRecord, RecordedDevice, Records};
+use crate::sysfs::{IoResult, Sysfs, basename};
 
 /// Every running device. Reports and leaves out what cannot be read.
 pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, known: &ParentCache<'_>) -> Result<Vec<Located>> {
@@ -84,43 +84,26 @@ pub fn locate_same(
     registry::backend(layout).locate(&Folders::new(sysfs), records, &Wanted::Same(id))
 }
 
-/// The identity that the device of a record has now; `None` if there is no such device.
-pub fn identity_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+/// The device of a record.
+pub fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
     for backend in BACKENDS {
-        if let Some(identity) = backend.identity_of_record(folders, record)? {
-            return Ok(Some(identity));
+        match backend.device_of_record(folders, record)? {
+            RecordedDevice::Absent => {}
+            found => return Ok(found),
         }
     }
-    Ok(None)
+    Ok(RecordedDevice::Absent)
 }
 
 /// The same to decide whether the record can be removed: a device that cannot be looked at counts as existing.
-pub fn identity_or_unknown(folders: &Folders<'_>, record: &DeviceRecord) -> Option<u64> {
-    identity_of_record(folders, record).unwrap_or_else(|errno| {
+pub fn device_or_unknown(folders: &Folders<'_>, record: &DeviceRecord) -> RecordedDevice {
+    device_of_record(folders, record).unwrap_or_else(|errno| {
         log::warn!("device {}: cannot be looked at, so its record is kept: {}", record.uuid, describe(errno));
-        Some(record.identity.unwrap_or_default())
+        RecordedDevice::Own(record.identity.unwrap_or_default())
     })
 }
 
-/// The error for the device of a record whose VF is another device now or none; `None` if it was no VF.
-pub fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-    let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
-    let recorded = match records.all() {
-        Ok(recorded) => recorded,
-        Err(e) => return Some(e),
-    };
-    let message = match locate_at(sysfs, records, vf) {
-        // The VF was cleared and set again, or the write was refused and the type stayed.
-        Ok(Some(now)) if now.type_id.as_ref() == Some(&record.type_id) && !recorded.contains_key(&now.uuid) => format!(
-            "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is listed as {} \
-             now",
-            now.uuid
-        ),
-        Ok(Some(now)) => {
-            format!("device {uuid} no longer exists: its VF {vf} was cleared, and is device {} now", now.uuid)
-        }
-        Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was removed or was cleared"),
-        Err(e) => format!("device {uuid} cannot be found: its VF {vf} cannot be read: {}", e.message),
-    };
-    Some(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
+/// See [`Backend::explain_lost`](super::Backend::explain_lost).
+pub fn explain_lost(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+    BACKENDS.iter().find_map(|backend| backend.explain_lost(folders, records, record))
 }

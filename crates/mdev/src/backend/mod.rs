@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::name::{node_name, parse_uuid};
 use crate::model::{LayoutKind, Parent, Type, Vf};
-use crate::store::{DeviceRecord, Records};
+use crate::store::{DeviceRecord, RecordedDevice, Records};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present};
 
 pub mod ap;
@@ -454,8 +454,12 @@ pub trait Backend: Sync {
     /// The identity of the device `entry` of `dir` now; `None` if there is none.
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>>;
 
-    /// The identity that the device of a record has now. `None` if there is no such device, or none of this backend.
-    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>>;
+    /// The device of a record. [`RecordedDevice::Absent`] also for a record that is of no device of this backend.
+    fn device_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice>;
+
+    /// The error for a record whose device was not found; `None` if its place shows no more than that, as the mdev bus,
+    /// which has no place for a device that does not exist.
+    fn explain_lost(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error>;
 
     /// Whether the place of a located device still has that device. With `records`, these must say so as well.
     fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool>;

@@ -71,9 +71,13 @@ impl Backend for Toy {
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
         Ok(uuid_in(dir)?.map(|uuid| uuid.as_u64_pair().1))
     }
-    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
+    fn device_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
         let found = if_present(device(folders.sysfs(), &format!("/sys/toys/{}", record.parent)))?.flatten();
-        Ok(found.filter(|found| found.uuid == record.uuid).map(|found| found.identity))
+        let found = found.filter(|found| found.uuid == record.uuid);
+        Ok(found.map_or(RecordedDevice::Absent, |found| RecordedDevice::Own(found.identity)))
+    }
+    fn explain_lost(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
+        None
     }
     fn is_same(&self, device: &Located, _: Option<&Records<'_>>) -> Result<bool> {
         Ok(self.identity(&*device.dir, "") == Ok(Some(device.identity)))

@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::held::Held;
 use super::{DestroyFlags, Host, wait_device};
-use crate::backend::devices::identity_of_record;
+use crate::backend::devices::device_of_record;
 use crate::backend::parents::link_name;
 use crate::backend::vfio::{Nodes, group_of};
 use crate::backend::{Folders, Remove};
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::model::name::node_name;
-use crate::store::DeviceRecord;
+use crate::store::{DeviceRecord, RecordedDevice};
 use crate::sysfs::{
     DetachedError, Dir, Guard, IoResult, User, Users, VfioNode, basename, is_absent, unless_exhausted, write_line_once,
 };
@@ -55,8 +55,8 @@ pub(super) fn take_back(host: &Host, held: &Held) -> Result<()> {
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
 fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
     let exists = |record: DeviceRecord| {
-        identity_of_record(&Folders::new(&*host.sysfs), &record)
-            .map_or(true, |now| now.is_some_and(|now| record.is_of(now)))
+        let found = device_of_record(&Folders::new(&*host.sysfs), &record);
+        found.map_or(true, |found| matches!(found, RecordedDevice::Own(_)))
     };
     if !host.runtime.get(uuid).is_ok_and(|record| record.is_some_and(exists)) {
         host.runtime.forget(uuid, identity);

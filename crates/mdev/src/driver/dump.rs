@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::Conn;
-use crate::backend::devices::identity_of_record;
+use crate::backend::devices::device_of_record;
 use crate::backend::parents::{self, link_name, look_at_types, or_reported};
 use crate::backend::{DEVICES, Folders, Place, Slot, TYPES, ap, places};
 use crate::error::{Error, ErrorCode, Result};
@@ -21,7 +21,7 @@ use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
 use crate::sim::{SimEntry, SimHost};
-use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, Runtime};
+use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, RecordedDevice, Runtime};
 use crate::sysfs::{
     Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, read_text, unless_exhausted,
 };
@@ -143,8 +143,7 @@ impl Conn {
         let folders = Folders::new(sysfs);
         for (uuid, record) in self.host.runtime.all()? {
             let path = format!("{RECORDS}/{uuid}");
-            let identity = taken.got(&path, identity_of_record(&folders, &record)).flatten();
-            if identity.is_some_and(|identity| record.is_of(identity)) {
+            if let Some(RecordedDevice::Own(_)) = taken.got(&path, device_of_record(&folders, &record)) {
                 // An identity is valid only on this boot of this kernel, and an incomplete group only on this host.
                 let portable =
                     serde_json::to_vec(&DeviceRecord { identity: None, batch: None, ..record }).unwrap_or_default();
@@ -425,8 +424,11 @@ pub(super) fn replay(path: &str) -> Result<super::Parts> {
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
     // A device of the dump keeps its record through the identity that it has in this simulation.
     let folders = Folders::new(&*sysfs);
-    records.iter_mut().for_each(|known| known.identity = identity_of_record(&folders, known).ok().flatten());
-    records.retain(|known| known.identity.is_some());
+    records.retain_mut(|known| {
+        let found = device_of_record(&folders, known);
+        known.identity = if let Ok(RecordedDevice::Own(identity)) = found { Some(identity) } else { None };
+        known.identity.is_some()
+    });
     let runtime = Runtime::memory(records);
     restore_types(&*sysfs, &runtime, &type_caches)?;
     Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Host;
 use super::devices::no_device;
-use crate::backend::{DeviceId, Located, devices, layout};
+use crate::backend::{DeviceId, Folders, Located, devices, layout};
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, LayoutKind};
 use crate::store::HostLock;
@@ -47,6 +47,7 @@ fn gone(id: &DeviceId<'_>) -> Error {
 /// The error for a UUID without a device. If the device was a VF, the message describes the VF as it is now.
 pub(super) fn explain_missing(host: &Host, uuid: &Uuid) -> Error {
     let record = host.runtime.get(uuid).ok().flatten();
-    let explained = record.and_then(|record| devices::explain_lost(&*host.sysfs, &host.runtime.records(), &record));
+    let (folders, records) = (Folders::new(&*host.sysfs), host.runtime.records());
+    let explained = record.and_then(|record| devices::explain_lost(&folders, &records, &record));
     explained.unwrap_or_else(|| no_device(uuid))
 }

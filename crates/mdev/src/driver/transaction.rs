@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::made::{Left, Made, explain_missing_parent};
 use super::plan::Plan;
 use super::{Host, attrs, devices, wait_device};
-use crate::backend::devices::identity_or_unknown;
+use crate::backend::devices::device_or_unknown;
 use crate::backend::parents::ParentCache;
 use crate::backend::{ChosenVf, Created, DeviceId, Folders, Located, Prepared, Wanted};
 use crate::error::{Error, ErrorCode, Result, is_exhausted};
@@ -111,14 +111,10 @@ impl<'a> CreateTransaction<'a> {
         let shown = if wants_group.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
         let in_use = || Ok([&shown[..], &devices::defined_groups(self.host)?].concat());
         let group = NewGroup { members: wants_group, in_use: &in_use };
-        let reserved = self.host.runtime.reserve(records, group, &|record| self.current_identity(record))?;
+        let reserved = self.host.runtime.reserve(records, group, &|record| device_or_unknown(self.folders, record))?;
         self.groups = reserved.records().iter().map(|record| (record.uuid, record.group)).collect();
         self.reserved.push(reserved);
         Ok(())
-    }
-
-    fn current_identity(&self, record: &DeviceRecord) -> Option<u64> {
-        identity_or_unknown(self.folders, record)
     }
 
     /// One device, ready for use. Where the driver refuses the VF that was chosen, for the card is full behind its back,
@@ -160,7 +156,8 @@ impl<'a> CreateTransaction<'a> {
         let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
         if let Some(vf) = ready.vf {
             let record = self.record(plan, Some(&vf));
-            let reserved = self.host.runtime.reserve(vec![record], &[], &|record| self.current_identity(record))?;
+            let reserved =
+                self.host.runtime.reserve(vec![record], &[], &|record| device_or_unknown(self.folders, record))?;
             self.reserved.push(reserved);
             (made.entry, made.vf, made.identity) = (vf.entry, Some(vf.sysname), vf.identity);
         }

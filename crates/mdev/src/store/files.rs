@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::atomic::{Unnamed, sweep, sweep_names};
 use super::calls::{self, mkdirat, open, open_regular, read, unlinkat};
-use super::record::{DeviceRecord, NewGroup, uuid_in_use, validate_and_allocate};
+use super::record::{DeviceRecord, FindDevice, NewGroup, RecordedDevice, uuid_in_use, validate_and_allocate};
 use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result, describe, if_present};
 use crate::finding::{Finding, report, report_unless_exhausted};
@@ -161,12 +161,12 @@ impl FileStore {
         &self,
         records: &mut [DeviceRecord],
         new_group: NewGroup<'_>,
-        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+        find: &FindDevice<'_>,
     ) -> Result<Vec<Lock>> {
         let dir = self.make_devices()?;
         let (_alone, living, held) = loop {
             let alone = self.lock()?;
-            if let Some((living, held)) = self.sweep(&dir, records, new_group.members, current_identity)? {
+            if let Some((living, held)) = self.sweep(&dir, records, new_group.members, find)? {
                 break (alone, living, held);
             }
             drop(alone);
@@ -174,7 +174,7 @@ impl FileStore {
             std::thread::sleep(BETWEEN_SWEEPS);
         };
         let in_use = || (new_group.in_use)().map(|groups| [groups, held.clone()].concat());
-        validate_and_allocate(records, NewGroup { in_use: &in_use, ..new_group }, &living, current_identity)?;
+        validate_and_allocate(records, NewGroup { in_use: &in_use, ..new_group }, &living, find)?;
         let kept: Vec<&DeviceRecord> = records.iter().filter(|new| new.worth_keeping()).collect();
         let mut locks = Vec::with_capacity(kept.len());
         for new in &kept {
@@ -214,7 +214,7 @@ impl FileStore {
         dir: &OwnedFd,
         new: &[DeviceRecord],
         members: &[Uuid],
-        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+        find: &FindDevice<'_>,
     ) -> Result<Option<(Vec<DeviceRecord>, Vec<u32>)>> {
         let (uuids, others) = names(dir, &self.devices, &mut Err)?;
         sweep_names(dir, &others);
@@ -229,19 +229,15 @@ impl FileStore {
             };
             // Of a broken file nothing but the UUID is known.
             let unknown = DeviceRecord { uuid, ..DeviceRecord::default() };
-            let look = || current_identity(record.as_ref().unwrap_or(&unknown));
-            let mut identity = look();
-            let is_being_made = identity.is_none() && self.is_being_made(&uuid);
-            if identity.is_none() && !is_being_made {
+            let look = || find(record.as_ref().unwrap_or(&unknown));
+            let holds = match look() {
+                RecordedDevice::Own(_) => true,
+                // A VF that is being made may have another device's type until it has its own.
+                RecordedDevice::Other => {
+                    record.as_ref().is_some_and(|record| record.vf.is_some()) && self.is_being_made(&uuid)
+                }
                 // A creator that has ended may have made the device after the first look.
-                identity = look();
-            }
-            let holds = match (&record, identity) {
-                (Some(record), Some(identity)) if record.is_of(identity) => true,
-                // A VF that is being made is marked first, and may have another device's type until it has its own.
-                (Some(record), Some(_)) => record.vf.is_some() && self.is_being_made(&uuid),
-                (None, Some(_)) => true,
-                (_, None) => is_being_made,
+                RecordedDevice::Absent => self.is_being_made(&uuid) || matches!(look(), RecordedDevice::Own(_)),
             };
             match unread {
                 Some(e) if holds && !members.is_empty() => return Err(e),

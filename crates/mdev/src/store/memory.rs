@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use uuid::Uuid;
 
-use super::record::{DeviceRecord, NewGroup, validate_and_allocate};
+use super::record::{DeviceRecord, FindDevice, NewGroup, RecordedDevice, validate_and_allocate};
 use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result};
 
@@ -168,14 +168,12 @@ impl MemoryStore {
         &self,
         records: &mut [DeviceRecord],
         new_group: NewGroup<'_>,
-        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+        find: &FindDevice<'_>,
     ) -> Result<()> {
         let mut map = self.map();
-        map.retain(|_, old| {
-            old.being_made || current_identity(&old.record).is_some_and(|identity| old.record.is_of(identity))
-        });
+        map.retain(|_, old| old.being_made || matches!(find(&old.record), RecordedDevice::Own(_)));
         let living: Vec<DeviceRecord> = map.values().map(|entry| entry.record.clone()).collect();
-        validate_and_allocate(records, new_group, &living, current_identity)?;
+        validate_and_allocate(records, new_group, &living, find)?;
         for new in records.iter().filter(|new| new.worth_keeping()) {
             map.insert(new.uuid, Entry { record: new.clone(), being_made: true });
         }

@@ -22,7 +22,7 @@ pub use batch::Batch;
 pub(crate) use calls::watched;
 pub use definitions::{Broken, Definition, Definitions, MDEVCTL_FOLDER, Previous, Start, is_unreadable};
 pub use notifier::Listener;
-pub use record::{DeviceRecord, NewGroup, uuid_in_use};
+pub use record::{DeviceRecord, NewGroup, RecordedDevice, uuid_in_use};
 pub use records::Records;
 pub use reservation::Reservation;
 pub use runtime::{HostLock, Runtime};

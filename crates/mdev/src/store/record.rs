@@ -128,6 +128,20 @@ impl DeviceRecord {
     }
 }
 
+/// The device that exists now in the place of the device of a record: with its UUID, or on its VF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedDevice {
+    /// There is none.
+    Absent,
+    /// The device of the record, with its identity now.
+    Own(u64),
+    /// Another device.
+    Other,
+}
+
+/// Finds the device of a record. A device that cannot be looked at counts as existing.
+pub type FindDevice<'a> = dyn Fn(&DeviceRecord) -> RecordedDevice + 'a;
+
 /// Returns the group numbers in use that no record has: shown by a driver, or defined.
 pub type GroupsInUse<'a> = dyn Fn() -> Result<Vec<u32>> + 'a;
 
@@ -151,12 +165,12 @@ pub(super) fn validate_and_allocate(
     records: &mut [DeviceRecord],
     new_group: NewGroup<'_>,
     living: &[DeviceRecord],
-    current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+    find: &FindDevice<'_>,
 ) -> Result<()> {
     for (i, new) in records.iter().enumerate() {
         // A record for a UUID that another program's device has would become that device's. A VF belongs to its creator until
         // the device is made, and the kernel knows no UUID of it.
-        if (new.vf.is_none() && current_identity(new).is_some())
+        if (new.vf.is_none() && find(new) != RecordedDevice::Absent)
             || living.iter().chain(records.iter().take(i)).any(|other| other.uuid == new.uuid)
         {
             return Err(uuid_in_use(&new.uuid));

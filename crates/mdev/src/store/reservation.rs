@@ -3,18 +3,20 @@
 
 use uuid::Uuid;
 
-use super::record::{DeviceRecord, NewGroup};
+use super::record::{DeviceRecord, FindDevice, NewGroup};
 use super::runtime::Runtime;
 use crate::error::Result;
 
 impl Runtime {
     /// Takes names and groups for devices about to be made.
-    /// Removes records of devices that no longer exist: `current_identity` returns `None` for them.
+    /// Removes records of devices that no longer exist: `find` does not return [`RecordedDevice::Own`] for them.
+    ///
+    /// [`RecordedDevice::Own`]: super::RecordedDevice::Own
     pub fn reserve<'g>(
         &self,
         mut records: Vec<DeviceRecord>,
         new_group: impl Into<NewGroup<'g>>,
-        current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>,
+        find: &FindDevice<'_>,
     ) -> Result<Reservation<'_>> {
         let group = new_group.into();
         if group.members.is_empty() && !records.iter().any(DeviceRecord::worth_keeping) {
@@ -25,9 +27,9 @@ impl Runtime {
             return Ok(Reservation::new(self, records, Vec::new()));
         }
         let locks = match self {
-            Runtime::Files(store) => store.reserve(&mut records, group, current_identity)?,
+            Runtime::Files(store) => store.reserve(&mut records, group, find)?,
             Runtime::Memory(store) => {
-                store.reserve(&mut records, group, current_identity)?;
+                store.reserve(&mut records, group, find)?;
                 Vec::new()
             }
         };

@@ -11,7 +11,7 @@ use crate::backend::{Attempt, Backend, Created, DEVICES, Folders, Layout, Locate
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
-use crate::store::{DeviceRecord, RECORDS};
+use crate::store::{DeviceRecord, RECORDS, RecordedDevice};
 use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, resolve};
 
 /// Every device. Reports and leaves out what cannot be read.
@@ -83,24 +83,27 @@ pub(super) fn locate_created(
     Ok(if is_own { Created::Own(device) } else { Created::Absent })
 }
 
-/// See [`Backend::identity_of_record`].
-pub(super) fn identity_of_record(
+/// See [`Backend::device_of_record`].
+pub(super) fn device_of_record(
     backend: &'static dyn Backend,
     folders: &Folders<'_>,
     record: &DeviceRecord,
-) -> IoResult<Option<u64>> {
+) -> IoResult<RecordedDevice> {
     if record.vf.is_some() {
-        return Ok(None);
+        return Ok(RecordedDevice::Absent);
     }
-    let Some(bus) = folders.open(DEVICES)? else { return Ok(None) };
-    if record.abandoned.is_none() {
-        return identity(&*bus, &record.uuid.to_string());
-    }
-    let Some(device) = on_bus(backend, &bus, &record.uuid)? else { return Ok(None) };
-    let opened = device.open_parent(folders.sysfs()).map_err(|e| e.errno());
-    let Some(parent) = if_present(opened)? else { return Ok(None) };
-    let is_own = is_about(backend, folders.sysfs(), parent.layout, &device, record);
-    is_own.map(|is| is.then_some(device.identity)).map_err(|e| e.errno())
+    let Some(bus) = folders.open(DEVICES)? else { return Ok(RecordedDevice::Absent) };
+    let (now, is_own) = if record.abandoned.is_none() {
+        let Some(now) = identity(&*bus, &record.uuid.to_string())? else { return Ok(RecordedDevice::Absent) };
+        (now, record.is_of(now))
+    } else {
+        let Some(device) = on_bus(backend, &bus, &record.uuid)? else { return Ok(RecordedDevice::Absent) };
+        let opened = device.open_parent(folders.sysfs()).map_err(|e| e.errno());
+        let Some(parent) = if_present(opened)? else { return Ok(RecordedDevice::Absent) };
+        let is_own = is_about(backend, folders.sysfs(), parent.layout, &device, record);
+        (device.identity, is_own.map_err(|e| e.errno())?)
+    };
+    Ok(if is_own { RecordedDevice::Own(now) } else { RecordedDevice::Other })
 }
 
 /// See [`Backend::is_about`]. A record of a killed creator is about the device only if parent, type and time agree: another

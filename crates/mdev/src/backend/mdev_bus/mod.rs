@@ -16,7 +16,7 @@ use crate::backend::{
 use crate::error::{Error, Result, if_readable};
 use crate::model::name::is_component;
 use crate::model::{Parent, Vf};
-use crate::store::{DeviceRecord, Records};
+use crate::store::{DeviceRecord, RecordedDevice, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, resolve};
 
 mod create;
@@ -149,8 +149,12 @@ impl Backend for MdevBus {
         devices::identity(dir, entry)
     }
 
-    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
-        devices::identity_of_record(&MdevBus, folders, record)
+    fn device_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
+        devices::device_of_record(&MdevBus, folders, record)
+    }
+
+    fn explain_lost(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
+        None
     }
 
     fn is_same(&self, device: &Located, _records: Option<&Records<'_>>) -> Result<bool> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::identity::{ChosenState, chosen_state};
 use super::vfs::{CREATABLE, CURRENT, Candidate, FOLDER, PARAMS, VFS, candidates, current, why_no_types};
 use super::vgpu_types;
 use crate::backend::{
@@ -186,13 +187,11 @@ impl Chosen<'_> {
         }
     }
 
-    /// A program without the lock may have written to the VF since it was chosen. Then the VF and its parameters are that
-    /// program's; and if the program cleared the VF again or was refused, the identity of the device is lost.
+    /// A program without the lock may have written to the VF since it was chosen.
     fn check_free(&self) -> Result<()> {
         let dir = &*self.dir;
-        let text = read_text(dir, CURRENT).map_err(|errno| io("read", dir, CURRENT, errno))?;
-        let now = identity(dir).map_err(|errno| io("look at", dir, CURRENT, errno))?;
-        if text.trim() == "0" && self.vf.identity.is_none_or(|identity| identity == now) {
+        let state = chosen_state(dir, &self.vf, self.request.type_id);
+        if state.map_err(|errno| io("look at", dir, CURRENT, errno))? == ChosenState::Free {
             return Ok(());
         }
         let message = format!("another program wrote to VF {} before it was given its type", self.vf.sysname);
@@ -235,29 +234,20 @@ impl Chosen<'_> {
         Some(vgpu_types::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
     }
 
-    /// Frees the VF, unless it is another program's device now: a VF with another type, or another identity, is.
+    /// Frees the VF, unless another program has written to it.
     fn give_back(&self) {
         let dir = &*self.dir;
-        match read_text(dir, CURRENT).as_deref().map(str::trim) {
-            Ok("0") | Err(_) => {}
-            Ok(id)
-                if id == self.request.type_id
-                    && self.vf.identity.is_some()
-                    && identity(dir).ok() == self.vf.identity =>
-            {
+        match chosen_state(dir, &self.vf, self.request.type_id) {
+            Ok(ChosenState::Free) | Err(_) => {}
+            Ok(ChosenState::Own) => {
                 if let Err(errno) = free(dir) {
                     log::error!("{}/{CURRENT}: the VF could not be freed again: {errno}", dir.path());
                 }
             }
-            Ok(_) => return,
+            Ok(ChosenState::Other) => return,
         }
         clear_params(dir);
     }
-}
-
-/// The identity of a VF by its vendor's folder.
-fn identity(dir: &dyn Dir) -> IoResult<u64> {
-    dir.meta(CURRENT).map(|meta| meta.changed)
 }
 
 /// Clears the VF. Succeeds if the VF is free afterwards, even if the driver returned an error for the write.

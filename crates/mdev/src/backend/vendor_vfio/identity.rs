@@ -8,11 +8,11 @@
 
 use uuid::{Uuid, uuid};
 
-use super::vfs::{CURRENT, FOLDER, current};
-use crate::backend::{Attempt, DeviceId, Folders, Located, PCI};
-use crate::error::{Error, Result};
-use crate::store::{DeviceRecord, Records};
-use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
+use super::vfs::{CURRENT, FOLDER, current, current_in};
+use crate::backend::{Attempt, ChosenVf, DeviceId, Folders, Located, PCI};
+use crate::error::{Error, ErrorCode, Result};
+use crate::store::{DeviceRecord, RecordedDevice, Records};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present};
 
 /// UUIDs of devices that other programs made are in this namespace.
 const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
@@ -58,13 +58,18 @@ pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<
     own.map_or_else(|| derived_uuid(vf, &state.type_id), |record| record.uuid)
 }
 
+/// No record is about the VF.
+fn is_unclaimed<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r DeviceRecord>) -> bool {
+    !records.any(|record| is_about(record, vf, state))
+}
+
 /// The VF is the device of this UUID.
 fn is_device(records: &Records<'_>, uuid: &Uuid, vf: &str, state: &VfState) -> Result<bool> {
     if records.get(uuid)?.is_some_and(|record| is_about(&record, vf, state)) {
         return Ok(true);
     }
     // The derived UUID applies only while no record claims this VF.
-    Ok(derived_uuid(vf, &state.type_id) == *uuid && uuid_of(vf, state, records.all()?.values()) == *uuid)
+    Ok(derived_uuid(vf, &state.type_id) == *uuid && is_unclaimed(vf, state, records.all()?.values()))
 }
 
 /// The state in which a device was located.
@@ -96,12 +101,68 @@ pub(super) fn is_of_handle(records: &Records<'_>, id: &DeviceId<'_>, state: &VfS
     }
 }
 
-/// See [`crate::backend::Backend::identity_of_record`].
-pub(super) fn identity_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
-    let Some(vf) = record.vf.as_deref() else { return Ok(None) };
-    let Some(pci) = folders.open(PCI)? else { return Ok(None) };
-    let now = if_present(state(&*pci, vf))?.flatten();
-    Ok(now.filter(|now| now.type_id == record.type_id).map(|now| now.identity))
+/// See [`crate::backend::Backend::device_of_record`].
+pub(super) fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
+    let Some(vf) = record.vf.as_deref() else { return Ok(RecordedDevice::Absent) };
+    let Some(pci) = folders.open(PCI)? else { return Ok(RecordedDevice::Absent) };
+    Ok(match if_present(state(&*pci, vf))?.flatten() {
+        None => RecordedDevice::Absent,
+        Some(now) if is_about(record, vf, &now) => RecordedDevice::Own(now.identity),
+        Some(_) => RecordedDevice::Other,
+    })
+}
+
+/// See [`crate::backend::Backend::explain_lost`].
+pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+    let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
+    let now = if_present(state_at(sysfs, vf)).map_err(|errno| Error::io("look at", &format!("{PCI}/{vf}"), errno));
+    let recorded = match records.all() {
+        Ok(recorded) => recorded,
+        Err(e) => return Some(e),
+    };
+    let message = match now.map(Option::flatten) {
+        // The VF was cleared and set again, or the write was refused and the type stayed.
+        Ok(Some(now)) if now.type_id == record.type_id && is_unclaimed(vf, &now, recorded.values()) => format!(
+            "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is listed as {} \
+             now",
+            derived_uuid(vf, &now.type_id)
+        ),
+        Ok(Some(now)) => format!(
+            "device {uuid} no longer exists: its VF {vf} was cleared, and is device {} now",
+            uuid_of(vf, &now, recorded.values())
+        ),
+        Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was removed or was cleared"),
+        Err(e) => format!("device {uuid} cannot be found: its VF {vf} cannot be read: {}", e.message),
+    };
+    Some(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
+}
+
+/// What a VF has that was chosen for a new device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ChosenState {
+    /// Nothing, and no other program has written to it.
+    Free,
+    /// The new device.
+    Own,
+    /// Another program has written to it. The VF and its parameters are that program's; if it cleared the VF again or was
+    /// refused, the identity of the new device is lost.
+    Other,
+}
+
+/// The state of a chosen VF, of which `files` is the vendor's folder. A VF whose identity could not be set is never
+/// [`ChosenState::Own`]. The identity is read last: if it is the set one, no other program had written the type that was read.
+pub(super) fn chosen_state(files: &dyn Dir, vf: &ChosenVf, type_id: &str) -> IoResult<ChosenState> {
+    let now = match current_in(files, CURRENT) {
+        Err(Errno::BADMSG) => return Ok(ChosenState::Other),
+        now => now?,
+    };
+    let identity = files.meta(CURRENT)?.changed;
+    Ok(match (now, vf.identity) {
+        (_, Some(set)) if set != identity => ChosenState::Other,
+        (None, _) => ChosenState::Free,
+        (Some(id), Some(_)) if id == type_id => ChosenState::Own,
+        (Some(_), _) => ChosenState::Other,
+    })
 }
 
 /// What became of a VF that was given a type.
@@ -120,13 +181,12 @@ pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: 
     if made.identity.map_or(made.is_accepted, |identity| identity == state.identity) {
         return Made::Own;
     }
-    let derived = derived_uuid(vf, &state.type_id);
     // Without an identity, the record of this device would match that VF.
     let is_others = |record: &&DeviceRecord| record.uuid != made.uuid;
-    let listed = records.all().map(|all| uuid_of(vf, state, all.values().filter(is_others)));
-    if listed.is_ok_and(|listed| listed != derived) {
+    if records.all().is_ok_and(|all| !is_unclaimed(vf, state, all.values().filter(is_others))) {
         return Made::Absent;
     }
+    let derived = derived_uuid(vf, &state.type_id);
     Made::InDoubt(format!(
         "VF {vf} still has type {} and was not cleared, since another program may have made that device; it is listed as \
          {derived}: destroy it unless another program made it",

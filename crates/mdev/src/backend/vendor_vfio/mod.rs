@@ -8,9 +8,9 @@ use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, PCI, Place, Prepared, Remove,
     Slots, TYPES, Target, Types, Wanted, WantedParent,
 };
-use crate::error::{Result, if_readable};
+use crate::error::{Error, Result, if_readable};
 use crate::model::{LayoutKind, Parent, PciAddress, Vf};
-use crate::store::{DeviceRecord, Records};
+use crate::store::{DeviceRecord, RecordedDevice, Records};
 use crate::sysfs::{Dir, IoResult, Sysfs, if_present};
 
 mod create;
@@ -115,8 +115,12 @@ impl Backend for VendorVfio {
         Ok(if_present(identity::state(dir, entry))?.flatten().map(|state| state.identity))
     }
 
-    fn identity_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<Option<u64>> {
-        identity::identity_of_record(folders, record)
+    fn device_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
+        identity::device_of_record(folders, record)
+    }
+
+    fn explain_lost(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+        identity::explain_lost(folders.sysfs(), records, record)
     }
 
     fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool> {

@@ -196,7 +196,12 @@ pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
 
 /// The type that a VF has now. EBADMSG when the file does not hold a number.
 pub(super) fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
-    let text = read_text(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))?;
+    current_in(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))
+}
+
+/// The same by the path of the file in a folder.
+pub(super) fn current_in(dir: &dyn Dir, file: &str) -> IoResult<Option<String>> {
+    let text = read_text(dir, file)?;
     let text = text.trim();
     match text.parse::<u32>() {
         Ok(0) => Ok(None),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::backend::parents::{self, ParentCache, ParentInfo};
-use crate::backend::{Layout, Located, Place, Slot, backend, devices as located, layout, places};
+use crate::backend::{DeviceId, Layout, Located, Place, Slot, backend, devices as located, layout, places};
 use crate::driver::{Host, defined, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
@@ -209,25 +209,28 @@ impl HostState {
         let records = host.runtime.records();
         let (found, left_out) = observe(|| located::locate_at(&*host.sysfs, &records, basename(path)));
         let found = match found {
-            // The record that cannot be read may be the record of the known device.
-            Ok(Some(found)) if first_failed(left_out).is_some() && self.has_other_uuid(path, &found) => {
-                return Ok(Observation::Unknown);
-            }
             Ok(found) => found.filter(|found| found.syspath == path),
             Err(e) => return unknown(e),
         };
         let Some(found) = found else { return Ok(Observation::Absent) };
+        // The record that cannot be read may be the record of the known device.
+        if first_failed(left_out).is_some() {
+            match self.is_known_device(host, path, &found) {
+                Ok(false) => {}
+                Ok(true) => return Ok(Observation::Unknown),
+                Err(e) => return unknown(e),
+            }
+        }
         let mut known = self.known_parent(host, &found.parent);
         observation_of(devices::at(host, &found, &mut known), Some(found.identity))
     }
 
-    /// Whether the device is unchanged but for its UUID.
-    fn has_other_uuid(&self, path: &str, found: &Located) -> bool {
-        self.devices.get(path).is_some_and(|known| {
-            known.device.uuid != found.uuid
-                && known.identity == Some(found.identity)
-                && known.device.type_id == found.type_id
-        })
+    /// Whether a device that was found with another UUID is the known one all the same.
+    fn is_known_device(&self, host: &Host, path: &str, found: &Located) -> Result<bool> {
+        let known = self.devices.get(path).filter(|known| known.device.uuid != found.uuid);
+        let Some(DeviceState { device, identity, .. }) = known else { return Ok(false) };
+        let id = DeviceId { identity: *identity, ..located::id_of(device) };
+        Ok(located::locate_same(&*host.sysfs, &host.runtime.records(), device.layout, &id)?.is_some())
     }
 
     /// The parent of a device, which need not be read again.

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::error::ErrorCode;
+use crate::store::RecordedDevice::{Absent, Other, Own};
 use crate::store::calls::watched;
 use crate::store::files::{LOCK_TIMEOUT, lock_store};
 use rustix::io::Errno;
@@ -21,16 +22,16 @@ fn both() -> (tempfile::TempDir, [Runtime; 2]) {
 fn a_name_is_unique_among_living_devices() {
     let (_dir, stores) = both();
     for store in stores {
-        let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap();
-        let taken = store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap_err();
+        let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap();
+        let taken = store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Absent).unwrap_err();
         assert_eq!(taken.code, ErrorCode::Exists);
         first.confirm(&|_| Some(7)).unwrap();
         let first = Uuid::from_u128(1);
-        let current_identity = |record: &DeviceRecord| (record.uuid == first).then_some(7);
-        assert!(store.reserve(vec![record_of(2, Some("a"), None)], &[], &current_identity).is_err());
-        assert!(store.reserve(vec![record_of(1, None, Some(1))], &[], &current_identity).is_err());
+        let found = |record: &DeviceRecord| if record.uuid == first { Own(7) } else { Absent };
+        assert!(store.reserve(vec![record_of(2, Some("a"), None)], &[], &found).is_err());
+        assert!(store.reserve(vec![record_of(1, None, Some(1))], &[], &found).is_err());
         // Gone, or another device of the same UUID: the name is free again.
-        let reused = |record: &DeviceRecord| (record.uuid == first).then_some(8);
+        let reused = |record: &DeviceRecord| if record.uuid == first { Other } else { Absent };
         store.reserve(vec![record_of(2, Some("a"), None)], &[], &reused).unwrap();
         assert!(store.all().unwrap().is_empty());
     }
@@ -41,10 +42,9 @@ fn groups_are_the_lowest_free_ones() {
     let (_dir, stores) = both();
     for store in stores {
         let made = std::cell::Cell::new(0);
-        let current_identity = |record: &DeviceRecord| (record.uuid.as_u128() <= made.get()).then_some(1);
+        let found = |record: &DeviceRecord| if record.uuid.as_u128() <= made.get() { Own(1) } else { Absent };
         for (n, expected) in [(1, 1), (2, 2), (3, 3)] {
-            let mut new =
-                store.reserve(vec![record_of(n, None, None)], &[Uuid::from_u128(n)], &current_identity).unwrap();
+            let mut new = store.reserve(vec![record_of(n, None, None)], &[Uuid::from_u128(n)], &found).unwrap();
             assert_eq!(new.records()[0].group, Some(expected));
             new.confirm(&|_| Some(1)).unwrap();
             made.set(n);
@@ -52,7 +52,7 @@ fn groups_are_the_lowest_free_ones() {
         store.forget(&Uuid::from_u128(2), None);
         let pair = vec![record_of(4, None, None), record_of(5, None, None)];
         let members = [Uuid::from_u128(4), Uuid::from_u128(5)];
-        let pair = store.reserve(pair, &members, &current_identity).unwrap();
+        let pair = store.reserve(pair, &members, &found).unwrap();
         assert_eq!(pair.records().iter().map(|f| f.group).collect::<Vec<_>>(), [Some(2), Some(2)]);
     }
 }
@@ -69,7 +69,7 @@ fn record_of_a_killed_creator_is_not_about_a_later_device() {
     assert!(read.may_have_made(written) && read.may_still_appear());
     assert!(!read.may_have_made(written + 600_000_000_000));
     // While its creator works, and afterwards, the record is about the existing device.
-    let mut made = store.reserve(vec![record_of(2, Some("b"), None)], &[], &|_| None).unwrap();
+    let mut made = store.reserve(vec![record_of(2, Some("b"), None)], &[], &|_| Absent).unwrap();
     let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
     assert_eq!(abandoned(), None);
     made.confirm(&|_| Some(7)).unwrap();
@@ -86,8 +86,11 @@ fn record_of_a_device_that_appears_while_it_is_looked_for_is_kept() {
     std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
     // The creator makes the device after the first look, and is killed.
     let is_made = std::cell::Cell::new(false);
-    let current_identity = |record: &DeviceRecord| (record.uuid == killed.uuid && is_made.replace(true)).then_some(7);
-    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap());
+    let found = |record: &DeviceRecord| match record.uuid == killed.uuid && is_made.replace(true) {
+        true => Own(7),
+        false => Absent,
+    };
+    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &found).unwrap());
     assert_eq!(store.get(&killed.uuid).unwrap().and_then(|record| record.name).as_deref(), Some("a"));
 }
 
@@ -95,7 +98,7 @@ fn record_of_a_device_that_appears_while_it_is_looked_for_is_kept() {
 fn unconfirmed_reservation_is_released() {
     let (_dir, stores) = both();
     for store in stores {
-        drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+        drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap());
         assert_eq!(store.get(&Uuid::from_u128(1)).unwrap(), None);
     }
 }
@@ -106,11 +109,11 @@ fn late_forget_keeps_the_record_of_the_next_device() {
     let (_dir, stores) = both();
     for store in stores {
         let uuid = Uuid::from_u128(1);
-        let mut next = store.reserve(vec![record_of(1, Some("next"), None)], &[], &|_| None).unwrap();
+        let mut next = store.reserve(vec![record_of(1, Some("next"), None)], &[], &|_| Absent).unwrap();
         store.forget(&uuid, None);
         assert_eq!(store.get(&uuid).unwrap().and_then(|record| record.name).as_deref(), Some("next"));
         // A creator of the same UUID without a record does not remove it either.
-        drop(store.reserve(vec![record_of(1, None, None)], &[], &|_| None).unwrap());
+        drop(store.reserve(vec![record_of(1, None, None)], &[], &|_| Absent).unwrap());
         assert!(store.get(&uuid).unwrap().is_some());
         next.confirm(&|_| Some(7)).unwrap();
         drop(next);
@@ -132,10 +135,10 @@ fn creator_keeps_the_files_of_other_creators() {
                     let uuid = own.uuid;
                     let made = std::cell::Cell::new(false);
                     // All devices exist, except the one that is being made.
-                    let current_identity = |asked: &DeviceRecord| (asked.uuid != uuid || made.get()).then_some(7);
-                    let mut reserved = store.reserve(vec![own], &[], &current_identity).unwrap();
+                    let found = |asked: &DeviceRecord| if asked.uuid != uuid || made.get() { Own(7) } else { Absent };
+                    let mut reserved = store.reserve(vec![own], &[], &found).unwrap();
                     made.set(true);
-                    reserved.confirm(&current_identity).unwrap();
+                    reserved.confirm(&|_| Some(7)).unwrap();
                 }
             });
         }
@@ -154,7 +157,7 @@ fn facts_are_equal_after_write_and_read() {
         attributes: vec![("x".into(), "1".into()), ("x".into(), "2".into())],
         ..record_of(9, Some("ü"), Some(4))
     };
-    let mut reserved = store.reserve(vec![full.clone()], &[], &|_| None).unwrap();
+    let mut reserved = store.reserve(vec![full.clone()], &[], &|_| Absent).unwrap();
     reserved.confirm(&|_| Some(5)).unwrap();
     assert_eq!(store.get(&full.uuid).unwrap(), Some(DeviceRecord { identity: Some(5), ..full.clone() }));
     // Every user may read the records; only the owner may open the lock. This holds under a strict umask, too.
@@ -195,13 +198,13 @@ fn fifo_in_place_of_a_file_blocks_no_call() {
     assert!(store.remembered_types("0000:41:00.0", 1).unwrap().is_empty());
     assert_eq!(store.lock("parent-0000:41:00.0").unwrap_err().code, ErrorCode::Store);
     // Another creator removes it, as a destroyer does.
-    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Absent).unwrap());
     assert!(!file.exists());
     fifo(&file);
     store.forget(&uuid, None);
     assert!(!file.exists());
     fifo(&file);
-    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap());
     assert!(!file.exists());
 }
 
@@ -220,7 +223,7 @@ fn temporary_files_of_killed_writers_are_removed_by_the_next_writer() {
     let (devices, types) = (left("devices"), left("types"));
     store.remember_types("0000:41:00.0", 1, &[("1".to_owned(), "A".to_owned())]);
     assert_eq!(names(&types), ["0000:41:00.0"]);
-    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap());
     assert!(names(&devices).is_empty());
 }
 
@@ -229,7 +232,7 @@ fn temporary_files_of_killed_writers_are_removed_by_the_next_writer() {
 fn foreign_flock_delays_no_creator() {
     use rustix::fs::{FlockOperation, flock};
     let (dir, [store, _]) = both();
-    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| Absent).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     drop(store.lock("type-mtty-1").unwrap());
@@ -242,7 +245,7 @@ fn foreign_flock_delays_no_creator() {
     });
     // The device is gone, so its name and group are free again.
     let member = Uuid::from_u128(2);
-    let next = store.reserve(vec![record_of(2, Some("a"), None)], &[member], &|_| None).unwrap();
+    let next = store.reserve(vec![record_of(2, Some("a"), None)], &[member], &|_| Absent).unwrap();
     assert_eq!(next.records()[0].group, Some(1));
     drop(store.lock("type-mtty-1").unwrap());
     drop(locked);
@@ -278,14 +281,14 @@ fn types_are_remembered_without_waiting_for_the_lock() {
 fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
-    let place = || std::mem::forget(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    let place = || std::mem::forget(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap());
     // The folder as a killed process leaves it.
     let lock = dir.path().join(format!("libmdev/locks/device-{uuid}"));
     place();
     assert!(lock.exists());
     std::fs::remove_file(&lock).unwrap();
     std::fs::write(&lock, "").unwrap();
-    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Absent).unwrap());
     assert!(!lock.exists() && store.get(&uuid).unwrap().is_none());
 }
 
@@ -293,7 +296,7 @@ fn record_of_a_killed_creator_is_forgotten_with_its_lock_file() {
 #[test]
 fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
     let (_dir, [store, _]) = both();
-    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), Some(1))], &[], &|_| Absent).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     let record = format!("devices/{}", Uuid::from_u128(1));
@@ -303,7 +306,7 @@ fn reserve_fails_when_no_descriptor_is_left_to_read_a_record() {
             true => Err(errno),
             false => Ok(()),
         };
-        let e = watched(hook, || store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Some(7))).unwrap_err();
+        let e = watched(hook, || store.reserve(vec![record_of(2, Some("a"), None)], &[], &|_| Own(7))).unwrap_err();
         assert_eq!(e.errno, errno.raw_os_error(), "{e}");
     }
 }
@@ -314,7 +317,7 @@ fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
     let vf = DeviceRecord { vf: Some("0000:41:00.4".into()), ..record_of(1, Some("a"), None) };
-    let mut first = store.reserve(vec![vf], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![vf], &[], &|_| Absent).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     let record = dir.path().join(format!("libmdev/devices/{uuid}"));
@@ -327,14 +330,14 @@ fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
         watched(hook, run);
     };
     // A device is alive only if its VF is known.
-    let current_identity = |record: &DeviceRecord| record.vf.is_some().then_some(7);
-    unread(&|| drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap()));
+    let found = |record: &DeviceRecord| if record.vf.is_some() { Own(7) } else { Absent };
+    unread(&|| drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &found).unwrap()));
     assert!(record.exists());
     unread(&|| store.forget(&uuid, Some(8)));
     assert!(record.exists());
     assert_eq!(store.get(&uuid).unwrap().unwrap().name.as_deref(), Some("a"));
     std::fs::write(&record, "{").unwrap();
-    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &current_identity).unwrap());
+    drop(store.reserve(vec![record_of(2, Some("b"), None)], &[], &found).unwrap());
     assert!(!record.exists());
 }
 
@@ -343,7 +346,7 @@ fn record_that_cannot_be_read_is_kept_unless_its_text_is_invalid() {
 fn record_with_an_invalid_text_is_refused() {
     let (dir, [store, _]) = both();
     let uuid = Uuid::from_u128(1);
-    let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap();
+    let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap();
     first.confirm(&|_| Some(7)).unwrap();
     drop(first);
     let file = dir.path().join(format!("libmdev/devices/{uuid}"));
@@ -373,7 +376,7 @@ fn stale_records_are_removed_in_several_pieces() {
 /// Removes some thousand stale records. How many of them were left when another thread got the lock.
 fn left_when_the_lock_was_free() -> usize {
     let (dir, [store, _]) = both();
-    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| None).unwrap());
+    drop(store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap());
     let base = dir.path().join("libmdev");
     for n in 2..7000 {
         let stale =
@@ -389,11 +392,11 @@ fn left_when_the_lock_was_free() -> usize {
             std::fs::read_dir(base.join("devices")).unwrap().count()
         })
     };
-    let current_identity = |_: &DeviceRecord| {
+    let found = |_: &DeviceRecord| {
         left_at_lock.borrow_mut().get_or_insert_with(start);
-        None
+        Absent
     };
-    let new = store.reserve(vec![record_of(1, Some("a"), None)], &[member], &current_identity).unwrap();
+    let new = store.reserve(vec![record_of(1, Some("a"), None)], &[member], &found).unwrap();
     assert_eq!((new.records()[0].group, store.all().unwrap().len()), (Some(1), 1));
     left_at_lock.into_inner().unwrap().join().unwrap()
 }
