@@ -208,3 +208,21 @@ fn start_locates_the_device_once() {
     let looks = log[..written].iter().filter(|entry| entry.path == format!("{BUS}/{UUID}")).count();
     assert_eq!((opened, looks), (1, 1));
 }
+
+/// How often a request on a VF opens the folder of PCI devices.
+fn opens_of_pci(host: &SimHost, request: impl FnOnce()) -> usize {
+    opens(host, request).iter().filter(|path| *path == PCI).count()
+}
+
+#[test]
+fn requests_on_a_vf_open_the_folder_of_pci_devices_once() {
+    let (host, conn) = open();
+    let xml = device("0000:41:00.4", "1438");
+    let create = || conn.create_xml(xml.as_bytes(), CreateFlags::empty()).unwrap();
+    assert_eq!(opens_of_pci(&host, || drop(create())), 1, "create");
+    assert_eq!(opens_of_pci(&host, || conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap()), 1, "destroy");
+    let node = create();
+    assert_eq!(opens_of_pci(&host, || drop(node.attr("vgpu_params").unwrap())), 1, "read of an attribute");
+    assert_eq!(opens_of_pci(&host, || node.set_attr("vgpu_params", "a=1").unwrap()), 1, "write of an attribute");
+    assert_eq!(opens_of_pci(&host, || node.destroy(DestroyFlags::empty()).unwrap()), 1, "destroy by node");
+}

@@ -76,12 +76,12 @@ pub fn id_of(device: &Device) -> DeviceId<'_> {
 
 /// The device of this identity; `None` if it no longer exists, also if another device has its UUID or its VF now.
 pub fn locate_same(
-    sysfs: &dyn Sysfs,
+    folders: &Folders<'_>,
     records: &Records<'_>,
     layout: LayoutKind,
     id: &DeviceId<'_>,
 ) -> Result<Option<Located>> {
-    registry::backend(layout).locate(&Folders::new(sysfs), records, &Wanted::Same(id))
+    registry::backend(layout).locate(folders, records, &Wanted::Same(id))
 }
 
 /// The device of a record.

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use super::{Host, identity};
-use crate::backend::{DeviceId, Layout, Shown, is_control_file, write_whole};
+use crate::backend::{DeviceId, Folders, Layout, Shown, is_control_file, write_whole};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, or_report};
 use crate::model::name::is_attribute;
@@ -58,6 +58,7 @@ pub(super) fn is_order(name: &str) -> bool {
 
 /// Writes the attributes of a create request in their order, as long as the device is the one that was made.
 pub(super) fn apply(
+    folders: &Folders<'_>,
     host: &Host,
     layout: &'static Layout,
     path: &str,
@@ -69,7 +70,7 @@ pub(super) fn apply(
     }
     let dir = Attributes::open(host, Some(layout), path)?;
     // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
-    identity::check(host, layout.kind, id)?;
+    identity::check(folders, host, layout.kind, id)?;
     let write = |(name, value): &(String, String)| dir.write(name, value);
     attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails and removes its device"))
 }

@@ -225,7 +225,7 @@ impl<'a> CreateTransaction<'a> {
         let path = format!("{}/{entry}", plan.place.syspath);
         let sysname = made.vf.as_deref().unwrap_or(&entry);
         let id = DeviceId { uuid: &plan.uuid, sysname, type_id: &plan.type_id, identity: made.identity };
-        attrs::apply(self.host, plan.parent.layout, &path, &id, &plan.def.attributes)
+        attrs::apply(self.folders, self.host, plan.parent.layout, &path, &id, &plan.def.attributes)
     }
 
     /// Locates the device that was made last, unless its identity is known, and writes its identity to its record.
@@ -292,7 +292,7 @@ impl<'a> CreateTransaction<'a> {
                 return Ok(Some(located.clone()));
             }
         }
-        let found = devices::locate_near(self.host, &made.plan.uuid, made.plan.place.sysname())?;
+        let found = devices::locate_in(self.folders, self.host, &made.plan.uuid, made.plan.place.sysname())?;
         Ok(found.filter(|found| made.identity.is_none_or(|identity| identity == found.identity)))
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::identity::{self, Made, VfState, is_about, state, state_at, uuid_of};
 use super::pfs::physical_functions;
 use super::vfs::usable;
-use crate::backend::{Attempt, Backend, Created, DeviceId, Located, PCI, Place};
+use crate::backend::{Attempt, Backend, Created, DeviceId, Folders, Located, PCI, Place};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report, search_where};
 use crate::model::Vf;
@@ -46,7 +46,7 @@ fn located(
 /// A search for devices.
 pub(super) struct Search<'a> {
     pub(super) backend: &'static dyn Backend,
-    pub(super) sysfs: &'a dyn Sysfs,
+    pub(super) folders: &'a Folders<'a>,
     pub(super) records: &'a Records<'a>,
 }
 
@@ -54,7 +54,7 @@ impl Search<'_> {
     /// Every device. Reports and leaves out a VF that cannot be read.
     pub(super) fn all(&self, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
         let mut found = Vec::new();
-        for used in used_vfs(self.sysfs, known)? {
+        for used in used_vfs(self.folders.sysfs(), known)? {
             let uuid = uuid_of(&used.vf.sysname, &used.state, self.records.all()?.values());
             let path = vf_path(&*used.pf, &used.vf);
             let device = located(self.backend, &used.pf, &used.vf.entry, uuid, used.state);
@@ -76,9 +76,9 @@ impl Search<'_> {
         }
         let mut used = Vec::new();
         let unread = search_where(
-            |finding| may_hide_vf(self.sysfs, finding) && may_be(&finding.object),
+            |finding| may_hide_vf(self.folders.sysfs(), finding) && may_be(&finding.object),
             || {
-                used = used_vfs(self.sysfs, &|_| None)?;
+                used = used_vfs(self.folders.sysfs(), &|_| None)?;
                 Ok(None)
             },
         );
@@ -97,7 +97,7 @@ impl Search<'_> {
     fn of_record(&self, record: &DeviceRecord) -> Result<Option<Located>> {
         let Some(vf) = record.vf.as_deref() else { return Ok(None) };
         let find = || {
-            let Some(state) = state_at(self.sysfs, vf)?.filter(|state| is_about(record, vf, state)) else {
+            let Some(state) = state_at(self.folders, vf)?.filter(|state| is_about(record, vf, state)) else {
                 return Ok(None);
             };
             self.at_vf(vf, record.uuid, state)
@@ -110,7 +110,7 @@ impl Search<'_> {
 
     /// The VF at an address as the device of this UUID, through the folder of PCI devices; `None` if it has no PF.
     fn at_vf(&self, vf: &str, uuid: Uuid, state: VfState) -> IoResult<Option<Located>> {
-        let pci: Rc<dyn Dir> = Rc::from(self.sysfs.open(PCI)?);
+        let pci = self.folders.open(PCI)?.ok_or(Errno::NOENT)?;
         let syspath = resolve(PCI, &pci.link(vf)?).ok_or(Errno::NOENT)?;
         let parent = if_present(pci.link(&format!("{vf}/physfn")))?.and_then(|pf| resolve(&syspath, &pf));
         let VfState { type_id, identity } = state;
@@ -121,7 +121,7 @@ impl Search<'_> {
     /// See [`crate::backend::Wanted::Name`].
     pub(super) fn by_name(&self, vf: &str) -> Result<Option<Located>> {
         let failed = |errno| Error::io("look at", &format!("{PCI}/{vf}"), errno);
-        let Some(state) = if_present(state_at(self.sysfs, vf)).map_err(failed)?.flatten() else { return Ok(None) };
+        let Some(state) = if_present(state_at(self.folders, vf)).map_err(failed)?.flatten() else { return Ok(None) };
         let uuid = uuid_of(vf, &state, self.records.all()?.values());
         Ok(if_present(self.at_vf(vf, uuid, state)).map_err(failed)?.flatten())
     }
@@ -129,7 +129,7 @@ impl Search<'_> {
     /// See [`crate::backend::Wanted::Same`].
     pub(super) fn same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
         let failed = |errno| Error::io("look at the VF", id.sysname, errno);
-        let found = if_present(state_at(self.sysfs, id.sysname)).map_err(failed)?.flatten();
+        let found = if_present(state_at(self.folders, id.sysname)).map_err(failed)?.flatten();
         let Some(state) = found else { return Ok(None) };
         if !identity::is_of_handle(self.records, id, &state)? {
             return Ok(None);
@@ -142,7 +142,7 @@ impl Search<'_> {
         let Some(vf) = made.vf else { return Ok(Created::Absent) };
         let find = || {
             // Without its PF there is no VF.
-            let pf: Rc<dyn Dir> = Rc::from(self.sysfs.open(made.parent)?);
+            let pf: Rc<dyn Dir> = Rc::from(self.folders.sysfs().open(made.parent)?);
             Ok(state(&*pf, made.entry)?.map(|state| (pf, state)))
         };
         let Some((pf, state)) = if_present(find())?.flatten() else { return Ok(Created::Absent) };

@@ -12,7 +12,7 @@ use super::vfs::{CURRENT, FOLDER, current, current_in};
 use crate::backend::{Attempt, ChosenVf, DeviceId, Folders, Located, PCI};
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::{DeviceRecord, RecordedDevice, Records};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present};
+use crate::sysfs::{Dir, Errno, IoResult, if_present};
 
 /// UUIDs of devices that other programs made are in this namespace.
 const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
@@ -38,8 +38,8 @@ pub(super) fn state(dir: &dyn Dir, entry: &str) -> IoResult<Option<VfState>> {
 }
 
 /// The state of the VF at this address; `None` if it has no type.
-pub(super) fn state_at(sysfs: &dyn Sysfs, vf: &str) -> IoResult<Option<VfState>> {
-    state(&*sysfs.open(PCI)?, vf)
+pub(super) fn state_at(folders: &Folders<'_>, vf: &str) -> IoResult<Option<VfState>> {
+    state(&*folders.open(PCI)?.ok_or(Errno::NOENT)?, vf)
 }
 
 /// The UUID of a VF that no record is about.
@@ -104,8 +104,7 @@ pub(super) fn is_of_handle(records: &Records<'_>, id: &DeviceId<'_>, state: &VfS
 /// See [`crate::backend::Backend::device_of_record`].
 pub(super) fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
     let Some(vf) = record.vf.as_deref() else { return Ok(RecordedDevice::Absent) };
-    let Some(pci) = folders.open(PCI)? else { return Ok(RecordedDevice::Absent) };
-    Ok(match if_present(state(&*pci, vf))?.flatten() {
+    Ok(match if_present(state_at(folders, vf))?.flatten() {
         None => RecordedDevice::Absent,
         Some(now) if is_about(record, vf, &now) => RecordedDevice::Own(now.identity),
         Some(_) => RecordedDevice::Other,
@@ -113,9 +112,9 @@ pub(super) fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> 
 }
 
 /// See [`crate::backend::Backend::explain_lost`].
-pub(super) fn explain_lost(sysfs: &dyn Sysfs, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+pub(super) fn explain_lost(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
     let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
-    let now = if_present(state_at(sysfs, vf)).map_err(|errno| Error::io("look at", &format!("{PCI}/{vf}"), errno));
+    let now = if_present(state_at(folders, vf)).map_err(|errno| Error::io("look at", &format!("{PCI}/{vf}"), errno));
     let recorded = match records.all() {
         Ok(recorded) => recorded,
         Err(e) => return Some(e),

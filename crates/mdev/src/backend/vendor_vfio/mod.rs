@@ -44,8 +44,8 @@ static LAYOUTS: [&Layout; 1] = [&LAYOUT];
 pub(super) struct VendorVfio;
 
 impl VendorVfio {
-    fn search<'a>(&self, sysfs: &'a dyn Sysfs, records: &'a Records<'a>) -> Search<'a> {
-        Search { backend: &VendorVfio, sysfs, records }
+    fn search<'a>(&self, folders: &'a Folders<'a>, records: &'a Records<'a>) -> Search<'a> {
+        Search { backend: &VendorVfio, folders, records }
     }
 }
 
@@ -94,11 +94,11 @@ impl Backend for VendorVfio {
         records: &Records<'_>,
         known: &dyn Fn(&str) -> Option<Vec<Vf>>,
     ) -> Result<Vec<Located>> {
-        self.search(sysfs, records).all(known)
+        self.search(&Folders::new(sysfs), records).all(known)
     }
 
     fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
-        let search = self.search(folders.sysfs(), records);
+        let search = self.search(folders, records);
         match wanted {
             Wanted::Uuid(uuid, may_be) => search.by_uuid(uuid, may_be),
             Wanted::Name(vf) if vf.parse::<PciAddress>().is_ok() => search.by_name(vf),
@@ -108,7 +108,7 @@ impl Backend for VendorVfio {
     }
 
     fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
-        self.search(sysfs, records).locate_created(made)
+        self.search(&Folders::new(sysfs), records).locate_created(made)
     }
 
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
@@ -120,7 +120,7 @@ impl Backend for VendorVfio {
     }
 
     fn explain_lost(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-        identity::explain_lost(folders.sysfs(), records, record)
+        identity::explain_lost(folders, records, record)
     }
 
     fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::state::{DeviceState, Observation, Pending, Recheck};
 use super::{EventKind, Monitor};
+use crate::backend::Folders;
 use crate::backend::devices::{id_of, locate_same};
 use crate::driver::wait_device::READY_TIMEOUT;
 use crate::driver::{Host, Node};
@@ -191,5 +192,5 @@ impl Monitor {
 fn is_there(host: &Host, known: Option<&DeviceState>) -> Result<bool> {
     let Some(DeviceState { device, .. }) = known else { return Ok(false) };
     let records = host.runtime.records();
-    Ok(locate_same(&*host.sysfs, &records, device.layout, &id_of(device))?.is_some())
+    Ok(locate_same(&Folders::new(&*host.sysfs), &records, device.layout, &id_of(device))?.is_some())
 }

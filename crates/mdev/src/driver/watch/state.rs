@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::backend::parents::{self, ParentCache, ParentInfo};
-use crate::backend::{DeviceId, Layout, Located, Place, Slot, backend, devices as located, layout, places};
+use crate::backend::{DeviceId, Folders, Layout, Located, Place, Slot, backend, devices as located, layout, places};
 use crate::driver::{Host, defined, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
@@ -230,7 +230,7 @@ impl HostState {
         let known = self.devices.get(path).filter(|known| known.device.uuid != found.uuid);
         let Some(DeviceState { device, identity, .. }) = known else { return Ok(false) };
         let id = DeviceId { identity: *identity, ..located::id_of(device) };
-        Ok(located::locate_same(&*host.sysfs, &host.runtime.records(), device.layout, &id)?.is_some())
+        Ok(located::locate_same(&Folders::new(&*host.sysfs), &host.runtime.records(), device.layout, &id)?.is_some())
     }
 
     /// The parent of a device, which need not be read again.
