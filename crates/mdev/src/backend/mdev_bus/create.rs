@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::strategy::{AVAILABLE_INSTANCES, MAX_INSTANCES};
+use super::strategy::Strategy;
 use crate::backend::group::requires_group;
 use crate::backend::{CreateRequest, CreateWrites, Prepared, TYPES, no_group, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};
@@ -12,14 +12,19 @@ use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
 
 /// Layouts whose create is a single write.
 pub(super) struct SingleWrite<'a> {
+    strategy: &'static Strategy,
     kind: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     file: Option<Box<dyn Writer>>,
 }
 
 impl<'a> SingleWrite<'a> {
-    pub(super) fn prepared(kind: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Prepared<'a> {
-        Prepared { vf: None, writes: Box::new(SingleWrite { kind, request: *request, file: None }) }
+    pub(super) fn prepared(
+        strategy: &'static Strategy,
+        kind: Rc<dyn Dir>,
+        request: &CreateRequest<'a>,
+    ) -> Prepared<'a> {
+        Prepared { vf: None, writes: Box::new(SingleWrite { strategy, kind, request: *request, file: None }) }
     }
 }
 
@@ -30,7 +35,7 @@ impl CreateWrites for SingleWrite<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        write_create(&*self.kind, self.file, &self.request)
+        write_create(self.strategy, &*self.kind, self.file, &self.request)
     }
 }
 
@@ -55,7 +60,8 @@ pub(super) fn type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<
 }
 
 /// Step one of every create: fail before anything is written when nothing is left.
-pub(super) fn check_instances(kind: &dyn Dir, id: &str, attr: &str) -> Result<()> {
+pub(super) fn check_instances(strategy: &Strategy, kind: &dyn Dir, id: &str) -> Result<()> {
+    let attr = strategy.instances;
     let path = format!("{}/{attr}", kind.path());
     let text = read_text(kind, attr).map_err(|errno| match errno {
         Errno::NOENT | Errno::NODEV if kind.meta("create").is_err() => gone(kind, id),
@@ -99,7 +105,12 @@ pub(super) fn open_create(kind: &dyn Dir) -> Result<Box<dyn Writer>> {
 }
 
 /// The write that makes the device. The kernel's errno passes through; the common ones get their own code.
-pub(super) fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, request: &CreateRequest<'_>) -> Result<()> {
+pub(super) fn write_create(
+    strategy: &Strategy,
+    kind: &dyn Dir,
+    file: Option<Box<dyn Writer>>,
+    request: &CreateRequest<'_>,
+) -> Result<()> {
     let text = match request.group {
         Some(group) => format!("{}:{group}", request.uuid),
         None => request.uuid.to_string(),
@@ -113,7 +124,7 @@ pub(super) fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, reques
         match errno {
             Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
             Errno::NOSPC | Errno::USERS => {
-                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(kind, request.type_id))
+                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(strategy, kind, request.type_id))
             }
             Errno::INVAL if request.group.is_none() && requires_group(kind).unwrap_or(false) => plain.hint(
                 "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
@@ -125,14 +136,36 @@ pub(super) fn write_create(kind: &dyn Dir, file: Option<Box<dyn Writer>>, reques
 }
 
 /// Why a driver has no room for a device of this type.
-pub(super) fn why_full(kind: &dyn Dir, id: &str) -> String {
-    let counts = [MAX_INSTANCES, AVAILABLE_INSTANCES];
-    let left = counts.into_iter().find_map(|attr| Some((attr, parse_count(&read_text(kind, attr).ok()?)?)));
-    match left {
-        Some((attr, left)) if left > 0 => format!(
+fn why_full(strategy: &Strategy, kind: &dyn Dir, id: &str) -> String {
+    let attr = strategy.instances;
+    match read_text(kind, attr).ok().and_then(|text| parse_count(&text)) {
+        Some(left) if left > 0 => format!(
             "{attr} of type {id} is {left}, but the driver has no room: the count is of this type alone, and devices of \
              other types use the same resources; destroy one or use another parent"
         ),
         _ => "destroy a device or use another parent".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::mdev_bus::{general, rfc};
+    use crate::sim::{SimEntry, SimHost};
+    use crate::sysfs::Sysfs;
+
+    /// A driver may add the file in which another layout has the count.
+    #[test]
+    fn full_type_names_the_count_of_its_layout() {
+        let file = |name: &str, text: &str| SimEntry::File {
+            path: format!("/sys/devices/p/{TYPES}/t/{name}"),
+            mode: 0o444,
+            content: Ok(text.into()),
+        };
+        let host = SimHost::new([file("available_instances", "3\n"), file("max_instances", "5\n")]).unwrap();
+        let type_dir = host.open(&format!("/sys/devices/p/{TYPES}/t")).unwrap();
+        let why = |strategy| why_full(strategy, &*type_dir, "t");
+        assert!(why(&general::STRATEGY).starts_with("available_instances of type t is 3,"));
+        assert!(why(&rfc::STRATEGY).starts_with("max_instances of type t is 5,"));
     }
 }

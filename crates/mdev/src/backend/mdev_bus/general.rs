@@ -31,13 +31,17 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
-    check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
+fn prepare<'a>(
+    strategy: &'static Strategy,
+    type_dir: Rc<dyn Dir>,
+    request: &CreateRequest<'a>,
+) -> Result<Prepared<'a>> {
+    check_instances(strategy, &*type_dir, request.type_id)?;
     if request.params.is_some() {
         return Err(no_params(request.type_id));
     }
     check_group(&*type_dir, request)?;
-    Ok(SingleWrite::prepared(type_dir, request))
+    Ok(SingleWrite::prepared(strategy, type_dir, request))
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {

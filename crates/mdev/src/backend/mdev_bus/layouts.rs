@@ -14,7 +14,7 @@ static FALLBACK: &Strategy = &merged::STRATEGY;
 pub(in crate::backend) static DEFAULT: &Layout = &FALLBACK.layout;
 
 /// Every layout, the fallback first. A new one is a file and a line here.
-static STRATEGIES: [&Strategy; 3] = [FALLBACK, &general::STRATEGY, &rfc::STRATEGY];
+static STRATEGIES: &[&Strategy] = &[FALLBACK, &general::STRATEGY, &rfc::STRATEGY];
 
 // An index out of range does not compile.
 #[allow(clippy::indexing_slicing)]

@@ -25,15 +25,19 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
+fn prepare<'a>(
+    strategy: &'static Strategy,
+    type_dir: Rc<dyn Dir>,
+    request: &CreateRequest<'a>,
+) -> Result<Prepared<'a>> {
     if request.group.is_some() {
         return Err(no_group(request.type_id));
     }
     if request.params.is_some() {
         return Err(no_params(request.type_id));
     }
-    check_instances(&*type_dir, request.type_id, AVAILABLE_INSTANCES)?;
-    Ok(SingleWrite::prepared(type_dir, request))
+    check_instances(strategy, &*type_dir, request.type_id)?;
+    Ok(SingleWrite::prepared(strategy, type_dir, request))
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {

@@ -177,7 +177,8 @@ impl Backend for MdevBus {
     }
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
-        (strategy(parent.layout.kind).prepare)(create::type_dir(&*parent.dir, request)?, request)
+        let strategy = strategy(parent.layout.kind);
+        (strategy.prepare)(strategy, create::type_dir(&*parent.dir, request)?, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {

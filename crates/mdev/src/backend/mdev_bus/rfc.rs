@@ -42,9 +42,13 @@ pub(super) static STRATEGY: Strategy = Strategy {
     remove,
 };
 
-fn prepare<'a>(type_dir: Rc<dyn Dir>, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
-    let has_params = check(&*type_dir, request)?;
-    let writes = Box::new(WithParams { kind: type_dir, request: *request, has_params, file: None });
+fn prepare<'a>(
+    strategy: &'static Strategy,
+    type_dir: Rc<dyn Dir>,
+    request: &CreateRequest<'a>,
+) -> Result<Prepared<'a>> {
+    let has_params = check(strategy, &*type_dir, request)?;
+    let writes = Box::new(WithParams { strategy, kind: type_dir, request: *request, has_params, file: None });
     Ok(Prepared { vf: None, writes })
 }
 
@@ -55,6 +59,7 @@ fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
 
 /// Used under the lock of the type: parameters are state of the type.
 struct WithParams<'a> {
+    strategy: &'static Strategy,
     kind: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     has_params: bool,
@@ -77,7 +82,7 @@ impl CreateWrites for WithParams<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        let result = write_create(&*self.kind, self.file.take(), &self.request);
+        let result = write_create(self.strategy, &*self.kind, self.file.take(), &self.request);
         self.clear_own();
         result
     }
@@ -98,9 +103,9 @@ impl WithParams<'_> {
 }
 
 /// True when the type takes parameters.
-fn check(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
+fn check(strategy: &Strategy, kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     // The proposal's first step. A type that was removed during the wait for the lock is an error of its own.
-    check_instances(kind, request.type_id, MAX_INSTANCES)?;
+    check_instances(strategy, kind, request.type_id)?;
     let has_params = match kind.meta(PARAMS) {
         Ok(_) => true,
         Err(Errno::NOENT) => false,

@@ -17,7 +17,7 @@ pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
 pub(super) const MAX_INSTANCES: &str = "max_instances";
 
 /// Refuses what the type with this open folder cannot do, and prepares the writes.
-type Prepare = for<'a> fn(Rc<dyn Dir>, &CreateRequest<'a>) -> Result<Prepared<'a>>;
+type Prepare = for<'a> fn(&'static Strategy, Rc<dyn Dir>, &CreateRequest<'a>) -> Result<Prepared<'a>>;
 
 /// One layout of the mdev bus.
 pub(super) struct Strategy {
