@@ -811,8 +811,9 @@ int mdev_device_get_attr(struct mdev_device *dev, const char *name, char **ret);
  * mdev_device_list_attrs()
  * @param value the text to write
  * @return 0; -ENOENT: the attribute does not exist; -ENODEV: the device no longer exists or is not running;
- * -EOPNOTSUPP: dev is a parent; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the kernel or
- * of the vendor's driver.
+ * -EOPNOTSUPP: dev is a parent; -EACCES: no permission; -EBUSY: the driver refuses the write while a process has the
+ * device open; -EIO: the driver changed or dropped the value; -ETIMEDOUT: another process held the lock of the PF for
+ * more than 30 s; -EINVAL: an argument is invalid; other errnos of the kernel or of the vendor's driver.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: fs/sysfs/file.c.
  */
@@ -1037,7 +1038,8 @@ int mdev_device_get_owner(struct mdev_device *dev, const char **ret);
  *
  * @param dev a mediated device
  * @return 0; -EOPNOTSUPP: the layout has no reset, or dev is a parent; -ENODEV: the device no longer exists or is not
- * running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
+ * running; -EBUSY: the driver refuses while a process has the device open; -EACCES: no permission; -EINVAL: dev is NULL
+ * or not a node device; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceReset; the reset file of the general layout.
  */
@@ -1049,7 +1051,8 @@ int mdev_device_reset(struct mdev_device *dev);
  * @param dev a mediated device
  * @param online 0: offline; any other value: online
  * @return 0; -EOPNOTSUPP: the layout has no online state, or dev is a parent; -ENODEV: the device no longer exists or
- * is not running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
+ * is not running; -EBUSY: the driver refuses while a process has the device open; -EACCES: no permission; -EINVAL: dev
+ * is NULL or not a node device; other errnos of the kernel.
  *
  * Thread-safe, also between processes. Since: 0.1. Follows: the online file of the general layout.
  */
@@ -1087,7 +1090,8 @@ typedef enum mdev_create_flags {
 
 /**
  * Creates a mediated device. On success the device is ready for use: its sysfs directory exists and, if the layout has
- * them, its IOMMU group and its /dev/vfio node. On failure nothing is left behind.
+ * them, its IOMMU group and its /dev/vfio node. On failure the device is removed again; if that
+ * fails too, the message names the device, which stays.
  *
  * @param conn a connection
  * @param xml a device element in the founding proposal's or in libvirt's dialect, UTF-8

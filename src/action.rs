@@ -233,8 +233,9 @@ pub unsafe extern "C" fn mdev_device_get_attr(
 /// mdev_device_list_attrs()
 /// @param value the text to write
 /// @return 0; -ENOENT: the attribute does not exist; -ENODEV: the device no longer exists or is not running;
-/// -EOPNOTSUPP: dev is a parent; -EACCES: no permission; -EINVAL: an argument is invalid; other errnos of the kernel or
-/// of the vendor's driver.
+/// -EOPNOTSUPP: dev is a parent; -EACCES: no permission; -EBUSY: the driver refuses the write while a process has the
+/// device open; -EIO: the driver changed or dropped the value; -ETIMEDOUT: another process held the lock of the PF for
+/// more than 30 s; -EINVAL: an argument is invalid; other errnos of the kernel or of the vendor's driver.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: fs/sysfs/file.c.
 #[unsafe(no_mangle)]
@@ -256,7 +257,8 @@ pub unsafe extern "C" fn mdev_device_set_attr(
 ///
 /// @param dev a mediated device
 /// @return 0; -EOPNOTSUPP: the layout has no reset, or dev is a parent; -ENODEV: the device no longer exists or is not
-/// running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
+/// running; -EBUSY: the driver refuses while a process has the device open; -EACCES: no permission; -EINVAL: dev is NULL
+/// or not a node device; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceReset; the reset file of the general layout.
 #[unsafe(no_mangle)]
@@ -274,7 +276,8 @@ pub unsafe extern "C" fn mdev_device_reset(dev: *mut mdev_device) -> c_int {
 /// @param dev a mediated device
 /// @param online 0: offline; any other value: online
 /// @return 0; -EOPNOTSUPP: the layout has no online state, or dev is a parent; -ENODEV: the device no longer exists or
-/// is not running; -EACCES: no permission; -EINVAL: dev is NULL or not a node device; other errnos of the kernel.
+/// is not running; -EBUSY: the driver refuses while a process has the device open; -EACCES: no permission; -EINVAL: dev
+/// is NULL or not a node device; other errnos of the kernel.
 ///
 /// Thread-safe, also between processes. Since: 0.1. Follows: the online file of the general layout.
 #[unsafe(no_mangle)]

@@ -209,7 +209,8 @@ pub unsafe extern "C" fn mdev_conn_lookup_by_uuid(
 }
 
 /// Creates a mediated device. On success the device is ready for use: its sysfs directory exists and, if the layout has
-/// them, its IOMMU group and its /dev/vfio node. On failure nothing is left behind.
+/// them, its IOMMU group and its /dev/vfio node. On failure the device is removed again; if that
+/// fails too, the message names the device, which stays.
 ///
 /// @param conn a connection
 /// @param xml a device element in the founding proposal's or in libvirt's dialect, UTF-8
