@@ -34,7 +34,7 @@ mod written;
 
 pub use driver_file::write_error;
 pub use folders::Folders;
-pub use registry::{backend, is_control_file, layout};
+pub use registry::{backend, device_folders, is_control_file, is_parent_file, layout};
 pub use written::{Shown, write_whole};
 
 /// Links to every PCI device.
@@ -74,6 +74,8 @@ pub struct Layout {
     pub refuses_open: bool,
     /// The folder in the folder of a device that has its attributes; `None`: the folder of the device itself.
     pub attributes: Option<&'static str>,
+    /// A file that only a parent of this layout has. A driver may have a parent without it.
+    pub parent_file: Option<&'static str>,
     /// Files of a device, or of its parent, that make and remove devices. They are never written as attributes: a write to them
     /// may block while the device is in use, or remove the device of another program.
     pub control_files: &'static [&'static str],
@@ -86,6 +88,8 @@ pub struct Layout {
     pub host_folders: &'static [&'static str],
     /// See above.
     pub link_folders: &'static [&'static str],
+    /// The folder of the host with a link to every device; `None` if there is none.
+    pub device_folder: Option<&'static str>,
 }
 
 impl Layout {
@@ -104,11 +108,13 @@ impl Layout {
             shows_creation: false,
             refuses_open: false,
             attributes: None,
+            parent_file: None,
             control_files: &[],
             verbatim: &["params", "vgpu_params"],
             device_api: None,
             host_folders: &[],
             link_folders: &[],
+            device_folder: Some(DEVICES),
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Every backend. A new one is a folder and a line here.
 
+use std::collections::BTreeSet;
+
 use super::mdev_bus::MdevBus;
 use super::vendor_vfio::VendorVfio;
 use super::{Backend, Layout, mdev_bus};
@@ -29,4 +31,16 @@ pub fn layout(kind: LayoutKind) -> &'static Layout {
 pub fn is_control_file(name: &str) -> bool {
     let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
     layouts.any(|layout| layout.control_files.contains(&name))
+}
+
+/// Whether a file of this name is one that only a parent of some layout has.
+pub fn is_parent_file(name: &str) -> bool {
+    let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
+    layouts.any(|layout| layout.parent_file == Some(name))
+}
+
+/// Every folder with links to devices.
+pub fn device_folders() -> BTreeSet<&'static str> {
+    let layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
+    layouts.filter_map(|layout| layout.device_folder).collect()
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Conn;
 use crate::backend::devices::device_of_record;
 use crate::backend::parents::{self, link_name, look_at_types, or_reported};
-use crate::backend::{DEVICES, Folders, Place, Slot, TYPES, ap, places};
+use crate::backend::{Folders, Place, Slot, TYPES, ap, device_folders, is_parent_file, places};
 use crate::error::{Error, ErrorCode, Result};
 use crate::fd::long_lived;
 use crate::finding::{Finding, or_report};
@@ -36,14 +36,13 @@ const DEFINITIONS: &str = "/etc/mdevctl.d";
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
-/// The files of a parent's folder that a dump contains. The others are left out: a read of some PCI attributes takes seconds
+/// The files of a parent's folder that a dump contains, beside those of its layout. The others are left out: a read of some PCI attributes takes seconds
 /// or wakes the device.
-const PARENT_FILES: [&str; 16] = [
+const PARENT_FILES: [&str; 15] = [
     "ap_config",
     "class",
     "dev_busid",
     "device",
-    "mdev_destroy",
     "modalias",
     "numa_node",
     "revision",
@@ -255,13 +254,15 @@ impl<'a> Taken<'a> {
         for (name, kind) in self.list(&*dir) {
             match kind {
                 EntryKind::Link => self.link(&*dir, &name),
-                EntryKind::File if PARENT_FILES.contains(&name.as_str()) => self.attribute(&*dir, &name),
+                EntryKind::File if PARENT_FILES.contains(&name.as_str()) || is_parent_file(&name) => {
+                    self.attribute(&*dir, &name)
+                }
                 EntryKind::Dir if name == TYPES => self.tree(&*dir, &name, DEPTH),
                 EntryKind::Dir if parse_uuid(&name).is_some() => self.tree(&*dir, &name, DEPTH),
                 _ => {}
             }
         }
-        self.bus_links(place);
+        self.bus_link(place);
         self.group(&*dir, "");
         self.slots(place);
     }
@@ -296,27 +297,32 @@ impl<'a> Taken<'a> {
             for folder in layout.attributes.into_iter().chain(["vfio-dev"]) {
                 self.tree(&*dir, folder, DEPTH);
             }
+            if !self.entries.contains_key(&slot.file) {
+                if let Some(folder) = self.open(dirname(&slot.file)) {
+                    self.attribute(&*folder, basename(&slot.file));
+                }
+            }
             self.group(&*dir, "");
         }
     }
 
-    /// The links that lead to the parent.
-    fn bus_links(&mut self, place: &Place) {
+    /// The link of its bus to the parent.
+    fn bus_link(&mut self, place: &Place) {
         let sysname = place.sysname();
-        for path in [format!("/sys/bus/{}/devices", place.subsystem), "/sys/class/mdev_bus".to_owned()] {
-            if let Some(dir) = self.open(&path) {
-                self.link(&*dir, sysname);
-            }
+        if let Some(dir) = self.open(&format!("/sys/bus/{}/devices", place.subsystem)) {
+            self.link(&*dir, sysname);
         }
     }
 
     /// Links to the devices, and the nodes of their groups.
     fn devices(&mut self) {
-        let Some(dir) = self.open(DEVICES) else { return };
-        self.entries.insert(DEVICES.to_owned(), HostEntryKind::Dir);
-        for (uuid, _) in self.list(&*dir) {
-            self.link(&*dir, &uuid);
-            self.group(&*dir, &format!("{uuid}/"));
+        for path in device_folders() {
+            let Some(dir) = self.open(path) else { continue };
+            self.entries.insert(path.to_owned(), HostEntryKind::Dir);
+            for (device, _) in self.list(&*dir) {
+                self.link(&*dir, &device);
+                self.group(&*dir, &format!("{device}/"));
+            }
         }
     }
 

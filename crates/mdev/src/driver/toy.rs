@@ -146,3 +146,15 @@ fn record_of_a_backend_of_one_file_lives_as_long_as_its_device() {
     toys.create("duck", "donald", OTHER);
     assert!(!record.exists());
 }
+
+#[test]
+fn dump_of_a_backend_of_one_file_replays_its_device() {
+    let toys = Toys::new(&["bear", "duck"]);
+    toys.create("bear", "ted", UUID);
+    let path = toys.0.path().join("dump.xml");
+    fs::write(&path, toys.1.dump_xml().unwrap()).unwrap();
+    let replay = Conn::open(Some(&format!("test://{}", path.display()))).unwrap();
+    let names = |flags| replay.list(flags).unwrap().iter().map(|node| node.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(ListFlags::PARENTS), ["toy_bear", "toy_duck"]);
+    assert_eq!(names(ListFlags::DEVICES), ["ted"]);
+}

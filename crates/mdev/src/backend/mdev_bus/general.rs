@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::create::{SingleWrite, check_group, check_instances};
 use super::remove::remove_by_own_file;
-use super::strategy::{AVAILABLE_INSTANCES, Strategy};
+use super::strategy::{AVAILABLE_INSTANCES, CLASS, Strategy};
 use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_params};
 use crate::error::Result;
 use crate::model::LayoutKind;
@@ -20,9 +20,9 @@ pub(super) static STRATEGY: Strategy = Strategy {
         has_iommu_group: false,
         shows_creation: true,
         control_files: &[DESTROY],
+        link_folders: &[CLASS],
         ..Layout::new(LayoutKind::GENERAL)
     },
-    parent_file: None,
     type_file: AVAILABLE_INSTANCES,
     instances: AVAILABLE_INSTANCES,
     type_link: "type",

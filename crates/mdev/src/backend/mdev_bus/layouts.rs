@@ -39,7 +39,7 @@ pub(super) fn strategy(kind: LayoutKind) -> &'static Strategy {
 /// `any_type_has`: whether one of the types has a file of this name.
 pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<bool>) -> IoResult<&'static Strategy> {
     for strategy in STRATEGIES {
-        if let Some(file) = strategy.parent_file {
+        if let Some(file) = strategy.layout.parent_file {
             if if_present(parent.meta(file))?.is_some() {
                 return Ok(strategy);
             }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::create::{SingleWrite, check_instances};
 use super::remove::remove_by_own_file;
-use super::strategy::{AVAILABLE_INSTANCES, DEVICE_API, Strategy};
+use super::strategy::{AVAILABLE_INSTANCES, CLASS, DEVICE_API, Strategy};
 use crate::backend::{CreateRequest, Layout, Located, Prepared, Remove, no_group, no_params};
 use crate::error::Result;
 use crate::model::LayoutKind;
@@ -15,8 +15,7 @@ use crate::sysfs::Dir;
 const REMOVE: &str = "remove";
 
 pub(super) static STRATEGY: Strategy = Strategy {
-    layout: Layout { control_files: &[REMOVE], ..Layout::new(LayoutKind::MDEV) },
-    parent_file: None,
+    layout: Layout { control_files: &[REMOVE], link_folders: &[CLASS], ..Layout::new(LayoutKind::MDEV) },
     type_file: DEVICE_API,
     instances: AVAILABLE_INSTANCES,
     type_link: "mdev_type",

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 pub(super) use self::layouts::DEFAULT;
 use self::layouts::{LAYOUTS, detect, strategy};
-use self::strategy::{DEVICE_API, Strategy};
+use self::strategy::{CLASS, DEVICE_API, Strategy};
 use crate::backend::scan::{follow, scan, sorted};
 use crate::backend::{
     Attempt, Backend, CreateRequest, Created, Folders, Hint, Layout, Located, OpenParent, Place, Prepared, Remove,
@@ -32,9 +32,6 @@ mod types;
 /// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
 /// on any other are found through their class.
 const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
-
-/// Links to every parent of the merged kernel.
-const CLASS: &str = "/sys/class/mdev_bus";
 
 /// The backend.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::create::{check_group, check_instances, open_create, write_create};
 use super::remove::write_remove;
-use super::strategy::{MAX_INSTANCES, Strategy};
+use super::strategy::{CLASS, MAX_INSTANCES, Strategy};
 use crate::backend::written::{Shown, read_back};
 use crate::backend::{
     CreateRequest, CreateWrites, Layout, Located, Prepared, Remove, no_params, write_error, write_whole,
@@ -30,10 +30,11 @@ pub(super) static STRATEGY: Strategy = Strategy {
         has_iommu_group: false,
         shows_creation: true,
         shows_type: false,
+        parent_file: Some(MDEV_DESTROY),
         control_files: &[MDEV_DESTROY],
+        link_folders: &[CLASS],
         ..Layout::new(LayoutKind::RFC)
     },
-    parent_file: Some(MDEV_DESTROY),
     type_file: MAX_INSTANCES,
     instances: MAX_INSTANCES,
     type_link: "mdev_type",

@@ -10,6 +10,9 @@ use crate::sysfs::Dir;
 /// The file of a type with its `device_api`, in the merged kernel.
 pub(super) const DEVICE_API: &str = "device_api";
 
+/// Links to every parent of the merged kernel.
+pub(super) const CLASS: &str = "/sys/class/mdev_bus";
+
 /// How many devices of a type can still be created.
 pub(super) const AVAILABLE_INSTANCES: &str = "available_instances";
 
@@ -22,8 +25,6 @@ type Prepare = for<'a> fn(&'static Strategy, Rc<dyn Dir>, &CreateRequest<'a>) ->
 /// One layout of the mdev bus.
 pub(super) struct Strategy {
     pub(super) layout: Layout,
-    /// A file that only a parent of this layout has. A driver may have a parent without it.
-    pub(super) parent_file: Option<&'static str>,
     /// A file that the types of this layout have, and no type of a layout after it in `STRATEGIES`.
     pub(super) type_file: &'static str,
     /// The file of a type with the number of devices that can still be created.

@@ -34,6 +34,7 @@ static LAYOUT: Layout = Layout {
     device_api: Some(vfs::DEVICE_API),
     host_folders: &[SOFTWARE],
     link_folders: &[DRIVERS[0], DRIVERS[1], DRIVERS[2], DRIVERS[3], PCI],
+    device_folder: None,
     ..Layout::new(LayoutKind::VENDOR_VFIO)
 };
 
