@@ -204,11 +204,12 @@ pub struct Types {
     pub layout: &'static Layout,
     /// In the order of their ids, with the types that are remembered.
     pub types: Vec<Type>,
-    /// The VFs that can be devices.
+    /// The VFs that can be devices: `types` reads them to count instances, and [`Parent`] shows them. Empty where no device is a VF.
     pub vfs: Vec<Vf>,
-    /// The types that it shows or has shown; `None` if it never hides a type.
+    /// The types that it shows or has shown; `None` if it never hides a type. On the mdev bus each type has a folder as long as
+    /// the driver offers it; the driver of a VF lists only the types that still fit on the card.
     pub seen: Option<SeenTypes>,
-    /// The parent may have types that it does not show now and that were never seen.
+    /// The parent may have types that it does not show now and that were never seen. False where a type is never hidden.
     pub is_partial: bool,
     /// Why it shows no type now, and the next step; empty if it shows one. Remembered types are not shown.
     pub why_none: String,
@@ -438,8 +439,8 @@ pub trait Backend: Sync {
     /// left out. With `known`, the parent as it was read before, reads only what changes when devices are created and destroyed.
     fn types(&self, dir: &dyn Dir, records: &Records<'_>, known: Option<&Parent>) -> IoResult<Option<Types>>;
 
-    /// The slots of an open parent: what a monitor follows and a dump contains beside the parent itself. None where the
-    /// kernel makes a device anywhere and sends uevents for it.
+    /// The slots of an open parent: a monitor watches their files, a dump contains them. None where the kernel sends uevents for
+    /// devices. A method and not a field of [`Layout`]: which slots exist is read from the parent.
     fn slots(&self, parent: &dyn Dir) -> IoResult<Slots>;
 
     /// Every running device. Reports and leaves out what cannot be read. `known` returns the VFs of a parent that was read
@@ -493,7 +494,8 @@ pub trait Backend: Sync {
 
 /// A device that can be made now.
 pub struct Prepared<'a> {
-    /// The VF that will be the device, where devices are VFs. No creator that uses this library takes it at the same time.
+    /// The VF that will be the device, where devices are VFs: its record has the VF and is written before the first write.
+    /// `None` on the mdev bus, where the UUID identifies the device. No creator that uses this library takes the VF at the same time.
     pub vf: Option<ChosenVf>,
     /// The writes that make the device.
     pub writes: Box<dyn CreateWrites + 'a>,

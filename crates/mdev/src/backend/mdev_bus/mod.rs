@@ -115,7 +115,7 @@ impl Backend for MdevBus {
     }
 
     fn slots(&self, _parent: &dyn Dir) -> IoResult<Slots> {
-        // A device is no place of its parent, and the kernel sends uevents for it.
+        // A device has no place on its parent before it is made, so there is no file to watch; the kernel sends uevents for it.
         Ok(Slots::default())
     }
 
