@@ -439,8 +439,8 @@ pub trait Backend: Sync {
     /// left out. With `known`, the parent as it was read before, reads only what changes when devices are created and destroyed.
     fn types(&self, dir: &dyn Dir, records: &Records<'_>, known: Option<&Parent>) -> IoResult<Option<Types>>;
 
-    /// The slots of an open parent: a monitor watches their files, a dump contains them. None where the kernel sends uevents for
-    /// devices. A method and not a field of [`Layout`]: which slots exist is read from the parent.
+    /// The slots of an open parent: a monitor watches their files, a dump contains them, a device may be defined on each. None
+    /// where the kernel sends uevents for devices. A method and not a field of [`Layout`]: the slots are read from the parent.
     fn slots(&self, parent: &dyn Dir) -> IoResult<Slots>;
 
     /// Every running device. Reports and leaves out what cannot be read. `known` returns the VFs of a parent that was read
