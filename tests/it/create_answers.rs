@@ -115,6 +115,21 @@ fn group_create_with_unreadable_requires_group_writes_nothing() {
     }
 }
 
+/// A type that cannot be opened may require a group.
+#[test]
+fn group_create_with_type_that_cannot_be_opened_writes_nothing() {
+    // The first open lists the types, the second is of the type with the wanted name.
+    for nth in [1, 2] {
+        let lab = Lab::new();
+        lab.sim.fail_next(Op::Open, "mdev_supported_types/11", Errno::MFILE, nth);
+        lab.sim.start_log();
+        let text = request("0000:86:00.0", "GRID M60-0B", "");
+        let e = lab.conn.create_group_xml(&[text.as_bytes()], CreateFlags::empty()).map(drop).unwrap_err();
+        assert_eq!(e.errno, Errno::MFILE.raw_os_error(), "{nth}: {e}");
+        assert!(lab.sim.take_log().iter().all(|entry| entry.op != Op::Write), "{nth}");
+    }
+}
+
 #[test]
 fn device_that_cannot_be_removed_again_keeps_its_record_and_is_named() {
     for maker in &MAKERS {

@@ -127,9 +127,13 @@ fn open_target(host: &Host, folders: &Folders<'_>, def: &DeviceDef, flags: Creat
         Some(id) => OwnType { id, dir: None },
         None => search_own_type(host, &parent, &place, &def.type_id)??,
     };
-    // An error is that of the create, which opens the folder again.
-    let open = || parents::type_dir(parent.layout, &*parent.dir, &type_id).ok().flatten();
-    let type_dir = dir.or_else(open).map(Rc::from);
+    let type_dir = match dir {
+        Some(dir) => Some(dir),
+        // A type that cannot be opened may require a group.
+        None => parents::type_dir(parent.layout, &*parent.dir, &type_id)
+            .map_err(|errno| Error::io("open the type", &format!("{}/{TYPES}/{type_id}", place.syspath), errno))?,
+    };
+    let type_dir = type_dir.map(Rc::from);
     Ok(OpenTarget { place, vf, parent: Rc::new(parent), type_id, type_dir })
 }
 
