@@ -56,6 +56,35 @@ fn create_of_a_group_asks_a_script_once_for_its_capabilities() {
     assert_eq!(calls, "get capabilities\npre start\npre start\npost start\npost start\n");
 }
 
+/// A script decides for the types that it supports, and for no other type of the same request.
+#[test]
+fn capabilities_of_a_script_apply_to_its_type_alone() {
+    let matrix = xml("matrix", "vfio_ap-passthrough", UUID, "");
+    let igd = xml(IGD, "i915-GVTg_V5_4", &UUID.replace('1', "2"), "");
+    let again = xml("matrix", "vfio_ap-passthrough", &UUID.replace('1', "3"), "");
+    for requests in [[&matrix, &igd, &again], [&igd, &matrix, &again]] {
+        let (root, sim, _conn) = host(true);
+        let path = root.path().to_str().unwrap();
+        let log = root.path().join("log");
+        let supports = r#"{"supports":{"version":3,"actions":["start"],"events":["pre"]}}"#;
+        let body = format!(
+            "echo \"$4 $6 $2\" >>'{}'\n[ \"$2\" = vfio_ap-passthrough ] || exit 2\n[ $6 = capabilities ] && printf '{supports}'\nexit 0\n",
+            log.display()
+        );
+        install_script(&root.path().join("etc/mdevctl.d/scripts.d/callouts/s"), &body);
+        let parts = (Arc::new(sim) as _, Arc::new(Runtime::memory([])), Arc::new(Definitions::files(path)));
+        let conn = Conn::with(parts, mdev::test_hooks::callout::Callouts::below(path));
+        conn.create_group_xml(&requests.map(String::as_bytes), CreateFlags::empty()).unwrap();
+        let calls = fs::read_to_string(&log).unwrap();
+        let count = |call: &str| calls.lines().filter(|line| *line == call).count();
+        assert_eq!(count("get capabilities vfio_ap-passthrough"), 1, "{calls}");
+        assert_eq!(count("get capabilities i915-GVTg_V5_4"), 1, "{calls}");
+        // The script does not support `post`, which it therefore does not get for its own type.
+        assert_eq!(count("post start vfio_ap-passthrough"), 0, "{calls}");
+        assert_eq!(count("pre start vfio_ap-passthrough"), 2, "{calls}");
+    }
+}
+
 /// Call-outs run for each start, stop and definition of a device, and can refuse it.
 #[test]
 fn callouts_run_before_and_after_each_action_and_can_refuse_it() {

@@ -32,8 +32,10 @@ mod scripts;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use once_cell::unsync::OnceCell;
@@ -160,11 +162,19 @@ impl Callouts {
     /// Finds the scripts that exist now; `None` if there are none. Fails if it cannot be determined whether there are scripts.
     pub fn find(&self) -> Result<Option<Scripts>> {
         let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
-        let found =
-            Scripts { callouts, notifiers, limit: self.limit, keeper: RefCell::default(), versioned: OnceCell::new() };
+        let found = Scripts {
+            callouts,
+            notifiers,
+            limit: self.limit,
+            keeper: RefCell::default(),
+            versioned: RefCell::default(),
+        };
         Ok((!found.callouts.is_empty() || !found.notifiers.is_empty()).then_some(found))
     }
 }
+
+/// The id of a type and the sysfs name of a parent.
+type TypeAndParent = (String, String);
 
 /// The scripts of a host, for one action on one device or several.
 #[derive(Debug)]
@@ -174,8 +184,8 @@ pub struct Scripts {
     limit: Duration,
     /// The parent process of all scripts, started for the first one.
     keeper: RefCell<Option<Keeper>>,
-    /// The script of the newer protocol; `None` if there is none.
-    versioned: OnceCell<Option<Versioned>>,
+    /// For each type and parent, the script of the newer protocol; `None` if there is none.
+    versioned: RefCell<HashMap<TypeAndParent, Option<Rc<Versioned>>>>,
 }
 
 impl Scripts {
@@ -251,8 +261,14 @@ impl<'a> Approval<'a> {
         self.notify(state);
     }
 
-    fn versioned(&self) -> Result<Option<&Versioned>> {
-        self.scripts.versioned.get_or_try_init(|| self.find_versioned()).map(Option::as_ref)
+    fn versioned(&self) -> Result<Option<Rc<Versioned>>> {
+        let key = (self.subject.type_id.clone(), self.subject.parent.clone());
+        if let Some(known) = self.scripts.versioned.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let found = self.find_versioned()?.map(Rc::new);
+        self.scripts.versioned.borrow_mut().insert(key, found.clone());
+        Ok(found)
     }
 
     fn find_versioned(&self) -> Result<Option<Versioned>> {
@@ -272,7 +288,7 @@ impl<'a> Approval<'a> {
             return Ok(());
         }
         if let Some(script) = self.versioned()? {
-            return self.call_versioned(script, event, action, state, input);
+            return self.call_versioned(&script, event, action, state, input);
         }
         let chosen = self.chosen.get().copied();
         let others = if chosen.is_some() { &[] } else { &self.scripts.callouts[..] };
