@@ -7,6 +7,7 @@
 mod attrs;
 mod autostart;
 mod backends;
+mod callout_changes;
 mod cargo_library;
 mod create_answers;
 mod create_faults;

@@ -135,7 +135,7 @@ impl<'a> Request<'a> {
         let host = &self.conn.host;
         // Whoever starts it, it is for whom it was defined.
         let owner = self.defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
-        let create = || create_all(host, &self.folders, plans, wants_group, owner);
+        let create = || create_all(host, plans, wants_group, owner);
         let Some(scripts) = self.scripts().map_err(|e| (None, e))? else { return create() };
         let subjects = callouts::subjects(plans, self.defined.is_some_and(|def| def.autostart));
         let asked = callouts::ask_start(scripts, &subjects).map_err(|e| (None, e))?;

@@ -24,7 +24,6 @@ pub(super) type Failed<'a> = (Option<&'a Plan>, Error);
 /// Makes every device of the plans, or none: a failure removes those that were made, in reverse.
 pub(super) fn create_all<'a>(
     host: &'a Host,
-    folders: &'a Folders<'a>,
     plans: &'a [Plan],
     wants_group: &[Uuid],
     owner: Option<String>,
@@ -32,7 +31,7 @@ pub(super) fn create_all<'a>(
     // Without descriptors a device could not be removed again.
     host.spare.fill().map_err(|errno| (None, Error::io("open", "descriptors to create a device", errno)))?;
     let mut prepared = prepare_all(host, plans, wants_group)?;
-    let mut transaction = CreateTransaction::new(host, folders, owner, plans.len() > 1).map_err(|e| (None, e))?;
+    let mut transaction = CreateTransaction::new(host, owner, plans.len() > 1).map_err(|e| (None, e))?;
     // Of several devices, the error does not say which it is about.
     let alone = if let [plan] = plans { Some(plan) } else { None };
     if let Err(e) = transaction.reserve_uuids(plans, wants_group) {
@@ -59,8 +58,9 @@ struct CreateTransaction<'a> {
     owner: Option<String>,
     /// Of several devices: records that they are not complete.
     batch: Option<Batch<'a>>,
-    /// The mdev bus, opened before the first write; `None` if it comes with its first device.
-    folders: &'a Folders<'a>,
+    /// The mdev bus, opened before the first write; `None` if it comes with its first device. Not a folder that was open before the
+    /// call-outs: if the module was loaded again since, that folder shows no device.
+    folders: Folders<'a>,
     reserved: Vec<Reservation<'a>>,
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
@@ -81,7 +81,8 @@ enum Attempt {
 }
 
 impl<'a> CreateTransaction<'a> {
-    fn new(host: &'a Host, folders: &'a Folders<'a>, owner: Option<String>, several: bool) -> Result<Self> {
+    fn new(host: &'a Host, owner: Option<String>, several: bool) -> Result<Self> {
+        let folders = Folders::new(&*host.sysfs);
         folders.bus()?;
         let batch = several.then(|| host.runtime.begin_batch()).transpose()?;
         Ok(CreateTransaction {
@@ -111,7 +112,7 @@ impl<'a> CreateTransaction<'a> {
         let shown = if wants_group.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
         let in_use = || Ok([&shown[..], &devices::defined_groups(self.host)?].concat());
         let group = NewGroup { members: wants_group, in_use: &in_use };
-        let reserved = self.host.runtime.reserve(records, group, &|record| device_or_unknown(self.folders, record))?;
+        let reserved = self.host.runtime.reserve(records, group, &|record| device_or_unknown(&self.folders, record))?;
         self.groups = reserved.records().iter().map(|record| (record.uuid, record.group)).collect();
         self.reserved.push(reserved);
         Ok(())
@@ -156,8 +157,10 @@ impl<'a> CreateTransaction<'a> {
         let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
         if let Some(vf) = ready.vf {
             let record = self.record(plan, Some(&vf));
-            let reserved =
-                self.host.runtime.reserve(vec![record], &[], &|record| device_or_unknown(self.folders, record))?;
+            // The wait for the lock may have been long.
+            let folders = Folders::new(&*self.host.sysfs);
+            let device = |record: &DeviceRecord| device_or_unknown(&folders, record);
+            let reserved = self.host.runtime.reserve(vec![record], &[], &device)?;
             self.reserved.push(reserved);
             (made.entry, made.vf, made.identity) = (vf.entry, Some(vf.sysname), vf.identity);
         }
@@ -225,7 +228,7 @@ impl<'a> CreateTransaction<'a> {
         let path = format!("{}/{entry}", plan.place.syspath);
         let sysname = made.vf.as_deref().unwrap_or(&entry);
         let id = DeviceId { uuid: &plan.uuid, sysname, type_id: &plan.type_id, identity: made.identity };
-        attrs::apply(self.folders, self.host, plan.parent.layout, &path, &id, &plan.def.attributes)
+        attrs::apply(&self.folders, self.host, plan.parent.layout, &path, &id, &plan.def.attributes)
     }
 
     /// Locates the device that was made last, unless its identity is known, and writes its identity to its record.
@@ -236,7 +239,7 @@ impl<'a> CreateTransaction<'a> {
         }
         let (uuid, backend) = (made.plan.uuid, made.plan.parent.backend);
         let records = self.host.runtime.records();
-        let locate = || backend.locate(self.folders, &records, &Wanted::Name(&made.entry));
+        let locate = || backend.locate(&self.folders, &records, &Wanted::Name(&made.entry));
         made.located = match locate() {
             // The device exists: the descriptors that are kept for its removal are for this, too.
             Err(e) if is_exhausted(e.errno()) => {
@@ -292,7 +295,7 @@ impl<'a> CreateTransaction<'a> {
                 return Ok(Some(located.clone()));
             }
         }
-        let found = devices::locate_in(self.folders, self.host, &made.plan.uuid, made.plan.place.sysname())?;
+        let found = devices::locate_in(&self.folders, self.host, &made.plan.uuid, made.plan.place.sysname())?;
         Ok(found.filter(|found| made.identity.is_none_or(|identity| identity == found.identity)))
     }
 
