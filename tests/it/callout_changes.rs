@@ -30,8 +30,8 @@ fn connect(root: &TempDir, body: &str) -> Conn {
     Conn::open(Some(&format!("mdev:///system?root={}", root.path().display()))).unwrap()
 }
 
-fn named(uuid: &str) -> String {
-    request("mtty", "mtty-1", &format!("<uuid>{uuid}</uuid>")).replace("<parent>", "<name>n</name><parent>")
+fn with_uuid() -> String {
+    request("mtty", "mtty-1", &format!("<uuid>{UUID}</uuid>"))
 }
 
 /// The create looks at the records of all devices, and removes those without a device.
@@ -57,7 +57,64 @@ fn create_whose_callout_reloads_the_bus_keeps_records_of_other_devices() {
             bus.display()
         ),
     );
-    conn.create_xml(named(UUID).as_bytes(), CreateFlags::empty()).map(drop).unwrap_err();
+    // A device without a name has no record.
+    let text = with_uuid().replace("<parent>", "<name>n</name><parent>");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).map(drop).unwrap_err();
     assert!(bus.join("old").exists());
     assert!(record.exists());
+}
+
+#[test]
+fn create_whose_callout_registers_the_types_again_writes_to_the_new_type() {
+    let (root, mut tree, mtty) = host();
+    // The device appears with the call-out, so that the create does not wait for it.
+    tree.mdev(&mtty, "mtty-1", UUID).unwrap();
+    let link = tree.real(&format!("{BUS}/{UUID}"));
+    let aside = root.path().join("aside");
+    fs::rename(&link, &aside).unwrap();
+    let parent = tree.real(&mtty);
+    let conn = connect(
+        &root,
+        &format!(
+            "[ $4 = pre ] || exit 0; cd '{}' && mv mdev_supported_types old && cp -r old mdev_supported_types && mv '{}' '{}' || exit 1",
+            parent.display(),
+            aside.display(),
+            link.display()
+        ),
+    );
+    conn.create_xml(with_uuid().as_bytes(), CreateFlags::empty()).unwrap();
+    let written = |types: &str| fs::read_to_string(parent.join(types).join("mtty-1/create")).unwrap();
+    assert_eq!(written("old"), "");
+    assert_eq!(written("mdev_supported_types"), format!("{UUID}\n"));
+}
+
+/// The first attempt fails because another creator takes the last instance; the second finds the parent anew.
+#[test]
+fn create_that_tries_again_after_its_parent_was_replaced_uses_the_new_parent() {
+    let (root, mut tree, mtty) = host();
+    tree.mdev(&mtty, "mtty-1", UUID).unwrap();
+    let link = tree.real(&format!("{BUS}/{UUID}"));
+    let aside = root.path().join("aside");
+    fs::rename(&link, &aside).unwrap();
+    let parent = tree.real(&mtty);
+    let left = parent.join("mdev_supported_types/mtty-1/available_instances");
+    let conn = connect(
+        &root,
+        &format!(
+            "case $4-$8 in\n\
+             pre-none) if [ -e '{0}.old' ]; then mv '{1}' '{2}'; else echo 0 >'{3}'; fi || exit 1;;\n\
+             post-failure) echo 24 >'{3}'; mv '{0}' '{0}.old'; cp -a '{0}.old' '{0}';;\n\
+             esac",
+            parent.display(),
+            aside.display(),
+            link.display(),
+            left.display()
+        ),
+    );
+    let text = with_uuid().replace("<parent>mtty</parent>", "");
+    conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
+    let written = |parent: &str| fs::read_to_string(format!("{parent}/mdev_supported_types/mtty-1/create")).unwrap();
+    let parent = parent.display().to_string();
+    assert_eq!(written(&format!("{parent}.old")), "");
+    assert_eq!(written(&parent), format!("{UUID}\n"));
 }

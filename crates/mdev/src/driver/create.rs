@@ -32,7 +32,6 @@ pub(super) struct Request<'a> {
     flags: CreateFlags,
     /// The definition of the device.
     defined: Option<&'a Definition>,
-    folders: Folders<'a>,
     scripts: OnceCell<Option<Scripts>>,
     /// The device of the UUID, or that there is none, until the request has looked at it.
     located: Cell<Option<Option<Located>>>,
@@ -40,14 +39,13 @@ pub(super) struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
-        let folders = Folders::new(&*conn.host.sysfs);
-        Request { conn, flags, defined, folders, scripts: OnceCell::new(), located: Cell::new(None) }
+        Request { conn, flags, defined, scripts: OnceCell::new(), located: Cell::new(None) }
     }
 
     /// The request to start what is defined; `None` if it runs already.
     pub(super) fn start(conn: &'a Conn, def: &'a Definition, flags: CreateFlags) -> Result<Option<Self>> {
         let request = Request::new(conn, flags, Some(def));
-        let found = devices::locate_in(&request.folders, &conn.host, &def.uuid, &def.parent)?;
+        let found = devices::locate_near(&conn.host, &def.uuid, &def.parent)?;
         if found.as_ref().is_some_and(|found| defined::is_running_on(def, found)) {
             return Ok(None);
         }
@@ -66,9 +64,11 @@ impl<'a> Request<'a> {
         // Where the parent was chosen here, another may have room when this one was filled meanwhile.
         let mut attempts = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
-            let plan = plan(&self.conn.host, &self.folders, def.clone(), self.flags, &[])?;
+            // Each attempt has its own: the parent may have been removed and added again since the last one.
+            let folders = Folders::new(&*self.conn.host.sysfs);
+            let plan = plan(&self.conn.host, &folders, def.clone(), self.flags, &[])?;
             attempts -= 1;
-            if let Some(existing) = self.existing(&plan)? {
+            if let Some(existing) = self.existing(&folders, &plan)? {
                 return Ok(existing);
             }
             if self.defined.is_none() {
@@ -79,7 +79,7 @@ impl<'a> Request<'a> {
                 Err((_, e)) if e.code == ErrorCode::NoInstances && attempts > 0 => {}
                 // Another process was faster; with EXIST_OK that is as good.
                 Err((Some(plan), e)) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
-                    return self.existing(plan)?.ok_or(e);
+                    return self.existing(&Folders::new(&*self.conn.host.sysfs), plan)?.ok_or(e);
                 }
                 Err((_, e)) => return Err(e),
             }
@@ -87,14 +87,14 @@ impl<'a> Request<'a> {
     }
 
     /// The device that the request describes, if it exists and EXIST_OK is set. Fails if another device has the UUID.
-    fn existing(&self, plan: &Plan) -> Result<Option<Node>> {
+    fn existing(&self, folders: &Folders<'_>, plan: &Plan) -> Result<Option<Node>> {
         let host = &self.conn.host;
         if plan.def.uuid.is_none() {
             return Ok(None);
         }
         let located = match self.located.take() {
             Some(located) => located,
-            None => devices::locate_in(&self.folders, host, &plan.uuid, plan.place.sysname())?,
+            None => devices::locate_in(folders, host, &plan.uuid, plan.place.sysname())?,
         };
         let Some(found) = located else { return Ok(None) };
         if !self.flags.contains(CreateFlags::EXIST_OK) {
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
         }
         let mut known = ParentCache::new(&*host.sysfs);
         if is_on_parent {
-            known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir.as_deref());
+            known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir().map(|dir| &**dir));
         }
         let Some(device) = devices::at(host, &found, &mut known)? else { return Ok(None) };
         let other_vf = plan.vf.as_deref().filter(|vf| *vf != basename(&device.syspath));
@@ -139,6 +139,7 @@ impl<'a> Request<'a> {
         let Some(scripts) = self.scripts().map_err(|e| (None, e))? else { return create() };
         let subjects = callouts::subjects(plans, self.defined.is_some_and(|def| def.autostart));
         let asked = callouts::ask_start(scripts, &subjects).map_err(|e| (None, e))?;
+        plans.iter().for_each(Plan::reopen_type);
         let result = create();
         callouts::post(asked, result.is_ok());
         result
@@ -165,12 +166,13 @@ impl Conn {
         let mut group = common_group(&defs)?;
         self.remove_own_incomplete(flags);
         let request = Request::new(self, flags, None);
+        let folders = Folders::new(&*self.host.sysfs);
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
         let mut numbers = Vec::with_capacity(defs.len());
         let mut kept: Vec<Option<Node>> = Vec::with_capacity(defs.len());
         let mut wants_group: Vec<Uuid> = Vec::new();
         for (i, def) in defs.into_iter().enumerate() {
-            let plan = plan(&self.host, &request.folders, def, flags, &plans).map_err(numbered(i))?;
+            let plan = plan(&self.host, &folders, def, flags, &plans).map_err(numbered(i))?;
             if plans.iter().any(|other| other.uuid == plan.uuid) {
                 return Err(numbered(i)(Error::new(
                     ErrorCode::Exists,
@@ -178,7 +180,7 @@ impl Conn {
                     format!("UUID {} is given twice", plan.uuid),
                 )));
             }
-            if let Some(existing) = request.existing(&plan).map_err(numbered(i))? {
+            if let Some(existing) = request.existing(&folders, &plan).map_err(numbered(i))? {
                 join(&mut group, &existing).map_err(numbered(i))?;
                 kept.push(Some(existing));
                 continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! From a request to a plan: which parent, which type, which UUID. Nothing is written here.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -21,8 +22,9 @@ pub(super) struct Plan {
     pub(super) place: Place,
     pub(super) parent: Rc<OpenParent>,
     pub(super) type_id: String,
-    /// The open folder of the type, where types have folders.
-    pub(super) type_dir: Option<Rc<dyn Dir>>,
+    /// The open folder of the type, where types have folders. See [`Plan::reopen_type`].
+    type_dir: Option<Rc<dyn Dir>>,
+    is_type_stale: Cell<bool>,
     pub(super) uuid: Uuid,
     pub(super) def: DeviceDef,
     /// The VF that the request names.
@@ -34,7 +36,7 @@ impl Plan {
     pub(super) fn request<'a>(&'a self, group: Option<u32>, avoid: &'a [String]) -> CreateRequest<'a> {
         CreateRequest {
             type_id: &self.type_id,
-            type_dir: self.type_dir.as_ref(),
+            type_dir: self.type_dir(),
             uuid: self.uuid,
             group,
             params: self.def.params.as_deref(),
@@ -42,6 +44,17 @@ impl Plan {
             avoid,
             pack: self.pack,
         }
+    }
+
+    /// The open folder of the type, if it may be used still.
+    pub(super) fn type_dir(&self) -> Option<&Rc<dyn Dir>> {
+        self.type_dir.as_ref().filter(|_| !self.is_type_stale.get())
+    }
+
+    /// Has the folder of the type opened again when it is needed. Call after a call-out and after the wait for a lock: the driver
+    /// may have registered its types again.
+    pub(super) fn reopen_type(&self) {
+        self.is_type_stale.set(true);
     }
 
     fn target(&self) -> OpenTarget {
@@ -113,7 +126,8 @@ pub(super) fn plan(
         None => open_target(host, folders, &def, flags)?,
     };
     let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
-    Ok(Plan { place, parent, type_id, type_dir, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
+    let is_type_stale = Cell::new(false);
+    Ok(Plan { place, parent, type_id, type_dir, is_type_stale, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
 }
 
 fn open_target(host: &Host, folders: &Folders<'_>, def: &DeviceDef, flags: CreateFlags) -> Result<OpenTarget> {

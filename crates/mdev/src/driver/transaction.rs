@@ -274,7 +274,7 @@ impl<'a> CreateTransaction<'a> {
     }
 
     fn find_made(&self, plan: &Plan, known: &mut ParentCache<'_>) -> Result<Device> {
-        known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir.as_deref());
+        known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir().map(|dir| &**dir));
         let made = self.made.iter().find(|made| made.plan.uuid == plan.uuid);
         let device = match made.map(|made| self.locate_again(made)).transpose()?.flatten() {
             Some(found) => devices::read(&found, self.reserved_record(&plan.uuid), known)?,
@@ -394,6 +394,9 @@ fn prepare<'p>(host: &'p Host, plan: &'p Plan, group: Option<u32>, avoid: &'p [S
     let backend = plan.parent.backend;
     let lock = backend.lock(plan.parent.layout, plan.place.sysname(), Some(&plan.type_id));
     let lock = host.lock(lock).map_err(named)?;
+    if lock.is_some() {
+        plan.reopen_type();
+    }
     let prepared = backend.prepare(&plan.parent, &plan.request(group, avoid)).map_err(named)?;
     Ok(Ready { prepared, lock })
 }
