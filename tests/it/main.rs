@@ -15,6 +15,7 @@ mod definition_callouts;
 mod definitions;
 mod driver;
 mod exhausted;
+mod exist_ok;
 mod faulty_host;
 mod groups;
 mod header;

@@ -17,7 +17,6 @@ use crate::callout::Scripts;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Definition, uuid_in_use};
-use crate::sysfs::basename;
 use crate::xml;
 
 /// How many parents are tried one after the other, each filled by others while we made up our mind.
@@ -46,8 +45,10 @@ impl<'a> Request<'a> {
     pub(super) fn start(conn: &'a Conn, def: &'a Definition, flags: CreateFlags) -> Result<Option<Self>> {
         let request = Request::new(conn, flags, Some(def));
         let found = devices::locate_near(&conn.host, &def.uuid, &def.parent)?;
-        if found.as_ref().is_some_and(|found| defined::is_running_on(def, found)) {
-            return Ok(None);
+        if let Some(found) = found.as_ref().filter(|found| defined::is_running_on(def, found)) {
+            if devices::has_folder(found)? {
+                return Ok(None);
+            }
         }
         request.located.set(Some(found));
         Ok(Some(request))
@@ -101,7 +102,17 @@ impl<'a> Request<'a> {
             return Err(uuid_in_use(&plan.uuid).at(found.syspath));
         }
         let is_on_parent = found.parent == plan.place.syspath;
-        if is_on_parent {
+        let shown = match &found.type_id {
+            None if is_on_parent => found.backend.type_of(plan.parent.layout, &*found.dir, &found.entry),
+            shown => Ok(shown.clone()),
+        };
+        let shown = shown.map_err(|errno| Error::io("read the type of", &found.syspath, errno))?;
+        if shown.is_none() && !devices::has_folder(&found)? {
+            return Err(uuid_in_use(&plan.uuid).hint("its link on the bus leads nowhere").at(found.syspath));
+        }
+        let other_vf = plan.vf.as_deref().filter(|vf| *vf != found.sysname());
+        let is_other = other_vf.is_some() || shown.is_some_and(|id| id != plan.type_id);
+        if is_on_parent && !is_other {
             // Its creator may be at work still.
             wait_device::wait_ready(host, &plan.parent, &*found.dir, &found.entry)?;
         }
@@ -110,7 +121,6 @@ impl<'a> Request<'a> {
             known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir().map(|dir| &**dir));
         }
         let Some(device) = devices::at(host, &found, &mut known)? else { return Ok(None) };
-        let other_vf = plan.vf.as_deref().filter(|vf| *vf != basename(&device.syspath));
         if !is_on_parent || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some() {
             let place = plan.place.name();
             let message = format!(

@@ -69,6 +69,12 @@ fn record_of(host: &Host, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
     host.runtime.records().get(uuid).or_else(|e| report_unless_exhausted(e).map(|()| None))
 }
 
+/// Whether the device has its folder: a link on the bus may lead nowhere.
+pub(super) fn has_folder(found: &Located) -> Result<bool> {
+    let folder = if_present(found.dir.open(&found.entry));
+    Ok(folder.map_err(|errno| Error::io("open", &found.syspath, errno))?.is_some())
+}
+
 /// The type of a device, which its record has where sysfs shows none.
 pub(super) fn type_of(host: &Host, Held { device, parent }: &Held) -> Result<Option<String>> {
     let shown = match &device.type_id {
