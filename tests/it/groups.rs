@@ -244,3 +244,17 @@ fn record_of_killed_creator_does_not_match_device_of_another_type() {
         conn.create_xml(text.as_bytes(), CreateFlags::empty()).unwrap();
     }
 }
+
+/// Every device of a group is checked again before its write, since the devices before it have taken instances.
+#[test]
+fn group_create_that_exceeds_the_instances_writes_nothing_for_the_last_device() {
+    let lab = Lab::new();
+    let text = request("0.0.0052", "vfio_ccw-io", "");
+    lab.sim.start_log();
+    let e = lab.conn.create_group_xml(&[text.as_bytes(), text.as_bytes()], CreateFlags::empty()).map(drop).unwrap_err();
+    assert_eq!(e.code, ErrorCode::NoInstances, "{e}");
+    let log = lab.sim.take_log();
+    let writes = log.iter().filter(|entry| entry.op == Op::Write && basename(&entry.path) == "create").count();
+    assert_eq!(writes, 1, "{e}");
+    assert!(!lab.conn.list(ListFlags::DEVICES).unwrap().iter().any(|node| node.type_id() == Ok("vfio_ccw-io")));
+}

@@ -193,8 +193,15 @@ fn create_of_a_group_opens_its_parent_and_its_type_once() {
     let of = |op: Op| log.iter().filter(move |entry| entry.op == op).map(|entry| entry.path.clone());
     opened_by_create(of(Op::Open).collect(), &[BUS, BUS]);
     let read = |file: &str| of(Op::Read).filter(|path| basename(path) == file).count();
-    // Once for each device, before the first is made.
-    assert_eq!(read("available_instances"), 3);
+    // Once for each device before the first is made, and again before each write except the first.
+    assert_eq!(read("available_instances"), 5);
+    let created = |entry: &LogEntry| entry.op == Op::Write && basename(&entry.path) == "create";
+    let writes: Vec<usize> = (0..log.len()).filter(|at| created(&log[*at])).collect();
+    for between in writes.windows(2) {
+        let checks = log[between[0]..between[1]].iter();
+        let is_check = |entry: &&LogEntry| entry.op == Op::Read && basename(&entry.path) == "available_instances";
+        assert_eq!(checks.filter(is_check).count(), 1);
+    }
     assert_eq!((read("device_api"), read("numa_node")), (1, 1));
 }
 

@@ -371,7 +371,8 @@ struct Ready<'p> {
 }
 
 /// Prepares every device, so that a request that is bound to fail fails before anything is written. `None` for a device that has to
-/// be prepared again: two devices of a request may need one lock, and a group number may not have been allocated yet.
+/// be prepared again: two devices of a request may need one lock, a group number may not have been allocated yet, and the devices
+/// before it take instances.
 fn prepare_all<'p>(
     host: &'p Host,
     plans: &'p [Plan],
@@ -383,7 +384,7 @@ fn prepare_all<'p>(
         // Any number stands for the one that will be found.
         let group = plan.def.group.or(is_new_group.then_some(1));
         let ready = prepare(host, plan, group, &[]).map_err(|e| (Some(plan), e))?;
-        let is_final = !is_new_group && (plans.len() == 1 || ready.lock.is_none());
+        let is_final = all.is_empty() && !is_new_group && (plans.len() == 1 || ready.lock.is_none());
         all.push(is_final.then_some(ready));
     }
     Ok(all)
