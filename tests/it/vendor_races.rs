@@ -219,6 +219,23 @@ fn destroy_by_derived_uuid_reads_records_again_under_lock() {
     assert_eq!(lab.conn.lookup_by_uuid(THEIRS).unwrap().syspath(), vfs::vf(0));
 }
 
+/// A creator may hold the lock of the PF for long.
+#[test]
+fn destroy_of_vf_that_was_cleared_takes_no_lock() {
+    let lab = Lab::new();
+    create(&lab.conn, FIRST, "1441", OURS, "").unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    lab.runtime.set_lock_hook(Some(Box::new(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    })));
+    let host = lab.sim.clone();
+    lab.before(|op, _| op == Op::Hold, move || host.echo(&at(0, "current_vgpu_type"), "0").unwrap());
+    is_gone(lab.conn.destroy_uuid(OURS, DestroyFlags::empty()), "destroy");
+    lab.runtime.set_lock_hook(None);
+    assert_eq!(taken.load(Ordering::Relaxed), 0);
+}
+
 /// The list compares the records with the state of each card that was read before the records.
 #[test]
 fn list_has_uuid_of_vgpu_created_during_it() {

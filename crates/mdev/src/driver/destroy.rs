@@ -126,7 +126,12 @@ fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
     let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
     let how = Remove { is_it: &is_it, write: &write };
-    let place = match host.lock(device.backend.lock(parent.layout, parent.sysname(), None)) {
+    let lock = device.backend.lock(parent.layout, parent.sysname(), None);
+    // A device that no longer exists needs no lock, which another creator may hold for long.
+    if lock.is_some() && !is_it()? {
+        return Err(held.gone());
+    }
+    let place = match host.lock(lock) {
         Ok(place) => place,
         // A device that no other process knows must not stay because the lock cannot be taken; its identity protects any other.
         Err(e) if is_new => {
