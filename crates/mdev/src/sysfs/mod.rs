@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The only way to a kernel.
+//! The only access to a kernel.
 //!
-//! [`Sysfs`] is a host; [`Dir`] is one open directory on it. [`linux`] is the real one, [`crate::sim`] a small kernel in memory.
-//! Both speak in bare errnos, because half of all failures here are expected (a link that is optional, a device that has
-//! just gone) and must cost nothing; whoever knows the object on whose behalf the step was done turns the errno into an
-//! [`crate::error::Error`].
+//! [`Sysfs`] is a host; [`Dir`] is an open directory of a host. [`linux`] implements both on a real kernel, [`crate::sim`] on a
+//! simulated kernel in memory. The methods return a bare errno, without an allocation, since many failures are expected: an
+//! optional link does not exist, or a device was just removed. The caller knows the object of its request, and turns the
+//! errno into an [`crate::error::Error`].
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -24,15 +24,15 @@ pub use wait::{POLL_INTERVAL, Waiter};
 /// The result of every operation.
 pub type IoResult<T> = Result<T, Errno>;
 
-/// The largest file that is read; a sysfs attribute is at most one page, and vendors have none larger.
+/// The maximum size of a file that is read, in bytes. A sysfs attribute has at most one page.
 pub const READ_MAX: usize = 64 * 1024;
 
-/// How often a write that a signal interrupted is made. A driver may return EINTR without a signal, again and again.
+/// The maximum number of attempts of [`write_line`]. A driver may return EINTR for every write, even without a signal.
 pub const WRITE_ATTEMPTS: u32 = 8;
 
-/// Files of every device that the library never reads on its own: the kernel takes the device's lock to print them. A probe,
-/// an unbind and a removal of the device hold that lock, so a reader would wait until they end, without a bound while a guest
-/// uses the device. `docs/sysfs-files.md` lists what is read instead.
+/// Files of a device that the library reads only if the caller requests them by name: to print them, the kernel takes the lock
+/// of the device. A probe, an unbind and a removal of the device hold that lock. A reader waits until they end, without a
+/// limit while a guest uses the device. `docs/sysfs-files.md` lists the files that are read instead.
 pub const LOCKED_FILES: [&str; 4] = ["driver_override", "sriov_numvfs", "sriov_vf_total_msix", "uevent"];
 
 /// Kind of a directory entry.
@@ -48,38 +48,38 @@ pub enum EntryKind {
     Other,
 }
 
-/// What `stat` says of a directory entry, without following a link.
+/// The result of `stat` for a directory entry. A symbolic link is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
-    /// Kind.
+    /// Kind of the entry.
     pub kind: EntryKind,
     /// Permission bits (`0o444`).
     pub mode: u32,
-    /// Inode number; in sysfs never used twice between two boots.
+    /// Inode number. In sysfs, no number is used twice until the next boot.
     pub ino: u64,
-    /// When it was last changed, in nanoseconds. In sysfs a write leaves it alone, and what truncates the file first
-    /// (`echo` in a shell) does not. An entry that no program has changed has the time at which the kernel made its
-    /// inode in memory: at a look at the entry, possibly long after the entry appeared.
+    /// The mtime in nanoseconds. In sysfs, a write does not change it, but an open with O_TRUNC does (`echo 1 > file` in a
+    /// shell). If no program has changed it, it is the time when the kernel made the inode in memory: at an access to the
+    /// entry, possibly long after the entry appeared.
     pub changed: u64,
 }
 
-/// A node of `/dev/vfio`.
+/// A device node in `/dev/vfio`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VfioNode {
     /// `/dev/vfio/<group>`.
     Group(u32),
     /// `/dev/vfio/devices/<name>` (Linux 6.6 and later).
     Device {
-        /// `vfio3`.
+        /// The name of the node: `vfio3`.
         name: String,
-        /// Its device number. The kernel deletes the node as the first step of a removal, and then waits for the processes that
-        /// have it open: they are found by the number.
+        /// The device number. A removal deletes the node first, and then waits for the processes that have it open. At that
+        /// time, only the number finds these processes.
         number: Option<u64>,
     },
 }
 
 impl VfioNode {
-    /// Its path.
+    /// Returns the path of the node.
     pub fn path(&self) -> String {
         match self {
             VfioNode::Group(group) => format!("/dev/vfio/{group}"),
@@ -88,7 +88,7 @@ impl VfioNode {
     }
 }
 
-/// When the kernel made a node of `/dev/vfio`, in nanoseconds.
+/// When the kernel made a node in `/dev/vfio`, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Birth {
     /// At this time.
@@ -97,33 +97,33 @@ pub enum Birth {
     NotAfter(u64),
 }
 
-/// A process that has a node of `/dev/vfio` open.
+/// A process that has a node in `/dev/vfio` open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its process id, as this process sees it.
+    /// Process ID, in the PID namespace of this process.
     pub pid: u32,
-    /// Its program; may be empty.
+    /// Name of the program; may be empty.
     pub program: String,
-    /// The node.
+    /// Path of the node.
     pub path: String,
-    /// It is removing a device.
+    /// True if the process is removing a device.
     pub removes: bool,
 }
 
-/// What is known about the processes that have a node open.
+/// The result of a search for a process that has a node open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Users {
     /// The kernel has no such node, or the host is not a real kernel.
     NoNode,
-    /// No process of the host has a node open now; a process may open one at any time.
+    /// No process of the host had a node open. A process may open a node at any time.
     None,
     /// This process has a node open.
     Found(User),
-    /// No process was found, and there may be one, since not all processes of the host are visible here. Has the reason
-    /// and what to do.
+    /// No process was found. Such a process may exist, since not all processes of the host are visible here. Contains the reason and the
+    /// next step.
     Unknown(String),
-    /// No process was found, and all processes of the host are visible here. One of them cannot be looked into, or the
-    /// search reached its time limit. Has the reason and what to do.
+    /// No process was found. Such a process may exist: all processes of the host are visible, but one cannot be examined, or
+    /// the search reached its time limit. Contains the reason and the next step.
     Incomplete(String),
 }
 
@@ -134,56 +134,56 @@ pub enum DetachedError {
     Write(Errno),
     /// No process can be started. Nothing was written.
     NotStarted(Errno),
-    /// `give_up` returned true.
+    /// `give_up` returned true. The write continues.
     GaveUp,
-    /// The process started and its report cannot be read. The value may have been written.
+    /// The process started, but its report cannot be read. The value may have been written.
     NoReport(Errno),
 }
 
-/// A host as seen through its sysfs.
+/// A host: its sysfs, its VFIO nodes and its uevents.
 pub trait Sysfs: Send + Sync + Debug {
-    /// Opens the directory at `path`, absolute in the host's own view (`/sys/class/mdev_bus`). Refuses `..` with EINVAL.
-    /// Symbolic links on the way are followed.
+    /// Opens the directory at `path`, an absolute path on the host (`/sys/class/mdev_bus`). Follows symbolic links. Fails with
+    /// EINVAL if `path` contains `..`.
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>>;
 
-    /// Takes the VFIO node of an IOMMU group (`/dev/vfio/<group>`) exclusively: EBUSY when a process uses the group or a
-    /// device of it, ENOENT when the kernel has no such node or it cannot be opened here. While the guard lives no process
-    /// can open the group, nor bind a device of it to an iommufd.
+    /// Opens the VFIO node of an IOMMU group (`/dev/vfio/<group>`) exclusively. Fails with EBUSY if a process uses the group or
+    /// a device of the group, and with ENOENT if the kernel has no such node or it cannot be opened here. Until the guard is
+    /// dropped, no process can open the group or bind a device of the group to an iommufd.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>>;
 
-    /// Looks for a process that has one of these nodes open, for 5 s at most. Not a reservation. Fails when a node
-    /// cannot be looked at, or this process or host has run out of descriptors or memory.
+    /// Searches for a process that has one of these nodes open, for at most 5 s. The result is not a reservation. Fails if a
+    /// node cannot be examined, or if this process or the host has run out of descriptors or memory.
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
 
-    /// When the kernel made the node. `None` if that is unknown: `/dev` has no such node, or is not devtmpfs.
+    /// Returns when the kernel made the node. `None` if this is unknown: `/dev` has no such node, or is not devtmpfs.
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>>;
 
-    /// Starts to receive the kernel's uevents: all that are sent from now on, in the kernel's order.
+    /// Starts to receive uevents: all that the kernel sends from now on, in the order in which it sends them.
     fn events(&self) -> IoResult<Box<dyn uevent::Events>>;
 
-    /// The names that the pci.ids of the host has for a vendor and a product.
+    /// Returns the names of a vendor and a product in the pci.ids of the host.
     fn pci_names(&self, vendor: u16, product: u16) -> PciNames;
 
-    /// Release of the kernel, where there is one.
+    /// Returns the release of the kernel; `None` if the host has no real kernel.
     fn kernel(&self) -> Option<String> {
         None
     }
 }
 
-/// An open directory. `name` is always relative to it: one component or several joined by `/`; a component `..`, an empty
-/// one or a NUL is EINVAL.
+/// An open directory. `name` is relative to the directory: one component, or several joined by `/`. A name with an empty
+/// component, `.`, `..` or a NUL is EINVAL.
 pub trait Dir: Send + Debug {
-    /// Absolute path in the host's own view, for messages.
+    /// Returns the absolute path on the host, for messages.
     fn path(&self) -> &str;
 
-    /// Opens a directory below this one; a symbolic link in the last place is followed.
+    /// Opens a directory below this one. Follows symbolic links, also in the last component.
     fn open(&self, name: &str) -> IoResult<Box<dyn Dir>>;
 
-    /// Reads a whole regular file, once, and appends it to `buf`. EFBIG past [`READ_MAX`]; EISDIR for a
-    /// directory, ELOOP for a link in the last place.
+    /// Reads a whole regular file and appends it to `buf`. Fails with EFBIG for a file larger than [`READ_MAX`], with EISDIR
+    /// for a directory, and with ELOOP if the last component is a symbolic link.
     fn read(&self, name: &str, buf: &mut Vec<u8>) -> IoResult<()>;
 
-    /// Opens a regular file for writing. This does not call the driver, so an errno does not come from it.
+    /// Opens a regular file for writing. This does not call the driver, so the driver is not the cause of a failure.
     fn writer(&self, name: &str) -> IoResult<Box<dyn Writer>>;
 
     /// Opens the file and writes: see [`Dir::writer`] and [`Writer::write`].
@@ -191,9 +191,9 @@ pub trait Dir: Send + Debug {
         self.writer(name)?.write(value)
     }
 
-    /// Writes as [`Dir::write`] does, where a driver may block the writer for an unlimited time: a process of its own
-    /// writes, and `give_up` is called about once a second. When it returns true, the result is [`DetachedError::GaveUp`] and
-    /// the write goes on without the caller.
+    /// Writes as [`Dir::write`] does, to a file whose driver may block the writer for an unlimited time. A separate process
+    /// writes, and `give_up` is called about once a second. If `give_up` returns true, the result is
+    /// [`DetachedError::GaveUp`], and the separate process continues the write.
     fn write_detached(
         &self,
         name: &str,
@@ -201,41 +201,41 @@ pub trait Dir: Send + Debug {
         give_up: &mut dyn FnMut() -> bool,
     ) -> std::result::Result<(), DetachedError>;
 
-    /// Visits every entry but `.` and `..`, in the kernel's order. Names that are not UTF-8 are logged and left out.
+    /// Visits every entry except `.` and `..`, in the kernel's order. Logs and skips names that are not UTF-8.
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()>;
 
-    /// The target of a symbolic link, as it is written there.
+    /// Returns the target of a symbolic link, as the link contains it.
     fn link(&self, name: &str) -> IoResult<String>;
 
-    /// Looks at an entry without opening it.
+    /// Returns the metadata of an entry, without opening it.
     fn meta(&self, name: &str) -> IoResult<Meta>;
 
-    /// Sets the time of last change of a file to now, and gives it back as [`Meta::changed`] will say it from then on.
+    /// Sets the mtime of a file to the current time. Returns the new value of [`Meta::changed`].
     fn set_mtime(&self, name: &str) -> IoResult<u64>;
 
-    /// Inode number of this directory itself.
+    /// Returns the inode number of this directory.
     fn ino(&self) -> IoResult<u64>;
 }
 
 /// A file that is open for writing.
 pub trait Writer: Send + Debug {
-    /// Writes `value` in a single write. Returns the kernel's errno unchanged, also EINTR: the driver may have done its
-    /// work. A short write is EIO. An empty value is EINVAL, since it never reaches a driver.
+    /// Writes `value` in a single write. Returns the kernel's errno unchanged, also EINTR, after which the driver may have done
+    /// its work. A short write is EIO. An empty value is EINVAL, since it never reaches a driver.
     fn write(&mut self, value: &[u8]) -> IoResult<()>;
 }
 
-/// Something that ends when it is dropped: a held VFIO node.
+/// A resource that is released when the guard is dropped: a held VFIO node.
 pub trait Guard: Send + Debug {}
 
-/// The device number in a `dev` file of sysfs: `511:3`.
+/// Parses the device number in a `dev` file of sysfs: `511:3`.
 pub fn device_number(text: &str) -> Option<u64> {
     let (major, minor) = text.trim().split_once(':')?;
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// Writes a text in a single write that ends with a newline, as `echo` does: some drivers drop the last byte of a write. A text
-/// that ends with a newline already gets no second one. Repeats the write up to [`WRITE_ATTEMPTS`] times if a signal
-/// interrupted the driver, so only for writes that may be done twice.
+/// Writes a text in a single write that ends with a newline, as `echo` does: some drivers drop the last byte of a write. Adds no
+/// newline to a text that ends with one. After EINTR, repeats the write, up to [`WRITE_ATTEMPTS`] writes in all: only for
+/// writes that may be done twice.
 pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     for _ in 1..WRITE_ATTEMPTS {
         match write_line_once(dir, name, text) {
@@ -246,12 +246,12 @@ pub fn write_line(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     write_line_once(dir, name, text)
 }
 
-/// Writes the same once. After EINTR the caller has to check whether the driver has done its work.
+/// Writes as [`write_line`] does, but only once. After EINTR, the caller has to check whether the driver has done its work.
 pub fn write_line_once(dir: &dyn Dir, name: &str, text: &str) -> IoResult<()> {
     write_line_to(&mut *dir.writer(name)?, text)
 }
 
-/// Writes the same to an open file.
+/// Writes as [`write_line_once`] does, to an open file.
 pub fn write_line_to(file: &mut dyn Writer, text: &str) -> IoResult<()> {
     match text.ends_with('\n') {
         true => file.write(text.as_bytes()),
@@ -259,8 +259,8 @@ pub fn write_line_to(file: &mut dyn Writer, text: &str) -> IoResult<()> {
     }
 }
 
-/// Joins a relative link target to the directory that holds the link, without asking the kernel: `..` removes a component.
-/// `None` when it climbs above the root.
+/// Joins a link target to the directory that contains the link, without a system call: `..` removes a component. Returns
+/// `None` if the result is above the root.
 pub fn resolve(dir: &str, target: &str) -> Option<String> {
     let mut path = if target.starts_with('/') { String::new() } else { dir.trim_end_matches('/').to_owned() };
     for part in target.split('/') {
@@ -276,34 +276,34 @@ pub fn resolve(dir: &str, target: &str) -> Option<String> {
     Some(path)
 }
 
-/// The last component of a path or link target.
+/// Returns the last component of a path or link target.
 pub fn basename(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// Everything before the last component.
+/// Returns a path without its last component.
 pub fn dirname(path: &str) -> &str {
     path.rfind('/').map_or("", |end| &path[..end])
 }
 
-/// True for a relative path that stays below where it starts.
+/// True for a relative path that stays below the directory where it starts: no empty component, no `.`, `..` or NUL.
 pub fn is_relative(name: &str) -> bool {
     let mut parts = name.as_bytes().split(|b| *b == b'/');
     parts.all(|part| !matches!(part, b"" | b"." | b"..") && !part.contains(&0))
 }
 
-/// Reads a text attribute: without the newline at its end, bytes that are not UTF-8 replaced.
+/// Reads a text attribute. Removes newlines at the end, and replaces bytes that are not UTF-8.
 pub fn read_text(dir: &dyn Dir, name: &str) -> IoResult<String> {
     read_text_in(dir, name, &mut Vec::with_capacity(64)).map(Cow::into_owned)
 }
 
-/// The same in a buffer of the caller, who reads many.
+/// Reads as [`read_text`] does, into a buffer that the caller can use for many files.
 pub fn read_text_in<'b>(dir: &dyn Dir, name: &str, buffer: &'b mut Vec<u8>) -> IoResult<Cow<'b, str>> {
     buffer.clear();
     dir.read(name, buffer)?;
     let end = buffer.iter().rposition(|b| *b != b'\n').map_or(0, |last| last + 1);
     let text = buffer.get(..end).unwrap_or_default();
-    // Nearly all are UTF-8, which this check finds faster than the replacement does.
+    // Almost all texts are UTF-8. This check is faster than the replacement.
     Ok(std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed))
 }
 
@@ -324,12 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn write_ends_although_the_driver_is_always_interrupted() {
+    fn write_with_permanent_eintr_ends_after_its_attempts() {
         let host = crate::sim::default_host();
         let dir = host.open("/sys/bus/pci").unwrap();
         let count = Arc::new(AtomicU32::new(0));
         let writes = Arc::clone(&count);
-        // A limited number, so that the test ends even if the loop has no bound.
+        // The hook returns EINTR for 1000 writes only, so that the test ends even if the loop has no limit.
         let answer = move || (writes.fetch_add(1, Ordering::Relaxed) < 1000).then_some(Errno::INTR);
         host.set_hook(Some(Arc::new(move |_, _| answer())));
         assert_eq!(write_line(&*dir, "uevent", "change"), Err(Errno::INTR));
