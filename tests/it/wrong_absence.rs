@@ -153,8 +153,8 @@ const REQUESTS: [(&str, Request); 40] = [
     ("look up a device by path", |conn| {
         verdict(conn.lookup_by_name(&format!("/sys/bus/mdev/devices/{ON_BUS}")).map(drop))
     }),
-    ("look at the group of a device", |conn| grouped(conn, ON_BUS)),
-    ("look at the group of a VF's device", |conn| grouped(conn, ON_VF)),
+    ("read the group of a device", |conn| grouped(conn, ON_BUS)),
+    ("read the group of a VF's device", |conn| grouped(conn, ON_VF)),
     ("wait for a parent", |conn| verdict(conn.wait_parent(M60, 0).map(drop))),
     ("wait for a PF", |conn| verdict(conn.wait_parent(CARD, 0).map(drop))),
     ("wait for the PF of a VF", |conn| verdict(conn.wait_parent(VF, 0).map(drop))),

@@ -56,7 +56,7 @@ impl Lock {
         loop {
             let mut lock = Lock::acquire(path, patience)?;
             // The previous holder may have removed the file between the open and the lock.
-            if is_file_at(&lock.fd, path).map_err(|errno| Error::io("look at", path, errno))? {
+            if is_file_at(&lock.fd, path).map_err(|errno| Error::io("check", path, errno))? {
                 lock.transient = true;
                 return Ok(lock);
             }

@@ -98,7 +98,7 @@ pub fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResul
 /// The same to decide whether the record can be removed: a device that cannot be looked at counts as existing.
 pub fn device_or_unknown(folders: &Folders<'_>, record: &DeviceRecord) -> RecordedDevice {
     device_of_record(folders, record).unwrap_or_else(|errno| {
-        log::warn!("device {}: cannot be looked at, so its record is kept: {}", record.uuid, describe(errno));
+        log::warn!("device {}: cannot be read, so its record is kept: {}", record.uuid, describe(errno));
         RecordedDevice::Own(record.identity.unwrap_or_default())
     })
 }

@@ -116,7 +116,7 @@ fn vf_path(sysfs: &dyn Sysfs, path: String) -> Result<Option<String>> {
         return Ok(Some(path));
     }
     let target = if_present(sysfs.open(dirname(&path)).and_then(|dir| dir.link(basename(&path))));
-    let target = target.map_err(|errno| Error::io("look at", &path, errno))?;
+    let target = target.map_err(|errno| Error::io("read", &path, errno))?;
     Ok(target.and_then(|target| resolve(dirname(&path), &target)))
 }
 
@@ -163,7 +163,7 @@ pub fn pci_address(text: &str) -> Option<PciAddress> {
 
 /// The short way for the most common kind of name. `None`: no such PCI device.
 fn find_pci(folders: &Folders<'_>, address: &PciAddress) -> Result<Option<Target>> {
-    let failed = |errno| Error::io("look at", &format!("{PCI}/{address}"), errno);
+    let failed = |errno| Error::io("read", &format!("{PCI}/{address}"), errno);
     let Some(dir) = folders.open(PCI).map_err(failed)? else { return Ok(None) };
     let sysname = address.to_string();
     let own = if_present(dir.link(&sysname)).map_err(failed)?;

@@ -18,8 +18,8 @@ pub struct Nodes {
 impl Nodes {
     /// The nodes of the device `entry` in `dir`.
     pub fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
-        let group =
-            group_of(dir, entry).map_err(|errno| Error::io("look at", &format!("{}/{entry}", dir.path()), errno))?;
+        let group = group_of(dir, entry)
+            .map_err(|errno| Error::io("read the IOMMU group of", &format!("{}/{entry}", dir.path()), errno))?;
         let mut devices = Vec::new();
         for name in vfio_devices(dir, entry)? {
             let file = format!("{entry}/vfio-dev/{name}/dev");

@@ -158,7 +158,7 @@ impl Attributes {
                     let message = format!("there is no attribute '{name}' in {}; {}", self.dir.path(), self.existing());
                     return Err(Error::new(ErrorCode::NoAttribute, Errno::NOENT, message).at(self.path_of(name)));
                 }
-                Err(errno) => return Err(Error::io("look at", &self.path_of(path), errno)),
+                Err(errno) => return Err(Error::io("check", &self.path_of(path), errno)),
             }
         }
         Ok(mode)

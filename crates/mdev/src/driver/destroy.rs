@@ -115,7 +115,7 @@ fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
     // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
     // the device and creating another one of its UUID: the backend calls `is_it` once it has the device's own folder open.
     let group = group_of(&*device.dir, &device.entry);
-    if group.map_err(|errno| Error::io("look at", &device.syspath, errno))? != nodes.group {
+    if group.map_err(|errno| Error::io("read the IOMMU group of", &device.syspath, errno))? != nodes.group {
         return Err(held.gone());
     }
     let is_it = || match is_new {

@@ -116,7 +116,7 @@ impl Node {
                     format!("the device has no file '{file}': the general layout has it, this is the {layout} layout");
                 Some(unsupported(self.name(), &message))
             }
-            Err(errno) => Some(Error::io("look at", &format!("{}/{file}", dir.path()), errno).of(self.name())),
+            Err(errno) => Some(Error::io("check", &format!("{}/{file}", dir.path()), errno).of(self.name())),
         };
         if let Some(e) = missing {
             // A device that no longer exists has no file either.

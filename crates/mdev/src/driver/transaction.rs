@@ -291,7 +291,7 @@ impl<'a> CreateTransaction<'a> {
     fn locate_again(&self, made: &Made<'_>) -> Result<Option<Located>> {
         if let Some(located) = &made.located {
             let now = located.backend.identity(&*located.dir, &located.entry);
-            if now.map_err(|errno| Error::io("look at", &located.syspath, errno))? == made.identity {
+            if now.map_err(|errno| Error::io("read the identity of", &located.syspath, errno))? == made.identity {
                 return Ok(Some(located.clone()));
             }
         }

@@ -151,7 +151,7 @@ impl FileStore {
         match statat(dir, id.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::io("look at", &self.batch_path(id), errno)),
+            Err(errno) => Err(Error::io("check", &self.batch_path(id), errno)),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Backend for MdevBus {
         let has = |folder: &str, entry: &str| {
             let meta = |dir: Rc<dyn Dir>| Ok(if_present(dir.meta(entry))?.is_some());
             let has = folders.open(folder).and_then(|dir| dir.map_or(Ok(false), meta));
-            has.map_err(|errno| Error::io("look at", folder, errno))
+            has.map_err(|errno| Error::io("check", folder, errno))
         };
         let is_parent = has(syspath, TYPES)? && (BUSES.contains(&subsystem) || has(CLASS, basename(syspath))?);
         let place = Place { syspath: syspath.to_owned(), subsystem: subsystem.to_owned() };
@@ -157,7 +157,7 @@ impl Backend for MdevBus {
     fn is_same(&self, device: &Located, _records: Option<&Records<'_>>) -> Result<bool> {
         // Its identity alone distinguishes it.
         let now = devices::identity(&*device.dir, &device.entry);
-        Ok(now.map_err(|errno| Error::io("look at", &device.syspath, errno))? == Some(device.identity))
+        Ok(now.map_err(|errno| Error::io("read the identity of", &device.syspath, errno))? == Some(device.identity))
     }
 
     fn is_about(&self, sysfs: &dyn Sysfs, layout: &Layout, device: &Located, record: &DeviceRecord) -> Result<bool> {

@@ -110,7 +110,7 @@ fn check(strategy: &Strategy, kind: &dyn Dir, request: &CreateRequest<'_>) -> Re
     let has_params = match kind.meta(PARAMS) {
         Ok(_) => true,
         Err(Errno::NOENT) => false,
-        Err(errno) => return Err(Error::io("look at", &format!("{}/{PARAMS}", kind.path()), errno)),
+        Err(errno) => return Err(Error::io("check", &format!("{}/{PARAMS}", kind.path()), errno)),
     };
     if request.params.is_some() && !has_params {
         return Err(no_params(request.type_id));

@@ -107,7 +107,7 @@ fn choose<'c>(parent: &dyn Dir, request: &CreateRequest<'_>, candidates: &'c [Ca
     match parent.meta(&format!("{}/iommu_group", vf.entry)) {
         Ok(_) => Ok(chosen),
         Err(errno) if is_absent(errno) => Err(no_iommu_group(parent, &vf.sysname)),
-        Err(errno) => Err(io("look at", parent, &format!("{}/iommu_group", vf.entry), errno)),
+        Err(errno) => Err(io("check", parent, &format!("{}/iommu_group", vf.entry), errno)),
     }
 }
 
@@ -191,7 +191,7 @@ impl Chosen<'_> {
     fn check_free(&self) -> Result<()> {
         let dir = &*self.dir;
         let state = chosen_state(dir, &self.vf, self.request.type_id);
-        if state.map_err(|errno| io("look at", dir, CURRENT, errno))? == ChosenState::Free {
+        if state.map_err(|errno| io("read", dir, CURRENT, errno))? == ChosenState::Free {
             return Ok(());
         }
         let message = format!("another program wrote to VF {} before it was given its type", self.vf.sysname);

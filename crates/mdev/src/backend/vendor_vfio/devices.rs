@@ -87,7 +87,7 @@ impl Search<'_> {
             if uuid_of(&one.vf.sysname, &one.state, self.records.all()?.values()) == *uuid {
                 let path = vf_path(&*one.pf, &one.vf);
                 return if_present(located(self.backend, &one.pf, &one.vf.entry, *uuid, one.state))
-                    .map_err(|errno| Error::io("look at", &path, errno));
+                    .map_err(|errno| Error::io("read", &path, errno));
             }
         }
         unread
@@ -120,7 +120,7 @@ impl Search<'_> {
 
     /// See [`crate::backend::Wanted::Name`].
     pub(super) fn by_name(&self, vf: &str) -> Result<Option<Located>> {
-        let failed = |errno| Error::io("look at", &format!("{PCI}/{vf}"), errno);
+        let failed = |errno| Error::io("read", &format!("{PCI}/{vf}"), errno);
         let Some(state) = if_present(state_at(self.folders, vf)).map_err(failed)?.flatten() else { return Ok(None) };
         let uuid = uuid_of(vf, &state, self.records.all()?.values());
         Ok(if_present(self.at_vf(vf, uuid, state)).map_err(failed)?.flatten())
@@ -128,7 +128,7 @@ impl Search<'_> {
 
     /// See [`crate::backend::Wanted::Same`].
     pub(super) fn same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
-        let failed = |errno| Error::io("look at the VF", id.sysname, errno);
+        let failed = |errno| Error::io("read VF", id.sysname, errno);
         let found = if_present(state_at(self.folders, id.sysname)).map_err(failed)?.flatten();
         let Some(state) = found else { return Ok(None) };
         if !identity::is_of_handle(self.records, id, &state)? {
@@ -182,7 +182,7 @@ fn used_vfs(sysfs: &dyn Sysfs, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Resul
 
 /// `None` if the VF at a path cannot be read, which is reported.
 fn left_out_vf<T>(read: IoResult<T>, path: &str) -> Result<Option<T>> {
-    or_report(read, |errno| Finding::io(path, "left out", errno)).map_err(|errno| Error::io("look at", path, errno))
+    or_report(read, |errno| Finding::io(path, "left out", errno)).map_err(|errno| Error::io("read", path, errno))
 }
 
 /// Whether an object that was left out may be a VF, or a PF with VFs. False for a PCI device that has no VFs.

@@ -84,7 +84,7 @@ pub(super) fn is_of(record: &DeviceRecord, device: &Located) -> bool {
 
 /// See [`crate::backend::Backend::is_same`].
 pub(super) fn is_same(device: &Located, records: Option<&Records<'_>>) -> Result<bool> {
-    let failed = |errno| Error::io("look at", &device.syspath, errno);
+    let failed = |errno| Error::io("read", &device.syspath, errno);
     let now = if_present(state(&*device.dir, &device.entry)).map_err(failed)?.flatten();
     let known = state_of(device);
     if !now.is_some_and(|now| now.is(&known.type_id, known.identity)) {
@@ -114,7 +114,7 @@ pub(super) fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> 
 /// See [`crate::backend::Backend::explain_lost`].
 pub(super) fn explain_lost(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
     let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
-    let now = if_present(state_at(folders, vf)).map_err(|errno| Error::io("look at", &format!("{PCI}/{vf}"), errno));
+    let now = if_present(state_at(folders, vf)).map_err(|errno| Error::io("read", &format!("{PCI}/{vf}"), errno));
     let recorded = match records.all() {
         Ok(recorded) => recorded,
         Err(e) => return Some(e),

@@ -30,7 +30,7 @@ pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
             Err(e) => {
                 let e = unless_exhausted(e)?;
                 let software = e.path.as_deref().unwrap_or(SOFTWARE);
-                let what = format!("left out, it has no VFs and {software} cannot be looked at");
+                let what = format!("left out, it has no VFs and {software} cannot be checked");
                 states.retain(|path, state| {
                     if is_idle(state) {
                         report(Finding::io(format!("{PCI}/{}", basename(path)), &what, e.errno()));
@@ -54,7 +54,7 @@ fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> Result<bool> {
 
 /// The PF at a path, or the VF of a PF there. Reads only that device.
 pub(super) fn at(folders: &Folders<'_>, syspath: &str) -> Result<Option<Target>> {
-    let failed = |errno| Error::io("look at", syspath, errno);
+    let failed = |errno| Error::io("read", syspath, errno);
     let Some(pci) = folders.open(PCI).map_err(failed)? else { return Ok(None) };
     let sysname = basename(syspath);
     if is_listed(folders.sysfs(), pf_state(&*pci, sysname).map_err(failed)?)? {
