@@ -99,12 +99,12 @@ impl Error {
         Error::new(ErrorCode::InvalidArgument, Errno::INVAL, message)
     }
 
-    /// The errno as a type.
+    /// The errno of the error.
     pub fn errno(&self) -> Errno {
         Errno::from_raw_os_error(self.errno)
     }
 
-    /// The same error with a path.
+    /// Returns the same error with a path.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
@@ -118,11 +118,11 @@ impl Error {
             Errno::ACCESS | Errno::PERM | Errno::ROFS => ErrorCode::AccessDenied,
             _ => ErrorCode::Kernel,
         };
-        let plain = Error::new(code, errno, format!("cannot {action} {path}: {}", describe(errno))).at(path);
+        let error = Error::new(code, errno, format!("cannot {action} {path}: {}", describe(errno))).at(path);
         match errno {
-            Errno::ACCESS | Errno::PERM => plain.hint(denied_hint(overrides_permissions())),
-            Errno::ROFS => plain.hint(&format!("the file system that has {path} is mounted read-only")),
-            _ => plain,
+            Errno::ACCESS | Errno::PERM => error.hint(denied_hint(overrides_permissions())),
+            Errno::ROFS => error.hint(&format!("the file system that has {path} is mounted read-only")),
+            _ => error,
         }
     }
 
@@ -165,8 +165,8 @@ impl HasErrno for Error {
     }
 }
 
-/// Returns the error if it is a problem of the object that is read. Fails with it if this process or host has run out of a resource:
-/// [`is_exhausted`].
+/// Returns `Ok` with the error if the error is a problem of the object that is read. Fails with the error if this process or host has
+/// run out of a resource: [`is_exhausted`].
 pub fn unless_exhausted<E: HasErrno>(e: E) -> std::result::Result<E, E> {
     if is_exhausted(e.errno()) { Err(e) } else { Ok(e) }
 }
@@ -218,20 +218,20 @@ fn denied_hint(privileged: bool) -> &'static str {
     }
 }
 
-/// Escapes the characters that change the output of a terminal: control characters, line breaks and marks of the text direction.
+/// Escapes the characters that change the output of a terminal: control characters, line breaks and characters that change the direction of the text.
 /// File names and texts of callers may contain them. Applied to every message and log line.
 pub fn printable(text: String) -> String {
-    let is_obeyed = |c: char| {
-        let turns =
+    let is_interpreted = |c: char| {
+        let changes_direction =
             matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        c.is_control() || turns
+        c.is_control() || changes_direction
     };
-    if !text.contains(is_obeyed) {
+    if !text.contains(is_interpreted) {
         return text;
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_obeyed(c) { escaped.extend(c.escape_debug()) } else { escaped.push(c) }
+        if is_interpreted(c) { escaped.extend(c.escape_debug()) } else { escaped.push(c) }
     }
     escaped
 }
@@ -246,7 +246,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// The words of strerror(3) without the "(os error N)" that the standard library appends.
+/// The text of strerror(3) without the "(os error N)" that the standard library appends.
 pub fn describe(errno: Errno) -> String {
     let text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
     match text.rfind(" (os error") {

@@ -2,7 +2,7 @@
 //! Objects that a request left out of its result, with the cause.
 //!
 //! An invalid object must not hide other objects, so a list leaves it out and continues. The omission must be visible, too: all
-//! code that leaves an object out calls [`report`], which logs it, and [`collect`] returns the same as data.
+//! code that leaves an object out calls [`report`], which logs the omission, and [`collect`] returns the omissions as data.
 
 use std::cell::RefCell;
 
@@ -55,13 +55,13 @@ impl Finding {
         Finding { errno: Some(errno), ..finding }
     }
 
-    /// The same finding with a next step.
+    /// Returns the same finding with a next step.
     #[must_use]
     pub fn next(self, step: impl Into<String>) -> Self {
         Finding { next_step: Some(printable(step.into())), ..self }
     }
 
-    /// The same finding as an error: the object cannot be used before it is repaired.
+    /// Returns the same finding with [`Severity::Error`]: the object cannot be used before it is repaired.
     #[must_use]
     pub fn serious(self) -> Self {
         Finding { severity: Severity::Error, ..self }
@@ -87,14 +87,14 @@ pub fn report(finding: Finding) {
         Some(step) => log::warn!("{}; {step}", finding.message),
         None => log::warn!("{}", finding.message),
     }
-    // An ending thread no longer has the slot. The finding is then only logged.
+    // A thread that ends no longer has its collection. The finding is then only logged.
     let _ = COLLECTED.try_with(|collected| match &mut *collected.borrow_mut() {
         Some(all) if !all.contains(&finding) => all.push(finding),
         _ => {}
     });
 }
 
-/// Reports an object that cannot be read and is left out. Fails only if this process or host has run out of descriptors or memory.
+/// Reports an object that cannot be read and is left out. Fails with the error only if this process or host has run out of descriptors or memory.
 pub fn report_unless_exhausted(e: Error) -> Result<()> {
     unless_exhausted(e).map(|e| report(Finding::from(&e)))
 }
@@ -131,7 +131,7 @@ pub fn collect<T>(request: impl FnOnce() -> T) -> (T, Vec<Finding>) {
     (result, found)
 }
 
-/// Runs a part of a request; returns its result and what it reported, which the request reports as well.
+/// Runs a part of a request; returns its result and its findings, which are also findings of the request.
 pub fn observe<T>(part: impl FnOnce() -> T) -> (T, Vec<Finding>) {
     let (result, found) = collect(part);
     let _ = COLLECTED.try_with(|collected| {
@@ -156,15 +156,15 @@ pub fn search<T>(search: impl FnOnce() -> Result<Option<T>>) -> Result<Option<T>
     search_where(|_| true, search)
 }
 
-/// The same, for a search that also reads objects that cannot match: `may_be` selects the findings of objects that may match.
+/// The same, for a search that also reads objects that cannot match: `may_match` selects the findings of objects that may match.
 pub fn search_where<T>(
-    may_be: impl FnMut(&Finding) -> bool,
+    may_match: impl FnMut(&Finding) -> bool,
     search: impl FnOnce() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let (found, mut left_out) = observe(search);
     match found {
         Ok(None) => {
-            left_out.retain(may_be);
+            left_out.retain(may_match);
             first_failed(left_out).map_or(Ok(None), Err)
         }
         found => found,
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn collect_returns_each_report_of_its_request_once() {
-        let one = || Finding::new(ErrorCode::BadData, "/sys/x", "not a number").next("look at the driver");
+        let one = || Finding::new(ErrorCode::BadData, "/sys/x", "not a number").next("check the driver");
         report(one());
         let ((), found) = collect(|| {
             report(one());
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn observed_findings_stay_those_of_the_request() {
+    fn observe_keeps_the_findings_for_the_request() {
         let of = |object: &str| Finding::new(ErrorCode::Kernel, object, "bad");
         let (inner, outer) = collect(|| {
             report(of("a"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A node-device driver for mediated devices (virtual GPUs and their like), in the manner of libvirt.
+//! A node-device driver for mediated devices (such as virtual GPUs), in the manner of libvirt.
 //!
 //! A parent device, such as a graphics card, offers types. [`Conn::create_xml`] makes a device of a type, [`Node::qemu_args`]
-//! returns the arguments that give the device to a guest, [`Node::destroy`] removes it. [`Conn::monitor`] reports what
-//! changes. All generations of the kernel interface are used in the same way.
+//! returns the QEMU arguments that attach the device to a guest, [`Node::destroy`] removes the device. [`Conn::monitor`] reports
+//! changes. The calls are the same for all generations of the kernel interface.
 //!
 //! ```
 //! use mdev::{Conn, CreateFlags, DestroyFlags, ListFlags, QemuFlags};
@@ -26,12 +26,12 @@
 //!
 //! # Rules
 //!
-//! - A [`Node`] describes an object as it was when it was read, and never changes. [`Conn`] and [`Node`] can be used by several
+//! - A [`Node`] describes an object at the time at which it was read, and never changes. [`Conn`] and [`Node`] can be used by several
 //!   threads at once; a [`Monitor`] by one at a time.
-//! - A list goes on after an object that cannot be read. [`collect`] returns what a request left out; without it the omission is
-//!   a line of the log (crate `log`).
+//! - A list leaves out an object that cannot be read, and continues. [`collect`] returns what a request left out; without
+//!   [`collect`], the omission is only logged (crate `log`).
 //! - No call starts a thread, prints, or changes a signal, the working folder, the umask or the environment of the process.
-//! - [`Error`] has a code, an errno value, a sentence and, where there is one, the path of the object.
+//! - [`Error`] has a code, an errno value, a sentence and, if there is one, the path of the object.
 //!
 //! # Modules
 //!
@@ -39,19 +39,19 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `driver` | what a user can do; the only module that uses all others |
-//! | `backend` | the ways in which kernels make mediated devices, behind one trait |
+//! | `driver` | the operations of a user; the only module that uses all others |
+//! | `backend` | the kernel interfaces of mediated devices, behind one trait |
 //! | `sysfs` | access to a kernel: two traits, and their implementation on Linux |
 //! | `sim` | the simulated host behind the same traits: feature `sim` |
 //! | `store` | records under `/run/libmdev`, definitions under `/etc/mdevctl.d` |
-//! | `monitor` | the changes of a host, behind one descriptor |
+//! | `monitor` | uevents and changes of the store, behind one descriptor |
 //! | `callout` | mdevctl's call-outs: programs that may refuse an action and are notified of its outcome |
 //! | `model`, `xml` | plain data; text to data and back, in both dialects; no I/O |
-//! | `error`, `finding` | the error type; what a request left out of its result, and why |
+//! | `error`, `finding` | the error type; the objects that a request left out of its result, with the cause |
 //! | `fd`, `lock`, `time`, `trust` | descriptors; flock(2) with a timeout; times as numbers; which files are trusted |
 //! | `sys` | system calls that need `unsafe`, the only `unsafe` of this crate |
 
-// The support files of the tests use the library by this name.
+// The support files of the tests refer to the library by this name.
 #[cfg(test)]
 extern crate self as mdev;
 
@@ -84,7 +84,7 @@ pub use error::{Error, ErrorCode, Result};
 pub use finding::{Finding, Severity, collect};
 pub use model::Type;
 
-/// For the C interface of the same version, and for no other program.
+/// Only for the C interface of the same version.
 #[doc(hidden)]
 pub mod c_interface {
     pub use crate::error::printable;

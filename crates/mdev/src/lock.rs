@@ -34,27 +34,27 @@ pub struct Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.transient {
-            // While the lock is held, so that a later process does not find this file.
+            // Remove the file while the lock is held, so that a later process does not open it.
             let _ = unlink(&*self.path);
         }
-        // Before the close, which wakes the waiters: the lock must be free then.
+        // Unlock before the close: the close wakes the waiters, and the lock must be free then.
         let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 
 impl Lock {
-    /// Locks the file at `path`, and creates it if it does not exist. Waits at most `patience` for each holder: the time starts
+    /// Locks the file at `path`, and creates it if it does not exist. Waits at most `timeout` for each holder: the time starts
     /// again when the lock passes to another holder. The error ETIMEDOUT names the holder.
-    pub fn acquire(path: &str, patience: Duration) -> Result<Lock> {
+    pub fn acquire(path: &str, timeout: Duration) -> Result<Lock> {
         let lock = Lock { fd: open_lock_file(path)?, path: path.to_owned(), transient: false };
-        lock.wait(patience)?;
+        lock.wait(timeout)?;
         Ok(lock)
     }
 
-    /// The same for a file that is removed when the lock is dropped.
-    pub fn acquire_transient(path: &str, patience: Duration) -> Result<Lock> {
+    /// As [`Lock::acquire`], but removes the file when the lock is dropped.
+    pub fn acquire_transient(path: &str, timeout: Duration) -> Result<Lock> {
         loop {
-            let mut lock = Lock::acquire(path, patience)?;
+            let mut lock = Lock::acquire(path, timeout)?;
             // The previous holder may have removed the file between the open and the lock.
             if is_file_at(&lock.fd, path).map_err(|errno| Error::io("check", path, errno))? {
                 lock.transient = true;
@@ -63,14 +63,14 @@ impl Lock {
         }
     }
 
-    fn wait(&self, patience: Duration) -> Result<()> {
+    fn wait(&self, timeout: Duration) -> Result<()> {
         let failed = |errno| Error::io("lock", &self.path, errno);
         if self.try_lock().map_err(failed)? {
             return Ok(());
         }
-        let closes = if patience.is_zero() { None } else { watch_closes(&self.path) };
+        let closes = if timeout.is_zero() { None } else { watch_closes(&self.path) };
         let mut holder = self.holder();
-        let mut deadline = Instant::now() + patience;
+        let mut deadline = Instant::now() + timeout;
         loop {
             // The holder may have released the lock between the failed attempt and the start of the watch, so try first.
             if self.try_lock().map_err(failed)? {
@@ -79,23 +79,23 @@ impl Lock {
             let now = self.holder();
             if now != holder {
                 holder = now;
-                deadline = Instant::now() + patience;
+                deadline = Instant::now() + timeout;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.held(&holder, patience));
+                return Err(self.timeout_error(&holder, timeout));
             }
             wait_for_close(closes.as_ref(), left.min(RETRY_INTERVAL)).map_err(failed)?;
         }
     }
 
     fn try_lock(&self) -> std::result::Result<bool, Errno> {
-        let taken = try_flock(&self.fd)?;
-        if taken {
-            // Only for the message of a waiter, so a failure is ignored, for example on a full file system.
+        let is_locked = try_flock(&self.fd)?;
+        if is_locked {
+            // The text is only used in the message of a waiter. So a failure is ignored, for example on a full file system.
             let _ = pwrite(&self.fd, &holder_text(), 0);
         }
-        Ok(taken)
+        Ok(is_locked)
     }
 
     /// The text of the holder.
@@ -106,15 +106,15 @@ impl Lock {
         text
     }
 
-    fn held(&self, holder: &[u8], patience: Duration) -> Error {
+    fn timeout_error(&self, holder: &[u8], timeout: Duration) -> Error {
         let path = &self.path;
         let by = describe_holder(holder).unwrap_or_else(|| "another process".to_owned());
-        let message = if patience.is_zero() {
+        let message = if timeout.is_zero() {
             format!("{path} is locked by {by}")
         } else {
             format!(
-                "{path} is locked by {by} for more than {} s; wait for it or end it, then try again",
-                patience.as_secs()
+                "{path} has been locked by {by} for more than {} s; wait for it or end it, then try again",
+                timeout.as_secs()
             )
         };
         Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(path.clone())
@@ -153,9 +153,9 @@ fn open_lock_file(path: &str) -> Result<OwnedFd> {
 }
 
 fn is_file_at(fd: &OwnedFd, path: &str) -> std::result::Result<bool, Errno> {
-    let ours = fstat(fd)?;
+    let own = fstat(fd)?;
     match lstat(path) {
-        Ok(found) => Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)),
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
@@ -204,8 +204,8 @@ fn watch_closes(path: &str) -> Option<OwnedFd> {
     Some(inotify)
 }
 
-fn wait_for_close(closes: Option<&OwnedFd>, bound: Duration) -> std::result::Result<(), Errno> {
-    let timeout = Timespec::try_from(bound).map_err(|_| Errno::OVERFLOW)?;
+fn wait_for_close(closes: Option<&OwnedFd>, timeout: Duration) -> std::result::Result<(), Errno> {
+    let timeout = Timespec::try_from(timeout).map_err(|_| Errno::OVERFLOW)?;
     let mut fds: Vec<PollFd<'_>> = closes.iter().map(|fd| PollFd::new(*fd, PollFlags::IN)).collect();
     match poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -223,7 +223,7 @@ fn wait_for_close(closes: Option<&OwnedFd>, bound: Duration) -> std::result::Res
 mod tests {
     use super::*;
 
-    fn place() -> (tempfile::TempDir, String) {
+    fn temporary_path() -> (tempfile::TempDir, String) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock").to_str().unwrap().to_owned();
         (dir, path)
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn held_lock_times_out_and_names_the_holder() {
-        let (_dir, path) = place();
+        let (_dir, path) = temporary_path();
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
         assert!(is_held(&path).unwrap());
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
@@ -252,28 +252,28 @@ mod tests {
     /// Each holder keeps the lock for less than the timeout of the waiter, and all holders together for longer.
     #[test]
     fn timeout_starts_again_for_each_holder() {
-        let patience = Duration::from_millis(200);
+        let timeout = Duration::from_millis(200);
         // On a busy machine, this thread can pause for so long that one holder exceeds the timeout: try again.
-        let mut waits = (0..50).map(|_| wait_for_changing_holders(patience));
+        let mut waits = (0..50).map(|_| wait_for_changing_holders(timeout));
         let (lock, waited, _) = waits
-            .find(|(lock, _, longest)| lock.is_ok() || *longest < patience)
+            .find(|(lock, _, longest)| lock.is_ok() || *longest < timeout)
             .expect("an attempt in which each holder had the lock for less than the timeout");
         assert_eq!(lock, Ok(()));
-        assert!(waited >= patience * 3, "{waited:?}");
+        assert!(waited >= timeout * 3, "{waited:?}");
     }
 
     /// The result of the wait, its duration, and the longest time that one holder had the lock.
-    fn wait_for_changing_holders(patience: Duration) -> (Result<()>, Duration, Duration) {
-        let (_dir, path) = place();
+    fn wait_for_changing_holders(timeout: Duration) -> (Result<()>, Duration, Duration) {
+        let (_dir, path) = temporary_path();
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
         let start = Instant::now();
         let waiter = std::thread::spawn(move || {
-            let lock = Lock::acquire(&path, patience).map(drop);
+            let lock = Lock::acquire(&path, timeout).map(drop);
             (lock, start.elapsed())
         });
         let (mut last, mut longest) = (start, Duration::ZERO);
         // Only the text of the holder changes, so the waiter cannot take the lock in between.
-        while start.elapsed() < patience * 3 {
+        while start.elapsed() < timeout * 3 {
             let _ = pwrite(&held.fd, &holder_text(), 0);
             longest = longest.max(last.elapsed());
             last = Instant::now();
@@ -286,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn transient_lock_leaves_no_file_and_excludes_all_others() {
-        let (_dir, path) = place();
+    fn transient_lock_is_exclusive_and_leaves_no_file() {
+        let (_dir, path) = temporary_path();
         let inside = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -305,8 +305,8 @@ mod tests {
     }
 
     #[test]
-    fn lock_file_that_is_not_regular_is_refused_at_once() {
-        let (_dir, path) = place();
+    fn acquire_lock_file_that_is_not_regular_fails_at_once() {
+        let (_dir, path) = temporary_path();
         rustix::fs::mknodat(rustix::fs::CWD, &*path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
         let e = Lock::acquire(&path, Duration::from_secs(30)).unwrap_err();
         assert_eq!(e.errno, Errno::INVAL.raw_os_error(), "{e}");

@@ -4,8 +4,8 @@
 use rustix::fs::Stat;
 use rustix::process::{getegid, geteuid};
 
-/// The reason why a user other than root and the caller may write a file or folder by its mode, and the command that changes it;
-/// `None` if no such user may write it. The members of the caller's own group are trusted unless the caller is root.
+/// The reason why a user other than root and the caller may write a file or folder by its mode, with the `chmod` argument that
+/// forbids it; `None` if no such user may write it. The members of the caller's own group are trusted unless the caller is root.
 pub fn writable_by_others(stat: &Stat) -> Option<String> {
     if stat.st_mode & 0o002 != 0 {
         return Some("every user may write it (chmod o-w)".to_owned());

@@ -10,12 +10,13 @@
 //! 2. `pre`, with the device's configuration on standard input. Without a script of the newer protocol, the first script whose
 //!    exit status is not 2 ("not my type") decides. Any exit status except 0 fails the action before it starts.
 //! 3. The action itself.
-//! 4. `post` with the outcome, and `notify` to every notifier, also after a failed `pre`. Their exit statuses have no effect.
+//! 4. `post` with the outcome, then `notify` for every notifier. After a failed `pre`, only `notify`. Their exit statuses have no
+//!    effect.
 //!
 //! A file that the kernel cannot execute as a program is skipped. If a script cannot run for any other reason, such as a lack of
 //! memory or descriptors, the action fails, since the script might have refused.
 //!
-//! A list runs no scripts. On a host without scripts, the only cost is one search for scripts for each action.
+//! A list runs no scripts. On a host without scripts, each action only searches for scripts.
 //!
 //! A script runs in the directory `/`, in its own process group, for at most 30 seconds. After that time, or when the calling
 //! process ends, the group is killed. The environment contains PATH, with the value that udev sets for mdevctl, and MDEV_CALLOUT,
@@ -44,18 +45,18 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode, Result, describe, shown};
-use process::{End, Fault, Outcome};
+use process::{End, Outcome, RunError};
 use running::Keeper;
 use scripts::Script;
 
 /// A script that runs for longer than this is killed.
-const LIMIT: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The protocol that this library supports: the input of `get capabilities`.
 const PROVIDES: &str = r#"{"provides":{"version":2,"actions":["start","stop","define","undefine","modify","capabilities"],"events":["pre","post","notify","get"]}}"#;
 
 /// The exit status of a script for "not my type".
-const NOT_MINE: i32 = 2;
+const NOT_MY_TYPE: i32 = 2;
 
 /// An action on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,17 +152,17 @@ impl Callouts {
     pub fn below(root: &str) -> Self {
         let root = root.trim_end_matches('/');
         let folders = ["usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d"];
-        Callouts { folders: folders.map(|folder| format!("{root}/{folder}").into()).into(), limit: LIMIT }
+        Callouts { folders: folders.map(|folder| format!("{root}/{folder}").into()).into(), limit: TIME_LIMIT }
     }
 
     /// No folders: for a simulated host, and for a caller that sets NO_CALLOUTS.
     pub fn none() -> Self {
-        Callouts { folders: Vec::new(), limit: LIMIT }
+        Callouts { folders: Vec::new(), limit: TIME_LIMIT }
     }
 
     /// Finds the scripts that exist now; `None` if there are none. Fails if it cannot be determined whether there are scripts.
     pub fn find(&self) -> Result<Option<Scripts>> {
-        let [callouts, notifiers] = scripts::of(&self.folders, ["callouts", "notifiers"])?;
+        let [callouts, notifiers] = scripts::find(&self.folders, ["callouts", "notifiers"])?;
         let found = Scripts {
             callouts,
             notifiers,
@@ -184,28 +185,29 @@ pub struct Scripts {
     limit: Duration,
     /// The parent process of all scripts, started for the first one.
     keeper: RefCell<Option<Keeper>>,
-    /// For each type and parent, the script of the newer protocol; `None` if there is none.
+    /// For each type and parent, the script of the newer protocol; `None` if no script supports it.
     versioned: RefCell<HashMap<TypeAndParent, Option<Rc<Versioned>>>>,
 }
 
 impl Scripts {
-    /// Runs `pre`. Fails if a script refuses the action. Afterwards the caller must report the outcome with [`Approval::post`].
-    pub fn ask<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Approval<'a>> {
-        let asked = Approval { scripts: self, action, subject, chosen: OnceCell::new() };
-        match asked.call(Event::Pre, action, State::None, &subject.config) {
-            Ok(()) => Ok(asked),
+    /// Runs `pre`. Fails if a script refuses the action or cannot be run. After the action, the caller must report its outcome with
+    /// [`Approval::post`].
+    pub fn pre<'a>(&'a self, action: Action, subject: &'a Subject) -> Result<Approval<'a>> {
+        let approval = Approval { scripts: self, action, subject, chosen: OnceCell::new() };
+        match approval.call(Event::Pre, action, State::None, &subject.config) {
+            Ok(()) => Ok(approval),
             Err(e) => {
-                asked.notify(State::None);
+                approval.notify(State::None);
                 Err(e)
             }
         }
     }
 
-    /// Runs `pre`, the action and `post`.
-    pub fn around<T>(&self, action: Action, subject: &Subject, command: impl FnOnce() -> Result<T>) -> Result<T> {
-        let asked = self.ask(action, subject)?;
-        let result = command();
-        asked.post(result.is_ok());
+    /// Runs `pre`, the action and `post`. Returns the result of the action. Fails without the action if `pre` fails.
+    pub fn around<T>(&self, action: Action, subject: &Subject, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let approval = self.pre(action, subject)?;
+        let result = run();
+        approval.post(result.is_ok());
         result
     }
 }
@@ -254,7 +256,7 @@ impl<'a> Approval<'a> {
     /// Reports the outcome of the action to the scripts.
     pub fn post(self, success: bool) {
         let state = if success { State::Success } else { State::Failure };
-        // mdevctl ignores the exit status here, too.
+        // As in mdevctl, the exit status has no effect.
         if let Err(e) = self.call(Event::Post, self.action, state, &self.subject.config) {
             log::warn!("{e}");
         }
@@ -263,8 +265,8 @@ impl<'a> Approval<'a> {
 
     fn versioned(&self) -> Result<Option<Rc<Versioned>>> {
         let key = (self.subject.type_id.clone(), self.subject.parent.clone());
-        if let Some(known) = self.scripts.versioned.borrow().get(&key) {
-            return Ok(known.clone());
+        if let Some(cached) = self.scripts.versioned.borrow().get(&key) {
+            return Ok(cached.clone());
         }
         let found = self.find_versioned()?.map(Rc::new);
         self.scripts.versioned.borrow_mut().insert(key, found.clone());
@@ -273,16 +275,16 @@ impl<'a> Approval<'a> {
 
     fn find_versioned(&self) -> Result<Option<Versioned>> {
         for (index, script) in self.scripts.callouts.iter().enumerate() {
-            let answer = self.run(script, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
-            let Some(answer) = answer.filter(Outcome::is_answer) else { continue };
-            if let Ok(Capabilities { supports }) = serde_json::from_str(answer.out.trim_end_matches('\0')) {
+            let outcome = self.run(script, Event::Get, Action::Capabilities, State::None, PROVIDES)?;
+            let Some(outcome) = outcome.filter(Outcome::accepts_type) else { continue };
+            if let Ok(Capabilities { supports }) = serde_json::from_str(outcome.out.trim_end_matches('\0')) {
                 return Ok(Some(Versioned { index, supports }));
             }
         }
         Ok(None)
     }
 
-    /// Fails if the responsible script refuses. Without a responsible script, succeeds.
+    /// Runs the script that is responsible for the type. Fails if it refuses or cannot be run. Succeeds if no script is responsible.
     fn call(&self, event: Event, action: Action, state: State, input: &str) -> Result<()> {
         if self.scripts.callouts.is_empty() {
             return Ok(());
@@ -293,14 +295,14 @@ impl<'a> Approval<'a> {
         let chosen = self.chosen.get().copied();
         let others = if chosen.is_some() { &[] } else { &self.scripts.callouts[..] };
         for script in chosen.into_iter().chain(others) {
-            let Some(answer) = self.run(script, event, action, state, input)? else { continue };
-            match answer.end {
-                End::Code(NOT_MINE) => {}
-                // mdevctl continues with the next script, too.
-                End::Signal(_) => log::warn!("{}: {}", script.path.display(), answer.end),
+            let Some(outcome) = self.run(script, event, action, state, input)? else { continue };
+            match outcome.end {
+                End::Code(NOT_MY_TYPE) => {}
+                // As in mdevctl, the next script runs.
+                End::Signal(_) => log::warn!("{}: {}", script.path.display(), outcome.end),
                 _ => {
                     let _ = self.chosen.set(script);
-                    return check_exit(script, &answer);
+                    return check_exit(script, &outcome);
                 }
             }
         }
@@ -316,10 +318,10 @@ impl<'a> Approval<'a> {
         state: State,
         input: &str,
     ) -> Result<()> {
-        // The list of scripts does not change after the search.
+        // Always present: the list of scripts does not change after the search.
         let Some(script) = self.scripts.callouts.get(versioned.index) else { return Ok(()) };
         if !versioned.supports(event, action) {
-            // After the action there is nothing to refuse.
+            // After the action, a script has no effect.
             return match event {
                 Event::Pre => {
                     Err(refused(script, &format!("the script does not support {event} {action}"), Errno::CANCELED))
@@ -327,21 +329,21 @@ impl<'a> Approval<'a> {
                 _ => Ok(()),
             };
         }
-        let Some(answer) = self.run(script, event, action, state, input)? else {
+        let Some(outcome) = self.run(script, event, action, state, input)? else {
             return Err(refused(script, "the script is not executable any more", Errno::CANCELED));
         };
-        if let End::Signal(_) = answer.end {
-            log::warn!("{}: {}", script.path.display(), answer.end);
+        if let End::Signal(_) = outcome.end {
+            log::warn!("{}: {}", script.path.display(), outcome.end);
             return Ok(());
         }
-        check_exit(script, &answer)
+        check_exit(script, &outcome)
     }
 
     fn notify(&self, state: State) {
         for script in &self.scripts.notifiers {
             match self.run(script, Event::Notify, self.action, state, "") {
-                Ok(Some(answer)) if answer.end != End::Code(0) => {
-                    log::warn!("{}: {}", script.path.display(), answer.end);
+                Ok(Some(outcome)) if outcome.end != End::Code(0) => {
+                    log::warn!("{}: {}", script.path.display(), outcome.end);
                 }
                 Ok(_) => {}
                 Err(e) => log::warn!("{e}"),
@@ -349,7 +351,7 @@ impl<'a> Approval<'a> {
         }
     }
 
-    /// Runs a script; `None` if the kernel cannot execute the file as a program.
+    /// Runs a script and returns its outcome; `None` if the kernel cannot execute the file as a program.
     fn run(&self, script: &Script, event: Event, action: Action, state: State, input: &str) -> Result<Option<Outcome>> {
         let Subject { type_id, uuid, parent, .. } = self.subject;
         let words = [event.to_string(), action.to_string(), state.to_string(), uuid.to_string()];
@@ -359,33 +361,35 @@ impl<'a> Approval<'a> {
         let mut keeper = self.scripts.keeper.borrow_mut();
         match process::run(script, &mut keeper, &args, input.as_bytes(), self.scripts.limit) {
             Ok(outcome) => Ok(Some(outcome)),
-            Err(Fault::NoProgram(errno)) => {
+            Err(RunError::NotExecutable(errno)) => {
                 log::warn!("call-out {} skipped: cannot execute the file: {}", script.path.display(), describe(errno));
                 Ok(None)
             }
-            Err(Fault::NoDescriptors(errno)) => {
+            Err(RunError::NoDevFd(errno)) => {
                 Err(not_run(script, &format!("/dev/fd: {}; mount /proc", describe(errno)), errno))
             }
-            Err(Fault::Other(errno)) => Err(not_run(script, &describe(errno), errno)),
+            Err(RunError::Other(errno)) => Err(not_run(script, &describe(errno), errno)),
         }
     }
 }
 
 /// An exit status other than 0 is an error. Its message contains the output of the script.
-fn check_exit(script: &Script, answer: &Outcome) -> Result<()> {
-    let errno = match answer.end {
+fn check_exit(script: &Script, outcome: &Outcome) -> Result<()> {
+    let errno = match outcome.end {
         End::Code(0) => return Ok(()),
         End::Timeout(_) => Errno::TIMEDOUT,
         _ => Errno::CANCELED,
     };
-    let said = answer.err.trim();
-    let said = if said.is_empty() { answer.out.trim() } else { said };
-    let said = if said.is_empty() { "no output".to_owned() } else { format!("output: {}", quoted(said)) };
-    Err(refused(script, &format!("{}, {said}", answer.end), errno))
+    let text = match outcome.err.trim() {
+        "" => outcome.out.trim(),
+        text => text,
+    };
+    let output = if text.is_empty() { "no output".to_owned() } else { format!("output: {}", one_line(text)) };
+    Err(refused(script, &format!("{}, {output}", outcome.end), errno))
 }
 
-/// The output of a script on one line.
-fn quoted(text: &str) -> String {
+/// The first lines of a script's output, joined into one line.
+fn one_line(text: &str) -> String {
     text.lines().map(shown).take(8).collect::<Vec<_>>().join(" / ")
 }
 

@@ -21,11 +21,11 @@ use super::running::{Keeper, Running, Start};
 use super::scripts::Script;
 use crate::fd::long_lived;
 
-/// The size of each output that is kept. More output is read and dropped, so that the program does not block.
+/// The most bytes of each output that are kept. Further output is read and dropped, so that the program does not block.
 const OUTPUT_MAX: usize = 64 * 1024;
 
-/// The interval of checks if no descriptor signals the end.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The interval of checks if no descriptor becomes readable at the end of the program.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -57,20 +57,20 @@ impl fmt::Display for End {
     }
 }
 
-/// Why there is no outcome.
+/// Why a program has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RunError {
     /// The kernel cannot execute the file as a program.
-    NoProgram(Errno),
+    NotExecutable(Errno),
     /// /dev/fd is missing, so programs cannot be run by their descriptors.
-    NoDescriptors(Errno),
+    NoDevFd(Errno),
     /// Any other cause, such as a lack of descriptors or memory. The program did not run and might have refused.
     Other(Errno),
 }
 
-impl Fault {
-    /// The fault for an errno of execve(2).
-    pub(super) fn of_start(errno: Errno) -> Self {
+impl RunError {
+    /// The error for an errno of execve(2).
+    pub(super) fn of_exec(errno: Errno) -> Self {
         match errno {
             Errno::NOENT
             | Errno::NOTDIR
@@ -78,15 +78,15 @@ impl Fault {
             | Errno::LOOP
             | Errno::ACCESS
             | Errno::NOEXEC
-            | Errno::LIBBAD => Fault::NoProgram(errno),
-            _ => Fault::Other(errno),
+            | Errno::LIBBAD => RunError::NotExecutable(errno),
+            _ => RunError::Other(errno),
         }
     }
 }
 
-impl From<Errno> for Fault {
+impl From<Errno> for RunError {
     fn from(errno: Errno) -> Self {
-        Fault::Other(errno)
+        RunError::Other(errno)
     }
 }
 
@@ -100,8 +100,8 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Whether the program exited by itself, with another status than "not my type".
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self.end, End::Code(code) if code != super::NOT_MINE)
+    pub(super) fn accepts_type(&self) -> bool {
+        matches!(self.end, End::Code(code) if code != super::NOT_MY_TYPE)
     }
 }
 
@@ -112,24 +112,24 @@ pub(super) fn run(
     args: &[&str],
     input: &[u8],
     limit: Duration,
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, RunError> {
     let deadline = Instant::now() + limit;
     // Without /dev/fd an interpreter fails because the file does not exist, and some exit with the status for "not my type".
-    access(DESCRIPTORS, Access::EXISTS).map_err(Fault::NoDescriptors)?;
-    let word = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
+    access(DESCRIPTORS, Access::EXISTS).map_err(RunError::NoDevFd)?;
+    let c_string = |text: &[u8]| CString::new(text).map_err(|_| Errno::INVAL);
     let path = script.path.as_os_str().as_bytes();
-    let mut argv = vec![word(path)?];
+    let mut argv = vec![c_string(path)?];
     for arg in args {
-        argv.push(word(arg.as_bytes())?);
+        argv.push(c_string(arg.as_bytes())?);
     }
-    let envp = [word(PATH.as_bytes())?, word(&[OWN_PATH.as_bytes(), path].concat())?];
-    let (out, theirs_out) = pipe()?;
-    let (err, theirs_err) = pipe()?;
-    let outputs = [theirs_out, theirs_err];
+    let envp = [c_string(PATH.as_bytes())?, c_string(&[OWN_PATH.as_bytes(), path].concat())?];
+    let (out, child_out) = pipe()?;
+    let (err, child_err) = pipe()?;
+    let outputs = [child_out, child_err];
     let mut running =
         Start { program: script.file.as_fd(), argv: &argv, envp: &envp, input: stdin(input)?, outputs }.run(keeper)?;
     let mut outputs = [Output::new(out)?, Output::new(err)?];
-    let end = attend(&mut running, &mut outputs, deadline)?.unwrap_or(End::Timeout(limit));
+    let end = wait_for_end(&mut running, &mut outputs, deadline)?.unwrap_or(End::Timeout(limit));
     let [out, err] = outputs.map(|output| String::from_utf8_lossy(&output.text).into_owned());
     Ok(Outcome { end, out, err })
 }
@@ -149,11 +149,15 @@ fn stdin(input: &[u8]) -> Result<File, Errno> {
 }
 
 /// Reads the output of the program until it ends. At the deadline, kills it and returns `None`.
-fn attend(running: &mut Running<'_>, outputs: &mut [Output; 2], deadline: Instant) -> Result<Option<End>, Fault> {
+fn wait_for_end(
+    running: &mut Running<'_>,
+    outputs: &mut [Output; 2],
+    deadline: Instant,
+) -> Result<Option<End>, RunError> {
     loop {
         outputs.iter_mut().for_each(Output::drain);
         if let Some(end) = running.ended()? {
-            // A child of the program may still run and print; only the output until now counts.
+            // A child of the program may still run and print. Its later output is not read.
             outputs.iter_mut().for_each(Output::drain);
             return Ok(Some(end));
         }
@@ -168,12 +172,12 @@ fn attend(running: &mut Running<'_>, outputs: &mut [Output; 2], deadline: Instan
 }
 
 fn wait(running: &Running<'_>, outputs: &[Output; 2], left: Duration) -> Result<(), Errno> {
-    let wakes = running.wakes();
-    let bound = if wakes.is_some() { left } else { left.min(LOOK_AGAIN) };
-    let timeout = Timespec::try_from(bound).map_err(|_| Errno::OVERFLOW)?;
+    let control = running.poll_fd();
+    let timeout = if control.is_some() { left } else { left.min(POLL_INTERVAL) };
+    let timeout = Timespec::try_from(timeout).map_err(|_| Errno::OVERFLOW)?;
     let pipes = outputs.iter().filter_map(|output| output.pipe.as_ref());
     let mut fds: Vec<PollFd<'_>> = pipes.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-    fds.extend(wakes);
+    fds.extend(control);
     match poll(&mut fds, Some(&timeout)) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
@@ -193,17 +197,17 @@ impl Output {
         Ok(Output { pipe: Some(pipe), text: Vec::new() })
     }
 
-    /// Reads the available output. Reads only a bounded amount at once, so that the caller can check the deadline of a program that
+    /// Reads the available output. Each call reads a limited amount, so that the caller can check the deadline of a program that
     /// never stops printing.
     fn drain(&mut self) {
-        let mut room = [0_u8; 8192];
+        let mut buffer = [0_u8; 8192];
         for _ in 0..64 {
             let Some(pipe) = &self.pipe else { return };
-            match rustix::io::read(pipe, &mut room) {
+            match rustix::io::read(pipe, &mut buffer) {
                 Ok(0) => self.pipe = None,
                 Ok(count) => {
                     let keep = count.min(OUTPUT_MAX - self.text.len());
-                    self.text.extend_from_slice(room.get(..keep).unwrap_or_default());
+                    self.text.extend_from_slice(buffer.get(..keep).unwrap_or_default());
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,

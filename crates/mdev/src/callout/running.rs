@@ -22,15 +22,15 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use super::process::{End, Fault};
+use super::process::{End, RunError};
 use crate::fd::long_lived;
 use crate::sys::keeper::{KILL, NOT_STARTED, REQUEST_MAX, Report, WORDS_MAX, launch};
 
-/// Also waits for processes without exit signal.
+/// Also waits for children without exit signal (`__WALL`).
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
 /// The longest wait for the end of a killed program or of an idle keeper.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parent of every program of one action.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub(super) struct Keeper {
 
 impl Keeper {
     fn start() -> Result<Self, Errno> {
-        let (control, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let (control, theirs) = (long_lived(control)?, long_lived(theirs)?);
-        Ok(Keeper { pid: launch(theirs.as_fd())?, control })
+        let (control, keeper_end) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (control, keeper_end) = (long_lived(control)?, long_lived(keeper_end)?);
+        Ok(Keeper { pid: launch(keeper_end.as_fd())?, control })
     }
 
     fn request(&self, start: &Start<'_>) -> Result<(), Errno> {
@@ -55,8 +55,8 @@ impl Keeper {
         }
         let [out, err] = &start.outputs;
         let fds = [start.input.as_fd(), out.as_fd(), err.as_fd(), start.program];
-        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut room);
+        let mut buffer = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut buffer);
         if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(Errno::NOBUFS);
         }
@@ -74,7 +74,7 @@ impl Keeper {
         while rustix::net::send(&self.control, &KILL, SendFlags::NOSIGNAL) == Err(Errno::INTR) {}
     }
 
-    /// The next report; `None` if none arrives before the deadline. EPIPE: the keeper has ended.
+    /// The next report; `None` if no report arrives before the deadline. Fails with EPIPE if the keeper has ended.
     fn report(&self, deadline: Instant) -> Result<Option<Report>, Errno> {
         if !self.is_readable(deadline)? {
             return Ok(None);
@@ -107,16 +107,16 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let deadline = Instant::now() + LAST_WAIT;
-        let mut left = shutdown(&self.control, Shutdown::Write);
-        while let Ok(()) = left {
-            left = match self.report(deadline) {
+        let deadline = Instant::now() + END_TIMEOUT;
+        let mut result = shutdown(&self.control, Shutdown::Write);
+        while let Ok(()) = result {
+            result = match self.report(deadline) {
                 Ok(Some(_)) => Ok(()),
                 Ok(None) => Err(Errno::TIMEDOUT),
                 Err(errno) => Err(errno),
             };
         }
-        if left != Err(Errno::PIPE) {
+        if result != Err(Errno::PIPE) {
             let _ = kill_process(self.pid, Signal::KILL);
         }
         while waitpid(Some(self.pid), WALL).is_err_and(|errno| errno == Errno::INTR) {}
@@ -127,7 +127,8 @@ impl Drop for Keeper {
 pub(super) struct Running<'k> {
     /// The keeper of the action; `None` if it cannot be used any more.
     keeper: &'k mut Option<Keeper>,
-    failed: Option<Errno>,
+    /// The errno of execve(2), until the report of the end.
+    start_error: Option<Errno>,
     has_ended: bool,
 }
 
@@ -143,44 +144,44 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// `keeper` is the keeper of the action; `None` before the first program.
+    /// Starts the program. `keeper` is the keeper of the action; `None` before the first program.
     pub(super) fn run(self, keeper: &mut Option<Keeper>) -> Result<Running<'_>, Errno> {
         let current = match keeper.take() {
             Some(current) => current,
             None => Keeper::start()?,
         };
-        let asked = current.request(&self);
+        let requested = current.request(&self);
         // EPIPE: the keeper has ended. Any other error, such as a lack of descriptors, may be temporary.
-        if asked != Err(Errno::PIPE) {
+        if requested != Err(Errno::PIPE) {
             *keeper = Some(current);
         }
-        asked.map(|()| Running { keeper, failed: None, has_ended: false })
+        requested.map(|()| Running { keeper, start_error: None, has_ended: false })
     }
 }
 
 impl Running<'_> {
-    /// Becomes readable when the program may have ended. `None`: the keeper has ended.
-    pub(super) fn wakes(&self) -> Option<PollFd<'_>> {
+    /// The descriptor that becomes readable when the program may have ended; `None` if the keeper has ended.
+    pub(super) fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.keeper.as_ref().map(|keeper| PollFd::new(&keeper.control, PollFlags::IN))
     }
 
     /// How the program ended; `None` while it runs.
-    pub(super) fn ended(&mut self) -> Result<Option<End>, Fault> {
+    pub(super) fn ended(&mut self) -> Result<Option<End>, RunError> {
         self.reports(Instant::now())
     }
 
     /// Reads the keeper's reports until it reports the program's end, or until the deadline.
-    fn reports(&mut self, deadline: Instant) -> Result<Option<End>, Fault> {
-        let Running { keeper, failed, has_ended } = self;
-        let lost = loop {
+    fn reports(&mut self, deadline: Instant) -> Result<Option<End>, RunError> {
+        let Running { keeper, start_error, has_ended } = self;
+        let errno = loop {
             let Some(current) = keeper.as_ref() else { break Errno::PIPE };
             match current.report(deadline) {
                 Ok(None) => return Ok(None),
-                Ok(Some([NOT_STARTED, errno])) => *failed = Some(Errno::from_raw_os_error(errno.clamp(1, 4095))),
+                Ok(Some([NOT_STARTED, errno])) => *start_error = Some(Errno::from_raw_os_error(errno.clamp(1, 4095))),
                 Ok(Some([_, status])) => {
                     *has_ended = true;
-                    return match failed.take() {
-                        Some(errno) => Err(Fault::of_start(errno)),
+                    return match start_error.take() {
+                        Some(errno) => Err(RunError::of_exec(errno)),
                         None => Ok(Some(End::of(ExitStatusExt::from_raw(status)))),
                     };
                 }
@@ -190,22 +191,22 @@ impl Running<'_> {
         // The keeper was killed.
         keeper.take();
         *has_ended = true;
-        if lost == Errno::PIPE { Ok(Some(End::Unknown)) } else { Err(lost.into()) }
+        if errno == Errno::PIPE { Ok(Some(End::Unknown)) } else { Err(errno.into()) }
     }
 
     /// Kills the program and every process in its process group.
     pub(super) fn kill(&mut self) {
         let Some(keeper) = self.keeper.as_ref().filter(|_| !self.has_ended) else { return };
         keeper.kill_program();
-        if let Ok(None) = self.reports(Instant::now() + LAST_WAIT) {
-            // The program does not end, so the keeper is ended without it.
+        if let Ok(None) = self.reports(Instant::now() + END_TIMEOUT) {
+            // The program does not end, so the keeper is killed.
             self.keeper.take();
         }
     }
 }
 
 impl Drop for Running<'_> {
-    /// A caller that fails early leaves no running program behind.
+    /// Kills a program that still runs, so that a caller that fails early leaves no running program.
     fn drop(&mut self) {
         self.kill();
     }

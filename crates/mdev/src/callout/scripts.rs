@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Error, ErrorCode, Result, describe};
 use crate::trust::writable_by_others;
 
-/// The most entries that are read of a folder, with `.` and `..`: more than any host has.
+/// The most entries of a folder that are read, with `.` and `..`. No host has as many.
 const SCRIPTS_MAX: usize = 258;
 
 /// A script as an open file. This is the checked file, also if its path leads to another file later.
@@ -20,24 +20,24 @@ pub(super) struct Script {
     pub(super) file: OwnedFd,
 }
 
-/// The scripts in the folders called `kinds` of each of `folders`, in the order in which mdevctl runs them. Fails if a folder cannot
+/// Returns the scripts in the folders `subfolders` of each of `folders`, in the order in which mdevctl runs them. Fails if a folder cannot
 /// be read, or if another user may change a folder or a script, since a script in it might refuse the action.
-pub(super) fn of<const N: usize>(folders: &[PathBuf], kinds: [&str; N]) -> Result<[Vec<Script>; N]> {
+pub(super) fn find<const N: usize>(folders: &[PathBuf], subfolders: [&str; N]) -> Result<[Vec<Script>; N]> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut found = kinds.map(|_| Vec::new());
+    let mut found = subfolders.map(|_| Vec::new());
     for folder in folders {
-        let above = match open(folder, flags, Mode::empty()) {
-            Ok(above) => above,
+        let outer = match open(folder, flags, Mode::empty()) {
+            Ok(outer) => outer,
             Err(errno) if is_absent(errno) => continue,
-            Err(errno) => return Err(closed(folder, errno)),
+            Err(errno) => return Err(read_error(folder, errno)),
         };
-        check(&above, folder)?;
-        for (kind, found) in kinds.iter().zip(&mut found) {
-            let folder = folder.join(kind);
-            match openat(&above, *kind, flags, Mode::empty()) {
+        check(&outer, folder)?;
+        for (name, found) in subfolders.iter().zip(&mut found) {
+            let folder = folder.join(name);
+            match openat(&outer, *name, flags, Mode::empty()) {
                 Ok(dir) => found.extend(in_folder(&dir, &folder)?),
                 Err(errno) if is_absent(errno) => {}
-                Err(errno) => return Err(closed(&folder, errno)),
+                Err(errno) => return Err(read_error(&folder, errno)),
             }
         }
     }
@@ -48,7 +48,7 @@ fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR)
 }
 
-fn closed(folder: &Path, errno: Errno) -> Error {
+fn read_error(folder: &Path, errno: Errno) -> Error {
     let path = folder.display().to_string();
     let message = format!("cannot read the call-outs in {path}, so nothing was done: {}", describe(errno));
     Error::new(ErrorCode::Callout, errno, message).at(path)
@@ -56,22 +56,22 @@ fn closed(folder: &Path, errno: Errno) -> Error {
 
 /// Fails if another user may change the script, or add scripts to the folder. The script might refuse, so it must not be skipped.
 fn check(file: &OwnedFd, path: &Path) -> Result<()> {
-    let stat = fstat(file).map_err(|errno| closed(path, errno))?;
+    let stat = fstat(file).map_err(|errno| read_error(path, errno))?;
     let path = path.display().to_string();
     let owner = stat.st_uid;
-    let why = if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+    let reason = if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         Some(format!("it belongs to user {owner} and not to root or to the caller (chown root)"))
     } else {
         writable_by_others(&stat)
     };
-    why.map_or(Ok(()), |why| {
-        let message = format!("cannot run the call-outs of {path}, so nothing was done: {why}");
+    reason.map_or(Ok(()), |reason| {
+        let message = format!("cannot run the call-outs of {path}, so nothing was done: {reason}");
         Err(Error::new(ErrorCode::Callout, Errno::CANCELED, message).at(path))
     })
 }
 
 fn in_folder(dir: &OwnedFd, folder: &Path) -> Result<Vec<Script>> {
-    let failed = |errno| closed(folder, errno);
+    let failed = |errno| read_error(folder, errno);
     check(dir, folder)?;
     let mut scripts = Vec::new();
     for entry in Dir::read_from(dir).map_err(failed)?.take(SCRIPTS_MAX) {
@@ -87,13 +87,13 @@ fn in_folder(dir: &OwnedFd, folder: &Path) -> Result<Vec<Script>> {
     Ok(scripts)
 }
 
-/// `None` for a folder, a file that is not executable, and a link without a target. Other links are followed, since packages of
+/// Opens a script. `None` for a folder, a file that is not executable, and a link without a target. Other links are followed, since packages of
 /// vendors install links to their scripts.
 fn open_script(dir: &OwnedFd, name: &str, path: &Path) -> std::result::Result<Option<OwnedFd>, Errno> {
     // O_PATH, since an open for reading may have side effects on a file that is not regular.
     let file = match openat(dir, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => file,
-        // A link to a file that does not exist or that this caller cannot access.
+        // A link to a file that does not exist or that the caller cannot access.
         Err(errno) if is_absent(errno) || matches!(errno, Errno::LOOP | Errno::ACCESS) => {
             log::warn!("call-out {} skipped: {}", path.display(), describe(errno));
             return Ok(None);

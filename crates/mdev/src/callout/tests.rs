@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Scripts of every kind below a temporary root directory.
+//! Scripts below a temporary root directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use crate::testing::skip::skip;
 /// test writes a script while another test starts one.
 static ALONE: Mutex<()> = Mutex::new(());
 
-struct Scene {
+struct TestHost {
     _alone: MutexGuard<'static, ()>,
     root: tempfile::TempDir,
     callouts: Callouts,
@@ -26,12 +26,12 @@ struct Scene {
 const CONFIG: &str = r#"{"mdev_type":"vfio_ap-passthrough","start":"manual","attrs":[{"assign_adapter":"5"}]}"#;
 const UUID: &str = "11111111-2222-4333-8444-555555555555";
 
-fn scene() -> Scene {
+fn host() -> TestHost {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let root = tempfile::tempdir().unwrap();
     for folder in ["usr/lib/mdevctl/scripts.d", "etc/mdevctl.d/scripts.d"] {
-        for kind in ["callouts", "notifiers"] {
-            fs::create_dir_all(root.path().join(folder).join(kind)).unwrap();
+        for subfolder in ["callouts", "notifiers"] {
+            fs::create_dir_all(root.path().join(folder).join(subfolder)).unwrap();
         }
     }
     let callouts = Callouts::below(root.path().to_str().unwrap());
@@ -41,10 +41,10 @@ fn scene() -> Scene {
         parent: "matrix".into(),
         config: CONFIG.into(),
     };
-    Scene { _alone: alone, root, callouts, subject }
+    TestHost { _alone: alone, root, callouts, subject }
 }
 
-impl Scene {
+impl TestHost {
     fn log(&self) -> PathBuf {
         self.root.path().join("log")
     }
@@ -87,19 +87,19 @@ impl Scene {
     }
 }
 
-const NOT_MINE: &str = "exit 2";
+const NOT_MY_TYPE: &str = "exit 2";
 const PLAIN: &str = "[ $action = capabilities ] && exit 2; exit 0";
 
 #[test]
 fn action_runs_its_scripts_in_order_with_their_arguments() {
-    let scene = scene();
-    scene.script("etc/mdevctl.d/scripts.d/callouts/b-mine", PLAIN);
-    scene.script("etc/mdevctl.d/scripts.d/callouts/a-other", NOT_MINE);
-    scene.script("etc/mdevctl.d/scripts.d/callouts/c-never", PLAIN);
-    scene.script("usr/lib/mdevctl/scripts.d/callouts/z-vendor", NOT_MINE);
-    scene.script("etc/mdevctl.d/scripts.d/notifiers/n", "exit 7");
-    scene.script("usr/lib/mdevctl/scripts.d/notifiers/m", "");
-    assert_eq!(scene.around(true), Ok("done"));
+    let host = host();
+    host.script("etc/mdevctl.d/scripts.d/callouts/b-mine", PLAIN);
+    host.script("etc/mdevctl.d/scripts.d/callouts/a-other", NOT_MY_TYPE);
+    host.script("etc/mdevctl.d/scripts.d/callouts/c-never", PLAIN);
+    host.script("usr/lib/mdevctl/scripts.d/callouts/z-vendor", NOT_MY_TYPE);
+    host.script("etc/mdevctl.d/scripts.d/notifiers/n", "exit 7");
+    host.script("usr/lib/mdevctl/scripts.d/notifiers/m", "");
+    assert_eq!(host.around(true), Ok("done"));
     let expected = [
         "z-vendor pre start none <config>",
         "a-other pre start none <config>",
@@ -108,31 +108,31 @@ fn action_runs_its_scripts_in_order_with_their_arguments() {
         "m notify start success <>",
         "n notify start success <>",
     ];
-    assert_eq!(scene.calls(), expected);
-    assert_eq!(scene.around(false).unwrap_err().message, "the command itself");
+    assert_eq!(host.calls(), expected);
+    assert_eq!(host.around(false).unwrap_err().message, "the command itself");
     let failed: Vec<String> = expected.iter().map(|line| line.replace("success", "failure")).collect();
-    assert_eq!(scene.calls(), failed);
+    assert_eq!(host.calls(), failed);
 }
 
 #[test]
-fn refused_action_does_not_begin() {
-    let scene = scene();
-    let script = scene.script(
+fn refused_action_is_not_run() {
+    let host = host();
+    let script = host.script(
         "etc/mdevctl.d/scripts.d/callouts/ap",
         "[ $action = capabilities ] && exit 2\necho 'queue 5.1 is taken' >&2; [ $event = pre ] && exit 1; exit 0",
     );
-    scene.script("etc/mdevctl.d/scripts.d/notifiers/n", "");
-    let e = scene
+    host.script("etc/mdevctl.d/scripts.d/notifiers/n", "");
+    let e = host
         .callouts
         .find()
         .unwrap()
         .unwrap()
-        .around(Action::Define, &scene.subject, || -> Result<()> { panic!("the refused action has begun") });
+        .around(Action::Define, &host.subject, || -> Result<()> { panic!("the refused action was run") });
     let e = e.unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()));
     assert!(e.message.contains("queue 5.1 is taken") && e.message.contains("status 1"), "{e}");
     assert_eq!(e.path.as_deref(), script.to_str());
-    assert_eq!(scene.calls(), ["ap pre define none <config>", "n notify define none <>"]);
+    assert_eq!(host.calls(), ["ap pre define none <config>", "n notify define none <>"]);
 }
 
 /// The body of a script of the newer protocol.
@@ -143,102 +143,103 @@ fn newer(actions: &str, events: &str, body: &str) -> String {
 
 #[test]
 fn script_of_the_newer_protocol_runs_only_for_its_capabilities() {
-    let scene = scene();
+    let host = host();
     let new = "etc/mdevctl.d/scripts.d/callouts/new";
-    scene.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
-    scene.script(new, &newer(r#""start","modify","dance""#, r#""pre","live","get""#, "exit 0"));
-    assert_eq!(scene.around(true), Ok("done"));
-    assert_eq!(scene.calls(), ["new pre start none <config>"], "the script does not support post");
+    host.script("usr/lib/mdevctl/scripts.d/callouts/a-old", PLAIN);
+    host.script(new, &newer(r#""start","modify","dance""#, r#""pre","live","get""#, "exit 0"));
+    assert_eq!(host.around(true), Ok("done"));
+    assert_eq!(host.calls(), ["new pre start none <config>"], "the script does not support post");
     for (actions, events) in [(r#""start""#, r#""post""#), (r#""stop""#, r#""pre","post""#)] {
-        let path = scene.script(new, &newer(actions, events, "exit 0"));
-        let e = scene.around(true).unwrap_err();
+        let path = host.script(new, &newer(actions, events, "exit 0"));
+        let e = host.around(true).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()), "{e}");
         assert!(e.message.contains("does not support pre start") && e.path.as_deref() == path.to_str(), "{e}");
-        assert!(scene.calls().is_empty(), "{actions}");
+        assert!(host.calls().is_empty(), "{actions}");
     }
     // Every exit status of this script decides, also 2, which means "not my type" in the older protocol. A signal does not decide,
     // as in the older protocol.
     for (body, passes) in [("exit 2", false), ("exit 1", false), ("kill -9 $$", true)] {
-        scene.script(new, &newer(r#""start""#, r#""pre""#, body));
-        assert_eq!(scene.around(true).is_ok(), passes, "{body}");
-        scene.calls();
+        host.script(new, &newer(r#""start""#, r#""pre""#, body));
+        assert_eq!(host.around(true).is_ok(), passes, "{body}");
+        host.calls();
     }
     // The script is executable when it is found, and not when it is run.
-    let script = scene.script(new, "");
-    let lose = newer(r#""start""#, r#""pre""#, "").replace("exit 0", &format!("chmod -x {}; exit 0", script.display()));
-    scene.script(new, &lose);
-    assert_eq!(scene.around(true).unwrap_err().code, ErrorCode::Callout);
+    let script = host.script(new, "");
+    let chmod =
+        newer(r#""start""#, r#""pre""#, "").replace("exit 0", &format!("chmod -x {}; exit 0", script.display()));
+    host.script(new, &chmod);
+    assert_eq!(host.around(true).unwrap_err().code, ErrorCode::Callout);
 }
 
 #[test]
 fn script_with_an_incomplete_answer_runs_by_the_older_protocol() {
-    let scene = scene();
+    let host = host();
     for text in ["{}", r#"{"supports":null}"#, r#"{"supports":{"version":2,"actions":["start"]}}"#, "[1"] {
         let body = format!("[ $action = capabilities ] && {{ echo '{text}'; exit 0; }}; exit 0");
-        scene.script("etc/mdevctl.d/scripts.d/callouts/odd", &body);
-        assert_eq!(scene.around(true), Ok("done"), "{text}");
-        assert_eq!(scene.calls(), ["odd pre start none <config>", "odd post start success <config>"], "{text}");
+        host.script("etc/mdevctl.d/scripts.d/callouts/odd", &body);
+        assert_eq!(host.around(true), Ok("done"), "{text}");
+        assert_eq!(host.calls(), ["odd pre start none <config>", "odd post start success <config>"], "{text}");
     }
 }
 
 /// The action fails if it is unknown whether a script exists or whether it refuses.
 #[test]
 fn script_that_cannot_be_run_fails_the_action() {
-    let mut scene = scene();
-    let refused = |scene: &Scene, errno: Errno, what: &str| {
-        let e = scene.around(true).unwrap_err();
+    let mut host = host();
+    let refused = |host: &TestHost, errno: Errno, what: &str| {
+        let e = host.around(true).unwrap_err();
         assert_eq!((e.code, e.errno), (ErrorCode::Callout, errno.raw_os_error()), "{what}: {e}");
     };
     // Links to themselves exist, and no user can open them.
     for place in ["etc/mdevctl.d/scripts.d/notifiers", "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d"] {
-        let path = scene.root.path().join(place);
+        let path = host.root.path().join(place);
         fs::remove_dir(&path).or_else(|_| fs::remove_dir_all(&path)).unwrap();
         std::os::unix::fs::symlink(&path, &path).unwrap();
-        refused(&scene, Errno::LOOP, place);
+        refused(&host, Errno::LOOP, place);
         fs::remove_file(&path).unwrap();
     }
-    scene.script("usr/lib/mdevctl/scripts.d/callouts/s", PLAIN);
-    assert_eq!(scene.around(true), Ok("done"));
+    host.script("usr/lib/mdevctl/scripts.d/callouts/s", PLAIN);
+    assert_eq!(host.around(true), Ok("done"));
     // No argument can contain a NUL: the call fails before the script starts.
-    scene.subject.parent = "ma\0trix".into();
-    refused(&scene, Errno::INVAL, "before the start");
-    scene.subject.parent = "matrix".into();
-    // The file is busy for a while.
-    let path = scene.root.path().join("usr/lib/mdevctl/scripts.d/callouts/s");
+    host.subject.parent = "ma\0trix".into();
+    refused(&host, Errno::INVAL, "before the start");
+    host.subject.parent = "matrix".into();
+    // The kernel does not execute a file that is open for writing.
+    let path = host.root.path().join("usr/lib/mdevctl/scripts.d/callouts/s");
     let open = fs::OpenOptions::new().append(true).open(path).unwrap();
-    refused(&scene, Errno::TXTBSY, "while it is written");
+    refused(&host, Errno::TXTBSY, "while it is written");
     drop(open);
-    assert_eq!(scene.around(true), Ok("done"));
+    assert_eq!(host.around(true), Ok("done"));
 }
 
 #[test]
-fn errno_that_is_not_about_the_file_returns_other_fault() {
+fn run_error_of_an_errno_that_is_not_about_the_file_is_other() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::IO, Errno::INVAL, Errno::PERM] {
-        assert_eq!(Fault::of_start(errno), Fault::Other(errno));
-        assert_eq!(Fault::from(errno), Fault::Other(errno));
+        assert_eq!(RunError::of_exec(errno), RunError::Other(errno));
+        assert_eq!(RunError::from(errno), RunError::Other(errno));
     }
-    // The same errno of another system call of this library is no fault of the file.
-    assert_eq!(Fault::from(Errno::ACCESS), Fault::Other(Errno::ACCESS));
-    assert_eq!(Fault::of_start(Errno::ACCESS), Fault::NoProgram(Errno::ACCESS));
+    // From another system call of this library, the same errno is not about the file.
+    assert_eq!(RunError::from(Errno::ACCESS), RunError::Other(Errno::ACCESS));
+    assert_eq!(RunError::of_exec(Errno::ACCESS), RunError::NotExecutable(Errno::ACCESS));
 }
 
 #[test]
 fn file_that_is_not_a_script_is_skipped() {
-    let scene = scene();
-    let script = |name: &str, body: &str| scene.script(&format!("etc/mdevctl.d/scripts.d/callouts/{name}"), body);
+    let host = host();
+    let script = |name: &str, body: &str| host.script(&format!("etc/mdevctl.d/scripts.d/callouts/{name}"), body);
     let mode = |path: &PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&script("a-no-program", PLAIN), 0o644);
     fs::write(script("c-no-interpreter", PLAIN), "#!/does/not/exist\n").unwrap();
-    fs::create_dir(scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/d-folder")).unwrap();
+    fs::create_dir(host.root.path().join("etc/mdevctl.d/scripts.d/callouts/d-folder")).unwrap();
     script("e-killed", "kill -9 $$");
-    std::os::unix::fs::symlink("nowhere", scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/f-dangling"))
+    std::os::unix::fs::symlink("nowhere", host.root.path().join("etc/mdevctl.d/scripts.d/callouts/f-dangling"))
         .unwrap();
-    let own = scene.root.path().join("own");
+    let own = host.root.path().join("own");
     fs::rename(script("h", PLAIN), &own).unwrap();
-    std::os::unix::fs::symlink(&own, scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/h-linked")).unwrap();
-    assert_eq!(scene.around(true), Ok("done"));
+    std::os::unix::fs::symlink(&own, host.root.path().join("etc/mdevctl.d/scripts.d/callouts/h-linked")).unwrap();
+    assert_eq!(host.around(true), Ok("done"));
     assert_eq!(
-        scene.calls(),
+        host.calls(),
         ["e-killed pre start none <config>", "h pre start none <config>", "h post start success <config>"]
     );
 }
@@ -252,9 +253,9 @@ fn script_or_folder_that_another_user_may_change_fails_the_action() {
         skip("only root can give a file to another user or group");
     }
     for place in ["etc/mdevctl.d/scripts.d", "etc/mdevctl.d/scripts.d/callouts", "etc/mdevctl.d/scripts.d/callouts/a"] {
-        let scene = scene();
-        let path = scene.root.path().join(place);
-        scene.script("etc/mdevctl.d/scripts.d/callouts/a", PLAIN);
+        let host = host();
+        let path = host.root.path().join(place);
+        host.script("etc/mdevctl.d/scripts.d/callouts/a", PLAIN);
         let set = |mode, user, group| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             if is_root {
@@ -268,29 +269,29 @@ fn script_or_folder_that_another_user_may_change_fails_the_action() {
         ];
         for (mode, user, group, why) in cases.into_iter().filter(|(_, user, group, _)| is_root || user + group == 0) {
             set(mode, user, group);
-            let e = scene.around(true).unwrap_err();
+            let e = host.around(true).unwrap_err();
             assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::CANCELED.raw_os_error()), "{place}: {e}");
             assert!(e.message.contains(&format!("{}, so nothing was done: {why}", path.display())), "{place}: {e}");
             assert_eq!(e.path.as_deref(), path.to_str());
         }
-        assert!(scene.calls().is_empty(), "{place}");
+        assert!(host.calls().is_empty(), "{place}");
         for mode in [0o775, 0o755] {
             set(mode, 0, 0);
-            assert_eq!(scene.around(true), Ok("done"), "{place}");
+            assert_eq!(host.around(true), Ok("done"), "{place}");
         }
     }
 }
 
 #[test]
 fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
-    let mut scene = scene();
-    scene.callouts.limit = Duration::from_millis(300);
-    let pids = scene.root.path().join("pids");
-    scene.script(
+    let mut host = host();
+    host.callouts.limit = Duration::from_millis(300);
+    let pids = host.root.path().join("pids");
+    host.script(
         "etc/mdevctl.d/scripts.d/callouts/hangs",
         &format!("[ $action = capabilities ] && exit 2\nsleep 1000 & echo $! >'{}'; wait", pids.display()),
     );
-    let e = scene.around(true).unwrap_err();
+    let e = host.around(true).unwrap_err();
     assert_eq!((e.code, e.errno), (ErrorCode::Callout, Errno::TIMEDOUT.raw_os_error()), "{e}");
     let pid: i32 = fs::read_to_string(&pids).unwrap().trim().parse().unwrap();
     let is_gone = || match fs::read_to_string(format!("/proc/{pid}/stat")) {
@@ -303,15 +304,15 @@ fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
         assert!(Instant::now() < deadline, "process {pid} still runs");
         std::thread::yield_now();
     }
-    scene.script("etc/mdevctl.d/scripts.d/callouts/hangs", "[ $action = capabilities ] && exit 2; exec yes");
-    assert!(scene.around(true).unwrap_err().message.len() < 4096);
-    scene.script(
+    host.script("etc/mdevctl.d/scripts.d/callouts/hangs", "[ $action = capabilities ] && exit 2; exec yes");
+    assert!(host.around(true).unwrap_err().message.len() < 4096);
+    host.script(
         "etc/mdevctl.d/scripts.d/callouts/hangs",
         "[ $action = capabilities ] && exit 2; sleep 1000 & echo $! >>\"$(dirname $MDEV_CALLOUT)/../left\"; exit 0",
     );
     // A child that the script leaves behind does not delay the action, although it holds the pipes.
-    assert_eq!(scene.around(true), Ok("done"));
-    let left = fs::read_to_string(scene.root.path().join("etc/mdevctl.d/scripts.d/left")).unwrap();
+    assert_eq!(host.around(true), Ok("done"));
+    let left = fs::read_to_string(host.root.path().join("etc/mdevctl.d/scripts.d/left")).unwrap();
     for pid in left.lines() {
         let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -319,21 +320,21 @@ fn script_that_hangs_is_killed_with_its_children_and_long_output_is_cut() {
 }
 
 #[test]
-fn script_gets_a_path_and_its_own_name_as_environment() {
-    let scene = scene();
-    let seen = scene.root.path().join("seen");
-    scene.script(
-        "etc/mdevctl.d/scripts.d/callouts/looks",
+fn environment_of_a_script_has_path_and_its_own_name() {
+    let host = host();
+    let seen = host.root.path().join("seen");
+    host.script(
+        "etc/mdevctl.d/scripts.d/callouts/reads",
         &format!(
             "[ $action = capabilities ] && exit 2\n[ $event = pre ] || exit 0\n\
              {{ tr '\\0' '\\n' </proc/$$/environ; readlink /proc/$$/cwd; }} >'{}'",
             seen.display()
         ),
     );
-    assert_eq!(scene.around(true), Ok("done"));
+    assert_eq!(host.around(true), Ok("done"));
     let text = fs::read_to_string(&seen).unwrap();
     assert_eq!(text.lines().count(), 3, "{text}");
-    let own = format!("MDEV_CALLOUT={}", scene.root.path().join("etc/mdevctl.d/scripts.d/callouts/looks").display());
+    let own = format!("MDEV_CALLOUT={}", host.root.path().join("etc/mdevctl.d/scripts.d/callouts/reads").display());
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.contains(&own.as_str()) && lines[2] == "/", "{text}");
     assert!(lines.iter().any(|line| line.starts_with("PATH=/usr/local/sbin:")), "{text}");
@@ -342,8 +343,8 @@ fn script_gets_a_path_and_its_own_name_as_environment() {
 #[test]
 fn action_without_scripts_runs_no_process() {
     let root = tempfile::tempdir().unwrap();
-    // As Debian's mdevctl installs it: empty folders.
-    let empty = scene();
+    // Debian's mdevctl installs empty folders.
+    let empty = host();
     for callouts in [&Callouts::below(root.path().to_str().unwrap()), &Callouts::none(), &empty.callouts] {
         assert!(callouts.find().unwrap().is_none());
     }

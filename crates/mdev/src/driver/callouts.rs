@@ -68,7 +68,7 @@ pub(super) fn subjects(plans: &[Plan], autostart: bool) -> Vec<Subject> {
 pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Approval<'a>>> {
     let mut asked = Vec::with_capacity(subjects.len());
     for subject in subjects {
-        match scripts.ask(Action::Start, subject) {
+        match scripts.pre(Action::Start, subject) {
             Ok(one) => asked.push(one),
             Err(e) => {
                 post(asked, false);
