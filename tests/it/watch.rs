@@ -340,8 +340,12 @@ fn monitor_reports_vgpus_of_vfs_that_are_removed() {
 fn monitor_ends_the_watch_of_a_vf_that_its_pf_has_lost() {
     let (host, conn) = host();
     let mut monitor = conn.monitor().unwrap();
+    // A change of a VF is read again until 250 ms later.
+    let quiet = Duration::from_secs(1);
     let mut wakes = |value: &str| {
-        while monitor.receive().unwrap().is_some() {}
+        while readable(&monitor, quiet) {
+            monitor.receive().unwrap();
+        }
         vfs::set(&host, 7, value).unwrap();
         readable(&monitor, Duration::ZERO)
     };
