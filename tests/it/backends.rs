@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mdev::ErrorCode;
 use mdev::test_hooks::sim::{Op, SimEntry};
 use mdev::test_hooks::sysfs::Errno;
-use mdev::{DefineFlags, StartFlags};
+use mdev::{DefineFlags, ListFlags, StartFlags};
 
-use crate::support::hosts::M60;
+use crate::support::hosts::{M60, uuid};
 use crate::support::lab::{Lab, UUID};
 
 const VF: &str = "0000:41:00.5";
@@ -81,4 +81,28 @@ fn device_of_a_parent_that_is_a_vf_has_its_pf_defined_and_running() {
     device.start(StartFlags::empty()).unwrap();
     let device = lab.conn.lookup_by_uuid(UUID).unwrap();
     assert_eq!((device.is_active(), device.physical_function()), (true, pf));
+}
+
+#[test]
+fn list_contains_objects_that_kernel_skips_after_a_removal() {
+    let lab = Lab::new();
+    // In the order in which the bus returns them.
+    let uuids = [1, 2, 3, 4].map(uuid);
+    for uuid in &uuids {
+        lab.create("0000:86:00.0", "11", &format!("<uuid>{uuid}</uuid>")).unwrap();
+    }
+    let sysnames = |flags| -> Vec<String> {
+        let listed = lab.conn.list(flags).unwrap();
+        listed.iter().map(|node| node.syspath().rsplit_once('/').unwrap().1.to_owned()).collect()
+    };
+    let parents = ["0000:00:02.0", "0000:86:00.0"];
+    for (flags, removed) in [(ListFlags::DEVICES, [&*uuids[0], &uuids[2]]), (ListFlags::PARENTS, parents)] {
+        let before = sysnames(flags);
+        for gone in removed {
+            lab.sim.remove_while_listed(gone);
+        }
+        let mut left = before.clone();
+        left.retain(|name| !removed.contains(&name.as_str()));
+        assert_eq!((sysnames(flags), before.len()), (left.clone(), left.len() + 2));
+    }
 }

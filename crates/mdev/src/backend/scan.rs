@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Folders of links to devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Place;
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
-use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, resolve};
+use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, names, resolve};
 
 /// Visits every entry of a directory; none if the directory does not exist. Reports and leaves out an entry whose visit fails.
 /// Fails only when this process has run out of descriptors or memory.
@@ -17,13 +17,15 @@ pub(super) fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir
     });
     let opened = opened.map_err(|errno| Error::io("open", path, errno))?;
     let Some(dir) = opened.flatten() else { return Ok(()) };
-    let mut exhausted = Ok(());
-    let listed = dir.list(&mut |name, _| {
-        let visited = or_report(visit(&*dir, name), |errno| Finding::io(format!("{path}/{name}"), "left out", errno));
-        exhausted = exhausted.and(visited.map(drop));
-    });
-    let listed = or_report(listed, |errno| Finding::io(path, "it cannot be listed to its end", errno));
-    exhausted.and(listed).map(drop).map_err(|errno| Error::io("list", path, errno))
+    let mut entries = BTreeSet::new();
+    let listed = names(&*dir, &mut entries);
+    or_report(listed, |errno| Finding::io(path, "it cannot be listed to its end", errno))
+        .map_err(|errno| Error::io("list", path, errno))?;
+    for name in entries {
+        let visited = or_report(visit(&*dir, &name), |errno| Finding::io(format!("{path}/{name}"), "left out", errno));
+        visited.map_err(|errno| Error::io("list", path, errno))?;
+    }
+    Ok(())
 }
 
 pub(super) fn follow(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {

@@ -21,6 +21,12 @@ impl SimHost {
         })
     }
 
+    /// Removes a device or parent, by its sysfs name, as soon as a listing of any folder has returned its link. As in kernfs, this
+    /// listing leaves out the next entry.
+    pub fn remove_while_listed(&self, sysname: &str) {
+        self.with(|kernel| kernel.quirks.removed_while_listed.insert(sysname.to_owned()));
+    }
+
     /// A guest opens or closes a device (by UUID) or a VF (by address). ENODEV if it does not exist or the VF has no
     /// type; EBUSY while another guest or process has it open.
     pub fn set_in_use(&self, id: &str, in_use: bool) -> IoResult<()> {

@@ -90,6 +90,8 @@ pub(super) enum Attr {
 pub(super) struct Quirks {
     pub(super) swallow_next_create: bool,
     pub(super) hold_back_links: bool,
+    /// Names of links. The target is removed as soon as a listing has returned such a name.
+    pub(super) removed_while_listed: BTreeSet<String>,
 }
 
 #[derive(Debug)]

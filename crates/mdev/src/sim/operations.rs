@@ -4,7 +4,7 @@
 use super::events::SimEvents;
 use super::inject::Op;
 use super::tree::{Ino, ROOT};
-use super::{SimHost, nodes};
+use super::{SimHost, nodes, unplug};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
     Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, PciNames, Sysfs, Users, VfioNode, Writer,
@@ -157,7 +157,18 @@ impl Dir for SimDir {
             let children = kernel.tree.children(self.ino)?;
             Ok::<Vec<_>, Errno>(children.iter().map(|(name, ino)| (name.clone(), kind(*ino))).collect())
         })?;
-        entries.iter().for_each(|(name, kind)| visit(name, *kind));
+        // As kernfs does: if the entry that was returned last is removed, the next one is left out.
+        let mut left_out = false;
+        for (name, kind) in entries {
+            if std::mem::take(&mut left_out) {
+                continue;
+            }
+            visit(&name, kind);
+            left_out = self.host.with(|kernel| {
+                unplug::listed(kernel, self.ino, &name);
+                kernel.tree.children(self.ino).is_ok_and(|children| !children.contains_key(&name))
+            });
+        }
         Ok(())
     }
 

@@ -14,11 +14,14 @@ pub use rustix::io::Errno;
 pub use crate::error::{if_present, if_readable, is_absent, unless_exhausted};
 pub use pci_ids::PciNames;
 
+mod names;
+
 pub mod linux;
 pub mod pci_ids;
 pub mod uevent;
 mod wait;
 
+pub use names::names;
 pub use wait::{POLL_INTERVAL, Waiter};
 
 /// The result of every operation.

@@ -2,6 +2,7 @@
 //! Devices on the mdev bus. The kernel knows them by UUID; the inode number of a device's link is its identity, since sysfs
 //! never uses such a number twice.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorCode, Result, describe};
 use crate::finding::{Finding, or_report, report, report_unless_exhausted};
 use crate::model::name::parse_uuid;
 use crate::store::{DeviceRecord, RECORDS, RecordedDevice};
-use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, resolve};
+use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, names, resolve};
 
 /// Every device. Reports and leaves out what cannot be read.
 pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Vec<Located>> {
@@ -22,16 +23,10 @@ pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Ve
         // It must not hide the parents, nor the devices elsewhere.
         Err(e) => return report_unless_exhausted(e).map(|()| Vec::new()),
     };
-    let mut uuids = Vec::new();
-    let listed = bus.list(&mut |name, _| match parse_uuid(name) {
-        Some(uuid) => uuids.push(uuid),
-        None => {
-            let entry = format!("{DEVICES}/{name}");
-            report(Finding::new(ErrorCode::BadData, entry, "left out, its name is not a UUID"));
-        }
-    });
-    or_report(listed, |errno| Finding::io(DEVICES, "it cannot be listed to its end", errno))
+    let mut entries = BTreeSet::new();
+    or_report(names(&*bus, &mut entries), |errno| Finding::io(DEVICES, "it cannot be listed to its end", errno))
         .map_err(|errno| Error::io("list", DEVICES, errno))?;
+    let uuids: Vec<Uuid> = entries.iter().filter_map(|entry| uuid_of(entry)).collect();
     let mut found = Vec::with_capacity(uuids.len());
     for uuid in uuids {
         let read = on_bus(backend, &bus, &uuid);
@@ -39,6 +34,16 @@ pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Ve
         found.extend(device.map_err(|errno| bus_error(&uuid, errno))?.flatten());
     }
     Ok(found)
+}
+
+/// The UUID of an entry of the bus. Reports an entry whose name is no UUID.
+fn uuid_of(entry: &str) -> Option<Uuid> {
+    let uuid = parse_uuid(entry);
+    if uuid.is_none() {
+        let entry = format!("{DEVICES}/{entry}");
+        report(Finding::new(ErrorCode::BadData, entry, "left out, its name is not a UUID"));
+    }
+    uuid
 }
 
 /// The device of this UUID on the open bus.
