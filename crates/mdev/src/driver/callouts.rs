@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use super::held::Held;
+use super::open_device::OpenDevice;
 use super::plan::Plan;
 use super::{Conn, DestroyFlags, Host, destroy, devices, identity};
 use crate::callout::{Action, Approval, Scripts, Subject};
@@ -88,26 +88,26 @@ impl Conn {
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let uuid = self.uuid(uuid)?;
         let device = devices::locate(&self.host, &uuid)?.ok_or_else(|| identity::explain_missing(&self.host, &uuid))?;
-        destroy(&self.host, &Held::open(&self.host, device)?, flags)
+        destroy(&self.host, &OpenDevice::open(&self.host, device)?, flags)
     }
 }
 
 /// Destroys a device, between the call-outs of a stop. They get the device as sysfs shows it.
-pub(super) fn destroy(host: &Host, held: &Held, flags: DestroyFlags) -> Result<()> {
-    let command = || destroy::destroy(host, held, flags);
+pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> Result<()> {
+    let command = || destroy::destroy(host, opened, flags);
     let ask = CallOuts::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
     let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without call-outs";
-    let device = &held.device;
-    let Some(type_id) = devices::type_of(host, held).map_err(|e| e.hint(hint))? else {
+    let device = &opened.device;
+    let Some(type_id) = devices::type_of(host, opened).map_err(|e| e.hint(hint))? else {
         // The destroy itself reports a device that no longer exists or that the caller may not destroy.
-        if !held.parent.layout.shows_type || !device.backend.is_same(device, None).map_err(|e| e.hint(hint))? {
+        if !opened.parent.layout.shows_type || !device.backend.is_same(device, None).map_err(|e| e.hint(hint))? {
             return command();
         }
         let message = format!("cannot read the type of device {}, which its call-outs need; {hint}", device.uuid);
         return Err(Error::new(ErrorCode::Callout, Errno::IO, message).at(device.syspath.clone()));
     };
-    let above = held.parent.sysname();
+    let above = opened.parent.sysname();
     // A device that is a VF may be defined on that VF.
     let is_defined_on = |parent: &&str| matches!(host.definitions.get(parent, &device.uuid), Ok(Some(_)));
     let parent = [above, device.sysname()].into_iter().find(is_defined_on).unwrap_or(above).to_owned();

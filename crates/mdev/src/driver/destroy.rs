@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::held::Held;
+use super::open_device::OpenDevice;
 use super::{DestroyFlags, Host, wait_device};
 use crate::backend::devices::device_of_record;
 use crate::backend::parents::link_name;
@@ -27,13 +27,13 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Destroys a device, and no other that has its UUID or its VF by now.
-pub(super) fn destroy(host: &Host, held: &Held, flags: DestroyFlags) -> Result<()> {
-    let Held { device, parent } = held;
+pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> Result<()> {
+    let OpenDevice { device, parent } = opened;
     let (uuid, identity) = (&device.uuid, Some(device.identity));
     if flags.contains(DestroyFlags::OWNED) {
-        check_owner(host, held)?;
+        check_owner(host, opened)?;
     }
-    match remove(host, held, false) {
+    match remove(host, opened, false) {
         Ok(()) => {}
         Err(e) if e.code == ErrorCode::NoNode => {
             forget_if_gone(host, uuid, identity);
@@ -48,8 +48,8 @@ pub(super) fn destroy(host: &Host, held: &Held, flags: DestroyFlags) -> Result<(
 
 /// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
 /// known by its identity.
-pub(super) fn take_back(host: &Host, held: &Held) -> Result<()> {
-    remove(host, held, true)
+pub(super) fn take_back(host: &Host, opened: &OpenDevice) -> Result<()> {
+    remove(host, opened, true)
 }
 
 /// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
@@ -73,7 +73,7 @@ fn node_of(parent: &dyn Dir) -> String {
 }
 
 /// The record decides, and only if it is about this very device.
-fn check_owner(host: &Host, Held { device, parent }: &Held) -> Result<()> {
+fn check_owner(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Result<()> {
     let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
@@ -96,8 +96,8 @@ fn check_owner(host: &Host, Held { device, parent }: &Held) -> Result<()> {
 }
 
 /// With `is_new`, no process but the caller has seen the device: it is known by its identity alone.
-fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
-    let Held { device, parent } = held;
+fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
+    let OpenDevice { device, parent } = opened;
     let (uuid, refuses_open) = (&device.uuid, parent.layout.refuses_open);
     let nodes = Nodes::of(&*device.dir, &device.entry)?;
     let guard = match nodes.group {
@@ -116,7 +116,7 @@ fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
     // the device and creating another one of its UUID: the backend calls `is_it` once it has the device's own folder open.
     let group = group_of(&*device.dir, &device.entry);
     if group.map_err(|errno| Error::io("read the IOMMU group of", &device.syspath, errno))? != nodes.group {
-        return Err(held.gone());
+        return Err(opened.gone());
     }
     let is_it = || match is_new {
         true => device.backend.is_same(device, None),
@@ -129,7 +129,7 @@ fn remove(host: &Host, held: &Held, is_new: bool) -> Result<()> {
     let lock = device.backend.lock(parent.layout, parent.sysname(), None);
     // A device that no longer exists needs no lock, which another creator may hold for long.
     if lock.is_some() && !is_it()? {
-        return Err(held.gone());
+        return Err(opened.gone());
     }
     let place = match host.lock(lock) {
         Ok(place) => place,

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The mediated devices that exist, also those of other programs.
 
+use std::collections::BTreeSet;
+
 use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::Host;
-use super::held::Held;
+use super::open_device::OpenDevice;
 use crate::backend::parents::{ParentCache, link_name, or_reported};
-use crate::backend::{DEVICES, Folders, Layout, Located, devices};
+use crate::backend::{Folders, Layout, Located, device_folders, devices};
 use crate::error::{Error, ErrorCode, Result, shown as shown_text};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::name::{device_name, parse_uuid};
 use crate::model::{Device, group_in_text, group_numbers};
 use crate::store::{Broken, DeviceRecord, Previous};
-use crate::sysfs::{Sysfs, basename, if_present, read_text, unless_exhausted};
+use crate::sysfs::{Sysfs, basename, if_present, names, read_text, unless_exhausted};
 
 /// Why a group that may be in use and cannot be read fails an allocation.
 const NO_FREE_GROUP: &str = "no group number is known to be free; name a group with <group>";
@@ -76,7 +78,7 @@ pub(super) fn has_folder(found: &Located) -> Result<bool> {
 }
 
 /// The type of a device, which its record has where sysfs shows none.
-pub(super) fn type_of(host: &Host, Held { device, parent }: &Held) -> Result<Option<String>> {
+pub(super) fn type_of(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Result<Option<String>> {
     let shown = match &device.type_id {
         Some(type_id) => Ok(Some(type_id.clone())),
         None => device.backend.type_of(parent.layout, &*device.dir, &device.entry),
@@ -294,17 +296,19 @@ pub(super) fn defined_groups(host: &Host) -> Result<Vec<u32>> {
 /// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
 /// be read: it may be any number.
 pub(super) fn shown_groups(host: &Host) -> Result<Vec<u32>> {
-    let opened = if_present(host.sysfs.open(DEVICES));
-    let Some(bus) = opened.map_err(|errno| Error::io("open", DEVICES, errno))? else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
-    bus.list(&mut |name, _| names.push(name.to_owned())).map_err(|errno| Error::io("list", bus.path(), errno))?;
     let mut groups = Vec::new();
-    for name in names {
-        let file = format!("{name}/group");
-        // Most drivers have no such file.
-        let text = if_present(read_text(&*bus, &file))
-            .map_err(|errno| Error::io("read", &format!("{}/{file}", bus.path()), errno).hint(NO_FREE_GROUP))?;
-        groups.extend(text.and_then(|text| group_in_text(&text, None)));
+    for folder in device_folders() {
+        let opened = if_present(host.sysfs.open(folder)).map_err(|errno| Error::io("open", folder, errno))?;
+        let Some(dir) = opened else { continue };
+        let mut entries = BTreeSet::new();
+        names(&*dir, &mut entries).map_err(|errno| Error::io("list", folder, errno))?;
+        for entry in entries {
+            let file = format!("{entry}/group");
+            // Most drivers have no such file.
+            let text = if_present(read_text(&*dir, &file))
+                .map_err(|errno| Error::io("read", &format!("{folder}/{file}"), errno).hint(NO_FREE_GROUP))?;
+            groups.extend(text.and_then(|text| group_in_text(&text, None)));
+        }
     }
     Ok(groups)
 }

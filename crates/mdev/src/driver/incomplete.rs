@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::held::Held;
+use super::open_device::OpenDevice;
 use super::{Conn, DestroyFlags, Host, callouts, check_owner_name, devices};
 use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted};
@@ -33,7 +33,7 @@ impl Conn {
 struct Group {
     owner: Option<String>,
     /// The devices that exist. `Err`: whether the device exists cannot be read.
-    members: Vec<(Uuid, Result<Held>)>,
+    members: Vec<(Uuid, Result<OpenDevice>)>,
     /// Whether a device of its killed creator may still appear.
     may_grow: bool,
 }
@@ -55,11 +55,11 @@ impl Group {
 }
 
 /// The device of a record, if it exists. Fails if it may be the device of another program.
-fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<Held>> {
+fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<OpenDevice>> {
     let Some(found) = devices::locate_near(host, &record.uuid, &record.parent)? else { return Ok(None) };
-    let held = Held::open(host, found)?;
-    let is_about = held.device.backend.is_about(&*host.sysfs, held.parent.layout, &held.device, record)?;
-    Ok(is_about.then_some(held))
+    let opened = OpenDevice::open(host, found)?;
+    let is_about = opened.device.backend.is_about(&*host.sysfs, opened.parent.layout, &opened.device, record)?;
+    Ok(is_about.then_some(opened))
 }
 
 /// Destroys the devices of the incomplete groups of `owner`, or of all. Returns the number of destroyed devices, and the errors
@@ -67,7 +67,7 @@ fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<Held>> {
 pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> Result<(usize, Vec<Error>)> {
     let (mut removed, mut left) = (0, Vec::new());
     for id in host.runtime.incomplete()? {
-        // Held until this group is done, so that of two processes one removes it.
+        // Locked until this group is done, so that of two processes one removes it.
         let claimed = match host.runtime.claim(&id) {
             Ok(Some(claimed)) => claimed,
             Ok(None) => continue,

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::held::Held;
+use super::open_device::OpenDevice;
 use super::plan::Plan;
 use super::{Host, destroy};
 use crate::backend::{Attempt, Created, Located, parents};
@@ -50,22 +50,22 @@ impl Made<'_> {
     /// Removes the device. If its VF is another device by now, leaves that alone.
     pub(super) fn remove(&self, host: &Host) -> Left {
         let failed = |errno| Left::Device(self.identity, Error::io("look for", &self.plan.place.syspath, errno));
-        let held = match self.locate(host) {
-            Ok(Created::Own(device)) => Held { device, parent: Rc::clone(&self.plan.parent) },
+        let opened = match self.locate(host) {
+            Ok(Created::Own(device)) => OpenDevice { device, parent: Rc::clone(&self.plan.parent) },
             Ok(Created::Absent) => return Left::Nothing,
             Ok(Created::InDoubt(what)) => return Left::InDoubt(what),
             Err(errno) => return failed(errno),
         };
-        match destroy::take_back(host, &held) {
+        match destroy::take_back(host, &opened) {
             Ok(()) => Left::Nothing,
             // Another program has written to the VF since it was located.
             Err(e) if e.code == ErrorCode::NoNode => match self.locate(host) {
-                Ok(Created::Own(_)) => Left::Device(Some(held.device.identity), e),
+                Ok(Created::Own(_)) => Left::Device(Some(opened.device.identity), e),
                 Ok(Created::Absent) => Left::Nothing,
                 Ok(Created::InDoubt(what)) => Left::InDoubt(what),
                 Err(errno) => failed(errno),
             },
-            Err(e) => Left::Device(Some(held.device.identity), e),
+            Err(e) => Left::Device(Some(opened.device.identity), e),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use rustix::io::Errno;
 
-use super::held::Held;
+use super::open_device::OpenDevice;
 use super::plan::{ambiguous, no_type};
 use super::{Conn, DestroyFlags, ListFlags, XmlFlags, callouts, defined, dump, identity};
 use crate::backend::Place;
@@ -246,6 +246,6 @@ impl Node {
                 Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
             })?,
         };
-        callouts::destroy(host, &Held::open(host, found)?, flags)
+        callouts::destroy(host, &OpenDevice::open(host, found)?, flags)
     }
 }

@@ -10,16 +10,16 @@ use crate::backend::{Located, OpenParent};
 use crate::error::{Error, ErrorCode, Result};
 
 /// A located device and its parent.
-pub(super) struct Held {
+pub(super) struct OpenDevice {
     pub(super) device: Located,
     pub(super) parent: Rc<OpenParent>,
 }
 
-impl Held {
+impl OpenDevice {
     /// Opens the parent of a device that was located.
     pub(super) fn open(host: &Host, device: Located) -> Result<Self> {
         let parent = device.open_parent(&*host.sysfs)?;
-        Ok(Held { device, parent: Rc::new(parent) })
+        Ok(OpenDevice { device, parent: Rc::new(parent) })
     }
 
     /// The error for a device that another program has removed since it was located.
