@@ -1,37 +1,32 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A whole host as one file, and back; and what a dump of a single parent must read beyond its snapshot.
+//! A whole host as one file; and what a dump of a single parent must read beyond its snapshot.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::Conn;
 use crate::backend::devices::device_of_record;
 use crate::backend::parents::{self, link_name, look_at_types, or_reported};
 use crate::backend::{Folders, Place, Slot, TYPES, ap, device_folders, is_parent_file, places};
-use crate::error::{Error, ErrorCode, Result};
-use crate::fd::long_lived;
+use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report};
 use crate::model::host::{Host, HostEntry, HostEntryKind};
 use crate::model::name::parse_uuid;
 use crate::model::{Device, Parent, ParentDetails, PciAddress};
-use crate::sim::{SimEntry, SimHost};
-use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, RecordedDevice, Runtime};
+use crate::store::{DeviceRecord, RECORDS, RecordedDevice};
 use crate::sysfs::{
-    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, read_text, unless_exhausted,
+    Dir, EntryKind, IoResult, LOCKED_FILES, PciNames, Sysfs, basename, dirname, if_present, names, read_text,
+    unless_exhausted,
 };
 use crate::xml;
 
 /// Types that a parent showed once, and now hides, as well.
-const TYPE_CACHES: &str = "/run/libmdev/types";
+pub(super) const TYPE_CACHES: &str = "/run/libmdev/types";
 
 /// Definitions, without what mdevctl has no word for.
-const DEFINITIONS: &str = "/etc/mdevctl.d";
+pub(super) const DEFINITIONS: &str = "/etc/mdevctl.d";
 
 /// The names that the dumped host knows for its vendors and products.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
@@ -61,9 +56,6 @@ const NUMBER_OF_VFS: &str = "sriov_numvfs";
 
 /// `device_api` of a matrix of AP queues.
 const AP_API: &str = "vfio-ap";
-
-/// The largest file that is replayed.
-const DUMP_MAX: u64 = 16 * 1024 * 1024;
 
 /// How deep folders of a type or device are followed.
 const DEPTH: u32 = 3;
@@ -176,23 +168,8 @@ impl Conn {
     }
 }
 
-/// Remembers the types that were remembered on the host that a replay is of.
-fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, NamedTypes)]) -> Result<()> {
-    if remembered.is_empty() {
-        return Ok(());
-    }
-    for place in places::all(sysfs)? {
-        let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
-        let read = sysfs.open(&place.syspath).and_then(|dir| look_at_types(&*dir, &runtime.records()));
-        if let Some(seen) = read.ok().and_then(|read| read.seen) {
-            runtime.remember_types(place.sysname(), seen.version, types);
-        }
-    }
-    Ok(())
-}
-
 /// Ids and names.
-type NamedTypes = Vec<(String, String)>;
+pub(super) type NamedTypes = Vec<(String, String)>;
 
 /// A pci.ids of nothing but what the host has.
 fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
@@ -319,7 +296,10 @@ impl<'a> Taken<'a> {
         for path in device_folders() {
             let Some(dir) = self.open(path) else { continue };
             self.entries.insert(path.to_owned(), HostEntryKind::Dir);
-            for (device, _) in self.list(&*dir) {
+            let mut entries = BTreeSet::new();
+            let listed = names(&*dir, &mut entries);
+            self.got(path, listed);
+            for device in entries {
                 self.link(&*dir, &device);
                 self.group(&*dir, &format!("{device}/"));
             }
@@ -379,73 +359,6 @@ impl<'a> Taken<'a> {
                 EntryKind::Dir if depth > 0 && name != "power" => self.tree(&*dir, &name, depth - 1),
                 _ => {}
             }
-        }
-    }
-}
-
-/// The host in the file at `path`, as a simulated one of its own.
-pub(super) fn replay(path: &str) -> Result<super::Parts> {
-    let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
-    // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
-    let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
-    let file = File::from(opened.map_err(|errno| Error::io("read", path, errno))?);
-    if !file.metadata().map_err(failed)?.is_file() {
-        let message = format!("{path} is not a regular file, so it is not a dump of a host");
-        return Err(Error::invalid(message).at(path));
-    }
-    let mut text = Vec::new();
-    file.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > DUMP_MAX {
-        let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
-        return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
-    }
-    let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
-    let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
-    let mut definitions = Vec::new();
-    for entry in host.entries {
-        match entry.kind {
-            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
-                match serde_json::from_slice::<DeviceRecord>(&content) {
-                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => records.push(known),
-                    _ => log::warn!("{path}: the record in {} cannot be used", entry.path),
-                }
-            }
-            HostEntryKind::File(_, Ok(content)) if dirname(dirname(&entry.path)) == DEFINITIONS => {
-                let parent = basename(dirname(&entry.path));
-                match parse_uuid(basename(&entry.path)).and_then(|uuid| Definition::from_json(parent, uuid, &content)) {
-                    Some(definition) => definitions.push(definition),
-                    None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
-                }
-            }
-            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == TYPE_CACHES => {
-                match serde_json::from_slice(&content) {
-                    Ok(types) => type_caches.push((basename(&entry.path).to_owned(), types)),
-                    Err(_) => log::warn!("{path}: the types in {} cannot be used", entry.path),
-                }
-            }
-            kind => entries.push(sim_entry(entry.path, kind)),
-        }
-    }
-    let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
-    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
-    // A device of the dump keeps its record through the identity that it has in this simulation.
-    let folders = Folders::new(&*sysfs);
-    records.retain_mut(|known| {
-        let found = device_of_record(&folders, known);
-        known.identity = if let Ok(RecordedDevice::Own(identity)) = found { Some(identity) } else { None };
-        known.identity.is_some()
-    });
-    let runtime = Runtime::memory(records);
-    restore_types(&*sysfs, &runtime, &type_caches)?;
-    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
-}
-
-fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
-    match kind {
-        HostEntryKind::Dir => SimEntry::Dir { path },
-        HostEntryKind::Link(target) => SimEntry::Link { path, target },
-        HostEntryKind::File(mode, content) => {
-            SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
         }
     }
 }

@@ -23,6 +23,8 @@ mod open_device;
 mod plan;
 mod problems;
 mod qemu;
+#[cfg(feature = "sim")]
+mod simulated;
 mod spare;
 #[cfg(test)]
 mod store_faults;
@@ -37,7 +39,9 @@ mod watch;
 
 pub use create::GROUP_MAX;
 pub use flags::{AttrAccess, CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, StartFlags, XmlFlags};
-pub use host::{Conn, Parts};
+pub use host::Conn;
+#[cfg(feature = "test-hooks")]
+pub use host::Parts;
 pub use node::Node;
 pub use watch::{Event, EventKind, Monitor};
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Opens a connection to the host that a URI names.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::host::{Conn, Parts};
-use super::{dump, uri};
+use super::host::Conn;
+#[cfg(feature = "sim")]
+use super::simulated;
+use super::uri;
 use crate::callout::Callouts;
 use crate::error::{Error, ErrorCode, Result};
-use crate::sim;
 use crate::store::{Definitions, Runtime};
 use crate::sysfs::Sysfs;
 use crate::sysfs::linux::LinuxSysfs;
@@ -36,40 +37,32 @@ fn refuse_linked_stores(sysfs: &LinuxSysfs, root: &str) -> Result<()> {
     Ok(())
 }
 
-/// `test:///default`: one for the whole process, like a real host, with the number of that process. A child of a fork gets
-/// its own: the parent's is a copy there, which some other thread may have locked for ever.
-static DEFAULT_HOST: Mutex<Option<(u32, Parts)>> = Mutex::new(None);
-
 impl Conn {
     /// Opens the host that `uri` names; none is this one.
     pub fn open(uri: Option<&str>) -> Result<Conn> {
-        let parts = match uri::parse(uri)? {
-            uri::Target::System { root } => {
-                let sysfs =
-                    LinuxSysfs::new(&root).map_err(|errno| uri::missing(uri, Error::io("open", &root, errno)))?;
-                refuse_linked_stores(&sysfs, &root)?;
-                let run = format!("{}/run", root.trim_end_matches('/'));
-                let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
-                let parts = (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(&root)));
-                return Ok(Conn::with(parts, Callouts::below(&root)));
-            }
-            uri::Target::Default => default_parts(),
-            uri::Target::Dump { path } => dump::replay(&path).map_err(|e| uri::missing(uri, e))?,
-        };
-        Ok(Conn::of(parts))
+        match uri::parse(uri)? {
+            uri::Target::System { root } => open_root(uri, &root),
+            #[cfg(feature = "sim")]
+            uri::Target::Default => Ok(Conn::of(simulated::default_parts())),
+            #[cfg(feature = "sim")]
+            uri::Target::Dump { path } => simulated::replay(&path).map(Conn::of).map_err(|e| uri::missing(uri, e)),
+            #[cfg(not(feature = "sim"))]
+            uri::Target::Default | uri::Target::Dump { .. } => Err(no_simulated_hosts()),
+        }
     }
 }
 
-fn default_parts() -> Parts {
-    let lock = || DEFAULT_HOST.lock().unwrap_or_else(PoisonError::into_inner);
-    let process = std::process::id();
-    let ours = |made: &Option<(u32, Parts)>| made.clone().filter(|(of, _)| *of == process).map(|(_, parts)| parts);
-    // Made outside of the lock, which is held for so short that a fork does not find it taken.
-    let known = ours(&lock());
-    known.unwrap_or_else(|| {
-        let new: Parts =
-            (Arc::new(sim::default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
-        let mut made = lock();
-        ours(&made).unwrap_or_else(|| made.insert((process, new)).1.clone())
-    })
+fn open_root(uri: Option<&str>, root: &str) -> Result<Conn> {
+    let sysfs = LinuxSysfs::new(root).map_err(|errno| uri::missing(uri, Error::io("open", root, errno)))?;
+    refuse_linked_stores(&sysfs, root)?;
+    let run = format!("{}/run", root.trim_end_matches('/'));
+    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+    let parts = (sysfs, Arc::new(Runtime::files(&run)), Arc::new(Definitions::files(root)));
+    Ok(Conn::with(parts, Callouts::below(root)))
+}
+
+#[cfg(not(feature = "sim"))]
+fn no_simulated_hosts() -> Error {
+    let message = "this build has no simulated hosts; build the crate mdev with its feature 'sim'";
+    Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message)
 }

@@ -21,7 +21,9 @@
 
 mod chars;
 mod definition;
+#[cfg_attr(not(feature = "sim"), allow(dead_code, reason = "only the replay of a dump parses a host"))]
 mod errno;
+#[cfg_attr(not(feature = "sim"), allow(dead_code, reason = "only the replay of a dump parses a host"))]
 mod host;
 mod hostdev;
 mod kind;
@@ -31,7 +33,9 @@ mod rfc;
 mod writer;
 
 pub use definition::{Unknown, parse_device};
-pub use host::{parse_host, write_host};
+#[cfg(feature = "sim")]
+pub use host::parse_host;
+pub use host::write_host;
 pub use hostdev::hostdev;
 pub use libvirt::{device_libvirt, parent_libvirt};
 pub use rfc::{device_rfc, parent_rfc};

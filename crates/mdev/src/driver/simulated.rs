@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! Opens simulated hosts: the built-in one, and the replay of a dump.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+
+use super::dump::{DEFINITIONS, NamedTypes, TYPE_CACHES};
+use super::host::Parts;
+use crate::backend::devices::device_of_record;
+use crate::backend::parents::look_at_types;
+use crate::backend::{Folders, places};
+use crate::error::{Error, ErrorCode, Result};
+use crate::fd::long_lived;
+use crate::model::host::HostEntryKind;
+use crate::model::name::parse_uuid;
+use crate::sim::{SimEntry, SimHost, default_host};
+use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, RecordedDevice, Runtime};
+use crate::sysfs::{Sysfs, basename, dirname};
+use crate::xml;
+
+/// The largest file that is replayed.
+const DUMP_MAX: u64 = 16 * 1024 * 1024;
+
+/// `test:///default`: one for the whole process, like a real host, with the number of that process. A child of a fork gets
+/// its own: the parent's is a copy there, which some other thread may have locked for ever.
+static DEFAULT_HOST: Mutex<Option<(u32, Parts)>> = Mutex::new(None);
+
+/// The built-in host of this process.
+pub(super) fn default_parts() -> Parts {
+    let lock = || DEFAULT_HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    let ours = |made: &Option<(u32, Parts)>| made.clone().filter(|(of, _)| *of == process).map(|(_, parts)| parts);
+    // Made outside of the lock, which is held for so short that a fork does not find it taken.
+    let known = ours(&lock());
+    known.unwrap_or_else(|| {
+        let new: Parts = (Arc::new(default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
+        let mut made = lock();
+        ours(&made).unwrap_or_else(|| made.insert((process, new)).1.clone())
+    })
+}
+
+/// The host in the file at `path`, as a simulated one of its own.
+pub(super) fn replay(path: &str) -> Result<Parts> {
+    let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
+    // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
+    let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
+    let file = File::from(opened.map_err(|errno| Error::io("read", path, errno))?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        let message = format!("{path} is not a regular file, so it is not a dump of a host");
+        return Err(Error::invalid(message).at(path));
+    }
+    let mut text = Vec::new();
+    file.take(DUMP_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > DUMP_MAX {
+        let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
+        return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
+    }
+    let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
+    let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
+    let mut definitions = Vec::new();
+    for entry in host.entries {
+        match entry.kind {
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
+                match serde_json::from_slice::<DeviceRecord>(&content) {
+                    Ok(known) if known.uuid.to_string() == basename(&entry.path) => records.push(known),
+                    _ => log::warn!("{path}: the record in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(dirname(&entry.path)) == DEFINITIONS => {
+                let parent = basename(dirname(&entry.path));
+                match parse_uuid(basename(&entry.path)).and_then(|uuid| Definition::from_json(parent, uuid, &content)) {
+                    Some(definition) => definitions.push(definition),
+                    None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
+                }
+            }
+            HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == TYPE_CACHES => {
+                match serde_json::from_slice(&content) {
+                    Ok(types) => type_caches.push((basename(&entry.path).to_owned(), types)),
+                    Err(_) => log::warn!("{path}: the types in {} cannot be used", entry.path),
+                }
+            }
+            kind => entries.push(sim_entry(entry.path, kind)),
+        }
+    }
+    let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
+    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+    // A device of the dump keeps its record through the identity that it has in this simulation.
+    let folders = Folders::new(&*sysfs);
+    records.retain_mut(|known| {
+        let found = device_of_record(&folders, known);
+        known.identity = if let Ok(RecordedDevice::Own(identity)) = found { Some(identity) } else { None };
+        known.identity.is_some()
+    });
+    let runtime = Runtime::memory(records);
+    restore_types(&*sysfs, &runtime, &type_caches)?;
+    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
+}
+
+fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
+    match kind {
+        HostEntryKind::Dir => SimEntry::Dir { path },
+        HostEntryKind::Link(target) => SimEntry::Link { path, target },
+        HostEntryKind::File(mode, content) => {
+            SimEntry::File { path, mode, content: content.map_err(Errno::from_raw_os_error) }
+        }
+    }
+}
+
+/// Remembers the types that were remembered on the host that a replay is of.
+fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, NamedTypes)]) -> Result<()> {
+    if remembered.is_empty() {
+        return Ok(());
+    }
+    for place in places::all(sysfs)? {
+        let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
+        let read = sysfs.open(&place.syspath).and_then(|dir| look_at_types(&*dir, &runtime.records()));
+        if let Some(seen) = read.ok().and_then(|read| read.seen) {
+            runtime.remember_types(place.sysname(), seen.version, types);
+        }
+    }
+    Ok(())
+}
