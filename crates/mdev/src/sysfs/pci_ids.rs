@@ -6,57 +6,58 @@ use std::fs::{metadata, read};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
-/// The name of a vendor and that of its product, each where it is known.
+/// The names of a vendor and of its product; `None` for a name that pci.ids does not contain.
 pub type PciNames = (Option<String>, Option<String>);
 
-/// Where distributions put the file.
+/// The paths of the file in distributions.
 const FILES: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
 
-/// Inode number, size and time of the last change: a file that was replaced or written to has others.
+/// Inode number, size and ctime: they differ after the file was replaced or written.
 type Version = (u64, u64, i64, i64);
 
-/// The file of this host. It has more than a megabyte, so names that were looked up are kept until the file changes.
+/// The pci.ids of this host. The file is larger than a megabyte, so names that were found are cached until the file changes.
 #[derive(Debug, Default)]
-pub struct PciIds(Mutex<Kept>);
+pub struct PciIds(Mutex<Cache>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Cache {
     version: Option<Version>,
     names: HashMap<(u16, u16), PciNames>,
 }
 
 impl PciIds {
-    /// The names of a vendor and a product.
+    /// Returns the names of a vendor and a product.
     pub fn names(&self, vendor: u16, product: u16) -> PciNames {
         FILES.iter().find_map(|path| self.names_in(path, vendor, product)).unwrap_or_default()
     }
 
-    /// The same in this file. `None` if it cannot be read.
+    /// Returns the names in the file at `path`. `None` if the file cannot be read.
     fn names_in(&self, path: &str, vendor: u16, product: u16) -> Option<PciNames> {
         let meta = metadata(path).ok()?;
         let version = (meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.version != Some(version) {
-            *kept = Kept { version: Some(version), names: HashMap::new() };
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.version != Some(version) {
+            *cache = Cache { version: Some(version), names: HashMap::new() };
         }
-        if let Some(names) = kept.names.get(&(vendor, product)) {
+        if let Some(names) = cache.names.get(&(vendor, product)) {
             return Some(names.clone());
         }
         let names = find(&read(path).ok()?, vendor, product);
-        kept.names.insert((vendor, product), names.clone());
+        cache.names.insert((vendor, product), names.clone());
         Some(names)
     }
 }
 
-/// Vendor and product in the text of the file, whose lines are `vvvv  Name` and, below, `<tab>dddd  Name`.
+/// Finds the names of a vendor and a product in the text of pci.ids. A line `vvvv  Name` is a vendor; the lines
+/// `<tab>dddd  Name` after it are its products.
 pub fn find(text: &[u8], vendor: u16, product: u16) -> PciNames {
     let text = String::from_utf8_lossy(text);
     let vendor = format!("{vendor:04x}  ");
     let product = format!("\t{product:04x}  ");
     let mut lines = text.lines();
     let Some(vendor_name) = lines.find_map(|line| line.strip_prefix(&vendor)) else { return (None, None) };
-    let own = lines.take_while(|line| line.starts_with('\t') || line.starts_with('#') || line.is_empty());
-    let product_name = own.filter_map(|line| line.strip_prefix(&product)).next();
+    let of_vendor = lines.take_while(|line| line.starts_with('\t') || line.starts_with('#') || line.is_empty());
+    let product_name = of_vendor.filter_map(|line| line.strip_prefix(&product)).next();
     (Some(vendor_name.trim().to_owned()), product_name.map(|name| name.trim().to_owned()))
 }
 
@@ -66,7 +67,7 @@ mod tests {
     use std::fs::write;
 
     #[test]
-    fn names_are_read_anew_when_the_file_is_another() {
+    fn names_after_a_change_of_the_file_are_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pci.ids");
         let path = path.to_str().unwrap();
@@ -74,9 +75,9 @@ mod tests {
         assert_eq!(ids.names_in(path, 0x8086, 0x1237), None);
         write(path, "8086  One\n").unwrap();
         assert_eq!(ids.names_in(path, 0x8086, 0x1237), name("One"));
-        // The file is not read again while it is the same.
-        ids.0.lock().unwrap().names.insert((0x8086, 0x1237), name("Kept").unwrap());
-        assert_eq!(ids.names_in(path, 0x8086, 0x1237), name("Kept"));
+        // An unchanged file is not read again.
+        ids.0.lock().unwrap().names.insert((0x8086, 0x1237), name("Cached").unwrap());
+        assert_eq!(ids.names_in(path, 0x8086, 0x1237), name("Cached"));
         write(path, "8086  Another\n").unwrap();
         assert_eq!(ids.names_in(path, 0x8086, 0x1237), name("Another"));
     }

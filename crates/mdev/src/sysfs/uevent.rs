@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Uevents: the kernel's messages about devices that are added, changed or removed, and the source that they are read from.
+//! Uevents, the kernel's messages about devices that are added, changed or removed, and the interface of their source.
 
 use std::fmt::Debug;
 
@@ -7,32 +7,32 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 
 use super::{IoResult, is_relative};
 
-/// No uevent is larger: the kernel's buffer for the variables has 2 KiB, and the path precedes them once more.
+/// The maximum size of a uevent: the kernel's buffer for the variables has 2 KiB, and the path of the device precedes them.
 pub const EVENT_MAX: usize = 8 * 1024;
 
-/// What happened to a device.
+/// The action of a uevent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It was added; some of its links may not exist yet.
+    /// The device was added. Some of its links may not exist yet.
     Add,
-    /// It was removed.
+    /// The device was removed.
     Remove,
-    /// Its driver reports a change.
+    /// The driver of the device reports a change.
     Change,
-    /// It was renamed or moved.
+    /// The device was renamed or moved.
     Move,
-    /// It is in service.
+    /// The device is in service.
     Online,
-    /// It is out of service.
+    /// The device is out of service.
     Offline,
-    /// A driver was bound to it.
+    /// A driver was bound to the device.
     Bind,
-    /// Its driver was unbound.
+    /// The driver was unbound from the device.
     Unbind,
 }
 
 impl Action {
-    /// Parses the kernel's name of an action.
+    /// Parses the kernel's name of an action. `None` for an unknown name.
     pub fn parse(text: &str) -> Option<Action> {
         Some(match text {
             "add" => Action::Add,
@@ -51,7 +51,7 @@ impl Action {
 /// A uevent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uevent {
-    /// What happened.
+    /// The action.
     pub action: Action,
     /// The path of the device, `/sys/devices/...`.
     pub syspath: String,
@@ -64,7 +64,7 @@ pub struct Uevent {
 }
 
 impl Uevent {
-    /// Parses the kernel's form: `action@path`, then variables, each followed by a NUL. `None` for any other message.
+    /// Parses the kernel's format: `action@path`, then variables, each followed by a NUL. `None` for any other message.
     pub fn parse(message: &[u8]) -> Option<Uevent> {
         let mut parts = message.split(|byte| *byte == 0).map(std::str::from_utf8);
         let (action, devpath) = parts.next()?.ok()?.split_once('@')?;
@@ -76,7 +76,7 @@ impl Uevent {
             number: 0,
             registered: None,
         };
-        // None of the variables that are read has a value that is not UTF-8.
+        // A variable that is not UTF-8 is skipped: the variables below are always UTF-8.
         for (key, value) in parts.flatten().filter_map(|variable| variable.split_once('=')) {
             match key {
                 "SUBSYSTEM" => value.clone_into(&mut event.subsystem),
@@ -89,7 +89,7 @@ impl Uevent {
     }
 }
 
-/// What a source of uevents returns.
+/// A message from a source of uevents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
     /// A uevent.
@@ -99,32 +99,32 @@ pub enum Signal {
         /// The path that was passed to [`Events::follow`].
         path: String,
     },
-    /// Uevents were lost, since the buffer was full. Uevents sent since then may be lost as well, until all that are in
-    /// the buffer have been read.
+    /// Uevents were lost, since the buffer was full. Later uevents may be lost too, until the buffer has been read
+    /// completely.
     Lost,
 }
 
 /// The kernel's uevents since the source was opened, in the kernel's order.
 pub trait Events: Send + Debug {
-    /// Readable when [`Events::next`] has something to return.
+    /// Returns a descriptor that is readable when [`Events::next`] has a signal to return.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// The next signal, without waiting.
+    /// Returns the next signal, without waiting; `None` if there is none.
     fn next(&mut self) -> IoResult<Option<Signal>>;
 
     /// Starts to report writes to the file at `path`, for which the kernel sends no uevent. Returns the file (O_PATH) if the
-    /// caller has to watch it with inotify; on `None` this source returns [`Signal::Written`]. Called again, the file that is at
-    /// `path` now is followed.
+    /// caller has to watch it with inotify; after `None`, this source returns [`Signal::Written`]. A repeated call follows the
+    /// file that is at `path` at that time.
     fn follow(&mut self, path: &str) -> IoResult<Option<OwnedFd>>;
 
     /// Ends [`Signal::Written`] for the file.
     fn unfollow(&mut self, path: &str);
 
-    /// Sets the size of the receive buffer. The kernel has limits of its own.
+    /// Sets the size of the receive buffer, which the kernel limits.
     fn set_buffer_size(&mut self, bytes: usize) -> IoResult<()>;
 
-    /// The number of the newest uevent of this host, received here or not; 0 if the host does not show it. Fails if the process
-    /// has run out of descriptors or memory.
+    /// Returns the number of the newest uevent of this host, whether or not this source has received it; 0 if the host does not
+    /// show the number. Fails if the process has run out of descriptors or memory.
     fn newest(&self) -> IoResult<u64>;
 }
 
@@ -137,7 +137,7 @@ mod tests {
         SUBSYSTEM=mdev\0DRIVER=vfio_mtty\0SEQNUM=4711\0";
 
     #[test]
-    fn uevent_in_the_form_of_the_kernel_is_parsed() {
+    fn uevent_in_the_kernels_format_is_parsed() {
         let event = Uevent::parse(BIND).unwrap();
         assert_eq!((event.action, event.number, event.registered), (Action::Bind, 4711, None));
         assert_eq!(
@@ -164,7 +164,7 @@ mod tests {
         for message in bad {
             assert_eq!(Uevent::parse(message), None, "{message:?}");
         }
-        // A message that is cut anywhere is parsed or refused, without a panic.
+        // Each shorter part of a message is parsed or refused, without a panic.
         for end in 0..BIND.len() {
             let _ = Uevent::parse(&BIND[..end]);
         }

@@ -8,19 +8,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::uevent::Events;
 use super::{Errno, IoResult, Sysfs};
 
-/// How often the state of the host is read again where the kernel sends no uevent: in a network namespace that gets none, after
-/// types of a parent have changed, after a resource was exhausted. Short for a person who waits, and one read a second is cheap.
+/// The interval at which the state of the host is read again where no uevent is received: in a network namespace without
+/// uevents, after types of a parent have changed, after a resource was exhausted. A user waits one second at most, and one read a
+/// second is cheap.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until something may have changed on a host.
 #[derive(Debug)]
 pub struct Waiter {
-    /// `None` if a sandbox forbids the socket (RestrictAddressFamilies of systemd, a seccomp filter): only time ends a wait.
+    /// `None` if a sandbox forbids the socket (RestrictAddressFamilies of systemd, a seccomp filter). A wait then ends after
+    /// [`POLL_INTERVAL`] or at the deadline.
     events: Option<Box<dyn Events>>,
 }
 
 impl Waiter {
-    /// Starts to listen: every uevent that the kernel sends from now on ends the next [`Waiter::wait`].
+    /// Starts to receive uevents: each uevent that the kernel sends from now on ends the next [`Waiter::wait`].
     pub fn new(sysfs: &dyn Sysfs) -> IoResult<Waiter> {
         Waiter::on(sysfs.events())
     }
@@ -30,7 +32,7 @@ impl Waiter {
             Ok(events) => Ok(Waiter { events: Some(events) }),
             // A create that has succeeded must not fail because of a sandbox.
             Err(errno @ (Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT | Errno::PERM | Errno::ACCESS)) => {
-                log::debug!("no uevents are received, the state is polled: {errno}");
+                log::debug!("cannot receive uevents, so the state of the host is polled: {errno}");
                 Ok(Waiter { events: None })
             }
             Err(errno) => Err(errno),
@@ -52,7 +54,8 @@ impl Waiter {
             Err(errno) => return Err(errno),
         }
         if let Some(events) = &mut self.events {
-            // The caller reads sysfs, whatever the events say. An error ends the loop as well: it must not hide that state.
+            // The caller reads sysfs after each wait, so the content of the uevents is not needed. An error also ends this loop,
+            // since it must not keep the caller from reading sysfs.
             while let Ok(Some(_)) = events.next() {}
         }
         Ok(true)
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
     use crate::sim::{Op, default_host};
 
-    fn soon() -> Option<Instant> {
+    fn in_a_millisecond() -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(1))
     }
 
@@ -72,7 +75,7 @@ mod tests {
     fn wait_without_a_socket_ends_at_the_deadline() {
         for errno in [Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT, Errno::PERM, Errno::ACCESS] {
             let mut waiter = Waiter::on(Err(errno)).unwrap();
-            assert_eq!(waiter.wait(soon()), Ok(true));
+            assert_eq!(waiter.wait(in_a_millisecond()), Ok(true));
             assert_eq!(waiter.wait(Some(Instant::now())), Ok(false));
         }
     }

@@ -11,8 +11,8 @@ use super::users::errno;
 use crate::sysfs::{Birth, IoResult, is_absent};
 use crate::time::nanoseconds;
 
-/// When the kernel made the node. `None` if another program may have made it: it is not on devtmpfs, or was removed
-/// from there.
+/// Returns when the kernel made the node. `None` if another program may have made it: the node is not on devtmpfs, or was
+/// removed from it.
 pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
     let found = File::from(node).metadata().map_err(errno)?;
     // A bind mount keeps a node after the kernel has removed it from devtmpfs.
@@ -27,8 +27,8 @@ pub(super) fn of(node: OwnedFd) -> IoResult<Option<Birth>> {
     Ok(mounts.lines().any(|line| is_devtmpfs(line, found.dev())).then(|| birth(&found)))
 }
 
-/// The time of birth, or the mtime as an upper bound: udev and touch(1) set it later. Nodes have no time of birth
-/// before Linux 5.18.
+/// Returns the time of birth, which nodes have since Linux 5.18. Without it, returns the mtime as an upper bound: udev and
+/// touch(1) may have set it later.
 fn birth(found: &Metadata) -> Birth {
     match (found.created(), found.modified()) {
         (Ok(born), _) => Birth::At(nanoseconds(born)),
@@ -36,7 +36,7 @@ fn birth(found: &Metadata) -> Birth {
     }
 }
 
-/// Whether the line of mountinfo is a mount of the devtmpfs with this device number: see proc_pid_mountinfo(5).
+/// True if a line of mountinfo is a mount of the devtmpfs with this device number: see proc_pid_mountinfo(5).
 fn is_devtmpfs(line: &str, device: u64) -> bool {
     let Some((mount, file_system)) = line.split_once(" - ") else { return false };
     let number = mount.split(' ').nth(2).and_then(|number| number.split_once(':'));
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(of(tempfile::tempfile().unwrap().into()), Ok(None));
         let null = File::open("/dev/null").unwrap();
         let is_devtmpfs = |mounts: &str| mounts.lines().any(|line| is_devtmpfs(line, null.metadata().unwrap().dev()));
-        let is_kernels = is_devtmpfs(&std::fs::read_to_string("/proc/self/mountinfo").unwrap());
-        assert_eq!(of(null.try_clone().unwrap().into()).unwrap().is_some(), is_kernels);
+        let is_on_devtmpfs = is_devtmpfs(&std::fs::read_to_string("/proc/self/mountinfo").unwrap());
+        assert_eq!(of(null.try_clone().unwrap().into()).unwrap().is_some(), is_on_devtmpfs);
     }
 }

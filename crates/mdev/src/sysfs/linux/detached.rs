@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Writes by a process of their own: the kernel blocks the writer of `remove` until the last user of the device has closed
-//! it, and not even SIGKILL ends that. So a child process does the write, and the caller waits for it with a bound.
+//! Writes by a child process. The kernel blocks a write to `remove` until the last user has closed the device, and even SIGKILL
+//! does not end such a write. So a child process writes, and the caller can stop waiting for it.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,24 +14,25 @@ use crate::sysfs::{DetachedError, Errno};
 
 use super::retry;
 
-/// Between two questions whether to give up.
+/// The time between two calls of `give_up`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Processes that nothing waits for any more: the process that started them in the upper half, their own id in the lower one; 0
-/// is a free place. A copy of this process (fork(2)) has the list and not the children. It has no lock, which another thread
-/// might hold at the moment of the copy.
+/// Child processes that no caller waits for any more. The upper half of a number is the ID of the process that started the
+/// child, the lower half is the ID of the child; 0 is a free place. After a fork(2), the new process has a copy of the list, but
+/// not the children. The list has no lock, since another thread may hold a lock at the time of a fork.
 static ABANDONED: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-/// Also waits for processes without exit signal.
+/// __WALL of waitpid(2): waits also for child processes without an exit signal.
 const WALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
 
-/// Waits for the report of a process that writes `length` bytes.
+/// Waits for the report of a child process that writes `length` bytes. Fails if the write failed, the report cannot be read, or
+/// `give_up` returned true.
 pub(super) fn wait(writing: Writing, length: usize, give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
     let Writing { report, pid } = writing;
     let result = read_report(&report, length, give_up);
     match result {
         Ok(()) | Err(DetachedError::Write(_)) => drop(retry(|| waitpid(Some(pid), WALL))),
-        // The process may be blocked in the kernel, and is a zombie when that ends.
+        // The process may be blocked in the kernel. It becomes a zombie when its write ends.
         Err(_) => abandon(pair(pid)),
     }
     result
@@ -53,7 +54,7 @@ fn read_report(report: &OwnedFd, length: usize, give_up: &mut dyn FnMut() -> boo
     let mut bytes = [0_u8; size_of::<Report>()];
     let read = retry(|| rustix::io::read(report, &mut bytes)).map_err(DetachedError::NoReport)?;
     if read != bytes.len() {
-        // The process was killed before it wrote its answer.
+        // The process was killed before it wrote its report.
         return Err(DetachedError::NoReport(Errno::PIPE));
     }
     let [a, b, c, d, rest @ ..] = bytes;
@@ -64,34 +65,36 @@ fn read_report(report: &OwnedFd, length: usize, give_up: &mut dyn FnMut() -> boo
     }
 }
 
-/// Removes the zombies of abandoned processes that have ended. Never waits, and never for a process of the caller's own.
+/// Removes the zombies of abandoned processes that have ended. Does not block, and leaves child processes of the calling program
+/// alone.
 pub(super) fn reap() {
-    let is_left = |pid| matches!(waitpid(Some(pid), WALL | WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR));
+    let is_running = |pid| matches!(waitpid(Some(pid), WALL | WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR));
     for place in &ABANDONED {
         if place.load(Ordering::Relaxed) == 0 {
             continue;
         }
-        // Taken out first: once a process has been waited for, its id may be that of a child of the caller.
+        // The place is cleared first: after waitpid, the kernel can give the same ID to a child of the calling program, and
+        // another thread must not wait for that child.
         let found = place.swap(0, Ordering::AcqRel);
         let pid = i32::try_from(found & u64::from(u32::MAX)).ok().and_then(Pid::from_raw);
-        if pid.is_some_and(|pid| found == pair(pid) && is_left(pid)) {
+        if pid.is_some_and(|pid| found == pair(pid) && is_running(pid)) {
             abandon(found);
         }
     }
 }
 
-/// This process and one that it has started.
+/// Returns the IDs of this process and of a child process in one number: see [`ABANDONED`].
 fn pair(pid: Pid) -> u64 {
     let number = |pid: Pid| u64::from(pid.as_raw_nonzero().get().unsigned_abs());
     number(getpid()) << 32 | number(pid)
 }
 
-/// Keeps a process for [`reap`]. If no place is free, it stays a zombie until this process ends.
+/// Adds a child process to the list for [`reap`]. If no place is free, it stays a zombie until this process ends.
 fn abandon(pair: u64) {
-    let is_kept =
+    let is_listed =
         ABANDONED.iter().any(|place| place.compare_exchange(0, pair, Ordering::AcqRel, Ordering::Relaxed).is_ok());
-    if !is_kept {
-        log::debug!("more than {} writers of sysfs files are blocked", ABANDONED.len());
+    if !is_listed {
+        log::debug!("more than {} child processes that write to sysfs are blocked", ABANDONED.len());
     }
 }
 
@@ -101,7 +104,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
 
-    /// A process that reports these numbers when its input ends.
+    /// Starts a process that reports these numbers when its input ends.
     fn start(numbers: Option<Report>) -> (Child, Writing) {
         let script = match numbers {
             Some([a, b]) => {
@@ -118,23 +121,23 @@ mod tests {
         (child, Writing { report, pid })
     }
 
-    fn answer(numbers: Option<Report>) -> Result<(), DetachedError> {
+    fn result_of(numbers: Option<Report>) -> Result<(), DetachedError> {
         let (mut child, writing) = start(numbers);
         drop(child.stdin.take());
         wait(writing, 2, &mut || false)
     }
 
     #[test]
-    fn errno_of_the_driver_is_no_failure_of_the_process() {
-        assert_eq!(answer(Some([2, 0])), Ok(()));
-        assert_eq!(answer(Some([1, 0])), Err(DetachedError::Write(Errno::IO)));
+    fn errno_of_the_driver_is_a_write_error() {
+        assert_eq!(result_of(Some([2, 0])), Ok(()));
+        assert_eq!(result_of(Some([1, 0])), Err(DetachedError::Write(Errno::IO)));
         for errno in [Errno::TIMEDOUT, Errno::AGAIN, Errno::NOMEM, Errno::IO] {
-            assert_eq!(answer(Some([-1, errno.raw_os_error()])), Err(DetachedError::Write(errno)));
+            assert_eq!(result_of(Some([-1, errno.raw_os_error()])), Err(DetachedError::Write(errno)));
         }
-        assert_eq!(answer(None), Err(DetachedError::NoReport(Errno::PIPE)));
+        assert_eq!(result_of(None), Err(DetachedError::NoReport(Errno::PIPE)));
     }
 
-    /// As in a copy of the process that started it, whose own child has that id.
+    /// After a fork, a child of the new process can have the ID of a child in the copied list.
     #[test]
     fn abandoned_process_of_another_process_is_not_waited_for() {
         let (mut child, writing) = start(None);
@@ -156,7 +159,7 @@ mod tests {
         let stat = PathBuf::from(format!("/proc/{}/stat", child.id()));
         assert_eq!(wait(writing, 2, &mut || true), Err(DetachedError::GaveUp));
         reap();
-        assert!(stat.exists(), "it still runs");
+        assert!(stat.exists(), "the process still runs");
         drop(child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(20);
         while stat.exists() {

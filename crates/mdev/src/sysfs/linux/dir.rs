@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One open directory.
+//! An open directory.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -17,14 +17,15 @@ use crate::finding::{Finding, report};
 use crate::sys::writer;
 use crate::sysfs::{DetachedError, Dir, EntryKind, Errno, IoResult, Meta, READ_MAX, Writer, is_relative};
 
-/// One byte more than a sysfs attribute can have: a read that does not fill it has seen the end.
+/// One byte more than a page. A sysfs attribute has at most one page, so a read that does not fill the buffer has reached the end.
 const PAGE: usize = 4096 + 1;
 
-/// The number of repeats of a read after EINTR: more than the signals during one read, and limited, since a driver may
-/// always return EINTR.
+/// The number of repeats of a read after EINTR: more than the number of signals during one read. It is limited, since a driver
+/// may return EINTR for every read.
 const READ_ATTEMPTS: u32 = 64;
 
-/// Room for some 250 entries of a UUID's length, so that most directories take one call and the one that finds the end.
+/// The size of the buffer for a listing: space for about 250 entries with a UUID as name. Most directories then take two system
+/// calls; the second one finds the end.
 const LISTING: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) struct LinuxDir {
     fd: OwnedFd,
     path: String,
     root: Arc<Root>,
-    /// The descriptor's position is no longer at its beginning.
+    /// The position of the descriptor is no longer at the beginning of the directory.
     listed: Cell<bool>,
     /// See [`Root::open_at`].
     has_links: Cell<bool>,
@@ -43,7 +44,7 @@ impl LinuxDir {
         LinuxDir { fd, path, root, listed: Cell::new(false), has_links: Cell::new(false) }
     }
 
-    /// O_NONBLOCK: below a made-up root anything may stand here, a FIFO too; sysfs itself takes no notice of it.
+    /// O_NONBLOCK: below a root that is not `/`, the entry may be a FIFO, whose open would block. Sysfs ignores this flag.
     fn open_file(&self, name: &str, access: OFlags) -> IoResult<OwnedFd> {
         let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         self.open_at(name, flags)
@@ -60,8 +61,8 @@ impl LinuxDir {
             return Err(Errno::INVAL);
         }
         match name.rsplit_once('/') {
-            Some((way, last)) if self.root.is_confined() => {
-                let dir = self.open_at(way, OFlags::PATH | OFlags::DIRECTORY)?;
+            Some((above, last)) if self.root.is_confined() => {
+                let dir = self.open_at(above, OFlags::PATH | OFlags::DIRECTORY)?;
                 act(&dir, last)
             }
             _ => act(&self.fd, name),
@@ -93,7 +94,7 @@ impl Dir for LinuxDir {
     }
 
     fn write_detached(&self, name: &str, value: &[u8], give_up: &mut dyn FnMut() -> bool) -> Result<(), DetachedError> {
-        // The file stays open until the end: another process that looks for users then finds that this process removes the device.
+        // The file stays open until the end: a search of another process for users then sees that this process removes the device.
         let fd = self.open_file(name, OFlags::WRONLY).map_err(DetachedError::Write)?;
         let writing = writer::write(fd.as_fd(), value).map_err(DetachedError::NotStarted)?;
         detached::wait(writing, value.len(), give_up)
@@ -101,7 +102,7 @@ impl Dir for LinuxDir {
 
     fn list(&self, visit: &mut dyn FnMut(&str, EntryKind)) -> IoResult<()> {
         if self.listed.replace(true) {
-            // A listing continues where the last one on this descriptor ended.
+            // The position of the descriptor is where the last listing ended.
             rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
         }
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; LISTING];
@@ -116,11 +117,11 @@ impl Dir for LinuxDir {
                 continue;
             }
             let Ok(name) = file_name.to_str() else {
-                let what = format!("left out an entry whose name is not UTF-8: {file_name:?}");
-                report(Finding::new(ErrorCode::BadData, &self.path, what));
+                let text = format!("left out an entry whose name is not UTF-8: {file_name:?}");
+                report(Finding::new(ErrorCode::BadData, &self.path, text));
                 continue;
             };
-            visit(name, self.kind_of(name, entry.file_type()));
+            visit(name, self.entry_kind_of(name, entry.file_type()));
         }
         Ok(())
     }
@@ -130,7 +131,7 @@ impl Dir for LinuxDir {
             let mut buffer = [MaybeUninit::<u8>::uninit(); 1024];
             let (target, rest) = rustix::fs::readlinkat_raw(dir, name, &mut buffer[..])?;
             if rest.is_empty() {
-                // The target is longer than any link of sysfs: this call allocates a larger buffer.
+                // The target may be longer than the buffer: this call allocates a buffer that is large enough.
                 let target = readlinkat(dir, name, Vec::new())?;
                 return target.into_string().map_err(|_| Errno::ILSEQ);
             }
@@ -140,13 +141,13 @@ impl Dir for LinuxDir {
 
     fn meta(&self, name: &str) -> IoResult<Meta> {
         let stat = self.at_last(name, |dir, name| statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))?;
-        let kind = kind(FileType::from_raw_mode(stat.st_mode));
+        let kind = entry_kind(FileType::from_raw_mode(stat.st_mode));
         let changed = nanoseconds(stat.st_mtime, stat.st_mtime_nsec);
         Ok(Meta { kind, mode: stat.st_mode & 0o7777, ino: stat.st_ino, changed })
     }
 
     fn set_mtime(&self, name: &str) -> IoResult<u64> {
-        // The exact time: what the kernel would take for "now" stands still for milliseconds.
+        // The exact time: the kernel's own current time (UTIME_NOW) changes only every few milliseconds.
         let now = clock_gettime(ClockId::Realtime);
         let times = Timestamps { last_access: now, last_modification: now };
         self.at_last(name, |dir, name| retry(|| utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)))?;
@@ -159,11 +160,11 @@ impl Dir for LinuxDir {
 }
 
 impl LinuxDir {
-    /// Some file systems below a made-up root do not tell the kind in a listing.
-    fn kind_of(&self, name: &str, file_type: FileType) -> EntryKind {
+    /// Returns the kind of an entry. Some file systems do not report the type in a listing.
+    fn entry_kind_of(&self, name: &str, file_type: FileType) -> EntryKind {
         match file_type {
             FileType::Unknown => self.meta(name).map_or(EntryKind::Other, |meta| meta.kind),
-            known => kind(known),
+            listed => entry_kind(listed),
         }
     }
 }
@@ -183,13 +184,13 @@ impl Writer for LinuxWriter {
     }
 }
 
-/// A time of `stat` in nanoseconds. The integer types of the two fields differ between architectures.
+/// Converts a time of `stat` to nanoseconds. The integer types of the two fields differ between architectures.
 fn nanoseconds(seconds: impl TryInto<i64>, rest: impl TryInto<i64>) -> u64 {
     let seconds = seconds.try_into().unwrap_or_default();
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.try_into().unwrap_or_default()) as u64
 }
 
-fn kind(file_type: FileType) -> EntryKind {
+fn entry_kind(file_type: FileType) -> EntryKind {
     match file_type {
         FileType::Directory => EntryKind::Dir,
         FileType::RegularFile => EntryKind::File,
@@ -198,7 +199,7 @@ fn kind(file_type: FileType) -> EntryKind {
     }
 }
 
-/// A read that leaves room in the buffer has reached the end, so that an attribute costs a single read.
+/// Reads a file to its end. A read that does not fill the buffer has reached the end, so that an attribute takes one read.
 fn read_to_end(fd: &OwnedFd, buf: &mut Vec<u8>) -> IoResult<()> {
     let start = buf.len();
     let mut page = [const { MaybeUninit::<u8>::uninit() }; PAGE];

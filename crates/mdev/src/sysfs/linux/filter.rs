@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A filter for the socket of uevents, which the kernel runs: a uevent that cannot concern mediated devices neither wakes this
-//! process nor takes room in its buffer. On a host of containers, most uevents are of that kind. `benches/vm-events` measures what
-//! the filter saves.
+//! A filter for the socket of uevents, which the kernel runs. The filter drops uevents that cannot concern mediated devices, so
+//! they do not wake this process and take no space in the buffer. On a host with containers, most uevents are dropped.
+//! `benches/vm-events` measures the gain.
 //!
-//! A program of classic BPF has no loops and no strings. But a uevent is regular: `ACTION@PATH`, NUL, `ACTION=ACTION`, NUL,
-//! `DEVPATH=PATH`, NUL, `SUBSYSTEM=NAME`, NUL. If the first part has `h` bytes, `SUBSYSTEM=` is at 2h + 17. A message of another
-//! form passes, and so does every subsystem that is not listed: a parent may be of any.
+//! A program of classic BPF has no loops and no strings. But the format of a uevent is fixed: `ACTION@PATH`, NUL, `ACTION=ACTION`,
+//! NUL, `DEVPATH=PATH`, NUL, `SUBSYSTEM=NAME`, NUL. If the first part has `h` bytes, `SUBSYSTEM=` is at 2h + 17. The filter passes
+//! messages of another format. It also passes every subsystem that is not listed, since a parent may be in any subsystem.
 
 use rustix::fd::BorrowedFd;
 
 use crate::sys::filter::{Instruction, attach_filter};
 
-/// Subsystems that contain no parent and send many uevents.
-const CHATTER: [&str; 26] = [
+/// Subsystems with many uevents and no parents. The filter drops their uevents.
+const DROPPED: [&str; 26] = [
     "net",
     "queues",
     "block",
@@ -41,14 +41,15 @@ const CHATTER: [&str; 26] = [
     "slab",
 ];
 
-/// A message whose first part has this many bytes or more passes; that of a device below many bridges has some 150 bytes. More would
-/// make the program too large: translated, it must fit into net.core.optmem_max, 20 KiB before Linux 6.9.
+/// The filter passes a message whose first part has this many bytes or more. The first part of a device below many bridges has
+/// about 150 bytes. A higher limit makes the program too large: the translated program must fit into net.core.optmem_max, which
+/// is 20 KiB before Linux 6.9.
 const FIRST_MAX: u32 = 240;
 
-/// Attaches the filter. Without it, more messages are read; nothing else is different.
+/// Attaches the filter. A failure is only logged: without the filter, more messages are read, and the results are the same.
 pub(super) fn attach(socket: BorrowedFd<'_>) {
     if !attach_filter(socket, &program()) {
-        log::debug!("the kernel refused the filter for uevents: all of them are read");
+        log::debug!("the kernel refused the filter for uevents, so all uevents are read");
     }
 }
 
@@ -72,31 +73,31 @@ const RETURN: u16 = 0x06;
 const A_TO_X: u16 = 0x07;
 const X_TO_A: u16 = 0x87;
 
-/// What the program returns: how many bytes of the message the socket receives.
+/// The result of the program: the number of bytes of the message that the socket receives.
 const DROP: u32 = 0;
 const PASS: u32 = u32::MAX;
 
-/// Added to a word of ASCII, this sets the highest bit of each byte that is not NUL. Other bytes lead to a wrong `h`; no `SUBSYSTEM=`
-/// is there, and the message passes.
+/// Added to a word of ASCII, this number sets the highest bit of each byte that is not NUL. If the message is not ASCII, `h` may be
+/// wrong. The filter then passes the message, since it finds no `SUBSYSTEM=` at 2h + 17.
 const ASCII: u32 = 0x7f7f_7f7f;
 const HIGHEST: u32 = 0x8080_8080;
 
 const KEY: &[u8] = b"SUBSYSTEM=";
 
-/// Bytes of the key and of the longest name with its NUL. A message that is too short for them passes; a load beyond its end would
-/// drop it.
+/// At least the size of the key and of the longest name with its NUL. The filter passes a message that is too short for them: the
+/// kernel drops a message if the program loads bytes beyond its end.
 const ROOM: u32 = 26;
 
 fn op(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }
 
-/// Skips `jt` instructions if the comparison with `k` holds, else `jf`.
+/// Returns an instruction that skips `jt` instructions if the comparison with `k` is true, and `jf` instructions if it is false.
 fn compare(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
     Instruction { code, jt, jf, k }
 }
 
-/// The whole program.
+/// Returns the whole program.
 fn program() -> Vec<Instruction> {
     let mut table = Vec::new();
 
@@ -118,7 +119,7 @@ fn program() -> Vec<Instruction> {
     const BYTE: u32 = 4;
     for byte in 0..4 {
         table.extend([
-            compare(JUMP_IF_BITS, 0x8000_0000 >> (8 * byte), 3, 0), // not NUL: the next byte
+            compare(JUMP_IF_BITS, 0x8000_0000 >> (8 * byte), 3, 0), // no NUL: the next byte
             op(X_TO_A, 0),
             op(ADD, byte),
             op(JUMP, (3 - byte) * BYTE), // to the next block
@@ -134,19 +135,19 @@ fn program() -> Vec<Instruction> {
         op(A_TO_X, 0),
         op(LOAD_LENGTH, 0),
         compare(JUMP_IF_GREATER_OR_EQUAL_X, 0, 1, 0),
-        op(RETURN, PASS), // the message ends before
+        op(RETURN, PASS), // the message is too short
         op(LOAD_X_STORED, 0),
     ]);
 
-    let name = |name: &&str| when(KEY.len() as u32, &[name.as_bytes(), &[0]].concat(), &[op(RETURN, DROP)]);
-    let names: Vec<Instruction> = CHATTER.iter().flat_map(name).collect();
-    table.extend(when(0, KEY, &names));
+    let name = |name: &&str| if_equal(KEY.len() as u32, &[name.as_bytes(), &[0]].concat(), &[op(RETURN, DROP)]);
+    let names: Vec<Instruction> = DROPPED.iter().flat_map(name).collect();
+    table.extend(if_equal(0, KEY, &names));
     table.push(op(RETURN, PASS));
     table
 }
 
-/// Runs `then` if these bytes are at X + `offset`; else skips it.
-fn when(offset: u32, bytes: &[u8], then: &[Instruction]) -> Vec<Instruction> {
+/// Returns instructions that run `then` if these bytes are at X + `offset`, and skip `then` if not.
+fn if_equal(offset: u32, bytes: &[u8], then: &[Instruction]) -> Vec<Instruction> {
     let mut table = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -156,14 +157,14 @@ fn when(offset: u32, bytes: &[u8], then: &[Instruction]) -> Vec<Instruction> {
             _ => (1, LOAD_BYTE_AT_X),
         };
         let at = bytes.len() - rest.len();
-        let (now, later) = rest.split_at(size);
-        let value = now.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        let (part, after) = rest.split_at(size);
+        let value = part.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
         table.extend([op(load, offset + at as u32), compare(JUMP_IF_EQUAL, value, 0, 0)]);
-        rest = later;
+        rest = after;
     }
     let end = table.len() + then.len();
     for (place, row) in table.iter_mut().enumerate().skip(1).step_by(2) {
-        // The tests run the program: a distance of more than 255 would fail there.
+        // The tests run the program, and fail if a distance is larger than 255.
         row.jf = (end - place - 1) as u8;
     }
     table.extend_from_slice(then);
@@ -176,7 +177,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixDatagram;
 
-    /// The result of the program for a message, as the kernel runs it.
+    /// Runs the program for a message, as the kernel does. Returns the result of the program.
     fn run(code: &[Instruction], message: &[u8]) -> u32 {
         let (mut a, mut x, mut stored, mut at) = (0_u32, 0_u32, 0_u32, 0_usize);
         let load = |from: u32, size: usize| {
@@ -186,14 +187,14 @@ mod tests {
         loop {
             let Instruction { code, jt, jf, k } = code[at];
             at += 1;
-            // On a load beyond the end of the message, the kernel drops it.
-            let mut take = |value: Option<u32>| value.map(|value| a = value).is_some();
-            let good = match code {
-                LOAD_WORD => take(load(k, 4)),
-                LOAD_WORD_AT_X => take(load(x + k, 4)),
-                LOAD_HALF_AT_X => take(load(x + k, 2)),
-                LOAD_BYTE_AT_X => take(load(x + k, 1)),
-                LOAD_LENGTH => take(Some(message.len() as u32)),
+            // The kernel drops a message if the program loads bytes beyond its end.
+            let mut set_a = |value: Option<u32>| value.map(|value| a = value).is_some();
+            let is_loaded = match code {
+                LOAD_WORD => set_a(load(k, 4)),
+                LOAD_WORD_AT_X => set_a(load(x + k, 4)),
+                LOAD_HALF_AT_X => set_a(load(x + k, 2)),
+                LOAD_BYTE_AT_X => set_a(load(x + k, 1)),
+                LOAD_LENGTH => set_a(Some(message.len() as u32)),
                 _ => true,
             };
             match code {
@@ -213,7 +214,7 @@ mod tests {
                 LOAD_WORD | LOAD_WORD_AT_X | LOAD_HALF_AT_X | LOAD_BYTE_AT_X | LOAD_LENGTH => {}
                 _ => panic!("{code:#x} is unknown"),
             }
-            if !good {
+            if !is_loaded {
                 return 0;
             }
         }
@@ -225,39 +226,39 @@ mod tests {
     }
 
     #[test]
-    fn filter_drops_only_uevents_of_other_subsystems() {
+    fn filter_drops_only_uevents_of_listed_subsystems() {
         let code = program();
-        assert!(code.len() < 640, "it may be too large for the kernel: {} instructions", code.len());
-        let listed = |name: &str| CHATTER.contains(&name);
+        assert!(code.len() < 640, "the program may be too large for the kernel: {} instructions", code.len());
+        let is_listed = |name: &str| DROPPED.contains(&name);
         let others =
             ["mdev", "vfio", "vfio-dev", "pci", "css", "mtty", "netx", "ne", "", "usbmisc", "scsi_x", "matrix"];
         for action in ["add", "bind", "change", "offline"] {
             for length in 1..300 {
                 let path = format!("/{}", "d".repeat(length));
-                for subsystem in CHATTER.into_iter().chain(others) {
+                for subsystem in DROPPED.into_iter().chain(others) {
                     let passed = run(&code, &message(action, &path, subsystem)) != 0;
-                    let long = action.len() + 2 + length >= FIRST_MAX as usize;
-                    assert_eq!(passed, long || !listed(subsystem), "{action} {path} {subsystem}");
+                    let is_long = action.len() + 2 + length >= FIRST_MAX as usize;
+                    assert_eq!(passed, is_long || !is_listed(subsystem), "{action} {path} {subsystem}");
                 }
             }
         }
     }
 
     #[test]
-    fn filter_passes_messages_in_another_form() {
+    fn filter_passes_messages_of_another_format() {
         let code = program();
-        let odd: [&[u8]; 4] = [
+        let others: [&[u8]; 4] = [
             b"add@/devices/x\0DEVPATH=/devices/x\0ACTION=add\0SUBSYSTEM=nets\0SEQNUM=1\0MORE=12345678\0",
             b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0SUBSYSTEM=net\0",
             "add@/devices/äöü\0ACTION=add\0DEVPATH=/devices/äöü\0SUBSYSTEM=mdev\0SEQNUM=12345\0MORE=1".as_bytes(),
             b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0HIDDEN=1\0SUBSYSTEM=net\0SEQNUM=12345\0",
         ];
-        for message in odd {
+        for message in others {
             assert_ne!(run(&code, message), 0, "{}", String::from_utf8_lossy(message));
         }
     }
 
-    /// On a socket to which this process can send.
+    /// Uses a socket to which this process can send.
     #[test]
     fn kernel_accepts_the_filter_and_drops_other_uevents() {
         let (kernel, socket) = UnixDatagram::pair().unwrap();
@@ -275,12 +276,12 @@ mod tests {
                 // For a dropped message, some kernels return success and some an error.
                 let _ = kernel.send(sent.as_bytes());
                 let mut buffer = [0; 2048];
-                let came = socket.recv(&mut buffer).is_ok_and(|n| &buffer[..n] == sent.as_bytes());
-                assert_eq!(came, passes, "{subsystem} with a path of {length}");
+                let received = socket.recv(&mut buffer).is_ok_and(|n| &buffer[..n] == sent.as_bytes());
+                assert_eq!(received, passes, "{subsystem} with a path of {length}");
             }
         }
         let _ = kernel.send(b"x");
-        assert!(socket.recv(&mut [0; 8]).is_err(), "a load beyond the end of a message drops it");
+        assert!(socket.recv(&mut [0; 8]).is_err(), "the kernel drops a message that is too short for a load");
         assert!(!attach_filter(socket.as_fd(), &[]));
     }
 }

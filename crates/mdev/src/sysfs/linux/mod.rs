@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The real sysfs: directory descriptors on this host's sysfs, or on one below another root.
+//! The sysfs of a real kernel, by directory descriptors: the sysfs of this host, or a tree of files below another root.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use dir::LinuxDir;
 use root::Root;
 use users::Identity;
 
-/// See statfs(2).
+/// The number of sysfs in the result of statfs(2).
 const SYSFS_MAGIC: u64 = 0x6265_6572;
 
-/// A host whose `sys` and `dev` folders lie below a root.
+/// A host whose `sys` and `dev` folders are below a root.
 #[derive(Debug)]
 pub struct LinuxSysfs {
     root: Arc<Root>,
@@ -38,12 +38,12 @@ pub struct LinuxSysfs {
 }
 
 impl LinuxSysfs {
-    /// The host below `root`; `/` is this one.
+    /// Opens the host below `root`; `/` is this host. Fails if `root` cannot be opened.
     pub fn new(root: &str) -> IoResult<Self> {
         Ok(LinuxSysfs { root: Arc::new(Root::new(root)?), pci_ids: PciIds::default() })
     }
 
-    /// The first symbolic link on the way to the folder `path` below the root; `None` on this host itself.
+    /// Returns the first symbolic link among the components of `path` below the root; always `None` if the root is `/`.
     pub fn link_on_the_way(&self, path: &str) -> IoResult<Option<String>> {
         self.root.link_on_the_way(path)
     }
@@ -51,18 +51,18 @@ impl LinuxSysfs {
 
 impl Sysfs for LinuxSysfs {
     fn open(&self, path: &str) -> IoResult<Box<dyn Dir>> {
-        // Every request opens a folder by path.
+        // Every request opens a folder by its path, so zombies remain at most until the next request.
         detached::reap();
         let fd = self.root.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         Ok(Box::new(LinuxDir::new(fd, path.to_owned(), Arc::clone(&self.root))))
     }
 
-    /// A VFIO group can be opened by one process at a time, so this is a check and a reservation in one.
-    /// See vfio_group_fops_open() in drivers/vfio/group.c.
+    /// Only one process at a time can open a VFIO group, so the open is both the check and the reservation: see
+    /// vfio_group_fops_open() in drivers/vfio/group.c.
     fn hold_vfio_group(&self, group: u32) -> IoResult<Box<dyn Guard>> {
         let node = VfioNode::Group(group);
         let opened = match self.root.open(&node.path(), OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY) {
-            // The /dev of a container has only the nodes that existed when the container was started.
+            // The /dev of a container contains only the nodes that existed when the container was started.
             Err(errno) if is_absent(errno) || errno == Errno::NXIO => self.open_private(&node)?.ok_or(errno),
             opened => opened,
         };
@@ -102,13 +102,13 @@ impl Sysfs for LinuxSysfs {
 }
 
 impl LinuxSysfs {
-    /// Whether the folder of sysfs is a mounted sysfs and not a copy of its files.
+    /// True if `/sys` is a mounted sysfs; false if it is a copy of the files or does not exist.
     fn is_kernel(&self) -> IoResult<bool> {
         let opened = if_present(self.root.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
         opened.map_or(Ok(false), |sys| Ok(fstatfs(&sys)?.f_type as u64 == SYSFS_MAGIC))
     }
 
-    /// The number of a node, whether or not it is in /dev. `None` when the kernel shows none.
+    /// Returns the device number of a node, whether or not the node is in /dev. `None` if the kernel shows no number.
     fn number(&self, node: &VfioNode) -> IoResult<Option<u64>> {
         let (class, name) = match node {
             VfioNode::Group(group) => ("vfio", group.to_string()),
@@ -120,7 +120,7 @@ impl LinuxSysfs {
         text.map(|text| device_number(&text).ok_or(Errno::BADMSG)).transpose()
     }
 
-    /// What the node is by; `None` when it does not exist.
+    /// Returns the identity by which an open descriptor of the node is found. `None` if the node does not exist.
     fn identity(&self, node: &VfioNode) -> IoResult<Option<Identity>> {
         if let Some(number) = self.number(node)? {
             return Ok(Some(Identity::Device(number)));
@@ -129,9 +129,9 @@ impl LinuxSysfs {
         Ok(Some(Identity::of(&File::from(fd).metadata().map_err(users::errno)?)))
     }
 
-    /// Opens the device of a node that is missing in /dev through a temporary node. `None` if that is impossible.
+    /// Opens the device of a node that is missing in /dev, through a temporary node. `None` if this is impossible.
     fn open_private(&self, node: &VfioNode) -> IoResult<Option<OwnedFd>> {
-        // Below another root, /dev does not belong to this kernel; without a real sysfs, the number has no meaning.
+        // Below another root, or without a mounted sysfs, the number may not be a device of this kernel.
         if self.root.is_confined() || !self.is_kernel()? {
             return Ok(None);
         }
@@ -141,7 +141,7 @@ impl LinuxSysfs {
     }
 }
 
-/// An open `/dev/vfio/<group>`: no other process can open it.
+/// An open `/dev/vfio/<group>`, which no other process can open.
 #[derive(Debug)]
 struct VfioGroup {
     _fd: OwnedFd,
@@ -149,8 +149,8 @@ struct VfioGroup {
 
 impl Guard for VfioGroup {}
 
-/// Repeats a system call after EINTR, without a limit. Only for calls that reach no driver: a driver may return EINTR
-/// without a signal (see `READ_ATTEMPTS`).
+/// Repeats a system call after EINTR, without a limit. Only for calls that reach no driver: a driver may return EINTR for every
+/// call (see `READ_ATTEMPTS`).
 fn retry<T>(mut call: impl FnMut() -> IoResult<T>) -> IoResult<T> {
     loop {
         match call() {
@@ -192,8 +192,8 @@ mod tests {
         assert_eq!(fs::read(root.path().join("sys/class/c/11/name")).unwrap(), b"xRID\n");
     }
 
-    /// As after the first step of a removal, when neither sysfs nor /dev has the node any more. Needs the right to make nodes in /dev:
-    /// a temporary folder may be on a file system on which no node is looked for.
+    /// After the first step of a removal, neither sysfs nor /dev contains the node. Needs the right to make nodes in /dev: a temporary
+    /// folder may be on a mount without device nodes (nodev).
     #[test]
     fn user_of_a_deleted_node_is_found_by_its_number() {
         let (_root, sysfs) = host();
@@ -213,21 +213,21 @@ mod tests {
     }
 
     #[test]
-    fn stamp_stays_until_a_truncating_open() {
+    fn mtime_stays_until_a_truncating_open() {
         let (root, sysfs) = host();
         let dir = sysfs.open("/sys/class/c/11").unwrap();
-        let stamp = dir.set_mtime("name").unwrap();
-        assert_eq!(dir.meta("name").unwrap().changed, stamp);
-        let again = dir.set_mtime("name").unwrap();
-        assert!(again > stamp);
+        let first = dir.set_mtime("name").unwrap();
+        assert_eq!(dir.meta("name").unwrap().changed, first);
+        let second = dir.set_mtime("name").unwrap();
+        assert!(second > first);
         fs::write(root.path().join("sys/class/c/11/name"), "x").unwrap();
-        assert_ne!(dir.meta("name").unwrap().changed, again);
+        assert_ne!(dir.meta("name").unwrap().changed, second);
         assert_eq!(dir.set_mtime("none").unwrap_err(), Errno::NOENT);
         assert_eq!(dir.set_mtime("../11").unwrap_err(), Errno::INVAL);
     }
 
-    /// The same host twice: links are resolved by the kernel, and in user space.
-    fn both_ways(root: &std::path::Path) -> [LinuxSysfs; 2] {
+    /// Returns the same host twice: the kernel resolves links in the first, this library in the second.
+    fn both_confinements(root: &std::path::Path) -> [LinuxSysfs; 2] {
         let root = root.to_str().unwrap();
         [Root::new(root), Root::walking(root)]
             .map(|root| LinuxSysfs { root: Arc::new(root.unwrap()), pci_ids: PciIds::default() })
@@ -238,7 +238,7 @@ mod tests {
         let (root, _) = host();
         symlink("/etc", root.path().join("sys/class/c/out")).unwrap();
         symlink("/etc/passwd", root.path().join("sys/class/c/file")).unwrap();
-        for sysfs in both_ways(root.path()) {
+        for sysfs in both_confinements(root.path()) {
             let dir = sysfs.open("/sys/class/c").unwrap();
             assert_eq!(sysfs.open("/sys/../etc").unwrap_err(), Errno::INVAL);
             assert_eq!(sysfs.open("/sys/class/c/out").unwrap_err(), Errno::NOENT);
@@ -247,7 +247,6 @@ mod tests {
         }
     }
 
-    /// The directory is open already, and its links lead out of the root.
     #[test]
     fn link_below_an_open_directory_stays_below_the_root() {
         let (root, _) = host();
@@ -263,8 +262,9 @@ mod tests {
         symlink("/", class.join("top")).unwrap();
         symlink("round", class.join("round")).unwrap();
         let before = fs::metadata(outside.path().join("create")).unwrap().modified().unwrap();
-        for sysfs in both_ways(root.path()) {
+        for sysfs in both_confinements(root.path()) {
             let dir = sysfs.open("/sys/class/c").unwrap();
+            // Links that lead out of the root.
             for out in ["absolute", "climbing"] {
                 assert_eq!(dir.open(out).unwrap_err(), Errno::NOENT, "{out}");
                 let create = format!("{out}/create");
@@ -285,15 +285,15 @@ mod tests {
         assert_eq!(fs::metadata(outside.path().join("create")).unwrap().modified().unwrap(), before);
     }
 
-    /// The same happens when a device is destroyed and another device of its UUID is created.
+    /// A directory is replaced when a device is destroyed and another device with the same UUID is created.
     #[test]
     fn write_below_open_directory_does_not_reach_its_replacement() {
         let (root, _) = host();
         let class = root.path().join("sys/class/c");
         symlink("11/name", class.join("link")).unwrap();
-        for (turn, sysfs) in both_ways(root.path()).into_iter().enumerate() {
+        for (turn, sysfs) in both_confinements(root.path()).into_iter().enumerate() {
             let dir = sysfs.open("/sys/class/c").unwrap();
-            // From here on, names with links on their way are opened by their whole path.
+            // After this, names that contain links are opened by their whole path.
             dir.read("link", &mut Vec::new()).unwrap_err();
             dir.open("link").unwrap_err();
             let device = dir.open("11").unwrap();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn node_that_cannot_be_looked_at_is_an_error_and_not_a_free_one() {
+    fn node_that_cannot_be_examined_is_an_error() {
         let (root, sysfs) = host();
         let node = [VfioNode::Group(7)];
         assert_eq!(sysfs.vfio_users(&node), Ok(Users::NoNode));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn read_of_a_large_file_or_a_fifo_is_refused_at_once() {
+    fn large_file_and_fifo_do_not_block() {
         let (root, sysfs) = host();
         fs::write(root.path().join("sys/class/c/big"), vec![b'x'; super::super::READ_MAX + 1]).unwrap();
         let fifo = root.path().join("sys/class/c/fifo");

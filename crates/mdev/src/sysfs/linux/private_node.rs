@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Device nodes of this library, for VFIO nodes that /dev does not have. A node has its name only until it is open.
+//! Temporary device nodes of this library, for VFIO nodes that are missing in /dev. A node is deleted as soon as it is open.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -9,19 +9,19 @@ use rustix::fs::{CWD, FileType, Mode, mknodat, unlink};
 
 use crate::sysfs::{Errno, IoResult};
 
-/// Beginning of the names of such nodes.
+/// The prefix of the names of these nodes.
 pub(super) const PRIVATE_NODE: &str = ".vfio-";
 
 /// Folders in which a node is made.
 const FOLDERS: [&str; 2] = ["/run/libmdev", "/dev"];
 
-/// How many names that are taken are passed over.
+/// The maximum number of names that are tried.
 const NAMES_MAX: u32 = 16;
 
-/// A node this old belongs to a process that was killed: no open of it takes that long.
+/// A node that is older than this was left by a killed process, since an open does not take this long.
 const ABANDONED: Duration = Duration::from_secs(60);
 
-/// Opens the character device of this number by a node of its own. `None` where that is impossible.
+/// Opens the character device with this number through a temporary node. `None` if this is impossible.
 pub(super) fn open_number(number: u64, open: impl Fn(&str) -> IoResult<OwnedFd>) -> Option<IoResult<OwnedFd>> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     // /run is often mounted without devices (nodev).
@@ -36,8 +36,8 @@ pub(super) fn open_number(number: u64, open: impl Fn(&str) -> IoResult<OwnedFd>)
     })
 }
 
-/// Makes a node in the folder. A name that is taken was left by a killed process that had the id of this one, or is in use
-/// at this moment in another PID namespace: it is removed only if it is old, and the next one is tried.
+/// Makes a node in the folder, and returns its path. If the name exists, tries the next name: a killed process with the same
+/// process ID has left the node, or a process in another PID namespace is using it. Such a node is removed only if it is old.
 fn make(folder: &str, number: u64, count: &AtomicU32) -> IoResult<String> {
     for _ in 0..NAMES_MAX {
         let (pid, count) = (std::process::id(), count.fetch_add(1, Ordering::Relaxed));
@@ -76,10 +76,10 @@ mod tests {
         }
         let old = File::create(at(1)).unwrap();
         old.set_modified(SystemTime::now() - 2 * ABANDONED).unwrap();
-        // One that was made a moment ago may be another process's, which has not opened it yet.
+        // Node 0 is new, so another process may be about to open it. Node 1 is old, and is removed.
         assert_eq!(make(0).unwrap(), at(2).to_str().unwrap());
         assert!(at(0).exists() && !at(1).exists());
-        // As a process that has its id again: from the first number on.
+        // A later process with the same ID starts at number 0 again.
         assert_eq!(make(0).unwrap(), at(1).to_str().unwrap());
         (3..NAMES_MAX).for_each(|count| fs::write(at(count), "").unwrap());
         assert_eq!(make(0), Err(Errno::EXIST));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Opens files and directories of a host, and never one that is not below its root.
+//! Opens files and directories of a host. No path can lead out of the root of the host.
 
 use std::cell::Cell;
 
@@ -10,14 +10,14 @@ use super::retry;
 use crate::fd::long_lived;
 use crate::sysfs::{Errno, IoResult, is_absent, is_relative, unless_exhausted};
 
-/// As many symbolic links in one path as the kernel follows.
+/// The maximum number of symbolic links in a path, as in the kernel.
 const LINKS_MAX: usize = 40;
 
-/// How often openat2(2) is called that fails with EAGAIN.
+/// The maximum number of calls of openat2(2) while it fails with EAGAIN.
 const OPEN_ATTEMPTS: u32 = 64;
 
-/// How an intermediate directory is opened.
-const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// The flags with which an intermediate directory is opened.
+const INTERMEDIATE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// How a path is kept below the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,11 @@ enum Confinement {
     None,
     /// The kernel resolves links below the root: openat2(2).
     Kernel,
-    /// The kernel has no openat2 (before Linux 5.6), or a seccomp filter forbids it: links are resolved here.
+    /// The kernel has no openat2 (before Linux 5.6), or a seccomp filter forbids it: [`walk`] resolves links.
     Walk,
 }
 
-/// What all open directories of a host share.
+/// The root directory of a host, which all its open directories share.
 #[derive(Debug)]
 pub(super) struct Root {
     root: OwnedFd,
@@ -38,6 +38,7 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// Opens the root. Fails if the directory cannot be opened.
     pub(super) fn new(root: &str) -> IoResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(root, flags, Mode::empty()).and_then(long_lived)?;
@@ -48,28 +49,28 @@ impl Root {
         Ok(Root { root: fd, confinement })
     }
 
-    /// A host whose paths are resolved in user space, for tests on kernels that have openat2.
+    /// Opens a root whose links are resolved in user space, for tests on kernels that have openat2.
     #[cfg(test)]
     pub(super) fn walking(root: &str) -> IoResult<Self> {
         Ok(Root { confinement: Confinement::Walk, ..Root::new(root)? })
     }
 
-    /// Whether a path must not be resolved by a call that follows links out of the root.
+    /// True if the root is not `/`. A system call that can follow links out of the root must not resolve a path then.
     pub(super) fn is_confined(&self) -> bool {
         self.confinement != Confinement::None
     }
 
-    /// The first symbolic link on the way to `path` below the root, for files that are opened by path. The root `/` has none
-    /// that leads out of it.
+    /// Returns the first symbolic link among the components of `path` below the root, for files that are opened by path. Always
+    /// `None` if the root is `/`, since no link can lead out of it.
     pub(super) fn link_on_the_way(&self, path: &str) -> IoResult<Option<String>> {
         if !self.is_confined() {
             return Ok(None);
         }
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        for before in ends.map(|end| &path[..end]) {
-            match link_target(&self.root, before) {
+        for prefix in ends.map(|end| &path[..end]) {
+            match link_target(&self.root, prefix) {
                 Ok(None) => {}
-                Ok(Some(_)) => return Ok(Some(before.to_owned())),
+                Ok(Some(_)) => return Ok(Some(prefix.to_owned())),
                 Err(errno) if is_absent(errno) => break,
                 Err(errno) => return Err(errno),
             }
@@ -77,7 +78,7 @@ impl Root {
         Ok(None)
     }
 
-    /// Opens `path`, absolute in the host's own view.
+    /// Opens `path`, an absolute path on the host. A path that is not absolute or contains `..` is EINVAL.
     pub(super) fn open(&self, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
         let relative = path.strip_prefix('/').filter(|p| is_relative(p)).ok_or(Errno::INVAL)?;
         let flags = flags | OFlags::CLOEXEC;
@@ -88,8 +89,8 @@ impl Root {
         }
     }
 
-    /// Opens `name` below `dir`, which is the open directory at `path`. `has_links` belongs to that directory: it is set once a
-    /// link was met below it, so that each further name takes one call and not two.
+    /// Opens `name` below the open directory `dir` at `path`. `has_links` belongs to that directory. It is set when a name below
+    /// the directory contained a link; later names then take one system call, not two.
     pub(super) fn open_at(
         &self,
         dir: &OwnedFd,
@@ -104,13 +105,14 @@ impl Root {
         let flags = flags | OFlags::CLOEXEC;
         match self.confinement {
             Confinement::None => plain(dir, name, flags),
-            // Such a name leads nowhere else, so that the file is one of this very directory, whatever is at its path now.
+            // A single component without a link cannot lead out of `dir`. The file is then in this directory, even if another
+            // directory is at `path` now.
             _ if !name.contains('/') && flags.contains(OFlags::NOFOLLOW) => plain(dir, name, flags),
             Confinement::Kernel if has_links.get() => self.open(&format!("{path}/{name}"), flags),
-            // The cheapest check for the kernel; few names have links on their way.
+            // The fastest check in the kernel. Few names contain links.
             Confinement::Kernel => {
                 match by_kernel(dir, name, flags, ResolveFlags::NO_SYMLINKS) {
-                    // Only from the root it is known whether a link leads out of that.
+                    // The kernel can confine a link to the root only if the path begins at the root.
                     Err(Errno::LOOP) => {
                         has_links.set(true);
                         self.open(&format!("{path}/{name}"), flags)
@@ -123,14 +125,14 @@ impl Root {
     }
 }
 
-/// Calls openat2 once. `.` is open already, so that no permission of a file can be the reason of a failure: from then on
-/// EPERM is the answer for a file (immutable, fs-verity) and is returned.
+/// Checks whether openat2 works. The root is already open, so no permission of a file can make this call fail. A later EPERM is
+/// then a property of a file (immutable, fs-verity), and is returned.
 fn probe(root: &OwnedFd) -> IoResult<Confinement> {
-    match by_kernel(root, ".", ON_THE_WAY, ResolveFlags::IN_ROOT) {
+    match by_kernel(root, ".", INTERMEDIATE, ResolveFlags::IN_ROOT) {
         Ok(_) => Ok(Confinement::Kernel),
         Err(errno) => {
             let errno = unless_exhausted(errno)?;
-            log::debug!("openat2 does not work here ({errno}): links below the root are resolved in user space");
+            log::debug!("openat2 does not work here ({errno}), so links below the root are resolved in user space");
             Ok(Confinement::Walk)
         }
     }
@@ -149,8 +151,8 @@ fn by_kernel(dir: &OwnedFd, name: &str, flags: OFlags, resolve: ResolveFlags) ->
     while_again(|| openat2(dir, name, flags, Mode::empty(), resolve)).and_then(long_lived)
 }
 
-/// Repeats an openat2(2). EAGAIN has two causes: a rename elsewhere, which the kernel could not rule out to be a race and which
-/// soon ends, and a lease on the file, which may not end.
+/// Repeats an openat2(2) after EAGAIN, which has two causes. The first is a rename anywhere on the host: the kernel cannot exclude a
+/// race with `..`, and a repeated call succeeds. The second is a lease on the file, which may last without a limit.
 fn while_again<T>(mut open: impl FnMut() -> IoResult<T>) -> IoResult<T> {
     for _ in 1..OPEN_ATTEMPTS {
         match retry(&mut open) {
@@ -161,8 +163,8 @@ fn while_again<T>(mut open: impl FnMut() -> IoResult<T>) -> IoResult<T> {
     retry(open)
 }
 
-/// What RESOLVE_IN_ROOT does, one component at a time: no call here can follow a link, `..` goes back to a directory that
-/// was opened on the way, and an absolute link begins at the root again.
+/// Opens a path as RESOLVE_IN_ROOT does, one component at a time. No system call here can follow a link. `..` returns to a directory
+/// that this function has opened, and an absolute link starts at the root again.
 fn walk(root: &OwnedFd, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
     let mut opened: Vec<OwnedFd> = Vec::new();
     let mut rest: Vec<String> = Vec::new();
@@ -191,19 +193,19 @@ fn walk(root: &OwnedFd, path: &str, flags: OFlags) -> IoResult<OwnedFd> {
         if is_last {
             return plain(here, &name, flags | OFlags::NOFOLLOW);
         }
-        let next = plain(here, &name, ON_THE_WAY)?;
+        let next = plain(here, &name, INTERMEDIATE)?;
         opened.push(next);
     }
     // The last component was a link to `/`, `.` or `..`.
     plain(opened.last().unwrap_or(root), ".", flags)
 }
 
-/// In reverse, so that the next one is the last of the list.
+/// Appends the components of a path in reverse order, so that the next component is the last element of the list.
 fn push_components(rest: &mut Vec<String>, path: &str) {
     rest.extend(path.split('/').rev().filter(|name| !matches!(*name, "" | ".")).map(str::to_owned));
 }
 
-/// The target of a symbolic link; `None` for everything else.
+/// Returns the target of a symbolic link; `None` for any other entry.
 fn link_target(dir: &OwnedFd, name: &str) -> IoResult<Option<String>> {
     match readlinkat(dir, name, Vec::new()) {
         Ok(target) => target.into_string().map(Some).map_err(|_| Errno::ILSEQ),
@@ -218,13 +220,13 @@ mod tests {
     use crate::testing::skip::skip;
 
     thread_local! {
-        /// Calls of `plain` and `by_kernel` in this thread.
+        /// The number of calls of `plain` and `by_kernel` in this thread.
         pub(super) static CALLS: Cell<u32> = const { Cell::new(0) };
     }
 
-    /// As below the PF of many VFs: each name below `virtfnN` has a link on its way.
+    /// The links `virtfnN` of a PF are such links.
     #[test]
-    fn file_behind_a_link_is_opened_by_one_call_after_the_first() {
+    fn file_behind_a_link_takes_one_call_after_the_first_link() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("pf")).unwrap();
         std::fs::write(root.path().join("pf/own"), "").unwrap();
@@ -237,14 +239,14 @@ mod tests {
         if confined.confinement != Confinement::Kernel {
             return skip("this system has no openat2(2)");
         }
-        let (pf, has_links) = (confined.open("/pf", ON_THE_WAY).unwrap(), Cell::new(false));
+        let (pf, has_links) = (confined.open("/pf", INTERMEDIATE).unwrap(), Cell::new(false));
         let calls = |name: &str| {
             let before = CALLS.get();
             confined.open_at(&pf, "/pf", name, OFlags::RDONLY | OFlags::NOFOLLOW, &has_links).unwrap();
             CALLS.get() - before
         };
         assert_eq!(calls("own"), 1);
-        assert_eq!(calls("virtfn0/type"), 2, "the link is found");
+        assert_eq!(calls("virtfn0/type"), 2, "the first link");
         for n in 1..8 {
             assert_eq!(calls(&format!("virtfn{n}/type")), 1, "virtfn{n}");
         }
@@ -260,8 +262,8 @@ mod tests {
         };
         assert_eq!(while_again(|| count(Some(Errno::AGAIN))), Err(Errno::AGAIN));
         assert_eq!(while_again(|| count(None)), Ok(OPEN_ATTEMPTS + 1));
-        let mut answers = [Errno::AGAIN, Errno::INTR, Errno::AGAIN].into_iter();
-        assert_eq!(while_again(|| answers.next().map_or(Ok(()), Err)), Ok(()));
+        let mut failures = [Errno::AGAIN, Errno::INTR, Errno::AGAIN].into_iter();
+        assert_eq!(while_again(|| failures.next().map_or(Ok(()), Err)), Ok(()));
         assert_eq!(while_again(|| Err::<(), _>(Errno::ACCESS)), Err(Errno::ACCESS));
     }
 }

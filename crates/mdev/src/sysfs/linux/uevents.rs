@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Uevents of the kernel, from a netlink socket.
+//! The source of the kernel's uevents: a netlink socket.
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -22,16 +22,17 @@ use crate::fd::long_lived;
 use crate::sysfs::uevent::{EVENT_MAX, Events, Signal, Uevent};
 use crate::sysfs::{Errno, IoResult, if_readable};
 
-/// The multicast group of the kernel; udev sends to group 2.
+/// The multicast group to which the kernel sends; udev sends to group 2.
 const KERNEL_GROUP: u32 = 1;
 
 /// The user ID that a user namespace shows for a user that it does not map (the kernel's overflowuid).
 const UNKNOWN_USER: u32 = 65534;
 
-/// Receive buffer for the uevents of some thousand devices that are added at once. Only waiting uevents take memory.
+/// The size of the receive buffer: enough for the uevents of a few thousand devices that are added at once. Only unread uevents take
+/// memory.
 const BUFFER: usize = 16 * 1024 * 1024;
 
-/// The number of the newest uevent.
+/// The file that contains the number of the newest uevent.
 const COUNTER: &str = "/sys/kernel/uevent_seqnum";
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl UeventSocket {
     }
 }
 
-/// Without CAP_NET_ADMIN, the kernel grants at most net.core.rmem_max.
+/// Sets the size of the receive buffer. Without CAP_NET_ADMIN, the size is at most net.core.rmem_max.
 fn set_buffer_size(socket: BorrowedFd<'_>, bytes: usize) -> IoResult<()> {
     set_socket_recv_buffer_size_force(socket, bytes).or_else(|_| set_socket_recv_buffer_size(socket, bytes))
 }
@@ -100,23 +101,26 @@ impl Events for UeventSocket {
     }
 }
 
-/// Receives one message. `None` for a message that the kernel did not send, or that is longer than a uevent can be.
+/// Receives one message, and returns its length. `None` for a message that the kernel did not send, or that is longer than a uevent
+/// can be.
 fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> IoResult<Option<usize>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::DONTWAIT)?;
     let address = message.address.and_then(|address| SocketAddrNetlink::try_from(address).ok());
-    let by_kernel = address.is_some_and(|address| address.pid() == 0);
-    // A user namespace that does not map the host's root shows it as UNKNOWN_USER. Only the kernel has the address 0.
+    let from_kernel = address.is_some_and(|address| address.pid() == 0);
+    // In a user namespace that does not map the host's root, the kernel's messages come from UNKNOWN_USER. Only the kernel has the
+    // netlink address 0.
     let is_root = |uid: Uid| uid.is_root() || uid.as_raw() == UNKNOWN_USER;
-    let by_root =
+    let from_root =
         control.drain().any(|part| matches!(part, RecvAncillaryMessage::ScmCredentials(sender) if is_root(sender.uid)));
-    let whole = !message.flags.contains(ReturnFlags::TRUNC);
-    if by_kernel && by_root && whole {
+    let is_whole = !message.flags.contains(ReturnFlags::TRUNC);
+    if from_kernel && from_root && is_whole {
         return Ok(Some(message.bytes));
     }
     log::debug!(
-        "ignored a message that the kernel did not send (kernel: {by_kernel}, root: {by_root}, whole: {whole})"
+        "ignored a message that is not from the kernel or too long (from the kernel: {from_kernel}, from root: {from_root}, \
+         complete: {is_whole})"
     );
     Ok(None)
 }
@@ -128,7 +132,7 @@ mod tests {
 
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg, socketpair};
 
-    fn confined(path: &str) -> Arc<Root> {
+    fn root_at(path: &str) -> Arc<Root> {
         Arc::new(Root::new(path).unwrap())
     }
 
@@ -145,7 +149,7 @@ mod tests {
         };
         send();
         send();
-        let mut events = UeventSocket { socket, root: confined("/proc/self/fdinfo") };
+        let mut events = UeventSocket { socket, root: root_at("/proc/self/fdinfo") };
         let mut buffer = [0; EVENT_MAX];
         assert_eq!(receive(events.socket.as_fd(), &mut buffer), Ok(None));
         assert_eq!(events.next(), Ok(None));
@@ -154,10 +158,10 @@ mod tests {
 
     #[test]
     fn socket_without_privilege_opens_and_receives() {
-        let mut events = UeventSocket::new(&confined("/")).unwrap();
+        let mut events = UeventSocket::new(&root_at("/")).unwrap();
         events.set_buffer_size(1).unwrap();
         while let Some(signal) = events.next().unwrap() {
-            // The devices of this machine may change at any time.
+            // The host of this test may send uevents at any time.
             assert!(matches!(signal, Signal::Event(_) | Signal::Lost));
         }
     }
@@ -165,7 +169,7 @@ mod tests {
     #[test]
     fn paths_are_below_the_root() {
         let root = tempfile::tempdir().unwrap();
-        let mut events = UeventSocket::new(&confined(root.path().to_str().unwrap())).unwrap();
+        let mut events = UeventSocket::new(&root_at(root.path().to_str().unwrap())).unwrap();
         assert_eq!(events.newest(), Ok(0));
         assert_eq!(events.follow("/../x").unwrap_err(), Errno::INVAL);
         assert_eq!(events.follow("/none").unwrap_err(), Errno::NOENT);
