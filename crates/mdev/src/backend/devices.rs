@@ -103,7 +103,7 @@ pub fn device_or_unknown(folders: &Folders<'_>, record: &DeviceRecord) -> Record
     })
 }
 
-/// See [`Backend::explain_lost`](super::Backend::explain_lost).
-pub fn explain_lost(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-    BACKENDS.iter().find_map(|backend| backend.explain_lost(folders, records, record))
+/// See [`Backend::explain_missing`](super::Backend::explain_missing).
+pub fn explain_missing(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+    BACKENDS.iter().find_map(|backend| backend.explain_missing(folders, records, record))
 }

@@ -35,7 +35,7 @@ mod written;
 pub use driver_file::write_error;
 pub use folders::Folders;
 pub use registry::{backend, device_folders, is_control_file, is_parent_file, layout};
-pub use written::{Shown, write_whole};
+pub use written::{TextForm, write_and_verify};
 
 /// Links to every PCI device.
 pub const PCI: &str = "/sys/bus/pci/devices";
@@ -194,7 +194,7 @@ pub enum Hint<'a> {
     /// The parent may have this type, which can make a look at the others needless.
     Type(&'a str),
     /// It is the parent of a device, of this type if that is known. It may have lost its types.
-    Above(Option<&'a str>),
+    ParentOf(Option<&'a str>),
 }
 
 /// The types of a parent.
@@ -310,7 +310,7 @@ impl Located {
             Some(_) => None,
             None => self.backend.type_of(first, &*self.dir, &self.entry)?,
         };
-        Ok(self.backend.layout_of(parent, Hint::Above(shown.as_deref()))?.unwrap_or(first))
+        Ok(self.backend.layout_of(parent, Hint::ParentOf(shown.as_deref()))?.unwrap_or(first))
     }
 }
 
@@ -412,7 +412,7 @@ pub type RemoveWriter<'a> = dyn Fn(&dyn Dir, &str, &str) -> Result<IoResult<()>>
 pub struct Remove<'a> {
     /// Whether the place still has the device that was found. Called after the folder of the device was opened, before the
     /// first write.
-    pub is_it: &'a dyn Fn() -> Result<bool>,
+    pub is_same_device: &'a dyn Fn() -> Result<bool>,
     /// Writes the file that removes a device and may block.
     pub write: &'a RemoveWriter<'a>,
 }
@@ -456,7 +456,7 @@ pub trait Backend: Sync {
     fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>>;
 
     /// Where the device of a create is. Does not read its record, which may be unreadable.
-    fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created>;
+    fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, attempt: &Attempt<'_>) -> IoResult<Created>;
 
     /// The identity of the device `entry` of `dir` now; `None` if there is none.
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>>;
@@ -466,7 +466,7 @@ pub trait Backend: Sync {
 
     /// The error for a record whose device was not found; `None` if its place shows no more than that, as the mdev bus,
     /// which has no place for a device that does not exist.
-    fn explain_lost(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error>;
+    fn explain_missing(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error>;
 
     /// Whether the place of a located device still has that device. With `records`, these must say so as well.
     fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool>;
@@ -530,10 +530,10 @@ pub fn open_bus(sysfs: &dyn Sysfs) -> Result<Option<Rc<dyn Dir>>> {
 }
 
 /// Refuses a group and parameters that no device of this type takes.
-pub fn refuse_unsupported(kind: &Type, group: Option<u32>, params: Option<&str>) -> Result<()> {
+pub fn refuse_unsupported(ty: &Type, group: Option<u32>, params: Option<&str>) -> Result<()> {
     match (group, params) {
-        (_, Some(_)) if !kind.has_params => Err(no_params(kind.id())),
-        (Some(_), _) if !kind.requires_group => Err(no_group(kind.id())),
+        (_, Some(_)) if !ty.has_params => Err(no_params(ty.id())),
+        (Some(_), _) if !ty.requires_group => Err(no_group(ty.id())),
         _ => Ok(()),
     }
 }

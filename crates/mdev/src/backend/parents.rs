@@ -57,13 +57,13 @@ pub fn is_parent(dir: &dyn Dir) -> IoResult<bool> {
 /// The types of an open parent, with those that are remembered. Remembers types that can be hidden later. ENOENT if the folder
 /// is no parent.
 pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
-    let types = look_at_types(dir, records)?;
+    let types = read_types_only(dir, records)?;
     types.remember(dir, records);
     Ok(types)
 }
 
 /// The same, and remembers nothing.
-pub fn look_at_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
+pub fn read_types_only(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
     for backend in BACKENDS {
         if let Some(types) = backend.types(dir, records, None)? {
             return Ok(types);
@@ -217,8 +217,8 @@ impl<'a> ParentCache<'a> {
 
     /// Adds a parent that was read with its types.
     pub fn add(&mut self, parent: &Parent) {
-        for kind in &parent.types {
-            self.apis.insert((parent.syspath.clone(), kind.id().to_owned()), kind.device_api().map(str::to_owned));
+        for ty in &parent.types {
+            self.apis.insert((parent.syspath.clone(), ty.id().to_owned()), ty.device_api().map(str::to_owned));
         }
         self.parents.insert(parent.syspath.clone(), Rc::new(ParentInfo::of(parent)).into());
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());

@@ -65,8 +65,8 @@ impl Backend for Toy {
         let mut all = self.devices(folders.sysfs(), records, &|_| None)?.into_iter();
         Ok(all.find(|found| wanted.uuid() == Some(found.uuid) || is_named(found)))
     }
-    fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
-        Ok(device(sysfs, made.parent)?.map_or(Created::Absent, Created::Own))
+    fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, attempt: &Attempt<'_>) -> IoResult<Created> {
+        Ok(device(sysfs, attempt.parent)?.map_or(Created::Absent, Created::Own))
     }
     fn identity(&self, dir: &dyn Dir, _: &str) -> IoResult<Option<u64>> {
         Ok(uuid_in(dir)?.map(|uuid| uuid.as_u64_pair().1))
@@ -76,7 +76,7 @@ impl Backend for Toy {
         let found = found.filter(|found| found.uuid == record.uuid);
         Ok(found.map_or(RecordedDevice::Absent, |found| RecordedDevice::Own(found.identity)))
     }
-    fn explain_lost(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
+    fn explain_missing(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
         None
     }
     fn is_same(&self, device: &Located, _: Option<&Records<'_>>) -> Result<bool> {

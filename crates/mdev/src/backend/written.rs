@@ -7,18 +7,18 @@ use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
 
 /// How a file shows the text that was written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum TextForm {
     /// As it was written.
     Verbatim,
     /// The driver may show it in a form of its own.
-    InAnyForm,
+    Any,
 }
 
-impl Shown {
+impl TextForm {
     /// How a device of this layout shows a text in the file `name`.
-    pub fn by(layout: Option<&Layout>, name: &str) -> Shown {
+    pub fn of(layout: Option<&Layout>, name: &str) -> TextForm {
         let is_verbatim = layout.is_some_and(|layout| layout.verbatim.contains(&basename(name)));
-        if is_verbatim { Shown::Verbatim } else { Shown::InAnyForm }
+        if is_verbatim { TextForm::Verbatim } else { TextForm::Any }
     }
 }
 
@@ -39,7 +39,7 @@ enum Kept {
 
 /// Writes a text and reads it back where the file can be read. Fails if the driver has not kept it, and logs a warning if that is
 /// unclear.
-pub fn write_whole(dir: &dyn Dir, name: &str, shown: Shown, text: &str) -> Result<()> {
+pub fn write_and_verify(dir: &dyn Dir, name: &str, shown: TextForm, text: &str) -> Result<()> {
     let before = read_back(dir, name);
     write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
     read_back(dir, name).map_or(Ok(()), |now| check_kept(dir, name, shown, text, before.as_deref(), &now))
@@ -55,7 +55,7 @@ pub(super) fn read_back(dir: &dyn Dir, name: &str) -> Option<String> {
 pub(super) fn check_kept(
     dir: &dyn Dir,
     name: &str,
-    how: Shown,
+    how: TextForm,
     text: &str,
     before: Option<&str>,
     now: &str,
@@ -74,8 +74,8 @@ pub(super) fn check_kept(
 
 /// A driver may show a text in a form of its own. So a file that is not verbatim is known to have lost the text only if it shows the
 /// beginning of the text.
-fn compare(how: Shown, text: &str, before: Option<&str>, now: &str) -> Kept {
-    let is_verbatim = how == Shown::Verbatim;
+fn compare(how: TextForm, text: &str, before: Option<&str>, now: &str) -> Kept {
+    let is_verbatim = how == TextForm::Verbatim;
     if now == text || !is_verbatim && is_same(text, now) {
         return Kept::Yes;
     }
@@ -128,7 +128,7 @@ fn significant(masks: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Shown::{InAnyForm, Verbatim};
+    use super::TextForm::{Any, Verbatim};
     use super::*;
     use crate::backend::layout;
     use crate::model::LayoutKind;
@@ -137,7 +137,7 @@ mod tests {
     fn parameters_are_verbatim_in_every_layout() {
         for kind in [LayoutKind::MDEV, LayoutKind::GENERAL, LayoutKind::RFC, LayoutKind::VENDOR_VFIO] {
             for name in ["params", "nvidia/vgpu_params"] {
-                assert_eq!(Shown::by(Some(layout(kind)), name), Shown::Verbatim, "{kind:?} {name}");
+                assert_eq!(TextForm::of(Some(layout(kind)), name), TextForm::Verbatim, "{kind:?} {name}");
             }
         }
     }
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn text_that_is_cut_or_not_verbatim_is_lost() {
         for (how, text, before, now) in [
-            (InAnyForm, "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
-            (InAnyForm, "60", None, "6"),
-            (InAnyForm, "0x10", None, "0x1"),
-            (InAnyForm, "disable_vnc=1,x=2", None, "disable_vnc=1"),
-            (InAnyForm, "disable_vnc=1,x=2", Some("disable_vnc=1"), "disable_vnc=1"),
+            (Any, "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
+            (Any, "60", None, "6"),
+            (Any, "0x10", None, "0x1"),
+            (Any, "disable_vnc=1,x=2", None, "disable_vnc=1"),
+            (Any, "disable_vnc=1,x=2", Some("disable_vnc=1"), "disable_vnc=1"),
             (Verbatim, "60%", None, "60"),
             (Verbatim, "x=1", None, "X=1"),
             (Verbatim, "x=1", Some(""), ""),
@@ -175,7 +175,7 @@ mod tests {
             ("fast", "[slow] fast", "[slow] fast"),
             ("", "x", "x"),
         ] {
-            assert_eq!(compare(InAnyForm, text, Some(before), now), Kept::Unclear, "{text} {before}");
+            assert_eq!(compare(Any, text, Some(before), now), Kept::Unclear, "{text} {before}");
         }
     }
 
@@ -199,10 +199,10 @@ mod tests {
             ("0x0F,0XA4,0x0", "0x0f00,0xa400,0x0000"),
             ("", ""),
         ] {
-            assert_eq!(compare(InAnyForm, text, Some(now), now), Kept::Yes, "{text} {now}");
+            assert_eq!(compare(Any, text, Some(now), now), Kept::Yes, "{text} {now}");
         }
         // The driver has taken the text, and shows what came of it.
-        assert_eq!(compare(InAnyForm, "start", Some("idle"), "running"), Kept::Yes);
+        assert_eq!(compare(Any, "start", Some("idle"), "running"), Kept::Yes);
         assert_eq!(compare(Verbatim, "y=2", Some("x=1"), "y=2"), Kept::Yes);
     }
 }

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use super::{Host, identity};
-use crate::backend::{DeviceId, Folders, Layout, Shown, is_control_file, write_whole};
+use crate::backend::{DeviceId, Folders, Layout, TextForm, is_control_file, write_and_verify};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{Finding, or_report};
 use crate::model::name::is_attribute;
@@ -135,7 +135,7 @@ impl Attributes {
             let message = format!("attribute '{name}' is read-only");
             return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message).at(self.path_of(name)));
         }
-        write_whole(&*self.dir, name, Shown::by(self.layout, name), value).map_err(|e| match e.errno() {
+        write_and_verify(&*self.dir, name, TextForm::of(self.layout, name), value).map_err(|e| match e.errno() {
             Errno::INVAL | Errno::RANGE => e.hint(&format!("the driver refuses the value '{}'", shown(value))),
             _ => e,
         })

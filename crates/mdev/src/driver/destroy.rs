@@ -113,7 +113,8 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
     };
     let may_block = refuse_users(host, uuid, &open, certainty)? && !refuses_open;
     // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
-    // the device and creating another one of its UUID: the backend calls `is_it` once it has the device's own folder open.
+    // the device and creating another one of its UUID: the backend calls `is_same_device` once the device's own folder is
+    // open.
     let group = group_of(&*device.dir, &device.entry);
     if group.map_err(|errno| Error::io("read the IOMMU group of", &device.syspath, errno))? != nodes.group {
         return Err(opened.gone());
@@ -125,7 +126,7 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
     let failed = Cell::new(false);
     let writer = Writer { host, uuid, open: &open, may_block, is_new, started: Instant::now(), failed };
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
-    let how = Remove { is_it: &is_it, write: &write };
+    let how = Remove { is_same_device: &is_it, write: &write };
     let lock = device.backend.lock(parent.layout, parent.sysname(), None);
     // A device that no longer exists needs no lock, which another creator may hold for long.
     if lock.is_some() && !is_it()? {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::Conn;
 use crate::backend::devices::device_of_record;
-use crate::backend::parents::{self, link_name, look_at_types, or_reported};
+use crate::backend::parents::{self, link_name, or_reported, read_types_only};
 use crate::backend::{Folders, Place, Slot, TYPES, ap, device_folders, is_parent_file, places};
 use crate::error::{Error, Result};
 use crate::finding::{Finding, or_report};
@@ -163,7 +163,7 @@ impl Conn {
     /// The types that the parent at a place has shown and may hide.
     fn seen_types(&self, place: &Place) -> IoResult<NamedTypes> {
         let dir = self.host.sysfs.open(&place.syspath)?;
-        let types = look_at_types(&*dir, &self.host.runtime.records())?;
+        let types = read_types_only(&*dir, &self.host.runtime.records())?;
         Ok(types.seen.map(|seen| seen.types).unwrap_or_default())
     }
 }

@@ -53,6 +53,6 @@ fn gone(id: &DeviceId<'_>) -> Error {
 pub(super) fn explain_missing(host: &Host, uuid: &Uuid) -> Error {
     let record = host.runtime.get(uuid).ok().flatten();
     let (folders, records) = (Folders::new(&*host.sysfs), host.runtime.records());
-    let explained = record.and_then(|record| devices::explain_lost(&folders, &records, &record));
+    let explained = record.and_then(|record| devices::explain_missing(&folders, &records, &record));
     explained.unwrap_or_else(|| no_device(uuid))
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::dump::{DEFINITIONS, NamedTypes, TYPE_CACHES};
 use super::host::Parts;
 use crate::backend::devices::device_of_record;
-use crate::backend::parents::look_at_types;
+use crate::backend::parents::read_types_only;
 use crate::backend::{Folders, places};
 use crate::error::{Error, ErrorCode, Result};
 use crate::fd::long_lived;
@@ -117,7 +117,7 @@ fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, Na
     }
     for place in places::all(sysfs)? {
         let Some((_, types)) = remembered.iter().find(|(sysname, _)| sysname == place.sysname()) else { continue };
-        let read = sysfs.open(&place.syspath).and_then(|dir| look_at_types(&*dir, &runtime.records()));
+        let read = sysfs.open(&place.syspath).and_then(|dir| read_types_only(&*dir, &runtime.records()));
         if let Some(seen) = read.ok().and_then(|read| read.seen) {
             runtime.remember_types(place.sysname(), seen.version, types);
         }

@@ -13,7 +13,7 @@ use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
 /// Layouts whose create is a single write.
 pub(super) struct SingleWrite<'a> {
     strategy: &'static Strategy,
-    kind: Rc<dyn Dir>,
+    type_dir: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     file: Option<Box<dyn Writer>>,
 }
@@ -21,26 +21,26 @@ pub(super) struct SingleWrite<'a> {
 impl<'a> SingleWrite<'a> {
     pub(super) fn prepared(
         strategy: &'static Strategy,
-        kind: Rc<dyn Dir>,
+        type_dir: Rc<dyn Dir>,
         request: &CreateRequest<'a>,
     ) -> Prepared<'a> {
-        Prepared { vf: None, writes: Box::new(SingleWrite { strategy, kind, request: *request, file: None }) }
+        Prepared { vf: None, writes: Box::new(SingleWrite { strategy, type_dir, request: *request, file: None }) }
     }
 }
 
 impl CreateWrites for SingleWrite<'_> {
     fn set_up(&mut self) -> Result<()> {
-        self.file = Some(open_create(&*self.kind)?);
+        self.file = Some(open_create(&*self.type_dir)?);
         Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        write_create(self.strategy, &*self.kind, self.file, &self.request)
+        write_create(self.strategy, &*self.type_dir, self.file, &self.request)
     }
 }
 
 /// The open folder of the type. One that does not exist is its own error.
-pub(super) fn type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<Rc<dyn Dir>> {
+pub(super) fn open_type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<Rc<dyn Dir>> {
     if let Some(open) = request.type_dir {
         return Ok(Rc::clone(open));
     }
@@ -49,7 +49,7 @@ pub(super) fn type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<
     opened.map(Rc::from).map_err(|errno| {
         let path = format!("{}/{TYPES}/{id}", parent.path());
         match errno {
-            Errno::NOENT if parent.meta(TYPES).is_err() => gone(parent, id),
+            Errno::NOENT if parent.meta(TYPES).is_err() => type_no_longer_exists(parent, id),
             Errno::NOENT | Errno::NOTDIR | Errno::INVAL => {
                 let message = format!("there is no type '{id}' here; list {TYPES} to see which there are");
                 Error::new(ErrorCode::NoType, Errno::NODEV, message).at(path)
@@ -60,11 +60,11 @@ pub(super) fn type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<
 }
 
 /// Step one of every create: fail before anything is written when nothing is left.
-pub(super) fn check_instances(strategy: &Strategy, kind: &dyn Dir, id: &str) -> Result<()> {
+pub(super) fn check_instances(strategy: &Strategy, type_dir: &dyn Dir, id: &str) -> Result<()> {
     let attr = strategy.instances;
-    let path = format!("{}/{attr}", kind.path());
-    let text = read_text(kind, attr).map_err(|errno| match errno {
-        Errno::NOENT | Errno::NODEV if kind.meta("create").is_err() => gone(kind, id),
+    let path = format!("{}/{attr}", type_dir.path());
+    let text = read_text(type_dir, attr).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NODEV if type_dir.meta("create").is_err() => type_no_longer_exists(type_dir, id),
         other => Error::io("read", &path, other),
     })?;
     match parse_count(&text) {
@@ -81,18 +81,18 @@ pub(super) fn check_instances(strategy: &Strategy, kind: &dyn Dir, id: &str) -> 
 }
 
 /// The error for a type that no longer exists. `dir` is the folder of the type or of its parent.
-pub(super) fn gone(dir: &dyn Dir, id: &str) -> Error {
+pub(super) fn type_no_longer_exists(dir: &dyn Dir, id: &str) -> Error {
     let message = format!("type {id} no longer exists: its parent was removed or its driver unbound");
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(dir.path())
 }
 
 /// A group where none is wanted is refused: the kernel would take it and do nothing with it.
-pub(super) fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
+pub(super) fn check_group(type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if request.group.is_none() {
         return Ok(());
     }
-    let wanted =
-        requires_group(kind).map_err(|errno| Error::io("read", &format!("{}/requires_group", kind.path()), errno))?;
+    let wanted = requires_group(type_dir)
+        .map_err(|errno| Error::io("read", &format!("{}/requires_group", type_dir.path()), errno))?;
     if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
@@ -100,14 +100,14 @@ pub(super) fn check_group(kind: &dyn Dir, request: &CreateRequest<'_>) -> Result
 const CREATE: &str = "create";
 
 /// Opens the file before the write. A failed open makes no device; a failed write may have made one.
-pub(super) fn open_create(kind: &dyn Dir) -> Result<Box<dyn Writer>> {
-    kind.writer(CREATE).map_err(|errno| write_error(kind, CREATE, errno))
+pub(super) fn open_create(type_dir: &dyn Dir) -> Result<Box<dyn Writer>> {
+    type_dir.writer(CREATE).map_err(|errno| write_error(type_dir, CREATE, errno))
 }
 
 /// The write that makes the device. The kernel's errno passes through; the common ones get their own code.
 pub(super) fn write_create(
     strategy: &Strategy,
-    kind: &dyn Dir,
+    type_dir: &dyn Dir,
     file: Option<Box<dyn Writer>>,
     request: &CreateRequest<'_>,
 ) -> Result<()> {
@@ -120,13 +120,13 @@ pub(super) fn write_create(
         None => Err(Errno::BADF),
     };
     written.map_err(|errno| {
-        let plain = write_error(kind, CREATE, errno);
+        let plain = write_error(type_dir, CREATE, errno);
         match errno {
             Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
             Errno::NOSPC | Errno::USERS => {
-                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(strategy, kind, request.type_id))
+                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(strategy, type_dir, request.type_id))
             }
-            Errno::INVAL if request.group.is_none() && requires_group(kind).unwrap_or(false) => plain.hint(
+            Errno::INVAL if request.group.is_none() && requires_group(type_dir).unwrap_or(false) => plain.hint(
                 "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
                  allocates it",
             ),
@@ -136,9 +136,9 @@ pub(super) fn write_create(
 }
 
 /// Why a driver has no room for a device of this type.
-fn why_full(strategy: &Strategy, kind: &dyn Dir, id: &str) -> String {
+fn why_full(strategy: &Strategy, type_dir: &dyn Dir, id: &str) -> String {
     let attr = strategy.instances;
-    match read_text(kind, attr).ok().and_then(|text| parse_count(&text)) {
+    match read_text(type_dir, attr).ok().and_then(|text| parse_count(&text)) {
         Some(left) if left > 0 => format!(
             "{attr} of type {id} is {left}, but the driver has no room: the count is of this type alone, and devices of \
              other types use the same resources; destroy one or use another parent"

@@ -71,18 +71,18 @@ pub(super) fn identity(dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
 pub(super) fn locate_created(
     backend: &'static dyn Backend,
     sysfs: &dyn Sysfs,
-    made: &Attempt<'_>,
+    attempt: &Attempt<'_>,
 ) -> IoResult<Created> {
     let bus = open_bus(sysfs).map_err(|e| e.errno())?;
-    let found = bus.map(|bus| on_bus(backend, &bus, &made.uuid)).transpose()?.flatten();
-    let Some(device) = found.filter(|device| device.parent == made.parent) else { return Ok(Created::Absent) };
-    let is_own = match made.identity {
+    let found = bus.map(|bus| on_bus(backend, &bus, &attempt.uuid)).transpose()?.flatten();
+    let Some(device) = found.filter(|device| device.parent == attempt.parent) else { return Ok(Created::Absent) };
+    let is_own = match attempt.identity {
         Some(identity) => identity == device.identity,
         // A device of the same UUID may be another program's. The founding proposal may show no type.
         None => {
             let parent = device.open_parent(sysfs).map_err(|e| e.errno())?;
             let shown = backend.type_of(parent.layout, &*device.dir, &device.entry)?;
-            shown.is_none_or(|shown| shown == made.type_id)
+            shown.is_none_or(|shown| shown == attempt.type_id)
         }
     };
     Ok(if is_own { Created::Own(device) } else { Created::Absent })

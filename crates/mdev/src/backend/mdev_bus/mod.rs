@@ -78,7 +78,7 @@ impl Backend for MdevBus {
         let type_id = match hint {
             Hint::None => None,
             Hint::Type(id) => Some(id),
-            Hint::Above(id) => id,
+            Hint::ParentOf(id) => id,
         };
         if let Some(id) = type_id.filter(|id| is_component(id)) {
             let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
@@ -87,7 +87,7 @@ impl Backend for MdevBus {
             }
         }
         let Some(types) = if_present(dir.open(TYPES))? else {
-            return if let Hint::Above(_) = hint { found(detect(dir, |_| Ok(false))) } else { Ok(None) };
+            return if let Hint::ParentOf(_) = hint { found(detect(dir, |_| Ok(false))) } else { Ok(None) };
         };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;
@@ -138,8 +138,8 @@ impl Backend for MdevBus {
         })
     }
 
-    fn locate_created(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
-        devices::locate_created(&MdevBus, sysfs, made)
+    fn locate_created(&self, sysfs: &dyn Sysfs, _records: &Records<'_>, attempt: &Attempt<'_>) -> IoResult<Created> {
+        devices::locate_created(&MdevBus, sysfs, attempt)
     }
 
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
@@ -150,7 +150,7 @@ impl Backend for MdevBus {
         devices::device_of_record(&MdevBus, folders, record)
     }
 
-    fn explain_lost(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
+    fn explain_missing(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
         None
     }
 
@@ -175,7 +175,7 @@ impl Backend for MdevBus {
 
     fn prepare<'a>(&self, parent: &OpenParent, request: &CreateRequest<'a>) -> Result<Prepared<'a>> {
         let strategy = strategy(parent.layout.kind);
-        (strategy.prepare)(strategy, create::type_dir(&*parent.dir, request)?, request)
+        (strategy.prepare)(strategy, create::open_type_dir(&*parent.dir, request)?, request)
     }
 
     fn remove(&self, parent: &OpenParent, device: &Located, how: &Remove<'_>) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::backend::{Located, Remove, no_longer_exists, write_error};
 use crate::error::{Error, ErrorCode, Result};
 use crate::sysfs::{Dir, Errno, WRITE_ATTEMPTS, if_present};
 
-/// Removes a device through a file in its own folder. The folder is opened before [`Remove::is_it`] is called: if the device is then still
+/// Removes a device through a file in its own folder. The folder is opened before [`Remove::is_same_device`] is called: if the device is then still
 /// the one that was found, it has existed all the time, and the folder belongs to it. The file is opened below that descriptor,
 /// which never leads to another device. So the write reaches the device that was found, or fails.
 pub(super) fn remove_by_own_file(parent: &dyn Dir, name: &str, device: &Located, how: &Remove<'_>) -> Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn remove_by_own_file(parent: &dyn Dir, name: &str, device: &Located,
 /// device that exists without the file that removes it is [`ErrorCode::NoAttribute`].
 pub(super) fn write_remove(dir: &dyn Dir, name: &str, value: &str, device: &Located, how: &Remove<'_>) -> Result<()> {
     let path = format!("{}/{name}", dir.path());
-    if !(how.is_it)()? {
+    if !(how.is_same_device)()? {
         return Err(no_longer_exists(&device.uuid, &path));
     }
     let mut written = (how.write)(dir, name, value)?;
@@ -27,7 +27,7 @@ pub(super) fn write_remove(dir: &dyn Dir, name: &str, value: &str, device: &Loca
         if written != Err(Errno::INTR) {
             break;
         }
-        if !(how.is_it)()? {
+        if !(how.is_same_device)()? {
             // The interrupted write has removed it.
             return Ok(());
         }
@@ -35,7 +35,7 @@ pub(super) fn write_remove(dir: &dyn Dir, name: &str, value: &str, device: &Loca
     }
     let Err(errno) = written else { return Ok(()) };
     Err(match errno {
-        Errno::NOENT if (how.is_it)()? => {
+        Errno::NOENT if (how.is_same_device)()? => {
             let uuid = device.uuid;
             let message =
                 format!("device {uuid} cannot be removed: its driver provides no {path}; unbind or unload the driver");

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use super::create::{check_group, check_instances, open_create, write_create};
 use super::remove::write_remove;
 use super::strategy::{CLASS, MAX_INSTANCES, Strategy};
-use crate::backend::written::{Shown, read_back};
+use crate::backend::written::{TextForm, read_back};
 use crate::backend::{
-    CreateRequest, CreateWrites, Layout, Located, Prepared, Remove, no_params, write_error, write_whole,
+    CreateRequest, CreateWrites, Layout, Located, Prepared, Remove, no_params, write_and_verify, write_error,
 };
 use crate::error::{Error, Result, shown};
 use crate::model::LayoutKind;
@@ -49,7 +49,7 @@ fn prepare<'a>(
     request: &CreateRequest<'a>,
 ) -> Result<Prepared<'a>> {
     let has_params = check(strategy, &*type_dir, request)?;
-    let writes = Box::new(WithParams { strategy, kind: type_dir, request: *request, has_params, file: None });
+    let writes = Box::new(WithParams { strategy, type_dir, request: *request, has_params, file: None });
     Ok(Prepared { vf: None, writes })
 }
 
@@ -61,7 +61,7 @@ fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
 /// Used under the lock of the type: parameters are state of the type.
 struct WithParams<'a> {
     strategy: &'static Strategy,
-    kind: Rc<dyn Dir>,
+    type_dir: Rc<dyn Dir>,
     request: CreateRequest<'a>,
     has_params: bool,
     file: Option<Box<dyn Writer>>,
@@ -69,21 +69,21 @@ struct WithParams<'a> {
 
 impl CreateWrites for WithParams<'_> {
     fn set_up(&mut self) -> Result<()> {
-        self.file = Some(open_create(&*self.kind)?);
+        self.file = Some(open_create(&*self.type_dir)?);
         if !self.has_params {
             return Ok(());
         }
         // Without parameters of our own, those of a creator that was killed half-way must not become ours.
         let set = match self.request.params {
-            Some(params) => write_whole(&*self.kind, PARAMS, Shown::Verbatim, params),
-            None => clear_params(&*self.kind),
+            Some(params) => write_and_verify(&*self.type_dir, PARAMS, TextForm::Verbatim, params),
+            None => clear_params(&*self.type_dir),
         };
         // The driver may have taken part of them.
         set.inspect_err(|_| self.clear_own())
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        let result = write_create(self.strategy, &*self.kind, self.file.take(), &self.request);
+        let result = write_create(self.strategy, &*self.type_dir, self.file.take(), &self.request);
         self.clear_own();
         result
     }
@@ -94,7 +94,7 @@ impl WithParams<'_> {
         if self.request.params.is_none() {
             return;
         }
-        match clear_params(&*self.kind) {
+        match clear_params(&*self.type_dir) {
             Ok(()) => {}
             // The parent went away, and its parameters with it.
             Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
@@ -104,26 +104,30 @@ impl WithParams<'_> {
 }
 
 /// True when the type takes parameters.
-fn check(strategy: &Strategy, kind: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
+fn check(strategy: &Strategy, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
     // The proposal's first step. A type that was removed during the wait for the lock is an error of its own.
-    check_instances(strategy, kind, request.type_id)?;
-    let has_params = match kind.meta(PARAMS) {
+    check_instances(strategy, type_dir, request.type_id)?;
+    let has_params = match type_dir.meta(PARAMS) {
         Ok(_) => true,
         Err(Errno::NOENT) => false,
-        Err(errno) => return Err(Error::io("check", &format!("{}/{PARAMS}", kind.path()), errno)),
+        Err(errno) => return Err(Error::io("check", &format!("{}/{PARAMS}", type_dir.path()), errno)),
     };
     if request.params.is_some() && !has_params {
         return Err(no_params(request.type_id));
     }
-    check_group(kind, request)?;
+    check_group(type_dir, request)?;
     Ok(has_params)
 }
 
 /// A driver may show a text of its own where none is set, so a text that is left is no error.
-fn clear_params(kind: &dyn Dir) -> Result<()> {
-    write_line(kind, PARAMS, CLEAR).map_err(|errno| write_error(kind, PARAMS, errno))?;
-    if let Some(left) = read_back(kind, PARAMS).filter(|left| !left.trim().is_empty()) {
-        log::warn!("{}/{PARAMS} holds '{}' after it was cleared; new devices may have it", kind.path(), shown(&left));
+fn clear_params(type_dir: &dyn Dir) -> Result<()> {
+    write_line(type_dir, PARAMS, CLEAR).map_err(|errno| write_error(type_dir, PARAMS, errno))?;
+    if let Some(left) = read_back(type_dir, PARAMS).filter(|left| !left.trim().is_empty()) {
+        log::warn!(
+            "{}/{PARAMS} holds '{}' after it was cleared; new devices may have it",
+            type_dir.path(),
+            shown(&left)
+        );
     }
     Ok(())
 }

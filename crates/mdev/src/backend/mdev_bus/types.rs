@@ -16,20 +16,20 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
     let mut room = Room::default();
-    dir.list(&mut |id, kind| {
-        if kind == EntryKind::Dir {
+    dir.list(&mut |id, entry_kind| {
+        if entry_kind == EntryKind::Dir {
             types.extend(read_type(&*dir, id, &mut room));
         }
     })?;
     room.exhausted.map_or(Ok(()), Err)?;
     types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
-    let strategy = detect(parent, |file| Ok(types.iter().any(|kind| kind.attribute(file).is_some())))?;
-    for kind in &mut types {
-        if strategy.type_file == DEVICE_API && kind.device_api().is_none_or(str::is_empty) {
-            let file = format!("{}/{}/{DEVICE_API}", dir.path(), kind.id());
+    let strategy = detect(parent, |file| Ok(types.iter().any(|ty| ty.attribute(file).is_some())))?;
+    for ty in &mut types {
+        if strategy.type_file == DEVICE_API && ty.device_api().is_none_or(str::is_empty) {
+            let file = format!("{}/{}/{DEVICE_API}", dir.path(), ty.id());
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
-        kind.available_instances = available(kind, strategy.instances, dir.path());
+        ty.available_instances = available(ty, strategy.instances, dir.path());
     }
     Ok((&strategy.layout, types))
 }
@@ -59,28 +59,28 @@ fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
             return None;
         }
     };
-    let mut kind = Type::default();
+    let mut ty = Type::default();
     room.texts.begin(id);
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
-            take_attribute(&*dir, name, &mut kind, room);
+            take_attribute(&*dir, name, &mut ty, room);
         }
     });
     if let Err(errno) = listed {
         room.leave_out(format_args!("{}", dir.path()), errno);
         return None;
     }
-    kind.texts = room.texts.finish();
-    Some(kind)
+    ty.texts = room.texts.finish();
+    Some(ty)
 }
 
 /// Reads a file of a type.
-fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type, room: &mut Room) {
+fn take_attribute(dir: &dyn Dir, name: &str, ty: &mut Type, room: &mut Room) {
     match name {
         // Write-only.
         "create" => return,
         "params" => {
-            kind.has_params = true;
+            ty.has_params = true;
             return;
         }
         _ => {}
@@ -96,16 +96,16 @@ fn take_attribute(dir: &dyn Dir, name: &str, kind: &mut Type, room: &mut Room) {
     };
     match name {
         "name" if text.is_empty() => return,
-        REQUIRES_GROUP => kind.requires_group = is_group_required(&text),
+        REQUIRES_GROUP => ty.requires_group = is_group_required(&text),
         _ => {}
     }
     room.texts.add(name, &text);
 }
 
-fn available(kind: &Type, attr: &str, types: &str) -> Option<u32> {
-    let count = kind.attribute(attr).and_then(parse_count);
+fn available(ty: &Type, attr: &str, types: &str) -> Option<u32> {
+    let count = ty.attribute(attr).and_then(parse_count);
     if count.is_none() {
-        let file = format!("{types}/{}/{attr}", kind.id());
+        let file = format!("{types}/{}/{attr}", ty.id());
         report(Finding::new(ErrorCode::BadData, file, "missing or not a number; the available instances are unknown"));
     }
     count
@@ -121,13 +121,13 @@ pub fn read_counts(
     let (dir, mut types) = (parent.open(TYPES)?, known.to_vec());
     let instances = strategy.instances;
     let mut room = Vec::with_capacity(64);
-    for kind in &mut types {
-        let read = read_text_in(&*dir, &format!("{}/{instances}", kind.id()), &mut room);
+    for ty in &mut types {
+        let read = read_text_in(&*dir, &format!("{}/{instances}", ty.id()), &mut room);
         // As before, until it can be read.
         let Some(text) = if_readable(read)? else { continue };
-        kind.available_instances = parse_count(&text);
-        if kind.attribute(instances).is_some_and(|before| before != text) {
-            kind.texts.set(instances, &text);
+        ty.available_instances = parse_count(&text);
+        if ty.attribute(instances).is_some_and(|before| before != text) {
+            ty.texts.set(instances, &text);
         }
     }
     Ok((&strategy.layout, types))
@@ -156,11 +156,11 @@ mod tests {
             let sysfs = LinuxSysfs::new(root.path().to_str().unwrap()).unwrap();
             let (layout, types) = read_types(&*sysfs.open("/sys/parent").unwrap()).unwrap();
             assert_eq!((layout.kind, types.len()), (LayoutKind::MDEV, 4), "{odd} lacks {missing}");
-            for kind in &types {
-                let has = |file: &str| kind.attribute(file).is_some();
+            for ty in &types {
+                let has = |file: &str| ty.attribute(file).is_some();
                 for file in files {
-                    let is_there = kind.id() != "4" && (kind.id() != odd || file != missing);
-                    assert_eq!(has(file), is_there, "{file} of {}: {odd} lacks {missing}", kind.id());
+                    let is_there = ty.id() != "4" && (ty.id() != odd || file != missing);
+                    assert_eq!(has(file), is_there, "{file} of {}: {odd} lacks {missing}", ty.id());
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::vfs::{CREATABLE, CURRENT, Candidate, FOLDER, PARAMS, VFS, candidates,
 use super::vgpu_types;
 use crate::backend::{
     ChosenVf, CreateRequest, CreateWrites, Located, Prepared, Remove, no_group, no_params, write_error,
-    written::{self, Shown},
+    written::{self, TextForm},
 };
 use crate::error::{Error, ErrorCode, Result, describe, shown};
 use crate::sysfs::{Dir, Errno, IoResult, is_absent, read_text, write_line, write_line_once};
@@ -48,7 +48,7 @@ pub(super) fn remove(pf: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result
         Errno::NOENT | Errno::NODEV => lost(pf, device),
         other => io("open", &*device.dir, &files, other),
     })?;
-    if !(how.is_it)()? {
+    if !(how.is_same_device)()? {
         return Err(lost(pf, device));
     }
     free(&*dir).map_err(|errno| match errno {
@@ -275,7 +275,7 @@ fn write_params(dir: &dyn Dir, params: &str) -> Result<Kept> {
         Err(errno) => return Err(write_error(dir, PARAMS, errno)),
     }
     match read_text(dir, PARAMS) {
-        Ok(now) => Ok(written::check_kept(dir, PARAMS, Shown::Verbatim, params, None, &now)
+        Ok(now) => Ok(written::check_kept(dir, PARAMS, TextForm::Verbatim, params, None, &now)
             .map_or_else(Kept::Not, |()| Kept::All)),
         Err(errno @ Errno::NXIO) => Ok(Kept::Not(io("read", dir, PARAMS, errno))),
         // Without a readable file there is nothing to compare.

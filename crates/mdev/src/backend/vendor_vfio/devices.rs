@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use uuid::Uuid;
 
-use super::identity::{self, Made, VfState, is_about, state, state_at, uuid_of};
+use super::identity::{self, Outcome, VfState, is_about, state, state_at, uuid_of};
 use super::pfs::physical_functions;
 use super::vfs::usable;
 use crate::backend::{Attempt, Backend, Created, DeviceId, Folders, Located, PCI, Place};
@@ -138,18 +138,18 @@ impl Search<'_> {
     }
 
     /// See [`crate::backend::Backend::locate_created`].
-    pub(super) fn locate_created(&self, made: &Attempt<'_>) -> IoResult<Created> {
-        let Some(vf) = made.vf else { return Ok(Created::Absent) };
+    pub(super) fn locate_created(&self, attempt: &Attempt<'_>) -> IoResult<Created> {
+        let Some(vf) = attempt.vf else { return Ok(Created::Absent) };
         let find = || {
             // Without its PF there is no VF.
-            let pf: Rc<dyn Dir> = Rc::from(self.folders.sysfs().open(made.parent)?);
-            Ok(state(&*pf, made.entry)?.map(|state| (pf, state)))
+            let pf: Rc<dyn Dir> = Rc::from(self.folders.sysfs().open(attempt.parent)?);
+            Ok(state(&*pf, attempt.entry)?.map(|state| (pf, state)))
         };
         let Some((pf, state)) = if_present(find())?.flatten() else { return Ok(Created::Absent) };
-        Ok(match identity::judge(self.records, made, vf, &state) {
-            Made::Absent => Created::Absent,
-            Made::InDoubt(what) => Created::InDoubt(what),
-            Made::Own => if_present(located(self.backend, &pf, made.entry, made.uuid, state))?
+        Ok(match identity::create_outcome(self.records, attempt, vf, &state) {
+            Outcome::Absent => Created::Absent,
+            Outcome::InDoubt(what) => Created::InDoubt(what),
+            Outcome::Own => if_present(located(self.backend, &pf, attempt.entry, attempt.uuid, state))?
                 .map_or(Created::Absent, Created::Own),
         })
     }

@@ -111,8 +111,8 @@ pub(super) fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> 
     })
 }
 
-/// See [`crate::backend::Backend::explain_lost`].
-pub(super) fn explain_lost(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+/// See [`crate::backend::Backend::explain_missing`].
+pub(super) fn explain_missing(folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
     let (uuid, vf) = (record.uuid, record.vf.as_deref()?);
     let now = if_present(state_at(folders, vf)).map_err(|errno| Error::io("read", &format!("{PCI}/{vf}"), errno));
     let recorded = match records.all() {
@@ -166,27 +166,27 @@ pub(super) fn chosen_state(files: &dyn Dir, vf: &ChosenVf, type_id: &str) -> IoR
 
 /// What became of a VF that was given a type.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum Outcome {
     Absent,
     Own,
     InDoubt(String),
 }
 
 /// Whether a VF is the device that was made: see [`crate::backend::Created`].
-pub(super) fn judge(records: &Records<'_>, made: &Attempt<'_>, vf: &str, state: &VfState) -> Made {
-    if state.type_id != made.type_id {
-        return Made::Absent;
+pub(super) fn create_outcome(records: &Records<'_>, attempt: &Attempt<'_>, vf: &str, state: &VfState) -> Outcome {
+    if state.type_id != attempt.type_id {
+        return Outcome::Absent;
     }
-    if made.identity.map_or(made.is_accepted, |identity| identity == state.identity) {
-        return Made::Own;
+    if attempt.identity.map_or(attempt.is_accepted, |identity| identity == state.identity) {
+        return Outcome::Own;
     }
     // Without an identity, the record of this device would match that VF.
-    let is_others = |record: &&DeviceRecord| record.uuid != made.uuid;
+    let is_others = |record: &&DeviceRecord| record.uuid != attempt.uuid;
     if records.all().is_ok_and(|all| !is_unclaimed(vf, state, all.values().filter(is_others))) {
-        return Made::Absent;
+        return Outcome::Absent;
     }
     let derived = derived_uuid(vf, &state.type_id);
-    Made::InDoubt(format!(
+    Outcome::InDoubt(format!(
         "VF {vf} still has type {} and was not cleared, since another program may have made that device; it is listed as \
          {derived}: destroy it unless another program made it",
         state.type_id

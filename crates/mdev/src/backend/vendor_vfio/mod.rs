@@ -108,8 +108,8 @@ impl Backend for VendorVfio {
         }
     }
 
-    fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, made: &Attempt<'_>) -> IoResult<Created> {
-        self.search(&Folders::new(sysfs), records).locate_created(made)
+    fn locate_created(&self, sysfs: &dyn Sysfs, records: &Records<'_>, attempt: &Attempt<'_>) -> IoResult<Created> {
+        self.search(&Folders::new(sysfs), records).locate_created(attempt)
     }
 
     fn identity(&self, dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
@@ -120,8 +120,8 @@ impl Backend for VendorVfio {
         identity::device_of_record(folders, record)
     }
 
-    fn explain_lost(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
-        identity::explain_lost(folders, records, record)
+    fn explain_missing(&self, folders: &Folders<'_>, records: &Records<'_>, record: &DeviceRecord) -> Option<Error> {
+        identity::explain_missing(folders, records, record)
     }
 
     fn is_same(&self, device: &Located, records: Option<&Records<'_>>) -> Result<bool> {

@@ -31,16 +31,16 @@ pub(super) fn complete(
         Err(e) => return report_unless_exhausted(e).map(|()| None).map_err(|e| e.errno()),
     };
     let names: HashMap<&str, &str> = known.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
-    let named = types.iter().filter_map(|kind| Some((kind.id(), kind.name()?)));
+    let named = types.iter().filter_map(|ty| Some((ty.id(), ty.name()?)));
     let news: HashMap<String, String> = named
         .filter(|(id, name)| names.get(id) != Some(name))
         .map(|(id, name)| (id.to_owned(), name.to_owned()))
         .collect();
     let places: HashMap<String, usize> =
-        types.iter().enumerate().map(|(place, kind)| (kind.id().to_owned(), place)).collect();
+        types.iter().enumerate().map(|(place, ty)| (ty.id().to_owned(), place)).collect();
     for (id, name) in &known {
         match places.get(id).and_then(|place| types.get_mut(*place)) {
-            Some(kind) if kind.name().is_none() => kind.texts.set("name", name),
+            Some(ty) if ty.name().is_none() => ty.texts.set("name", name),
             Some(_) => {}
             None => types.push(hidden_type(id, name)),
         }
@@ -57,8 +57,8 @@ pub(super) fn complete(
 
 /// A type that was seen before, with its name, and cannot be created now.
 fn hidden_type(id: &str, name: &str) -> Type {
-    let mut kind = bare_type(id);
-    kind.texts.set("name", name);
-    describe(&mut kind);
-    kind
+    let mut ty = bare_type(id);
+    ty.texts.set("name", name);
+    describe(&mut ty);
+    ty
 }

@@ -260,11 +260,11 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
     }
     for (list, free) in lists {
         for one in list.iter() {
-            let kind = types.entry(one.id.clone()).or_insert_with(|| bare_type(&one.id));
-            if kind.name().is_none() {
-                kind.texts.set("name", &one.name);
+            let ty = types.entry(one.id.clone()).or_insert_with(|| bare_type(&one.id));
+            if ty.name().is_none() {
+                ty.texts.set("name", &one.name);
             }
-            kind.available_instances = kind.available_instances.map(|n| n + free);
+            ty.available_instances = ty.available_instances.map(|n| n + free);
         }
     }
     for id in candidates.iter().filter_map(|candidate| candidate.vf.type_id.as_deref()) {
@@ -288,10 +288,10 @@ pub(super) fn bare_type(id: &str) -> Type {
 }
 
 /// Says as attributes what a program that knows the merged kernel's types looks for.
-pub(super) fn describe(kind: &mut Type) {
-    let count = kind.available_instances.unwrap_or(0).to_string();
-    kind.texts.set("available_instances", &count);
-    kind.texts.set("device_api", DEVICE_API);
+pub(super) fn describe(ty: &mut Type) {
+    let count = ty.available_instances.unwrap_or(0).to_string();
+    ty.texts.set("available_instances", &count);
+    ty.texts.set("device_api", DEVICE_API);
 }
 
 #[cfg(test)]
@@ -329,7 +329,7 @@ mod tests {
         let types = union(&found);
         assert_eq!(types.len(), 1000);
         assert_eq!(
-            types.iter().map(|kind| kind.available_instances).take(3).collect::<Vec<_>>(),
+            types.iter().map(|ty| ty.available_instances).take(3).collect::<Vec<_>>(),
             [Some(64), Some(64), Some(63)]
         );
     }
