@@ -51,7 +51,7 @@ pub struct Device {
     pub params: Option<String>,
     /// The owner that the creator set; `None` if it set none.
     pub owner: Option<String>,
-    /// Attributes written at create, in order. A name can occur several times, as AP needs it.
+    /// Attributes that the create has written, in order. A name can occur several times: AP devices need this.
     pub attributes: Vec<(String, String)>,
     /// Distinguishes this device from every other device of the same UUID or VF. On the mdev bus: the inode number of
     /// the device's link. On a VF: the time that the creator set. `None` for a device that is not active, and for a

@@ -14,8 +14,8 @@ pub fn sanitize(text: &str) -> String {
     text.bytes().map(|b| if b.is_ascii_alphanumeric() { b as char } else { '_' }).collect()
 }
 
-/// Returns the node name: `pci_0000_86_00_0`, `css_0_0_0052`, `mtty_mtty`. The AP matrix is `ap_matrix` as in
-/// libvirt, whatever its name in sysfs.
+/// Returns the node name: `pci_0000_86_00_0`, `css_0_0_0052`, `mtty_mtty`. The node name of the AP matrix, `matrix` in sysfs, is
+/// `ap_matrix` as in libvirt.
 pub fn node_name(subsystem: &str, sysname: &str) -> String {
     if sysname == "matrix" {
         return "ap_matrix".to_owned();

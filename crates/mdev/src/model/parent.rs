@@ -4,39 +4,39 @@
 use super::address::PciAddress;
 use super::types::Type;
 
-/// The name of a layout, a generation of the kernel interface.
+/// A layout: the files of one generation of the kernel's interface for mediated devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LayoutKind(&'static str);
 
 impl LayoutKind {
-    /// The founding proposal: `mdev_destroy`, `max_instances`, `params`.
+    /// The layout of the founding proposal, a request for comments that no kernel contains: `mdev_destroy`, `max_instances`, `params`.
     pub const RFC: LayoutKind = LayoutKind::new("rfc");
-    /// The reply to the founding proposal: `available_instances`, the device's own `destroy`, `online`, `reset`.
+    /// The layout of the reply to the founding proposal: `available_instances`; a device has `destroy`, `online` and `reset`.
     pub const GENERAL: LayoutKind = LayoutKind::new("general");
-    /// Linux 4.10 and later.
+    /// The layout of Linux 4.10 and later.
     pub const MDEV: LayoutKind = LayoutKind::new("mdev");
-    /// NVIDIA vGPU 17 and later on kernel 6.8 and later: SR-IOV functions without an mdev bus.
+    /// The layout of NVIDIA vGPU 17 and later on Linux 6.8 and later: devices are VFs, and there is no mdev bus.
     pub const VENDOR_VFIO: LayoutKind = LayoutKind::new("vendor-vfio");
 
-    /// A layout of this name.
+    /// Returns the layout with this name.
     pub const fn new(name: &'static str) -> LayoutKind {
         LayoutKind(name)
     }
 
-    /// The name that users see.
+    /// Returns the name that users see.
     pub fn as_str(self) -> &'static str {
         self.0
     }
 }
 
-/// What the PCI core says about a parent.
+/// The PCI data of a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PciFacts {
-    /// Where it is.
+    /// Address.
     pub address: PciAddress,
     /// Vendor ID.
     pub vendor: u16,
-    /// Device ID; libvirt and the founding proposal call it product.
+    /// Device ID. Libvirt and the founding proposal use the word product.
     pub product: u16,
     /// Class, subclass and programming interface in 24 bits.
     pub class: u32,
@@ -45,11 +45,11 @@ pub struct PciFacts {
 /// A VF of a parent whose devices are VFs, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vf {
-    /// Its name below the PF: `virtfn3`.
+    /// The name of the link below the PF: `virtfn3`.
     pub entry: String,
-    /// Its sysfs name: `0000:41:00.7`.
+    /// The sysfs name of the VF: `0000:41:00.7`.
     pub sysname: String,
-    /// The type that it has been given; `None` while it is free.
+    /// The current type of the VF; `None` if the VF is free.
     pub type_id: Option<String>,
 }
 
@@ -64,41 +64,41 @@ pub struct Parent {
     pub syspath: String,
     /// `pci`, `css`, `matrix`, `mtty`, ...
     pub subsystem: String,
-    /// The generation of the interface that it speaks.
+    /// The layout of the parent's files.
     pub layout: LayoutKind,
     /// The bound driver.
     pub driver: Option<String>,
-    /// NUMA node, where the platform has them.
+    /// NUMA node; `None` if the platform has no NUMA nodes.
     pub numa_node: Option<i32>,
-    /// IOMMU group of the parent itself.
+    /// IOMMU group of the parent.
     pub iommu_group: Option<u32>,
-    /// Node name of the physical function, when this is a VF.
+    /// Node name of the physical function, if the parent is a VF.
     pub physical_function: Option<String>,
-    /// For PCI parents.
+    /// The PCI data; `None` if the parent is not a PCI device.
     pub pci: Option<PciFacts>,
-    /// The types, in the order of their ids (numbers by value, the rest by text).
+    /// The types, in the order of [`compare_ids`](super::compare_ids).
     pub types: Vec<Type>,
-    /// The VFs that take part, where devices are VFs.
+    /// The VFs that can be devices; empty if the devices of the parent are not VFs.
     pub vfs: Vec<Vf>,
 }
 
-/// What only a dump needs to know of a parent, and what is therefore read only for a dump.
+/// Data of a parent that only a dump contains. It is read only for a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParentDetails {
     /// Node name of the device above the parent; `computer` at the root.
     pub parent: String,
-    /// From pci.ids.
+    /// The vendor's name in pci.ids.
     pub vendor_name: Option<String>,
-    /// From pci.ids.
+    /// The product's name in pci.ids.
     pub product_name: Option<String>,
-    /// The physical function of a VF.
+    /// The physical function, if the parent is a VF.
     pub physical_function: Option<PciAddress>,
-    /// The virtual functions of a PF, enabled now.
+    /// The enabled virtual functions, if the parent is a PF.
     pub virtual_functions: Vec<PciAddress>,
-    /// `sriov_totalvfs`, where there is one.
+    /// The number in `sriov_totalvfs`; `None` if the parent has no such file.
     pub max_virtual_functions: Option<u32>,
     /// The members of the parent's IOMMU group.
     pub iommu_group_members: Vec<PciAddress>,
-    /// What `dev_busid` of a subchannel says: the device behind it (`0.0.1234`), or `none`.
+    /// The text of `dev_busid` of a subchannel: the device of the subchannel (`0.0.1234`), or `none`.
     pub channel_device: Option<String>,
 }

@@ -4,13 +4,13 @@
 use std::cmp::Ordering;
 use std::ffi::CStr;
 
-/// The files that a dump shows first, in this order. All others follow by name.
+/// The first files in a dump, in this order. The other files follow, sorted by name.
 const DUMPED_FIRST: [&str; 5] = ["fb_length", "resolution", "heads", "max_instances", "requires_group"];
 
-/// The file that has the name of a type. It is no attribute in a dump.
+/// The file that contains the name of a type. A dump does not show it as an attribute.
 const NAME: &str = "name";
 
-/// Where the texts of a file are in the block of a [`TypeTexts`].
+/// The positions of the texts of a file in the block of a [`TypeTexts`].
 #[derive(Debug, Clone, Copy)]
 struct File {
     rank: usize,
@@ -19,18 +19,18 @@ struct File {
     end: usize,
 }
 
-/// The texts of a type in one piece of memory, since a host may have more than a thousand types: its id, and the name and the
-/// value of each file. Each has a NUL at its end, so that C reads them in place.
+/// The texts of a type: its id, and the name and the value of each file. They are in one block of memory, since a host may have
+/// more than a thousand types. Each text ends with a NUL, so that a C program can use it without a copy.
 #[derive(Debug, Clone, Default)]
 pub struct TypeTexts {
     block: Box<str>,
     id: usize,
-    /// In the order of a dump.
+    /// The files, in the order of a dump.
     files: Box<[File]>,
 }
 
 impl TypeTexts {
-    /// The texts of a type with this id and these files.
+    /// Returns the texts of a type with this id and these files.
     pub fn new<'a>(id: &str, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut builder = TextsBuilder::default();
         builder.begin(id);
@@ -52,26 +52,26 @@ impl TypeTexts {
         (&self.block[file.name..file.value - 1], &self.block[file.value..file.end])
     }
 
-    fn is_called(&self, file: &File, name: &str) -> bool {
+    fn has_name(&self, file: &File, name: &str) -> bool {
         self.block.as_bytes().get(file.name..file.value - 1) == Some(name.as_bytes())
     }
 
     fn find(&self, name: &str) -> Option<&File> {
-        self.files.iter().find(|file| self.is_called(file, name))
+        self.files.iter().find(|file| self.has_name(file, name))
     }
 
     fn attributes(&self) -> impl Iterator<Item = &File> {
-        self.files.iter().filter(|file| !self.is_called(file, NAME))
+        self.files.iter().filter(|file| !self.has_name(file, NAME))
     }
 
-    /// The text that begins here, as C sees it.
+    /// Returns the text that starts at this position, up to its first NUL.
     fn as_c(&self, start: usize) -> &CStr {
         CStr::from_bytes_until_nul(self.block.as_bytes().get(start..).unwrap_or_default()).unwrap_or_default()
     }
 }
 
 impl PartialEq for TypeTexts {
-    /// The order of the block is that in which the kernel lists the files.
+    /// Compares the files in the order of a dump. The order of the texts in the block is the kernel's, and may differ.
     fn eq(&self, other: &Self) -> bool {
         let pairs = self.files.iter().map(|file| self.pair(file));
         self.id() == other.id() && pairs.eq(other.files.iter().map(|file| other.pair(file)))
@@ -80,7 +80,7 @@ impl PartialEq for TypeTexts {
 
 impl Eq for TypeTexts {}
 
-/// Makes the texts of one type after another, in memory that is allocated once.
+/// Builds the texts of one type after another, and uses the same memory for all types.
 #[derive(Debug, Default)]
 pub struct TextsBuilder {
     block: String,
@@ -89,7 +89,7 @@ pub struct TextsBuilder {
 }
 
 impl TextsBuilder {
-    /// Begins a type.
+    /// Begins the texts of a type.
     pub fn begin(&mut self, id: &str) {
         self.block.clear();
         self.files.clear();
@@ -97,7 +97,7 @@ impl TextsBuilder {
         self.push(id);
     }
 
-    /// Adds a file.
+    /// Adds a file to the type that was begun last.
     pub fn add(&mut self, name: &str, value: &str) {
         let rank = DUMPED_FIRST.iter().position(|first| *first == name).unwrap_or(DUMPED_FIRST.len());
         let name = self.push(name);
@@ -112,7 +112,7 @@ impl TextsBuilder {
         start
     }
 
-    /// The texts of the type that was begun last.
+    /// Returns the texts of the type that was begun last.
     pub fn finish(&mut self) -> TypeTexts {
         let name = |file: &File| self.block.as_bytes().get(file.name..file.value);
         self.files.sort_unstable_by(|a, b| a.rank.cmp(&b.rank).then_with(|| name(a).cmp(&name(b))));
@@ -120,90 +120,93 @@ impl TextsBuilder {
     }
 }
 
-/// One directory of `mdev_supported_types`.
+/// A type of a parent, at one moment: a directory of `mdev_supported_types`, or a vGPU type of a PF.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Type {
-    /// Its id, and what its readable files have.
+    /// The id, and the texts of the readable files.
     pub texts: TypeTexts,
-    /// How many can still be created; unknown where the file cannot be read or understood.
+    /// The number of devices that can still be created; `None` if the file cannot be read or is not a number.
     pub available_instances: Option<u32>,
-    /// `available_instances` counts places (VFs) that share the card, each as if it were alone, so that fewer may fit.
+    /// True if `available_instances` is the number of VFs that offer the type. The VFs share one card, so fewer devices may fit.
     pub counts_places: bool,
-    /// The type has a `requires_group` file that does not read 0.
+    /// True if the type has a `requires_group` file whose value is not 0.
     pub requires_group: bool,
-    /// The type takes a parameter string before create.
+    /// True if the type accepts a parameter string before a create.
     pub has_params: bool,
 }
 
 impl Type {
-    /// The directory's name: what a create request gives as type.
+    /// Returns the id: the name of the type's directory, and the type in a create request.
     pub fn id(&self) -> &str {
         self.texts.id()
     }
 
-    /// `name`, where the vendor gives one.
+    /// Returns the text of the file `name`; `None` if the type has no such file.
     pub fn name(&self) -> Option<&str> {
         self.attribute(NAME)
     }
 
-    /// A class attribute by name; `name` is one as well.
+    /// Returns the text of a file of the type, also of `name`; `None` if the type has no such file.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.texts.find(name).map(|file| self.texts.pair(file).1)
     }
 
-    /// Every readable regular file but `name`, in the order in which it is dumped.
+    /// Returns the name and the text of every readable regular file except `name`, in the order of a dump.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.texts.attributes().map(|file| self.texts.pair(file))
     }
 
-    /// The id as C sees it.
+    /// Returns the id as a C string.
     pub fn id_as_c(&self) -> &CStr {
         self.texts.as_c(0)
     }
 
-    /// The same of [`Type::attribute`].
+    /// Returns the result of [`Type::attribute`] as a C string.
     pub fn attribute_as_c(&self, name: &str) -> Option<&CStr> {
         self.texts.find(name).map(|file| self.texts.as_c(file.value))
     }
 
-    /// The name of each attribute, `name` first.
+    /// Returns the names of all files as C strings, `name` first.
     pub fn names_as_c(&self) -> impl Iterator<Item = &CStr> {
         self.texts.find(NAME).into_iter().chain(self.texts.attributes()).map(|file| self.texts.as_c(file.name))
     }
 
-    /// The kind of its devices, where the vendor gives one: `vfio-pci`, `vfio-ccw`, `vfio-ap`.
+    /// Returns the text of the file `device_api`: `vfio-pci`, `vfio-ccw`, `vfio-ap`. `None` if the type has no such file.
     pub fn device_api(&self) -> Option<&str> {
         self.attribute("device_api")
     }
 
-    /// How many can still be created, and whether that is an upper bound. One place that offers the type is one device.
+    /// Returns the number of devices that can still be created, and true if this number is only an upper bound. If one VF offers
+    /// the type, the number is exact.
     pub fn capacity(&self) -> Option<(u32, bool)> {
         self.available_instances.map(|count| (count, self.counts_places && count > 1))
     }
 
-    /// Whether `text` is the id or the name. `_` may stand for a space of the name, as management software writes it.
-    fn is_called(&self, text: &str) -> bool {
+    /// True if `text` is the id or the name. The text may have `_` where the name has a space, as some management software
+    /// writes names.
+    fn matches(&self, text: &str) -> bool {
         self.id() == text || self.name().is_some_and(|name| name == text || name.replace(' ', "_") == text)
     }
 
-    /// Whether `text` is a form that other tools print, in upper or lower case: the number of the id as `0x60e`, `1550` or
-    /// `nvidia-1550`, or the name without the vendor's prefix (`A10-4Q`).
-    fn is_also_called(&self, text: &str) -> bool {
+    /// True if `text` is a form of the id or the name that other tools print, in upper or lower case: the number of the id as
+    /// `0x60e`, `1550` or `nvidia-1550`, or the name without the vendor's prefix (`A10-4Q`).
+    fn matches_loosely(&self, text: &str) -> bool {
         let same_number = number(self.id()).is_some_and(|id| number(text) == Some(id));
         let same_name = || self.name().is_some_and(|name| short_name(name) == short_name(text));
         same_number || self.id().eq_ignore_ascii_case(text) || same_name()
     }
 }
 
-/// The number in `1550`, `0x60e` and `nvidia-1550`.
+/// Parses the number in `1550`, `0x60e` and `nvidia-1550`.
 fn number(id: &str) -> Option<u32> {
     let id = id.to_ascii_lowercase();
     let id = id.strip_prefix("nvidia-").unwrap_or(&id);
     let (digits, radix) = id.strip_prefix("0x").map_or((id, 10), |digits| (digits, 16));
-    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
+    let is_plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_plain.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
 }
 
+/// Returns the name in lower case, without the vendor's prefix, and with spaces instead of `_`.
 fn short_name(name: &str) -> String {
     let name = name.to_ascii_lowercase().replace('_', " ");
     let without =
@@ -214,30 +217,29 @@ fn short_name(name: &str) -> String {
 /// The result of [`find_type`].
 #[derive(Debug)]
 pub enum FoundType<'t> {
-    /// This type.
+    /// The text matches this type.
     One(&'t Type),
-    /// No type.
+    /// The text matches no type.
     Nothing,
-    /// A short form that these types share.
+    /// The text is a short form that matches all these types.
     Several(Vec<&'t Type>),
 }
 
-/// The type that `text` means: the one with this id, else the one with this name, else the only one for which it is a form
-/// that other tools print.
+/// Finds a type by a text of the user. Tries the ids first, then the names, then the forms that other tools print.
 pub fn find_type<'t>(types: &'t [Type], text: &str) -> FoundType<'t> {
-    let exact = types.iter().find(|kind| kind.id() == text).or_else(|| types.iter().find(|kind| kind.is_called(text)));
-    if let Some(kind) = exact {
-        return FoundType::One(kind);
+    let exact = types.iter().find(|ty| ty.id() == text).or_else(|| types.iter().find(|ty| ty.matches(text)));
+    if let Some(ty) = exact {
+        return FoundType::One(ty);
     }
-    let also: Vec<&Type> = types.iter().filter(|kind| kind.is_also_called(text)).collect();
-    match also[..] {
+    let similar: Vec<&Type> = types.iter().filter(|ty| ty.matches_loosely(text)).collect();
+    match similar[..] {
         [] => FoundType::Nothing,
-        [one] => FoundType::One(one),
-        _ => FoundType::Several(also),
+        [ty] => FoundType::One(ty),
+        _ => FoundType::Several(similar),
     }
 }
 
-/// Numbers by value, before everything else by text.
+/// Compares two type ids. Numbers come first, in the order of their values; other ids follow, in the order of their texts.
 pub fn compare_ids(a: &str, b: &str) -> Ordering {
     // Most ids begin with a letter.
     let is_text = |id: &str| id.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
@@ -252,14 +254,14 @@ pub fn compare_ids(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// A count as drivers print it; `u32::MAX` for every larger count. `None` for -1 and fractions, which some drivers print in a
-/// faulty state.
+/// Parses a count in the text of a driver. Returns `u32::MAX` for a larger count, and `None` for a text that is not a count: some
+/// drivers print -1 or a fraction in a faulty state.
 pub fn parse_count(text: &str) -> Option<u32> {
     let digits = text.trim_ascii();
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Digits alone fail to parse only if the number is too large.
+    // The text contains only digits, so parsing fails only if the number is too large.
     Some(digits.parse().unwrap_or(u32::MAX))
 }
 
@@ -309,7 +311,7 @@ mod tests {
             ("60e", "60e"),
             ("NVIDIA A/B-1", "8"),
         ] {
-            assert!(matches!(find_type(&all, text), FoundType::One(kind) if kind.id() == id), "{text}");
+            assert!(matches!(find_type(&all, text), FoundType::One(ty) if ty.id() == id), "{text}");
         }
         for text in ["", "0x", "nvidia-", "155", "A10", "0x1550", "4294967296550"] {
             assert!(matches!(find_type(&all, text), FoundType::Nothing), "{text}");
@@ -320,6 +322,6 @@ mod tests {
     fn short_name_of_two_types_is_ambiguous() {
         let all = types(&[("1", "NVIDIA T4-1Q"), ("2", "GRID T4-1Q")]);
         assert!(matches!(find_type(&all, "T4-1Q"), FoundType::Several(both) if both.len() == 2));
-        assert!(matches!(find_type(&all, "GRID T4-1Q"), FoundType::One(kind) if kind.id() == "2"));
+        assert!(matches!(find_type(&all, "GRID T4-1Q"), FoundType::One(ty) if ty.id() == "2"));
     }
 }

@@ -14,7 +14,8 @@ use super::Change;
 use crate::fd::long_lived;
 use crate::sysfs::{IoResult, unless_exhausted};
 
-/// More parents than any host has. All programs of a user share the kernel's limit of watches.
+/// The maximum number of watched folders of parents, more than any host has. The kernel limits the watches of a user, so a library
+/// must not use them all.
 const PARENTS_MAX: usize = 4096;
 
 /// The purpose of an inotify watch.
@@ -44,7 +45,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Creates an inotify without watches.
+    /// Creates an inotify without watches. Fails if the process or the user has reached a limit of the kernel.
     pub(super) fn new() -> IoResult<Files> {
         let inotify = long_lived(inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?)?;
         let (written, definitions) = (VecDeque::new(), VecDeque::new());
@@ -66,29 +67,29 @@ impl Files {
         Ok(files)
     }
 
-    /// Readable when [`Files::read`] has something to read.
+    /// Returns a descriptor that is readable when [`Files::read`] has something to read.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.inotify.as_fd()
     }
 
-    /// The next write to a followed file, of the events that [`Files::read`] has read.
+    /// Returns the next write to a followed file, from the events that [`Files::read`] has read.
     pub(super) fn next_write(&mut self) -> Option<Change> {
         self.written.pop_front()
     }
 
-    /// The next change of definitions, of the events that [`Files::read`] has read.
+    /// Returns the next change of definitions, from the events that [`Files::read`] has read.
     pub(super) fn next_definition(&mut self) -> Option<Change> {
         self.definitions.pop_front()
     }
 
-    /// Whether [`Files::read`] has something to do although the descriptor is not readable.
+    /// True if [`Files::read`] must be called although the descriptor is not readable.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
 
     /// Reads some events of inotify, without waiting.
     pub(super) fn read(&mut self) -> IoResult<()> {
-        // The first failure was returned. Devices are still reported.
+        // The first failure was returned. A repeated failure is only logged, so that changes of devices are still reported.
         if self.broken {
             if let Err(errno) = self.start_again() {
                 log::debug!("{}: changes are still not detected: {errno}", self.base());
@@ -126,7 +127,7 @@ impl Files {
         true
     }
 
-    /// The folder of the folders of parents.
+    /// Returns the folder that contains the folders of parents.
     fn base(&self) -> &str {
         self.chain.last().map_or("", String::as_str)
     }
@@ -191,16 +192,16 @@ impl Files {
         }
     }
 
-    /// Reads one buffer of events. False if there are none.
+    /// Reads one buffer of events. Returns false if there are no events.
     fn fetch(&mut self) -> IoResult<bool> {
         let mut buffer = [const { MaybeUninit::<u8>::uninit() }; 8192];
-        let mut seen = Vec::new();
+        let mut read = Vec::new();
         let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
         loop {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().and_then(|name| name.to_str().ok()).unwrap_or_default().to_owned();
-                    seen.push((event.wd(), event.events(), name));
+                    read.push((event.wd(), event.events(), name));
                 }
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => break,
@@ -210,25 +211,26 @@ impl Files {
                 break;
             }
         }
-        let any = !seen.is_empty();
-        seen.into_iter().try_for_each(|(number, events, name)| self.take(number, events, name))?;
+        let any = !read.is_empty();
+        read.into_iter().try_for_each(|(number, events, name)| self.handle(number, events, name))?;
         Ok(any)
     }
 
-    fn take(&mut self, number: i32, events: ReadFlags, name: String) -> IoResult<()> {
+    /// Handles the events of a watch.
+    fn handle(&mut self, number: i32, events: ReadFlags, name: String) -> IoResult<()> {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.written.push_back(Change::Lost);
             // The folder may have been removed and created again. The watch under its name is then the watch of the old folder.
             return if self.chain.is_empty() || self.broken { Ok(()) } else { self.start_again() };
         }
         let Some(watched) = self.watched.get(&number).cloned() else { return Ok(()) };
-        let gone = events.contains(ReadFlags::IGNORED);
-        if gone {
+        let is_ended = events.contains(ReadFlags::IGNORED);
+        if is_ended {
             self.watched.remove(&number);
         }
         match watched {
             Watched::File(path) => {
-                if !gone {
+                if !is_ended {
                     push_new(&mut self.written, Change::Written(path));
                 }
                 Ok(())
@@ -238,13 +240,13 @@ impl Files {
                 self.parent_changed(parent, events, name);
                 Ok(())
             }
-            Watched::Above(level) if level + 1 == self.chain.len() && !gone => {
+            Watched::Above(level) if level + 1 == self.chain.len() && !is_ended => {
                 self.base_changed(events, name);
                 Ok(())
             }
             Watched::Above(level) => {
                 let next = self.chain.get(level + 1).and_then(|path| path.rsplit('/').next());
-                if gone || next == Some(&name) { self.start_again() } else { Ok(()) }
+                if is_ended || next == Some(&name) { self.start_again() } else { Ok(()) }
             }
         }
     }
@@ -253,15 +255,15 @@ impl Files {
     fn parent_changed(&mut self, parent: String, events: ReadFlags, name: String) {
         if events.intersects(ReadFlags::IGNORED | ReadFlags::MOVE_SELF) {
             self.lose(parent);
-        } else if !name.is_empty() && (!events.contains(ReadFlags::CREATE) || self.is_whole(&parent, &name)) {
+        } else if !name.is_empty() && (!events.contains(ReadFlags::CREATE) || self.is_complete(&parent, &name)) {
             // A file that is created, written and closed is read once.
             push_new(&mut self.definitions, Change::Definition { parent, file: name });
         }
     }
 
-    /// Whether a new file is complete. libmdev names a file after it has written it. Other programs create an empty file and write
-    /// in place, and the close is another event.
-    fn is_whole(&self, parent: &str, file: &str) -> bool {
+    /// True if a new file is complete. libmdev gives a file its name after the content is written. Other programs create an empty
+    /// file and write in place; for these, the close of the file is another event.
+    fn is_complete(&self, parent: &str, file: &str) -> bool {
         let path = format!("{}/{parent}/{file}", self.base());
         rustix::fs::lstat(&*path).is_ok_and(|stat| stat.st_size > 0)
     }
@@ -337,8 +339,8 @@ fn folders_in(path: &str) -> IoResult<Vec<String>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = Dir::new(openat(CWD, path, flags, Mode::empty())?)?;
     // Some file systems do not report the type. ONLYDIR fails for an entry that is not a folder.
-    let maybe = |kind| matches!(kind, FileType::Directory | FileType::Unknown);
-    let names = dir.flatten().filter(|entry| maybe(entry.file_type()));
+    let may_be_folder = |file_type| matches!(file_type, FileType::Directory | FileType::Unknown);
+    let names = dir.flatten().filter(|entry| may_be_folder(entry.file_type()));
     let names = names.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
     Ok(names.filter(|name| name != "." && name != "..").collect())
 }

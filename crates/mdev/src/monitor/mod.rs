@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! All changes of a host behind one descriptor: uevents of the kernel, writes to followed files, and changes of definitions.
+//! One descriptor for all changes of a host: uevents of the kernel, writes to followed files, and changes of definitions.
 //!
-//! There is no thread: the caller polls [`Source::fd`] and calls [`Source::fetch`]. The driver determines which nodes of the host a
-//! change affects.
+//! There is no thread: the caller polls [`Source::fd`] and calls [`Source::fetch`]. The module `driver` determines which nodes of the
+//! host a change affects.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -22,23 +22,23 @@ mod files;
 
 use files::Files;
 
-/// A possible change. A change of a definition contains only its place: the receiver reads the file.
+/// A possible change. A change of a definition contains only the names of the folder and the file: the receiver reads the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A uevent of the kernel.
     Kernel(Uevent),
     /// A process wrote to a followed file.
     Written(String),
-    /// A file in the folder of a parent's definitions.
+    /// A file in the folder of a parent's definitions may have changed.
     Definition {
         /// Name of the folder.
         parent: String,
         /// Name of the file.
         file: String,
     },
-    /// Any file in the folder of a parent's definitions, or the folder itself.
+    /// The folder with this name, of a parent's definitions, or any file in it may have changed.
     DefinitionsOf(String),
-    /// Any definition.
+    /// Any definition may have changed.
     Definitions,
     /// Some changes were lost.
     Lost,
@@ -70,7 +70,7 @@ enum Alarm {
 }
 
 impl Source {
-    /// Starts to monitor. No later change is missed.
+    /// Starts to monitor. Every later change is reported. Fails if a descriptor or a watch cannot be created.
     pub fn new(sysfs: &dyn Sysfs, definitions: &Definitions) -> Result<Source> {
         let (mut files, mut memory) = (None, None);
         match definitions {
@@ -98,30 +98,31 @@ impl Source {
         Ok(Source { epoll, kernel, files, memory, timer, alarm: Alarm::Off, kernel_ready, memory_ready })
     }
 
-    /// Readable when [`Source::fetch`] may return a change, and at the time of the alarm.
+    /// Returns a descriptor that is readable when [`Source::fetch`] may return a change, and at the time of [`Source::wake_at`].
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    /// The next change, without waiting; `None` if there is none, also at the time of the alarm.
+    /// Returns the next change, without waiting; `None` if there is no change. The descriptor may be readable without a change: at
+    /// the time of [`Source::wake_at`], for example.
     pub fn fetch(&mut self) -> Result<Option<Change>> {
         let mut next = self.next_ready();
-        // Once only: a descriptor may stay readable although its source has no change, and the caller must not be blocked then.
+        // No loop: a descriptor may stay readable although its source has no change, and the loop would then block the caller.
         if next == Ok(None) {
             next = self.poll().and_then(|()| self.next_ready());
         }
         next.map_err(|errno| Error::io("receive", "events", errno))
     }
 
-    /// The next change of the sources that were readable at the last poll. Writes to followed files come first, and definitions
-    /// last.
+    /// Returns the next change from the sources that were readable at the last poll. Writes to followed files come first, and
+    /// changes of definitions last.
     fn next_ready(&mut self) -> IoResult<Option<Change>> {
         if let Some(write) = self.files.as_mut().and_then(Files::next_write) {
             return Ok(Some(write));
         }
         if self.kernel_ready {
             let next = self.kernel.next();
-            // After a failure, the other sources are read.
+            // After a failure, the next call reads the other sources.
             self.kernel_ready = matches!(next, Ok(Some(_)));
             if let Some(signal) = next? {
                 return Ok(Some(Change::from(signal)));
@@ -133,6 +134,7 @@ impl Source {
         Ok(self.files.as_mut().and_then(Files::next_definition))
     }
 
+    /// Checks which sources are readable, without waiting. Reads the events of the inotify.
     fn poll(&mut self) -> IoResult<()> {
         let fds = [Some(self.kernel.fd()), self.files.as_ref().map(Files::fd), self.memory.as_ref().map(Listener::fd)];
         // The timer is not polled: it only wakes the caller.
@@ -157,23 +159,23 @@ impl Source {
         Ok(())
     }
 
-    /// The descriptor becomes readable at this time even without a change; `None`: only on a change.
+    /// Makes the descriptor readable at this time, even without a change. After `None`, only a change makes it readable.
     pub fn wake_at(&mut self, at: Option<Instant>) {
-        self.set(at.map_or(Alarm::Off, Alarm::At));
+        self.set_alarm(at.map_or(Alarm::Off, Alarm::At));
     }
 
-    /// The descriptor is readable until [`Source::wake_at`] is called.
+    /// Makes the descriptor readable until [`Source::wake_at`] is called.
     pub fn wake_now(&mut self) {
-        self.set(Alarm::Now);
+        self.set_alarm(Alarm::Now);
     }
 
-    fn set(&mut self, alarm: Alarm) {
+    fn set_alarm(&mut self, alarm: Alarm) {
         if self.alarm == alarm && !matches!(alarm, Alarm::At(at) if at <= Instant::now()) {
             return;
         }
         const SOON: Duration = Duration::from_nanos(1);
         let wait = match alarm {
-            // Stops the timer, and makes it unreadable.
+            // Stops the timer. Its descriptor is then not readable.
             Alarm::Off => Duration::ZERO,
             Alarm::At(at) => at.saturating_duration_since(Instant::now()).max(SOON),
             Alarm::Now => SOON,
@@ -186,8 +188,8 @@ impl Source {
         }
     }
 
-    /// Reports writes to the file at `path` from now on, as [`Change::Written`]. A repeated call follows the file that `path` leads to
-    /// at that time.
+    /// Starts to report writes to the file at `path`, as [`Change::Written`]. A repeated call follows the file that is at `path` at
+    /// that time.
     pub fn follow(&mut self, path: &str) -> IoResult<()> {
         let Some(file) = self.kernel.follow(path)? else { return Ok(()) };
         let files = match &mut self.files {
@@ -230,7 +232,7 @@ impl From<Signal> for Change {
     }
 }
 
-/// The epoll is readable while `fd` is.
+/// Makes the epoll readable while `fd` is readable.
 fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>) -> IoResult<()> {
     epoll::add(epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
 }

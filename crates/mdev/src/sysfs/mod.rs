@@ -122,11 +122,11 @@ pub enum Users {
     None,
     /// This process has a node open.
     Found(User),
-    /// No process was found. Such a process may exist, since not all processes of the host are visible here. Contains the reason and the
-    /// next step.
+    /// No process was found. Such a process may exist, since not all processes of the host are visible here. Contains the
+    /// reason and the next step.
     Unknown(String),
-    /// No process was found. Such a process may exist: all processes of the host are visible, but one cannot be examined, or
-    /// the search reached its time limit. Contains the reason and the next step.
+    /// No process was found. Such a process may exist: all processes of the host are visible, but one of them cannot be
+    /// examined, or the search reached its time limit. Contains the reason and the next step.
     Incomplete(String),
 }
 
