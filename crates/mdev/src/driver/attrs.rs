@@ -70,7 +70,7 @@ pub(super) fn apply(
     }
     let dir = Attributes::open(host, Some(layout), path)?;
     // Without the PF's lock: a caller that cannot take that lock could not remove the device either.
-    identity::check(folders, host, layout.kind, id)?;
+    identity::locate_by_id(folders, host, layout.kind, id)?;
     let write = |(name, value): &(String, String)| dir.write(name, value);
     attributes.iter().try_for_each(write).map_err(|e| e.hint("the create fails and removes its device"))
 }

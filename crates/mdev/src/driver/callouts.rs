@@ -12,20 +12,20 @@ use crate::store::Definition;
 
 /// Whether this caller wants them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CallOuts {
+pub(super) enum CalloutMode {
     Run,
     Skip,
 }
 
-impl CallOuts {
+impl CalloutMode {
     pub(super) fn unless(off: bool) -> Self {
-        if off { CallOuts::Skip } else { CallOuts::Run }
+        if off { CalloutMode::Skip } else { CalloutMode::Run }
     }
 }
 
 /// Those who have a say: `None` when there is nobody, or the caller wants none.
-pub(super) fn scripts(host: &Host, ask: CallOuts) -> Result<Option<Scripts>> {
-    if ask == CallOuts::Skip { Ok(None) } else { host.callouts.find() }
+pub(super) fn scripts(host: &Host, ask: CalloutMode) -> Result<Option<Scripts>> {
+    if ask == CalloutMode::Skip { Ok(None) } else { host.callouts.find() }
 }
 
 fn subject(def: &Definition) -> Subject {
@@ -35,7 +35,7 @@ fn subject(def: &Definition) -> Subject {
 /// The command between its call-outs, on what is defined.
 pub(super) fn with_callouts<T>(
     host: &Host,
-    ask: CallOuts,
+    ask: CalloutMode,
     action: Action,
     def: &Definition,
     command: impl FnOnce() -> Result<T>,
@@ -65,7 +65,7 @@ pub(super) fn subjects(plans: &[Plan], autostart: bool) -> Vec<Subject> {
 }
 
 /// All of them may be started. Where one may not, those that were let pass hear that nothing came of it.
-pub(super) fn ask_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Approval<'a>>> {
+pub(super) fn pre_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Approval<'a>>> {
     let mut asked = Vec::with_capacity(subjects.len());
     for subject in subjects {
         match scripts.pre(Action::Start, subject) {
@@ -95,7 +95,7 @@ impl Conn {
 /// Destroys a device, between the call-outs of a stop. They get the device as sysfs shows it.
 pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, opened, flags);
-    let ask = CallOuts::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
+    let ask = CalloutMode::unless(flags.contains(DestroyFlags::NO_CALLOUTS));
     let Some(scripts) = scripts(host, ask)? else { return command() };
     let hint = "MDEV_DESTROY_NO_CALLOUTS destroys the device without call-outs";
     let device = &opened.device;

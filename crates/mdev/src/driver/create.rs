@@ -7,10 +7,10 @@ use once_cell::unsync::OnceCell;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::callouts::{self, CallOuts};
+use super::callouts::{self, CalloutMode};
 use super::plan::{Plan, plan, refuse_defined};
 use super::transaction::{Failed, create_all};
-use super::{Conn, CreateFlags, DestroyFlags, Node, defined, devices, incomplete, wait_device};
+use super::{Conn, CreateFlags, DestroyFlags, Node, definitions, devices, incomplete, wait_device};
 use crate::backend::parents::ParentCache;
 use crate::backend::{Folders, Located};
 use crate::callout::Scripts;
@@ -45,7 +45,7 @@ impl<'a> Request<'a> {
     pub(super) fn start(conn: &'a Conn, def: &'a Definition, flags: CreateFlags) -> Result<Option<Self>> {
         let request = Request::new(conn, flags, Some(def));
         let found = devices::locate_near(&conn.host, &def.uuid, &def.parent)?;
-        if let Some(found) = found.as_ref().filter(|found| defined::is_running_on(def, found)) {
+        if let Some(found) = found.as_ref().filter(|found| definitions::is_definition_of_located(def, found)) {
             if devices::has_folder(found)? {
                 return Ok(None);
             }
@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
 
     /// The call-out scripts; `None` if there are none or the caller wants none.
     fn scripts(&self) -> Result<Option<&Scripts>> {
-        let ask = CallOuts::unless(self.flags.contains(CreateFlags::NO_CALLOUTS));
+        let ask = CalloutMode::unless(self.flags.contains(CreateFlags::NO_CALLOUTS));
         Ok(self.scripts.get_or_try_init(|| callouts::scripts(&self.conn.host, ask))?.as_ref())
     }
 
@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
         if is_on_parent {
             known.add_open(&plan.place, &plan.parent, &plan.type_id, plan.type_dir().map(|dir| &**dir));
         }
-        let Some(device) = devices::at(host, &found, &mut known)? else { return Ok(None) };
+        let Some(device) = devices::read_located(host, &found, &mut known)? else { return Ok(None) };
         if !is_on_parent || device.type_id.as_deref() != Some(&plan.type_id) || other_vf.is_some() {
             let place = plan.place.name();
             let message = format!(
@@ -148,7 +148,7 @@ impl<'a> Request<'a> {
         let create = || create_all(host, plans, wants_group, owner);
         let Some(scripts) = self.scripts().map_err(|e| (None, e))? else { return create() };
         let subjects = callouts::subjects(plans, self.defined.is_some_and(|def| def.autostart));
-        let asked = callouts::ask_start(scripts, &subjects).map_err(|e| (None, e))?;
+        let asked = callouts::pre_start(scripts, &subjects).map_err(|e| (None, e))?;
         plans.iter().for_each(Plan::reopen_type);
         let result = create();
         callouts::post(asked, result.is_ok());

@@ -4,9 +4,9 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::callouts::{self, CallOuts};
+use super::callouts::{self, CalloutMode};
 use super::create::Request;
-use super::defined::{self, Parents, Scope};
+use super::definitions::{self, Parents, Scope};
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
 use crate::backend::parents::{self, read_types};
@@ -39,9 +39,9 @@ impl Conn {
         let def = callouts::with_callouts(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
         // It is done, and the UUID may be known to nobody else.
-        let device = defined::active_or_inactive(&self.host, &def).unwrap_or_else(|e| {
+        let device = definitions::active_or_inactive(&self.host, &def).unwrap_or_else(|e| {
             log::warn!("{}: whether it runs is not known: {e}", def.uuid);
-            defined::on_parent(&def, None)
+            definitions::device_on_parent(&def, None)
         });
         Ok(Node::device(self.clone(), device))
     }
@@ -67,7 +67,8 @@ impl Conn {
             }
         }
         // Whether these are meant to start cannot be told, so nobody may believe that all is well.
-        let is_meant = |parent: &str| asked(parent) && (scope.is_some() || !defined::is_missing(&self.host, parent));
+        let is_meant =
+            |parent: &str| asked(parent) && (scope.is_some() || !definitions::is_parent_absent(&self.host, parent));
         for Broken { parent, uuid, error } in broken.iter().filter(|one| is_meant(&one.parent)) {
             let what = uuid.map_or("what is defined".to_owned(), |uuid| uuid.to_string());
             failed.push(failure(what, parent, error.clone()));
@@ -84,7 +85,7 @@ impl Conn {
     /// later autostart starts it.
     fn error_to_report(&self, def: &Definition, e: Error, scope: Option<&Scope>) -> Option<Error> {
         let is_pending = match e.code {
-            ErrorCode::NoType => defined::is_pending(&self.host, &def.parent),
+            ErrorCode::NoType => definitions::is_pending(&self.host, &def.parent),
             _ => Ok(false),
         };
         match (is_pending, scope) {
@@ -127,12 +128,12 @@ impl Conn {
     /// only if this process or host has run out of descriptors or memory.
     fn awaits_type(&self, def: &Definition) -> Result<bool> {
         let lacks = lacks_type(&self.host, &def.parent, &def.type_id);
-        let awaits = lacks.and_then(|lacks| Ok(lacks && defined::is_pending(&self.host, &def.parent)?));
+        let awaits = lacks.and_then(|lacks| Ok(lacks && definitions::is_pending(&self.host, &def.parent)?));
         Ok(if_readable(awaits)?.unwrap_or(false))
     }
 
     fn is_running(&self, def: &Definition) -> Result<bool> {
-        Ok(defined::running_device(&self.host, def)?.is_some())
+        Ok(definitions::running_device(&self.host, def)?.is_some())
     }
 }
 
@@ -170,7 +171,7 @@ impl Node {
         let host = &self.conn().host;
         let def = self.definition("started by itself")?;
         let new = Definition { autostart, ..def };
-        callouts::with_callouts(host, CallOuts::Run, Action::Modify, &new, || {
+        callouts::with_callouts(host, CalloutMode::Run, Action::Modify, &new, || {
             match host.definitions.set_autostart(&new.parent, &new.uuid, autostart)? {
                 true => Ok(()),
                 false => Err(self.transient("started by itself")),
@@ -190,7 +191,7 @@ impl Node {
     pub fn is_persistent(&self) -> Result<bool> {
         match self.as_device() {
             None => Ok(true),
-            Some(device) => Ok(defined::definition_of(&self.conn().host, device)?.is_some()),
+            Some(device) => Ok(definitions::definition_of(&self.conn().host, device)?.is_some()),
         }
     }
 
@@ -209,7 +210,7 @@ impl Node {
             let message = "a parent has no definition; only devices have";
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
-        defined::definition_of(&self.conn().host, device)?.ok_or_else(|| {
+        definitions::definition_of(&self.conn().host, device)?.ok_or_else(|| {
             let message = "it has no definition; define it first";
             Error::new(ErrorCode::WrongState, Errno::NOENT, message).of(self.name())
         })
@@ -220,7 +221,7 @@ impl Node {
             let message = format!("a parent is not {what}; only devices are");
             return Err(Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name()));
         };
-        defined::definition_of(&self.conn().host, device)?.ok_or_else(|| self.transient(what))
+        definitions::definition_of(&self.conn().host, device)?.ok_or_else(|| self.transient(what))
     }
 
     fn transient(&self, what: &str) -> Error {
@@ -249,8 +250,8 @@ fn not_started(failed: &[(String, Error)], started: u32) -> String {
     format!("{} of the devices could not be started, {started} were: {}{more}", failed.len(), named.join("; "))
 }
 
-fn ask(flags: DefineFlags) -> CallOuts {
-    CallOuts::unless(flags.contains(DefineFlags::NO_CALLOUTS))
+fn ask(flags: DefineFlags) -> CalloutMode {
+    CalloutMode::unless(flags.contains(DefineFlags::NO_CALLOUTS))
 }
 
 fn create_flags(flags: StartFlags) -> CreateFlags {
@@ -277,10 +278,10 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
     let (parent, type_id) = match places::find_target(&*host.sysfs, parent) {
         Ok(target) => {
             let parent = parents::open(&*host.sysfs, &target.place.syspath)?;
-            let sysname = defined::sysname(&target);
+            let sysname = definitions::sysname_of(&target);
             let type_id = match search_own_type(host, &parent, &target.place, &wanted.type_id)? {
                 // The types are not known before the VFs are enabled, as on an absent parent.
-                Err(_) if defined::is_pending(host, &sysname)? => type_of_absent(host, &wanted)?,
+                Err(_) if definitions::is_pending(host, &sysname)? => type_of_absent(host, &wanted)?,
                 found => found?.id,
             };
             let types = read_types(&*parent.dir, &host.runtime.records());
@@ -292,7 +293,7 @@ fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result
             (sysname, type_id)
         }
         Err(e) if e.code == ErrorCode::NoParent => {
-            let absent = defined::sysname_of_absent(parent);
+            let absent = definitions::sysname_of_absent(parent);
             (absent.ok_or_else(|| unknown_parent(parent))?, type_of_absent(host, &wanted)?)
         }
         Err(e) => return Err(e),
@@ -355,7 +356,7 @@ fn refuse_taken_name(host: &Host, new: &Definition) -> Result<()> {
     super::plan::refuse_node_name(host, name)?;
     let other =
         |def: &Definition| def.name.as_deref() == Some(name) && (def.parent != new.parent || def.uuid != new.uuid);
-    let defined = search(|| Ok(defined::all(host)?.into_iter().find(other)))?.map(|def| def.uuid);
+    let defined = search(|| Ok(definitions::all(host)?.into_iter().find(other)))?.map(|def| def.uuid);
     let running = || {
         let device = search(|| devices::by_name(host, name))?;
         Ok(device.map(|device| device.uuid).filter(|other| *other != new.uuid))

@@ -48,7 +48,7 @@ pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> 
 
 /// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
 /// known by its identity.
-pub(super) fn take_back(host: &Host, opened: &OpenDevice) -> Result<()> {
+pub(super) fn remove_new(host: &Host, opened: &OpenDevice) -> Result<()> {
     remove(host, opened, true)
 }
 

@@ -53,16 +53,16 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
 }
 
 /// The device of this UUID, as [`locate_near`] finds it.
-pub(super) fn by_uuid_for(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
+pub(super) fn by_uuid_near(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
     found(host, locate_near(host, uuid, parent)?)
 }
 
 fn found(host: &Host, found: Option<Located>) -> Result<Option<Device>> {
-    found.map_or(Ok(None), |found| at(host, &found, &mut ParentCache::new(&*host.sysfs)))
+    found.map_or(Ok(None), |found| read_located(host, &found, &mut ParentCache::new(&*host.sysfs)))
 }
 
 /// The device that was found. Without a record that can be read, it has no name and no owner.
-pub(super) fn at(host: &Host, found: &Located, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
+pub(super) fn read_located(host: &Host, found: &Located, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
     read(found, record_of(host, &found.uuid)?.as_ref(), known)
 }
 
@@ -278,7 +278,7 @@ fn iommu_group(found: &Located, layout: &Layout, has_type: bool) -> Result<Optio
 
 /// The group numbers of definitions, whose devices may be started at any time. Fails if a definition cannot be used: its device may
 /// have any group.
-pub(super) fn defined_groups(host: &Host) -> Result<Vec<u32>> {
+pub(super) fn groups_of_definitions(host: &Host) -> Result<Vec<u32>> {
     let hinted = |e: Error| e.hint(NO_FREE_GROUP);
     let (mut definitions, broken) = host.definitions.all_and_broken().map_err(hinted)?;
     for Broken { parent, uuid, error } in broken {
@@ -295,7 +295,7 @@ pub(super) fn defined_groups(host: &Host) -> Result<Vec<u32>> {
 
 /// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
 /// be read: it may be any number.
-pub(super) fn shown_groups(host: &Host) -> Result<Vec<u32>> {
+pub(super) fn groups_in_sysfs(host: &Host) -> Result<Vec<u32>> {
     let mut groups = Vec::new();
     for folder in device_folders() {
         let opened = if_present(host.sysfs.open(folder)).map_err(|errno| Error::io("open", folder, errno))?;

@@ -141,7 +141,7 @@ impl Conn {
                 taken.file(&path, 0o644, portable);
             }
         }
-        for definition in super::defined::all(&self.host)? {
+        for definition in super::definitions::all(&self.host)? {
             let path = format!("{DEFINITIONS}/{}/{}", definition.parent, definition.uuid);
             taken.file(&path, 0o644, definition.pretty_json().into_bytes());
         }

@@ -20,18 +20,18 @@ pub(super) fn locate(host: &Host, device: &Device) -> Result<Located> {
 }
 
 fn locate_in(folders: &Folders<'_>, host: &Host, device: &Device) -> Result<Located> {
-    check(folders, host, device.layout, &devices::id_of(device))
+    locate_by_id(folders, host, device.layout, &devices::id_of(device))
 }
 
 /// The same by the identity.
-pub(super) fn check(folders: &Folders<'_>, host: &Host, kind: LayoutKind, id: &DeviceId<'_>) -> Result<Located> {
+pub(super) fn locate_by_id(folders: &Folders<'_>, host: &Host, kind: LayoutKind, id: &DeviceId<'_>) -> Result<Located> {
     let found = devices::locate_same(folders, &host.runtime.records(), kind, id)?;
     found.ok_or_else(|| gone(id))
 }
 
 /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device. A device on
 /// the mdev bus needs no guard: its open folder never becomes the folder of another device.
-pub(super) fn hold<'h>(host: &'h Host, device: &Device) -> Result<Option<HostLock<'h>>> {
+pub(super) fn lock_device<'h>(host: &'h Host, device: &Device) -> Result<Option<HostLock<'h>>> {
     let folders = Folders::new(&*host.sysfs);
     let found = locate_in(&folders, host, device)?;
     let held = host.lock(found.backend.lock(layout(device.layout), basename(&found.parent), None))?;

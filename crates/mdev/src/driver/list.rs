@@ -2,7 +2,7 @@
 //! Lists the nodes of a host.
 
 use super::host::Conn;
-use super::{ListFlags, Node, defined, devices};
+use super::{ListFlags, Node, definitions, devices};
 use crate::backend::parents::{self, ParentCache};
 use crate::backend::{Place, places};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ impl Conn {
         if kinds.contains(ListFlags::DEVICES) {
             let running = devices::all(&self.host, &mut known)?;
             let idle = match states.contains(ListFlags::INACTIVE) {
-                true => defined::inactive(&self.host, &running)?,
+                true => definitions::inactive(&self.host, &running)?,
                 false => Vec::new(),
             };
             let running = running.into_iter().filter(|_| active);

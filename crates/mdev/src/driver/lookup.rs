@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use super::host::{Conn, Host};
-use super::{Node, defined, devices, identity, suggest};
+use super::{Node, definitions, devices, identity, suggest};
 use crate::backend::{Place, Target, parents, places};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::finding::{first_failed, observe};
@@ -19,7 +19,7 @@ impl Conn {
         let device = match device {
             // An unreadable object may be a device of this UUID. It is not this device if a definition of this name is
             // on another parent.
-            Err(e) if devices::generated_uuid(name).is_some() => match defined::by_name(&self.host, name) {
+            Err(e) if devices::generated_uuid(name).is_some() => match definitions::by_name(&self.host, name) {
                 Ok(Some(device)) => Some(device),
                 _ => return Err(e),
             },
@@ -35,7 +35,7 @@ impl Conn {
             },
             Ok(Target { place, slot: None }) => self.parent_at(&place),
             Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => {
-                if let Some(device) = defined::by_name(&self.host, name)? {
+                if let Some(device) = definitions::by_name(&self.host, name)? {
                     return Ok(Node::device(self.clone(), device));
                 }
                 // A device whose record cannot be read may have the name.
@@ -65,11 +65,13 @@ impl Conn {
         let uuid = self.uuid(uuid)?;
         let device = match devices::by_uuid(&self.host, &uuid) {
             Ok(Some(device)) => Some(device),
-            Ok(None) => defined::by_uuid(&self.host, &uuid)?,
+            Ok(None) => definitions::by_uuid(&self.host, &uuid)?,
             // An unreadable object may be this device. It is not if no object on the parent of the definition is
             // unreadable.
-            Err(e) => match defined::by_uuid(&self.host, &uuid) {
-                Ok(Some(idle)) if matches!(devices::by_uuid_for(&self.host, &uuid, &idle.parent_sysname), Ok(None)) => {
+            Err(e) => match definitions::by_uuid(&self.host, &uuid) {
+                Ok(Some(idle))
+                    if matches!(devices::by_uuid_near(&self.host, &uuid, &idle.parent_sysname), Ok(None)) =>
+                {
                     Some(idle)
                 }
                 _ => return Err(e),

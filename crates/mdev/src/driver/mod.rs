@@ -4,8 +4,9 @@
 mod attrs;
 mod callouts;
 mod create;
+mod created_device;
 mod define;
-mod defined;
+mod definitions;
 mod destroy;
 mod devices;
 mod dump;
@@ -15,7 +16,6 @@ mod identity;
 mod incomplete;
 mod list;
 mod lookup;
-mod made;
 mod node;
 mod node_attrs;
 mod open;

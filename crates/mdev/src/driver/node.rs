@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::open_device::OpenDevice;
 use super::plan::{ambiguous, no_type};
-use super::{Conn, DestroyFlags, ListFlags, XmlFlags, callouts, defined, dump, identity};
+use super::{Conn, DestroyFlags, ListFlags, XmlFlags, callouts, definitions, dump, identity};
 use crate::backend::Place;
 use crate::backend::parents::{self, node_above};
 use crate::error::{Error, ErrorCode, Result};
@@ -241,7 +241,7 @@ impl Node {
         let host = &self.conn.host;
         let found = match device.active {
             true => identity::locate(host, device)?,
-            false => defined::running(host, device)?.ok_or_else(|| {
+            false => definitions::locate_running(host, device)?.ok_or_else(|| {
                 let message = "it does not run, so it cannot be destroyed; undefine it to remove its definition";
                 Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
             })?,

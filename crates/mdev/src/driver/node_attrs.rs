@@ -98,7 +98,7 @@ impl Node {
     /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
     fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
         match self.as_device() {
-            Some(device) => identity::hold(&self.conn().host, device).map_err(|e| e.of(self.name())),
+            Some(device) => identity::lock_device(&self.conn().host, device).map_err(|e| e.of(self.name())),
             None => Ok(None),
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{CreateFlags, Host, attrs, defined, devices, suggest};
+use super::{CreateFlags, Host, attrs, definitions, devices, suggest};
 use crate::backend::parents::{self, read_types};
 use crate::backend::{ChosenVf, CreateRequest, Folders, OpenParent, Place, TYPES, Target, places};
 use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
@@ -245,7 +245,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     if plan.def.uuid.is_none() && plan.def.name.is_none() {
         return Ok(());
     }
-    let own = defined::defined_on(&plan.parent, plan.vf.as_deref())?;
+    let own = definitions::definition_parents(&plan.parent, plan.vf.as_deref())?;
     for (uuid, parent) in plan.def.uuid.iter().flat_map(|uuid| own.iter().map(move |parent| (uuid, parent))) {
         let def = match host.definitions.get(parent, uuid) {
             // An invalid file defines no device.
@@ -263,7 +263,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
         }
     }
     let Some(name) = plan.def.name.as_deref() else { return Ok(()) };
-    for def in require_all(|| defined::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
+    for def in require_all(|| definitions::all(host))?.iter().filter(|def| def.name.as_deref() == Some(name)) {
         if def.uuid != plan.uuid || !own.contains(&def.parent) {
             return Err(exists(format!(
                 "the name '{name}' is taken by device {}, which is defined on {}; choose another, or start that device",

@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::made::{Left, Made, explain_missing_parent};
+use super::created_device::{CreatedDevice, Leftover, explain_missing_parent};
 use super::plan::Plan;
 use super::{Host, attrs, devices, wait_device};
 use crate::backend::devices::device_or_unknown;
@@ -65,7 +65,7 @@ struct CreateTransaction<'a> {
     /// Group numbers by device.
     groups: Vec<(Uuid, Option<u32>)>,
     /// The devices that were made, in order.
-    made: Vec<Made<'a>>,
+    made: Vec<CreatedDevice<'a>>,
 }
 
 /// What became of one attempt to make a device.
@@ -109,8 +109,8 @@ impl<'a> CreateTransaction<'a> {
         }
         // Read before the store is locked: a driver that blocks the read would block every creator of this host. A device that is
         // made from here on has its group in its record, unless another program makes it, which no lock prevents.
-        let shown = if wants_group.is_empty() { Vec::new() } else { devices::shown_groups(self.host)? };
-        let in_use = || Ok([&shown[..], &devices::defined_groups(self.host)?].concat());
+        let shown = if wants_group.is_empty() { Vec::new() } else { devices::groups_in_sysfs(self.host)? };
+        let in_use = || Ok([&shown[..], &devices::groups_of_definitions(self.host)?].concat());
         let group = NewGroup { members: wants_group, in_use: &in_use };
         let reserved = self.host.runtime.reserve(records, group, &|record| device_or_unknown(&self.folders, record))?;
         self.groups = reserved.records().iter().map(|record| (record.uuid, record.group)).collect();
@@ -154,7 +154,7 @@ impl<'a> CreateTransaction<'a> {
             None => prepare(self.host, plan, group, tried)?,
         };
         let (entry, is_accepted) = (plan.uuid.to_string(), false);
-        let mut made = Made { plan, entry, vf: None, identity: None, is_accepted, located: None };
+        let mut made = CreatedDevice { plan, entry, vf: None, identity: None, is_accepted, located: None };
         if let Some(vf) = ready.vf {
             let record = self.record(plan, Some(&vf));
             // The wait for the lock may have been long.
@@ -202,7 +202,7 @@ impl<'a> CreateTransaction<'a> {
 
     /// Where a device is for which the driver returned this error. A UUID that the caller gave may be another creator's device:
     /// then the driver returns EEXIST, or that it is full. No other creator can have a random UUID.
-    fn locate_refused(&self, made: &Made<'_>, error: &Error) -> IoResult<Created> {
+    fn locate_refused(&self, made: &CreatedDevice<'_>, error: &Error) -> IoResult<Created> {
         let others = made.vf.is_none()
             && made.plan.def.uuid.is_some()
             && matches!(error.code, ErrorCode::Exists | ErrorCode::NoInstances);
@@ -288,7 +288,7 @@ impl<'a> CreateTransaction<'a> {
     }
 
     /// The very device that was made, not a later one of its UUID; `None` if it no longer exists.
-    fn locate_again(&self, made: &Made<'_>) -> Result<Option<Located>> {
+    fn locate_again(&self, made: &CreatedDevice<'_>) -> Result<Option<Located>> {
         if let Some(located) = &made.located {
             let now = located.backend.identity(&*located.dir, &located.entry);
             if now.map_err(|errno| Error::io("read the identity of", &located.syspath, errno))? == made.identity {
@@ -326,24 +326,24 @@ impl<'a> CreateTransaction<'a> {
         while let Some(made) = self.made.pop() {
             let uuid = made.plan.uuid;
             let left = match made.remove(self.host) {
-                Left::Device(_, e) if is_exhausted(e.errno()) => {
+                Leftover::Device(_, e) if is_exhausted(e.errno()) => {
                     self.host.spare.release();
                     made.remove(self.host)
                 }
                 left => left,
             };
             match left {
-                Left::Nothing => {
+                Leftover::None => {
                     self.forget(made.plan);
                     continue;
                 }
-                Left::Device(identity, why) => {
+                Leftover::Device(identity, why) => {
                     self.reserved.iter_mut().for_each(|reserved| reserved.keep(&uuid, identity));
                     none_left = false;
                     error =
                         error.hint(&format!("device {uuid} was made and cannot be removed again ({why}): destroy it"));
                 }
-                Left::InDoubt(what) => {
+                Leftover::InDoubt(what) => {
                     // A record without an identity would be about the other program's device.
                     if made.identity.is_none() {
                         self.forget(made.plan);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{EventKind, Monitor};
 use crate::driver::Node;
-use crate::driver::defined;
+use crate::driver::definitions;
 use crate::error::Result;
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::model::Device;
@@ -83,13 +83,13 @@ impl Monitor {
     /// The device of a definition as it is: running, or not.
     fn device_of(&self, def: &store::Definition) -> Device {
         let state = &self.state;
-        if let Some(known) = state.devices.values().find(|known| defined::is_of(def, &known.device)) {
+        if let Some(known) = state.devices.values().find(|known| definitions::is_definition_of(def, &known.device)) {
             return known.device.clone();
         }
         let slot = || state.slots.values().find(|slot| slot.sysname() == def.parent);
         let parent = state.parents.values().find(|known| known.parent.sysname == def.parent);
         let parent = parent.or_else(|| state.parents.get(&slot()?.parent));
-        defined::on_parent(def, parent.map(|known| &known.parent))
+        definitions::device_on_parent(def, parent.map(|known| &known.parent))
     }
 }
 

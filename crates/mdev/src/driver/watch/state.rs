@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::backend::parents::{self, ParentCache, ParentInfo};
 use crate::backend::{DeviceId, Folders, Layout, Located, Place, Slot, backend, devices as located, layout, places};
-use crate::driver::{Host, defined, devices};
+use crate::driver::{Host, definitions, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
 use crate::model::{Device, Parent};
@@ -147,7 +147,7 @@ impl HostState {
                 state.add_parent(host, place, *parent)?;
             }
         }
-        let defined = defined::all(host)?.into_iter();
+        let defined = definitions::all(host)?.into_iter();
         state.definitions = defined.map(|def| ((def.parent.clone(), def.uuid), def)).collect();
         let records = host.runtime.records();
         for found in located::all(&*host.sysfs, &records, &known)? {
@@ -222,7 +222,7 @@ impl HostState {
             }
         }
         let mut known = self.known_parent(host, &found.parent);
-        observation_of(devices::at(host, &found, &mut known), Some(found.identity))
+        observation_of(devices::read_located(host, &found, &mut known), Some(found.identity))
     }
 
     /// Whether a device that was found with another UUID is the known one all the same.

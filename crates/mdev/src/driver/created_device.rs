@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorCode};
 use crate::sysfs::{Errno, IoResult, is_absent};
 
 /// A device that was made, and its identity: see [`Located`].
-pub(super) struct Made<'a> {
+pub(super) struct CreatedDevice<'a> {
     pub(super) plan: &'a Plan,
     /// Its name below its parent.
     pub(super) entry: String,
@@ -24,15 +24,15 @@ pub(super) struct Made<'a> {
 }
 
 /// What remains of a device after a failed create.
-pub(super) enum Left {
-    Nothing,
+pub(super) enum Leftover {
+    None,
     /// The device, of this identity, which cannot be removed.
     Device(Option<u64>, Error),
     /// A VF that may be another program's device: a message with its state and the next step.
     InDoubt(String),
 }
 
-impl Made<'_> {
+impl CreatedDevice<'_> {
     /// Locates the device by sysfs and not by its record, which may be unreadable.
     pub(super) fn locate(&self, host: &Host) -> IoResult<Created> {
         let attempt = Attempt {
@@ -48,24 +48,24 @@ impl Made<'_> {
     }
 
     /// Removes the device. If its VF is another device by now, leaves that alone.
-    pub(super) fn remove(&self, host: &Host) -> Left {
-        let failed = |errno| Left::Device(self.identity, Error::io("look for", &self.plan.place.syspath, errno));
+    pub(super) fn remove(&self, host: &Host) -> Leftover {
+        let failed = |errno| Leftover::Device(self.identity, Error::io("look for", &self.plan.place.syspath, errno));
         let opened = match self.locate(host) {
             Ok(Created::Own(device)) => OpenDevice { device, parent: Rc::clone(&self.plan.parent) },
-            Ok(Created::Absent) => return Left::Nothing,
-            Ok(Created::InDoubt(what)) => return Left::InDoubt(what),
+            Ok(Created::Absent) => return Leftover::None,
+            Ok(Created::InDoubt(what)) => return Leftover::InDoubt(what),
             Err(errno) => return failed(errno),
         };
-        match destroy::take_back(host, &opened) {
-            Ok(()) => Left::Nothing,
+        match destroy::remove_new(host, &opened) {
+            Ok(()) => Leftover::None,
             // Another program has written to the VF since it was located.
             Err(e) if e.code == ErrorCode::NoNode => match self.locate(host) {
-                Ok(Created::Own(_)) => Left::Device(Some(opened.device.identity), e),
-                Ok(Created::Absent) => Left::Nothing,
-                Ok(Created::InDoubt(what)) => Left::InDoubt(what),
+                Ok(Created::Own(_)) => Leftover::Device(Some(opened.device.identity), e),
+                Ok(Created::Absent) => Leftover::None,
+                Ok(Created::InDoubt(what)) => Leftover::InDoubt(what),
                 Err(errno) => failed(errno),
             },
-            Err(e) => Left::Device(Some(opened.device.identity), e),
+            Err(e) => Leftover::Device(Some(opened.device.identity), e),
         }
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Parents<'a> {
                 None
             }
         };
-        let Some((place, parent)) = found else { return Ok(on_parent(def, None)) };
+        let Some((place, parent)) = found else { return Ok(device_on_parent(def, None)) };
         let info = ParentInfo::read(&*parent.dir, &place, parent.layout);
         let info = info.map_err(|errno| Error::io("read", &place.syspath, errno))?;
         let api = device_api(parent.layout, &*parent.dir, &def.type_id);
@@ -58,7 +58,7 @@ impl<'a> Parents<'a> {
 }
 
 /// The same with a parent that is known already; `None`: it does not exist.
-pub(super) fn on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
+pub(super) fn device_on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
     let Some(parent) = parent else { return inactive_device(def, &ParentInfo::absent(&def.parent), None) };
     let ty = parent.types.iter().find(|ty| ty.id() == def.type_id);
     inactive_device(def, &ParentInfo::of(parent), ty.and_then(Type::device_api).map(str::to_owned))
@@ -79,19 +79,19 @@ fn inactive_device(def: &Definition, parent: &ParentInfo, device_api: Option<Str
 }
 
 /// The running device is the one that is defined.
-pub(super) fn is_of(def: &Definition, device: &Device) -> bool {
+pub(super) fn is_definition_of(def: &Definition, device: &Device) -> bool {
     // A definition on a slot names the slot.
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
 /// The same of a device that was located.
-pub(super) fn is_running_on(def: &Definition, found: &Located) -> bool {
+pub(super) fn is_definition_of_located(def: &Definition, found: &Located) -> bool {
     def.uuid == found.uuid && (def.parent == basename(&found.parent) || def.parent == found.sysname())
 }
 
 /// The running device of a definition.
 pub(super) fn running_device(host: &Host, def: &Definition) -> Result<Option<Device>> {
-    Ok(devices::by_uuid_for(host, &def.uuid, &def.parent)?.filter(|device| is_of(def, device)))
+    Ok(devices::by_uuid_near(host, &def.uuid, &def.parent)?.filter(|device| is_definition_of(def, device)))
 }
 
 /// The device of a definition, running or not.
@@ -100,7 +100,7 @@ pub(super) fn active_or_inactive(host: &Host, def: &Definition) -> Result<Device
 }
 
 /// The running device of the definition that an inactive device was read from; `None` if it does not run.
-pub(super) fn running(host: &Host, device: &Device) -> Result<Option<Located>> {
+pub(super) fn locate_running(host: &Host, device: &Device) -> Result<Option<Located>> {
     let defined_on = |name: &str| device.parent_sysname == name;
     let found = devices::locate_near(host, &device.uuid, &device.parent_sysname)?;
     Ok(found.filter(|found| defined_on(basename(&found.parent)) || defined_on(found.sysname())))
@@ -131,7 +131,7 @@ pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Defin
 pub(super) fn inactive(host: &Host, active: &[Device]) -> Result<Vec<Device>> {
     let parents = Parents::new(host);
     let defs = all(host)?;
-    let idle = defs.iter().filter(|def| !active.iter().any(|device| is_of(def, device)));
+    let idle = defs.iter().filter(|def| !active.iter().any(|device| is_definition_of(def, device)));
     idle.map(|def| parents.device(def)).collect()
 }
 
@@ -186,7 +186,7 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
 }
 
 /// The sysfs name of the parent or the slot on which a device is defined.
-pub(super) fn sysname(target: &Target) -> String {
+pub(super) fn sysname_of(target: &Target) -> String {
     target.slot.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
@@ -234,7 +234,7 @@ fn sysnames(slots: &Slots) -> Vec<String> {
 }
 
 /// Sysfs names of an open parent and its slots, or of the one slot that is named: a device of the parent may be defined on each.
-pub(super) fn defined_on(parent: &OpenParent, slot: Option<&str>) -> Result<Vec<String>> {
+pub(super) fn definition_parents(parent: &OpenParent, slot: Option<&str>) -> Result<Vec<String>> {
     let mut names = match slot {
         Some(slot) => vec![slot.to_owned()],
         None => sysnames(&slots_of(parent)?),
@@ -254,7 +254,7 @@ pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
 }
 
 /// There is no such parent now.
-pub(super) fn is_missing(host: &Host, parent: &str) -> bool {
+pub(super) fn is_parent_absent(host: &Host, parent: &str) -> bool {
     places::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
 }
 
