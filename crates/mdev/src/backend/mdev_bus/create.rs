@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode, Result, shown};
 use crate::model::parse_count;
 use crate::sysfs::{Dir, Errno, Writer, read_text, write_line_to};
 
-/// Layouts whose create is a single write.
+/// The writes of a layout that creates a device with one write.
 pub(super) struct SingleWrite<'a> {
     strategy: &'static Strategy,
     type_dir: Rc<dyn Dir>,
@@ -39,7 +39,7 @@ impl CreateWrites for SingleWrite<'_> {
     }
 }
 
-/// The open folder of the type. One that does not exist is its own error.
+/// Opens the folder of the type. Fails with [`ErrorCode::NoType`] if the parent does not have the type.
 pub(super) fn open_type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Result<Rc<dyn Dir>> {
     if let Some(open) = request.type_dir {
         return Ok(Rc::clone(open));
@@ -51,7 +51,7 @@ pub(super) fn open_type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Re
         match errno {
             Errno::NOENT if parent.meta(TYPES).is_err() => type_no_longer_exists(parent, id),
             Errno::NOENT | Errno::NOTDIR | Errno::INVAL => {
-                let message = format!("there is no type '{id}' here; list {TYPES} to see which there are");
+                let message = format!("type '{id}' does not exist; list {TYPES} for the types of this parent");
                 Error::new(ErrorCode::NoType, Errno::NODEV, message).at(path)
             }
             other => Error::io("open", &path, other),
@@ -59,7 +59,7 @@ pub(super) fn open_type_dir(parent: &dyn Dir, request: &CreateRequest<'_>) -> Re
     })
 }
 
-/// Step one of every create: fail before anything is written when nothing is left.
+/// Fails if the type has no instances left. The first step of every create: nothing is written before it.
 pub(super) fn check_instances(strategy: &Strategy, type_dir: &dyn Dir, id: &str) -> Result<()> {
     let attr = strategy.instances;
     let path = format!("{}/{attr}", type_dir.path());
@@ -74,7 +74,7 @@ pub(super) fn check_instances(strategy: &Strategy, type_dir: &dyn Dir, id: &str)
         }
         Some(_) => Ok(()),
         None => {
-            let message = format!("{path} holds '{}' where a number is due", shown(&text));
+            let message = format!("expected a number in {path}, got '{}'", shown(&text));
             Err(Error::new(ErrorCode::BadData, Errno::BADMSG, message).at(path))
         }
     }
@@ -86,25 +86,25 @@ pub(super) fn type_no_longer_exists(dir: &dyn Dir, id: &str) -> Error {
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(dir.path())
 }
 
-/// A group where none is wanted is refused: the kernel would take it and do nothing with it.
+/// Fails if the request has a group and the type requires none: the kernel would accept the group and ignore it.
 pub(super) fn check_group(type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<()> {
     if request.group.is_none() {
         return Ok(());
     }
-    let wanted = requires_group(type_dir)
+    let is_required = requires_group(type_dir)
         .map_err(|errno| Error::io("read", &format!("{}/requires_group", type_dir.path()), errno))?;
-    if wanted { Ok(()) } else { Err(no_group(request.type_id)) }
+    if is_required { Ok(()) } else { Err(no_group(request.type_id)) }
 }
 
-/// A type's file that makes a device.
+/// The file of a type that creates a device.
 const CREATE: &str = "create";
 
-/// Opens the file before the write. A failed open makes no device; a failed write may have made one.
+/// Opens [`CREATE`]. A failed open creates no device; a failed write may have created one.
 pub(super) fn open_create(type_dir: &dyn Dir) -> Result<Box<dyn Writer>> {
     type_dir.writer(CREATE).map_err(|errno| write_error(type_dir, CREATE, errno))
 }
 
-/// The write that makes the device. The kernel's errno passes through; the common ones get their own code.
+/// Writes [`CREATE`]. The error has the kernel's errno; for the common ones it has a code of its own.
 pub(super) fn write_create(
     strategy: &Strategy,
     type_dir: &dyn Dir,
@@ -120,28 +120,28 @@ pub(super) fn write_create(
         None => Err(Errno::BADF),
     };
     written.map_err(|errno| {
-        let plain = write_error(type_dir, CREATE, errno);
+        let error = write_error(type_dir, CREATE, errno);
         match errno {
-            Errno::EXIST => Error { code: ErrorCode::Exists, ..plain },
+            Errno::EXIST => Error { code: ErrorCode::Exists, ..error },
             Errno::NOSPC | Errno::USERS => {
-                Error { code: ErrorCode::NoInstances, ..plain }.hint(&why_full(strategy, type_dir, request.type_id))
+                Error { code: ErrorCode::NoInstances, ..error }.hint(&why_full(strategy, type_dir, request.type_id))
             }
-            Errno::INVAL if request.group.is_none() && requires_group(type_dir).unwrap_or(false) => plain.hint(
+            Errno::INVAL if request.group.is_none() && requires_group(type_dir).unwrap_or(false) => error.hint(
                 "the type requires a group: name one with <group>, or create all devices of the guest in one call, which \
                  allocates it",
             ),
-            _ => plain,
+            _ => error,
         }
     })
 }
 
-/// Why a driver has no room for a device of this type.
+/// Why a driver cannot create a device of this type, and the next step.
 fn why_full(strategy: &Strategy, type_dir: &dyn Dir, id: &str) -> String {
     let attr = strategy.instances;
     match read_text(type_dir, attr).ok().and_then(|text| parse_count(&text)) {
         Some(left) if left > 0 => format!(
-            "{attr} of type {id} is {left}, but the driver has no room: the count is of this type alone, and devices of \
-             other types use the same resources; destroy one or use another parent"
+            "{attr} of type {id} is {left}, but the driver has no resources left: {attr} does not count devices of \
+             other types, which use the same resources; destroy one or use another parent"
         ),
         _ => "destroy a device or use another parent".to_owned(),
     }
@@ -154,7 +154,7 @@ mod tests {
     use crate::sim::{SimEntry, SimHost};
     use crate::sysfs::Sysfs;
 
-    /// A driver may add the file in which another layout has the count.
+    /// A driver may also have the file in which another layout has the count.
     #[test]
     fn full_type_names_the_count_of_its_layout() {
         let file = |name: &str, text: &str| SimEntry::File {

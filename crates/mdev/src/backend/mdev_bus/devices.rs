@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices on the mdev bus. The kernel knows them by UUID; the inode number of a device's link is its identity, since sysfs
-//! never uses such a number twice.
+//! Devices on the mdev bus. The name of a device is its UUID. The inode number of its link is its identity, because
+//! sysfs never uses such a number twice.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -20,20 +20,20 @@ pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Ve
     let bus = match open_bus(sysfs) {
         Ok(Some(bus)) => bus,
         Ok(None) => return Ok(Vec::new()),
-        // It must not hide the parents, nor the devices elsewhere.
+        // The error must not hide the parents and the devices of other backends.
         Err(e) => return report_unless_exhausted(e).map(|()| Vec::new()),
     };
     let mut entries = BTreeSet::new();
     or_report(names(&*bus, &mut entries), |errno| Finding::io(DEVICES, "it cannot be listed to its end", errno))
         .map_err(|errno| Error::io("list", DEVICES, errno))?;
     let uuids: Vec<Uuid> = entries.iter().filter_map(|entry| uuid_of(entry)).collect();
-    let mut found = Vec::with_capacity(uuids.len());
+    let mut devices = Vec::with_capacity(uuids.len());
     for uuid in uuids {
         let read = on_bus(backend, &bus, &uuid);
         let device = or_report(read, |errno| Finding::io(format!("{DEVICES}/{uuid}"), "left out", errno));
-        found.extend(device.map_err(|errno| bus_error(&uuid, errno))?.flatten());
+        devices.extend(device.map_err(|errno| bus_error(&uuid, errno))?.flatten());
     }
-    Ok(found)
+    Ok(devices)
 }
 
 /// The UUID of an entry of the bus. Reports an entry whose name is no UUID.
@@ -46,10 +46,11 @@ fn uuid_of(entry: &str) -> Option<Uuid> {
     uuid
 }
 
-/// The device of this UUID on the open bus.
+/// The device of this UUID on the open bus; `None` if there is none.
 pub(super) fn on_bus(backend: &'static dyn Backend, bus: &Rc<dyn Dir>, uuid: &Uuid) -> IoResult<Option<Located>> {
     let entry = uuid.to_string();
-    // The identity comes first: the path of a later device of this UUID then has an identity that is no longer valid.
+    // The identity is read first: if another device gets this UUID before the path is read, the identity is no longer
+    // valid.
     let Some(identity) = identity(&**bus, &entry)? else { return Ok(None) };
     let Some(target) = if_present(bus.link(&entry))? else { return Ok(None) };
     let syspath = resolve(bus.path(), &target).ok_or(Errno::NOENT)?;
@@ -58,11 +59,12 @@ pub(super) fn on_bus(backend: &'static dyn Backend, bus: &Rc<dyn Dir>, uuid: &Uu
     Ok(Some(Located { backend, uuid: *uuid, parent, syspath, dir, entry, identity, type_id: None }))
 }
 
-/// The error for a device that cannot be looked up.
+/// The error for a device whose entry on the bus cannot be read.
 pub(super) fn bus_error(uuid: &Uuid, errno: Errno) -> Error {
     Error::io("look for the device", &format!("{DEVICES}/{uuid}"), errno)
 }
 
+/// The identity of the entry `entry` of the open bus; `None` if there is none.
 pub(super) fn identity(dir: &dyn Dir, entry: &str) -> IoResult<Option<u64>> {
     Ok(if_present(dir.meta(entry))?.map(|meta| meta.ino))
 }
@@ -74,15 +76,16 @@ pub(super) fn locate_created(
     attempt: &Attempt<'_>,
 ) -> IoResult<Created> {
     let bus = open_bus(sysfs).map_err(|e| e.errno())?;
-    let found = bus.map(|bus| on_bus(backend, &bus, &attempt.uuid)).transpose()?.flatten();
-    let Some(device) = found.filter(|device| device.parent == attempt.parent) else { return Ok(Created::Absent) };
+    let on_bus = bus.map(|bus| on_bus(backend, &bus, &attempt.uuid)).transpose()?.flatten();
+    let Some(device) = on_bus.filter(|device| device.parent == attempt.parent) else { return Ok(Created::Absent) };
     let is_own = match attempt.identity {
         Some(identity) => identity == device.identity,
-        // A device of the same UUID may be another program's. The founding proposal may show no type.
+        // Another program may have created a device of the same UUID. In the layout `rfc` a device may not show its
+        // type.
         None => {
             let parent = device.open_parent(sysfs).map_err(|e| e.errno())?;
-            let shown = backend.type_of(parent.layout, &*device.dir, &device.entry)?;
-            shown.is_none_or(|shown| shown == attempt.type_id)
+            let type_id = backend.type_of(parent.layout, &*device.dir, &device.entry)?;
+            type_id.is_none_or(|id| id == attempt.type_id)
         }
     };
     Ok(if is_own { Created::Own(device) } else { Created::Absent })
@@ -111,8 +114,8 @@ pub(super) fn device_of_record(
     Ok(if is_own { RecordedDevice::Own(now) } else { RecordedDevice::Other })
 }
 
-/// See [`Backend::is_about`]. A record of a killed creator is about the device only if parent, type and time agree: another
-/// program may have made a device of this UUID since.
+/// See [`Backend::is_about`]. If the creator was killed, its record is about the device only if the parent, the type
+/// and the time are the recorded ones: another program may have created a device of this UUID since.
 pub(super) fn is_about(
     backend: &'static dyn Backend,
     sysfs: &dyn Sysfs,
@@ -129,16 +132,16 @@ pub(super) fn is_about(
     if record.parent != basename(&device.parent) {
         return Ok(false);
     }
-    let shown = backend.type_of(layout, &*device.dir, &device.entry);
-    let shown = shown.map_err(|errno| unknown_creator(device, &describe(errno), errno))?;
-    if shown.is_some_and(|id| id != record.type_id) {
+    let type_id = backend.type_of(layout, &*device.dir, &device.entry);
+    let type_id = type_id.map_err(|errno| unknown_creator(device, &describe(errno), errno))?;
+    if type_id.is_some_and(|id| id != record.type_id) {
         return Ok(false);
     }
     appeared_in_time(sysfs, device, record)
 }
 
-/// Whether the device appeared while its killed creator may have made it. The time of its link is the time of
-/// appearance or later. Its VFIO nodes appear with it, during the creator's write.
+/// Whether the device appeared at a time at which its killed creator may have created it. The time of its link is the
+/// time when it appeared, or later. Its VFIO nodes appear with it, during the creator's write.
 fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &DeviceRecord) -> Result<bool> {
     let failed = |errno| unknown_creator(device, &describe(errno), errno);
     let Some(link) = if_present(device.dir.meta(&device.entry)).map_err(failed)? else { return Ok(false) };
@@ -157,13 +160,13 @@ fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &DeviceRecord) 
             _ => {}
         }
     }
-    Err(unknown_creator(device, "no VFIO node of the device in /dev shows when the device was made", Errno::NODATA))
+    Err(unknown_creator(device, "no VFIO node of the device in /dev shows when the device was created", Errno::NODATA))
 }
 
 fn unknown_creator(device: &Located, why: &str, errno: Errno) -> Error {
     let message = format!(
-        "cannot determine which program created the device, its killed creator or another one: {why}; if another one did, \
-         remove the record {RECORDS}/{} below the root of this connection, otherwise destroy the device",
+        "cannot determine which program created the device, its killed creator or another one: {why}; if it was another \
+         one, remove the record {RECORDS}/{} below the root of this connection, otherwise destroy the device",
         device.uuid
     );
     Error::new(ErrorCode::NotReady, errno, message).at(device.syspath.clone())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `general`: the layout of the reply to the founding proposal. The type counts `available_instances`, the device removes
-//! itself through `destroy`.
+//! `general`: the layout of the reply to the founding proposal. The number of instances is in `available_instances` of
+//! the type; the file `destroy` of a device removes it.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::LayoutKind;
 use crate::sysfs::Dir;
 
-/// A device's file that removes it.
+/// The file of a device that removes it.
 const DESTROY: &str = "destroy";
 
 pub(super) static STRATEGY: Strategy = Strategy {

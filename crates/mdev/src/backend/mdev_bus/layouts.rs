@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The layouts of the mdev bus, and how a parent shows which one it has.
+//! The layouts of the mdev bus, and the detection of the layout of a parent.
 
 use super::strategy::Strategy;
 use super::{general, merged, rfc};
@@ -7,10 +7,10 @@ use crate::backend::Layout;
 use crate::model::LayoutKind;
 use crate::sysfs::{Dir, IoResult, if_present};
 
-/// The strategy of a parent that shows no other layout.
+/// The strategy of a parent whose files match no other layout.
 static FALLBACK: &Strategy = &merged::STRATEGY;
 
-/// Its layout.
+/// The layout of [`FALLBACK`].
 pub(in crate::backend) static DEFAULT: &Layout = &FALLBACK.layout;
 
 /// Every layout, the fallback first. A new one is a file and a line here.
@@ -33,10 +33,11 @@ pub(super) fn strategy(kind: LayoutKind) -> &'static Strategy {
     STRATEGIES.iter().find(|strategy| strategy.layout.kind == kind).unwrap_or(&FALLBACK)
 }
 
-/// The strategy for a parent with types. In the merged kernel every type has a `device_api`, and no other layout has this file;
-/// one type whose `device_api` is missing because of a fault must not change the layout of the whole parent. A layout with a
-/// file of the parent is detected by that file first, then by its types, since a driver may have a parent without the file.
-/// `any_type_has`: whether one of the types has a file of this name.
+/// The strategy of an open parent. `any_type_has` returns whether one of its types has a file of this name.
+///
+/// A layout with [`Layout::parent_file`] is detected by that file first. Then the types decide, because a driver may
+/// have a parent without the file. One type with the file is enough: in the merged kernel every type has a
+/// `device_api`, and one type that lacks it because of a fault must not change the layout of the parent.
 pub(super) fn detect(parent: &dyn Dir, any_type_has: impl Fn(&str) -> IoResult<bool>) -> IoResult<&'static Strategy> {
     for strategy in STRATEGIES {
         if let Some(file) = strategy.layout.parent_file {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::model::LayoutKind;
 use crate::sysfs::Dir;
 
-/// A device's file that removes it.
+/// The file of a device that removes it.
 const REMOVE: &str = "remove";
 
 pub(super) static STRATEGY: Strategy = Strategy {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The backend of kernels with an mdev bus. Its layouts differ in the files that create and remove a device: see [`Strategy`].
+//! The backend of kernels with an mdev bus. Its layouts differ in the files that create and remove a device: see
+//! [`Strategy`].
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -29,8 +30,8 @@ mod rfc;
 mod strategy;
 mod types;
 
-/// Buses whose devices have been parents of mediated devices, and the one of the AP matrix. Parents of the merged kernel
-/// on any other are found through their class.
+/// Buses that have parents of mediated devices in known drivers, and the bus of the AP matrix. Parents on any other bus
+/// are found through the class of the merged kernel.
 const BUSES: [&str; 5] = ["pci", "css", "ccw", "matrix", "platform"];
 
 /// The backend.
@@ -43,23 +44,23 @@ impl Backend for MdevBus {
     }
 
     fn parents(&self, sysfs: &dyn Sysfs, wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
-        let mut found = BTreeMap::new();
+        let mut places = BTreeMap::new();
         if let Some(wanted) = wanted {
             if let Some(place) = named(sysfs, wanted.name).filter(wanted.is) {
                 return Ok(vec![place]);
             }
-            // The class has nearly every parent of a host, and no other device.
-            scan_class(sysfs, &mut found)?;
-            let places = sorted(std::mem::take(&mut found));
-            if places.iter().any(wanted.is) {
-                return Ok(places);
+            // The class has nearly every parent of a host, and no other device, so it is read before the buses.
+            scan_class(sysfs, &mut places)?;
+            let of_class = sorted(std::mem::take(&mut places));
+            if of_class.iter().any(wanted.is) {
+                return Ok(of_class);
             }
         }
         for bus in BUSES {
-            scan_bus(sysfs, bus, &mut found)?;
+            scan_bus(sysfs, bus, &mut places)?;
         }
-        scan_class(sysfs, &mut found)?;
-        Ok(sorted(found))
+        scan_class(sysfs, &mut places)?;
+        Ok(sorted(places))
     }
 
     fn parent_at(&self, folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option<Target>> {
@@ -74,33 +75,33 @@ impl Backend for MdevBus {
     }
 
     fn layout_of(&self, dir: &dyn Dir, hint: Hint<'_>) -> IoResult<Option<&'static Layout>> {
-        let found = |found: IoResult<&'static Strategy>| found.map(|strategy| Some(&strategy.layout));
+        let layout = |strategy: IoResult<&'static Strategy>| strategy.map(|strategy| Some(&strategy.layout));
         let type_id = match hint {
             Hint::None => None,
             Hint::Type(id) => Some(id),
             Hint::ParentOf(id) => id,
         };
         if let Some(id) = type_id.filter(|id| is_component(id)) {
-            let one = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
-            if one(DEVICE_API)? {
-                return found(detect(dir, |file| Ok(file == DEVICE_API)));
+            let type_has = |file: &str| Ok(if_present(dir.meta(&format!("{TYPES}/{id}/{file}")))?.is_some());
+            if type_has(DEVICE_API)? {
+                return layout(detect(dir, |file| Ok(file == DEVICE_API)));
             }
         }
         let Some(types) = if_present(dir.open(TYPES))? else {
-            return if let Hint::ParentOf(_) = hint { found(detect(dir, |_| Ok(false))) } else { Ok(None) };
+            return if let Hint::ParentOf(_) = hint { layout(detect(dir, |_| Ok(false))) } else { Ok(None) };
         };
         let mut ids = Vec::new();
         types.list(&mut |id, _| ids.push(id.to_owned()))?;
-        let has = |file: &str| {
-            let mut found = ids.iter().map(|id| if_present(types.meta(&format!("{id}/{file}"))));
-            found.find_map(|meta| meta.map(|meta| meta.map(|_| true)).transpose()).unwrap_or(Ok(false))
+        let any_type_has = |file: &str| {
+            let mut files = ids.iter().map(|id| if_present(types.meta(&format!("{id}/{file}"))));
+            files.find_map(|meta| meta.map(|meta| meta.map(|_| true)).transpose()).unwrap_or(Ok(false))
         };
-        found(detect(dir, has))
+        layout(detect(dir, any_type_has))
     }
 
-    fn types(&self, dir: &dyn Dir, _records: &Records<'_>, known: Option<&Parent>) -> IoResult<Option<Types>> {
-        let read = match known {
-            Some(known) => types::read_counts(dir, strategy(known.layout), &known.types),
+    fn types(&self, dir: &dyn Dir, _records: &Records<'_>, before: Option<&Parent>) -> IoResult<Option<Types>> {
+        let read = match before {
+            Some(before) => types::read_counts(dir, strategy(before.layout), &before.types),
             None => types::read_types(dir),
         };
         let why_none = |types: &[_]| if types.is_empty() { "it has no types now".to_owned() } else { String::new() };
@@ -115,7 +116,7 @@ impl Backend for MdevBus {
     }
 
     fn slots(&self, _parent: &dyn Dir) -> IoResult<Slots> {
-        // A device has no place on its parent before it is made, so there is no file to watch; the kernel sends uevents for it.
+        // A device has no slot before it is created, so there is no file to watch. The kernel sends uevents for it.
         Ok(Slots::default())
     }
 
@@ -123,7 +124,7 @@ impl Backend for MdevBus {
         &self,
         sysfs: &dyn Sysfs,
         _records: &Records<'_>,
-        _known: &dyn Fn(&str) -> Option<Vec<Vf>>,
+        _cached_vfs: &dyn Fn(&str) -> Option<Vec<Vf>>,
     ) -> Result<Vec<Located>> {
         devices::all(&MdevBus, sysfs)
     }
@@ -131,10 +132,10 @@ impl Backend for MdevBus {
     fn locate(&self, folders: &Folders<'_>, _records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
         let Some(uuid) = wanted.uuid() else { return Ok(None) };
         let Some(bus) = folders.bus()? else { return Ok(None) };
-        let found = devices::on_bus(&MdevBus, &bus, &uuid).map_err(|errno| devices::bus_error(&uuid, errno))?;
+        let device = devices::on_bus(&MdevBus, &bus, &uuid).map_err(|errno| devices::bus_error(&uuid, errno))?;
         Ok(match wanted {
-            Wanted::Same(id) => found.filter(|found| id.identity == Some(found.identity)),
-            _ => found,
+            Wanted::Same(id) => device.filter(|device| id.identity == Some(device.identity)),
+            _ => device,
         })
     }
 
@@ -155,7 +156,6 @@ impl Backend for MdevBus {
     }
 
     fn is_same(&self, device: &Located, _records: Option<&Records<'_>>) -> Result<bool> {
-        // Its identity alone distinguishes it.
         let now = devices::identity(&*device.dir, &device.entry);
         Ok(now.map_err(|errno| Error::io("read the identity of", &device.syspath, errno))? == Some(device.identity))
     }
@@ -183,7 +183,8 @@ impl Backend for MdevBus {
     }
 }
 
-/// The parent of this sysfs name or node name, by its link in the class. An error is that of the list of the class.
+/// The parent of this sysfs name or node name, by its link in the class. `None` also on an error: [`scan_class`]
+/// returns it.
 fn named(sysfs: &dyn Sysfs, name: &str) -> Option<Place> {
     let class = sysfs.open(CLASS).ok()?;
     let after_subsystem = name.split_once('_').map(|(_, sysname)| sysname);
@@ -193,20 +194,22 @@ fn named(sysfs: &dyn Sysfs, name: &str) -> Option<Place> {
     Some(Place { syspath: resolve(CLASS, &target)?, subsystem: basename(&subsystem).to_owned() })
 }
 
-fn scan_bus(sysfs: &dyn Sysfs, bus: &str, found: &mut BTreeMap<String, String>) -> Result<()> {
+/// Adds the parents on a bus to `places`: paths with the names of subsystems.
+fn scan_bus(sysfs: &dyn Sysfs, bus: &str, places: &mut BTreeMap<String, String>) -> Result<()> {
     let path = format!("/sys/bus/{bus}/devices");
     scan(sysfs, &path, &mut |dir, name| {
         if if_present(dir.meta(&format!("{name}/{TYPES}")))?.is_some() {
-            found.extend(follow(dir, name)?.map(|syspath| (syspath, bus.to_owned())));
+            places.extend(follow(dir, name)?.map(|syspath| (syspath, bus.to_owned())));
         }
         Ok(())
     })
 }
 
-fn scan_class(sysfs: &dyn Sysfs, found: &mut BTreeMap<String, String>) -> Result<()> {
+/// Adds the parents of the class to `places`: paths with the names of subsystems.
+fn scan_class(sysfs: &dyn Sysfs, places: &mut BTreeMap<String, String>) -> Result<()> {
     scan(sysfs, CLASS, &mut |dir, name| {
         let Some(syspath) = follow(dir, name)? else { return Ok(()) };
-        if let Entry::Vacant(new) = found.entry(syspath) {
+        if let Entry::Vacant(new) = places.entry(syspath) {
             new.insert(basename(&dir.link(&format!("{name}/subsystem"))?).to_owned());
         }
         Ok(())

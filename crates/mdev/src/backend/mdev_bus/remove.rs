@@ -5,9 +5,9 @@ use crate::backend::{Located, Remove, no_longer_exists, write_error};
 use crate::error::{Error, ErrorCode, Result};
 use crate::sysfs::{Dir, Errno, WRITE_ATTEMPTS, if_present};
 
-/// Removes a device through a file in its own folder. The folder is opened before [`Remove::is_same_device`] is called: if the device is then still
-/// the one that was found, it has existed all the time, and the folder belongs to it. The file is opened below that descriptor,
-/// which never leads to another device. So the write reaches the device that was found, or fails.
+/// Removes a device through a file in its own folder. The write reaches the located device, or fails: the folder is
+/// opened before [`Remove::is_same_device`] is called, so if that returns true, the folder belongs to the located
+/// device. The file is opened below the descriptor of the folder, which never leads to another device.
 pub(super) fn remove_by_own_file(parent: &dyn Dir, name: &str, device: &Located, how: &Remove<'_>) -> Result<()> {
     let path = format!("{}/{}", parent.path(), device.entry);
     let folder = if_present(parent.open(&device.entry)).map_err(|errno| Error::io("open", &path, errno))?;
@@ -15,8 +15,8 @@ pub(super) fn remove_by_own_file(parent: &dyn Dir, name: &str, device: &Located,
     write_remove(&*folder, name, "1", device, how)
 }
 
-/// The write to the file `name` of `dir` that removes a device. A device that no longer exists is [`ErrorCode::NoNode`]; a
-/// device that exists without the file that removes it is [`ErrorCode::NoAttribute`].
+/// Writes the file `name` of `dir`, which removes a device. Fails with [`ErrorCode::NoNode`] if the device no longer
+/// exists, and with [`ErrorCode::NoAttribute`] if the device exists and the file does not.
 pub(super) fn write_remove(dir: &dyn Dir, name: &str, value: &str, device: &Located, how: &Remove<'_>) -> Result<()> {
     let path = format!("{}/{name}", dir.path());
     if !(how.is_same_device)()? {
@@ -28,7 +28,7 @@ pub(super) fn write_remove(dir: &dyn Dir, name: &str, value: &str, device: &Loca
             break;
         }
         if !(how.is_same_device)()? {
-            // The interrupted write has removed it.
+            // The interrupted write has removed the device.
             return Ok(());
         }
         written = (how.write)(dir, name, value)?;

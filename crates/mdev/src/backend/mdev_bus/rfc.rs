@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `rfc`: the founding proposal. The parent removes devices through `mdev_destroy`; parameters are state of the type that
-//! the next create takes over, so setting, using and clearing them is one critical section for the whole host.
+//! `rfc`: the founding proposal. The file `mdev_destroy` of a parent removes its devices. Parameters are state of the
+//! type, and the next create uses them: so they are set, used and cleared under one lock of the host.
 
 use std::rc::Rc;
 
@@ -15,16 +15,17 @@ use crate::error::{Error, Result, shown};
 use crate::model::LayoutKind;
 use crate::sysfs::{Dir, Errno, Writer, write_line};
 
-/// A type's file with the parameters of the next device.
+/// The file of a type with the parameters of the next device.
 const PARAMS: &str = "params";
 
-/// Clears the parameters. It is written as one newline, as `echo ""` writes it: a write of no bytes never reaches the driver.
+/// The text that clears the parameters. It is written as one newline, because a write of no bytes never reaches the
+/// driver.
 const CLEAR: &str = "";
 
-/// The parent's file that removes devices.
+/// The file of a parent that removes its devices.
 const MDEV_DESTROY: &str = "mdev_destroy";
 
-/// A device has no link to its type, though some drivers make one.
+/// `shows_type` is false: only some drivers have a link from a device to its type.
 pub(super) static STRATEGY: Strategy = Strategy {
     layout: Layout {
         has_iommu_group: false,
@@ -54,11 +55,12 @@ fn prepare<'a>(
 }
 
 fn remove(parent: &dyn Dir, device: &Located, how: &Remove<'_>) -> Result<()> {
-    // `mdev_destroy` takes a UUID: of this parent's devices it removes the one that has the UUID when the write arrives.
+    // `mdev_destroy` accepts a UUID, and removes the device of this parent that has the UUID when the driver reads it.
     write_remove(parent, MDEV_DESTROY, &device.uuid.to_string(), device, how)
 }
 
-/// Used under the lock of the type: parameters are state of the type.
+/// The writes that create a device. The caller holds the lock of the type, because the parameters are state of the
+/// type.
 struct WithParams<'a> {
     strategy: &'static Strategy,
     type_dir: Rc<dyn Dir>,
@@ -73,12 +75,12 @@ impl CreateWrites for WithParams<'_> {
         if !self.has_params {
             return Ok(());
         }
-        // Without parameters of our own, those of a creator that was killed half-way must not become ours.
+        // A creator that was killed may have left its parameters. The new device must not inherit them.
         let set = match self.request.params {
             Some(params) => write_and_verify(&*self.type_dir, PARAMS, TextForm::Verbatim, params),
             None => clear_params(&*self.type_dir),
         };
-        // The driver may have taken part of them.
+        // The driver may have kept a part of them.
         set.inspect_err(|_| self.clear_own())
     }
 
@@ -96,16 +98,18 @@ impl WithParams<'_> {
         }
         match clear_params(&*self.type_dir) {
             Ok(()) => {}
-            // The parent went away, and its parameters with it.
+            // The parent was removed together with its parameters.
             Err(e) if e.errno == Errno::NODEV.raw_os_error() || e.errno == Errno::NOENT.raw_os_error() => {}
-            Err(e) => log::warn!("{e}: the next creator may inherit the parameters, unless it uses libmdev"),
+            Err(e) => {
+                log::warn!("{e}: the next device of this type may inherit the parameters, unless libmdev creates it")
+            }
         }
     }
 }
 
-/// True when the type takes parameters.
+/// Fails if the type does not support the request. Returns whether the type supports parameters.
 fn check(strategy: &Strategy, type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Result<bool> {
-    // The proposal's first step. A type that was removed during the wait for the lock is an error of its own.
+    // First, because the type may have been removed while the caller waited for the lock, and this has its own error.
     check_instances(strategy, type_dir, request.type_id)?;
     let has_params = match type_dir.meta(PARAMS) {
         Ok(_) => true,
@@ -119,14 +123,15 @@ fn check(strategy: &Strategy, type_dir: &dyn Dir, request: &CreateRequest<'_>) -
     Ok(has_params)
 }
 
-/// A driver may show a text of its own where none is set, so a text that is left is no error.
+/// Clears the parameters of a type. A text that the file shows afterwards is only logged: a driver may show a text of
+/// its own while no parameters are set.
 fn clear_params(type_dir: &dyn Dir) -> Result<()> {
     write_line(type_dir, PARAMS, CLEAR).map_err(|errno| write_error(type_dir, PARAMS, errno))?;
-    if let Some(left) = read_back(type_dir, PARAMS).filter(|left| !left.trim().is_empty()) {
+    if let Some(text) = read_back(type_dir, PARAMS).filter(|text| !text.trim().is_empty()) {
         log::warn!(
             "{}/{PARAMS} holds '{}' after it was cleared; new devices may have it",
             type_dir.path(),
-            shown(&left)
+            shown(&text)
         );
     }
     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Reads the types of a parent. Every layout with an mdev bus has one folder for each, full of small text files.
+//! Reads the types of a parent. In every layout of the mdev bus a type is a folder of small text files.
 
 use super::layouts::detect;
 use super::strategy::{DEVICE_API, Strategy};
@@ -10,18 +10,18 @@ use crate::finding::{Finding, or_report, report};
 use crate::model::{TextsBuilder, Type, compare_ids, parse_count};
 use crate::sysfs::{Dir, EntryKind, Errno, IoResult, if_readable, read_text_in};
 
-/// The types of an open parent and the layout that they and the parent show. A type that cannot be read is logged and
-/// left out; a parent without the folder is an error.
+/// Returns the layout of an open parent and its types. Reports and leaves out a type that cannot be read. Fails if the
+/// folder of types cannot be read, and if this process has run out of descriptors or memory.
 pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     let dir = parent.open(TYPES)?;
     let mut types = Vec::new();
-    let mut room = Room::default();
+    let mut reading = Reading::default();
     dir.list(&mut |id, entry_kind| {
         if entry_kind == EntryKind::Dir {
-            types.extend(read_type(&*dir, id, &mut room));
+            types.extend(read_type(&*dir, id, &mut reading));
         }
     })?;
-    room.exhausted.map_or(Ok(()), Err)?;
+    reading.exhausted.map_or(Ok(()), Err)?;
     types.sort_unstable_by(|a, b| compare_ids(a.id(), b.id()));
     let strategy = detect(parent, |file| Ok(types.iter().any(|ty| ty.attribute(file).is_some())))?;
     for ty in &mut types {
@@ -29,53 +29,53 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
             let file = format!("{}/{}/{DEVICE_API}", dir.path(), ty.id());
             report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
         }
-        ty.available_instances = available(ty, strategy.instances, dir.path());
+        ty.available_instances = available_instances(ty, strategy.instances, dir.path());
     }
     Ok((&strategy.layout, types))
 }
 
-/// Room to work in, made once for all types of a parent.
+/// State that all types of a parent share: buffers, and the first lack of descriptors or memory.
 #[derive(Default)]
-struct Room {
+struct Reading {
     bytes: Vec<u8>,
     texts: TextsBuilder,
-    /// This process ran out of descriptors or memory: what was left out for it is not the host's fault.
+    /// This process ran out of descriptors or memory, so the list of types is not complete.
     exhausted: Option<Errno>,
 }
 
-impl Room {
-    /// Something is left out.
-    fn leave_out(&mut self, what: std::fmt::Arguments<'_>, errno: Errno) {
-        let reported = or_report(Err::<(), _>(errno), |errno| Finding::io(what.to_string(), "left out", errno));
+impl Reading {
+    /// Reports that the object at a path is left out.
+    fn leave_out(&mut self, path: std::fmt::Arguments<'_>, errno: Errno) {
+        let reported = or_report(Err::<(), _>(errno), |errno| Finding::io(path.to_string(), "left out", errno));
         self.exhausted = self.exhausted.or(reported.err());
     }
 }
 
-fn read_type(types: &dyn Dir, id: &str, room: &mut Room) -> Option<Type> {
+fn read_type(types: &dyn Dir, id: &str, reading: &mut Reading) -> Option<Type> {
     let dir = match types.open(id) {
         Ok(dir) => dir,
         Err(errno) => {
-            room.leave_out(format_args!("{}/{id}", types.path()), errno);
+            reading.leave_out(format_args!("{}/{id}", types.path()), errno);
             return None;
         }
     };
     let mut ty = Type::default();
-    room.texts.begin(id);
+    reading.texts.begin(id);
     let listed = dir.list(&mut |name, entry| {
         if entry == EntryKind::File {
-            take_attribute(&*dir, name, &mut ty, room);
+            read_attribute(&*dir, name, &mut ty, reading);
         }
     });
     if let Err(errno) = listed {
-        room.leave_out(format_args!("{}", dir.path()), errno);
+        reading.leave_out(format_args!("{}", dir.path()), errno);
         return None;
     }
-    ty.texts = room.texts.finish();
+    ty.texts = reading.texts.finish();
     Some(ty)
 }
 
-/// Reads a file of a type.
-fn take_attribute(dir: &dyn Dir, name: &str, ty: &mut Type, room: &mut Room) {
+/// Reads the file `name` of a type into `ty`.
+fn read_attribute(dir: &dyn Dir, name: &str, ty: &mut Type, reading: &mut Reading) {
     match name {
         // Write-only.
         "create" => return,
@@ -85,12 +85,12 @@ fn take_attribute(dir: &dyn Dir, name: &str, ty: &mut Type, room: &mut Room) {
         }
         _ => {}
     }
-    let text = match read_text_in(dir, name, &mut room.bytes) {
+    let text = match read_text_in(dir, name, &mut reading.bytes) {
         Ok(text) => text,
-        // Write-only, or gone since the listing.
+        // Write-only, or removed since the folder was listed.
         Err(Errno::ACCESS | Errno::NOENT | Errno::NODEV) => return,
         Err(errno) => {
-            room.leave_out(format_args!("{}/{name}", dir.path()), errno);
+            reading.leave_out(format_args!("{}/{name}", dir.path()), errno);
             return;
         }
     };
@@ -99,10 +99,12 @@ fn take_attribute(dir: &dyn Dir, name: &str, ty: &mut Type, room: &mut Room) {
         REQUIRES_GROUP => ty.requires_group = is_group_required(&text),
         _ => {}
     }
-    room.texts.add(name, &text);
+    reading.texts.add(name, &text);
 }
 
-fn available(ty: &Type, attr: &str, types: &str) -> Option<u32> {
+/// The number of devices that can still be created, from the file `attr`. Reports a missing or invalid number. `types`
+/// is the path of the folder of types.
+fn available_instances(ty: &Type, attr: &str, types: &str) -> Option<u32> {
     let count = ty.attribute(attr).and_then(parse_count);
     if count.is_none() {
         let file = format!("{types}/{}/{attr}", ty.id());
@@ -111,22 +113,22 @@ fn available(ty: &Type, attr: &str, types: &str) -> Option<u32> {
     count
 }
 
-/// The same types with the numbers that can be created now, and nothing else read: one file of each. Fails when this process has
-/// run out of descriptors or memory, and with ENOENT if the folder of types no longer exists.
+/// Returns the types `before` with the numbers of devices that can be created now. Reads one file of each type. Fails
+/// if this process has run out of descriptors or memory, and with ENOENT if the folder of types no longer exists.
 pub fn read_counts(
     parent: &dyn Dir,
     strategy: &'static Strategy,
-    known: &[Type],
+    before: &[Type],
 ) -> IoResult<(&'static Layout, Vec<Type>)> {
-    let (dir, mut types) = (parent.open(TYPES)?, known.to_vec());
+    let (dir, mut types) = (parent.open(TYPES)?, before.to_vec());
     let instances = strategy.instances;
-    let mut room = Vec::with_capacity(64);
+    let mut buffer = Vec::with_capacity(64);
     for ty in &mut types {
-        let read = read_text_in(&*dir, &format!("{}/{instances}", ty.id()), &mut room);
-        // As before, until it can be read.
+        let read = read_text_in(&*dir, &format!("{}/{instances}", ty.id()), &mut buffer);
+        // A count that cannot be read stays as it was.
         let Some(text) = if_readable(read)? else { continue };
         ty.available_instances = parse_count(&text);
-        if ty.attribute(instances).is_some_and(|before| before != text) {
+        if ty.attribute(instances).is_some_and(|old| old != text) {
             ty.texts.set(instances, &text);
         }
     }
@@ -148,7 +150,7 @@ mod tests {
             for id in ["1", "2", "3", "4"] {
                 let dir = root.path().join("sys/parent").join(TYPES).join(id);
                 std::fs::create_dir_all(&dir).unwrap();
-                // The fourth is an empty folder.
+                // The folder of the type 4 is empty.
                 for file in files.iter().filter(|file| id != "4" && (id != odd || **file != missing)) {
                     std::fs::write(dir.join(file), "7\n").unwrap();
                 }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn type_of_a_proposal_has_files_of_its_own() {
+    fn types_of_the_general_layout_have_different_files() {
         let root = tempfile::tempdir().unwrap();
         for (id, file) in [("1", "heads"), ("2", "queues")] {
             let dir = root.path().join("sys/parent").join(TYPES).join(id);
