@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices that are VFs: found by their records, or on the VFs that have a type.
+//! Locates devices that are VFs, by their records or by the types of the VFs.
 
 use std::rc::Rc;
 
@@ -43,7 +43,7 @@ fn located(
     })
 }
 
-/// A search for devices.
+/// The state of a search for devices.
 pub(super) struct Search<'a> {
     pub(super) backend: &'static dyn Backend,
     pub(super) folders: &'a Folders<'a>,
@@ -51,16 +51,17 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Every device. Reports and leaves out a VF that cannot be read.
-    pub(super) fn all(&self, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
-        let mut found = Vec::new();
-        for used in used_vfs(self.folders.sysfs(), known)? {
+    /// Every device. Reports and leaves out a VF that cannot be read. `cached_vfs` returns the VFs of a PF that was
+    /// read before.
+    pub(super) fn all(&self, cached_vfs: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<Located>> {
+        let mut devices = Vec::new();
+        for used in used_vfs(self.folders.sysfs(), cached_vfs)? {
             let uuid = uuid_of(&used.vf.sysname, &used.state, self.records.all()?.values());
             let path = vf_path(&*used.pf, &used.vf);
             let device = located(self.backend, &used.pf, &used.vf.entry, uuid, used.state);
-            found.extend(left_out_vf(device, &path)?);
+            devices.extend(left_out_vf(device, &path)?);
         }
-        Ok(found)
+        Ok(devices)
     }
 
     /// See [`crate::backend::Wanted::Uuid`].
@@ -82,11 +83,11 @@ impl Search<'_> {
                 Ok(None)
             },
         );
-        // The records are no part of that search: one that cannot be read hides no derived UUID.
-        for one in used {
-            if uuid_of(&one.vf.sysname, &one.state, self.records.all()?.values()) == *uuid {
-                let path = vf_path(&*one.pf, &one.vf);
-                return if_present(located(self.backend, &one.pf, &one.vf.entry, *uuid, one.state))
+        // Outside of that search: an unreadable record is not an object that may be the device.
+        for UsedVf { pf, vf, state } in used {
+            if uuid_of(&vf.sysname, &state, self.records.all()?.values()) == *uuid {
+                let path = vf_path(&*pf, &vf);
+                return if_present(located(self.backend, &pf, &vf.entry, *uuid, state))
                     .map_err(|errno| Error::io("read", &path, errno));
             }
         }
@@ -102,10 +103,10 @@ impl Search<'_> {
             };
             self.at_vf(vf, record.uuid, state)
         };
-        // Absent: the VF was removed after its state was read.
-        let found =
+        // Absent if the VF was removed after its state was read.
+        let device =
             if_present(find()).map_err(|errno| Error::io("look for the device on", &format!("{PCI}/{vf}"), errno))?;
-        Ok(found.flatten())
+        Ok(device.flatten())
     }
 
     /// The VF at an address as the device of this UUID, through the folder of PCI devices; `None` if it has no PF.
@@ -129,8 +130,8 @@ impl Search<'_> {
     /// See [`crate::backend::Wanted::Same`].
     pub(super) fn same(&self, id: &DeviceId<'_>) -> Result<Option<Located>> {
         let failed = |errno| Error::io("read VF", id.sysname, errno);
-        let found = if_present(state_at(self.folders, id.sysname)).map_err(failed)?.flatten();
-        let Some(state) = found else { return Ok(None) };
+        let state = if_present(state_at(self.folders, id.sysname)).map_err(failed)?.flatten();
+        let Some(state) = state else { return Ok(None) };
         if !identity::is_of_handle(self.records, id, &state)? {
             return Ok(None);
         }
@@ -141,31 +142,32 @@ impl Search<'_> {
     pub(super) fn locate_created(&self, attempt: &Attempt<'_>) -> IoResult<Created> {
         let Some(vf) = attempt.vf else { return Ok(Created::Absent) };
         let find = || {
-            // Without its PF there is no VF.
+            // If the PF no longer exists, neither does the VF.
             let pf: Rc<dyn Dir> = Rc::from(self.folders.sysfs().open(attempt.parent)?);
             Ok(state(&*pf, attempt.entry)?.map(|state| (pf, state)))
         };
         let Some((pf, state)) = if_present(find())?.flatten() else { return Ok(Created::Absent) };
         Ok(match identity::create_outcome(self.records, attempt, vf, &state) {
             Outcome::Absent => Created::Absent,
-            Outcome::InDoubt(what) => Created::InDoubt(what),
+            Outcome::InDoubt(state) => Created::InDoubt(state),
             Outcome::Own => if_present(located(self.backend, &pf, attempt.entry, attempt.uuid, state))?
                 .map_or(Created::Absent, Created::Own),
         })
     }
 }
 
+/// The path of a VF below its open PF.
 fn vf_path(pf: &dyn Dir, vf: &Vf) -> String {
     format!("{}/{}", pf.path(), vf.entry)
 }
 
-/// Every VF that has a type.
-fn used_vfs(sysfs: &dyn Sysfs, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<UsedVf>> {
+/// Every VF that has a type. Reports and leaves out a PF or a VF that cannot be read.
+fn used_vfs(sysfs: &dyn Sysfs, cached_vfs: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Result<Vec<UsedVf>> {
     let mut used = Vec::new();
     for Place { syspath, .. } in physical_functions(sysfs)? {
         let read = || {
             let pf: Rc<dyn Dir> = Rc::from(sysfs.open(&syspath)?);
-            let vfs = known(&syspath).map_or_else(|| usable(&*pf), Ok)?;
+            let vfs = cached_vfs(&syspath).map_or_else(|| usable(&*pf), Ok)?;
             Ok((pf, vfs))
         };
         let what = "its VFs cannot be read, so its devices are left out";
@@ -180,7 +182,7 @@ fn used_vfs(sysfs: &dyn Sysfs, known: &dyn Fn(&str) -> Option<Vec<Vf>>) -> Resul
     Ok(used)
 }
 
-/// `None` if the VF at a path cannot be read, which is reported.
+/// `None` if the VF at a path cannot be read; reports that.
 fn left_out_vf<T>(read: IoResult<T>, path: &str) -> Result<Option<T>> {
     or_report(read, |errno| Finding::io(path, "left out", errno)).map_err(|errno| Error::io("read", path, errno))
 }

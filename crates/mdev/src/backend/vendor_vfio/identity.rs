@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Which device a VF is. The kernel knows no UUID of it.
+//! Determines which device a VF is. The kernel has no UUID for a device on a VF.
 //!
-//! A VF is the device of a record as long as it still has the type and the identity that its creator recorded. Any other VF
-//! with a type was given it by another program: its UUID is derived from its address and its type. The identity is the time of
-//! last change of `current_vgpu_type`, which a creator sets before the type: so the type of another creator comes with another
-//! identity.
+//! A VF is the device of a record as long as it has the type and the identity that its creator recorded. The type of
+//! any other VF was set by another program, and the UUID of that device is derived from the address and the type of the
+//! VF. The identity is the time of last change of `current_vgpu_type`. A creator sets it before it writes the type, so
+//! the type that another creator writes has another identity.
 
 use uuid::{Uuid, uuid};
 
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::store::{DeviceRecord, RecordedDevice, Records};
 use crate::sysfs::{Dir, Errno, IoResult, if_present};
 
-/// UUIDs of devices that other programs made are in this namespace.
+/// The namespace of derived UUIDs.
 const NAMESPACE: Uuid = uuid!("6d646576-7666-5f61-8c1e-0f5c1f2b7a10");
 
 /// The state of a VF that is a device.
@@ -25,13 +25,14 @@ pub(super) struct VfState {
 }
 
 impl VfState {
-    /// The VF is still the device that had this type and identity.
+    /// Whether the VF is still the device that had this type and identity.
     fn is(&self, type_id: &str, identity: u64) -> bool {
         self.type_id == type_id && self.identity == identity
     }
 }
 
-/// The state of the VF `entry` of `dir`; `None` if it has no type. The identity is read first.
+/// The state of the VF `entry` of `dir`; `None` if it has no type. Reads the identity first: if the type changes in
+/// between, the identity is no longer valid.
 pub(super) fn state(dir: &dyn Dir, entry: &str) -> IoResult<Option<VfState>> {
     let identity = dir.meta(&format!("{entry}/{FOLDER}/{CURRENT}"))?.changed;
     Ok(current(dir, entry)?.map(|type_id| VfState { type_id, identity }))
@@ -42,28 +43,28 @@ pub(super) fn state_at(folders: &Folders<'_>, vf: &str) -> IoResult<Option<VfSta
     state(&*folders.open(PCI)?.ok_or(Errno::NOENT)?, vf)
 }
 
-/// The UUID of a VF that no record is about.
+/// The UUID of the device on a VF that no record is about.
 fn derived_uuid(vf: &str, type_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{vf} {type_id}").as_bytes())
 }
 
-/// A record is about what the VF is now.
+/// Whether a record is about the device that the VF is now.
 pub(super) fn is_about(record: &DeviceRecord, vf: &str, state: &VfState) -> bool {
     record.vf.as_deref() == Some(vf) && record.type_id == state.type_id && record.is_of(state.identity)
 }
 
-/// The UUID of the device that a VF is.
+/// The UUID of the device that a VF is: the recorded or the derived one.
 pub(super) fn uuid_of<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r DeviceRecord>) -> Uuid {
     let own = records.find(|record| is_about(record, vf, state));
     own.map_or_else(|| derived_uuid(vf, &state.type_id), |record| record.uuid)
 }
 
-/// No record is about the VF.
+/// Whether no record is about the device that the VF is now.
 fn is_unclaimed<'r>(vf: &str, state: &VfState, mut records: impl Iterator<Item = &'r DeviceRecord>) -> bool {
     !records.any(|record| is_about(record, vf, state))
 }
 
-/// The VF is the device of this UUID.
+/// Whether the VF is the device of this UUID.
 fn is_device(records: &Records<'_>, uuid: &Uuid, vf: &str, state: &VfState) -> Result<bool> {
     if records.get(uuid)?.is_some_and(|record| is_about(&record, vf, state)) {
         return Ok(true);
@@ -77,7 +78,7 @@ fn state_of(device: &Located) -> VfState {
     VfState { type_id: device.type_id.clone().unwrap_or_default(), identity: device.identity }
 }
 
-/// A record is about the located device.
+/// Whether a record is about the located device.
 pub(super) fn is_of(record: &DeviceRecord, device: &Located) -> bool {
     is_about(record, device.sysname(), &state_of(device))
 }
@@ -86,14 +87,14 @@ pub(super) fn is_of(record: &DeviceRecord, device: &Located) -> bool {
 pub(super) fn is_same(device: &Located, records: Option<&Records<'_>>) -> Result<bool> {
     let failed = |errno| Error::io("read", &device.syspath, errno);
     let now = if_present(state(&*device.dir, &device.entry)).map_err(failed)?.flatten();
-    let known = state_of(device);
-    if !now.is_some_and(|now| now.is(&known.type_id, known.identity)) {
+    let before = state_of(device);
+    if !now.is_some_and(|now| now.is(&before.type_id, before.identity)) {
         return Ok(false);
     }
-    records.map_or(Ok(true), |records| is_device(records, &device.uuid, device.sysname(), &known))
+    records.map_or(Ok(true), |records| is_device(records, &device.uuid, device.sysname(), &before))
 }
 
-/// The VF is the device of a handle.
+/// Whether the VF is the device of a handle.
 pub(super) fn is_of_handle(records: &Records<'_>, id: &DeviceId<'_>, state: &VfState) -> Result<bool> {
     match id.identity {
         Some(identity) => Ok(state.is(id.type_id, identity)),
@@ -120,14 +121,14 @@ pub(super) fn explain_missing(folders: &Folders<'_>, records: &Records<'_>, reco
         Err(e) => return Some(e),
     };
     let message = match now.map(Option::flatten) {
-        // The VF was cleared and set again, or the write was refused and the type stayed.
+        // The VF was cleared and its type was set again, or the write was refused and the type did not change.
         Ok(Some(now)) if now.type_id == record.type_id && is_unclaimed(vf, &now, recorded.values()) => format!(
-            "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is listed as {} \
-             now",
+            "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is listed as \
+             {} now",
             derived_uuid(vf, &now.type_id)
         ),
         Ok(Some(now)) => format!(
-            "device {uuid} no longer exists: its VF {vf} was cleared, and is device {} now",
+            "device {uuid} no longer exists: its VF {vf} was cleared and is device {} now",
             uuid_of(vf, &now, recorded.values())
         ),
         Ok(None) => format!("device {uuid} no longer exists: its VF {vf} was removed or was cleared"),
@@ -136,20 +137,20 @@ pub(super) fn explain_missing(folders: &Folders<'_>, records: &Records<'_>, reco
     Some(Error::new(ErrorCode::NoNode, Errno::NODEV, message))
 }
 
-/// What a VF has that was chosen for a new device.
+/// The state of a VF that was chosen for a new device.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ChosenState {
-    /// Nothing, and no other program has written to it.
+    /// It has no type, and no other program has written to it.
     Free,
-    /// The new device.
+    /// It is the new device.
     Own,
-    /// Another program has written to it. The VF and its parameters are that program's; if it cleared the VF again or was
-    /// refused, the identity of the new device is lost.
+    /// Another program has written to it: the VF and its parameters belong to that program. If that program cleared the
+    /// VF again or its write was refused, the new device can no longer be identified.
     Other,
 }
 
-/// The state of a chosen VF, of which `files` is the vendor's folder. A VF whose identity could not be set is never
-/// [`ChosenState::Own`]. The identity is read last: if it is the set one, no other program had written the type that was read.
+/// The state of a chosen VF. `files` is the vendor's folder of the VF. A VF whose identity could not be set is never
+/// [`ChosenState::Own`]. Reads the identity last: if it is the one that was set, no other program wrote the type that was read.
 pub(super) fn chosen_state(files: &dyn Dir, vf: &ChosenVf, type_id: &str) -> IoResult<ChosenState> {
     let now = match current_in(files, CURRENT) {
         Err(Errno::BADMSG) => return Ok(ChosenState::Other),
@@ -164,7 +165,7 @@ pub(super) fn chosen_state(files: &dyn Dir, vf: &ChosenVf, type_id: &str) -> IoR
     })
 }
 
-/// What became of a VF that was given a type.
+/// The outcome of a create: see [`crate::backend::Created`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Absent,
@@ -172,7 +173,7 @@ pub(super) enum Outcome {
     InDoubt(String),
 }
 
-/// Whether a VF is the device that was made: see [`crate::backend::Created`].
+/// Whether a VF is the device that an attempt created.
 pub(super) fn create_outcome(records: &Records<'_>, attempt: &Attempt<'_>, vf: &str, state: &VfState) -> Outcome {
     if state.type_id != attempt.type_id {
         return Outcome::Absent;
@@ -180,15 +181,16 @@ pub(super) fn create_outcome(records: &Records<'_>, attempt: &Attempt<'_>, vf: &
     if attempt.identity.map_or(attempt.is_accepted, |identity| identity == state.identity) {
         return Outcome::Own;
     }
-    // Without an identity, the record of this device would match that VF.
+    // The record of the attempt itself does not count: while it has no identity, it matches every device of this type
+    // on the VF.
     let is_others = |record: &&DeviceRecord| record.uuid != attempt.uuid;
     if records.all().is_ok_and(|all| !is_unclaimed(vf, state, all.values().filter(is_others))) {
         return Outcome::Absent;
     }
     let derived = derived_uuid(vf, &state.type_id);
     Outcome::InDoubt(format!(
-        "VF {vf} still has type {} and was not cleared, since another program may have made that device; it is listed as \
-         {derived}: destroy it unless another program made it",
+        "VF {vf} still has type {} and was not cleared, because another program may have created that device; it is listed as \
+         {derived}: destroy it unless another program created it",
         state.type_id
     ))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card makes a virtual GPU of a VF when the id of a type is written to
-//! the VF's `current_vgpu_type`, and removes it for a 0. Choosing, writing and clearing are done under the lock of the PF.
+//! `vendor-vfio`: no mdev bus. The driver of an SR-IOV card creates a virtual GPU (vGPU) on a VF when the id of a type
+//! is written to the VF's file `current_vgpu_type`, and removes the vGPU when 0 is written. A VF is chosen, written and
+//! cleared under the lock of the PF.
 
 use self::devices::Search;
 use self::vfs::{DRIVERS, FOLDER, SOFTWARE, VFS};
@@ -68,14 +69,14 @@ impl Backend for VendorVfio {
         Ok(is_pf.then_some(&LAYOUT))
     }
 
-    fn types(&self, dir: &dyn Dir, records: &Records<'_>, _known: Option<&Parent>) -> IoResult<Option<Types>> {
+    fn types(&self, dir: &dyn Dir, records: &Records<'_>, _before: Option<&Parent>) -> IoResult<Option<Types>> {
         let Some(layout) = self.layout_of(dir, Hint::None)? else { return Ok(None) };
         let candidates = vfs::candidates(dir)?;
         let mut types = vfs::union(&candidates);
         let why_none = if types.is_empty() { vfs::why_no_types(dir) } else { String::new() };
-        let is_used = candidates.iter().any(|one| one.vf.type_id.is_some());
-        // Drivers list only the types that fit beside the vGPUs that exist.
-        let is_partial = is_used || candidates.iter().all(|one| one.creatable.is_empty());
+        let is_used = candidates.iter().any(|candidate| candidate.vf.type_id.is_some());
+        // A driver lists only the types that it can create while the present vGPUs exist.
+        let is_partial = is_used || candidates.iter().all(|candidate| candidate.creatable.is_empty());
         let vfs: Vec<Vf> = candidates.into_iter().map(|candidate| candidate.vf).collect();
         let version = if vfs.is_empty() { None } else { type_cache::version(dir)? };
         let seen = match version {
@@ -93,9 +94,9 @@ impl Backend for VendorVfio {
         &self,
         sysfs: &dyn Sysfs,
         records: &Records<'_>,
-        known: &dyn Fn(&str) -> Option<Vec<Vf>>,
+        cached_vfs: &dyn Fn(&str) -> Option<Vec<Vf>>,
     ) -> Result<Vec<Located>> {
-        self.search(&Folders::new(sysfs), records).all(known)
+        self.search(&Folders::new(sysfs), records).all(cached_vfs)
     }
 
     fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {

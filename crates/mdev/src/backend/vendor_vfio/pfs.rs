@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Finds the PFs whose VFs are such devices or can become such devices.
+//! Finds the PFs whose VFs are devices of this layout or can become devices of it.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::finding::{Finding, report};
 use crate::sysfs::{Dir, IoResult, Sysfs, basename, if_present, resolve, unless_exhausted};
 
-/// The PFs whose VFs become devices. They have no mdev bus, and may be bound to any driver, so every PCI device is looked at:
-/// a device that is not a PF costs one failed open.
+/// The PFs whose VFs are devices or can become devices. Checks every PCI device, because the driver of such a PF may
+/// have any name. Reports and leaves out a device that cannot be read. A device that is not a PF needs one failed open.
 pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     let mut states: BTreeMap<String, PfState> = BTreeMap::new();
     scan(sysfs, PCI, &mut |dir, name| {
@@ -43,7 +43,8 @@ pub(super) fn physical_functions(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     Ok(states.into_keys().map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).collect())
 }
 
-/// A PF without VFs is a parent only where vGPUs can be made: not on a host whose cards only compute.
+/// Whether a PF in this state is a parent. A PF without VFs is a parent only if the host can create vGPUs: a host that
+/// uses its cards only for computing cannot.
 fn is_listed(sysfs: &dyn Sysfs, state: PfState) -> Result<bool> {
     match state {
         PfState::Other => Ok(false),
@@ -64,6 +65,7 @@ pub(super) fn at(folders: &Folders<'_>, syspath: &str) -> Result<Option<Target>>
     Ok(place(&*pci, &pf).map_err(failed)?.map(|place| Target { place, slot: Some(sysname.to_owned()) }))
 }
 
+/// The place of a PCI device; `None` if it does not exist.
 fn place(pci: &dyn Dir, sysname: &str) -> IoResult<Option<Place>> {
     let syspath = if_present(pci.link(sysname))?.and_then(|target| resolve(PCI, &target));
     Ok(syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }))

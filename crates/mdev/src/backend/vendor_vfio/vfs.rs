@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Reads the VFs of a PF whose driver makes mediated devices of them (layout `vendor-vfio`).
+//! Reads the VFs of a PF in the layout `vendor-vfio`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,31 +11,31 @@ use crate::finding::{Finding, or_report, report};
 use crate::model::{Type, TypeTexts, Vf, compare_ids};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, if_present, if_readable, read_text, resolve};
 
-/// Where the vendor keeps its files of a VF.
+/// The folder of a VF with the vendor's files.
 pub(super) const FOLDER: &str = "nvidia";
 
-/// The type of a VF, 0 while it is free.
+/// The file in [`FOLDER`] with the type of the VF; 0 while the VF is free.
 pub(super) const CURRENT: &str = "current_vgpu_type";
 
-/// The same below the folder of the VF.
+/// Its path below the folder of the VF.
 pub(super) const CURRENT_FILE: &str = "nvidia/current_vgpu_type";
 
-/// What a guest sees, and how QEMU attaches it.
+/// The device API of every type.
 pub(super) const DEVICE_API: &str = "vfio-pci";
 
-/// Vendor parameters of a VF; they stay when the VF is cleared.
+/// The file in [`FOLDER`] with the vendor's parameters. They stay when the VF is cleared.
 pub(super) const PARAMS: &str = "vgpu_params";
 
-/// What a VF could be now.
+/// The file in [`FOLDER`] with the types that can be written to [`CURRENT`] now.
 pub(super) const CREATABLE: &str = "creatable_vgpu_types";
 
-/// Every SR-IOV capable function has it, and no other.
+/// A file that every PCI device with SR-IOV has, and no other.
 pub(super) const VFS: &str = "sriov_totalvfs";
 
-/// No device has as many VFs; a made-up tree shall not keep us for ever.
+/// More VFs than any device has: the limit of loops over the `virtfn` links of a tree that no kernel made.
 const VFS_MAX: u32 = 4096;
 
-/// A VF with what it could be.
+/// A VF with the types that it can have now.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) vf: Vf,
@@ -43,9 +43,9 @@ pub(super) struct Candidate {
     pub(super) creatable: Rc<Vec<Creatable>>,
 }
 
-/// Folders of the PCI drivers that are known to bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework
-/// that was proposed for the kernel, of which the PF driver has two names. Only a PF without the vendor's files needs one of
-/// these drivers to be a parent.
+/// Folders of the PCI drivers that bind such PFs or VFs: NVIDIA's own driver, and the two drivers of the framework that
+/// was proposed for the kernel; its PF driver has two names. A PF without the vendor's files is a parent only if it is
+/// bound to one of these drivers.
 pub(super) const DRIVERS: [&str; 4] = [
     "/sys/bus/pci/drivers/nvidia",
     "/sys/bus/pci/drivers/nvidia-vgpu-vfio",
@@ -53,33 +53,34 @@ pub(super) const DRIVERS: [&str; 4] = [
     "/sys/bus/pci/drivers/NovaCore",
 ];
 
-/// The module of NVIDIA's vGPU host software. A host that only computes has the driver `nvidia` without it.
+/// The module of NVIDIA's vGPU host software. A host that uses its cards only for computing has the driver `nvidia`
+/// without this module.
 pub(super) const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
-/// How the PCI class of network controllers begins: none of them is a GPU.
+/// The first digits of the PCI class of network controllers.
 const NETWORK: &str = "0x02";
 
 /// The state of a PCI device in this layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PfState {
-    /// Not a PF whose VFs are such devices or can become such devices.
+    /// Not a PF of this layout.
     Other,
     /// A PF without VFs, bound to a driver in [`DRIVERS`].
     Idle,
-    /// A PF that is bound to such a driver and has VFs, none of which has the vendor's files.
+    /// A PF with VFs, bound to a driver in [`DRIVERS`]. None of its VFs has the vendor's files.
     Unbound,
-    /// A PF, bound to any driver, one of whose VFs has the vendor's files.
+    /// A PF, bound to any driver, with a VF that has the vendor's files.
     Ready,
 }
 
-/// The state of the device with this name in `dir`. A PF whose VFs are parents on the mdev bus, as older releases of the
-/// driver have them, is [`PfState::Other`].
+/// The state of the device with this name in `dir`. With older releases of the driver, the VFs of a PF are parents on
+/// the mdev bus: such a PF is [`PfState::Other`].
 pub(super) fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
     let Some(total) = if_present(read_text(dir, &format!("{name}/{VFS}")))? else { return Ok(PfState::Other) };
     if total.trim().parse::<u32>().unwrap_or(0) == 0 {
         return Ok(PfState::Other);
     }
-    // A network card may have hundreds of VFs.
+    // Before the loop over the VFs: a network card may have hundreds of them.
     if if_present(read_text(dir, &format!("{name}/class")))?.is_some_and(|class| class.starts_with(NETWORK)) {
         return Ok(PfState::Other);
     }
@@ -99,11 +100,13 @@ pub(super) fn pf_state(dir: &dyn Dir, name: &str) -> IoResult<PfState> {
         without_files = PfState::Unbound;
     }
     let driver = if_present(dir.link(&format!("{name}/driver")))?;
-    let known = driver.is_some_and(|driver| DRIVERS.iter().any(|folder| basename(folder) == basename(&driver)));
-    Ok(if known { without_files } else { PfState::Other })
+    let is_vgpu_driver =
+        driver.is_some_and(|driver| DRIVERS.iter().any(|folder| basename(folder) == basename(&driver)));
+    Ok(if is_vgpu_driver { without_files } else { PfState::Other })
 }
 
-/// The module or the driver that makes vGPUs is loaded, so that a PF without VFs can get VFs that become vGPUs.
+/// Whether the module or the driver that creates vGPUs is loaded, so that the VFs of a PF that has none yet can become
+/// vGPUs.
 pub(super) fn has_software(sysfs: &dyn Sysfs) -> Result<bool> {
     for path in [SOFTWARE, DRIVERS[1]] {
         let opened = if_present(sysfs.open(path)).map_err(|errno| Error::io("look for", path, errno))?;
@@ -137,7 +140,7 @@ pub(super) fn why_no_types(pf: &dyn Dir) -> String {
     let reason = match used {
         0 => {
             "in MIG mode it offers types only after GPU instances were created ('nvidia-smi mig'); \
-              if MIG mode is off, see the kernel's log"
+             if MIG mode is off, see the kernel's log"
         }
         _ => "the card is full, or the vGPUs that it has exclude other types; destroy one or use another parent",
     };
@@ -149,7 +152,7 @@ fn enabled(pf: &dyn Dir) -> usize {
     (0..VFS_MAX).take_while(|n| pf.meta(&format!("virtfn{n}")).is_ok()).count()
 }
 
-/// `dir` has a VF of such a PF under this name; the sysfs name of its PF.
+/// The sysfs name of the PF of the VF with this name in `dir`; `None` if that is not a VF of this layout.
 pub(super) fn pf_of_vf(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     if if_present(dir.meta(&format!("{name}/{FOLDER}/{CURRENT}")))?.is_none() {
         return Ok(None);
@@ -158,22 +161,23 @@ pub(super) fn pf_of_vf(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     Ok(pf.map(|target| basename(&target).to_owned()))
 }
 
-/// The VFs of an open PF that take part. One that cannot be read is logged and left out.
+/// The VFs of an open PF that are bound to the driver that creates vGPUs. Reports and leaves out a VF that cannot be
+/// read.
 pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
-    let mut found = Vec::new();
+    let mut vfs = Vec::new();
     for n in 0..VFS_MAX {
         let entry = format!("virtfn{n}");
         let Some(target) = if_present(parent.link(&entry))? else { break };
         let file = || format!("{}/{entry}/{FOLDER}/{CURRENT}", parent.path());
-        // Absent: bound to a driver that makes no vGPUs.
+        // Absent if the VF is bound to another driver.
         let read = if_present(current(parent, &entry));
         let read = or_report(read, |errno| Finding::io(file(), "the VF is left out", errno))?.flatten();
-        found.extend(read.map(|type_id| Vf { sysname: basename(&target).to_owned(), entry, type_id }));
+        vfs.extend(read.map(|type_id| Vf { sysname: basename(&target).to_owned(), entry, type_id }));
     }
-    Ok(found)
+    Ok(vfs)
 }
 
-/// Every VF of an open PF that takes part, also one that cannot be read now.
+/// The same VFs as slots, with those that cannot be read now.
 pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
     let mut slots = Slots::default();
     for n in 0..VFS_MAX {
@@ -194,12 +198,12 @@ pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
     Ok(slots)
 }
 
-/// The type that a VF has now. EBADMSG when the file does not hold a number.
+/// The type that the VF `entry` of `dir` has now. Fails with EBADMSG if the file does not contain a number.
 pub(super) fn current(dir: &dyn Dir, entry: &str) -> IoResult<Option<String>> {
     current_in(dir, &format!("{entry}/{FOLDER}/{CURRENT}"))
 }
 
-/// The same by the path of the file in a folder.
+/// The same for the file at a path below `dir`.
 pub(super) fn current_in(dir: &dyn Dir, file: &str) -> IoResult<Option<String>> {
     let text = read_text(dir, file)?;
     let text = text.trim();
@@ -210,29 +214,30 @@ pub(super) fn current_in(dir: &dyn Dir, file: &str) -> IoResult<Option<String>> 
     }
 }
 
-/// The VFs of an open PF with the types that each can be given now. Most VFs have equal lists: each different list is parsed
-/// once.
+/// The VFs of an open PF with the types that each can have now. Most VFs have equal lists, so each different list is
+/// parsed once.
 pub(super) fn candidates(parent: &dyn Dir) -> IoResult<Vec<Candidate>> {
-    let mut found = Vec::new();
+    let mut candidates = Vec::new();
     let mut lists: HashMap<String, Rc<Vec<Creatable>>> = HashMap::new();
     for vf in usable(parent)? {
         let file = format!("{}/{FOLDER}/{CREATABLE}", vf.entry);
         let path = || format!("{}/{file}", parent.path());
-        let what = "nothing can be created on the VF";
-        let text = or_report(read_text(parent, &file), |errno| Finding::io(path(), what, errno))?.unwrap_or_default();
+        let effect = "nothing can be created on the VF";
+        let text = or_report(read_text(parent, &file), |errno| Finding::io(path(), effect, errno))?.unwrap_or_default();
         let creatable = match lists.get(&text) {
-            Some(known) => Rc::clone(known),
+            Some(parsed) => Rc::clone(parsed),
             None => {
                 let parsed = Rc::new(parse(parent, &file, &text));
                 lists.insert(text, Rc::clone(&parsed));
                 parsed
             }
         };
-        found.push(Candidate { vf, creatable });
+        candidates.push(Candidate { vf, creatable });
     }
-    Ok(found)
+    Ok(candidates)
 }
 
+/// The types in the text of a file. Reports and leaves out invalid lines.
 fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
     let (types, bad) = vgpu_types::parse(text);
     for (line, why) in bad {
@@ -242,27 +247,27 @@ fn parse(parent: &dyn Dir, file: &str, text: &str) -> Vec<Creatable> {
     types
 }
 
-/// Linear in the number of types of all different lists.
+/// All types that VFs list or have, in the order of their ids, with the number of free VFs that list each.
 pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
     let mut types: HashMap<String, Type> = HashMap::new();
     // Each different list with the number of free VFs that have it, in the order of the VFs.
     let mut lists: Vec<(&Rc<Vec<Creatable>>, u32)> = Vec::new();
-    let mut places: HashMap<*const Vec<Creatable>, usize> = HashMap::new();
+    let mut indexes: HashMap<*const Vec<Creatable>, usize> = HashMap::new();
     for candidate in candidates {
         let list = &candidate.creatable;
-        let place = *places.entry(Rc::as_ptr(list)).or_insert_with(|| {
+        let index = *indexes.entry(Rc::as_ptr(list)).or_insert_with(|| {
             lists.push((list, 0));
             lists.len() - 1
         });
-        if let Some((_, free)) = lists.get_mut(place) {
+        if let Some((_, free)) = lists.get_mut(index) {
             *free += u32::from(candidate.vf.type_id.is_none());
         }
     }
     for (list, free) in lists {
-        for one in list.iter() {
-            let ty = types.entry(one.id.clone()).or_insert_with(|| bare_type(&one.id));
+        for creatable in list.iter() {
+            let ty = types.entry(creatable.id.clone()).or_insert_with(|| bare_type(&creatable.id));
             if ty.name().is_none() {
-                ty.texts.set("name", &one.name);
+                ty.texts.set("name", &creatable.name);
             }
             ty.available_instances = ty.available_instances.map(|n| n + free);
         }
@@ -276,7 +281,7 @@ pub(super) fn union(candidates: &[Candidate]) -> Vec<Type> {
     types
 }
 
-/// A type of which nothing but the id is known, and of which none can be made now.
+/// A type with only its id. No device of it can be created now.
 pub(super) fn bare_type(id: &str) -> Type {
     Type {
         texts: TypeTexts::new(id, []),
@@ -287,7 +292,7 @@ pub(super) fn bare_type(id: &str) -> Type {
     }
 }
 
-/// Says as attributes what a program that knows the merged kernel's types looks for.
+/// Adds the attributes that a type has in the merged kernel, for programs that read these.
 pub(super) fn describe(ty: &mut Type) {
     let count = ty.available_instances.unwrap_or(0).to_string();
     ty.texts.set("available_instances", &count);
@@ -323,7 +328,7 @@ mod tests {
         let pf = host.open("/sys/devices/0000:41:00.0").unwrap();
         let found = candidates(&*pf).unwrap();
         assert_eq!(
-            found.iter().map(|one| Rc::strong_count(&one.creatable)).collect::<Vec<_>>(),
+            found.iter().map(|candidate| Rc::strong_count(&candidate.creatable)).collect::<Vec<_>>(),
             [[63; 63].as_slice(), &[1]].concat()
         );
         let types = union(&found);

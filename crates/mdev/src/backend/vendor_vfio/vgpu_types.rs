@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The text of `creatable_vgpu_types`: one type a line, in one of the two formats that drivers have.
+//! Parses `creatable_vgpu_types`: one type a line, in one of the two formats of the drivers.
 //!
-//! `1148  : NVIDIA L40S-2Q`, with or without the header `ID    : vGPU Name`, or name first: `NVIDIA A40-2Q  558`. The first
-//! line that is a type in either decides for the whole text; a line of the other format is as wrong as one of none. What is
-//! wrong is returned by line, and the types of the other lines are valid all the same. An id is never guessed.
+//! The id comes first, as in `1148  : NVIDIA L40S-2Q`, with or without the header `ID    : vGPU Name`; or the name
+//! comes first, as in `NVIDIA A40-2Q  558`. The first line that is a type in one of the formats determines the format
+//! of the whole text. A line in the other format or in none is invalid: it is returned as such, and does not change the
+//! types of the other lines.
 
 use std::collections::HashMap;
 
 use crate::error::shown;
 
-/// Many times what any card has; a text that goes on is not read to its end.
+/// Many times the number of types of any card. The lines after that are not parsed.
 const TYPES_MAX: usize = 1024;
 
-/// As long as the name of a type may be in a request.
+/// The maximal length of the name of a type in a request.
 const NAME_MAX: usize = 255;
 
-/// A type that the driver would make now.
+/// A type of which the driver can create a device now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::backend) struct Creatable {
-    /// Decimal, as it is written to `current_vgpu_type`.
+    /// In decimal digits, as it is written to `current_vgpu_type`.
     pub(in crate::backend) id: String,
+    /// Its name.
     pub(in crate::backend) name: String,
 }
 
-/// A line that is no type: its number from 1 on, and what is wrong with it.
+/// A line that is not a type: its number, from 1 on, and the reason.
 pub(in crate::backend) type BadLine = (usize, String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,7 @@ enum Format {
     NameFirst,
 }
 
-/// The types in the order of their lines, and the lines that cannot be used.
+/// Returns the types in the order of their lines, and the invalid lines.
 pub(in crate::backend) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
     let (mut types, mut bad) = (Vec::<Creatable>::new(), Vec::new());
     // Indexes into `types`.
@@ -50,57 +52,61 @@ pub(in crate::backend) fn parse(text: &str) -> (Vec<Creatable>, Vec<BadLine>) {
             bad.push((number, format!("there are more than {TYPES_MAX} types")));
             break;
         }
-        let Some((found, one)) = type_of(line).filter(|(found, _)| format.is_none_or(|f| f == *found)) else {
+        let in_format = |(of_line, _): &(Format, Creatable)| format.is_none_or(|format| format == *of_line);
+        let Some((of_line, ty)) = type_of(line).filter(in_format) else {
             bad.push((number, format!("'{}' is not a type", shown(line))));
             continue;
         };
-        format = Some(found);
-        let known = ids.get(&one.id).or_else(|| names.get(&one.name)).and_then(|place| types.get(*place));
-        match known {
-            Some(known) if *known == one => {}
-            Some(known) => {
-                bad.push((number, format!("'{}' contradicts {}, '{}'", shown(line), known.id, shown(&known.name))));
+        format = Some(of_line);
+        let earlier = ids.get(&ty.id).or_else(|| names.get(&ty.name)).and_then(|index| types.get(*index));
+        match earlier {
+            Some(earlier) if *earlier == ty => {}
+            Some(earlier) => {
+                bad.push((number, format!("'{}' contradicts {}, '{}'", shown(line), earlier.id, shown(&earlier.name))));
             }
             None => {
-                ids.insert(one.id.clone(), types.len());
-                names.insert(one.name.clone(), types.len());
-                types.push(one);
+                ids.insert(ty.id.clone(), types.len());
+                names.insert(ty.name.clone(), types.len());
+                types.push(ty);
             }
         }
     }
     (types, bad)
 }
 
-/// `ID    : vGPU Name`, or the same the other way round; nothing that could be the name of a type.
+/// Whether a line is `ID    : vGPU Name`, or the same words in another order. False for a line that could have the name
+/// of a type.
 fn is_header(line: &str) -> bool {
     let words = || line.split(|c: char| c.is_whitespace() || c == ':').filter(|word| !word.is_empty());
-    let of_header = |word: &str| ["id", "vgpu", "name", "type"].iter().any(|own| word.eq_ignore_ascii_case(own));
+    let of_header = |word: &str| ["id", "vgpu", "name", "type"].iter().any(|other| word.eq_ignore_ascii_case(other));
     words().all(of_header) && words().any(|word| word.eq_ignore_ascii_case("id"))
 }
 
+/// The type in a line and the format of the line; `None` if the line is not a type.
 fn type_of(line: &str) -> Option<(Format, Creatable)> {
-    let id_first = line.split_once(':').and_then(|(id, name)| one(id, name));
-    if let Some(found) = id_first {
-        return Some((Format::IdFirst, found));
+    let id_first = line.split_once(':').and_then(|(id, name)| creatable(id, name));
+    if let Some(ty) = id_first {
+        return Some((Format::IdFirst, ty));
     }
     let (name, id) = line.rsplit_once(char::is_whitespace)?;
-    one(id, name).map(|found| (Format::NameFirst, found))
+    creatable(id, name).map(|ty| (Format::NameFirst, ty))
 }
 
-fn one(id: &str, name: &str) -> Option<Creatable> {
+/// The type with these texts as id and name; `None` if one of them is invalid.
+fn creatable(id: &str, name: &str) -> Option<Creatable> {
     let (id, name) = (id.trim(), name.trim());
-    let digits = !id.is_empty() && id.len() <= 10 && id.bytes().all(|b| b.is_ascii_digit());
-    // 0 is no type but "none", and an octal-looking number is not what would be written back.
-    if !digits || id.starts_with('0') || id.parse::<u32>().is_err() {
+    let is_number = !id.is_empty() && id.len() <= 10 && id.bytes().all(|b| b.is_ascii_digit());
+    // 0 means no type. An id with leading zeros would not be written as the driver shows it.
+    if !is_number || id.starts_with('0') || id.parse::<u32>().is_err() {
         return None;
     }
-    let begins = name.split(char::is_whitespace).next().unwrap_or_default();
-    // A name that begins with a number may be an id with the name behind it.
-    let plain = !name.is_empty()
+    let first_word = name.split(char::is_whitespace).next().unwrap_or_default();
+    // If the first word of a name is a number, the line may be in the other format.
+    let is_name = !name.is_empty()
         && name.len() <= NAME_MAX
-        && !begins.bytes().all(|b| b.is_ascii_digit() || b == b':')
+        && !first_word.bytes().all(|b| b.is_ascii_digit() || b == b':')
         && !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-    plain.then(|| Creatable { id: id.to_owned(), name: name.to_owned() })
+    is_name.then(|| Creatable { id: id.to_owned(), name: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -118,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn both_formats_in_every_spacing() {
+    fn type_list_in_both_formats_is_parsed_with_any_spacing() {
         let two = pairs(&[("1148", "NVIDIA L40S-2Q"), ("1149", "NVIDIA L40S 3Q")]);
         for text in [
             "ID    : vGPU Name\n1148  : NVIDIA L40S-2Q\n1149  : NVIDIA L40S 3Q\n",
@@ -136,20 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_end_in_a_number_and_hold_a_colon() {
+    fn name_may_end_in_a_number_and_contain_a_colon() {
         assert_eq!(good("1148 : NVIDIA RTX 6000\n"), pairs(&[("1148", "NVIDIA RTX 6000")]));
         assert_eq!(good("NVIDIA: A 2 558\n"), pairs(&[("558", "NVIDIA: A 2")]));
         assert_eq!(good("5 : NVIDIA A/B-2Q\n"), pairs(&[("5", "NVIDIA A/B-2Q")]));
     }
 
     #[test]
-    fn many_types() {
+    fn list_of_many_types_is_parsed_to_its_end() {
         let text: String = (1..=128).map(|n| format!("{n} : NVIDIA X-{n}Q\n")).collect();
         assert_eq!(good(&text).len(), 128);
     }
 
     #[test]
-    fn a_bad_line_is_told_and_hides_no_other() {
+    fn bad_line_is_returned_and_hides_no_other_line() {
         for line in [
             "garbage",
             "12 34",
@@ -178,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_not_mixed_and_contradictions_not_taken() {
+    fn line_in_the_other_format_or_with_a_contradiction_is_bad() {
         for (text, ids, bad_lines) in [
             ("1148 : NVIDIA A\nNVIDIA B 1149\n", vec!["1148"], vec![2]),
             ("NVIDIA B 1149\n1148 : NVIDIA A\n", vec!["1149"], vec![2]),
@@ -192,15 +198,15 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever comes, every id stands in the text as a word of its own, at the beginning or end of its line.
+        /// In any text, every returned id is a word at the beginning or the end of its line.
         #[test]
         fn no_id_is_invented(text in "[ -~\\n\\r\\t]{0,200}") {
             for one in parse(&text).0 {
-                let stands = text.lines().map(str::trim).any(|line| {
+                let is_in_text = text.lines().map(str::trim).any(|line| {
                     let ends = [line.split(':').next().map(str::trim), line.split_whitespace().last()];
                     ends.contains(&Some(one.id.as_str())) && line.contains(&one.name)
                 });
-                proptest::prop_assert!(stands, "{one:?}");
+                proptest::prop_assert!(is_in_text, "{one:?}");
             }
         }
     }
