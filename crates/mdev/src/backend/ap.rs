@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A matrix of AP queues (s390): the queues that a device has now. The driver shows them in other files than those that are
-//! written.
+//! Reads the AP queues (s390) of a device. Other files than the written ones show them.
 //!
-//! `matrix` has a line for each queue, `AA.DDDD` in hexadecimal digits; `AA.` for each adapter while there is no domain, `.DDDD` for
-//! each domain while there is no adapter. `control_domains` has a line `DDDD` for each control domain.
+//! `matrix` has a line for each queue: `AA.DDDD`, adapter and domain in hexadecimal digits. Without domains it has a
+//! line `AA.` for each adapter, and without adapters a line `.DDDD` for each domain. `control_domains` has a line
+//! `DDDD` for each control domain.
 
 use std::collections::BTreeSet;
 
 use crate::sysfs::{Dir, Errno, IoResult, read_text};
 
-/// Write-only files, whose effect `matrix` and `control_domains` show.
+/// The write-only files. `matrix` and `control_domains` show their effect.
 const COMMANDS: [&str; 7] = [
     "assign_adapter",
     "unassign_adapter",
@@ -20,8 +20,8 @@ const COMMANDS: [&str; 7] = [
     "ap_config",
 ];
 
-/// The attributes that make a new device equal to this one: its current queues, in decimal digits as libvirt prints them, and
-/// the other attributes as they were given.
+/// The attributes with which a new device has the same queues and settings: the current queues, in decimal digits as
+/// libvirt prints them, and the other attributes of `given`. Fails with EBADMSG if a file has another format.
 pub fn current(device: &dyn Dir, given: &[(String, String)]) -> IoResult<Vec<(String, String)>> {
     let (adapters, domains) = queues(&read_text(device, "matrix")?)?;
     let control = read_text(device, "control_domains")?;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queues_adapters_and_domains() {
+    fn matrix_is_parsed_to_adapters_and_domains() {
         let sets = |a: &[u16], d: &[u16]| Ok((a.iter().copied().collect(), d.iter().copied().collect()));
         assert_eq!(queues("05.0004\n05.00ab\n06.0004\n06.00ab"), sets(&[5, 6], &[4, 0xab]));
         assert_eq!(queues("05.\nff."), sets(&[5, 255], &[]));

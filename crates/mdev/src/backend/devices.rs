@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Locates running devices, of any backend.
+//! Locates running devices in all backends.
 
 use once_cell::unsync::OnceCell;
 use uuid::Uuid;
@@ -12,17 +12,17 @@ use crate::model::{Device, LayoutKind};
 use crate::store::{DeviceRecord, RecordedDevice, Records};
 use crate::sysfs::{IoResult, Sysfs, basename};
 
-/// Every running device. Reports and leaves out what cannot be read.
-pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, known: &ParentCache<'_>) -> Result<Vec<Located>> {
-    let mut found = Vec::new();
+/// Every running device. Reports and leaves out an object that cannot be read.
+pub fn all(sysfs: &dyn Sysfs, records: &Records<'_>, parents: &ParentCache<'_>) -> Result<Vec<Located>> {
+    let mut devices = Vec::new();
     for backend in BACKENDS {
-        found.extend(backend.devices(sysfs, records, &|parent| known.vfs(parent))?);
+        devices.extend(backend.devices(sysfs, records, &|parent| parents.vfs(parent))?);
     }
-    Ok(found)
+    Ok(devices)
 }
 
-/// The device of this UUID. If it is not found, an object that cannot be read and may be the device is an error; with
-/// `near`, the sysfs name of a parent or VF, only an object there.
+/// The device of this UUID; `None` if there is none. Fails instead of that if an object that cannot be read may be the
+/// device. With `near`, the sysfs name of a parent or VF, only objects of that parent count.
 pub fn locate(
     folders: &Folders<'_>,
     records: &Records<'_>,
@@ -36,14 +36,15 @@ pub fn locate(
 
 fn search(folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
     for backend in BACKENDS {
-        if let Some(found) = backend.locate(folders, records, wanted)? {
-            return Ok(Some(found));
+        if let Some(device) = backend.locate(folders, records, wanted)? {
+            return Ok(Some(device));
         }
     }
     Ok(None)
 }
 
-/// The parent, or the parent of the VF, of this sysfs name: looked up only if an object cannot be read.
+/// The parent of this sysfs name, or the parent of the VF of this name. It is looked up only if an object cannot be
+/// read.
 struct Near<'a> {
     sysfs: &'a dyn Sysfs,
     sysname: &'a str,
@@ -51,7 +52,7 @@ struct Near<'a> {
 }
 
 impl Near<'_> {
-    /// Whether an object is this parent or below it.
+    /// Whether an object is this parent or below it. True if the parent cannot be looked up.
     fn has(&self, object: &str) -> bool {
         let is_below = |path: &str| object.strip_prefix(path).is_some_and(|at| at.is_empty() || at.starts_with('/'));
         let find = || unless_absent(places::find_target(self.sysfs, self.sysname).map(|target| target.place));
@@ -63,7 +64,7 @@ impl Near<'_> {
     }
 }
 
-/// The device of this sysfs name: a UUID on the mdev bus, or the address of a VF.
+/// The device of this sysfs name: a UUID on the mdev bus, or the address of a VF. `None` if there is none.
 pub fn locate_at(sysfs: &dyn Sysfs, records: &Records<'_>, sysname: &str) -> Result<Option<Located>> {
     search(&Folders::new(sysfs), records, &Wanted::Name(sysname))
 }
@@ -74,7 +75,8 @@ pub fn id_of(device: &Device) -> DeviceId<'_> {
     DeviceId { uuid: &device.uuid, sysname: basename(&device.syspath), type_id, identity: device.identity }
 }
 
-/// The device of this identity; `None` if it no longer exists, also if another device has its UUID or its VF now.
+/// The device of this identity; `None` if it no longer exists. Another device with its UUID or on its VF does not
+/// count.
 pub fn locate_same(
     folders: &Folders<'_>,
     records: &Records<'_>,
@@ -89,13 +91,13 @@ pub fn device_of_record(folders: &Folders<'_>, record: &DeviceRecord) -> IoResul
     for backend in BACKENDS {
         match backend.device_of_record(folders, record)? {
             RecordedDevice::Absent => {}
-            found => return Ok(found),
+            device => return Ok(device),
         }
     }
     Ok(RecordedDevice::Absent)
 }
 
-/// The same to decide whether the record can be removed: a device that cannot be looked at counts as existing.
+/// The same for a caller that removes the record of an absent device: a device that cannot be read counts as existing.
 pub fn device_or_unknown(folders: &Folders<'_>, record: &DeviceRecord) -> RecordedDevice {
     device_of_record(folders, record).unwrap_or_else(|errno| {
         log::warn!("device {}: cannot be read, so its record is kept: {}", record.uuid, describe(errno));

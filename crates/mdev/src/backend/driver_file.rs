@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Errors of writes to the files of a driver.
+//! The errors of writes to the files of a driver.
 
 use crate::error::{Error, ErrorCode, describe};
 use crate::sysfs::{Dir, Errno};
 
-/// The error of a write to a driver's file. If the file can be opened for writing, EACCES and EPERM come from the driver, so
-/// more privileges do not help.
+/// The error of a write to a driver's file. For EACCES and EPERM on a file that can be opened for writing, the cause is
+/// the driver and not a missing privilege.
 pub fn write_error(dir: &dyn Dir, name: &str, errno: Errno) -> Error {
     let path = format!("{}/{name}", dir.path());
     match errno {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Folders that one request opens once.
+//! Folders that a request opens only once.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,32 +15,32 @@ pub struct Folders<'a> {
 }
 
 impl<'a> Folders<'a> {
-    /// No folder is open yet.
+    /// A list without open folders.
     pub fn new(sysfs: &'a dyn Sysfs) -> Self {
         Folders { sysfs, open: RefCell::default() }
     }
 
-    /// The host that its folders are of.
+    /// The host of its folders.
     pub fn sysfs(&self) -> &'a dyn Sysfs {
         self.sysfs
     }
 
-    /// The folder at a path; `None` if it does not exist (yet).
+    /// Opens the folder at a path, unless it is open; `None` if it does not exist now.
     pub fn open(&self, path: &str) -> IoResult<Option<Rc<dyn Dir>>> {
-        if let Some(known) = self.known(path) {
-            return Ok(Some(known));
+        if let Some(open) = self.find_open(path) {
+            return Ok(Some(open));
         }
         let opened: Option<Rc<dyn Dir>> = if_present(self.sysfs.open(path))?.map(Rc::from);
         self.open.borrow_mut().extend(opened.clone());
         Ok(opened)
     }
 
-    /// The mdev bus; `None` if the kernel has none (yet).
+    /// The same for the mdev bus; `None` if the kernel has none now.
     pub fn bus(&self) -> Result<Option<Rc<dyn Dir>>> {
         self.open(DEVICES).map_err(|errno| Error::io("open", DEVICES, errno))
     }
 
-    fn known(&self, path: &str) -> Option<Rc<dyn Dir>> {
+    fn find_open(&self, path: &str) -> Option<Rc<dyn Dir>> {
         self.open.borrow().iter().find(|dir| dir.path() == path).cloned()
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Types whose devices have to be created in a group.
+//! Types that require a group for each device.
 
 use crate::sysfs::{Dir, IoResult, if_present, read_text};
 
-/// The file of such a type.
+/// The file of a type that requires a group.
 pub(super) const REQUIRES_GROUP: &str = "requires_group";
 
 /// Whether the content of that file requires a group. 0 means the same as a missing file.

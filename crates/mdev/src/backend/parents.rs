@@ -17,12 +17,12 @@ use crate::model::{Attach, Device, LayoutKind, NO_PARENT, Parent, PciAddress, Pc
 use crate::store::Records;
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, is_absent, read_text};
 
-/// Opens the parent at a path, and determines its layout.
+/// Opens the parent at a path and determines its layout.
 pub fn open(sysfs: &dyn Sysfs, syspath: &str) -> Result<OpenParent> {
     open_with(&Folders::new(sysfs), syspath, Hint::None)
 }
 
-/// The same for a create of a device of a type, which may be a name or an id. The request may have the folder open.
+/// The same for a create. `type_id` is the name or the id of the type. `folders` may have the folder open.
 pub fn open_for(folders: &Folders<'_>, syspath: &str, type_id: &str) -> Result<OpenParent> {
     open_with(folders, syspath, Hint::Type(type_id))
 }
@@ -34,8 +34,8 @@ fn open_with(folders: &Folders<'_>, syspath: &str, hint: Hint<'_>) -> Result<Ope
     Ok(OpenParent { backend: registry::backend(layout.kind), layout, dir })
 }
 
-/// The layout of an open parent. Fails where a file that decides cannot be looked at, and with ENOENT if the folder is no
-/// parent.
+/// The layout of an open parent. Fails if a file that determines it cannot be read, and with ENOENT if the folder is
+/// not a parent.
 pub fn layout_of(dir: &dyn Dir) -> IoResult<&'static Layout> {
     layout_with(dir, Hint::None)
 }
@@ -49,20 +49,20 @@ fn layout_with(dir: &dyn Dir, hint: Hint<'_>) -> IoResult<&'static Layout> {
     Err(Errno::NOENT)
 }
 
-/// Whether an open folder is still that of a parent.
+/// Whether an open folder is still the folder of a parent.
 pub fn is_parent(dir: &dyn Dir) -> IoResult<bool> {
     Ok(if_present(layout_of(dir))?.is_some())
 }
 
-/// The types of an open parent, with those that are remembered. Remembers types that can be hidden later. ENOENT if the folder
-/// is no parent.
+/// The types of an open parent, with the remembered ones. Remembers the types that the parent may hide later. Fails
+/// with ENOENT if the folder is not a parent.
 pub fn read_types(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
     let types = read_types_only(dir, records)?;
     types.remember(dir, records);
     Ok(types)
 }
 
-/// The same, and remembers nothing.
+/// The same without remembering types.
 pub fn read_types_only(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> {
     for backend in BACKENDS {
         if let Some(types) = backend.types(dir, records, None)? {
@@ -72,26 +72,26 @@ pub fn read_types_only(dir: &dyn Dir, records: &Records<'_>) -> IoResult<Types> 
     Err(Errno::NOENT)
 }
 
-/// The same for a parent that was read before: reads only what changes when devices are created and destroyed.
+/// The same for a parent that was read before: reads only files that change when devices are created and destroyed.
 pub fn reread_types(dir: &dyn Dir, records: &Records<'_>, parent: &Parent) -> IoResult<Types> {
     let types = registry::backend(parent.layout).types(dir, records, Some(parent))?.ok_or(Errno::NOENT)?;
     types.remember(dir, records);
     Ok(types)
 }
 
-/// A parent with everything known of it. ENOENT if it no longer exists.
+/// Reads a parent with its types. Fails with ENOENT if it no longer exists.
 pub fn read(sysfs: &dyn Sysfs, records: &Records<'_>, place: &Place) -> IoResult<Parent> {
     read_with_reason(sysfs, records, place).map(|(parent, _)| parent)
 }
 
-/// The same with the reason why the parent shows no type now, and the next step; empty if it shows one.
+/// The same. Also returns why the parent shows no type now, and the next step; empty if it shows one.
 pub fn read_with_reason(sysfs: &dyn Sysfs, records: &Records<'_>, place: &Place) -> IoResult<(Parent, String)> {
     let dir = sysfs.open(&place.syspath)?;
     let Types { layout, types, vfs, why_none, .. } = read_types(&*dir, records)?;
     Ok((describe(&*dir, place, layout, types, vfs)?, why_none))
 }
 
-/// The same without its types, which cost the most.
+/// Reads a parent without its types: these have most of the files.
 pub fn read_bare(sysfs: &dyn Sysfs, place: &Place) -> IoResult<Parent> {
     let dir = sysfs.open(&place.syspath)?;
     let layout = layout_of(&*dir)?;
@@ -116,7 +116,7 @@ fn describe(dir: &dyn Dir, place: &Place, layout: &Layout, types: Vec<Type>, vfs
     })
 }
 
-/// What a device shows of its parent.
+/// The properties of a parent that its devices show.
 #[derive(Debug, Clone)]
 pub struct ParentInfo {
     /// Node name.
@@ -132,7 +132,7 @@ pub struct ParentInfo {
 }
 
 impl ParentInfo {
-    /// Of a parent that was read.
+    /// The properties of a parent that was read.
     pub fn of(parent: &Parent) -> Self {
         ParentInfo {
             name: parent.name.clone(),
@@ -143,7 +143,7 @@ impl ParentInfo {
         }
     }
 
-    /// Of a parent that does not exist now.
+    /// The properties of a parent that does not exist now.
     pub fn absent(sysname: &str) -> Self {
         ParentInfo {
             name: NO_PARENT.to_owned(),
@@ -154,7 +154,7 @@ impl ParentInfo {
         }
     }
 
-    /// Of the open parent at a place.
+    /// Reads them from the open parent at a place.
     pub fn read(dir: &dyn Dir, place: &Place, layout: &'static Layout) -> IoResult<Self> {
         let physfn = or_reported(dir, "physfn", link_name(dir, "physfn"))?;
         Ok(ParentInfo {
@@ -166,7 +166,7 @@ impl ParentInfo {
         })
     }
 
-    /// A device of this parent with its UUID, of which nothing else was read. `sysname`: its sysfs name; `None`: it does not run.
+    /// A device of this parent with only its UUID. `sysname` is its sysfs name; `None` if it does not run.
     pub fn device(&self, uuid: Uuid, sysname: Option<&str>) -> Device {
         let own_pf = self.layout.is_vf.then(|| self.name.clone());
         Device {
@@ -196,7 +196,7 @@ impl ParentInfo {
     }
 }
 
-/// Parents that have been read once in this request, by path. Devices share them.
+/// The parents that this request has read, by path. Its devices share them.
 pub struct ParentCache<'a> {
     sysfs: &'a dyn Sysfs,
     parents: HashMap<String, OnceCell<Rc<ParentInfo>>>,
@@ -210,7 +210,7 @@ impl<'a> ParentCache<'a> {
         ParentCache { sysfs, parents: HashMap::new(), vfs: HashMap::new(), apis: HashMap::new() }
     }
 
-    /// The host that its parents are of.
+    /// The host of its parents.
     pub fn sysfs(&self) -> &'a dyn Sysfs {
         self.sysfs
     }
@@ -224,26 +224,26 @@ impl<'a> ParentCache<'a> {
         self.vfs.insert(parent.syspath.clone(), parent.vfs.clone());
     }
 
-    /// Adds a parent that is open, with one type and the open folder of that, if it has one.
+    /// Adds an open parent with one type. `type_dir` is the open folder of the type, if types have folders.
     pub fn add_open(&mut self, place: &Place, parent: &OpenParent, type_id: &str, type_dir: Option<&dyn Dir>) {
         let api = (place.syspath.clone(), type_id.to_owned());
         if self.apis.contains_key(&api) {
             return;
         }
-        let shown = match (parent.layout.device_api, type_dir) {
+        let device_api = match (parent.layout.device_api, type_dir) {
             (None, Some(dir)) => optional_api(dir),
             _ => device_api(parent.layout, &*parent.dir, type_id),
         };
-        // A failure is one of the devices of this type: they read it again.
-        if let Ok(shown) = shown {
-            self.apis.insert(api, shown);
+        // A device of this type reads it again and returns the error.
+        if let Ok(device_api) = device_api {
+            self.apis.insert(api, device_api);
         }
         let read = || ParentInfo::read(&*parent.dir, place, parent.layout).map(Rc::new);
-        // A failure is one of the devices that need the parent: they read it again.
+        // A device of this parent reads it again and returns the error.
         let _ = self.parents.entry(place.syspath.clone()).or_default().get_or_try_init(read);
     }
 
-    /// The parent of a device.
+    /// The properties of the parent of a device.
     pub fn parent(&mut self, device: &Located) -> IoResult<Rc<ParentInfo>> {
         let sysfs = self.sysfs;
         let read = || {
@@ -256,20 +256,20 @@ impl<'a> ParentCache<'a> {
         self.parents.entry(device.parent.clone()).or_default().get_or_try_init(read).cloned()
     }
 
-    /// The VFs of a parent, when they have been read with it.
+    /// The VFs of a parent, if they were read with it.
     pub fn vfs(&self, syspath: &str) -> Option<Vec<Vf>> {
         self.vfs.get(syspath).filter(|vfs| !vfs.is_empty()).cloned()
     }
 
-    /// Returns the `device_api` of a type; `None` if there is none. Reports one that cannot be read, and fails only if
-    /// descriptors or memory are exhausted.
+    /// Returns the `device_api` of a type; `None` if there is none. Reports a file that cannot be read, and fails only
+    /// if descriptors or memory are exhausted.
     pub fn device_api(&mut self, layout: &Layout, parent: &str, type_id: &str) -> IoResult<Option<String>> {
         if let Some(api) = layout.device_api {
             return Ok(Some(api.to_owned()));
         }
         let key = (parent.to_owned(), type_id.to_owned());
-        if let Some(known) = self.apis.get(&key) {
-            return Ok(known.clone());
+        if let Some(api) = self.apis.get(&key) {
+            return Ok(api.clone());
         }
         let opened = or_report(if_present(self.sysfs.open(parent)), |errno| {
             Finding::io(parent, "the device API of its types cannot be read", errno)
@@ -280,7 +280,7 @@ impl<'a> ParentCache<'a> {
     }
 }
 
-/// The folder of a type of an open parent; `None` if it has none.
+/// Opens the folder of a type of an open parent; `None` if there is none.
 pub fn type_dir(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Option<Box<dyn Dir>>> {
     match layout.type_folder {
         Some(folder) => if_present(parent.open(&format!("{folder}/{type_id}"))),
@@ -291,15 +291,15 @@ pub fn type_dir(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Op
 /// Why the parent at a path offers no type now, and the next step.
 pub fn why_no_types(sysfs: &dyn Sysfs, records: &Records<'_>, syspath: &str) -> String {
     match sysfs.open(syspath).and_then(|dir| read_types(&*dir, records)) {
-        Ok(Types { why_none, .. }) if why_none.is_empty() => "it shows types now; look it up again".to_owned(),
+        Ok(Types { why_none, .. }) if why_none.is_empty() => "it shows types now; try again".to_owned(),
         Ok(Types { why_none, .. }) => why_none,
         Err(errno) if is_absent(errno) => "it no longer exists".to_owned(),
         Err(errno) => format!("its types cannot be read: {}", crate::error::describe(errno)),
     }
 }
 
-/// Returns the `device_api` of a type of an open parent; `None` if there is none. Reports one that cannot be read, and fails
-/// only if descriptors or memory are exhausted.
+/// Returns the `device_api` of a type of an open parent; `None` if there is none. Reports a file that cannot be read,
+/// and fails only if descriptors or memory are exhausted.
 pub fn device_api(layout: &Layout, parent: &dyn Dir, type_id: &str) -> IoResult<Option<String>> {
     if let Some(api) = layout.device_api {
         return Ok(Some(api.to_owned()));
@@ -312,22 +312,22 @@ fn optional_api(type_dir: &dyn Dir) -> IoResult<Option<String>> {
     or_reported(type_dir, DEVICE_API, if_present(read_text(type_dir, DEVICE_API)))
 }
 
-/// Last component of a link, where there is one.
+/// The last component of the target of a link; `None` if there is no such link.
 pub fn link_name(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     Ok(if_present(dir.link(name))?.map(|target| basename(&target).to_owned()))
 }
 
-/// For an optional file or link of an object that is shown without it when it cannot be read: reports that, and fails only when
-/// this process has run out of descriptors or memory.
+/// The value of an optional file or link of an object; `None` if it cannot be read, so that the object is shown without
+/// it. Reports that, and fails only if this process has run out of descriptors or memory.
 pub fn or_reported<T>(dir: &dyn Dir, name: &str, read: IoResult<Option<T>>) -> IoResult<Option<T>> {
     let path = || format!("{}/{name}", dir.path());
     Ok(or_report(read, |errno| Finding::io(path(), "not shown, it cannot be read", errno))?.flatten())
 }
 
-/// A file of a type.
+/// The file of a type with its device API.
 const DEVICE_API: &str = "device_api";
 
-/// Holds -1 where the host has no NUMA.
+/// A file with the NUMA node of a device; -1 on a host without NUMA.
 const NUMA_NODE: &str = "numa_node";
 
 fn read_numa_node(dir: &dyn Dir) -> IoResult<Option<i32>> {
@@ -335,13 +335,14 @@ fn read_numa_node(dir: &dyn Dir) -> IoResult<Option<i32>> {
     Ok(text.and_then(|text| text.trim().parse().ok()).filter(|node| *node >= 0))
 }
 
-/// The NUMA node of a device, where that can be read.
+/// The NUMA node of a device; `None` if it has none or it cannot be read.
 pub fn numa_node(dir: &dyn Dir) -> Option<i32> {
     read_numa_node(dir).ok().flatten()
 }
 
-/// The identity of a PCI parent; `None` for a parent of another bus, and if one of the files holds no number. The file `uevent`
-/// has all the numbers, but a read of it may wait for the device's lock: see [`LOCKED_FILES`].
+/// The PCI properties of a parent; `None` for a parent of another bus, and if one of the files contains no number. The
+/// file `uevent` is not read although it has all these numbers: a read of it may wait for the lock of the device. See
+/// [`LOCKED_FILES`].
 ///
 /// [`LOCKED_FILES`]: crate::sysfs::LOCKED_FILES
 fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {
@@ -355,7 +356,7 @@ fn pci_facts(dir: &dyn Dir, place: &Place) -> IoResult<Option<PciFacts>> {
     Ok(Some(PciFacts { address, vendor: vendor as u16, product: product as u16, class }))
 }
 
-/// Node name of the device above a parent; `computer` where there is none that libvirt would show.
+/// The node name of the device above a parent; `computer` if that is not a PCI device.
 pub fn node_above(syspath: &str) -> String {
     match basename(dirname(syspath)).parse::<PciAddress>() {
         Ok(address) => node_name("pci", &address.to_string()),
@@ -368,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_node_above_a_parent() {
+    fn node_above_a_parent_is_a_pci_device_or_the_computer() {
         assert_eq!(node_above("/sys/devices/pci0000:80/0000:80:01.0/0000:86:00.0"), "pci_0000_80_01_0");
         assert_eq!(node_above("/sys/devices/pci0000:00/0000:00:02.0"), "computer");
         assert_eq!(node_above("/sys/devices/virtual/mtty/mtty"), "computer");

@@ -9,23 +9,24 @@ use crate::model::PciAddress;
 use crate::model::name::is_component;
 use crate::sysfs::{Errno, Sysfs, basename, dirname, if_present, resolve};
 
-/// Every parent, by path. Reports and leaves out what cannot be read. Fails only when this process or host has run out of
-/// descriptors or memory, since a short list would look like removed parents.
+/// Every parent, in the order of the paths. Reports and leaves out an object that cannot be read. Fails only if this
+/// process or host has run out of descriptors or memory, because a list without some parents would report them as
+/// removed.
 pub fn all(sysfs: &dyn Sysfs) -> Result<Vec<Place>> {
     search(sysfs, None)
 }
 
 fn search(sysfs: &dyn Sysfs, wanted: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
-    let mut found = Vec::new();
+    let mut places = Vec::new();
     for backend in BACKENDS {
-        found.extend(backend.parents(sysfs, wanted)?);
-        if wanted.is_some_and(|wanted| found.iter().any(wanted.is)) {
+        places.extend(backend.parents(sysfs, wanted)?);
+        if wanted.is_some_and(|wanted| places.iter().any(wanted.is)) {
             break;
         }
     }
-    found.sort_unstable_by(|a, b| a.syspath.cmp(&b.syspath));
-    found.dedup_by(|a, b| a.syspath == b.syspath);
-    Ok(found)
+    places.sort_unstable_by(|a, b| a.syspath.cmp(&b.syspath));
+    places.dedup_by(|a, b| a.syspath == b.syspath);
+    Ok(places)
 }
 
 /// The parent at a path, or the VF of a parent there. Reads only that device.
@@ -42,7 +43,8 @@ fn at_in(folders: &Folders<'_>, syspath: &str, subsystem: &str) -> Result<Option
     Ok(None)
 }
 
-/// Finds the parent that a user means: by node name, by address in any case, by path in sysfs or by link.
+/// Finds a parent by its node name, by its PCI address in any case, by its path in sysfs or by a link to it. Fails with
+/// [`ErrorCode::NoParent`] if there is none.
 pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     let target = find_target(sysfs, text)?;
     match target.slot {
@@ -51,57 +53,59 @@ pub fn find(sysfs: &dyn Sysfs, text: &str) -> Result<Place> {
     }
 }
 
-/// The VF of the PF at `place` is no device.
+/// The error for a name that is a VF of the PF at `place`, and the VF is not a device.
 pub fn no_vgpu(place: &Place, vf: &str) -> Error {
-    let message = format!("the VF {vf} has no vGPU, so it is no node; its parent is {}", place.name());
+    let message = format!("the VF {vf} has no vGPU, so it is not a node; its parent is {}", place.name());
     Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(&*place.syspath)
 }
 
-/// The same for a create, whose request may name a VF to have that one used.
+/// The same for a create, whose request may name a VF of the parent.
 pub fn find_target(sysfs: &dyn Sysfs, text: &str) -> Result<Target> {
     find_target_in(&Folders::new(sysfs), text)
 }
 
-/// The same with the folders that the request has open.
+/// The same with the open folders of the request.
 pub fn find_target_in(folders: &Folders<'_>, text: &str) -> Result<Target> {
     let sysfs = folders.sysfs();
     let missing = || {
-        let message =
-            format!("there is no parent device '{}' here; list the parents to see which there are", shown(text));
+        let message = format!("there is no parent device '{}' here; list the parents for their names", shown(text));
         Error::new(ErrorCode::NoParent, Errno::NODEV, message)
     };
     if text.starts_with('/') {
         let path = resolve("/", text).map(|path| vf_path(sysfs, path)).transpose()?.flatten().ok_or_else(missing)?;
         let by_link = path.starts_with("/sys/bus/") || path.starts_with("/sys/class/");
-        let wanted = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
-        return match find_place(sysfs, basename(&path), &wanted) {
+        let is_at_path = |place: &Place| place.syspath == path || (by_link && place.sysname() == basename(&path));
+        return match find_place(sysfs, basename(&path), &is_at_path) {
             Ok(None) => find_vf(sysfs, &path, by_link)?.ok_or_else(missing),
-            found => found?.map(Target::from).ok_or_else(missing),
+            place => place?.map(Target::from).ok_or_else(missing),
         };
     }
     if !is_component(text) {
-        let message = format!("'{}' is not the name of a parent device", shown(text));
+        let message =
+            format!("'{}' is not a valid name of a parent device; list the parents for their names", shown(text));
         return Err(Error::invalid(message));
     }
     if let Some(address) = pci_address(text) {
         return find_pci(folders, &address)?.ok_or_else(missing);
     }
-    let same = |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
-    find_place(sysfs, text, &same)?.map(Target::from).ok_or_else(missing)
+    let has_name =
+        |place: &Place| text.eq_ignore_ascii_case(place.sysname()) || text.eq_ignore_ascii_case(&place.name());
+    find_place(sysfs, text, &has_name)?.map(Target::from).ok_or_else(missing)
 }
 
-/// Finds the wanted parent. If no readable parent matches, a parent that cannot be read may be the wanted one: returns the first
-/// such failure as the error. `name`: its sysfs name or node name.
-fn find_place(sysfs: &dyn Sysfs, name: &str, wanted: &dyn Fn(&Place) -> bool) -> Result<Option<Place>> {
-    let (places, mut left_out) = observe(|| search(sysfs, Some(&WantedParent { name, is: wanted })));
-    if let Some(found) = places?.into_iter().find(wanted) {
-        return Ok(Some(found));
+/// Finds the parent for which `is_wanted` returns true. `name` is its sysfs name or node name. If there is none, fails
+/// with the first error of an object that cannot be read and may be the wanted parent.
+fn find_place(sysfs: &dyn Sysfs, name: &str, is_wanted: &dyn Fn(&Place) -> bool) -> Result<Option<Place>> {
+    let (places, mut left_out) = observe(|| search(sysfs, Some(&WantedParent { name, is: is_wanted })));
+    if let Some(place) = places?.into_iter().find(is_wanted) {
+        return Ok(Some(place));
     }
     left_out.retain(|finding| may_be(&finding.object, name));
     first_failed(left_out).map_or(Ok(None), Err)
 }
 
-/// Whether an object that cannot be read may be the parent of this name, or hide it. A PCI device has no name but its address.
+/// Whether an object that cannot be read may be the parent of this name, or a folder with that parent. The only name of
+/// a PCI device is its address.
 fn may_be(object: &str, name: &str) -> bool {
     match object.strip_prefix(PCI).map(|entry| entry.trim_start_matches('/')) {
         Some("") => pci_address(name).is_some(),
@@ -110,7 +114,7 @@ fn may_be(object: &str, name: &str) -> bool {
     }
 }
 
-/// A path that ends in a `virtfnN` link leads to a VF.
+/// The path of the VF if a path ends in a `virtfnN` link, `None` if there is no such VF; any other path as it is.
 fn vf_path(sysfs: &dyn Sysfs, path: String) -> Result<Option<String>> {
     if !basename(&path).starts_with("virtfn") {
         return Ok(Some(path));
@@ -120,8 +124,8 @@ fn vf_path(sysfs: &dyn Sysfs, path: String) -> Result<Option<String>> {
     Ok(target.and_then(|target| resolve(dirname(&path), &target)))
 }
 
-/// The first VF of the PF that `text` names that is a parent itself: older vendor drivers make every VF a parent of its own, and
-/// the PF none.
+/// The first VF that is a parent, of the PF with the address or path `text`. With older vendor drivers, each VF is a
+/// parent and the PF is not.
 pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
     let Some(pf) = text.rsplit('/').find(|part| !part.is_empty()).and_then(pci_address) else { return Ok(None) };
     let failed = |errno| Error::io("look for the VFs of", &format!("{PCI}/{pf}"), errno);
@@ -138,14 +142,14 @@ pub fn first_vf_parent(sysfs: &dyn Sysfs, text: &str) -> Result<Option<Place>> {
     Ok(None)
 }
 
-/// The VF at a path or, `by_link`, with its last component as address.
+/// The VF at a path. With `by_link`, the path is a link, and its last component is the address of the VF.
 fn find_vf(sysfs: &dyn Sysfs, path: &str, by_link: bool) -> Result<Option<Target>> {
     let Ok(address) = basename(path).parse() else { return Ok(None) };
-    let found = match find_pci(&Folders::new(sysfs), &address) {
+    let target = match find_pci(&Folders::new(sysfs), &address) {
         Err(e) if e.code == ErrorCode::NoParent => return Ok(None),
-        found => found?,
+        target => target?,
     };
-    let Some((vf, target)) = found.and_then(|target| Some((target.slot.clone()?, target))) else { return Ok(None) };
+    let Some((vf, target)) = target.and_then(|target| Some((target.slot.clone()?, target))) else { return Ok(None) };
     let own = sysfs.open(PCI).and_then(|pci| pci.link(&vf)).map_err(|errno| Error::io("read", PCI, errno))?;
     Ok((by_link || resolve(PCI, &own).as_deref() == Some(path)).then_some(target))
 }
@@ -161,7 +165,8 @@ pub fn pci_address(text: &str) -> Option<PciAddress> {
     format!("{domain}:{bus}:{slot}.{function}").parse().ok()
 }
 
-/// The short way for the most common kind of name. `None`: no such PCI device.
+/// Finds a parent or a VF by its PCI address, without reading other devices. `None` if there is no such PCI device.
+/// Fails with [`ErrorCode::NoParent`] if the device is neither.
 fn find_pci(folders: &Folders<'_>, address: &PciAddress) -> Result<Option<Target>> {
     let failed = |errno| Error::io("read", &format!("{PCI}/{address}"), errno);
     let Some(dir) = folders.open(PCI).map_err(failed)? else { return Ok(None) };
@@ -179,26 +184,28 @@ fn find_pci(folders: &Folders<'_>, address: &PciAddress) -> Result<Option<Target
     Err(Error::new(ErrorCode::NoParent, Errno::NODEV, message).at(syspath))
 }
 
-/// What to do about a PCI device that is no parent, by the driver that it is bound to.
+/// The next step for a PCI device that is not a parent, by the driver that it is bound to.
 fn missing_driver(driver: Option<&str>) -> String {
     match driver {
-        None => "it is bound to no driver; load the vendor driver that offers them".to_owned(),
+        None => "it is bound to no driver; load the vendor's driver for mediated devices".to_owned(),
         Some("vfio-pci") => {
-            "it is bound to vfio-pci, which gives the whole device to one guest; bind it to the vendor's driver \
-                             that offers them"
+            "it is bound to vfio-pci, which assigns the whole device to one guest; bind it to the vendor's driver \
+             for mediated devices"
                 .to_owned()
         }
-        Some("nouveau") => "it is bound to nouveau, which offers none; use the vendor's vGPU driver instead".to_owned(),
+        Some("nouveau") => {
+            "it is bound to nouveau, which has no mediated devices; bind it to the vendor's vGPU driver".to_owned()
+        }
         Some("i915") => {
             "it is bound to i915; load the module kvmgt, and check that i915 was loaded with enable_gvt=1".to_owned()
         }
         Some("nvidia") => {
             "it is bound to nvidia; the vGPU host software (module nvidia_vgpu_vfio) is not loaded, or does not \
-                           support this device"
+             support this device"
                 .to_owned()
         }
         Some(driver) => {
-            format!("it is bound to {}, which offers none; check whether another driver does", shown(driver))
+            format!("it is bound to {}, which has no mediated devices; check whether another driver has", shown(driver))
         }
     }
 }
@@ -208,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pci_parent_has_three_spellings_in_any_case() {
+    fn pci_address_is_parsed_in_three_forms_and_any_case() {
         for text in ["0000:AF:00.0", "af:00.0", "pci_0000_af_00_0", "PCI_0000_AF_00_0"] {
             assert_eq!(pci_address(text).unwrap().to_string(), "0000:af:00.0", "{text}");
         }

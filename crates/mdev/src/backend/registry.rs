@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every backend. A new one is a folder and a line here.
+//! The list of all backends. A new backend is a folder and a line here.
 
 use std::collections::BTreeSet;
 
@@ -17,23 +17,23 @@ pub(super) static BACKENDS: &[&dyn Backend] = &[
 
 /// The backend of a layout.
 pub fn backend(kind: LayoutKind) -> &'static dyn Backend {
-    let of_kind = |backend: &&&dyn Backend| backend.layouts().iter().any(|layout| layout.kind == kind);
-    BACKENDS.iter().find(of_kind).map_or(&MdevBus, |backend| *backend)
+    let has_layout = |backend: &&&dyn Backend| backend.layouts().iter().any(|layout| layout.kind == kind);
+    BACKENDS.iter().find(has_layout).map_or(&MdevBus, |backend| *backend)
 }
 
-/// The layout of this name.
+/// The properties of a layout.
 pub fn layout(kind: LayoutKind) -> &'static Layout {
     let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
     layouts.find(|layout| layout.kind == kind).unwrap_or(&mdev_bus::DEFAULT)
 }
 
-/// Whether a file of this name makes or removes devices in any layout.
+/// Whether a file of this name creates or removes devices in any layout.
 pub fn is_control_file(name: &str) -> bool {
     let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
     layouts.any(|layout| layout.control_files.contains(&name))
 }
 
-/// Whether a file of this name is one that only a parent of some layout has.
+/// Whether a file of this name is [`Layout::parent_file`] of any layout.
 pub fn is_parent_file(name: &str) -> bool {
     let mut layouts = BACKENDS.iter().flat_map(|backend| backend.layouts());
     layouts.any(|layout| layout.parent_file == Some(name))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Folders of links to devices.
+//! Reads folders of links to devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report, report};
 use crate::sysfs::{Dir, Errno, IoResult, Sysfs, if_present, names, resolve};
 
-/// Visits every entry of a directory; none if the directory does not exist. Reports and leaves out an entry whose visit fails.
-/// Fails only when this process has run out of descriptors or memory.
+/// Calls `visit` for every entry of a folder; for none if the folder does not exist. Reports and leaves out an entry
+/// for which `visit` fails. Fails only if this process has run out of descriptors or memory.
 pub(super) fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir, &str) -> IoResult<()>) -> Result<()> {
-    // A kernel may not have this bus.
+    // A kernel without this bus does not have the folder.
     let opened = or_report(if_present(sysfs.open(path)), |errno| {
-        Finding::io(path, "its devices are not listed, it cannot be opened", errno)
+        Finding::io(path, "its devices are left out, it cannot be opened", errno)
     });
     let opened = opened.map_err(|errno| Error::io("open", path, errno))?;
     let Some(dir) = opened.flatten() else { return Ok(()) };
@@ -28,6 +28,7 @@ pub(super) fn scan(sysfs: &dyn Sysfs, path: &str, visit: &mut dyn FnMut(&dyn Dir
     Ok(())
 }
 
+/// The path to which a link leads. `None` if the entry is not a link to an existing folder; reports that.
 pub(super) fn follow(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     let target = match dir.link(name) {
         // Not a link.
@@ -41,7 +42,7 @@ pub(super) fn follow(dir: &dyn Dir, name: &str) -> IoResult<Option<String>> {
     Ok(target)
 }
 
-/// The places of subsystems by path.
-pub(super) fn sorted(found: BTreeMap<String, String>) -> Vec<Place> {
-    found.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect()
+/// The places with these paths and subsystems, in the order of the paths.
+pub(super) fn sorted(subsystems: BTreeMap<String, String>) -> Vec<Place> {
+    subsystems.into_iter().map(|(syspath, subsystem)| Place { syspath, subsystem }).collect()
 }

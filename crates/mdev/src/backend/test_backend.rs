@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A backend as small as one can be: a parent below `/sys/toys` has one device, whose UUID is in its file `slot`.
+//! The smallest possible backend: a parent below `/sys/toys` has one device, and the UUID of the device is in its file
+//! `slot`.
 
 use std::rc::Rc;
 
@@ -16,9 +17,9 @@ fn uuid_in(dir: &dyn Dir) -> IoResult<Option<Uuid>> {
 
 fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
     let dir: Rc<dyn Dir> = Rc::from(sysfs.open(parent)?);
-    let (backend, entry, parent, found) = (&Toy, ".".to_owned(), parent.to_owned(), uuid_in(&*dir)?);
-    let (syspath, identity) = (parent.clone(), found.unwrap_or_default().as_u64_pair().1);
-    Ok(found.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity, type_id: None }))
+    let (backend, entry, parent, uuid) = (&Toy, ".".to_owned(), parent.to_owned(), uuid_in(&*dir)?);
+    let (syspath, identity) = (parent.clone(), uuid.unwrap_or_default().as_u64_pair().1);
+    Ok(uuid.map(|uuid| Located { backend, uuid, parent, syspath, dir, entry, identity, type_id: None }))
 }
 
 impl CreateWrites for (Box<dyn Writer>, Uuid) {
@@ -35,11 +36,11 @@ impl Backend for Toy {
         TOY
     }
     fn parents(&self, sysfs: &dyn Sysfs, _: Option<&WantedParent<'_>>) -> Result<Vec<Place>> {
-        let (mut found, toys) = (Vec::new(), "/sys/toys");
+        let (mut places, toys) = (Vec::new(), "/sys/toys");
         let mut add =
-            |name: &str, _| found.push(Place { syspath: format!("{toys}/{name}"), subsystem: "toy".to_owned() });
+            |name: &str, _| places.push(Place { syspath: format!("{toys}/{name}"), subsystem: "toy".to_owned() });
         let listed = if_present(sysfs.open(toys).and_then(|dir| dir.list(&mut add)));
-        listed.map_err(|errno| Error::io("list", toys, errno)).map(|_| found)
+        listed.map_err(|errno| Error::io("list", toys, errno)).map(|_| places)
     }
     fn parent_at(&self, _: &Folders<'_>, path: &str, subsystem: &str) -> Result<Option<Target>> {
         Ok((subsystem == "toy").then(|| Place { syspath: path.to_owned(), subsystem: subsystem.to_owned() }.into()))
@@ -61,9 +62,9 @@ impl Backend for Toy {
         Ok(self.parents(sysfs, None)?.iter().filter_map(|place| device(sysfs, &place.syspath).ok()?).collect())
     }
     fn locate(&self, folders: &Folders<'_>, records: &Records<'_>, wanted: &Wanted<'_>) -> Result<Option<Located>> {
-        let is_named = |found: &Located| matches!(wanted, Wanted::Name(name) if *name == found.sysname());
+        let is_named = |device: &Located| matches!(wanted, Wanted::Name(name) if *name == device.sysname());
         let mut all = self.devices(folders.sysfs(), records, &|_| None)?.into_iter();
-        Ok(all.find(|found| wanted.uuid() == Some(found.uuid) || is_named(found)))
+        Ok(all.find(|device| wanted.uuid() == Some(device.uuid) || is_named(device)))
     }
     fn locate_created(&self, sysfs: &dyn Sysfs, _: &Records<'_>, attempt: &Attempt<'_>) -> IoResult<Created> {
         Ok(device(sysfs, attempt.parent)?.map_or(Created::Absent, Created::Own))
@@ -72,9 +73,9 @@ impl Backend for Toy {
         Ok(uuid_in(dir)?.map(|uuid| uuid.as_u64_pair().1))
     }
     fn device_of_record(&self, folders: &Folders<'_>, record: &DeviceRecord) -> IoResult<RecordedDevice> {
-        let found = if_present(device(folders.sysfs(), &format!("/sys/toys/{}", record.parent)))?.flatten();
-        let found = found.filter(|found| found.uuid == record.uuid);
-        Ok(found.map_or(RecordedDevice::Absent, |found| RecordedDevice::Own(found.identity)))
+        let device = if_present(device(folders.sysfs(), &format!("/sys/toys/{}", record.parent)))?.flatten();
+        let device = device.filter(|device| device.uuid == record.uuid);
+        Ok(device.map_or(RecordedDevice::Absent, |device| RecordedDevice::Own(device.identity)))
     }
     fn explain_missing(&self, _: &Folders<'_>, _: &Records<'_>, _: &DeviceRecord) -> Option<Error> {
         None

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The nodes under `/dev/vfio` by which a process opens a device.
+//! The nodes under `/dev/vfio` with which a process opens a device.
 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::sysfs::{Dir, IoResult, VfioNode, basename, device_number, if_present, is_absent, read_text};
 
-/// The VFIO nodes that the kernel has for a device, whether or not they are in `/dev`.
+/// The VFIO nodes of a device in the kernel. They may be missing in `/dev`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Nodes {
     /// The node of its IOMMU group. `None` on a kernel without CONFIG_VFIO_GROUP.
     pub group: Option<u32>,
-    /// The device's own nodes, for iommufd. Empty before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
+    /// The nodes of the device itself, for iommufd. Empty before Linux 6.6 and without CONFIG_VFIO_DEVICE_CDEV.
     devices: Vec<VfioNode>,
 }
 
 impl Nodes {
-    /// The nodes of the device `entry` in `dir`.
+    /// Reads the nodes of the device `entry` in `dir`. Fails if a file of them cannot be read.
     pub fn of(dir: &dyn Dir, entry: &str) -> Result<Self> {
         let group = group_of(dir, entry)
             .map_err(|errno| Error::io("read the IOMMU group of", &format!("{}/{entry}", dir.path()), errno))?;
@@ -24,7 +24,7 @@ impl Nodes {
         for name in vfio_devices(dir, entry)? {
             let file = format!("{entry}/vfio-dev/{name}/dev");
             let text = if_present(read_text(dir, &file));
-            // On kernels that have only groups, the folder exists without a node.
+            // On kernels that have only groups, the folder has no file `dev`.
             let Some(text) = text.map_err(|errno| Error::io("read", &format!("{}/{file}", dir.path()), errno))? else {
                 continue;
             };
@@ -33,7 +33,7 @@ impl Nodes {
         Ok(Nodes { group, devices })
     }
 
-    /// All nodes.
+    /// All nodes of the device: the group's node and its own.
     pub fn all(&self) -> Vec<VfioNode> {
         let group = self.group.map(VfioNode::Group);
         group.into_iter().chain(self.own()).collect()
@@ -45,16 +45,16 @@ impl Nodes {
     }
 }
 
-/// The number of a device's IOMMU group.
+/// The number of the IOMMU group of a device; `None` if it has no group.
 pub fn group_of(dir: &dyn Dir, entry: &str) -> IoResult<Option<u32>> {
     match dir.link(&format!("{entry}/iommu_group")) {
-        // Not a link: the entry is broken, and the device has no group.
+        // Not a link, so the device has no group.
         Err(Errno::INVAL) => Ok(None),
         link => Ok(if_present(link)?.and_then(|target| basename(&target).parse().ok())),
     }
 }
 
-/// The names below `vfio-dev` of a device: `vfio3`.
+/// The names in the folder `vfio-dev` of a device, such as `vfio3`; none if there is no such folder.
 pub fn vfio_devices(dir: &dyn Dir, entry: &str) -> Result<Vec<String>> {
     let path = format!("{entry}/vfio-dev");
     let mut names = Vec::new();

@@ -1,68 +1,68 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Texts that are written to a driver's file, and whether the driver has kept them.
+//! Writes texts to a driver's file and checks whether the driver has kept them.
 
 use super::{Layout, write_error};
 use crate::error::{Error, ErrorCode, Result, shown};
 use crate::sysfs::{Dir, Errno, basename, read_text, write_line};
 
-/// How a file shows the text that was written to it.
+/// The form in which a file shows the text that was written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextForm {
-    /// As it was written.
+    /// The text as it was written.
     Verbatim,
-    /// The driver may show it in a form of its own.
+    /// The driver may show the text in its own form.
     Any,
 }
 
 impl TextForm {
-    /// How a device of this layout shows a text in the file `name`.
+    /// The form in which a device of this layout shows a text in the file `name`.
     pub fn of(layout: Option<&Layout>, name: &str) -> TextForm {
         let is_verbatim = layout.is_some_and(|layout| layout.verbatim.contains(&basename(name)));
         if is_verbatim { TextForm::Verbatim } else { TextForm::Any }
     }
 }
 
-/// Words for off and for on that the kernel takes, and shows in another form.
+/// Words for off and for on. The kernel accepts all of them, and may show another one.
 const SWITCHES: [&[&str]; 2] = [&["0", "n", "no", "off", "false"], &["1", "y", "yes", "on", "true"]];
 
-/// Whether a file holds the text that was written to it.
+/// Whether a driver has kept a text that was written to its file.
 #[derive(Debug, PartialEq, Eq)]
 enum Kept {
-    /// It holds the text, or another form of it, or a text that says nothing about it.
+    /// The file shows the text, or another form of it, or another text than before.
     Yes,
-    /// It holds what it held before, or nothing. The driver may have taken the text all the same: a file that starts an action may
-    /// never show it, and a text in another form may be the value that the driver has already.
+    /// The file shows the same text as before, or no text. The driver may still have used the text: a file that starts
+    /// an action may never show it, and the text may be another form of the present value.
     Unclear,
-    /// It does not hold the text: why, and the next step.
+    /// The driver has not kept the text: the reason and the next step.
     No(&'static str),
 }
 
-/// Writes a text and reads it back where the file can be read. Fails if the driver has not kept it, and logs a warning if that is
-/// unclear.
+/// Writes a text, and reads it back if the file can be read. Fails if the driver has not kept the text. Logs a warning
+/// if that is unclear.
 pub fn write_and_verify(dir: &dyn Dir, name: &str, shown: TextForm, text: &str) -> Result<()> {
     let before = read_back(dir, name);
     write_line(dir, name, text).map_err(|errno| write_error(dir, name, errno))?;
     read_back(dir, name).map_or(Ok(()), |now| check_kept(dir, name, shown, text, before.as_deref(), &now))
 }
 
-/// `None` where the file cannot be read, so that there is nothing to compare.
+/// The text of a file; `None` if the file cannot be read.
 pub(super) fn read_back(dir: &dyn Dir, name: &str) -> Option<String> {
     let is_readable = dir.meta(name).is_ok_and(|meta| meta.mode & 0o444 != 0);
     if is_readable { read_text(dir, name).ok() } else { None }
 }
 
-/// Fails if a driver that showed `before`, and shows `now` after `text` was written, has not kept the text.
+/// Fails if the driver has not kept the text. The file showed `before`, then `text` was written, and it shows `now`.
 pub(super) fn check_kept(
     dir: &dyn Dir,
     name: &str,
-    how: TextForm,
+    form: TextForm,
     text: &str,
     before: Option<&str>,
     now: &str,
 ) -> Result<()> {
     let path = || format!("{}/{name}", dir.path());
     let holds = || format!("{} holds '{}' after '{}' was written", path(), shown(now), shown(text));
-    match compare(how, text.trim(), before.map(str::trim), now.trim()) {
+    match compare(form, text.trim(), before.map(str::trim), now.trim()) {
         Kept::Yes => Ok(()),
         Kept::Unclear => {
             log::warn!("{}; the driver may have ignored the text", holds());
@@ -72,45 +72,46 @@ pub(super) fn check_kept(
     }
 }
 
-/// A driver may show a text in a form of its own. So a file that is not verbatim is known to have lost the text only if it shows the
-/// beginning of the text.
-fn compare(how: TextForm, text: &str, before: Option<&str>, now: &str) -> Kept {
-    let is_verbatim = how == TextForm::Verbatim;
+/// Compares texts without surrounding white space. With [`TextForm::Any`], the result is [`Kept::No`] only if the file
+/// shows the beginning of the text and not the rest.
+fn compare(form: TextForm, text: &str, before: Option<&str>, now: &str) -> Kept {
+    let is_verbatim = form == TextForm::Verbatim;
     if now == text || !is_verbatim && is_same(text, now) {
         return Kept::Yes;
     }
     match now {
-        "" if is_verbatim => Kept::No("the driver has dropped the text; look at the kernel's log"),
+        "" if is_verbatim => Kept::No("the driver has dropped the text; see the kernel's log"),
         "" => Kept::Unclear,
         _ if is_cut(text, now) => Kept::No("the driver has dropped the end; write a shorter text"),
-        _ if is_verbatim => Kept::No("the driver has changed the text; look at the kernel's log"),
+        _ if is_verbatim => Kept::No("the driver has changed the text; see the kernel's log"),
         _ if before == Some(now) => Kept::Unclear,
         _ => Kept::Yes,
     }
 }
 
-/// A driver kept the beginning of a text alone.
+/// Whether a driver has kept only the beginning of a text.
 fn is_cut(text: &str, now: &str) -> bool {
     text.len() > now.len() && text.starts_with(now)
 }
 
-/// Both are the same number, the same word or switch, the same masks, or `now` is a list with the text in brackets.
+/// Whether both are the same number, the same word or switch, or the same masks, or `now` is a list with the text in
+/// brackets.
 fn is_same(text: &str, now: &str) -> bool {
     let zero_for_none = now.is_empty() && number(text) == Some(0);
     let numbers = number(text).is_some_and(|text| number(now) == Some(text));
     let words = text.eq_ignore_ascii_case(now);
-    let switches = SWITCHES.iter().any(|words| [text, now].iter().all(|one| is_any(words, one)));
+    let switches = SWITCHES.iter().any(|words| [text, now].iter().all(|text| contains(words, text)));
     let masks = text.contains(',') && significant(text) == significant(now);
-    let chosen =
+    let is_chosen =
         now.split_whitespace().any(|word| word.strip_prefix('[').and_then(|w| w.strip_suffix(']')) == Some(text));
-    zero_for_none || numbers || words || switches || masks || chosen
+    zero_for_none || numbers || words || switches || masks || is_chosen
 }
 
-fn is_any(words: &[&str], word: &str) -> bool {
-    words.iter().any(|one| one.eq_ignore_ascii_case(word))
+fn contains(words: &[&str], word: &str) -> bool {
+    words.iter().any(|listed| listed.eq_ignore_ascii_case(word))
 }
 
-/// A number, without its unit and its fraction.
+/// The number at the beginning of a text, without its fraction.
 fn number(text: &str) -> Option<u64> {
     let text = text.strip_prefix('+').unwrap_or(text);
     if let Some(digits) = text.strip_prefix("0x") {
@@ -120,7 +121,7 @@ fn number(text: &str) -> Option<u64> {
     text[..end].parse().ok()
 }
 
-/// Hexadecimal masks without the zeros at their ends: bit 0 of the kernel's AP masks is on the left.
+/// Hexadecimal masks without trailing zeros: in the kernel's AP masks, bit 0 is on the left.
 fn significant(masks: &str) -> Vec<String> {
     let masks = masks.to_ascii_lowercase();
     masks.split(',').map(|mask| mask.trim().trim_start_matches("0x").trim_end_matches('0').to_owned()).collect()
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn text_that_is_cut_or_not_verbatim_is_lost() {
-        for (how, text, before, now) in [
+        for (form, text, before, now) in [
             (Any, "frame_rate_limiter=60", None, "frame_rate_limiter=6"),
             (Any, "60", None, "6"),
             (Any, "0x10", None, "0x1"),
@@ -158,12 +159,12 @@ mod tests {
             (Verbatim, "", None, "x=1"),
             (Verbatim, "0", None, ""),
         ] {
-            let kept = compare(how, text, before, now);
-            assert!(matches!(kept, Kept::No(_)), "{how:?} {text} {before:?} {now}: {kept:?}");
+            let kept = compare(form, text, before, now);
+            assert!(matches!(kept, Kept::No(_)), "{form:?} {text} {before:?} {now}: {kept:?}");
         }
     }
 
-    /// Files that start an action, values that the driver has already, and actions that are not done yet.
+    /// Files that start an action, values that the driver has already, and actions that have not ended.
     #[test]
     fn text_is_not_lost_if_the_file_is_empty_or_unchanged() {
         for (text, before, now) in [
@@ -201,7 +202,7 @@ mod tests {
         ] {
             assert_eq!(compare(Any, text, Some(now), now), Kept::Yes, "{text} {now}");
         }
-        // The driver has taken the text, and shows what came of it.
+        // The file shows the state that the text led to.
         assert_eq!(compare(Any, "start", Some("idle"), "running"), Kept::Yes);
         assert_eq!(compare(Verbatim, "y=2", Some("x=1"), "y=2"), Kept::Yes);
     }

@@ -15,7 +15,7 @@ use crate::model::name::parse_uuid;
 use crate::store::{DeviceRecord, RECORDS, RecordedDevice};
 use crate::sysfs::{Birth, Dir, Errno, IoResult, Sysfs, basename, dirname, if_present, names, resolve};
 
-/// Every device. Reports and leaves out what cannot be read.
+/// Every device. Reports and leaves out a device that cannot be read.
 pub(super) fn all(backend: &'static dyn Backend, sysfs: &dyn Sysfs) -> Result<Vec<Located>> {
     let bus = match open_bus(sysfs) {
         Ok(Some(bus)) => bus,

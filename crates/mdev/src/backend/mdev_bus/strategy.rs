@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What differs between the layouts of the mdev bus.
+//! The differences between the layouts of the mdev bus.
 
 use std::rc::Rc;
 

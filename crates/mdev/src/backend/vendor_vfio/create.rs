@@ -29,7 +29,11 @@ pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<P
         // Set before the record of the device is written. A program that creates another device on the VF changes this
         // identity.
         let identity = dir.set_mtime(CURRENT).map_err(|errno| {
-            log::warn!("{}/{CURRENT}: cannot set the modification time, so another device on this VF may not be detected: {errno}", dir.path());
+            log::warn!(
+                "{}/{CURRENT}: cannot set the modification time, so another device on this VF may not be detected: \
+                 {errno}",
+                dir.path()
+            );
         });
         // Read again: if a program without the lock wrote a type before the identity was set, the identity does not
         // show it.
@@ -95,7 +99,7 @@ fn choose<'c>(parent: &dyn Dir, request: &CreateRequest<'_>, candidates: &'c [Ca
     let named: Vec<&Candidate> = candidates.iter().filter(wanted).collect();
     let free = || named.iter().copied().filter(|candidate| candidate.vf.type_id.is_none());
     let lists = |candidate: &&Candidate| candidate.creatable.iter().any(|ty| ty.id == request.type_id);
-    let fitting = || free().filter(lists).filter(|vf| !request.avoid.contains(&vf.vf.sysname));
+    let fitting = || free().filter(lists).filter(|candidate| !request.avoid.contains(&candidate.vf.sysname));
     let count = |candidate: &&Candidate| candidate.creatable.len();
     // min_by_key returns the first of several, max_by_key the last.
     let chosen = match request.pack {
@@ -150,7 +154,8 @@ fn no_free_vf(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate
                 false => format!(" beside the vGPUs of type {}", Vec::from_iter(types).join(", ")),
             };
             format!(
-                "type {id} has no instances left: none of the {free} free VFs of {} lists it{others}; destroy one or use another parent",
+                "type {id} has no instances left: none of the {free} free VFs of {} lists it{others}; destroy one or use another \
+                 parent",
                 all.len()
             )
         }
@@ -242,7 +247,7 @@ impl VfWrites<'_> {
     /// Whether the VF lists the type now; `None` if the list cannot be read.
     fn still_lists(&self) -> Option<bool> {
         let text = read_text(&*self.dir, CREATABLE).ok()?;
-        Some(vgpu_types::parse(&text).0.iter().any(|one| one.id == self.request.type_id))
+        Some(vgpu_types::parse(&text).0.iter().any(|ty| ty.id == self.request.type_id))
     }
 
     /// Clears the VF after a failed create, unless another program has written to it.

@@ -150,7 +150,8 @@ pub(super) enum ChosenState {
 }
 
 /// The state of a chosen VF. `files` is the vendor's folder of the VF. A VF whose identity could not be set is never
-/// [`ChosenState::Own`]. Reads the identity last: if it is the one that was set, no other program wrote the type that was read.
+/// [`ChosenState::Own`]. Reads the identity last: if it is the one that was set, no other program wrote the type that
+/// was read.
 pub(super) fn chosen_state(files: &dyn Dir, vf: &ChosenVf, type_id: &str) -> IoResult<ChosenState> {
     let now = match current_in(files, CURRENT) {
         Err(Errno::BADMSG) => return Ok(ChosenState::Other),

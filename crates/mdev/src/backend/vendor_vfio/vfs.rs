@@ -326,12 +326,12 @@ mod tests {
     fn vfs_with_equal_lists_share_one_that_is_parsed_once() {
         let host = card(64, |n| if n == 63 { list(1..=2) } else { list(1..=1000) });
         let pf = host.open("/sys/devices/0000:41:00.0").unwrap();
-        let found = candidates(&*pf).unwrap();
+        let read = candidates(&*pf).unwrap();
         assert_eq!(
-            found.iter().map(|candidate| Rc::strong_count(&candidate.creatable)).collect::<Vec<_>>(),
+            read.iter().map(|candidate| Rc::strong_count(&candidate.creatable)).collect::<Vec<_>>(),
             [[63; 63].as_slice(), &[1]].concat()
         );
-        let types = union(&found);
+        let types = union(&read);
         assert_eq!(types.len(), 1000);
         assert_eq!(
             types.iter().map(|ty| ty.available_instances).take(3).collect::<Vec<_>>(),

@@ -201,12 +201,12 @@ mod tests {
         /// In any text, every returned id is a word at the beginning or the end of its line.
         #[test]
         fn no_id_is_invented(text in "[ -~\\n\\r\\t]{0,200}") {
-            for one in parse(&text).0 {
+            for ty in parse(&text).0 {
                 let is_in_text = text.lines().map(str::trim).any(|line| {
                     let ends = [line.split(':').next().map(str::trim), line.split_whitespace().last()];
-                    ends.contains(&Some(one.id.as_str())) && line.contains(&one.name)
+                    ends.contains(&Some(ty.id.as_str())) && line.contains(&ty.name)
                 });
-                proptest::prop_assert!(is_in_text, "{one:?}");
+                proptest::prop_assert!(is_in_text, "{ty:?}");
             }
         }
     }
