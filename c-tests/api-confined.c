@@ -71,7 +71,7 @@ static void type(const char *at)
 	}
 }
 
-/* BASE/host is the root; its type "out" is a link to BASE/out, which exists below the root a second time. */
+/* BASE/host is the root. Its type "out" is an absolute link to BASE/out. The same path also exists below the root. */
 static void make_host(void)
 {
 	char inner[512], target[512];

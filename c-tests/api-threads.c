@@ -121,7 +121,7 @@ static void *race_to_destroy(void *data)
 	return NULL;
 }
 
-/* Dropping the last of many references frees; the checkers find a reference too many or too few. */
+/* The last unref frees the object. Valgrind and the sanitizers report a reference that was counted twice or not at all. */
 static void *count_references(void *data)
 {
 	struct worker *w = data;

@@ -44,7 +44,7 @@ static const struct mdev_driver *load(const char *path)
 	/* ISO C has no cast from an object pointer to a function pointer. */
 	memcpy(&get, &symbol, sizeof(get));
 
-	/* The size we were compiled with: an older or newer library then knows which members we can see. */
+	/* The size at compile time: a newer library returns only the members that this program has, an older library fewer. */
 	drv = get(MDEV_DRIVER_ABI, sizeof(*drv));
 	if (!drv)
 		fprintf(stderr, "error: %s is no driver for ABI %d\n", path, MDEV_DRIVER_ABI);

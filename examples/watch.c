@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 	struct mdev_conn *conn = NULL;
 	int rc;
 
-	/* First listen, then list: what happens in between is told. */
+	/* The monitor must exist before the list: it then reports every change that happens after the list. */
 	if (mdev_conn_open(&conn, uri, 0) < 0 || mdev_monitor_new(&mon, conn, 0) < 0)
 		rc = failed("listen");
 	else if (uri && !strncmp(uri, "test:", 5))

@@ -103,7 +103,7 @@ need_rust()
 		PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 	fi
 	command -v cargo >/dev/null ||
-		die 'cargo is not there' "Install Rust $1 or later with rustup, or set CARGO_HOME to where it is."
+		die 'cargo not found' "Install Rust $1 or later with rustup, or set CARGO_HOME to its directory."
 	found=$(rustc --version | cut -d ' ' -f 2)
 	[ "$(printf '%s\n' "$1" "$found" | sort -V | head -n 1)" = "$1" ] ||
 		die "Rust $found is too old" "Install $1 or later: rustup update"

@@ -54,7 +54,7 @@ out_is pci_0000_86_00_0 'behind -c'
 offers create my-v
 out_is my-vgpu.xml
 
-# A name from a stranger is text, and nothing that bash would run.
+# Completion must quote a name that contains shell code, and must not run it.
 # shellcheck disable=SC2016
 _nodedev_names()
 {

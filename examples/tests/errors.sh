@@ -64,7 +64,7 @@ fails 1 pci_0000_ff_00_0 create parent.xml
 head -c 100 my-vgpu.xml >cut.xml
 fails 1 line create cut.xml
 
-# Control characters of a stranger do not reach the terminal.
+# Control characters in an argument must not reach the terminal.
 nodedev $'a\e[31mb'
 err_is "error: unknown command: 'a\\x1b[31mb'; see 'nodedev help'"
 nodedev info $'a\e[31mb'

@@ -24,7 +24,7 @@ run "$EXAMPLES/watch" test:///default
 rc_is 0
 [[ ${out//$'\n'/ } =~ ^created\ (mdev_[^ ]*)\ updated\ pci_0000_86_00_0\ deleted\ (mdev_[^ ]*)\ updated ]] &&
 	[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ]
-t_result $? 'watch tells of a device from its birth to its end'
+t_result $? 'watch reports the create, updates and delete of a device'
 err_is ''
 run "$EXAMPLES/watch" bogus:///
 rc_is 1

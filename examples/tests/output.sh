@@ -45,7 +45,7 @@ json_is '[.[] | .parent as $p | .types[] | select(.availableInstancesIsUpperBoun
 nodedev list --devices --json
 json_is 'all(.kind == "device" and .active and (.uuid | length == 36))'
 
-# Everything that can stand in a name, and comes back from JSON.
+# JSON output keeps every character that a name can have.
 odd=$'a"b\\c<>&\'\u00e9\u20ac\U0001f600'
 escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g' <<<"$odd")
 odd=$escaped awk '{ i = index($0, "my-vgpu"); if (i) $0 = substr($0, 1, i - 1) ENVIRON["odd"] substr($0, i + 7) } 1' \

@@ -46,7 +46,7 @@ for parent in 0000:00:02.0 0000:86:00.0; do
 	echo "<device><parent>$parent</parent><capability type='mdev'><type id='$type'/><uuid>$given</uuid></capability></device>" >on-$parent.xml
 done
 nodedev "define on-0000:00:02.0.xml; define on-0000:86:00.0.xml; info $given"
-rc_is 1 'a UUID that is defined twice tells nobody'
+rc_is 1 'a UUID that is defined under two parents is ambiguous'
 err_has 'defined under 2 parents; look one of'
 
 nodedev 'start my-vgpu'

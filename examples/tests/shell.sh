@@ -31,7 +31,7 @@ nodedev ''
 rc_is 0 'an empty script'
 out_is ''
 
-# Nothing runs when something is not understood ...
+# If one command of a script is invalid, no command of it runs.
 nodedev "wait $parent; bogus"
 rc_is 2 'an unknown command'
 out_is '' 'nothing ran before an unknown command'

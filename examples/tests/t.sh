@@ -125,7 +125,7 @@ t_end()
 	[ "$t_failed" = 0 ]
 }
 
-# The device of the founding proposal, as it stands there.
+# The device XML of the founding proposal, unchanged.
 cat >"$work/my-vgpu.xml" <<'END'
 <device>
   <name>my-vgpu</name>

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mdev::test_hooks::model::name::is_component;
+use mdev::test_hooks::model::name::{is_attribute, is_component};
 use mdev::test_hooks::xml::{Unknown, parse_device};
 
 fuzz_target!(|text: &[u8]| {
@@ -11,7 +11,7 @@ fuzz_target!(|text: &[u8]| {
         Ok(def) => {
             assert!(is_component(&def.type_id));
             assert!(def.name.iter().all(|name| is_component(name)));
-            assert!(def.attributes.iter().all(|(name, value)| is_component(name) && !value.is_empty()));
+            assert!(def.attributes.iter().all(|(name, value)| is_attribute(name) && !value.is_empty()));
             assert!(def.params.iter().all(|params| !params.is_empty() && !params.contains('\n')));
             assert!(def.group != Some(0));
         }

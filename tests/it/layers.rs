@@ -279,7 +279,7 @@ fn module_outside_backend_asks_for_no_layout() {
     for (file, text) in read_all().iter().filter(|(file, _)| !may.iter().any(|may| file.starts_with(may))) {
         let code = text.split(tests).next().unwrap_or_default();
         for name in names {
-            assert!(after(code, name).next().is_none(), "src/{file} asks for {name}");
+            assert!(after(code, name).next().is_none(), "src/{file} uses {name}");
         }
     }
 }

@@ -73,7 +73,7 @@ other_buses()
 	t_eq 'the parents' 'mbochs_mbochs mdpy_mdpy mtty_mtty' "$(v_names --cap mdev_types)"
 }
 
-# The qemu driver asks the node-device driver for the XML of a PCI function.
+# The qemu driver gets the XML of a PCI function from the node-device driver.
 detach()
 {
 	local edu dev

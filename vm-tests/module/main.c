@@ -4,8 +4,8 @@
  *
  * By default every QEMU "edu" device (1234:11e8) serves the layout of the
  * founding proposal and every "pci-testdev" (1b36:0005) that of the reply to
- * it; for virtual functions see vgpu-vfio.c. There is no device table, so that
- * udev does not load this by itself.
+ * it; for virtual functions see vgpu-vfio.c. There is no device table, so
+ * udev does not load this module.
  */
 #include <linux/module.h>
 #include <linux/pci.h>

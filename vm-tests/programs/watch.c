@@ -194,7 +194,7 @@ static void add(struct names *names, struct mdev_device *dev)
 	const char *name;
 
 	if (names->count == NODES || mdev_device_get_name(dev, &name))
-		fail("a name");
+		fail("too many devices, or a device without a name");
 	names->name[names->count++] = strdup(name);
 }
 
@@ -204,7 +204,7 @@ static void drop(struct names *names, struct mdev_device *dev)
 	int i;
 
 	if (mdev_device_get_name(dev, &name))
-		fail("a name");
+		fail("a device without a name");
 	for (i = 0; i < names->count && strcmp(names->name[i], name); i++)
 		;
 	if (i == names->count)

@@ -189,7 +189,7 @@ impl OpenParent {
     }
 }
 
-/// What the caller of [`Backend::layout_of`] knows about a folder.
+/// Information about a folder that the caller of [`Backend::layout_of`] already has.
 #[derive(Debug, Clone, Copy)]
 pub enum Hint<'a> {
     /// Nothing.

@@ -99,7 +99,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the program exited by itself, with another status than "not my type".
+    /// True if the program exited without a signal, and its status is not [`super::NOT_MY_TYPE`].
     pub(super) fn accepts_type(&self) -> bool {
         matches!(self.end, End::Code(code) if code != super::NOT_MY_TYPE)
     }

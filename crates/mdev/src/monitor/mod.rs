@@ -103,8 +103,8 @@ impl Source {
         self.epoll.as_fd()
     }
 
-    /// Returns the next change, without waiting; `None` if there is no change. The descriptor may be readable without a change: at
-    /// the time of [`Source::wake_at`], for example.
+    /// Returns the next change, or `None` if there is no change; does not wait. [`Source::fd`] can be readable without a change,
+    /// for example at the time set by [`Source::wake_at`].
     pub fn fetch(&mut self) -> Result<Option<Change>> {
         let mut next = self.next_ready();
         // No loop: a descriptor may stay readable although its source has no change, and the loop would then block the caller.

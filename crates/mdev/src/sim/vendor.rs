@@ -260,9 +260,11 @@ fn model(tree: &Tree, pf: Ino) -> [Option<String>; 2] {
     ["vendor", "device"].map(|name| tree.text(pf, name))
 }
 
-/// Derives the framebuffer of a card from its largest type. If a new card has types in use, the largest type may be
-/// in no list any more; the framebuffer is then the least that makes the lists true. If all types of a card have one
-/// size, the card is taken for one that cannot mix sizes, and every VF with a list can still get a type.
+/// Computes the framebuffer size of a card: the size of its largest type.
+///
+/// A new card whose VFs have types may list only smaller types. Its framebuffer is then the smallest that is enough for the
+/// types in use and for a type that is listed. If all types have the same size, it is enough for one more type on each VF
+/// with a list: such a card cannot mix sizes.
 fn set_capacity(vendor: &mut Vendor, pf: Ino, is_new: bool) {
     let Some(Pf { catalogue, .. }) = vendor.pfs.get(&pf) else { return };
     let size = |id: u32| catalogue.size(id);
