@@ -32,9 +32,10 @@ pub(super) fn unplug(kernel: &mut Kernel, ino: Ino) {
 
 /// Removes the target of a link that a listing has returned, if a test wants that.
 pub(super) fn listed(kernel: &mut Kernel, dir: Ino, name: &str) {
-    if kernel.quirks.removed_while_listed.remove(name)
-        && let Ok(target) = kernel.tree.walk(dir, name, true)
-    {
+    if !kernel.quirks.removed_while_listed.remove(name) {
+        return;
+    }
+    if let Ok(target) = kernel.tree.walk(dir, name, true) {
         unplug(kernel, target);
     }
 }
