@@ -40,7 +40,7 @@ mod watch;
 pub use create::GROUP_MAX;
 pub use flags::{AttrAccess, CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, StartFlags, XmlFlags};
 pub use host::Conn;
-#[cfg(feature = "test-hooks")]
+#[cfg(any(test, feature = "test-hooks"))]
 pub use host::Parts;
 pub use node::Node;
 pub use watch::{Event, EventKind, Monitor};
