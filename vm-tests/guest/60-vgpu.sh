@@ -154,7 +154,7 @@ failures()
 	t_match 'the driver fails' 'error: .*current_vgpu_type.*Input/output error' "$(nodedev create "$XML/fails" 2>&1)"
 	clean 'a failed write'
 	injected 1 0
-	t_match 'the driver returns success without effect' "error: .*reads '0'" "$(nodedev create "$XML/fails" 2>&1)"
+	t_match 'the driver returns success without effect' "error: .*accepted type .* is '0'" "$(nodedev create "$XML/fails" 2>&1)"
 	clean 'a lie'
 	injected 1 28
 	t_ok 'the driver finds no room: another VF is tried' nodedev create "$XML/fails"
@@ -292,7 +292,7 @@ hands()
 		echo 0 >"$PF/virtfn0/nvidia/current_vgpu_type"
 		echo $kind >"$PF/virtfn0/nvidia/current_vgpu_type"
 		reused "reused by a shell, for $kind" ${U}2 $kind \
-			"$([ $kind = 1434 ] && echo "$same" || echo 'no longer exists: its VF 0000:41:00.1 was cleared, and is device')"
+			"$([ $kind = 1434 ] && echo "$same" || echo 'no longer exists: its VF 0000:41:00.1 was cleared and is device')"
 	done
 	host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 	# The write is refused and changes no type, but the shell has truncated the file.
