@@ -157,7 +157,7 @@ static void refuse_linked(const char *link)
 	lead("/out", path + strlen(base) + 1);
 	snprintf(uri, sizeof(uri), "mdev:///system?root=%s/host", base);
 	T_INT(mdev_conn_open(&conn, uri, 0), -ELOOP);
-	snprintf(shown, sizeof(shown), "%s is a symbolic link, which may lead out of the root; make it a folder", path);
+	snprintf(shown, sizeof(shown), "%s is a symbolic link, which may lead out of the root; replace it by a folder", path);
 	T_STR(mdev_error_get_message(mdev_last_error()), shown);
 	T_STR(mdev_error_get_path(mdev_last_error()), path);
 	T_NEED(unlink(path) == 0);

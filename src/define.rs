@@ -164,7 +164,7 @@ pub unsafe extern "C" fn mdev_device_is_persistent(dev: *mut mdev_device) -> c_i
 
 /// Returns the attributes in the definition of a device, in the order in which the next start writes them. A running
 /// device may have other attributes. The first successful call reads them, and later calls return the same attributes.
-/// To read them again, look the device up again.
+/// To read them again, look up the device again.
 ///
 /// @param dev a device that is defined, running or not
 /// @param names receives the NULL-terminated array of names; a name may occur twice

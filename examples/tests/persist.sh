@@ -47,7 +47,7 @@ for parent in 0000:00:02.0 0000:86:00.0; do
 done
 nodedev "define on-0000:00:02.0.xml; define on-0000:86:00.0.xml; info $given"
 rc_is 1 'a UUID that is defined under two parents is ambiguous'
-err_has 'defined under 2 parents; look one of'
+err_has 'defined on 2 parents; look up one of'
 
 nodedev 'start my-vgpu'
 rc_is 1 'a device that is not defined is not started'

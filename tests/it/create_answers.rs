@@ -139,7 +139,7 @@ fn device_that_cannot_be_removed_again_keeps_its_record_and_is_named() {
         maker.makes_and_fails(&lab, Some(Errno::IO), move |sim| sim.set_in_use(id, true).unwrap());
         let e = lab.conn.create_xml(maker.named().as_bytes(), CreateFlags::empty()).map(drop).unwrap_err();
         assert_eq!(e.errno, Errno::IO.raw_os_error(), "{e}");
-        assert!(e.message.contains(&format!("device {UUID} was made and cannot be removed")), "{e}");
+        assert!(e.message.contains(&format!("device {UUID} was created and cannot be removed")), "{e}");
         let node = lab.conn.lookup_by_uuid(UUID).unwrap();
         assert_eq!((node.name(), node.owner()), ("n", Ok("nova")), "{}", maker.type_id);
         lab.sim.set_in_use(id, false).unwrap();

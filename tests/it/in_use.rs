@@ -149,7 +149,7 @@ fn failed_search_for_users_fails_destroy_with_its_errno() {
         host.start_log();
         let e = conn.destroy_uuid(UUID, DestroyFlags::empty()).unwrap_err();
         assert_eq!(e.errno, errno.raw_os_error(), "{e}");
-        assert!(e.message.contains("look for the users of /dev/vfio/"), "{e}");
+        assert!(e.message.contains("search for the users of /dev/vfio/"), "{e}");
         assert!(host.take_log().iter().all(|entry| entry.op != Op::Write));
         // The driver's EBUSY proves that the device is in use.
         host.set_in_use(UUID, true).unwrap();

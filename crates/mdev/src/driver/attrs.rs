@@ -10,16 +10,16 @@ use crate::finding::{Finding, or_report};
 use crate::model::name::is_attribute;
 use crate::sysfs::{Dir, EntryKind, IoResult, basename, if_present, is_absent, read_text};
 
-/// A sysfs attribute takes one page.
+/// The maximum length of a value in bytes: sysfs accepts one page, minus the NUL that the kernel appends.
 const VALUE_MAX: usize = 4095;
 
-/// Error messages name at most so many attributes.
+/// The maximum number of attributes in an error message.
 const NAMES_MAX: usize = 24;
 
 /// The kernel's folder for power management, which every device has. It contains no file of the vendor.
 const POWER: &str = "power";
 
-/// Refuses attributes that no device can take. Called before a device is made or defined.
+/// Refuses attributes that no device accepts. Called before a device is created or defined.
 pub(super) fn check_all(attributes: &[(String, String)]) -> Result<()> {
     attributes.iter().try_for_each(|(name, value)| check(name, value))
 }
@@ -28,7 +28,7 @@ pub(super) fn check(name: &str, value: &str) -> Result<()> {
     check_name(name)?;
     if is_order(name) {
         let message = format!(
-            "'{}' cannot be written as an attribute: it makes and removes devices, and may block while a device is in use; create or destroy the device instead",
+            "'{}' cannot be written as an attribute: it creates and removes devices, and may block while a device is in use; create or destroy the device instead",
             shown(name)
         );
         return Err(Error::new(ErrorCode::NoAttribute, Errno::ACCESS, message));
@@ -51,12 +51,12 @@ fn check_name(name: &str) -> Result<()> {
     Err(Error::invalid(message))
 }
 
-/// Whether the file makes or removes devices. Such a file is refused in every folder of the device.
+/// True if the file creates or removes devices. Such a file is refused in every folder of the device.
 pub(super) fn is_order(name: &str) -> bool {
     is_control_file(basename(name))
 }
 
-/// Writes the attributes of a create request in their order, as long as the device is the one that was made.
+/// Writes the attributes of a create request, in their order. Fails if the device is no longer the created device.
 pub(super) fn apply(
     folders: &Folders<'_>,
     host: &Host,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! mdevctl's call-outs around what is done to a device: asked before, told after.
+//! mdevctl's call-outs around an operation on a device: they may refuse it before, and are notified of the result after it.
 
 use rustix::io::Errno;
 
@@ -10,7 +10,7 @@ use crate::callout::{Action, Approval, Scripts, Subject};
 use crate::error::{Error, ErrorCode, Result};
 use crate::store::Definition;
 
-/// Whether this caller wants them.
+/// Whether the call-outs of a request run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CalloutMode {
     Run,
@@ -23,7 +23,7 @@ impl CalloutMode {
     }
 }
 
-/// Those who have a say: `None` when there is nobody, or the caller wants none.
+/// Finds the call-out scripts. `None` if there are none, or if the request has the NO_CALLOUTS flag.
 pub(super) fn scripts(host: &Host, ask: CalloutMode) -> Result<Option<Scripts>> {
     if ask == CalloutMode::Skip { Ok(None) } else { host.callouts.find() }
 }
@@ -32,7 +32,7 @@ fn subject(def: &Definition) -> Subject {
     Subject { type_id: def.type_id.clone(), uuid: def.uuid, parent: def.parent.clone(), config: def.compact_json() }
 }
 
-/// The command between its call-outs, on what is defined.
+/// Runs an operation on a definition between its call-outs.
 pub(super) fn with_callouts<T>(
     host: &Host,
     ask: CalloutMode,
@@ -46,10 +46,10 @@ pub(super) fn with_callouts<T>(
     }
 }
 
-/// The definition that would make what is planned.
+/// Returns a definition of the planned device, for the call-outs.
 fn planned(plan: &Plan, autostart: bool) -> Definition {
     Definition {
-        // As whoever defined it has named it, and as the scripts have heard then.
+        // The same name of the parent that a definition on this VF has, so that a script gets the same name at define and start.
         parent: plan.vf.clone().unwrap_or_else(|| plan.place.sysname().to_owned()),
         uuid: plan.uuid,
         type_id: plan.type_id.clone(),
@@ -59,12 +59,13 @@ fn planned(plan: &Plan, autostart: bool) -> Definition {
     }
 }
 
-/// What is planned, as scripts hear of it.
+/// Returns the planned devices as the call-outs get them.
 pub(super) fn subjects(plans: &[Plan], autostart: bool) -> Vec<Subject> {
     plans.iter().map(|plan| subject(&planned(plan, autostart))).collect()
 }
 
-/// All of them may be started. Where one may not, those that were let pass hear that nothing came of it.
+/// Runs the call-outs before the start of each device. If one refuses, the call-outs of the approved devices are notified of the
+/// failure.
 pub(super) fn pre_start<'a>(scripts: &'a Scripts, subjects: &'a [Subject]) -> Result<Vec<Approval<'a>>> {
     let mut asked = Vec::with_capacity(subjects.len());
     for subject in subjects {
@@ -84,7 +85,7 @@ pub(super) fn post(asked: Vec<Approval<'_>>, success: bool) {
 }
 
 impl Conn {
-    /// Destroys the device of this UUID.
+    /// Destroys the device of this UUID. Fails as [`Node::destroy`](crate::Node::destroy) does, and if there is no such device.
     pub fn destroy_uuid(&self, uuid: &str, flags: DestroyFlags) -> Result<()> {
         let uuid = self.uuid(uuid)?;
         let device = devices::locate(&self.host, &uuid)?.ok_or_else(|| identity::explain_missing(&self.host, &uuid))?;
@@ -92,7 +93,7 @@ impl Conn {
     }
 }
 
-/// Destroys a device, between the call-outs of a stop. They get the device as sysfs shows it.
+/// Destroys a device between the call-outs of a stop, which get the data of the device from sysfs.
 pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> Result<()> {
     let command = || destroy::destroy(host, opened, flags);
     let ask = CalloutMode::unless(flags.contains(DestroyFlags::NO_CALLOUTS));

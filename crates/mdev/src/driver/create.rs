@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Creates devices, one or several, all or none.
+//! Creates devices: one, or several as a group.
 
 use std::cell::Cell;
 
@@ -19,20 +19,20 @@ use crate::model::{Device, DeviceDef};
 use crate::store::{Definition, uuid_in_use};
 use crate::xml;
 
-/// How many parents are tried one after the other, each filled by others while we made up our mind.
+/// The maximum number of parents that are tried if other programs use the last instance of each chosen parent first.
 const PARENTS_TRIED: u32 = 64;
 
-/// More vGPUs than any guest takes.
+/// The maximum number of devices in a group: more than any guest uses.
 pub const GROUP_MAX: usize = 64;
 
-/// One request to create devices, with what it opens once.
+/// A request to create devices, with the data that it reads once.
 pub(super) struct Request<'a> {
     conn: &'a Conn,
     flags: CreateFlags,
-    /// The definition of the device.
+    /// The definition that is started; `None` for a create.
     defined: Option<&'a Definition>,
     scripts: OnceCell<Option<Scripts>>,
-    /// The device of the UUID, or that there is none, until the request has looked at it.
+    /// The result of a search for the UUID before the create, until it is used.
     located: Cell<Option<Option<Located>>>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Request<'a> {
         Request { conn, flags, defined, scripts: OnceCell::new(), located: Cell::new(None) }
     }
 
-    /// The request to start what is defined; `None` if it runs already.
+    /// Returns the request to start a definition; `None` if its device already runs.
     pub(super) fn start(conn: &'a Conn, def: &'a Definition, flags: CreateFlags) -> Result<Option<Self>> {
         let request = Request::new(conn, flags, Some(def));
         let found = devices::locate_near(&conn.host, &def.uuid, &def.parent)?;
@@ -54,7 +54,7 @@ impl<'a> Request<'a> {
         Ok(Some(request))
     }
 
-    /// The call-out scripts; `None` if there are none or the caller wants none.
+    /// Returns the call-out scripts; `None` if there are none, or if the request has the NO_CALLOUTS flag.
     fn scripts(&self) -> Result<Option<&Scripts>> {
         let ask = CalloutMode::unless(self.flags.contains(CreateFlags::NO_CALLOUTS));
         Ok(self.scripts.get_or_try_init(|| callouts::scripts(&self.conn.host, ask))?.as_ref())
@@ -62,10 +62,10 @@ impl<'a> Request<'a> {
 
     /// Creates one device.
     pub(super) fn create(&self, def: DeviceDef) -> Result<Node> {
-        // Where the parent was chosen here, another may have room when this one was filled meanwhile.
+        // If the library chose the parent and another program used its last instance first, another parent may have instances.
         let mut attempts = if def.parent.is_none() { PARENTS_TRIED } else { 1 };
         loop {
-            // Each attempt has its own: the parent may have been removed and added again since the last one.
+            // Opened for each attempt: the parent may have been removed and added again since the last attempt.
             let folders = Folders::new(&*self.conn.host.sysfs);
             let plan = plan(&self.conn.host, &folders, def.clone(), self.flags, &[])?;
             attempts -= 1;
@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
             match self.create_between_callouts(&[plan], &[]) {
                 Ok(mut devices) => return Ok(Node::device(self.conn.clone(), devices.remove(0))),
                 Err((_, e)) if e.code == ErrorCode::NoInstances && attempts > 0 => {}
-                // Another process was faster; with EXIST_OK that is as good.
+                // Another process created the device first. With EXIST_OK, this is a success.
                 Err((Some(plan), e)) if e.code == ErrorCode::Exists && plan.def.uuid.is_some() => {
                     return self.existing(&Folders::new(&*self.conn.host.sysfs), plan)?.ok_or(e);
                 }
@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The device that the request describes, if it exists and EXIST_OK is set. Fails if another device has the UUID.
+    /// Returns the requested device, if it exists and EXIST_OK is set. Fails if another device has the UUID.
     fn existing(&self, folders: &Folders<'_>, plan: &Plan) -> Result<Option<Node>> {
         let host = &self.conn.host;
         if plan.def.uuid.is_none() {
@@ -108,12 +108,12 @@ impl<'a> Request<'a> {
         };
         let shown = shown.map_err(|errno| Error::io("read the type of", &found.syspath, errno))?;
         if shown.is_none() && !devices::has_folder(&found)? {
-            return Err(uuid_in_use(&plan.uuid).hint("its link on the bus leads nowhere").at(found.syspath));
+            return Err(uuid_in_use(&plan.uuid).hint("its link on the mdev bus has no target").at(found.syspath));
         }
         let other_vf = plan.vf.as_deref().filter(|vf| *vf != found.sysname());
         let is_other = other_vf.is_some() || shown.is_some_and(|id| id != plan.type_id);
         if is_on_parent && !is_other {
-            // Its creator may be at work still.
+            // Another process may still be creating the device.
             wait_device::wait_ready(host, &plan.parent, &*found.dir, &found.entry)?;
         }
         let mut known = ParentCache::new(&*host.sysfs);
@@ -136,14 +136,14 @@ impl<'a> Request<'a> {
         Ok(Some(Node::device(self.conn.clone(), device)))
     }
 
-    /// Creates the devices between the call-outs of a start, one of each device.
+    /// Creates the devices between their call-outs.
     fn create_between_callouts<'p>(
         &'p self,
         plans: &'p [Plan],
         wants_group: &[Uuid],
     ) -> std::result::Result<Vec<Device>, Failed<'p>> {
         let host = &self.conn.host;
-        // Whoever starts it, it is for whom it was defined.
+        // The owner of the definition has priority over the owner of the connection.
         let owner = self.defined.and_then(|def| def.owner.clone()).or_else(|| host.owner());
         let create = || create_all(host, plans, wants_group, owner);
         let Some(scripts) = self.scripts().map_err(|e| (None, e))? else { return create() };
@@ -157,13 +157,14 @@ impl<'a> Request<'a> {
 }
 
 impl Conn {
-    /// Creates a device from XML and returns it when it can be used.
+    /// Creates a device from XML, and returns it when it is usable. A failed create leaves no device. Fails if the XML is invalid, the
+    /// type is unknown or has no instances left, the UUID or the name is in use, or a call-out refuses.
     pub fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<Node> {
         Request::new(self, flags, None).create(parse(xml, flags)?)
     }
 
-    /// Creates several devices for one guest, all or none. Those whose types require a group share one: the one that the
-    /// requests name, or one that no device has.
+    /// Creates 1 to [`GROUP_MAX`] devices for one guest: all, or none. The devices whose types require a group get the same group: the
+    /// group in the requests, or an unused one. Fails as [`Conn::create_xml`] does, and if the requests have different groups.
     pub fn create_group_xml(&self, xmls: &[&[u8]], flags: CreateFlags) -> Result<Vec<Node>> {
         if xmls.is_empty() || xmls.len() > GROUP_MAX {
             return Err(Error::invalid(format!("a group has 1 to {GROUP_MAX} devices")));
@@ -207,19 +208,19 @@ impl Conn {
             plans.iter_mut().filter(|plan| wants_group.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
             wants_group.clear();
         }
-        let made = request.create_between_callouts(&plans, &wants_group).map_err(|(failed, e)| {
+        let created = request.create_between_callouts(&plans, &wants_group).map_err(|(failed, e)| {
             let at = failed.and_then(|failed| plans.iter().position(|plan| plan.uuid == failed.uuid));
             match at.and_then(|at| numbers.get(at)) {
                 Some(number) => numbered(*number)(e),
                 None => e,
             }
         })?;
-        let mut made = made.into_iter().map(|device| Node::device(self.clone(), device));
-        Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| made.next())).collect())
+        let mut created = created.into_iter().map(|device| Node::device(self.clone(), device));
+        Ok(kept.into_iter().filter_map(|existing| existing.or_else(|| created.next())).collect())
     }
 
-    /// Removes the incomplete groups of this connection's owner, who would create them again. What cannot be removed stays
-    /// reported, and is no obstacle to another group.
+    /// Removes the incomplete groups of the owner of this connection, who is about to create a group again. Logs a group that cannot be
+    /// removed, which does not prevent the new group.
     fn remove_own_incomplete(&self, flags: CreateFlags) {
         let Some(owner) = self.host.owner() else { return };
         let no_callouts = flags.contains(CreateFlags::NO_CALLOUTS);
@@ -236,7 +237,7 @@ fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
     xml::parse_device(xml, xml::Unknown::ignored(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 
-/// The one group that the requests name; two different ones cannot be one guest's.
+/// Returns the group in the requests. Fails if they have different groups: the devices of one guest share one group.
 fn common_group(defs: &[DeviceDef]) -> Result<Option<u32>> {
     let mut named = defs.iter().filter_map(|def| def.group);
     let Some(first) = named.next() else { return Ok(None) };
@@ -248,7 +249,7 @@ fn common_group(defs: &[DeviceDef]) -> Result<Option<u32>> {
     }
 }
 
-/// A device that is there already has its group, which is then everybody's.
+/// Uses the group of an existing device for all devices of the request. Fails if the request has another group.
 fn join(group: &mut Option<u32>, existing: &Node) -> Result<()> {
     let Ok(own) = existing.group() else { return Ok(()) };
     match group.replace(own) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The devices that a create has made: where they are now, and which of them remain after a failed create.
+//! Created devices: where they are now, and which of them remain after a failed create.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::backend::{Attempt, Created, Located, parents};
 use crate::error::{Error, ErrorCode};
 use crate::sysfs::{Errno, IoResult, is_absent};
 
-/// A device that was made, and its identity: see [`Located`].
+/// A created device and its identity: see [`Located`].
 pub(super) struct CreatedDevice<'a> {
     pub(super) plan: &'a Plan,
     /// Its name below its parent.
@@ -19,7 +19,7 @@ pub(super) struct CreatedDevice<'a> {
     pub(super) identity: Option<u64>,
     /// The driver returned success.
     pub(super) is_accepted: bool,
-    /// The device, if it was located after it was made.
+    /// The device, if it was located after its creation.
     pub(super) located: Option<Located>,
 }
 
@@ -47,7 +47,7 @@ impl CreatedDevice<'_> {
         self.plan.parent.backend.locate_created(&*host.sysfs, &host.runtime.records(), &attempt)
     }
 
-    /// Removes the device. If its VF is another device by now, leaves that alone.
+    /// Removes the device. If its VF is another device now, does not change that device.
     pub(super) fn remove(&self, host: &Host) -> Leftover {
         let failed = |errno| Leftover::Device(self.identity, Error::io("look for", &self.plan.place.syspath, errno));
         let opened = match self.locate(host) {

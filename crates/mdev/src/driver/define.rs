@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Defines devices that persist, starts them, and tells which start by themselves.
+//! Defines devices that persist, starts them, and sets which of them start with their parent.
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -19,17 +19,18 @@ use crate::model::{Device, DeviceDef};
 use crate::store::{Broken, Definition, Previous, Start};
 use crate::xml;
 
-/// As many as one sentence can hold.
+/// The maximum number of failures in an error message.
 const FAILURES_NAMED: usize = 8;
 
 impl Conn {
-    /// Defines a device from XML, or changes its definition; what runs already runs on as it is.
+    /// Defines a device from XML, or changes its definition. A running device is not changed before its next start. Returns the
+    /// device, running or not. Fails if the XML is invalid, the type is unknown, the name is in use, or a call-out refuses.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
         let wanted = xml::parse_device(xml, xml::Unknown::ignored(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
         let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };
-        // Again under the lock: two may define at once.
+        // Checked under the lock: another process may define a device at the same time.
         let check = || refuse_taken_name(&self.host, &def);
         // Without a request, the store keeps the autostart of the older definition. It does so under its lock, since
         // another process may be changing the autostart.
@@ -38,16 +39,17 @@ impl Conn {
         let put = || self.host.definitions.put(&new, start, &check);
         let def = callouts::with_callouts(&self.host, ask(flags), action, &def, put)?;
         log::info!("{}: defined device {} of type {}", def.parent, def.uuid, def.type_id);
-        // It is done, and the UUID may be known to nobody else.
+        // The definition is stored, and the caller may not know its UUID: so this must not fail.
         let device = definitions::active_or_inactive(&self.host, &def).unwrap_or_else(|e| {
-            log::warn!("{}: whether it runs is not known: {e}", def.uuid);
+            log::warn!("{}: cannot determine whether the device runs: {e}", def.uuid);
             definitions::device_on_parent(&def, None)
         });
         Ok(Node::device(self.clone(), device))
     }
 
-    /// Starts everything that is defined to start by itself, on one parent or on all that are there; with a VF, what is defined
-    /// on its PF as well. How many were started; when some could not be, an error that names the first; each is logged.
+    /// Starts every device that is defined with autostart and does not run: on one parent, or on all existing parents. For a VF,
+    /// also the devices defined on its PF. Returns the number of started devices. If a start fails, the other devices are still
+    /// started, each failure is logged, and the error names the first failures.
     pub fn autostart(&self, parent: Option<&str>, flags: StartFlags) -> Result<u32> {
         let scope = parent.map(|parent| Scope::of(&self.host, parent)).transpose()?;
         let asked = |parent: &str| scope.as_ref().is_none_or(|scope| scope.has(parent));
@@ -66,7 +68,7 @@ impl Conn {
                 }
             }
         }
-        // Whether these are meant to start cannot be told, so nobody may believe that all is well.
+        // An unusable definition may have autostart, so it is a failure.
         let is_meant =
             |parent: &str| asked(parent) && (scope.is_some() || !definitions::is_parent_absent(&self.host, parent));
         for Broken { parent, uuid, error } in broken.iter().filter(|one| is_meant(&one.parent)) {
@@ -99,20 +101,20 @@ impl Conn {
         }
     }
 
-    /// False when it runs already, or is not to be started any more.
+    /// Starts the device. Returns false if it already runs, or if its definition no longer has autostart.
     fn start_unless_running(&self, def: &Definition, flags: StartFlags) -> Result<bool> {
-        // Without it, this works as long as nobody else does the same.
+        // If the lock cannot be taken, the start continues: only a concurrent autostart of the same device could then fail.
         let autostart_lock = self.host.runtime.lock(&format!("autostart-{}", def.parent));
         let _autostart_lock =
             autostart_lock.inspect_err(|e| log::debug!("{}: not waited for others who start it: {e}", def.uuid)).ok();
-        // As it is now: those before it, with their call-outs, may have taken minutes.
+        // Read again: the starts before this one, with their call-outs, may have taken minutes.
         let Some(def) = self.host.definitions.get(&def.parent, &def.uuid)?.filter(|def| def.autostart) else {
             return Ok(false);
         };
         let Some(start) = Request::start(self, &def, create_flags(flags))? else { return Ok(false) };
         match start.create(request(&def)) {
             Ok(_) => Ok(true),
-            // Somebody else was faster, and maybe took the last of it.
+            // Another process started the device first, perhaps with the last instance.
             Err(e) if matches!(e.code, ErrorCode::Exists | ErrorCode::NoInstances) && self.is_running(&def)? => {
                 Ok(false)
             }
@@ -138,7 +140,7 @@ impl Conn {
 }
 
 impl Node {
-    /// Starts a device that is defined.
+    /// Starts a defined device. Fails if it already runs or has no definition, and for the reasons of a create.
     pub fn start(&self, flags: StartFlags) -> Result<()> {
         let conn = self.conn();
         let def = self.definition("started")?;
@@ -149,7 +151,8 @@ impl Node {
         start.create(request(&def)).map(drop)
     }
 
-    /// Forgets the definition; a device that runs does so until it is destroyed.
+    /// Removes the definition. A running device runs until it is destroyed. Fails if the device has no definition, or a call-out
+    /// refuses.
     pub fn undefine(&self, flags: DefineFlags) -> Result<()> {
         let host = &self.conn().host;
         if flags.intersects(DefineFlags::AUTOSTART | DefineFlags::IGNORE_UNKNOWN) {
@@ -157,7 +160,7 @@ impl Node {
             return Err(Error::new(ErrorCode::InvalidFlags, Errno::INVAL, message).of(self.name()));
         }
         let def = self.definition("undefined")?;
-        // The scripts hear of a success only where there is one.
+        // The call-outs get the real result: a definition that another process removed first is a failure.
         callouts::with_callouts(host, ask(flags), Action::Undefine, &def, || {
             match host.definitions.remove(&def.parent, &def.uuid)? {
                 true => Ok(()),
@@ -166,7 +169,7 @@ impl Node {
         })
     }
 
-    /// Whether the device is started when its parent appears.
+    /// Sets whether the device is started when its parent appears. Fails for a parent, and for a device without a definition.
     pub fn set_autostart(&self, autostart: bool) -> Result<()> {
         let host = &self.conn().host;
         let def = self.definition("started by itself")?;
@@ -179,7 +182,8 @@ impl Node {
         })
     }
 
-    /// What [`Node::set_autostart`] has set, as it is now. A parent is there whenever its hardware is.
+    /// Returns the autostart of the device, read now. True for a parent, which exists whenever its hardware exists. Fails for a
+    /// device without a definition.
     pub fn autostart(&self) -> Result<bool> {
         if self.is_parent() {
             return Ok(true);
@@ -187,7 +191,7 @@ impl Node {
         Ok(self.definition("started by itself")?.autostart)
     }
 
-    /// The device is defined now. Parents persist by nature.
+    /// Returns whether the device has a definition, read now. True for a parent.
     pub fn is_persistent(&self) -> Result<bool> {
         match self.as_device() {
             None => Ok(true),
@@ -195,12 +199,13 @@ impl Node {
         }
     }
 
-    /// The attributes of the definition, in their order; the device itself may have others while it runs.
+    /// Returns the attributes of the definition, in their order. A running device may have other values. Fails for a parent, and for
+    /// a device without a definition.
     pub fn definition_attrs(&self) -> Result<Vec<(String, String)>> {
         Ok(self.own_definition()?.attributes)
     }
 
-    /// The device that the definition makes at its next start.
+    /// Returns the device that the next start of the definition creates.
     pub(super) fn defined_device(&self) -> Result<Device> {
         Parents::new(&self.conn().host).device(&self.own_definition()?)
     }
@@ -234,13 +239,13 @@ impl Node {
     }
 }
 
-/// One that has failed, which is told at once: the others may take minutes.
+/// Logs a failed start at once, since the other starts may take minutes. Returns the failure for the error message.
 fn failure(what: String, parent: &str, e: Error) -> (String, Error) {
     log::error!("{what} on {parent} could not be started: {e}");
     (what, e)
 }
 
-/// Names the first few; of a whole card that has failed, the log names each.
+/// Returns the error message for failed starts. It names the first failures; the log names each.
 fn not_started(failed: &[(String, Error)], started: u32) -> String {
     let named: Vec<String> = failed.iter().take(FAILURES_NAMED).map(|(what, e)| format!("{what}: {e}")).collect();
     let more = match failed.len().saturating_sub(FAILURES_NAMED) {
@@ -269,7 +274,8 @@ fn requested_autostart(wanted: &DeviceDef, flags: DefineFlags) -> Result<Option<
     }
 }
 
-/// What a request to define says, with everything resolved that can be; true when there is no definition of it yet.
+/// Returns the definition of a request, with the type and the parent resolved if possible. The second value is true if the device
+/// has no definition yet.
 fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result<(Definition, bool)> {
     let Some(parent) = &wanted.parent else {
         let message = "a device that persists needs a <parent>, which it finds again";
@@ -370,7 +376,7 @@ fn refuse_taken_name(host: &Host, new: &Definition) -> Result<()> {
     }
 }
 
-/// The request that makes the device of a definition.
+/// Returns the request that creates the device of a definition.
 fn request(def: &Definition) -> DeviceDef {
     DeviceDef {
         name: def.name.clone(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Devices that are defined: found, and shown as nodes while they do not run.
+//! Finds definitions, and the devices that belong to them. A definition that does not run is an inactive device.
 
 use once_cell::unsync::OnceCell;
 
@@ -16,7 +16,7 @@ use crate::model::{Device, NO_PARENT, Parent, PciAddress, Type};
 use crate::store::Definition;
 use crate::sysfs::{basename, if_present};
 
-/// The parents of definitions, looked for once in a request.
+/// The parents of definitions. Each is searched once in a request.
 pub(super) struct Parents<'a> {
     host: &'a Host,
     places: OnceCell<Vec<Place>>,
@@ -40,7 +40,7 @@ impl<'a> Parents<'a> {
         Ok(opened.map(|parent| (place, parent)))
     }
 
-    /// The device that a definition would make. If its parent cannot be read, reports that and returns the device without a parent.
+    /// Returns the inactive device of a definition. If its parent cannot be read, reports that and returns the device without a parent.
     pub(super) fn device(&self, def: &Definition) -> Result<Device> {
         let found = match self.find(&def.parent) {
             Ok(found) => found,
@@ -57,7 +57,7 @@ impl<'a> Parents<'a> {
     }
 }
 
-/// The same with a parent that is known already; `None`: it does not exist.
+/// Returns the inactive device of a definition on this parent; `None` if the parent does not exist.
 pub(super) fn device_on_parent(def: &Definition, parent: Option<&Parent>) -> Device {
     let Some(parent) = parent else { return inactive_device(def, &ParentInfo::absent(&def.parent), None) };
     let ty = parent.types.iter().find(|ty| ty.id() == def.type_id);
@@ -78,56 +78,56 @@ fn inactive_device(def: &Definition, parent: &ParentInfo, device_api: Option<Str
     }
 }
 
-/// The running device is the one that is defined.
+/// True if the running device is the device of the definition.
 pub(super) fn is_definition_of(def: &Definition, device: &Device) -> bool {
-    // A definition on a slot names the slot.
+    // The parent of a definition can be a VF.
     def.uuid == device.uuid && (def.parent == device.parent_sysname || def.parent == basename(&device.syspath))
 }
 
-/// The same of a device that was located.
+/// True if the located device is the device of the definition.
 pub(super) fn is_definition_of_located(def: &Definition, found: &Located) -> bool {
     def.uuid == found.uuid && (def.parent == basename(&found.parent) || def.parent == found.sysname())
 }
 
-/// The running device of a definition.
+/// Returns the running device of a definition; `None` if it does not run.
 pub(super) fn running_device(host: &Host, def: &Definition) -> Result<Option<Device>> {
     Ok(devices::by_uuid_near(host, &def.uuid, &def.parent)?.filter(|device| is_definition_of(def, device)))
 }
 
-/// The device of a definition, running or not.
+/// Returns the device of a definition, running or not.
 pub(super) fn active_or_inactive(host: &Host, def: &Definition) -> Result<Device> {
     running_device(host, def)?.map_or_else(|| Parents::new(host).device(def), Ok)
 }
 
-/// The running device of the definition that an inactive device was read from; `None` if it does not run.
+/// Locates the running device of the definition of an inactive device; `None` if it does not run.
 pub(super) fn locate_running(host: &Host, device: &Device) -> Result<Option<Located>> {
     let defined_on = |name: &str| device.parent_sysname == name;
     let found = devices::locate_near(host, &device.uuid, &device.parent_sysname)?;
     Ok(found.filter(|found| defined_on(basename(&found.parent)) || defined_on(found.sysname())))
 }
 
-/// Everything that is defined.
+/// Returns all definitions. Reports and leaves out an unusable one.
 pub(super) fn all(host: &Host) -> Result<Vec<Definition>> {
     host.definitions.all()
 }
 
-/// All definitions of a UUID, sorted by parent.
+/// Returns the definitions of a UUID on all parents, sorted by parent.
 fn of_uuid(host: &Host, uuid: &Uuid) -> Result<Vec<Definition>> {
     host.definitions.of_uuid(uuid)
 }
 
-/// The definition of a device, where it has one.
+/// Returns the definition of a device; `None` if it has none.
 pub(super) fn definition_of(host: &Host, device: &Device) -> Result<Option<Definition>> {
     let get = |parent: &str| host.definitions.get(parent, &device.uuid);
     let sysname = basename(&device.syspath);
     match get(&device.parent_sysname)? {
-        // A definition may name the slot of the device. A UUID is no slot.
+        // A definition may name the VF of the device. The sysfs name of a device on the mdev bus is its UUID, not a VF.
         None if device.active && sysname != device.uuid.to_string() => get(sysname),
         found => Ok(found),
     }
 }
 
-/// Everything that is defined and does not run.
+/// Returns the defined devices that do not run.
 pub(super) fn inactive(host: &Host, active: &[Device]) -> Result<Vec<Device>> {
     let parents = Parents::new(host);
     let defs = all(host)?;
@@ -135,7 +135,7 @@ pub(super) fn inactive(host: &Host, active: &[Device]) -> Result<Vec<Device>> {
     idle.map(|def| parents.device(def)).collect()
 }
 
-/// The one inactive device of a UUID.
+/// Returns the inactive device of a UUID. Fails if the UUID is defined on several parents.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     let defs = of_uuid(host, uuid)?;
     match &defs[..] {
@@ -144,7 +144,7 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
         many => {
             let names: Vec<String> = many.iter().map(|def| device_name(&def.uuid, &def.parent)).collect();
             let message = format!(
-                "UUID {uuid} is defined under {} parents; look one of {} up by name",
+                "UUID {uuid} is defined on {} parents; look up one of {} by name",
                 many.len(),
                 names.join(", ")
             );
@@ -153,7 +153,7 @@ pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     }
 }
 
-/// The device that is defined under this name, running (by another's hand, maybe) or not.
+/// Returns the device that is defined with this name, running or not. It may run because another program started it.
 pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     let found = match devices::generated_uuid(name) {
         Some(uuid) => of_uuid(host, &uuid)?.into_iter().find(|def| device_name(&def.uuid, &def.parent) == name),
@@ -162,8 +162,8 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     found.map(|def| active_or_inactive(host, &def)).transpose()
 }
 
-/// The sysfs name of a parent that is not there, from what a user calls it. A name that tells nothing is refused: its
-/// definition would wait for ever.
+/// Returns the sysfs name of an absent parent from a name that a user gave. `None` if the sysfs name cannot be derived: a
+/// definition with a wrong name would never start.
 pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     let last = if text.starts_with("/sys/") { basename(text) } else { text };
     if let Some(address) = places::pci_address(last) {
@@ -180,21 +180,21 @@ pub(super) fn sysname_of_absent(text: &str) -> Option<String> {
     let twice = last.split_at_checked(last.len() / 2).filter(|(a, b)| b.strip_prefix('_') == Some(a));
     let plain = twice.map_or(last, |(half, _)| half);
     let known = is_component(plain) && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b':');
-    // A dump for libvirt says so of a parent that is not there, and so not which it is.
+    // libvirt's dump of a definition has this name for every absent parent.
     let known = known && plain != NO_PARENT;
     (known && !plain.starts_with('.') && plain.parse::<PciAddress>().is_err()).then(|| plain.to_owned())
 }
 
-/// The sysfs name of the parent or the slot on which a device is defined.
+/// Returns the sysfs name of the parent or VF on which a device is defined.
 pub(super) fn sysname_of(target: &Target) -> String {
     target.slot.clone().unwrap_or_else(|| target.place.sysname().to_owned())
 }
 
-/// What `mdev_conn_autostart` is asked for: a parent with everything on it, or one slot with what any slot of its parent can be.
+/// The definitions that an autostart starts: all on a parent; or those on one VF, with those on its PF.
 pub(super) struct Scope {
     target: Target,
     slots: Vec<String>,
-    /// A slot was named, and its parent may have more slots later.
+    /// The request names a VF, and the PF may have more VFs later.
     grows: bool,
 }
 
@@ -207,7 +207,7 @@ impl Scope {
         Ok(Scope { target, slots: sysnames(&slots), grows })
     }
 
-    /// Whether what is defined on `parent` belongs to it.
+    /// True if the definitions on `parent` belong to the scope.
     pub(super) fn has(&self, parent: &str) -> bool {
         let is_own = match &self.target.slot {
             Some(slot) => parent == slot,
@@ -216,14 +216,14 @@ impl Scope {
         is_own || parent == self.target.place.sysname()
     }
 
-    /// What is defined on the parent does not fit into the slots that exist. An autostart of a later slot starts it.
+    /// True if the definition failed because all existing VFs are in use: the autostart of a later VF starts it.
     pub(super) fn waits(&self, def: &Definition, e: &Error) -> bool {
         let is_full = matches!(e.code, ErrorCode::NoInstances | ErrorCode::NoType);
         self.grows && is_full && def.parent == self.target.place.sysname()
     }
 }
 
-/// The slots of an open parent; none if the parent no longer exists.
+/// Returns the slots of an open parent: its VFs. None if the parent no longer exists.
 fn slots_of(parent: &OpenParent) -> Result<Slots> {
     let found = if_present(parent.backend.slots(&*parent.dir));
     Ok(found.map_err(|errno| Error::io("read the slots of", parent.dir.path(), errno))?.unwrap_or_default())
@@ -233,7 +233,7 @@ fn sysnames(slots: &Slots) -> Vec<String> {
     slots.present.iter().map(|slot| slot.sysname().to_owned()).collect()
 }
 
-/// Sysfs names of an open parent and its slots, or of the one slot that is named: a device of the parent may be defined on each.
+/// Returns the sysfs names on which a device of this open parent may be defined: the parent and its VFs, or the named VF.
 pub(super) fn definition_parents(parent: &OpenParent, slot: Option<&str>) -> Result<Vec<String>> {
     let mut names = match slot {
         Some(slot) => vec![slot.to_owned()],
@@ -243,8 +243,8 @@ pub(super) fn definition_parents(parent: &OpenParent, slot: Option<&str>) -> Res
     Ok(names)
 }
 
-/// Whether the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no
-/// type, or one of them has a vGPU.
+/// True if the parent of this sysfs name exists and may have types that it does not show now: it has no VFs, its VFs list no type,
+/// or a VF has a vGPU.
 pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
     let sysfs = &*host.sysfs;
     let Some(target) = unless_absent(places::find_target(sysfs, parent))? else { return Ok(false) };
@@ -253,7 +253,7 @@ pub(super) fn is_pending(host: &Host, parent: &str) -> Result<bool> {
     Ok(types.is_some_and(|types| types.is_partial))
 }
 
-/// There is no such parent now.
+/// True if there is no such parent now.
 pub(super) fn is_parent_absent(host: &Host, parent: &str) -> bool {
     places::find_target(&*host.sysfs, parent).is_err_and(|e| e.code == ErrorCode::NoParent)
 }
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parents_that_are_not_there_have_sysfs_names_too() {
+    fn name_of_absent_parent_gives_its_sysfs_name() {
         for (text, sysname) in [
             ("pci_0000_86_00_0", "0000:86:00.0"),
             ("0000:AF:00.0", "0000:af:00.0"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Destroys devices, and never one that is in use: the kernel would hang the caller until its user goes.
+//! Destroys devices. A device in use is never destroyed: the kernel would block the caller until the last process closes it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use crate::sysfs::{
 /// How long a driver may take to remove a device that no process has open.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a device that is still being created is waited for.
+/// How long a destroy waits for a device that is still being created.
 const AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Destroys a device, and no other that has its UUID or its VF by now.
+/// Destroys a located device. Never destroys a later device of the same UUID or VF.
 pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> Result<()> {
     let OpenDevice { device, parent } = opened;
     let (uuid, identity) = (&device.uuid, Some(device.identity));
@@ -46,13 +46,13 @@ pub(super) fn destroy(host: &Host, opened: &OpenDevice, flags: DestroyFlags) -> 
     Ok(())
 }
 
-/// Removes a device that this process has just made. The records are not read, since they may be unreadable: the device is
-/// known by its identity.
+/// Removes a device that this process has just created. Does not read the records, which may be unreadable: the identity finds the
+/// device.
 pub(super) fn remove_new(host: &Host, opened: &OpenDevice) -> Result<()> {
     remove(host, opened, true)
 }
 
-/// Forgets the record of a device that another program removed. A device that still exists keeps its record, by which it is known.
+/// Removes the record of a device that another program removed. A device that still exists keeps its record.
 fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
     let exists = |record: DeviceRecord| {
         let found = device_of_record(&Folders::new(&*host.sysfs), &record);
@@ -63,7 +63,7 @@ fn forget_if_gone(host: &Host, uuid: &Uuid, identity: Option<u64>) {
     }
 }
 
-/// The parent's node name, for the sentence of an error.
+/// Returns the node name of the parent, for an error message.
 fn node_of(parent: &dyn Dir) -> String {
     let sysname = basename(parent.path());
     link_name(parent, "subsystem")
@@ -72,7 +72,7 @@ fn node_of(parent: &dyn Dir) -> String {
         .map_or_else(|| sysname.to_owned(), |subsystem| node_name(&subsystem, sysname))
 }
 
-/// The record decides, and only if it is about this very device.
+/// Fails with EPERM unless the record of this device has the owner of the connection.
 fn check_owner(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Result<()> {
     let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
@@ -95,7 +95,7 @@ fn check_owner(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Resul
     }
 }
 
-/// With `is_new`, no process but the caller has seen the device: it is known by its identity alone.
+/// Removes a device. `is_new`: the caller has just created it, no other process has used it, and only its identity is compared.
 fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
     let OpenDevice { device, parent } = opened;
     let (uuid, refuses_open) = (&device.uuid, parent.layout.refuses_open);
@@ -104,7 +104,7 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
         Some(group) => hold(host, uuid, &nodes, group)?,
         None => None,
     };
-    // Nodes that the held group does not protect: a device that is opened by its own node and not yet bound.
+    // The held group does not protect the device's own node: a process can open that node before it binds the device.
     let open = if guard.is_some() { nodes.own() } else { nodes.all() };
     let certainty = match &guard {
         _ if is_new || refuses_open => Certainty::None,
@@ -112,9 +112,9 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
         None => Certainty::Full,
     };
     let may_block = refuse_users(host, uuid, &open, certainty)? && !refuses_open;
-    // The held group must be that of this device. It keeps processes from opening the group, and no program from destroying
-    // the device and creating another one of its UUID: the backend calls `is_same_device` once the device's own folder is
-    // open.
+    // The held group must be the group of this device. It prevents other opens of the group. It does not prevent another program
+    // from destroying the device and creating another device of its UUID: so the backend calls `is_same_device` after it has opened
+    // the folder of the device.
     let group = group_of(&*device.dir, &device.entry);
     if group.map_err(|errno| Error::io("read the IOMMU group of", &device.syspath, errno))? != nodes.group {
         return Err(opened.gone());
@@ -128,13 +128,13 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
     let write = |dir: &dyn Dir, name: &str, text: &str| writer.write(dir, name, text);
     let how = Remove { is_same_device: &is_it, write: &write };
     let lock = device.backend.lock(parent.layout, parent.sysname(), None);
-    // A device that no longer exists needs no lock, which another creator may hold for long.
+    // Checked before the lock, which another creator may hold for a long time.
     if lock.is_some() && !is_it()? {
         return Err(opened.gone());
     }
     let place = match host.lock(lock) {
         Ok(place) => place,
-        // A device that no other process knows must not stay because the lock cannot be taken; its identity protects any other.
+        // A new device must not remain because the lock cannot be taken. The comparison of identities protects other devices.
         Err(e) if is_new => {
             log::warn!("{e}; {uuid} is removed without the lock");
             None
@@ -143,13 +143,14 @@ fn remove(host: &Host, opened: &OpenDevice, is_new: bool) -> Result<()> {
     };
     let is_again = |e: &Error| e.errno == Errno::AGAIN.raw_os_error() && !writer.failed.get();
     let removed = retry_while_busy(host, is_again, || device.backend.remove(parent, device, &how));
-    // The node must be free again before anyone looks whether the device is gone for good.
+    // The kernel removes the device only after its node is closed.
     drop((guard, place));
     removed.map_err(|e| explain_refusal(host, &*device.dir, &device.entry, uuid, e))?;
     wait_device::wait_gone(host, parent, device)
 }
 
-/// No process can open the group while this lives. EBUSY when one has it open.
+/// Opens the group exclusively, so that no other process can open it. `None` if the kernel has no such node. Fails with EBUSY if a
+/// process has the group open.
 fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Box<dyn Guard>>> {
     match host.sysfs.hold_vfio_group(group) {
         Ok(guard) => Ok(Some(guard)),
@@ -175,20 +176,20 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
     }
 }
 
-/// How certain it must be that no process has a device open before it is removed.
+/// How complete the search for users must be before a device is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Certainty {
-    /// The device is new, or its driver refuses a removal by itself.
+    /// Any result: the device is new, or its driver refuses to remove a device in use.
     None,
-    /// All processes of the host are visible. Its group is held, so that no process uses the device. A process that was
-    /// not looked into may have its own node open, which only delays the removal.
+    /// All processes of the host are visible. The group is held, so no process uses the device. A process that could not be
+    /// examined may have the device's own node open, which only delays the removal.
     Visible,
-    /// All processes of the host can be looked into.
+    /// All processes of the host can be examined.
     Full,
 }
 
-/// Refuses a device of which a process has one of the nodes open, or which may have such a process: the kernel would block
-/// the removal until that process closes it. True when a process can still open one before the device is removed.
+/// Fails with EBUSY if a process has one of the nodes open, or if this cannot be determined with the required certainty: the kernel
+/// would block the removal until that process closes the node. Returns true if a process can still open a node before the removal.
 fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], certainty: Certainty) -> Result<bool> {
     let [first, ..] = nodes else { return Ok(false) };
     match host.sysfs.vfio_users(nodes) {
@@ -200,7 +201,7 @@ fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], certainty: Certain
             log::warn!("device {uuid} is destroyed while a process may have {} open: {why}", paths_of(nodes));
             Ok(true)
         }
-        Err(errno) => Err(Error::io("look for the users of", &first.path(), errno)),
+        Err(errno) => Err(Error::io("search for the users of", &first.path(), errno)),
         Ok(Users::Unknown(why) | Users::Incomplete(why)) => {
             let paths = paths_of(nodes);
             let message = format!(
@@ -226,8 +227,8 @@ fn in_use(uuid: &Uuid, user: &User) -> Error {
     Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path.clone())
 }
 
-/// Writes the file that removes a device. Where a process may open the device first, which blocks the writer, another process
-/// writes, and the wait for it ends.
+/// Writes the file that removes a device. If a process may open the device first, which would block the writer, a separate process
+/// writes the file, so that the wait can end.
 struct Writer<'a> {
     host: &'a Host,
     uuid: &'a Uuid,
@@ -237,7 +238,7 @@ struct Writer<'a> {
     /// See [`remove`].
     is_new: bool,
     started: Instant,
-    /// Set when a write has failed without an answer of the driver.
+    /// True after a write that failed without a result of the driver.
     failed: Cell<bool>,
 }
 
@@ -250,7 +251,7 @@ impl Writer<'_> {
         let written = dir.write_detached(name, format!("{text}\n").as_bytes(), &mut || {
             let is_over = self.started.elapsed() > REMOVE_TIMEOUT;
             rounds += 1;
-            // A search looks at all descriptors of the host, for 5 s at most: its interval doubles from one second on.
+            // A search reads all descriptors of the host and takes up to 5 s: its interval begins at one second and doubles.
             if is_over || rounds.is_power_of_two() {
                 user = self.user();
             }
@@ -261,7 +262,7 @@ impl Writer<'_> {
             Ok(()) => return Ok(Ok(())),
             Err(DetachedError::Write(errno)) => return Ok(Err(errno)),
             Err(DetachedError::NotStarted(errno)) if self.is_new => {
-                // The device must not stay, and a process that would open it has to find it first.
+                // A new device must not remain. No process knows the new device yet, so none is likely to open it.
                 log::warn!("{path}: no process could be started to write it ({}); written directly", describe(errno));
                 return Ok(write_line_once(dir, name, text));
             }
@@ -276,7 +277,7 @@ impl Writer<'_> {
             Err(DetachedError::NoReport(errno)) => {
                 let message = format!(
                     "device {uuid} may have been removed: the process that wrote {path} has not reported the driver's answer: \
-                     {}; look the device up again",
+                     {}; look up the device again",
                     describe(errno)
                 );
                 Error::new(ErrorCode::Kernel, Errno::IO, message)
@@ -299,7 +300,7 @@ impl Writer<'_> {
         let Some(User { pid, program, path, .. }) = user else {
             let seconds = REMOVE_TIMEOUT.as_secs();
             let message = format!(
-                "the driver has not removed device {uuid} within {seconds} s and has not finished; look at the kernel's log"
+                "the driver has not removed device {uuid} within {seconds} s and has not finished; check the kernel's log"
             );
             return Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message);
         };
@@ -312,8 +313,8 @@ impl Writer<'_> {
     }
 }
 
-/// The error for what a driver has refused with EPERM: that the device is in use, if a user of it is found; else `refused`. Opens
-/// no node of the device: an open of its group makes that of a guest fail.
+/// Returns the error for a write that the driver refused with EPERM: that the device is in use, if a process has it open; else
+/// `refused`. Opens no node of the device, since an open of the group would make the open of a guest fail.
 pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uuid, refused: Error) -> Error {
     if refused.code != ErrorCode::Kernel || refused.errno != Errno::PERM.raw_os_error() {
         return refused;
@@ -325,8 +326,8 @@ pub(super) fn explain_refusal(host: &Host, dir: &dyn Dir, entry: &str, uuid: &Uu
     }
 }
 
-/// Calls `remove` again while it `is_again`: the driver of a device whose creation has not ended answers EAGAIN, and the next
-/// uevent may be that of its end.
+/// Repeats `remove` while its error `is_again`: a driver returns EAGAIN until the creation of the device has ended. Waits for
+/// uevents between the attempts.
 fn retry_while_busy(
     host: &Host,
     is_again: impl Fn(&Error) -> bool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The mediated devices that exist, also those of other programs.
+//! Finds and reads the mediated devices that exist, also the devices of other programs.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::model::{Device, group_in_text, group_numbers};
 use crate::store::{Broken, DeviceRecord, Previous};
 use crate::sysfs::{Sysfs, basename, if_present, names, read_text, unless_exhausted};
 
-/// Why a group that may be in use and cannot be read fails an allocation.
+/// The end of the error if a group number cannot be allocated because a group that may be in use cannot be read.
 const NO_FREE_GROUP: &str = "no group number is known to be free; name a group with <group>";
 
-/// Every device, ordered by parent and UUID. One that cannot be read is reported and left out.
+/// Returns every device, ordered by parent and UUID. Reports and leaves out a device that cannot be read.
 pub(super) fn all(host: &Host, known: &mut ParentCache<'_>) -> Result<Vec<Device>> {
     let records = host.runtime.records();
     let found = devices::all(&*host.sysfs, &records, known)?;
@@ -37,22 +37,22 @@ pub(super) fn locate(host: &Host, uuid: &Uuid) -> Result<Option<Located>> {
     devices::locate(&Folders::new(&*host.sysfs), &host.runtime.records(), uuid, None)
 }
 
-/// The same, on any parent, where only an object of the parent or VF of the sysfs name `near` is an error.
+/// Locates as [`locate`] does, but only an unreadable object on the parent or VF with the sysfs name `near` is an error.
 pub(super) fn locate_near(host: &Host, uuid: &Uuid, near: &str) -> Result<Option<Located>> {
     locate_in(&Folders::new(&*host.sysfs), host, uuid, near)
 }
 
-/// As [`locate_near`], with the folders that the request has open.
+/// Locates as [`locate_near`] does, with the open folders of the request.
 pub(super) fn locate_in(folders: &Folders<'_>, host: &Host, uuid: &Uuid, near: &str) -> Result<Option<Located>> {
     devices::locate(folders, &host.runtime.records(), uuid, Some(near))
 }
 
-/// The device of this UUID, where there is one.
+/// Returns the device of this UUID; `None` if there is none.
 pub(super) fn by_uuid(host: &Host, uuid: &Uuid) -> Result<Option<Device>> {
     found(host, locate(host, uuid)?)
 }
 
-/// The device of this UUID, as [`locate_near`] finds it.
+/// Returns the device of this UUID, as [`locate_near`] finds it.
 pub(super) fn by_uuid_near(host: &Host, uuid: &Uuid, parent: &str) -> Result<Option<Device>> {
     found(host, locate_near(host, uuid, parent)?)
 }
@@ -61,23 +61,23 @@ fn found(host: &Host, found: Option<Located>) -> Result<Option<Device>> {
     found.map_or(Ok(None), |found| read_located(host, &found, &mut ParentCache::new(&*host.sysfs)))
 }
 
-/// The device that was found. Without a record that can be read, it has no name and no owner.
+/// Reads a located device. If its record cannot be read, the device has no name and no owner.
 pub(super) fn read_located(host: &Host, found: &Located, known: &mut ParentCache<'_>) -> Result<Option<Device>> {
     read(found, record_of(host, &found.uuid)?.as_ref(), known)
 }
 
-/// The record of a UUID. One that cannot be read is reported.
+/// Returns the record of a UUID. Reports a record that cannot be read.
 fn record_of(host: &Host, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
     host.runtime.records().get(uuid).or_else(|e| report_unless_exhausted(e).map(|()| None))
 }
 
-/// Whether the device has its folder: a link on the bus may lead nowhere.
+/// True if the folder of the device exists: a link on the bus may have no target.
 pub(super) fn has_folder(found: &Located) -> Result<bool> {
     let folder = if_present(found.dir.open(&found.entry));
     Ok(folder.map_err(|errno| Error::io("open", &found.syspath, errno))?.is_some())
 }
 
-/// The type of a device, which its record has where sysfs shows none.
+/// Returns the type of a device from sysfs, or from its record if sysfs does not show the type.
 pub(super) fn type_of(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Result<Option<String>> {
     let shown = match &device.type_id {
         Some(type_id) => Ok(Some(type_id.clone())),
@@ -91,7 +91,7 @@ pub(super) fn type_of(host: &Host, OpenDevice { device, parent }: &OpenDevice) -
     Ok(own.map(|record| record.type_id.clone()))
 }
 
-/// The device of this name: the one its creator gave, or the one that every device has.
+/// Returns the device of this name: the name from its creator, or the generated name.
 pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     if name.starts_with('/') {
         return by_path(host, name);
@@ -104,7 +104,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     let mut failed = None;
     for record in records.values().filter(|record| record.name.as_deref() == Some(name)) {
         match by_uuid(host, &record.uuid) {
-            // A stale file may have the same name as a living device.
+            // A stale record may have the name of another device that exists.
             Ok(device) if device.as_ref().is_none_or(|device| device.name != name) => {}
             Err(e) => failed = Some(unless_exhausted(e)?),
             found => return found,
@@ -114,7 +114,7 @@ pub(super) fn by_name(host: &Host, name: &str) -> Result<Option<Device>> {
     failed.map_or(Ok(None), Err)
 }
 
-/// The device to whose folder a path leads, also through links. The last component is the UUID.
+/// Returns the device of a path in sysfs, which may contain links. The last component is the UUID.
 pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
     let path = path.trim_end_matches('/');
     let Some(uuid) = parse_uuid(basename(path)) else { return Ok(None) };
@@ -127,12 +127,12 @@ pub(super) fn by_path(host: &Host, path: &str) -> Result<Option<Device>> {
     Ok((ino(&device.syspath)? == Some(wanted)).then_some(device))
 }
 
-/// The device on the slot of this sysfs name; `None` if the slot is no device.
+/// Returns the device on the VF with this sysfs name; `None` if the VF is free.
 pub(super) fn on_slot(host: &Host, slot: &str) -> Result<Option<Device>> {
     found(host, devices::locate_at(&*host.sysfs, &host.runtime.records(), slot)?)
 }
 
-/// The UUID in `mdev_<uuid>_<parent>`.
+/// Returns the UUID in a generated name: `mdev_<uuid>_<parent>`.
 pub(super) fn generated_uuid(name: &str) -> Option<Uuid> {
     let rest = name.strip_prefix("mdev_")?;
     let (uuid, parent) = rest.split_at_checked(36)?;
@@ -147,7 +147,7 @@ pub(super) fn no_device(uuid: &Uuid) -> Error {
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
-/// The same for a list, which leaves out a device that cannot be read and reports it.
+/// Reads a device for a list. Reports and leaves out a device that cannot be read.
 pub(super) fn read_listed(
     found: &Located,
     record: Option<&DeviceRecord>,
@@ -159,8 +159,7 @@ pub(super) fn read_listed(
     }
 }
 
-/// The record, if it is about the device that was found. The device is shown without it, and that is reported, if that cannot be
-/// determined.
+/// Returns the record, if it is about the located device. If this cannot be determined, reports that and returns `None`.
 fn recorded<'r>(
     sysfs: &dyn Sysfs,
     found: &Located,
@@ -174,7 +173,7 @@ fn recorded<'r>(
     }
 }
 
-/// The device that was found, with what its record has. `None` if it no longer exists, which is reported.
+/// Reads a located device, with the data in its record. Reports a device that no longer exists and returns `None`.
 pub(super) fn read(
     found: &Located,
     record: Option<&DeviceRecord>,
@@ -197,7 +196,7 @@ pub(super) fn read(
         None => found.backend.type_of(layout, dir, entry).map_err(failed)?,
     };
     if shown.is_none() && if_present(dir.open(entry)).map_err(failed)?.is_none() {
-        let what = "left out, it no longer exists or its link leads nowhere";
+        let what = "left out, it no longer exists or its link has no target";
         report(Finding::new(ErrorCode::BadData, &found.syspath, what));
         return Ok(None);
     }
@@ -231,7 +230,7 @@ pub(super) fn read(
     }))
 }
 
-/// Group and parameters of a device, from its files or its record.
+/// Returns the group and the parameters of a device, from its files or its record.
 fn created_with(
     found: &Located,
     layout: &Layout,
@@ -244,12 +243,12 @@ fn created_with(
             return Ok(None);
         }
         match read_text(dir, &name) {
-            // Some drivers let only root read it.
+            // With some drivers, only root can read the file.
             Err(Errno::ACCESS) => Ok(None),
             read => or_reported(dir, &name, if_present(read)).map_err(|errno| Error::io("read", &found.syspath, errno)),
         }
     };
-    // The file is right and the record is not, since the file can be written after the device was made.
+    // The file has priority over the record, since the file can be written after the device was created.
     let recorded_group = record.and_then(|record| record.group);
     let group = shown_file("group")?.map_or(recorded_group, |text| group_in_text(&text, recorded_group));
     let params = match record {
@@ -259,7 +258,7 @@ fn created_with(
     Ok((group, params))
 }
 
-/// The IOMMU group of a device. A device without one is reported, since no guest can use it.
+/// Returns the IOMMU group of a device. Reports a device without an IOMMU group, since no guest can use it.
 fn iommu_group(found: &Located, layout: &Layout, has_type: bool) -> Result<Option<u32>> {
     let (dir, link) = (&*found.dir, format!("{}/iommu_group", found.entry));
     let name = link_name(dir, &link);
@@ -276,13 +275,13 @@ fn iommu_group(found: &Located, layout: &Layout, has_type: bool) -> Result<Optio
     Ok(group)
 }
 
-/// The group numbers of definitions, whose devices may be started at any time. Fails if a definition cannot be used: its device may
-/// have any group.
+/// Returns the group numbers of definitions, whose devices may be started at any time. Fails if a definition is unusable: its
+/// device may have any group.
 pub(super) fn groups_of_definitions(host: &Host) -> Result<Vec<u32>> {
     let hinted = |e: Error| e.hint(NO_FREE_GROUP);
     let (mut definitions, broken) = host.definitions.all_and_broken().map_err(hinted)?;
     for Broken { parent, uuid, error } in broken {
-        // mdevctl writes in place, so the file may be complete in some milliseconds.
+        // mdevctl writes the file in place, so it may be complete a few milliseconds later.
         let previous = uuid.map(|uuid| host.definitions.previous(&parent, &uuid)).transpose().map_err(hinted)?;
         match previous {
             Some(Previous::Definition(complete)) => definitions.push(complete),
@@ -293,8 +292,8 @@ pub(super) fn groups_of_definitions(host: &Host) -> Result<Vec<u32>> {
     Ok(definitions.iter().flat_map(|one| group_numbers(one.group, &one.attributes)).collect())
 }
 
-/// The groups that drivers show, including the groups of devices that other programs made. Fails if the group of a device cannot
-/// be read: it may be any number.
+/// Returns the group numbers in sysfs, including the groups of devices that other programs created. Fails if the group of a device
+/// cannot be read: it may be any number.
 pub(super) fn groups_in_sysfs(host: &Host) -> Result<Vec<u32>> {
     let mut groups = Vec::new();
     for folder in device_folders() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A whole host as one file; and what a dump of a single parent must read beyond its snapshot.
+//! Dumps a whole host as XML, and reads the data of a single node that only its XML contains.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,13 +22,13 @@ use crate::sysfs::{
 };
 use crate::xml;
 
-/// Types that a parent showed once, and now hides, as well.
+/// The folder of remembered types: types that a parent showed earlier and may hide now.
 pub(super) const TYPE_CACHES: &str = "/run/libmdev/types";
 
-/// Definitions, without what mdevctl has no word for.
+/// The folder of definitions. A dump contains mdevctl's files, without libmdev's additional data.
 pub(super) const DEFINITIONS: &str = "/etc/mdevctl.d";
 
-/// The names that the dumped host knows for its vendors and products.
+/// The file with the names of vendors and products of the dumped host.
 const PCI_IDS: &str = "/usr/share/misc/pci.ids";
 
 /// The files of a parent's folder that a dump contains, beside those of its layout. The others are left out: a read of some PCI attributes takes seconds
@@ -57,10 +57,10 @@ const NUMBER_OF_VFS: &str = "sriov_numvfs";
 /// `device_api` of a matrix of AP queues.
 const AP_API: &str = "vfio-ap";
 
-/// How deep folders of a type or device are followed.
+/// The maximum depth of folders below a type or device.
 const DEPTH: u32 = 3;
 
-/// What the XML of a parent says beyond the snapshot.
+/// Reads the data of a parent that only its XML contains.
 pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Result<ParentDetails> {
     let sysfs = &*host.sysfs;
     let mut details = ParentDetails { parent: above.to_owned(), ..ParentDetails::default() };
@@ -87,27 +87,27 @@ pub(super) fn details(host: &super::Host, parent: &Parent, above: &str) -> Resul
     Ok(details)
 }
 
-/// Sysfs names of the VFs of an open PF.
+/// Returns the sysfs names of the VFs of an open PF.
 fn vf_links(dir: &dyn Dir) -> IoResult<Vec<String>> {
     (0_u32..).map_while(|n| link_name(dir, &format!("virtfn{n}")).transpose()).collect()
 }
 
-/// A device as its XML shows it. A running matrix of AP queues is shown with the queues that it has now: queues can be assigned
-/// after the creation, and a device that another tool made has no record.
+/// Returns the device for its XML. For a running matrix of AP queues, reads the queues that it has now: queues can be assigned after
+/// the creation, and a device of another program has no record.
 pub(super) fn device<'d>(host: &super::Host, device: &'d Device) -> Result<Cow<'d, Device>> {
     if !device.active || device.device_api.as_deref() != Some(AP_API) {
         return Ok(Cow::Borrowed(device));
     }
     let read = host.sysfs.open(&device.syspath).and_then(|dir| ap::current(&*dir, &device.attributes));
     let kept = |errno| {
-        let what = "its queues cannot be read, so those of its creation are shown";
+        let what = "its queues cannot be read; the XML contains the queues of its creation";
         Finding::io(&device.syspath, what, errno)
     };
     let read = or_report(read, kept).map_err(|errno| Error::io("read the queues of", &device.syspath, errno))?;
     Ok(read.map_or(Cow::Borrowed(device), |attributes| Cow::Owned(Device { attributes, ..device.clone() })))
 }
 
-/// In the kernel's order, as libvirt prints them.
+/// Returns the members of an IOMMU group in the kernel's order, as libvirt does.
 fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
     let mut members: Vec<PciAddress> = Vec::new();
     let path = format!("/sys/kernel/iommu_groups/{group}/devices");
@@ -118,10 +118,11 @@ fn group_members(sysfs: &dyn Sysfs, group: u32) -> Result<Vec<PciAddress>> {
 }
 
 impl Conn {
-    /// The whole host as XML that `test:///PATH` replays.
+    /// Returns the whole host as XML, which `test:///PATH` replays. Reports and leaves out an object that cannot be read. Fails if this
+    /// process runs out of descriptors or memory.
     pub fn dump_xml(&self) -> Result<String> {
         let sysfs = &*self.host.sysfs;
-        let mut taken = Taken::new(sysfs);
+        let mut taken = Collector::new(sysfs);
         let mut names = BTreeMap::new();
         for place in places::all(sysfs)? {
             taken.parent(&place);
@@ -160,7 +161,7 @@ impl Conn {
         Ok(xml::write_host(&Host { kernel: sysfs.kernel(), entries }))
     }
 
-    /// The types that the parent at a place has shown and may hide.
+    /// Returns the types that a parent has shown and may hide now.
     fn seen_types(&self, place: &Place) -> IoResult<NamedTypes> {
         let dir = self.host.sysfs.open(&place.syspath)?;
         let types = read_types_only(&*dir, &self.host.runtime.records())?;
@@ -171,7 +172,7 @@ impl Conn {
 /// Ids and names.
 pub(super) type NamedTypes = Vec<(String, String)>;
 
-/// A pci.ids of nothing but what the host has.
+/// Returns a pci.ids with only the vendors and products of the host.
 fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
     let mut text = String::new();
     let mut last = None;
@@ -187,20 +188,21 @@ fn names_text(names: &BTreeMap<(u16, u16), PciNames>) -> String {
     text
 }
 
-/// The entries taken so far, by path, so that parents stand before children and nothing twice.
-struct Taken<'a> {
+/// The collected entries, ordered by path: each once, folders before their content.
+struct Collector<'a> {
     sysfs: &'a dyn Sysfs,
     entries: BTreeMap<String, HostEntryKind>,
-    /// This process ran out of descriptors or memory, so that something is missing in the entries.
+    /// The path and errno of the failure if this process ran out of descriptors or memory: the entries are then incomplete.
     exhausted: Option<(String, Errno)>,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> Collector<'a> {
     fn new(sysfs: &'a dyn Sysfs) -> Self {
-        Taken { sysfs, entries: BTreeMap::new(), exhausted: None }
+        Collector { sysfs, entries: BTreeMap::new(), exhausted: None }
     }
 
-    /// What was read. An object that exists and cannot be read is reported and left out; see [`Taken::exhausted`] as well.
+    /// Returns the result of a read. Reports an object that exists and cannot be read, and returns `None`; see also
+    /// [`Collector::exhausted`].
     fn got<T>(&mut self, path: &str, read: IoResult<T>) -> Option<T> {
         let left_out = |errno| Finding::io(path, "left out of the dump, it cannot be read", errno);
         or_report(if_present(read), left_out).map(Option::flatten).unwrap_or_else(|errno| {
@@ -213,7 +215,7 @@ impl<'a> Taken<'a> {
         self.got(path, self.sysfs.open(path))
     }
 
-    /// The entries of a folder, as many as can be listed.
+    /// Returns the entries of a folder, as many as can be listed.
     fn list(&mut self, dir: &dyn Dir) -> Vec<(String, EntryKind)> {
         let mut entries = Vec::new();
         let listed = dir.list(&mut |name, kind| entries.push((name.to_owned(), kind)));
@@ -244,7 +246,7 @@ impl<'a> Taken<'a> {
         self.slots(place);
     }
 
-    /// The slots of a parent, and what decides whether it is one.
+    /// Adds the slots of a parent, and the files that make it a parent.
     fn slots(&mut self, place: &Place) {
         let Some(parent) = self.got(&place.syspath, parents::open(self.sysfs, &place.syspath).map_err(|e| e.errno()))
         else {
@@ -283,7 +285,7 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// The link of its bus to the parent.
+    /// Adds the link to the parent in the folder of its bus.
     fn bus_link(&mut self, place: &Place) {
         let sysname = place.sysname();
         if let Some(dir) = self.open(&format!("/sys/bus/{}/devices", place.subsystem)) {
@@ -291,7 +293,7 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// Links to the devices, and the nodes of their groups.
+    /// Adds the links to the devices, and the nodes of their groups.
     fn devices(&mut self) {
         for path in device_folders() {
             let Some(dir) = self.open(path) else { continue };
@@ -306,7 +308,7 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// The IOMMU group that `<below>iommu_group` leads to: its members and its node.
+    /// Adds the IOMMU group of the link `<below>iommu_group`, with its members and its node.
     fn group(&mut self, dir: &dyn Dir, below: &str) {
         let link = format!("{below}iommu_group");
         let name = self.got(&format!("{}/{link}", dir.path()), link_name(dir, &link));
@@ -348,7 +350,7 @@ impl<'a> Taken<'a> {
         self.entries.insert(path, HostEntryKind::File(meta.mode, content));
     }
 
-    /// A folder of a type or device, with everything in it.
+    /// Adds a folder of a type or device with its content.
     fn tree(&mut self, above: &dyn Dir, name: &str, depth: u32) {
         let Some(dir) = self.got(&format!("{}/{name}", above.path()), above.open(name)) else { return };
         self.entries.insert(dir.path().to_owned(), HostEntryKind::Dir);

@@ -10,16 +10,16 @@ use crate::model::name::parse_uuid;
 use crate::store::{Definitions, HostLock, Runtime};
 use crate::sysfs::Sysfs;
 
-/// The longest owner that is recorded.
+/// The maximum length of an owner in bytes.
 const OWNER_MAX: usize = 255;
 
-/// An open host. Clones are the same connection.
+/// A connection to a host. A clone is the same connection.
 #[derive(Debug, Clone)]
 pub struct Conn {
     pub(super) host: Arc<Host>,
 }
 
-/// A kernel and what is remembered beside it.
+/// A kernel, with the records, the definitions and the call-outs of the host.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) sysfs: Arc<dyn Sysfs>,
@@ -30,21 +30,21 @@ pub(super) struct Host {
     pub(super) spare: Spare,
 }
 
-/// A kernel, and what is remembered and defined beside it.
+/// A kernel, the records and the definitions of a host.
 pub type Parts = (Arc<dyn Sysfs>, Arc<Runtime>, Arc<Definitions>);
 
 impl Conn {
-    /// A connection to a host that the caller has made: for tests, which hold on to its kernel.
+    /// Returns a connection to a host of a test.
     pub fn on(sysfs: Arc<dyn Sysfs>, runtime: Arc<Runtime>) -> Conn {
         Conn::of((sysfs, runtime, Arc::new(Definitions::memory([]))))
     }
 
-    /// The same with definitions.
+    /// Returns a connection to a host of a test, with definitions.
     pub fn of(parts: Parts) -> Conn {
         Conn::with(parts, Callouts::none())
     }
 
-    /// The same with call-outs.
+    /// Returns a connection to a host of a test, with definitions and call-outs.
     pub fn with((sysfs, runtime, definitions): Parts, callouts: Callouts) -> Conn {
         Conn {
             host: Arc::new(Host {
@@ -65,7 +65,8 @@ impl Conn {
         })
     }
 
-    /// Who this connection creates for; recorded on every device that it makes from now on.
+    /// Sets the owner, which is recorded on every device that this connection creates from now on. `None`: no owner. Fails with EINVAL
+    /// for a name that is empty, longer than 255 bytes, or has control characters.
     pub fn set_owner(&self, owner: Option<&str>) -> Result<()> {
         check_owner_name(owner)?;
         *self.host.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner.map(str::to_owned);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The device that a handle belongs to. UUID and path do not identify it: the next device of the same UUID, or on the same VF,
-//! has the same UUID or path.
+//! Finds the device of a handle. UUID and path do not identify a device: a later device can have the same UUID, or be the same VF.
 
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -13,8 +12,8 @@ use crate::model::{Device, LayoutKind};
 use crate::store::HostLock;
 use crate::sysfs::basename;
 
-/// Locates the running device that a handle belongs to. Fails with ENODEV if the device no longer exists, also if another device
-/// has its UUID or its VF now.
+/// Locates the running device of a handle. Fails with ENODEV if the device no longer exists, also if another device has its UUID or
+/// its VF now.
 pub(super) fn locate(host: &Host, device: &Device) -> Result<Located> {
     locate_in(&Folders::new(&*host.sysfs), host, device)
 }
@@ -23,14 +22,15 @@ fn locate_in(folders: &Folders<'_>, host: &Host, device: &Device) -> Result<Loca
     locate_by_id(folders, host, device.layout, &devices::id_of(device))
 }
 
-/// The same by the identity.
+/// Locates a running device by its identity. Fails as [`locate`] does.
 pub(super) fn locate_by_id(folders: &Folders<'_>, host: &Host, kind: LayoutKind, id: &DeviceId<'_>) -> Result<Located> {
     let found = devices::locate_same(folders, &host.runtime.records(), kind, id)?;
     found.ok_or_else(|| gone(id))
 }
 
-/// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device. A device on
-/// the mdev bus needs no guard: its open folder never becomes the folder of another device.
+/// Checks that the device still exists, and takes the lock of its VF: until the guard is dropped, no creator that uses this library
+/// creates another device on the VF. `None` for a device on the mdev bus, which needs no lock: its open folder never becomes the
+/// folder of another device.
 pub(super) fn lock_device<'h>(host: &'h Host, device: &Device) -> Result<Option<HostLock<'h>>> {
     let folders = Folders::new(&*host.sysfs);
     let found = locate_in(&folders, host, device)?;
@@ -44,12 +44,12 @@ pub(super) fn lock_device<'h>(host: &'h Host, device: &Device) -> Result<Option<
 fn gone(id: &DeviceId<'_>) -> Error {
     let (uuid, sysname) = (id.uuid, id.sysname);
     let message = format!(
-        "device {uuid} no longer exists: it was destroyed, or {sysname} is another device now; look the device up again"
+        "device {uuid} no longer exists: it was destroyed, or {sysname} is another device now; look up the device again"
     );
     Error::new(ErrorCode::NoNode, Errno::NODEV, message)
 }
 
-/// The error for a UUID without a device. If the device was a VF, the message describes the VF as it is now.
+/// Returns the error for a UUID without a device. If the device was a VF, the message describes the current state of the VF.
 pub(super) fn explain_missing(host: &Host, uuid: &Uuid) -> Error {
     let record = host.runtime.get(uuid).ok().flatten();
     let (folders, records) = (Folders::new(&*host.sysfs), host.runtime.records());

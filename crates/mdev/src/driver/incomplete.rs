@@ -32,9 +32,9 @@ impl Conn {
 /// One incomplete group.
 struct Group {
     owner: Option<String>,
-    /// The devices that exist. `Err`: whether the device exists cannot be read.
+    /// The members that exist. `Err`: cannot determine whether the member exists.
     members: Vec<(Uuid, Result<OpenDevice>)>,
-    /// Whether a device of its killed creator may still appear.
+    /// True if a device of the killed creator may still appear.
     may_grow: bool,
 }
 
@@ -67,7 +67,7 @@ fn find_member(host: &Host, record: &DeviceRecord) -> Result<Option<OpenDevice>>
 pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> Result<(usize, Vec<Error>)> {
     let (mut removed, mut left) = (0, Vec::new());
     for id in host.runtime.incomplete()? {
-        // Locked until this group is done, so that of two processes one removes it.
+        // Locked until the group is removed, so that only one process removes it.
         let claimed = match host.runtime.claim(&id) {
             Ok(Some(claimed)) => claimed,
             Ok(None) => continue,
@@ -77,7 +77,7 @@ pub(super) fn remove(host: &Host, owner: Option<&str>, flags: DestroyFlags) -> R
             }
         };
         let (records, left_out) = observe(|| host.runtime.all());
-        // A record that cannot be read may be of a member.
+        // A record that cannot be read may be the record of a member.
         let unread = first_failed(left_out);
         let group = Group::read(host, id, &records?);
         let is_empty = group.members.is_empty() && !group.may_grow && unread.is_none();

@@ -11,7 +11,8 @@ use crate::model::Parent;
 use crate::sysfs::IoResult;
 
 impl Conn {
-    /// The nodes of this host, parents first. What cannot be read is left out: [`Conn::list_problems`].
+    /// Returns the nodes of the host, parents first. Reports and leaves out a node that cannot be read: see [`Conn::list_problems`].
+    /// Fails only if this process or host has run out of descriptors or memory, or if a folder of the kernel cannot be listed.
     pub fn list(&self, flags: ListFlags) -> Result<Vec<Node>> {
         let both = ListFlags::PARENTS | ListFlags::DEVICES;
         let kinds = if flags.intersects(both) { flags & both } else { both };

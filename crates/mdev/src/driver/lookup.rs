@@ -12,8 +12,8 @@ use crate::model::Parent;
 use crate::model::name::parse_uuid;
 
 impl Conn {
-    /// Finds a device by its name, its path in sysfs or the sysfs name of its slot, such as the address of a VF; a parent by its node
-    /// name, its path or its address (in upper or lower case, with or without domain 0).
+    /// Finds a device by its name, its path in sysfs, or the address of its VF; a parent by its node name, its path or its address (in
+    /// upper or lower case, with or without domain 0). Fails with ENODEV if there is no such node.
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
         let device = match device {
@@ -43,9 +43,7 @@ impl Conn {
                     return Err(e);
                 }
                 let next = match suggest::nearest_node(&self.host, name) {
-                    _ if parse_uuid(name).is_some() => {
-                        "this is a UUID: look the device up with mdev_conn_lookup_by_uuid()".to_owned()
-                    }
+                    _ if parse_uuid(name).is_some() => "this is a UUID: use mdev_conn_lookup_by_uuid()".to_owned(),
                     Some(near) => format!("did you mean '{}'?", shown(&near)),
                     None => "list the nodes to see which there are".to_owned(),
                 };
@@ -60,7 +58,8 @@ impl Conn {
         Ok(Node::parent(self.clone(), read_parent(&self.host, place)?))
     }
 
-    /// A device by its UUID.
+    /// Finds a device by its UUID, running or defined. Fails with ENODEV if there is no such device, and with ENOTUNIQ if it does not
+    /// run and is defined on several parents.
     pub fn lookup_by_uuid(&self, uuid: &str) -> Result<Node> {
         let uuid = self.uuid(uuid)?;
         let device = match devices::by_uuid(&self.host, &uuid) {
@@ -83,7 +82,7 @@ impl Conn {
     }
 }
 
-/// The parent at a place, with its types.
+/// Reads a parent with its types.
 pub(super) fn read_parent(host: &Host, place: &Place) -> Result<Parent> {
     let read = parents::read(&*host.sysfs, &host.runtime.records(), place);
     read.map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))

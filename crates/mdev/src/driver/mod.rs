@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What a user can do: discover, dump, create, destroy, attach, wait. The only room that knows all the others.
+//! The operations of a user: list, dump, create, destroy, define, attach, wait. The only module that uses all other modules.
 
 mod attrs;
 mod callouts;
@@ -47,7 +47,7 @@ pub use watch::{Event, EventKind, Monitor};
 
 use host::{Host, check_owner_name};
 
-/// The version of this library.
+/// Returns the version of this library: `MAJOR.MINOR.PATCH`.
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A node: a parent or a mediated device, as it was when it was looked up.
+//! A node: a parent or a mediated device.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::model::{self, Device, FoundType, Parent, Type};
 use crate::xml;
 
-/// An immutable snapshot of a node. What reads or changes the kernel now says so.
+/// A snapshot of a parent or device, from the time when it was listed, looked up or created. It never changes. The documentation
+/// of a method says so if it reads or changes the kernel now.
 #[derive(Debug)]
 pub struct Node {
     conn: Conn,
@@ -62,7 +63,7 @@ impl Node {
         }
     }
 
-    /// Node name.
+    /// Returns the node name: `pci_0000_86_00_0`, or the name of a device.
     pub fn name(&self) -> &str {
         match &self.what {
             What::Parent { parent, .. } => &parent.name,
@@ -70,7 +71,7 @@ impl Node {
         }
     }
 
-    /// Name of the node above: the parent of a device, the bridge above a parent, `computer` at the root.
+    /// Returns the name of the node above: the parent of a device; for a parent, the device above it, `computer` at the root.
     pub fn parent_name(&self) -> &str {
         match &self.what {
             What::Parent { above, .. } => above,
@@ -78,7 +79,7 @@ impl Node {
         }
     }
 
-    /// Path in sysfs; empty for a device that does not run.
+    /// Returns the path in sysfs; empty for a device that does not run.
     pub fn syspath(&self) -> &str {
         match &self.what {
             What::Parent { parent, .. } => &parent.syspath,
@@ -86,12 +87,12 @@ impl Node {
         }
     }
 
-    /// The same of what runs.
+    /// Returns the path in sysfs. Fails with ENODATA for a device that does not run.
     pub fn running_path(&self) -> Result<&str> {
         self.value(Some(self.syspath()).filter(|path| !path.is_empty()), "path while it does not run")
     }
 
-    /// Name of the sysfs layout.
+    /// Returns the name of the sysfs layout: `mdev`, `rfc`, `general` or `vendor-vfio`.
     pub fn layout(&self) -> &'static str {
         match &self.what {
             What::Parent { parent, .. } => parent.layout.as_str(),
@@ -99,12 +100,12 @@ impl Node {
         }
     }
 
-    /// True for a parent.
+    /// Returns true for a parent, and false for a device.
     pub fn is_parent(&self) -> bool {
         matches!(self.what, What::Parent { .. })
     }
 
-    /// True when it exists in the kernel.
+    /// Returns whether the node existed in the kernel at the time of the snapshot. True for a parent.
     pub fn is_active(&self) -> bool {
         self.as_device().is_none_or(|device| device.active)
     }
@@ -117,27 +118,27 @@ impl Node {
         })
     }
 
-    /// UUID of a device.
+    /// Returns the UUID of a device, in lower case. Fails with ENODATA for a parent.
     pub fn uuid(&self) -> Result<String> {
         self.value(self.as_device().map(|device| device.uuid.to_string()), "UUID")
     }
 
-    /// Type of a device.
+    /// Returns the type of a device. Fails with ENODATA for a parent, and if the type is unknown.
     pub fn type_id(&self) -> Result<&str> {
         self.value(self.as_device().and_then(|device| device.type_id.as_deref()), "type")
     }
 
-    /// Group of a device.
+    /// Returns the group of a device. Fails with ENODATA for a parent, and if the device has no group.
     pub fn group(&self) -> Result<u32> {
         self.value(self.as_device().and_then(|device| device.group), "group")
     }
 
-    /// Parameters that a device was created with.
+    /// Returns the parameters with which a device was created. Fails with ENODATA for a parent, and if they are unknown.
     pub fn params(&self) -> Result<&str> {
         self.value(self.as_device().and_then(|device| device.params.as_deref()), "parameters")
     }
 
-    /// IOMMU group.
+    /// Returns the IOMMU group. Fails with ENODATA if the node has none.
     pub fn iommu_group(&self) -> Result<u32> {
         let group = match &self.what {
             What::Parent { parent, .. } => parent.iommu_group,
@@ -146,12 +147,12 @@ impl Node {
         self.value(group, "IOMMU group")
     }
 
-    /// Who made a device.
+    /// Returns the recorded owner of a device. Fails with ENODATA for a parent, and if no owner is recorded.
     pub fn owner(&self) -> Result<&str> {
         self.value(self.as_device().and_then(|device| device.owner.as_deref()), "recorded owner")
     }
 
-    /// NUMA node; a device has its parent's.
+    /// Returns the NUMA node of a parent; for a device, that of its parent. Fails with ENODATA if it is unknown.
     pub fn numa_node(&self) -> Result<i32> {
         let node = match &self.what {
             What::Parent { parent, .. } => parent.numa_node,
@@ -160,7 +161,8 @@ impl Node {
         self.value(node, "NUMA node")
     }
 
-    /// Node name of the physical function of a VF; a device has its parent's.
+    /// Returns the node name of the PF of a parent that is a VF; for a device, that of its parent. Fails with ENODATA if the parent is
+    /// not a VF.
     pub fn physical_function(&self) -> Result<&str> {
         let function = match &self.what {
             What::Parent { parent, .. } => parent.physical_function.as_deref(),
@@ -169,10 +171,10 @@ impl Node {
         self.value(function, "physical function")
     }
 
-    /// The types of a parent.
+    /// Returns the types of a parent. Fails with ENODATA for a device, and for a parent that was listed without its types.
     pub fn types(&self) -> Result<&[Type]> {
         if let What::Parent { has_types: false, .. } = &self.what {
-            let message = "its types were not asked for when it was listed; look it up by its name";
+            let message = "it was listed without its types; look it up by name";
             return Err(Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name()));
         }
         self.value(self.as_parent().map(|parent| parent.types.as_slice()), "types")
@@ -189,13 +191,13 @@ impl Node {
         }
     }
 
-    /// Why a parent offers no types now.
+    /// Returns why a parent offers no types now.
     fn without_types(&self) -> String {
         let host = &self.conn.host;
         parents::why_no_types(&*host.sysfs, &host.runtime.records(), self.syspath())
     }
 
-    /// The node as XML; with [`XmlFlags::INACTIVE`] the definition of a device, whether it runs or not. Data that the snapshot
+    /// Returns the node as XML; with [`XmlFlags::INACTIVE`], the definition of a device, running or not. Data that the snapshot
     /// does not contain is read now: for a parent, names from pci.ids, the members of its IOMMU group and its VFs; for a device, its
     /// AP queues.
     pub fn xml(&self, flags: XmlFlags) -> Result<String> {
@@ -225,14 +227,14 @@ impl Node {
         read.map(Cow::Owned).map_err(|errno| Error::io("read", &place.syspath, errno).of(&place.name()))
     }
 
-    /// The error for what only a device can do that runs.
+    /// Returns the error for an operation that requires a running device.
     pub(super) fn not_running(&self) -> Error {
         let message = "it does not run; start it first";
         Error::new(ErrorCode::WrongState, Errno::NODEV, message).of(self.name())
     }
 
-    /// Destroys the device. A handle of a running device destroys this device; a handle of a definition destroys the device that
-    /// runs of the definition now. Another device of the same UUID is never destroyed.
+    /// Destroys the device. The node of a running device destroys that device, and never a later device of the same UUID. The node of a
+    /// definition destroys the device that runs now. Fails with EBUSY if a process has the device open, and for a parent.
     pub fn destroy(&self, flags: DestroyFlags) -> Result<()> {
         let Some(device) = self.as_device() else {
             let message = "a parent cannot be destroyed; only the devices on it can";

@@ -11,27 +11,28 @@ use crate::store::HostLock;
 use crate::sysfs::{EntryKind, basename, dirname, write_line};
 
 impl Node {
-    /// Reads an attribute of the device or parent now.
+    /// Reads an attribute of the device or parent now. Fails with ENOENT if there is no such attribute, and with ENODEV if the device no
+    /// longer exists.
     pub fn attr(&self, name: &str) -> Result<String> {
-        self.look(|attributes| attributes.read(name))
+        self.read_attributes(|attributes| attributes.read(name))
     }
 
-    /// Names of the attributes that the device or parent has now and that can be read or written. The list of a device includes
-    /// the files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
+    /// Returns the names of the attributes that the device or parent has now and that can be read or written. For a device, also the
+    /// files of the folders in its folder, where vendors put their files (`nvidia/vgpu_params`).
     pub fn attrs(&self) -> Result<Vec<String>> {
-        let files = self.look(|attributes| attributes.list(!self.is_parent()))?;
+        let files = self.read_attributes(|attributes| attributes.list(!self.is_parent()))?;
         let usable = files.into_iter().filter(|(name, mode)| self.access(name, *mode) != AttrAccess::empty());
         let mut names: Vec<String> = usable.map(|(name, _)| name).collect();
         names.sort_unstable();
         Ok(names)
     }
 
-    /// What can be done with an attribute.
+    /// Returns whether an attribute can be read and written. Fails with ENOENT if there is no such attribute.
     pub fn attr_access(&self, name: &str) -> Result<AttrAccess> {
-        Ok(self.access(name, self.look(|attributes| attributes.mode(name))?))
+        Ok(self.access(name, self.read_attributes(|attributes| attributes.mode(name))?))
     }
 
-    /// By its mode, for every caller alike, and by what [`Node::set_attr`] refuses.
+    /// Returns the access by the mode of the file, the same for every user, without the writes that [`Node::set_attr`] refuses.
     fn access(&self, name: &str, mode: u32) -> AttrAccess {
         let mut access = AttrAccess::empty();
         access.set(AttrAccess::READ, mode & 0o444 != 0);
@@ -39,10 +40,13 @@ impl Node {
         access
     }
 
-    /// Writes an attribute of a device.
+    /// Writes an attribute of a device. Fails for a parent, for a file that creates or removes devices, and if the driver refuses.
     pub fn set_attr(&self, name: &str, value: &str) -> Result<()> {
         if self.is_parent() {
-            return Err(unsupported(self.name(), "attributes of a parent are not written; only those of its devices"));
+            return Err(unsupported(
+                self.name(),
+                "attributes of a parent cannot be written, only those of its devices",
+            ));
         }
         check(name, value).map_err(|e| e.of(self.name()))?;
         let attributes = self.open_attributes()?;
@@ -62,12 +66,12 @@ impl Node {
         }
     }
 
-    /// Resets the device, where its layout has a reset.
+    /// Resets the device. Fails with EOPNOTSUPP if its layout has no reset.
     pub fn reset(&self) -> Result<()> {
         self.order("reset", "1")
     }
 
-    /// Sets the device online or offline, where its layout has that.
+    /// Sets the device online or offline. Fails with EOPNOTSUPP if its layout does not support it.
     pub fn set_online(&self, online: bool) -> Result<()> {
         self.order("online", if online { "1" } else { "0" })
     }
@@ -80,11 +84,11 @@ impl Node {
         Attributes::open(&self.conn().host, layout, self.syspath()).map_err(|e| e.of(self.name()))
     }
 
-    /// Looks at the attributes of the device. A device that exists afterwards existed when its folder was opened.
-    fn look<T>(&self, look: impl FnOnce(&Attributes) -> Result<T>) -> Result<T> {
-        let seen = look(&self.open_attributes()?);
+    /// Calls `read` with the attributes, and then checks that the device still exists: its folder was then the folder of this device.
+    fn read_attributes<T>(&self, read: impl FnOnce(&Attributes) -> Result<T>) -> Result<T> {
+        let value = read(&self.open_attributes()?);
         self.check_identity()?;
-        seen.map_err(|e| e.of(self.name()))
+        value.map_err(|e| e.of(self.name()))
     }
 
     /// Fails if the device of this handle no longer exists, also if another device has its path now.
@@ -95,7 +99,8 @@ impl Node {
         }
     }
 
-    /// Checks the same. While the guard lives, no creator that uses this library gives the VF to another device.
+    /// Checks as [`Node::check_identity`] does, and locks the VF: until the guard is dropped, no creator that uses this library creates
+    /// another device on it.
     fn hold_identity(&self) -> Result<Option<HostLock<'_>>> {
         match self.as_device() {
             Some(device) => identity::lock_device(&self.conn().host, device).map_err(|e| e.of(self.name())),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Opens a connection to the host that a URI names.
+//! Opens a connection to the host of a URI.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::store::{Definitions, Runtime};
 use crate::sysfs::Sysfs;
 use crate::sysfs::linux::LinuxSysfs;
 
-/// The folders below a root in which the library makes files. It opens them by path, so a link there could lead out.
+/// The folders below a root in which the library creates files. It opens them by path, so a link could lead out of the root.
 const STORES: [&str; 6] = [
     "run/libmdev/devices",
     "run/libmdev/groups",
@@ -30,7 +30,7 @@ fn refuse_linked_stores(sysfs: &LinuxSysfs, root: &str) -> Result<()> {
         let link = sysfs.link_on_the_way(folder).map_err(|errno| Error::io("open", folder, errno))?;
         if let Some(link) = link {
             let path = format!("{}/{link}", root.trim_end_matches('/'));
-            let message = format!("{path} is a symbolic link, which may lead out of the root; make it a folder");
+            let message = format!("{path} is a symbolic link, which may lead out of the root; replace it by a folder");
             return Err(Error::new(ErrorCode::Store, Errno::LOOP, message).at(path));
         }
     }
@@ -38,7 +38,8 @@ fn refuse_linked_stores(sysfs: &LinuxSysfs, root: &str) -> Result<()> {
 }
 
 impl Conn {
-    /// Opens the host that `uri` names; none is this one.
+    /// Opens the host of a URI; `None` opens this host. Checks that the host exists; needs no privilege. Fails with EINVAL if the URI is
+    /// invalid, and with ENOENT if the host does not exist.
     pub fn open(uri: Option<&str>) -> Result<Conn> {
         match uri::parse(uri)? {
             uri::Target::System { root } => open_root(uri, &root),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A device that a request has located. The request passes it on, with its open parent, and locates neither again.
+//! A located device with its open parent. A request locates its device once, and passes this value on.
 
 use std::rc::Rc;
 
@@ -16,13 +16,13 @@ pub(super) struct OpenDevice {
 }
 
 impl OpenDevice {
-    /// Opens the parent of a device that was located.
+    /// Opens the parent of a located device.
     pub(super) fn open(host: &Host, device: Located) -> Result<Self> {
         let parent = device.open_parent(&*host.sysfs)?;
         Ok(OpenDevice { device, parent: Rc::new(parent) })
     }
 
-    /// The error for a device that another program has removed since it was located.
+    /// Returns the error for a device that another program removed after it was located.
     pub(super) fn gone(&self) -> Error {
         let message = format!("device {} no longer exists", self.device.uuid);
         Error::new(ErrorCode::NoNode, Errno::NODEV, message).at(self.device.syspath.clone())

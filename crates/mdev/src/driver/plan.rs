@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! From a request to a plan: which parent, which type, which UUID. Nothing is written here.
+//! Makes a plan from a request: parent, type and UUID. Writes nothing.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,12 +17,12 @@ use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{DeviceRecord, is_unreadable};
 use crate::sysfs::{Dir, is_absent};
 
-/// One device about to be made.
+/// A device to create.
 pub(super) struct Plan {
     pub(super) place: Place,
     pub(super) parent: Rc<OpenParent>,
     pub(super) type_id: String,
-    /// The open folder of the type, where types have folders. See [`Plan::reopen_type`].
+    /// The open folder of the type; `None` if types have no folders. See [`Plan::reopen_type`].
     type_dir: Option<Rc<dyn Dir>>,
     is_type_stale: Cell<bool>,
     pub(super) uuid: Uuid,
@@ -46,13 +46,13 @@ impl Plan {
         }
     }
 
-    /// The open folder of the type, if it may be used still.
+    /// Returns the open folder of the type; `None` if it must be opened again.
     pub(super) fn type_dir(&self) -> Option<&Rc<dyn Dir>> {
         self.type_dir.as_ref().filter(|_| !self.is_type_stale.get())
     }
 
-    /// Has the folder of the type opened again when it is needed. Call after a call-out and after the wait for a lock: the driver
-    /// may have registered its types again.
+    /// Makes later uses open the folder of the type again. Called after a call-out and after the wait for a lock: the driver may have
+    /// registered its types again.
     pub(super) fn reopen_type(&self) {
         self.is_type_stale.set(true);
     }
@@ -67,8 +67,7 @@ impl Plan {
         }
     }
 
-    /// The record of the device. `vf` is the VF that it will be; `None` on the mdev bus. `batch` is the group in which it
-    /// is created.
+    /// Returns the record of the device. `vf` is the chosen VF; `None` on the mdev bus. `batch` is the group of the create request.
     pub(super) fn record(&self, owner: Option<String>, batch: Option<Uuid>, vf: Option<&ChosenVf>) -> DeviceRecord {
         DeviceRecord {
             uuid: self.uuid,
@@ -87,7 +86,7 @@ impl Plan {
         }
     }
 
-    /// Whether the type requires a group now.
+    /// Returns whether the type requires a group now.
     pub(super) fn requires_group(&self) -> Result<bool> {
         let Some(dir) = &self.type_dir else { return Ok(false) };
         parents::requires_group(&**dir)
@@ -105,7 +104,7 @@ struct OpenTarget {
     type_dir: Option<Rc<dyn Dir>>,
 }
 
-/// A plan of the device. `others` are the plans of the same request: devices of one parent and type share what is open.
+/// Returns the plan of a device. `others` are the plans of the same request: devices of the same parent and type share open folders.
 pub(super) fn plan(
     host: &Host,
     folders: &Folders<'_>,
@@ -113,7 +112,7 @@ pub(super) fn plan(
     flags: CreateFlags,
     others: &[Plan],
 ) -> Result<Plan> {
-    // A generated name in the request is a dump fed back; the new device gets its own.
+    // A generated name in the request comes from the dump of another device. The new device gets its own generated name.
     def.name = def.name.filter(|name| devices::generated_uuid(name).is_none());
     if let Some(name) = &def.name {
         refuse_node_name(host, name)?;
@@ -151,10 +150,10 @@ fn open_target(host: &Host, folders: &Folders<'_>, def: &DeviceDef, flags: Creat
     Ok(OpenTarget { place, vf, parent: Rc::new(parent), type_id, type_dir })
 }
 
-/// A device must not be named as a parent is, or a lookup by that name would find either. Fails if a parent that may have the
-/// name cannot be read.
+/// Refuses a name that a parent has: a lookup by that name would be ambiguous. Fails if a parent that may have the name cannot be
+/// read.
 pub(super) fn refuse_node_name(host: &Host, name: &str) -> Result<()> {
-    // Node names have an underscore and addresses a colon; the search for any other name is spared.
+    // Node names contain an underscore, and addresses a colon. No other name needs a search.
     if !name.contains(['_', ':']) {
         return Ok(());
     }
@@ -170,8 +169,8 @@ pub(super) struct OwnType {
     dir: Option<Box<dyn Dir>>,
 }
 
-/// The type that the request names by id or by name. The inner result is an error if the parent does not show the type, or if
-/// an unreadable VF may list it.
+/// Finds the type of a request, by id or by name. The inner result is an error if the parent does not show the type, or if an
+/// unreadable VF may list it.
 pub(super) fn search_own_type(
     host: &Host,
     parent: &OpenParent,
@@ -198,21 +197,21 @@ pub(super) fn search_own_type(
     }
 }
 
-/// Whether an object that was left out may be a type or the name of one. Of the files of a type, only `name` counts.
+/// True if an object that was left out may be a type, or the name of a type. Of the files of a type, only `name` counts.
 fn may_be_type(finding: &Finding) -> bool {
     let inside = finding.object.split_once(&format!("/{TYPES}/")).and_then(|(_, path)| path.split_once('/'));
     inside.is_none_or(|(_, file)| file == "name")
 }
 
-/// Whether the parent or VF of this sysfs name does not show the type now. Fails if the parent does not exist.
+/// Returns whether the parent or VF of this sysfs name does not show the type now. Fails if the parent does not exist.
 pub(super) fn lacks_type(host: &Host, parent: &str, type_id: &str) -> Result<bool> {
     let place = places::find_target(&*host.sysfs, parent)?.place;
     let parent = parents::open(&*host.sysfs, &place.syspath)?;
     Ok(search_own_type(host, &parent, &place, type_id)?.is_err())
 }
 
-/// The id of a type that any parent has or had under this id, or else under this name. Fails when it was not found and an object
-/// that may have it could not be read.
+/// Returns the id of a type that any parent has or had, searched by id and then by name. Fails if it was not found and an object that
+/// may be the type could not be read.
 pub(super) fn known_type(host: &Host, wanted: &str) -> Result<Option<String>> {
     search_where(may_be_type, || search_type(host, wanted))
 }
@@ -274,7 +273,7 @@ pub(super) fn refuse_defined(host: &Host, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The error for a short form that several types of a parent share.
+/// Returns the error for a short form that matches several types of a parent.
 pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
     let one = |kind: &&Type| format!("{} ({})", shown(kind.id()), shown(kind.name().unwrap_or("no name")));
     let known: Vec<String> = kinds.iter().map(one).collect();
@@ -282,7 +281,7 @@ pub(super) fn ambiguous(parent: &str, wanted: &str, kinds: &[&Type]) -> Error {
     Error::new(ErrorCode::Ambiguous, Errno::NOTUNIQ, message)
 }
 
-/// The parent that a request names, or one of its VFs. A device in its place is an error that names the device's parent.
+/// Finds the parent of a request, or the VF of a parent. If the name is that of a device, the error names the parent of the device.
 fn find_parent(host: &Host, folders: &Folders<'_>, name: &str) -> Result<Target> {
     let missing = match places::find_target_in(folders, name) {
         Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
@@ -300,7 +299,7 @@ fn find_parent(host: &Host, folders: &Folders<'_>, name: &str) -> Result<Target>
     Err(Error { message, ..missing })
 }
 
-/// The error for a type that a parent has not, with those that it has, or what to do when it has none.
+/// Returns the error for a type that a parent does not have. It lists the types of the parent; `none` is the reason if there are none.
 pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) -> Error {
     let text = |kind: &Type| match kind.name() {
         Some(name) => format!("{} ({})", kind.id(), shown(name)),
@@ -312,18 +311,17 @@ pub(super) fn no_type(parent: &str, wanted: &str, types: &[Type], none: &str) ->
     Error::new(ErrorCode::NoType, Errno::NODEV, message)
 }
 
-/// A parent that can make what is wanted.
+/// A parent that has instances of the wanted type.
 struct Candidate {
     left: u32,
     place: Place,
     type_id: String,
-    /// On the NUMA node that is wished for, or none is.
+    /// The parent is on the preferred NUMA node, or the request has no preference.
     near: bool,
 }
 
-/// No parent was named: the one with the most instances left, or with PACK the one with the fewest; on the NUMA node that
-/// is wished for, when there is one there. An object that may be such a parent and could not be read is the error only when
-/// nothing was found.
+/// Chooses a parent for a request without one: the parent with the most instances left, or with PACK the fewest; on the preferred
+/// NUMA node if such a parent exists. If no parent is found, an object that may be such a parent and cannot be read is the error.
 fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Place, String)> {
     let (found, left_out) = observe(|| search_parent(host, def, flags));
     match found {
@@ -334,8 +332,8 @@ fn choose_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Pl
     }
 }
 
-/// Reports a parent that cannot be searched for a type. One that has been removed has no type. Fails only when this process has
-/// run out of descriptors or memory.
+/// Reports a parent whose types cannot be read. Does not report a removed parent. Fails only if this process has run out of
+/// descriptors or memory.
 fn leave_out(e: Error) -> Result<()> {
     if is_absent(e.errno()) { Ok(()) } else { report_unless_exhausted(e) }
 }
@@ -371,7 +369,7 @@ fn search_parent(host: &Host, def: &DeviceDef, flags: CreateFlags) -> Result<(Pl
     }
     let left = candidates.iter().map(|candidate| candidate.left);
     let best = if flags.contains(CreateFlags::PACK) { left.min() } else { left.max() };
-    // The first in the order of paths, so that the same host gives the same answer.
+    // The first in the order of paths, so that the choice is the same on the same host.
     match candidates.into_iter().find(|candidate| Some(candidate.left) == best) {
         Some(candidate) => Ok((candidate.place, candidate.type_id)),
         None if exists => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What lists leave out, and groups that are incomplete.
+//! The problems of a host: objects that lists leave out, and incomplete groups.
 
 use super::{Conn, ListFlags, incomplete};
 use crate::error::Result;

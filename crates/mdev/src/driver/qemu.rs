@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The texts that hand a device to QEMU.
+//! The texts with which QEMU and libvirt attach a device.
 
 use rustix::io::Errno;
 use serde_json::json;
@@ -10,15 +10,15 @@ use crate::model::{Attach, Device};
 use crate::sysfs::{basename, dirname, read_text};
 use crate::xml;
 
-/// QEMU's own limit for ids is not written down; libvirt's aliases stay far below this.
+/// The maximum length of an id. QEMU documents no limit; the ids that libvirt uses are much shorter.
 const ID_MAX: usize = 127;
 
-/// PCI vendor whose host driver has a plugin that fails to start without a UUID of the virtual machine.
+/// The PCI vendor NVIDIA. Its host driver fails to start a vGPU if the virtual machine has no UUID.
 const NEEDS_UUID: &str = "0x10de";
 
-/// QEMU's driver and the property that finds the device.
+/// Returns QEMU's driver, and the name and value of the property that identifies the device.
 fn attachment(device: &Device) -> (&str, &'static str, String) {
-    // Layouts without a device_api come from the time when a mediated device was always a PCI device for the guest.
+    // The layouts without device_api are older than it. With them, every mediated device is a PCI device for the guest.
     let driver = device.device_api.as_deref().unwrap_or("vfio-pci");
     match device.attach {
         Attach::Pci(_) => (driver, "host", basename(&device.syspath).to_owned()),
@@ -28,17 +28,18 @@ fn attachment(device: &Device) -> (&str, &'static str, String) {
 
 impl Node {
     fn attachable(&self) -> Result<&Device> {
-        // Which VF it will be is not known before it runs.
+        // The VF is chosen at the start of the device.
         if self.as_device().is_some_and(|device| !device.active && device.attach == Attach::Pci(None)) {
             return Err(self.not_running());
         }
         self.as_device().ok_or_else(|| {
-            let message = "a parent is not given to a guest; create a device on it and use that";
+            let message = "a parent cannot be attached to a guest; create a device on it, and attach the device";
             Error::new(ErrorCode::NoData, Errno::NODATA, message).of(self.name())
         })
     }
 
-    /// The text after `-device`. Fails with EOPNOTSUPP if QEMU needs an iommufd object as well.
+    /// Returns the value of QEMU's argument `-device`. Fails with EOPNOTSUPP if QEMU also needs an iommufd object, and with ENODATA for
+    /// a parent.
     pub fn qemu_device(&self) -> Result<String> {
         let device = self.attachable()?;
         match self.needs_iommufd(device) {
@@ -52,8 +53,8 @@ impl Node {
         Error::new(ErrorCode::NotSupported, Errno::OPNOTSUPP, message).of(self.name())
     }
 
-    /// Every argument that QEMU needs for the device, separated by spaces; no argument contains a space. The arguments of several
-    /// devices can be put on one command line.
+    /// Returns every argument that QEMU needs for the device, separated by spaces; no argument contains a space. The arguments of
+    /// several devices can be combined on one command line. Fails if the device does not run, and for a parent.
     pub fn qemu_args(&self, flags: QemuFlags) -> Result<String> {
         let device = self.attachable()?;
         if !device.active {
@@ -70,20 +71,21 @@ impl Node {
         Ok(args)
     }
 
-    /// The device has only its own node, below `/dev/vfio/devices`: the kernel was built without VFIO groups.
+    /// True if the device has only its own node, below `/dev/vfio/devices`: the kernel was built without VFIO groups.
     fn needs_iommufd(&self, device: &Device) -> bool {
         let own_node = || self.conn().host.sysfs.open(&format!("{}/vfio-dev", device.syspath)).is_ok();
         device.active && device.iommu_group.is_none() && own_node()
     }
 
-    /// Whether the device is NVIDIA's. The file `vendor` is in the folder of a VF, else in that of the device's parent.
+    /// True if the device is a vGPU of NVIDIA. The file `vendor` is in the folder of the VF, or in the folder of the parent.
     fn is_nvidia(&self, device: &Device) -> bool {
         let vendor = |path: &str| read_text(&*self.conn().host.sysfs.open(path).ok()?, "vendor").ok();
         let vendor = vendor(&device.syspath).or_else(|| vendor(dirname(&device.syspath)));
         vendor.is_some_and(|vendor| vendor.trim() == NEEDS_UUID)
     }
 
-    /// The whole QMP command that plugs the device into a running guest. Fails with EOPNOTSUPP if one command is not enough.
+    /// Returns the QMP command that attaches the device to a running guest; `id` is the id of the device in QEMU. Fails with EOPNOTSUPP
+    /// if one command is not enough, with EINVAL if the id is invalid, and for a parent.
     pub fn qmp_device_add(&self, id: Option<&str>) -> Result<String> {
         let device = self.attachable()?;
         let (driver, property, value) = attachment(device);
@@ -108,7 +110,7 @@ impl Node {
         Ok(json!({ "execute": "device_add", "arguments": arguments }).to_string())
     }
 
-    /// libvirt's `<hostdev>` element.
+    /// Returns libvirt's `<hostdev>` element. Fails for a parent.
     pub fn hostdev_xml(&self) -> Result<String> {
         Ok(xml::hostdev(self.attachable()?))
     }
@@ -119,12 +121,12 @@ fn device_text(device: &Device) -> String {
     format!("{driver},{property}={value}")
 }
 
-/// Id of the iommufd object of the device.
+/// Returns the id of the iommufd object of the device.
 fn iommufd_id(device: &Device) -> String {
     format!("iommufd-{}", device.uuid)
 }
 
-/// See id_wellformed() in QEMU's util/id.c.
+/// True if QEMU accepts the id: see id_wellformed() in QEMU's util/id.c.
 fn is_qemu_id(id: &str) -> bool {
     id.len() <= ID_MAX
         && id.starts_with(|c: char| c.is_ascii_alphabetic())

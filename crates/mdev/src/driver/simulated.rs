@@ -22,19 +22,19 @@ use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, RecordedDevic
 use crate::sysfs::{Sysfs, basename, dirname};
 use crate::xml;
 
-/// The largest file that is replayed.
+/// The maximum size of a dump that is replayed.
 const DUMP_MAX: u64 = 16 * 1024 * 1024;
 
-/// `test:///default`: one for the whole process, like a real host, with the number of that process. A child of a fork gets
-/// its own: the parent's is a copy there, which some other thread may have locked for ever.
+/// The host `test:///default`, shared by all connections of the process, with the id of that process. The child of a fork gets
+/// another host: it has a copy of the parent's host, whose locks may be held by a thread that does not exist in the child.
 static DEFAULT_HOST: Mutex<Option<(u32, Parts)>> = Mutex::new(None);
 
-/// The built-in host of this process.
+/// Returns the built-in host of this process.
 pub(super) fn default_parts() -> Parts {
     let lock = || DEFAULT_HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
     let ours = |made: &Option<(u32, Parts)>| made.clone().filter(|(of, _)| *of == process).map(|(_, parts)| parts);
-    // Made outside of the lock, which is held for so short that a fork does not find it taken.
+    // Created without the lock, which is held so briefly that a fork is unlikely to copy it while it is held.
     let known = ours(&lock());
     known.unwrap_or_else(|| {
         let new: Parts = (Arc::new(default_host()), Arc::new(Runtime::memory([])), Arc::new(Definitions::memory([])));
@@ -43,10 +43,10 @@ pub(super) fn default_parts() -> Parts {
     })
 }
 
-/// The host in the file at `path`, as a simulated one of its own.
+/// Returns a new simulated host from the dump at `path`.
 pub(super) fn replay(path: &str) -> Result<Parts> {
     let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
-    // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come.
+    // Without O_NONBLOCK, the open of a FIFO would block until a writer opens it.
     let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
     let file = File::from(opened.map_err(|errno| Error::io("read", path, errno))?);
     if !file.metadata().map_err(failed)?.is_file() {
@@ -88,7 +88,7 @@ pub(super) fn replay(path: &str) -> Result<Parts> {
     }
     let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
-    // A device of the dump keeps its record through the identity that it has in this simulation.
+    // The record of a device gets the identity that the device has on the simulated host.
     let folders = Folders::new(&*sysfs);
     records.retain_mut(|known| {
         let found = device_of_record(&folders, known);
@@ -110,7 +110,7 @@ fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {
     }
 }
 
-/// Remembers the types that were remembered on the host that a replay is of.
+/// Stores the remembered types of the dumped host.
 fn restore_types(sysfs: &dyn Sysfs, runtime: &Runtime, remembered: &[(String, NamedTypes)]) -> Result<()> {
     if remembered.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Every call that reads a file or a folder of the stores fails in turn, once, and then permanently. No request may then report that an
-//! object does not exist or that a name is free, and no list may be short without a finding.
+//! Makes every call that reads a file or a folder of the stores fail, first once, then permanently. No request may then report that an
+//! object does not exist or that a name is free, and no list may leave out an object without a finding.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -34,8 +34,7 @@ struct Lab {
 type Listed = (String, Option<String>, Option<String>);
 
 impl Lab {
-    /// A host with a device on the mdev bus, which is the rest of an incomplete group, one on a VF, and a definition that is
-    /// started with its parent.
+    /// Creates a host with a device of an incomplete group on the mdev bus, a device on a VF, and a definition with autostart.
     fn new() -> Lab {
         let root = tempfile::tempdir().unwrap();
         ["etc", "run"].iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
@@ -74,7 +73,7 @@ impl Lab {
     }
 }
 
-/// The verdict on a request that must not succeed, unless a finding names a record that was left out.
+/// Returns the verdict on a request that must fail, or succeed with a finding about a record that was left out.
 fn refused<T>(request: impl FnOnce() -> Result<T, Error>) -> Verdict {
     match collect(request) {
         (Ok(_), found) if found.is_empty() => Err("it succeeded".to_owned()),
@@ -128,7 +127,7 @@ fn autostart(lab: &Lab) -> Verdict {
 
 type Request = fn(&Lab) -> Verdict;
 
-/// Requests that leave the host as it is come first.
+/// The requests. Those that change nothing are first.
 const REQUESTS: [(&str, Request); 18] = [
     ("look up by UUID", |lab| verdict(lab.conn.lookup_by_uuid(ON_BUS))),
     ("look up by name", |lab| verdict(lab.conn.lookup_by_name("bus"))),
@@ -167,7 +166,7 @@ const REQUESTS: [(&str, Request); 18] = [
     ("autostart", autostart),
 ];
 
-/// How many of them leave the host as it is.
+/// The number of requests that change nothing.
 const READ_ONLY: usize = 10;
 
 /// Runs the request with its n-th reading call failing, and later ones of the same path as well if `lasts`. `None` if it has

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The existing name that is most similar to an unknown name, for the error message.
+//! Finds the existing name that is most similar to an unknown name, for the error message.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,13 @@ use crate::backend::places;
 /// Longer names are not compared: the cost grows with the square of the length.
 const LENGTH_MAX: usize = 128;
 
-/// The parent whose name is nearest to `name`, if one is near enough. Best effort: a parent that cannot be read is not
-/// suggested.
+/// Returns the name of a parent that is most similar to `name`; `None` if no name is similar enough. Leaves out a parent that cannot
+/// be read.
 pub(super) fn nearest_parent(host: &Host, name: &str) -> Option<String> {
     nearest(name, parent_names(host))
 }
 
-/// The same among the parents and the devices that have a name of their own.
+/// Returns the most similar name of a parent, or of a device with a name from its creator.
 pub(super) fn nearest_node(host: &Host, name: &str) -> Option<String> {
     let mut names = parent_names(host);
     names.extend(host.runtime.all().unwrap_or_default().into_values().filter_map(|record| record.name));
@@ -28,11 +28,11 @@ fn parent_names(host: &Host) -> Vec<String> {
     parents.iter().flat_map(|place| [place.name(), place.sysname().to_owned()]).collect()
 }
 
-/// The nearest name, if it differs in at most two places and in less than a third of its characters. `None` if two names are
-/// equally near.
+/// Returns the most similar name, if it differs by at most two characters and by less than a third of its characters. `None` if two
+/// names are equally similar.
 fn nearest(name: &str, candidates: Vec<String>) -> Option<String> {
     let fits = |candidate: &String| candidate.len() <= LENGTH_MAX && candidate.len().abs_diff(name.len()) <= 2;
-    // A set: an active device may be defined under its name, too.
+    // A set, since an active device and its definition have the same name.
     let near: BTreeSet<(usize, String)> =
         candidates.into_iter().filter(fits).map(|candidate| (distance(name, &candidate), candidate)).collect();
     let mut near = near.into_iter();
@@ -41,7 +41,7 @@ fn nearest(name: &str, candidates: Vec<String>) -> Option<String> {
     (is_unique && changes <= 2 && changes * 3 < name.len()).then_some(candidate)
 }
 
-/// How many characters have to be inserted, removed or replaced to make one text the other, in any case (Levenshtein).
+/// Returns the Levenshtein distance of two texts: the number of characters to insert, remove or replace. Ignores case.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
     let mut row: Vec<usize> = (1..=b.len()).collect();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_near_name_is_suggested() {
+    fn name_with_few_differences_is_suggested() {
         let names = || ["pci_0000_86_00_0", "pci_0000_41_00_0", "mtty"].map(str::to_owned).to_vec();
         assert_eq!(nearest("pci_0000_86_00_1", names()).as_deref(), Some("pci_0000_86_00_0"));
         assert_eq!(nearest("mty", names()), None, "a third of a short name is too much");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! A backend that the driver does not know by name works in every request.
+//! Every request works with the test backend, which no code of the driver names.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ use crate::sysfs::linux::LinuxSysfs;
 const UUID: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 const OTHER: &str = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002";
 
-/// A host with toys.
+/// A host with parents of the test backend.
 struct Toys(TempDir, Conn);
 
 impl Toys {
@@ -44,7 +44,7 @@ impl Toys {
         fs::read_to_string(self.file(toy, "slot")).unwrap().trim().to_owned()
     }
 
-    /// Another program changes the device.
+    /// Changes the device as another program would.
     fn set(&self, toy: &str, uuid: &str) {
         fs::write(self.file(toy, "slot"), format!("{uuid}\n")).unwrap();
     }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, ErrorCode, Result, shown};
 
-/// What a URI names.
+/// The host of a URI.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// A real host whose sys, dev and run folders lie below `root`.
@@ -64,7 +64,7 @@ fn unknown(uri: &str) -> Error {
     Error::new(ErrorCode::InvalidUri, Errno::INVAL, message)
 }
 
-/// Percent signs as in every URI; `None` for a broken one, a NUL or bytes that are not UTF-8.
+/// Decodes percent-encoded bytes. `None` for an invalid encoding, a NUL, or a result that is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_uris_of_the_contract() {
+    fn documented_uris_are_parsed() {
         assert_eq!(parse(None).unwrap(), Target::System { root: "/".into() });
         assert_eq!(parse(Some("mdev:///system")).unwrap(), Target::System { root: "/".into() });
         assert_eq!(parse(Some("mdev:///system?root=/a%20b")).unwrap(), Target::System { root: "/a b".into() });
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_what_to_use() {
+    fn unknown_uri_is_refused_with_the_known_forms() {
         let bad = [
             "",
             "qemu:///system",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Waits until the kernel has created or removed a device. The merged kernel has done so when the write returns, so usually the
-//! state is read once.
+//! Waits until the kernel has created or removed a device. The merged kernel has finished when the write returns, so usually the state
+//! is read once.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::backend::{Located, OpenParent, parents};
 use crate::error::{Error, ErrorCode, Result};
 use crate::sysfs::{Dir, Waiter};
 
-/// How long a device may take until it is ready or removed: far longer than any driver was seen to take. Uevents end a wait before.
+/// How long a device may take until it is ready or removed: much longer than any known driver needs. A uevent usually ends the wait.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long its VFIO node may take after its IOMMU group, before a create succeeds without the node.
+/// How long a create waits for the VFIO node of a device with an IOMMU group. Then it succeeds without the node.
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How far a new device has come.
+/// The state of a new device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     NoParent,
@@ -29,7 +29,7 @@ enum Progress {
     Ready,
 }
 
-/// Waits for uevents until `done` returns true (true) or the timeout is over (false).
+/// Waits for uevents until `done` returns true. Returns false if the timeout ended first.
 pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() -> bool) -> Result<bool> {
     if done() {
         return Ok(true);
@@ -37,7 +37,7 @@ pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() 
     let deadline = Instant::now() + timeout;
     let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
     let mut waiter = Waiter::new(&*host.sysfs).map_err(failed)?;
-    // The first check sees what changed before the waiter listened.
+    // Checked again: the state may have changed before the waiter received uevents.
     while !done() {
         if !waiter.wait(Some(deadline)).map_err(failed)? {
             return Ok(done());
@@ -46,7 +46,7 @@ pub(super) fn wait_until(host: &Host, timeout: Duration, mut done: impl FnMut() 
     Ok(true)
 }
 
-/// Waits until the device `name` of `dir` has its folder, and where the layout has them its IOMMU group and the group's node.
+/// Waits until the device `name` of `dir` has its folder, its IOMMU group and the node of the group, as far as the layout has them.
 pub(super) fn wait_ready(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Result<()> {
     let seen = Cell::new(Progress::Absent);
     let look = |enough: &[Progress]| {
@@ -66,11 +66,11 @@ pub(super) fn wait_ready(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: 
         return Ok(());
     }
     let what = match seen.get() {
-        Progress::Absent => "the kernel took the request, but there is no device",
+        Progress::Absent => "the kernel accepted the request, but there is no device",
         _ => "the device has neither an iommu_group nor a VFIO device",
     };
     let message =
-        format!("{what} after {} s; look at the kernel's log for what the vendor driver says", READY_TIMEOUT.as_secs());
+        format!("{what} after {} s; check the kernel's log for messages of the vendor driver", READY_TIMEOUT.as_secs());
     Err(Error::new(ErrorCode::NotReady, Errno::IO, message).at(format!("{}/{name}", dir.path())))
 }
 
@@ -80,7 +80,7 @@ fn progress(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Prog
         let is_gone = parents::is_parent(&*parent.dir).is_ok_and(|is_parent| !is_parent);
         return if is_gone { Progress::NoParent } else { Progress::Absent };
     }
-    // If the group cannot be read, it is read again.
+    // A group that cannot be read counts as missing, and is read again.
     match group_of(dir, name).ok().flatten() {
         Some(group) => node_progress(host, dir, name, group),
         // A kernel without CONFIG_VFIO_GROUP has only the device's own node.
@@ -89,11 +89,11 @@ fn progress(host: &Host, parent: &OpenParent, dir: &dyn Dir, name: &str) -> Prog
     }
 }
 
-/// Looks at the kernel's own list of nodes: the nodes may never appear in the /dev of a container.
+/// Checks the nodes in sysfs, since the /dev of a container may never contain them.
 fn node_progress(host: &Host, parent: &dyn Dir, name: &str, group: u32) -> Progress {
     let group = group.to_string();
     let there = match host.sysfs.open("/sys/class/vfio") {
-        // Only the link is looked at: an open would make the kernel read the folder of the node, which is new.
+        // Only the link is read: opening the new folder of the node costs much more.
         Ok(class) => class.meta(&group).is_ok() || has_vfio_device(parent, name),
         // Without VFIO there is no node to wait for.
         Err(_) => host.sysfs.open("/dev/vfio").map_or(true, |nodes| nodes.meta(&group).is_ok()),
@@ -105,7 +105,7 @@ fn has_vfio_device(parent: &dyn Dir, name: &str) -> bool {
     vfio_devices(parent, name).is_ok_and(|names| !names.is_empty())
 }
 
-/// Waits until the device no longer exists. A later device of its UUID or of its VF is another one.
+/// Waits until the device no longer exists. A later device of its UUID or its VF counts as another device.
 pub(super) fn wait_gone(host: &Host, parent: &OpenParent, device: &Located) -> Result<()> {
     if parent.layout.removes_at_once {
         return Ok(());
@@ -117,6 +117,6 @@ pub(super) fn wait_gone(host: &Host, parent: &OpenParent, device: &Located) -> R
         return Ok(());
     }
     let (uuid, seconds) = (device.uuid, READY_TIMEOUT.as_secs());
-    let message = format!("the kernel took the request, but device {uuid} is still there after {seconds} s");
+    let message = format!("the kernel accepted the request, but device {uuid} still exists after {seconds} s");
     Err(Error::new(ErrorCode::Timeout, Errno::TIMEDOUT, message).at(device.syspath.clone()))
 }

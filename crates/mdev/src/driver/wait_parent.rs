@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Waits for a parent, as services must that start before the vendor's driver.
+//! Waits for a parent: for services that start before the vendor's driver.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use crate::sysfs::{Waiter, if_present};
 /// The state of a parent.
 enum Observation {
     Missing,
-    /// It exists and offers no type, for this reason.
+    /// It exists and offers no type; the text is the reason.
     WithoutTypes(String),
     Ready(Box<Node>),
 }
 
 impl Conn {
-    /// Waits until the parent of this name offers at least one type; with a negative timeout, for ever. For a PF whose VFs are
-    /// the parents, returns the first VF.
+    /// Waits until the parent of this name offers at least one type, and returns it. A timeout of 0 checks once; a negative timeout is
+    /// no limit. For a PF whose VFs are the parents, returns the first VF. Fails with ETIMEDOUT if the time limit is reached.
     pub fn wait_parent(&self, name: &str, timeout_ms: i32) -> Result<Node> {
         let deadline = u64::try_from(timeout_ms).ok().map(|ms| Instant::now() + Duration::from_millis(ms));
         if let Observation::Ready(node) = self.observe_parent(name)? {
@@ -29,7 +29,7 @@ impl Conn {
         let failed = |errno| Error::io("watch", "the kernel's uevents", errno);
         let mut waiter = Waiter::new(&*self.host.sysfs).map_err(failed)?;
         loop {
-            // Also once after the waiter has started, and once after the deadline.
+            // Checked at least once after the waiter was created, and once after the deadline.
             let look = self.observe_parent(name)?;
             let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
             match look {
@@ -67,7 +67,7 @@ impl Conn {
         let failed = |errno| Error::io("read", &place.syspath, errno);
         let read = parents::read_with_reason(sysfs, &self.host.runtime.records(), &place);
         let Some((parent, why_none)) = if_present(read).map_err(failed)? else { return Ok(Observation::Missing) };
-        // Types that are only remembered cannot be created.
+        // Devices of remembered types cannot be created now.
         if !why_none.is_empty() {
             return Ok(Observation::WithoutTypes(why_none));
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Groups of devices that are being created: one empty file for each under `/run/libmdev/groups`, named by an id, or an entry
-//! of a map for the simulated host.
+//! Groups of devices that are being created. Each group has an empty file `/run/libmdev/groups/<id>`, or an entry of a map for the
+//! simulated host.
 //!
-//! The creator takes the lock `/run/libmdev/locks/group-<id>`, makes the file before the first record of the group, and removes
-//! it when every device is usable. A file whose lock is free is an incomplete group: its creator was killed, or could not
-//! remove its devices again. Its members are the devices whose records have the id.
+//! The creator takes the lock `/run/libmdev/locks/group-<id>`, creates the file before the first record of the group, and removes the
+//! file when every device is usable. If the file exists and the lock is free, the group is incomplete: its creator was killed, or
+//! could not remove its devices. The members of the group are the devices whose records have the id.
 
 use std::os::fd::OwnedFd;
 
@@ -19,22 +19,22 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::finding::{Finding, or_report};
 use crate::lock::{Lock, is_held};
 
-/// A group that this process creates or removes. It is incomplete when this is dropped without [`Batch::finish`].
+/// A group that this process creates or removes. If it is dropped without [`Batch::finish`], the group is incomplete.
 #[derive(Debug)]
 pub struct Batch<'a> {
     store: &'a Runtime,
     id: Uuid,
-    /// `None` for the simulated host.
+    /// The lock; `None` for the simulated host.
     _lock: Option<Lock>,
 }
 
 impl Batch<'_> {
-    /// The id of the group, which the records of its members contain.
+    /// Returns the id of the group, which the records of its members contain.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Ends the group: it is complete, or no member of it exists any more.
+    /// Ends the group, because all its devices are usable or none exists. Fails if the file of the group cannot be removed.
     pub fn finish(&self) -> Result<()> {
         match self.store {
             Runtime::Files(store) => store.end_batch(&self.id),
@@ -55,7 +55,7 @@ impl Drop for Batch<'_> {
 }
 
 impl Runtime {
-    /// Records that a group is being created.
+    /// Records that a group is being created. Fails if its file cannot be created.
     pub fn begin_batch(&self) -> Result<Batch<'_>> {
         let id = Uuid::new_v4();
         let lock = match self {
@@ -68,7 +68,8 @@ impl Runtime {
         Ok(Batch { store: self, id, _lock: lock })
     }
 
-    /// Ids of the incomplete groups, without those that another process creates or removes now.
+    /// Returns the ids of the incomplete groups, without groups that another process creates or removes now. Fails if they cannot be
+    /// listed.
     pub fn incomplete(&self) -> Result<Vec<Uuid>> {
         match self {
             Runtime::Files(store) => store.incomplete(),
@@ -76,7 +77,7 @@ impl Runtime {
         }
     }
 
-    /// Locks an incomplete group to remove it. `None` if it no longer exists or another process creates or removes it.
+    /// Locks an incomplete group, to remove its devices. `None` if it no longer exists, or another process creates or removes it.
     pub fn claim(&self, id: &Uuid) -> Result<Option<Batch<'_>>> {
         let lock = match self {
             Runtime::Files(store) => store.claim(id)?.map(Some),
@@ -85,7 +86,7 @@ impl Runtime {
         Ok(lock.map(|lock| Batch { store: self, id: *id, _lock: lock }))
     }
 
-    /// The file of a group; its id for the simulated host.
+    /// Returns the path of the file of a group, for messages; its id for the simulated host.
     pub fn batch_path(&self, id: &Uuid) -> String {
         match self {
             Runtime::Files(store) => store.batch_path(id),
@@ -107,7 +108,7 @@ impl FileStore {
         let dir = self.make(&self.groups)?;
         // Locked before the file exists, so that no process sees it without its lock.
         let lock = self.transient_lock(&self.lock_of_batch(id))?;
-        // An empty file is complete at once: it needs no temporary name, which a killed process would leave.
+        // An empty file is always complete, so it needs no temporary name.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         openat(&dir, &id.to_string(), flags, Mode::from_raw_mode(0o644))
             .map_err(|errno| Error::io("create", &self.batch_path(id), errno))?;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The system calls that definitions and what is remembered are read and written with. In the tests of this crate each of
-//! them can be made to fail, which no disk does when it should.
+//! The system calls on files of the store. In the tests of this crate, each call can be made to fail.
 
 use std::fs::File;
 use std::io::Read;
@@ -34,7 +33,7 @@ pub(super) fn openat(dir: impl AsFd, name: &str, flags: OFlags, mode: Mode) -> R
 pub(super) fn open_regular(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match openat(dir.as_fd(), name, flags, Mode::empty()) {
-        // A socket.
+        // The file is a socket.
         Err(Errno::NXIO) => return Err(Errno::INVAL),
         opened => opened?,
     };
@@ -44,7 +43,7 @@ pub(super) fn open_regular(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno>
     }
 }
 
-/// Up to so many bytes of a file.
+/// Reads at most `max` bytes of a file.
 pub(super) fn read(file: &File, max: u64) -> Result<Vec<u8>, Errno> {
     #[cfg(test)]
     watched::before("read", &watched::path_of(file))?;
@@ -54,7 +53,7 @@ pub(super) fn read(file: &File, max: u64) -> Result<Vec<u8>, Errno> {
     Ok(text)
 }
 
-/// The entries of a folder.
+/// Opens the listing of a folder.
 pub(super) fn list(dir: impl AsFd) -> Result<Dir, Errno> {
     #[cfg(test)]
     watched::before("list", &watched::path_of(&dir))?;
@@ -87,14 +86,14 @@ mod watched {
     use rustix::io::Errno;
     use rustix::path::Arg;
 
-    /// Hears the name of each call and what it is about, and may answer in the place of the kernel.
+    /// Gets the name and the path of each call. If it returns an error, the call fails with that errno, without a system call.
     type Hook = Box<dyn FnMut(&str, &str) -> Result<(), Errno>>;
 
     thread_local! {
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
-    /// Runs something with every call of this thread's shown to `hook` first.
+    /// Runs a function. Each call of this thread calls `hook` first.
     pub(crate) fn watched<T>(
         hook: impl FnMut(&str, &str) -> Result<(), Errno> + 'static,
         run: impl FnOnce() -> T,
@@ -161,7 +160,7 @@ mod watched {
     }
 
     pub(in crate::store) fn fsync(fd: impl AsFd) -> Result<(), Errno> {
-        // The power does not fail while tests run, and disks are slow.
+        // Not done in tests: it is slow, and has no effect without a loss of power.
         before("fsync", &path_of(&fd))
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Records of running devices as files: `/run/libmdev/devices/<uuid>`, JSON, complete or absent.
+//! Records of running devices as files: `/run/libmdev/devices/<uuid>`, JSON. Each file is complete or does not exist.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,28 +20,28 @@ use crate::error::{Error, ErrorCode, Result, describe, if_present};
 use crate::finding::{Finding, report, report_unless_exhausted};
 use crate::lock::{Lock, is_held};
 
-/// No file of ours is this large: a stranger's is not read to its end.
-const FACTS_MAX: u64 = 256 * 1024;
+/// The maximum size of a record. A larger file is invalid.
+const RECORD_MAX: u64 = 256 * 1024;
 
-/// How long one holder may keep a lock: longer than the slowest driver needs for a device.
+/// How long a process waits for one holder of a lock: longer than the slowest driver needs for a device.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a creator waits for a process that holds the lock only to look whether the device or group is being made.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long a creator waits for a process that holds the lock briefly, to check whether the device or group is being created.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many records of devices that are gone are removed under one lock: a fraction of a second.
+/// The maximum number of records of missing devices that are removed under one lock. This takes a fraction of a second.
 const SWEEP_MAX: usize = 2000;
 
-/// Pause between two sweeps, in which a waiter can take the lock.
-const BETWEEN_SWEEPS: Duration = Duration::from_millis(2);
+/// The pause between two sweeps, in which a waiting process can take the lock.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How often a record may be replaced while it is read. Each creator of a UUID replaces its record once.
-const REPLACED: u32 = 16;
+/// The maximum number of reads of a record that is replaced while it is read. Each creator of a UUID replaces its record once.
+const READ_ATTEMPTS: u32 = 16;
 
-/// How a folder of ours is opened.
+/// The flags to open a folder of the store.
 pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// The folder below the host's `/run`.
+/// The store in the folder `libmdev` of the `/run` of a host.
 #[derive(Debug)]
 pub struct FileStore {
     base: String,
@@ -86,7 +86,7 @@ impl FileStore {
         }
     }
 
-    /// Removes the record of a device that no longer exists, unless its UUID is being given to a new device.
+    /// Removes the record of a device that no longer exists, unless a new device with its UUID is being created.
     pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&DeviceRecord) -> bool) {
         self.forget_if(uuid, |dir| match self.read(dir, uuid) {
             Ok(record) => record.is_none_or(|record| own(&record)),
@@ -94,7 +94,7 @@ impl FileStore {
         });
     }
 
-    /// Removes a record that no creator works on and that never had a device.
+    /// Removes a record without a device whose creator no longer runs.
     pub(super) fn forget_abandoned(&self, uuid: &Uuid) {
         self.forget_if(uuid, |dir| {
             self.read(dir, uuid).is_ok_and(|record| record.is_some_and(|record| record.identity.is_none()))
@@ -108,7 +108,7 @@ impl FileStore {
         }
         match self.lock() {
             Ok(_alone) => {
-                if !self.is_being_made(uuid) && is_old(&dir) {
+                if !self.is_being_created(uuid) && is_old(&dir) {
                     self.remove(&dir, uuid);
                 }
             }
@@ -116,7 +116,7 @@ impl FileStore {
         }
     }
 
-    /// Takes back what this process reserved.
+    /// Removes the record that this process reserved.
     pub(super) fn withdraw(&self, uuid: &Uuid) {
         if let Some(dir) = self.open_devices() {
             self.unlink(&dir, uuid);
@@ -133,7 +133,7 @@ impl FileStore {
         }
     }
 
-    /// Sets the mtime of a record to now. A failure is only logged.
+    /// Sets the mtime of a record to the current time. Logs a failure.
     pub(super) fn set_mtime(&self, uuid: &Uuid) {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let times = Timestamps { last_access: now, last_modification: now };
@@ -145,7 +145,7 @@ impl FileStore {
 
     pub(super) fn replace(&self, record: &DeviceRecord) -> Result<()> {
         let dir = self.make_devices()?;
-        // Another process may sweep the folder under this lock, and remove a file with a temporary name.
+        // A process that sweeps the folder holds this lock, and would remove the temporary file.
         let _alone = self.lock()?;
         self.put(&dir, &record.uuid.to_string(), &serialise(record)?)
     }
@@ -156,7 +156,8 @@ impl FileStore {
         file.replace(name).map_err(|e| self.failed("write", e))
     }
 
-    /// Under the lock of the whole store. The locks that come back say "being made" to everyone until they are dropped.
+    /// Reserves the names and groups of new devices and writes their records, under the lock of the store. While a caller keeps a
+    /// returned lock, other processes find that the device is being created.
     pub(super) fn reserve(
         &self,
         records: &mut [DeviceRecord],
@@ -170,8 +171,8 @@ impl FileStore {
                 break (alone, living, held);
             }
             drop(alone);
-            // Time for another process to take the lock.
-            std::thread::sleep(BETWEEN_SWEEPS);
+            // Lets another process take the lock.
+            std::thread::sleep(SWEEP_INTERVAL);
         };
         let in_use = || (new_group.in_use)().map(|groups| [groups, held.clone()].concat());
         validate_and_allocate(records, NewGroup { in_use: &in_use, ..new_group }, &living, find)?;
@@ -227,21 +228,21 @@ impl FileStore {
                 Ok(record) => (record, None),
                 Err(e) => (None, Some(e)),
             };
-            // Of a broken file nothing but the UUID is known.
+            // An invalid record gives only its UUID.
             let unknown = DeviceRecord { uuid, ..DeviceRecord::default() };
             let look = || find(record.as_ref().unwrap_or(&unknown));
             let holds = match look() {
                 RecordedDevice::Own(_) => true,
-                // A VF that is being made may have another device's type until it has its own.
+                // While the device is being created, its VF may still have the type of another device.
                 RecordedDevice::Other => {
-                    record.as_ref().is_some_and(|record| record.vf.is_some()) && self.is_being_made(&uuid)
+                    record.as_ref().is_some_and(|record| record.vf.is_some()) && self.is_being_created(&uuid)
                 }
-                // A creator that has ended may have made the device after the first look.
-                RecordedDevice::Absent => self.is_being_made(&uuid) || matches!(look(), RecordedDevice::Own(_)),
+                // A creator that has ended may have created the device after the first search.
+                RecordedDevice::Absent => self.is_being_created(&uuid) || matches!(look(), RecordedDevice::Own(_)),
             };
             match unread {
                 Some(e) if holds && !members.is_empty() => return Err(e),
-                // It may be the record of a VF, which is not looked for on the mdev bus.
+                // It may be the record of a VF, which a search on the mdev bus does not find.
                 Some(e) if !is_invalid_record(&e) => {
                     report_unless_exhausted(e)?;
                     continue;
@@ -255,7 +256,7 @@ impl FileStore {
             }
             let late = record.map_or_else(Vec::new, |record| record.groups_held());
             if late.is_empty() || new.iter().any(|new| new.uuid == uuid) {
-                // An entry that cannot be removed is found again by every sweep: it must not count as progress.
+                // A record that cannot be removed remains for every sweep, so it must not count as progress.
                 removed += usize::from(self.remove(dir, &uuid));
             }
             held.extend(late);
@@ -263,8 +264,9 @@ impl FileStore {
         Ok(Some((living, held)))
     }
 
-    /// Whether a creator holds the lock of the device. True also if the lock file cannot be opened, as for an ordinary user.
-    fn is_being_made(&self, uuid: &Uuid) -> bool {
+    /// Returns whether a creator holds the lock of the device. True also if the lock file cannot be opened, for example by an ordinary
+    /// user.
+    fn is_being_created(&self, uuid: &Uuid) -> bool {
         is_held(&self.lock_of(uuid)).unwrap_or(true)
     }
 
@@ -286,12 +288,12 @@ impl FileStore {
 
     fn read(&self, dir: &OwnedFd, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         let name = uuid.to_string();
-        for _ in 0..REPLACED {
+        for _ in 0..READ_ATTEMPTS {
             let Some((record, file)) = self.read_once(dir, uuid)? else { return Ok(None) };
-            if record.identity.is_some() || self.is_being_made(uuid) {
+            if record.identity.is_some() || self.is_being_created(uuid) {
                 return Ok(Some(record));
             }
-            // Its creator was killed, or has replaced the file by one with an identity before it dropped the lock.
+            // The creator was killed, or it replaced the record by one with an identity before it released the lock.
             let failed = |errno| self.read_error(uuid, errno);
             let own = fstat(&file).map_err(failed)?;
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -316,7 +318,7 @@ impl FileStore {
             Err(errno) => return Err(self.read_error(uuid, errno)),
         };
         let file = File::from(fd);
-        let text = read(&file, FACTS_MAX).map_err(|errno| self.read_error(uuid, errno))?;
+        let text = read(&file, RECORD_MAX).map_err(|errno| self.read_error(uuid, errno))?;
         let record: DeviceRecord =
             serde_json::from_slice(&text).map_err(|e| self.broken(uuid, &e.to_string(), Errno::BADMSG))?;
         if let Some(why) = record.invalid_reason() {
@@ -330,7 +332,7 @@ impl FileStore {
 
     fn broken(&self, uuid: &Uuid, why: &str, errno: Errno) -> Error {
         let path = format!("{}/{uuid}", self.devices);
-        let message = format!("cannot use {path}: {why}; remove the file to forget what it says");
+        let message = format!("cannot use {path}: {why}; remove the file");
         Error::new(ErrorCode::Store, errno, message).at(path)
     }
 
@@ -353,12 +355,12 @@ impl FileStore {
         })
     }
 
-    /// The types that a parent has shown. Empty if the file does not exist, is invalid or is about other VFs; the
-    /// caller may then replace it.
+    /// Returns the types that a parent has shown. Empty if the file does not exist, is invalid or is about other VFs; the caller may
+    /// then replace the file. Fails if the file cannot be read.
     pub(super) fn remembered_types(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
         let Some(dir) = open_folder(&self.types)? else { return Ok(Vec::new()) };
         let text = match if_present(open_regular(&dir, parent)) {
-            Ok(fd) => fd.map(|fd| read(&File::from(fd), FACTS_MAX)).transpose(),
+            Ok(fd) => fd.map(|fd| read(&File::from(fd), RECORD_MAX)).transpose(),
             Err(errno) if is_invalid(errno) => return Ok(Vec::new()),
             Err(errno) => Err(errno),
         };
@@ -371,13 +373,13 @@ impl FileStore {
         let write = || -> Result<()> {
             let text = serde_json::to_vec(&cache).unwrap_or_default();
             let dir = self.make(&self.types)?;
-            // A list must not wait for a writer: the next list remembers the types.
+            // A list must not wait for a writer. The next list stores the types.
             let _alone = lock_store(&self.base, Duration::ZERO)?;
             sweep(&dir);
             self.put(&dir, parent, &text)
         };
         if let Err(e) = write() {
-            // An ordinary user, or another process has the lock.
+            // The user may not write the file, or another process has the lock.
             log::debug!("{parent}: its types are not remembered: {e}");
         }
     }
@@ -386,7 +388,7 @@ impl FileStore {
         self.make(&self.devices)
     }
 
-    /// A folder of ours, open.
+    /// Opens a folder of the store. Creates it if it does not exist.
     pub(super) fn make(&self, folder: &str) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if let Ok(dir) = open(folder, flags, Mode::empty()) {
@@ -402,9 +404,9 @@ impl FileStore {
         lock_store(&self.base, LOCK_TIMEOUT)
     }
 
-    /// Takes the lock of something that is being made.
+    /// Takes the lock of a device or group that is being created.
     pub(super) fn transient_lock(&self, path: &str) -> Result<Lock> {
-        in_folder(&self.locks, &self.base, || Lock::acquire_transient(path, LOOK))
+        in_folder(&self.locks, &self.base, || Lock::acquire_transient(path, CHECK_TIMEOUT))
     }
 
     pub(super) fn host_lock(&self, name: &str) -> Result<Lock> {
@@ -412,12 +414,12 @@ impl FileStore {
     }
 }
 
-/// Whether the errno means that a file is invalid: bad text, or not a regular file.
+/// True if the errno means that a file is invalid: wrong content, or not a regular file.
 fn is_invalid(errno: Errno) -> bool {
     matches!(errno, Errno::BADMSG | Errno::INVAL | Errno::LOOP)
 }
 
-/// Whether the error is about an invalid record, which is about no device. An error of the folder has another code.
+/// True for the error of an invalid record, which describes no device. An error of the folder has another code.
 pub fn is_invalid_record(e: &Error) -> bool {
     e.code == ErrorCode::Store && is_invalid(e.errno())
 }
@@ -442,7 +444,8 @@ pub fn report_record(e: &Error) {
     report(if is_invalid_record(e) { Finding { errno: None, ..finding } } else { finding });
 }
 
-/// The UUIDs in the folder, and the other names. `cut`: called with the error if the listing fails before its end.
+/// Returns the UUIDs among the names in a folder, and the other names. `cut` is called with the error if the listing fails before its
+/// end.
 pub(super) fn names(
     dir: &OwnedFd,
     path: &str,
@@ -463,7 +466,7 @@ pub(super) fn lock_store(base: &str, patience: Duration) -> Result<Lock> {
     in_folder(base, base, || Lock::acquire(&format!("{base}/lock"), patience))
 }
 
-/// Runs `lock`, and once more when the folder of its file had to be made first.
+/// Calls `lock`. If the folder of the lock file does not exist, creates it and calls `lock` again.
 fn in_folder(folder: &str, base: &str, lock: impl Fn() -> Result<Lock>) -> Result<Lock> {
     match lock() {
         Err(e) if e.errno == Errno::NOENT.raw_os_error() => {
@@ -476,7 +479,7 @@ fn in_folder(folder: &str, base: &str, lock: impl Fn() -> Result<Lock>) -> Resul
     }
 }
 
-/// Whatever the umask: who may list devices may see their names.
+/// Creates a folder that every user can read, independent of the umask: every user may list devices.
 fn make_folder(path: &str) -> std::result::Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o755);
     match mkdirat(CWD, path, mode).and_then(|()| chmodat(CWD, path, mode, AtFlags::empty())) {

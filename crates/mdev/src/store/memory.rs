@@ -14,24 +14,24 @@ use super::record::{DeviceRecord, FindDevice, NewGroup, RecordedDevice, validate
 use super::type_cache::TypeCache;
 use crate::error::{Error, ErrorCode, Result};
 
-/// Timeout as for files, but for all holders together: they are threads of this process.
+/// How long a thread waits for a lock, for all holders together.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A map, in which those whose device is being made are told apart.
+/// The store of the simulated host.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    /// Not a hash map, for the reason that the simulated kernel's tree gives.
+    /// The records. Not a hash map: its random order would make tests differ from run to run.
     records: Mutex<BTreeMap<Uuid, Entry>>,
     type_caches: Mutex<BTreeMap<String, TypeCache>>,
     locks: Mutex<BTreeSet<String>>,
     /// Notified when a lock is released.
     unlocked: Condvar,
     hook: Mutex<Hook>,
-    /// Groups that are not complete; true while one is being created or removed.
+    /// The incomplete groups. True while a process creates or removes the group.
     batches: Mutex<BTreeMap<Uuid, bool>>,
 }
 
-/// Called before a lock is taken; may itself use the host.
+/// Called before a lock is taken. It may use the host.
 pub type LockHook = dyn Fn(&str) + Send + Sync;
 
 #[derive(Default)]
@@ -60,13 +60,13 @@ impl Drop for MemoryLock<'_> {
 #[derive(Debug)]
 struct Entry {
     record: DeviceRecord,
-    /// True until its reservation is dropped or confirmed.
-    being_made: bool,
+    /// True until the reservation is dropped or confirmed.
+    being_created: bool,
 }
 
 impl MemoryStore {
     pub(super) fn new(records: impl IntoIterator<Item = DeviceRecord>) -> Self {
-        let complete = |record: DeviceRecord| (record.uuid, Entry { record, being_made: false });
+        let complete = |record: DeviceRecord| (record.uuid, Entry { record, being_created: false });
         MemoryStore { records: Mutex::new(records.into_iter().map(complete).collect()), ..MemoryStore::default() }
     }
 
@@ -101,10 +101,10 @@ impl MemoryStore {
         self.map().iter().map(|(uuid, entry)| (*uuid, entry.record.clone())).collect()
     }
 
-    /// Not those of a new device of this UUID that is being made.
+    /// Removes a record, but not the record of a new device of this UUID that is being created.
     pub(super) fn forget(&self, uuid: &Uuid, own: &dyn Fn(&DeviceRecord) -> bool) {
         let mut map = self.map();
-        if map.get(uuid).is_some_and(|entry| !entry.being_made && own(&entry.record)) {
+        if map.get(uuid).is_some_and(|entry| !entry.being_created && own(&entry.record)) {
             map.remove(uuid);
         }
     }
@@ -115,12 +115,12 @@ impl MemoryStore {
 
     pub(super) fn release(&self, uuid: &Uuid) {
         if let Some(entry) = self.map().get_mut(uuid) {
-            entry.being_made = false;
+            entry.being_created = false;
         }
     }
 
     pub(super) fn replace(&self, record: &DeviceRecord) {
-        self.map().insert(record.uuid, Entry { record: record.clone(), being_made: false });
+        self.map().insert(record.uuid, Entry { record: record.clone(), being_created: false });
     }
 
     fn batches(&self) -> MutexGuard<'_, BTreeMap<Uuid, bool>> {
@@ -163,7 +163,7 @@ impl MemoryStore {
         type_caches.insert(parent.to_owned(), TypeCache { version, types: types.to_vec() });
     }
 
-    /// All within one lock.
+    /// Reserves names and groups, under one lock.
     pub(super) fn reserve(
         &self,
         records: &mut [DeviceRecord],
@@ -171,11 +171,11 @@ impl MemoryStore {
         find: &FindDevice<'_>,
     ) -> Result<()> {
         let mut map = self.map();
-        map.retain(|_, old| old.being_made || matches!(find(&old.record), RecordedDevice::Own(_)));
+        map.retain(|_, old| old.being_created || matches!(find(&old.record), RecordedDevice::Own(_)));
         let living: Vec<DeviceRecord> = map.values().map(|entry| entry.record.clone()).collect();
         validate_and_allocate(records, new_group, &living, find)?;
         for new in records.iter().filter(|new| new.worth_keeping()) {
-            map.insert(new.uuid, Entry { record: new.clone(), being_made: true });
+            map.insert(new.uuid, Entry { record: new.clone(), being_created: true });
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What is remembered outside the kernel.
+//! Data that the library stores outside the kernel.
 //!
-//! [`runtime`] keeps, for as long as a device lives, what the kernel cannot give back: its name, group, parameters, owner.
-//! [`definitions`] are devices that persist, in mdevctl's files.
+//! [`runtime`] has the records of running devices: data that the kernel does not return, such as name, group, parameters and owner.
+//! [`definitions`] has devices that persist, in mdevctl's files.
 
 mod atomic;
 mod batch;

@@ -24,7 +24,7 @@ impl Notifier {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| {
             let Some(listener) = listener.upgrade() else { return false };
-            // Fails only if the 64-bit counter is full; it is readable then.
+            // Fails only if the 64-bit counter is full. The descriptor is readable then.
             let _ = rustix::io::write(&listener, &1_u64.to_ne_bytes());
             true
         });
@@ -38,12 +38,12 @@ impl Notifier {
 }
 
 impl Listener {
-    /// Readable after a notification, until [`Listener::take`].
+    /// Returns a descriptor that is readable after a notification, until [`Listener::take`] is called.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Whether there was a notification since the last call.
+    /// Returns whether there was a notification since the last call.
     pub fn take(&self) -> bool {
         rustix::io::read(&self.0, &mut [0_u8; 8]).is_ok()
     }

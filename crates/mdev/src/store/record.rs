@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The record of a device, and what new records must not conflict with.
+//! The record of a device, and the checks of new records for conflicts.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,60 +12,61 @@ use crate::model::group_numbers;
 use crate::model::name::{is_attribute, is_plain_component};
 use crate::time::nanoseconds;
 
-/// A sysfs attribute takes one page.
+/// The maximum length of a value: one page, minus the NUL that the kernel appends.
 const VALUE_MAX: usize = 4095;
 
-/// The record of one device. The names in the file are older than those of the fields.
+/// The record of one device. Some names in the file differ from the names of the fields, which are newer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DeviceRecord {
-    /// The device.
+    /// UUID of the device.
     pub uuid: Uuid,
     /// Sysfs name of its parent.
     pub parent: String,
     /// Id of its type.
     #[serde(rename = "type")]
     pub type_id: String,
-    /// The caller's name for it.
+    /// Name that the creator chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
-    /// The parameters it was made with.
+    /// Parameters from the create request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub params: Option<String>,
-    /// Who made it.
+    /// Owner of the connection that created the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The attributes written at create, in order.
+    /// Attributes that the create wrote, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
-    /// Sysfs name of the VF that is the device, where the kernel does not know devices by UUID.
+    /// Sysfs name of the VF; `None` for a device on the mdev bus, which the kernel finds by UUID.
     #[serde(rename = "function", default, skip_serializing_if = "Option::is_none")]
     pub vf: Option<String>,
-    /// Distinguishes the device from every other that had or will have its UUID: the inode number of
-    /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being made; of a VF, the time that its creator set.
+    /// The identity of the device, which no other device of its UUID has. On the mdev bus: the inode number of
+    /// `/sys/bus/mdev/devices/<uuid>`, unknown while the device is being created. On a VF: the time that the creator set.
     #[serde(rename = "mark", default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<u64>,
-    /// Id of the group that it was created in: [`Runtime::begin_batch`](super::Runtime::begin_batch). It has a meaning while that group is incomplete.
+    /// Id of the group with which the device was created: [`Runtime::begin_batch`](super::Runtime::begin_batch). Used only while that
+    /// group is incomplete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Uuid>,
-    /// The kernel may not show the type of the device.
+    /// True if the kernel may not show the type of the device.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub type_hidden: bool,
-    /// Set for a record without an identity whose creator no longer runs: when the record was written, or the write for the device
-    /// began, in nanoseconds. Whether the creator made the device is then unknown, and another program may have made one of this
-    /// UUID.
+    /// Set if the record has no identity and its creator no longer runs: the time in nanoseconds when the record was written, or when the
+    /// write for the device began. It is unknown then whether the creator created the device. Another program may have created a device
+    /// of this UUID.
     #[serde(skip)]
     pub abandoned: Option<u64>,
 }
 
-/// How long after the start of the creator's write its device may appear. No driver has been seen to block the write
-/// for longer. A killed creator ends only after the write.
-const LATE: Duration = Duration::from_secs(120);
+/// How long after the start of a creator's write the device may appear. No known driver blocks the write for longer. A killed creator
+/// ends only after the write.
+const APPEAR_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl DeviceRecord {
-    /// Whether the record has something that sysfs does not show.
+    /// Returns whether the record has data that sysfs does not show.
     pub fn worth_keeping(&self) -> bool {
         self.name.is_some()
             || self.group.is_some()
@@ -77,34 +78,34 @@ impl DeviceRecord {
             || self.type_hidden
     }
 
-    /// Every group number that the device may have: the one it was made with, and those of its attributes.
+    /// Returns every group number that the device may have: from the create request, and from its attributes.
     fn groups(&self) -> impl Iterator<Item = u32> {
         group_numbers(self.group, &self.attributes)
     }
 
-    /// The same where the device may still appear; none otherwise.
+    /// Returns the same if the device may still appear, else none.
     pub(super) fn groups_held(&self) -> Vec<u32> {
         if self.may_still_appear() { self.groups().collect() } else { Vec::new() }
     }
 
-    /// A device that appeared at this time may be the one of a killed creator, whose record this is.
-    pub fn may_have_made(&self, appeared: u64) -> bool {
-        let bound = |written: u64| written.saturating_add(u64::try_from(LATE.as_nanos()).unwrap_or(u64::MAX));
+    /// True if the creator of the record was killed, and a device that appeared at this time may be its device.
+    pub fn may_have_created(&self, appeared: u64) -> bool {
+        let bound = |written: u64| written.saturating_add(u64::try_from(APPEAR_TIMEOUT.as_nanos()).unwrap_or(u64::MAX));
         self.abandoned.is_none_or(|written| appeared <= bound(written))
     }
 
-    /// A node that appeared at this time existed before a killed creator began to make its device.
+    /// True if the creator of the record was killed, and a node that appeared at this time existed before its write for the device.
     pub fn began_after(&self, appeared: u64) -> bool {
         // File times lag by up to one tick of the kernel's clock; 1 s is more than that.
         self.abandoned.is_some_and(|began| appeared.saturating_add(1_000_000_000) < began)
     }
 
-    /// The device of a killed creator may still appear.
+    /// True if the creator of the record was killed, and its device may still appear.
     pub fn may_still_appear(&self) -> bool {
-        self.abandoned.is_some() && self.may_have_made(nanoseconds(SystemTime::now()))
+        self.abandoned.is_some() && self.may_have_created(nanoseconds(SystemTime::now()))
     }
 
-    /// Why no request can have had these values; `None` if they are valid. A record is checked as a request is.
+    /// Returns why the values are invalid; `None` if they are valid. The limits are those of a create request.
     pub(super) fn invalid_reason(&self) -> Option<&'static str> {
         let texts = [Some(&self.parent), Some(&self.type_id), self.name.as_ref(), self.vf.as_ref()];
         if !texts.into_iter().flatten().all(|text| text.is_empty() || is_plain_component(text)) {
@@ -122,16 +123,16 @@ impl DeviceRecord {
         (!self.attributes.iter().all(is_valid)).then_some("an attribute in it has no valid name or value")
     }
 
-    /// Whether this is the record of the device with this identity, not of an earlier one with the same UUID.
+    /// Returns whether this is the record of the device with this identity, not of an earlier device of the same UUID.
     pub fn is_of(&self, identity: u64) -> bool {
         self.identity.is_none_or(|known| known == identity)
     }
 }
 
-/// The device that exists now in the place of the device of a record: with its UUID, or on its VF.
+/// The device that exists now with the UUID of a record, or on the VF of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordedDevice {
-    /// There is none.
+    /// There is no device.
     Absent,
     /// The device of the record, with its identity now.
     Own(u64),
@@ -139,13 +140,13 @@ pub enum RecordedDevice {
     Other,
 }
 
-/// Finds the device of a record. A device that cannot be looked at counts as existing.
+/// Finds the device of a record. A device that cannot be read counts as existing.
 pub type FindDevice<'a> = dyn Fn(&DeviceRecord) -> RecordedDevice + 'a;
 
-/// Returns the group numbers in use that no record has: shown by a driver, or defined.
+/// Returns the group numbers in use by devices without records, and by definitions.
 pub type GroupsInUse<'a> = dyn Fn() -> Result<Vec<u32>> + 'a;
 
-/// Devices that are to share one group number, which no device has.
+/// A request for an unused group number for several devices.
 #[derive(Clone, Copy)]
 pub struct NewGroup<'a> {
     /// The devices; none: no group is needed.
@@ -168,8 +169,8 @@ pub(super) fn validate_and_allocate(
     find: &FindDevice<'_>,
 ) -> Result<()> {
     for (i, new) in records.iter().enumerate() {
-        // A record for a UUID that another program's device has would become that device's. A VF belongs to its creator until
-        // the device is made, and the kernel knows no UUID of it.
+        // If another program has a device of this UUID, the record would become the record of that device. This cannot happen on a VF:
+        // the kernel stores no UUID for it, and the creator holds its lock.
         if (new.vf.is_none() && find(new) != RecordedDevice::Absent)
             || living.iter().chain(records.iter().take(i)).any(|other| other.uuid == new.uuid)
         {
@@ -189,13 +190,13 @@ pub(super) fn validate_and_allocate(
     Ok(())
 }
 
-/// The error for a UUID that is in use.
+/// Returns the error for a UUID that is in use.
 pub fn uuid_in_use(uuid: &Uuid) -> Error {
-    let message = format!("there is already a device {uuid}; leave <uuid> out to have a new one made");
+    let message = format!("device {uuid} already exists; omit <uuid> to get a random UUID");
     Error::new(ErrorCode::Exists, Errno::EXIST, message)
 }
 
-/// The lowest number from 1 on that no living device has.
+/// Returns the lowest group number, from 1, that no existing device has. Fails if all are in use.
 fn free_group(living: &[DeviceRecord], in_use: Vec<u32>) -> Result<u32> {
     let mut taken: Vec<u32> = living.iter().flat_map(DeviceRecord::groups).chain(in_use).collect();
     taken.sort_unstable();

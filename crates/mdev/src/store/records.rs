@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The records of devices, as one look at the host reads them.
+//! The records of devices, as one search of the host reads them.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ use super::record::DeviceRecord;
 use super::runtime::Runtime;
 use crate::error::Result;
 
-/// The records of a host, read when first needed. A look at the host reads them after the VFs that they are compared with,
-/// since a creator first writes the record of a device; so each look has its own.
+/// The records of a host, read on first use. Each search of the host has its own value, and uses it only after it has read the VFs that
+/// it compares with the records: a creator writes the record before the device.
 #[derive(Debug)]
 pub struct Records<'a> {
     store: &'a Runtime,
@@ -20,19 +20,20 @@ pub struct Records<'a> {
 }
 
 impl Runtime {
-    /// The records as a new look at the host reads them.
+    /// Returns the records for one search of the host. They are read on first use.
     pub fn records(&self) -> Records<'_> {
         Records { store: self, all: OnceCell::new() }
     }
 }
 
 impl Records<'_> {
-    /// All records. One that cannot be read is reported and left out.
+    /// Returns all records. Reports and leaves out a record that cannot be read. Fails only if this process has run out of descriptors or
+    /// memory.
     pub fn all(&self) -> Result<&HashMap<Uuid, DeviceRecord>> {
         self.all.get_or_try_init(|| self.store.all())
     }
 
-    /// The record of one device. An invalid record is reported and is about no device. Fails if the record cannot be read.
+    /// Returns the record of one device. Reports an invalid record, which describes no device. Fails if the record cannot be read.
     pub fn get(&self, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
         match self.store.get(uuid) {
             Err(e) if is_invalid_record(&e) => {
@@ -43,12 +44,12 @@ impl Records<'_> {
         }
     }
 
-    /// The types (id and name) that a parent has shown while its VFs had this version.
+    /// Returns the types (id and name) that a parent has shown while its VFs had this version.
     pub fn types_of(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
         self.store.remembered_types(parent, version)
     }
 
-    /// Remembers them. A failure is only logged.
+    /// Stores the types that a parent shows. Logs a failure.
     pub fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
         self.store.remember_types(parent, version, types);
     }

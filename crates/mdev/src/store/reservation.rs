@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Records of devices that are being made.
+//! Records of devices that are being created.
 
 use uuid::Uuid;
 
@@ -8,8 +8,8 @@ use super::runtime::Runtime;
 use crate::error::Result;
 
 impl Runtime {
-    /// Takes names and groups for devices about to be made.
-    /// Removes records of devices that no longer exist: `find` does not return [`RecordedDevice::Own`] for them.
+    /// Reserves names and groups for new devices, and writes their records. Also removes the records of devices that no longer exist:
+    /// those for which `find` does not return [`RecordedDevice::Own`]. Fails if a name or UUID is in use.
     ///
     /// [`RecordedDevice::Own`]: super::RecordedDevice::Own
     pub fn reserve<'g>(
@@ -21,7 +21,7 @@ impl Runtime {
         let group = new_group.into();
         if group.members.is_empty() && !records.iter().any(DeviceRecord::worth_keeping) {
             if let Runtime::Files(store) = self {
-                // A killed creator of the same UUID must not lend its name or owner to the new device.
+                // The new device must not get the name or owner in the record of a killed creator of the same UUID.
                 records.iter().for_each(|new| store.forget_abandoned(&new.uuid));
             }
             return Ok(Reservation::new(self, records, Vec::new()));
@@ -37,16 +37,16 @@ impl Runtime {
     }
 }
 
-/// Reserved names and groups. When this is dropped, the record of a device stays if a write for the device has begun
-/// ([`Reservation::begin`]) and the device was not seen to be absent since ([`Reservation::absent`]): without its record an
-/// existing device could not be identified. After a panic the same records stay as after the kill of a creator.
+/// Reserved names and groups. On drop, the record of a device is removed, unless a write for the device has begun
+/// ([`Reservation::begin`]) and the device may exist ([`Reservation::absent`] was not called): without its record, an existing device
+/// could not be identified. A panic leaves the same records as the kill of a creator.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     store: &'a Runtime,
     records: Vec<DeviceRecord>,
     /// Devices that exist, or may exist.
     begun: Vec<Uuid>,
-    /// Their locks show other processes that the devices are being made; empty for the simulated host.
+    /// The locks of the devices: other processes find that the devices are being created. Empty for the simulated host.
     _locks: Vec<crate::lock::Lock>,
 }
 
@@ -55,13 +55,13 @@ impl<'a> Reservation<'a> {
         Reservation { store, records, begun: Vec::new(), _locks: locks }
     }
 
-    /// The records as they were reserved, with their groups.
+    /// Returns the reserved records, with their groups.
     pub fn records(&self) -> &[DeviceRecord] {
         &self.records
     }
 
-    /// Call before each write that makes a device. Sets the mtime of its record to now: the records of a group are all
-    /// written before the first device is made.
+    /// Must be called before each write that creates a device. Sets the mtime of its record to the current time: the records of a group
+    /// are all written before the first device is created.
     pub fn begin(&mut self, uuid: &Uuid) {
         let Some(record) = self.records.iter().find(|record| record.uuid == *uuid) else { return };
         if let (Runtime::Files(store), None, true) = (self.store, record.identity, record.worth_keeping()) {
@@ -72,12 +72,13 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// The device does not exist: its record is removed when this is dropped.
+    /// Must be called if the device does not exist: its record is then removed on drop.
     pub fn absent(&mut self, uuid: &Uuid) {
         self.begun.retain(|begun| begun != uuid);
     }
 
-    /// The devices exist: `current_identity` returns the identity of each. From here on their records are final for other processes.
+    /// Must be called when all devices exist; `current_identity` returns the identity of each. The records are then final for other
+    /// processes. Fails if a record cannot be written.
     pub fn confirm(&mut self, current_identity: &dyn Fn(&DeviceRecord) -> Option<u64>) -> Result<()> {
         self.begun = self.records.iter().map(|record| record.uuid).collect();
         for record in self.records.iter_mut().filter(|record| record.worth_keeping()) {
@@ -92,8 +93,8 @@ impl<'a> Reservation<'a> {
         Ok(())
     }
 
-    /// The device of this UUID, on the mdev bus, exists and has this identity. Its record has the identity from here on, so that it
-    /// identifies the device even if the creator is killed.
+    /// Writes the identity of a created device on the mdev bus to its record, so that the record identifies the device even if the creator
+    /// is killed. Fails if the record cannot be written.
     pub fn set_identity(&mut self, uuid: &Uuid, identity: u64) -> Result<()> {
         let Runtime::Files(store) = self.store else { return Ok(()) };
         let own = |record: &&mut DeviceRecord| record.uuid == *uuid && record.worth_keeping();
@@ -104,7 +105,7 @@ impl<'a> Reservation<'a> {
         Ok(())
     }
 
-    /// The device of this UUID exists although its creation has failed: its record stays, with the identity of the device.
+    /// Must be called if a device exists although its creation has failed: its record stays, with the identity of the device.
     pub fn keep(&mut self, uuid: &Uuid, identity: Option<u64>) {
         self.begin(uuid);
         let Some(record) = self.records.iter_mut().find(|record| record.uuid == *uuid) else { return };

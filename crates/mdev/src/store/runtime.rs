@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Records of running devices: one file for each device under `/run/libmdev/devices`, or a map for the simulated host.
 //!
-//! A record is written *before* the kernel is asked to make the device, so that a killed creator leaves either a record
-//! without a device (forgotten by the next creator) or a device with its record. While its creator works, it holds the lock
-//! `/run/libmdev/locks/device-<uuid>`, which distinguishes "not there yet" from "gone". As soon as the device exists, the
-//! record has the device's identity, the inode number that sysfs never uses twice, so that a record is not taken for that of
-//! another device of the same UUID.
+//! A record is written *before* the write that creates the device. So a killed creator leaves either a record without a device, which
+//! the next creator removes, or a device with its record. During the create, the creator holds the lock
+//! `/run/libmdev/locks/device-<uuid>`: if a record has no device and the lock is held, the device is being created. When the device
+//! exists, its record gets its identity, the inode number that sysfs never uses twice. So a record is never used for another device of
+//! the same UUID.
 
 use std::collections::HashMap;
 
@@ -16,37 +16,37 @@ use super::memory::{LockHook, MemoryLock, MemoryStore};
 use super::record::DeviceRecord;
 use crate::error::Result;
 
-/// The store of one connection.
+/// The records of one connection.
 #[derive(Debug)]
 pub enum Runtime {
-    /// `/run/libmdev` or the same below another root.
+    /// Files in `/run/libmdev`, or in the same folder below another root.
     Files(FileStore),
-    /// The simulated host.
+    /// A map, for the simulated host.
     Memory(MemoryStore),
 }
 
-/// A lock of the host; ends when it is dropped.
+/// A lock of the host, released on drop.
 #[derive(Debug)]
 pub enum HostLock<'a> {
-    /// Shared with every process of the host.
+    /// A lock file, for every process of the host.
     File(crate::lock::Lock),
-    /// Of the simulated host.
+    /// A lock of the simulated host.
     Memory(MemoryLock<'a>),
 }
 
 impl Runtime {
-    /// The store below `run`, the host's folder for runtime files.
+    /// Returns the store below `run`, the folder of the host for runtime files.
     pub fn files(run: &str) -> Self {
         Runtime::Files(FileStore::new(run))
     }
 
-    /// A store that lives as long as the process.
+    /// Returns a store in memory with these records.
     pub fn memory(records: impl IntoIterator<Item = DeviceRecord>) -> Self {
         Runtime::Memory(MemoryStore::new(records))
     }
 
-    /// The records of all devices. Reports and leaves out a record that cannot be used, and all of them if their folder cannot be
-    /// read. Fails only when this process has run out of descriptors or memory.
+    /// Returns the records of all devices. Reports and leaves out an unusable record, and all records if their folder cannot be read.
+    /// Fails only if this process has run out of descriptors or memory.
     pub fn all(&self) -> Result<HashMap<Uuid, DeviceRecord>> {
         match self {
             Runtime::Files(store) => store.all(),
@@ -54,7 +54,8 @@ impl Runtime {
         }
     }
 
-    /// The record of one device. Fails if the record cannot be read, or is invalid: [`is_invalid_record`].
+    /// Returns the record of one device; `None` if there is none. Fails if the record cannot be read, or is invalid:
+    /// [`is_invalid_record`].
     ///
     /// [`is_invalid_record`]: super::is_invalid_record
     pub fn get(&self, uuid: &Uuid) -> Result<Option<DeviceRecord>> {
@@ -64,8 +65,8 @@ impl Runtime {
         }
     }
 
-    /// Removes the record of a device that no longer exists and had this identity, but not that of a later device with the same UUID.
-    /// A failure is only logged: the record of a device that no longer exists is ignored.
+    /// Removes the record of a device that had this identity and no longer exists, but not the record of a later device of the same UUID.
+    /// Logs a failure: such a record is ignored anyway.
     pub fn forget(&self, uuid: &Uuid, identity: Option<u64>) {
         let own = |record: &DeviceRecord| identity.is_none_or(|identity| record.is_of(identity));
         match self {
@@ -81,7 +82,7 @@ impl Runtime {
         }
     }
 
-    /// The device is no longer being made. In the store of files the end of its lock shows that.
+    /// Ends the state "being created" of a record. In the store of files, the release of the lock does that.
     pub(super) fn release(&self, uuid: &Uuid) {
         if let Runtime::Memory(store) = self {
             store.release(uuid);
@@ -98,8 +99,8 @@ impl Runtime {
         }
     }
 
-    /// Takes the lock of this name, a file below `/run/libmdev/locks`. ETIMEDOUT, which names the holder, when one holder
-    /// keeps it for 30 s.
+    /// Takes the lock of this name, a file below `/run/libmdev/locks`. Fails with ETIMEDOUT if one process holds it for 30 s; the error
+    /// names that process.
     pub fn lock(&self, name: &str) -> Result<HostLock<'_>> {
         match self {
             Runtime::Files(store) => store.host_lock(name).map(HostLock::File),
@@ -114,8 +115,8 @@ impl Runtime {
         }
     }
 
-    /// The types (id and name) that a parent has shown while its VFs had this `version`. Fails if they cannot be read;
-    /// the caller must not replace them then.
+    /// Returns the types (id and name) that a parent has shown while its VFs had this `version`. Fails if they cannot be read; the caller
+    /// must not replace them then.
     pub fn remembered_types(&self, parent: &str, version: u64) -> Result<Vec<(String, String)>> {
         match self {
             Runtime::Files(store) => store.remembered_types(parent, version),
@@ -123,7 +124,7 @@ impl Runtime {
         }
     }
 
-    /// Remembers them. Not to be able to is nobody's failure.
+    /// Stores the types that a parent shows. Logs a failure: the types are only a convenience.
     pub fn remember_types(&self, parent: &str, version: u64, types: &[(String, String)]) {
         match self {
             Runtime::Files(store) => store.remember_types(parent, version, types),

@@ -145,7 +145,7 @@ pub(super) fn is_about(
 fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &DeviceRecord) -> Result<bool> {
     let failed = |errno| unknown_creator(device, &describe(errno), errno);
     let Some(link) = if_present(device.dir.meta(&device.entry)).map_err(failed)? else { return Ok(false) };
-    if record.may_have_made(link.changed) {
+    if record.may_have_created(link.changed) {
         return Ok(true);
     }
     let nodes = Nodes::of(&*device.dir, &device.entry);
@@ -155,8 +155,8 @@ fn appeared_in_time(sysfs: &dyn Sysfs, device: &Located, record: &DeviceRecord) 
                 let why = format!("{} is older than the write of the killed creator", node.path());
                 return Err(unknown_creator(device, &why, Errno::NODATA));
             }
-            Some(Birth::At(time)) => return Ok(record.may_have_made(time)),
-            Some(Birth::NotAfter(time)) if record.may_have_made(time) => return Ok(true),
+            Some(Birth::At(time)) => return Ok(record.may_have_created(time)),
+            Some(Birth::NotAfter(time)) if record.may_have_created(time) => return Ok(true),
             _ => {}
         }
     }

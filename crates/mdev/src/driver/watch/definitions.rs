@@ -15,9 +15,9 @@ use crate::model::name::parse_uuid;
 use crate::store;
 
 impl Monitor {
-    /// The file of a definition may have changed. A definition that cannot be read keeps its state.
+    /// Reads a definition again after its file may have changed. A definition that cannot be read keeps its state.
     pub(super) fn check_definition(&mut self, parent: &str, file: &str) -> Result<()> {
-        // Half-written files have names that are no UUID.
+        // The names of temporary files are not UUIDs.
         let Some(uuid) = parse_uuid(file).filter(|uuid| uuid.to_string() == file) else { return Ok(()) };
         let host = &self.conn.host;
         let now = match host.definitions.get(parent, &uuid) {
@@ -36,7 +36,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Any definition of one parent, or of all, may have changed.
+    /// Reads all definitions again, or those of one parent.
     pub(super) fn check_definitions(&mut self, parent: Option<&str>) -> Result<()> {
         let host = &self.conn.host;
         let read = match parent {
@@ -80,7 +80,7 @@ impl Monitor {
         };
     }
 
-    /// The device of a definition as it is: running, or not.
+    /// Returns the device of a definition, running or not.
     fn device_of(&self, def: &store::Definition) -> Device {
         let state = &self.state;
         if let Some(known) = state.devices.values().find(|known| definitions::is_definition_of(def, &known.device)) {

@@ -54,7 +54,7 @@ impl Monitor {
         if let Some(known) = self.state.devices.remove(path) {
             self.emit_deleted(known.device);
         } else if pending.is_some_and(|pending| pending.bound) {
-            // It was ready for a moment. A device that never was is a create that failed.
+            // The device was ready before it was removed. A device that was never ready is a failed create.
             if let Some(device) = self.state.departed(path) {
                 self.emit_device(EventKind::Created, device.clone());
                 self.emit_deleted(device);
@@ -76,7 +76,7 @@ impl Monitor {
     /// Reads a reported device again.
     fn check_device(&mut self, path: &str, emit_always: bool) -> Result<()> {
         match self.state.observe(&self.conn.host, path)? {
-            // Its `remove` follows.
+            // The kernel sends `remove` later.
             Observation::Absent | Observation::Unknown => Ok(()),
             Observation::Ready(now) | Observation::NotReady(now) => {
                 let before = self.state.devices.get(path);
@@ -95,13 +95,13 @@ impl Monitor {
         let Some(pending) = self.state.pending.get_mut(path) else { return Ok(()) };
         let age = now.saturating_duration_since(pending.since);
         let known = match observation {
-            // A device without driver and IOMMU group may be all that there will be: there is no uevent to wait for.
+            // A device without driver and IOMMU group may be complete: no further uevent is certain.
             Observation::Ready(known)
                 if known.device.iommu_group.is_some() || pending.bound || pending.recheck.is_last() =>
             {
                 known
             }
-            // A list has it as well.
+            // A list contains it, too.
             Observation::NotReady(known) if age >= READY_TIMEOUT => known,
             Observation::Absent => {
                 pending.removed = true;
@@ -188,7 +188,7 @@ impl Monitor {
     }
 }
 
-/// Whether the known device itself is still on the bus.
+/// Returns whether the known device, and not a later one, is still on the bus.
 fn is_there(host: &Host, known: Option<&DeviceState>) -> Result<bool> {
     let Some(DeviceState { device, .. }) = known else { return Ok(false) };
     let records = host.runtime.records();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Reports how the nodes of a host are added, changed and removed, from the caller's own loop: no thread.
+//! Reports changes of nodes: added, changed, removed. The caller polls a descriptor; there is no thread.
 //!
 //! A uevent names one node, and may come before the node is complete. The monitor reads that node, never the whole host. The events of one
 //! node are in order; a device is reported when it is ready for use, which may be after a later device.
@@ -26,16 +26,16 @@ use state::HostState;
 /// host is busy. Large enough that devices created at once cost few reads of their parent.
 const MAX_BATCH: u32 = 64;
 
-/// An event, with the node as it was then.
+/// An event, with the node at that time.
 #[derive(Debug)]
 pub struct Event {
-    /// What happened.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// The node; none after a loss.
+    /// The node; `None` for [`EventKind::Overrun`].
     pub node: Option<Node>,
 }
 
-/// A source of events for a caller that polls.
+/// A source of events: see [`Conn::monitor`].
 #[derive(Debug)]
 pub struct Monitor {
     conn: Conn,
@@ -53,7 +53,8 @@ pub struct Monitor {
 }
 
 impl Conn {
-    /// Starts to listen. Every later change is an event, so a list that is read afterwards misses nothing.
+    /// Starts to receive events. Every later change is an event, so a list that is read after this call misses no change. Fails if this
+    /// process or host has run out of descriptors or memory.
     pub fn monitor(&self) -> Result<Monitor> {
         let source = Source::new(&*self.host.sysfs, &self.host.definitions)?;
         let state = HostState::default();
@@ -75,17 +76,17 @@ impl Conn {
 }
 
 impl Monitor {
-    /// Readable while [`Monitor::receive`] may have an event.
+    /// Returns a descriptor that is readable while [`Monitor::receive`] may have an event.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.source.fd()
     }
 
-    /// Sets how many bytes of unread uevents the kernel keeps.
+    /// Sets the number of bytes of unread uevents that the kernel keeps. Fails if the kernel refuses the size.
     pub fn set_buffer_size(&mut self, bytes: usize) -> Result<()> {
         self.source.set_buffer_size(bytes)
     }
 
-    /// Drops all events until now.
+    /// Drops all events until now, and reads the host again.
     pub fn start_over(&mut self) -> Result<()> {
         self.stale = true;
         self.resync()?;
@@ -94,7 +95,8 @@ impl Monitor {
         Ok(())
     }
 
-    /// The next event, without waiting.
+    /// Returns the next event, or `None` if there is none now; does not wait. Fails if a node cannot be read; the monitor remains
+    /// usable.
     pub fn receive(&mut self) -> Result<Option<Event>> {
         let result = self.next();
         match &result {
@@ -139,7 +141,7 @@ impl Monitor {
             Change::Kernel(event) if event.number != 0 && event.number <= self.newest_before => Ok(()),
             Change::Kernel(event) => match event.subsystem.as_str() {
                 "mdev" => self.device_event(&event),
-                // The uevents of the device itself say the same.
+                // The device itself has uevents for the same change.
                 "vfio" | "vfio-dev" => Ok(()),
                 _ => self.parent_event(&event),
             },
@@ -164,7 +166,7 @@ impl Monitor {
         self.check_parents(now)
     }
 
-    /// After a loss: drops all that wait, and reads the host again.
+    /// After lost events: drops all events, and reads the host again.
     fn resync(&mut self) -> Result<()> {
         self.source.discard()?;
         self.read_host()?;

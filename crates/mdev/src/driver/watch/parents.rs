@@ -53,7 +53,7 @@ impl Monitor {
         self.check_dependent_parents(kind)
     }
 
-    /// A PF without VFs is a parent only while vGPUs can be made on the host, which depends on other PFs, too.
+    /// Checks the PFs without VFs again: such a PF is a parent only while the host can have vGPUs, which depends on the other PFs.
     fn check_dependent_parents(&mut self, kind: LayoutKind) -> Result<()> {
         if !layout(kind).parents_depend {
             return Ok(());
@@ -138,7 +138,7 @@ impl Monitor {
     /// Reads the counts of available instances again.
     fn update_counts(&mut self, path: &str) -> Result<()> {
         let Some(known) = self.state.parents.get_mut(path) else { return Ok(()) };
-        // If it no longer exists, its `remove` follows.
+        // If it no longer exists, the kernel sends `remove` later.
         let Some(now) = reread_types(&self.conn.host, known)? else { return Ok(()) };
         let parent = &mut known.parent;
         let is_changed = parent.types != now.types;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The state of a host as a monitor has reported it: describes a node that was removed, and keeps an event from being reported twice.
+//! The nodes that a monitor has reported. Needed to describe a removed node, and to report each event once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -180,7 +180,7 @@ impl HostState {
         self.slots.values().filter(move |slot| slot.parent == parent)
     }
 
-    /// The counts of the parent of this device have to be read. If the device was removed, they may change later than that.
+    /// Marks the counts of the parent of this device as outdated. If the device was removed, they may change later.
     pub(super) fn mark_parent_dirty(&mut self, device: &str, is_removed: bool) {
         let parent = self.slots.get(device).map_or_else(|| dirname(device).to_owned(), |slot| slot.parent.clone());
         if let Some(known) = self.parents.get_mut(&parent) {
@@ -197,7 +197,7 @@ impl HostState {
         self.parents.values_mut().for_each(|known| known.recheck = Some(recheck));
     }
 
-    /// When a node has to be read again, even without a uevent.
+    /// Returns when a node must be read again, also without a uevent.
     pub(super) fn next_check(&self) -> Option<Instant> {
         let pending = self.pending.values().filter(|pending| !pending.removed).map(|pending| pending.recheck.at);
         let parents = self.parents.values().filter_map(|known| known.recheck.map(|recheck| recheck.at));
@@ -225,7 +225,7 @@ impl HostState {
         observation_of(devices::read_located(host, &found, &mut known), Some(found.identity))
     }
 
-    /// Whether a device that was found with another UUID is the known one all the same.
+    /// Returns whether a device that was found with another UUID is the known device.
     fn is_known_device(&self, host: &Host, path: &str, found: &Located) -> Result<bool> {
         let known = self.devices.get(path).filter(|known| known.device.uuid != found.uuid);
         let Some(DeviceState { device, identity, .. }) = known else { return Ok(false) };

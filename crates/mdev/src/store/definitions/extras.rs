@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! What mdevctl has no word for, in a file of its own.
+//! The extras: the data of a definition that mdevctl's format has no place for, in a separate file.
 //!
-//! A definition then consists of two files. A writer may be killed between the two writes, or the second write may fail
-//! (ENOSPC). That must not cost a definition its group, parameters or owner: even `virsh nodedev-autostart` replaces mdevctl's
-//! file, and without its owner a device is not destroyed by MDEV_DESTROY_OWNED any more.
+//! A definition then has two files. A writer may be killed between the two writes, or the second write may fail (ENOSPC). Then the
+//! definition must not lose its group, parameters or owner: even `virsh nodedev-autostart` replaces mdevctl's file, and without its
+//! owner, MDEV_DESTROY_OWNED refuses to destroy the device.
 //!
-//! So extras contain the identity of the mdevctl file that they belong to, and extras of any other file are ignored: mdevctl may
-//! have defined a device of this UUID and type anew. mdevctl's new file is written before it gets its name, so its identity is
-//! known. The file of extras is replaced first, by one with the extras of the new file and of the old one. It then is right
-//! whether mdevctl's file is replaced or not, also for a reader that has read the old file. The next change drops the older ones.
+//! So the extras contain the identity of the mdevctl file that they belong to. Extras of another file are ignored: mdevctl may have
+//! defined another device of this UUID and type. A change first writes mdevctl's new file under a temporary name, so its identity is
+//! known. Then it replaces the file of extras by a file with the extras of both the new and the old mdevctl file. Last, it renames
+//! mdevctl's new file. So the extras are valid at every moment, also for a reader that has read the old file. The next change removes
+//! the extras of the old file.
 
 use std::os::fd::AsFd;
 
@@ -34,18 +35,18 @@ pub(super) struct Extras {
     /// The mdevctl file that these extras belong to; `None` in files of older releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     of: Option<FileIdentity>,
-    /// The extras of the file that the one of `of` replaces.
+    /// The extras of the mdevctl file that the file of `of` replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Box<Extras>>,
 }
 
-/// Distinguishes a file from every other file that had or will have its name.
+/// The identity of a file: no earlier or later file of the same name has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileIdentity {
     ino: u64,
     /// The time of its creation, in nanoseconds; 0 if the file system does not record it.
     born: u64,
-    /// The time of modification; 0 if unknown. A copy (a backup, an upgrade of the whole system) has the time and the text of its
+    /// The time of modification; 0 if unknown. A copy (from a backup, or by an upgrade of the system) has the time and the text of the
     /// original.
     modified: u64,
     /// The text, as a UUID of version 5.
@@ -65,7 +66,7 @@ impl FileIdentity {
                 let born = if has_born { nanoseconds(stat.stx_btime) } else { 0 };
                 Ok(FileIdentity { ino: stat.stx_ino, born, modified: nanoseconds(stat.stx_mtime), text: Uuid::nil() })
             }
-            // A seccomp filter that is older than statx(2).
+            // A seccomp filter without statx(2).
             Err(Errno::NOSYS | Errno::PERM) => {
                 Ok(FileIdentity { ino: fstat(&file)?.st_ino, born: 0, modified: 0, text: Uuid::nil() })
             }
@@ -78,7 +79,7 @@ impl FileIdentity {
         FileIdentity { text: Uuid::new_v5(&Uuid::NAMESPACE_OID, text), ..self }
     }
 
-    /// Whether it is the same file, even if written in place since, as mdevctl does; or an exact copy.
+    /// True for the same file, also if it was written in place since, as mdevctl does; and for an exact copy.
     fn is(&self, other: &Self) -> bool {
         (self.ino == other.ino && self.born == other.born)
             || (self.modified != 0 && self.modified == other.modified && self.text == other.text)
@@ -91,22 +92,22 @@ impl Extras {
         Extras { mdev_type: type_id, name, group, params, owner, of: None, before: None }
     }
 
-    /// mdevctl has words for everything.
+    /// True if mdevctl's format has a place for all data.
     pub(super) fn is_empty(&self) -> bool {
         self.name.is_none() && self.group.is_none() && self.params.is_none() && self.owner.is_none()
     }
 
-    /// These extras as belonging to this file.
+    /// Returns the extras for this mdevctl file.
     pub(super) fn owned_by(&self, file: &FileIdentity) -> Self {
         Extras { of: Some(file.clone()), before: None, ..self.clone() }
     }
 
-    /// These extras together with those of the file that is replaced.
+    /// Returns the extras together with the extras of the replaced file.
     pub(super) fn after(self, old: Option<Extras>) -> Self {
         Extras { before: old.map(|old| Box::new(Extras { before: None, ..old })), ..self }
     }
 
-    /// The extras that belong to this file, if it defines a device of this type; else `None`.
+    /// Returns the extras that belong to this mdevctl file, if it has this type; else `None`.
     pub(super) fn belonging_to(self, file: &FileIdentity, type_id: &str) -> Option<Self> {
         let is_of = |extras: &Extras| extras.of.as_ref().is_none_or(|of| of.is(file));
         let own = match self.before {
@@ -138,7 +139,7 @@ mod tests {
         FileIdentity { ino, born, modified, text: Uuid::from_u128(text) }
     }
 
-    /// Between the two writes, and for a reader of the old file, the extras of both files are there.
+    /// Between the two writes, the extras of both files exist, also for a reader of the old file.
     #[test]
     fn two_files_change_as_one() {
         let (old_file, new_file) = (identity(1, 1, 1, 1), identity(2, 2, 2, 2));
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_beside_and_strays_of_killed_writers_go() {
+    fn files_without_a_definition_are_removed() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         fs::create_dir_all(root.path().join("run")).unwrap();
@@ -195,7 +196,7 @@ mod tests {
                 assert_eq!(names, [&*uuid]);
                 store.put(&definition(new, None), Start::Set, &|| Ok(())).unwrap();
                 assert!(!path("libmdev/definitions", &uuid).exists());
-                // A later definition would keep it.
+                // A later definition would inherit the extras.
                 store.set_autostart("0000:86:00.0", &Uuid::nil(), false).unwrap();
             }
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The files of definitions. Everything is reached from descriptors of the folders, and no symbolic link is followed below
-//! them: a definition makes root write to devices.
+//! The files of definitions. They are opened relative to descriptors of their folders, and no symbolic link is followed: the content of
+//! a definition makes root write to devices.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,23 +23,23 @@ use crate::store::files::{LOCK_TIMEOUT, lock_store};
 /// The folder of definitions below a root.
 pub const MDEVCTL_FOLDER: &str = "/etc/mdevctl.d";
 
-/// mdevctl keeps its call-outs among the parents.
+/// mdevctl's folder of call-outs, beside the folders of parents.
 const SCRIPTS: &str = "scripts.d";
 
-/// mdevctl writes in place: what is half-written now is whole after one of these retries. What is broken stays so.
+/// The number of reads of an invalid file. mdevctl writes a file in place, so a file may be incomplete for a few milliseconds.
 const RETRIES: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// `etc/mdevctl.d` and `etc/libmdev` below a root.
+/// The files in `etc/mdevctl.d` and `etc/libmdev` below a root.
 #[derive(Debug)]
 pub struct DefinitionFiles {
     /// `.../etc/mdevctl.d`
     base: String,
     /// `.../etc/libmdev/definitions`
     extras: String,
-    /// `.../run/libmdev`, which has the lock.
+    /// `.../run/libmdev`, the folder of the lock.
     run: String,
 }
 
@@ -53,12 +53,12 @@ impl DefinitionFiles {
         }
     }
 
-    /// The folder of the definitions.
+    /// Returns the folder of mdevctl's files.
     pub fn folder(&self) -> &str {
         &self.base
     }
 
-    /// The root that it is below.
+    /// Returns the root of the host.
     pub fn root(&self) -> &str {
         self.base.strip_suffix(MDEVCTL_FOLDER).unwrap_or_default()
     }
@@ -76,7 +76,7 @@ impl DefinitionFiles {
         Ok(all)
     }
 
-    /// What is whole in the folder of a parent.
+    /// Returns the valid definitions in the folder of a parent. Reports and leaves out the others.
     fn whole(&self, parent: &str, dir: &OwnedFd) -> Result<Vec<Definition>> {
         let mut found = Vec::new();
         for uuid in self.uuids(parent, dir, &mut left_out)? {
@@ -117,7 +117,7 @@ impl DefinitionFiles {
         let dir = match self.open_parent(&self.base, parent) {
             Ok(Some(dir)) => dir,
             Ok(None) => return Ok(()),
-            // As in a list.
+            // As for a list, it is not the folder of a parent.
             Err(e) if is_not_folder(&e) => return Ok(()),
             Err(e) => return leave_out(None, e),
         };
@@ -132,7 +132,7 @@ impl DefinitionFiles {
 
     pub(super) fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
         let (mut found, broken) = (Vec::new(), Cell::new(None));
-        // What cannot be looked into may have it.
+        // A folder that cannot be read may contain the definition.
         let mut unknown = |e: Error| {
             broken.set(Some(unless_exhausted(e)?));
             Ok(())
@@ -204,10 +204,10 @@ impl DefinitionFiles {
     pub(super) fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
         let _alone = lock_store(&self.run, LOCK_TIMEOUT)?;
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(false) };
-        // Before anything is removed: there may be no descriptor for it later.
+        // Opened before the first removal: later, the process may have no descriptor left.
         let beside = self.open_extras(parent)?;
         sweep(&dir);
-        // First what counts: without it, the rest counts for nothing.
+        // mdevctl's file first: without it, the extras have no effect.
         match unlinkat(&dir, uuid.to_string(), AtFlags::empty()) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(false),
@@ -226,16 +226,16 @@ impl DefinitionFiles {
 
     fn failed(&self, action: &str, path: &str, errno: Errno) -> Error {
         let hint = match errno {
-            Errno::NOSPC | Errno::DQUOT => "; the definition is as it was, make room and try again",
+            Errno::NOSPC | Errno::DQUOT => "; the definition is unchanged; free some space and try again",
             _ => "",
         };
         store_error(action, path, errno, hint)
     }
 
-    /// A file that is there and of no use.
+    /// Returns the error for an unusable file.
     fn read_error(&self, path: &str, error: &ReadError) -> Error {
         let (why, errno) = match error {
-            // Of the file this says nothing.
+            // The file may be valid.
             ReadError::Io(errno) => return self.failed("read", path, *errno),
             ReadError::Invalid(why, _) => (why, Errno::BADMSG),
             ReadError::NotRegular(why, errno) => (why, *errno),
@@ -244,8 +244,7 @@ impl DefinitionFiles {
         Error::new(ErrorCode::Store, errno, format!("invalid definition {path}: {why}{FIX}")).at(path)
     }
 
-    /// Every folder of a parent.
-    /// `closed`: a folder that is there and cannot be opened.
+    /// Visits every folder of a parent. Calls `closed` for a folder that cannot be opened.
     fn each_parent(
         &self,
         visit: &mut dyn FnMut(&str, &OwnedFd) -> Result<()>,
@@ -253,7 +252,7 @@ impl DefinitionFiles {
     ) -> Result<()> {
         let base = match open(&self.base, FOLDER, Mode::empty()) {
             Ok(base) => base,
-            // Nothing was ever defined on this host.
+            // This host has no definitions.
             Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return closed(self.failed("open", &self.base, errno)),
         };
@@ -263,7 +262,7 @@ impl DefinitionFiles {
             }
             match openat(&base, &parent, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
                 Ok(dir) => visit(&parent, &dir)?,
-                // A stray file, or a link: not a parent's folder.
+                // A file or a link, not the folder of a parent.
                 Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => {
                     log::debug!("{}/{parent}: left out, not a folder", self.base);
                 }
@@ -273,7 +272,7 @@ impl DefinitionFiles {
         Ok(())
     }
 
-    /// `cut`: a listing that fails before its end.
+    /// Returns the names in a folder. Calls `cut` if the listing fails before its end.
     fn names(&self, dir: &OwnedFd, path: &str, cut: &mut dyn FnMut(Error) -> Result<()>) -> Result<Vec<String>> {
         names(dir, &mut |errno| cut(self.failed("list", path, errno)))
     }
@@ -304,7 +303,7 @@ impl DefinitionFiles {
         }
     }
 
-    /// Where the files of extras of a parent are, and can be.
+    /// Opens the folder of a parent's extras; `None` if it does not exist.
     fn open_extras(&self, parent: &str) -> Result<Option<OwnedFd>> {
         match self.open_parent(&self.extras, parent) {
             Err(e) if is_not_folder(&e) => {
@@ -333,8 +332,8 @@ impl DefinitionFiles {
         Ok(Found { definition, text, identity, own })
     }
 
-    /// What says nothing here is as if it were not there: the device can be started all the same. What could not be read may
-    /// say to whom it belongs.
+    /// Reads extras. Invalid extras count as missing: the device can be started without them. Fails if they cannot be read, since they may
+    /// contain the owner.
     fn read_extras(&self, parent: &str, uuid: &Uuid) -> Result<Option<Extras>> {
         let Some(dir) = self.open_extras(parent)? else { return Ok(None) };
         let path = format!("{}/{parent}/{uuid}", self.extras);
@@ -356,7 +355,7 @@ impl DefinitionFiles {
         }
     }
 
-    /// What is there before something new is written.
+    /// Reads the existing definition before a write.
     fn old(&self, parent: &str, uuid: &Uuid) -> Result<Old> {
         let Some(dir) = self.open_parent(&self.base, parent)? else { return Ok(Old::Nothing) };
         let mut retries = 0;
@@ -375,13 +374,13 @@ impl DefinitionFiles {
         }
     }
 
-    /// If the writer is killed or a write fails, either the old definition or the new one remains.
+    /// Writes a definition. If the writer is killed or a write fails, either the old or the new definition remains.
     fn write(&self, new: &Definition, old: Old) -> Result<()> {
         let extras = Extras::of(new);
         let old = match old {
             Old::Found(old) => old,
             Old::Nothing => return self.replace(new, &extras, &json::update(None, new), None),
-            // Keys that are not ours may be whole in a file that is not.
+            // An invalid file may have valid unknown members, which are kept.
             Old::Broken(_, text) => return self.replace(new, &extras, &json::update(text.as_deref(), new), None),
         };
         let text = json::update(Some(&old.text), new);
@@ -391,7 +390,8 @@ impl DefinitionFiles {
         self.replace(new, &extras, &text, old.own)
     }
 
-    /// Writes both files, the extras first: without their file they have no effect. `before` are the extras of the existing file.
+    /// Writes both files. The extras are first: without their mdevctl file, they have no effect. `before` are the extras of the existing
+    /// file.
     fn replace(&self, new: &Definition, extras: &Extras, text: &str, before: Option<Extras>) -> Result<()> {
         let folder = format!("{}/{}", self.base, new.parent);
         let failed = |errno| self.failed("write", &format!("{folder}/{}", new.uuid), errno);
@@ -403,13 +403,13 @@ impl DefinitionFiles {
         let before = before.filter(|before| !before.is_empty());
         let is_first = before.is_none();
         let written = match extras.is_empty() {
-            // Extras that were left behind must not become those of the new definition.
+            // Old extras must not apply to the new definition.
             true if is_first => self.write_extras(new, extras),
             true => Ok(()),
             false => self.write_extras(new, &extras.owned_by(&identity).after(before)),
         };
         if let Err(e) = written.and_then(|()| file.replace(&new.uuid.to_string()).map_err(failed)) {
-            // A file that has the older extras is right as it is.
+            // A file that contains the old extras needs no change.
             if is_first {
                 self.discard_extras(new);
             }
@@ -422,7 +422,7 @@ impl DefinitionFiles {
         kept
     }
 
-    /// Writes the file of extras, or removes it if there are none. Whole or not at all, also over a loss of power.
+    /// Writes the file of extras, or removes it if there are none. The file is complete or unchanged, also after a loss of power.
     fn write_extras(&self, new: &Definition, extras: &Extras) -> Result<()> {
         if extras.is_empty() {
             return match self.open_extras(&new.parent)? {
@@ -441,15 +441,15 @@ impl DefinitionFiles {
         self.sync(&dir, &folder)
     }
 
-    /// Removes extras that belong to no definition. A failure is only logged, since such extras are ignored.
+    /// Removes extras without a definition. Logs a failure, since such extras are ignored.
     fn discard_extras(&self, of: &Definition) {
         let removed = self.write_extras(of, &Extras::default());
         removed.unwrap_or_else(|e| log::warn!("{e}; the remaining file belongs to no definition"));
     }
 
-    /// After it was done.
+    /// Makes a change durable.
     fn sync(&self, dir: impl AsFd, path: &str) -> Result<()> {
-        let hint = "; what was done may not outlast a loss of power";
+        let hint = "; the change is done, but may be lost if the power fails";
         fsync(dir).map_err(|errno| store_error("write", path, errno, hint))
     }
 
@@ -483,7 +483,7 @@ impl DefinitionFiles {
     }
 }
 
-/// A definition, and what its two files say.
+/// A definition with the data of its two files.
 struct Found {
     definition: Definition,
     text: Vec<u8>,
@@ -492,15 +492,15 @@ struct Found {
     own: Option<Extras>,
 }
 
-/// What something new is written over.
+/// The state of the file before a write.
 enum Old {
     Nothing,
-    /// Why, and its text where that was read.
+    /// The cause, and the text of the file if it was read.
     Broken(String, Option<Vec<u8>>),
     Found(Box<Found>),
 }
 
-/// This may be the sysfs name of a parent.
+/// True if this may be the sysfs name of a parent.
 fn is_parent(name: &str) -> bool {
     is_component(name) && name != SCRIPTS && !name.starts_with('.')
 }
@@ -511,18 +511,18 @@ fn store_error(action: &str, path: &str, errno: Errno, hint: &str) -> Error {
     Error { code, message: format!("{}{hint}", plain.message), ..plain }
 }
 
-/// A stray file or a link is in the place of a parent's folder.
+/// True for the error of a file or link that is not a folder.
 fn is_not_folder(e: &Error) -> bool {
     [Errno::NOTDIR, Errno::LOOP].contains(&e.errno())
 }
 
-/// The error of a definition or folder that could not be read, so that the definition may be valid. False for the error of a
-/// definition that was read and is not valid.
+/// True for the error of a definition or folder that could not be read: the definition may be valid. False for the error of a definition
+/// that was read and is invalid.
 pub fn is_unreadable(e: &Error) -> bool {
     !is_invalid(e) && !is_not_folder(e)
 }
 
-/// The error of a definition that was read and is not valid.
+/// True for the error of a definition that was read and is invalid.
 fn is_invalid(e: &Error) -> bool {
     e.message.ends_with(FIX)
 }
@@ -542,7 +542,7 @@ fn left_out(e: Error) -> Result<()> {
     Ok(())
 }
 
-/// The folder that a folder is in.
+/// Returns the parent folder of a folder.
 fn above(path: &str) -> &str {
     path.rfind('/').filter(|end| *end > 0).map_or("/", |end| &path[..end])
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! The text of a definition, as mdevctl reads and writes it: `mdev_type`, `start`, and `attrs` as a list of objects with one
-//! key each. What is not known stays, in its place.
+//! The text of a definition, as mdevctl reads and writes it: `mdev_type`, `start`, and `attrs` as a list of objects with one key each.
+//! A change keeps unknown members, in their places.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::Definition;
 use crate::error::shown;
 
-/// mdevctl's own words; any `start` but `auto` means manual.
+/// The values of `start` in mdevctl's files. Every other value than `auto` means manual.
 const AUTO: &str = "auto";
 const MANUAL: &str = "manual";
 
-/// A definition's text, taken apart.
+/// The parsed text of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) type_id: String,
@@ -20,7 +20,7 @@ pub(super) struct Text {
     pub(super) attributes: Vec<(String, String)>,
 }
 
-/// Why a text is no definition, in words that fit behind a file's name.
+/// Parses the text of a definition. The error is a phrase that follows the path of the file.
 pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
     let map = object(text)?;
     let word = |key: &str| match map.get(key) {
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
     if !crate::model::name::is_component(&type_id) {
         return Err(format!("its \"mdev_type\" is {}, which is no type", shown(&type_id)));
     }
-    // As mdevctl reads it: every value except the text "auto" means manual.
+    // As in mdevctl, every value except the text "auto" means manual.
     let autostart = match map.get("start") {
         None | Some(Value::Null) => return Err("it has no \"start\"".to_owned()),
         Some(start) => start == AUTO,
@@ -60,18 +60,18 @@ fn attributes(value: Option<&Value>) -> Result<Vec<(String, String)>, String> {
         let (name, value) = map.iter().next()?;
         Some((name.clone(), value.as_str()?.to_owned()))
     };
-    // `[{}]` is what some call-outs give for none.
+    // Some call-outs return `[{}]` for no attributes.
     let real = list.iter().filter(|entry| !entry.as_object().is_some_and(Map::is_empty));
     real.map(|entry| one(entry).ok_or_else(|| "an entry of its \"attrs\" is not {\"name\": \"value\"}".to_owned()))
         .collect()
 }
 
-/// The new text of a definition whose text was `old`: keys that are not ours keep their values and their places.
+/// Returns the new text of a definition whose text was `old`. Unknown members keep their values and their places.
 pub(super) fn update(old: Option<&[u8]>, new: &Definition) -> String {
     let before = old.and_then(|old| parse(old).ok());
     let mut map = old.and_then(|old| object(old).ok()).unwrap_or_default();
     map.insert("mdev_type".to_owned(), json!(new.type_id));
-    // Words of others that mean manual stay as they are.
+    // Another value that means manual is kept.
     if before.as_ref().is_none_or(|before| before.autostart != new.autostart) {
         map.insert("start".to_owned(), json!(if new.autostart { AUTO } else { MANUAL }));
     }
@@ -84,18 +84,18 @@ pub(super) fn update(old: Option<&[u8]>, new: &Definition) -> String {
 }
 
 impl Definition {
-    /// The definition alone, on one line: what mdevctl's call-outs read.
+    /// Returns the definition as JSON on one line, which mdevctl's call-outs read.
     pub fn compact_json(&self) -> String {
         let text = update(None, self);
         serde_json::from_str::<Value>(&text).map_or(text, |value| value.to_string())
     }
 
-    /// The text of mdevctl's file for a new definition.
+    /// Returns the text of mdevctl's file for a new definition.
     pub fn pretty_json(&self) -> String {
         update(None, self)
     }
 
-    /// The definition in a file's text, where it is one.
+    /// Parses the text of a file; `None` if it is not a valid definition.
     pub fn from_json(parent: &str, uuid: Uuid, text: &[u8]) -> Option<Definition> {
         let Text { type_id, autostart, attributes } = parse(text).ok()?;
         Some(Definition { parent: parent.to_owned(), uuid, type_id, autostart, attributes, ..Definition::default() })
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// To the byte what mdevctl 1.2.0 wrote for the same.
+    /// Equal to the byte to the text of mdevctl 1.2.0 for the same definition.
     #[test]
     fn new_text_is_in_the_form_of_mdevctl() {
         let text = "{\n  \"mdev_type\": \"11\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n      \"a\": \"1\"\n    },\n    {\n      \"a\": \"2\"\n    }\n  ]\n}";

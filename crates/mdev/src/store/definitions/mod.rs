@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions: devices that persist. mdevctl's own files, so that nobody has to choose between the two.
+//! Definitions: devices that persist. They are stored in mdevctl's own files, so that both tools use the same definitions.
 //!
-//! `/etc/mdevctl.d/<parent>/<uuid>` is mdevctl's to the byte. What it has no word for (name, group, parameters, owner) would be lost
-//! in its next `modify`, and a second file beside its own makes it grumble at every call; so those are in
-//! `/etc/libmdev/definitions/<parent>/<uuid>`, and count only for the very file of mdevctl's that they were written for, with
-//! the same type in it.
+//! `/etc/mdevctl.d/<parent>/<uuid>` has mdevctl's format, equal to the byte. It has no place for name, group, parameters and owner:
+//! mdevctl would remove unknown members at its next `modify`, and print a warning for a second file in its folder. So they are in
+//! `/etc/libmdev/definitions/<parent>/<uuid>`, the extras. Extras apply only to the mdevctl file for which they were written, and only
+//! while that file has the same type.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,48 +24,48 @@ mod tests;
 
 pub use files::{DefinitionFiles, MDEVCTL_FOLDER, is_unreadable};
 
-/// A device that is defined, running or not.
+/// A defined device, running or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Definition {
     /// Sysfs name of the parent: `0000:86:00.0`, `mtty`.
     pub parent: String,
-    /// UUID; under another parent there may be a definition of the same one.
+    /// UUID. Another parent may have a definition of the same UUID.
     pub uuid: Uuid,
     /// Id of the type.
     pub type_id: String,
-    /// Started when its parent appears.
+    /// True if the device is started when its parent appears.
     pub autostart: bool,
-    /// Written to the device after it was made, in order.
+    /// Attributes that are written to the device after its creation, in order.
     pub attributes: Vec<(String, String)>,
-    /// The caller's name for the device.
+    /// Name of the device; `None` for a generated name.
     pub name: Option<String>,
     /// Group number.
     pub group: Option<u32>,
     /// Parameters.
     pub params: Option<String>,
-    /// Who defined it.
+    /// Owner of the connection that defined the device.
     pub owner: Option<String>,
 }
 
-/// What may be a definition and cannot be used.
+/// A file or folder that may be a definition and cannot be used.
 #[derive(Debug)]
 pub struct Broken {
     /// Sysfs name of the parent.
     pub parent: String,
-    /// UUID; without, the folder of the parent cannot be opened.
+    /// UUID; `None` if the folder of the parent cannot be opened.
     pub uuid: Option<Uuid>,
-    /// What is wrong with it.
+    /// The cause.
     pub error: Error,
 }
 
-/// What a definition takes the place of.
+/// The existing definition that a new definition would replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Previous {
-    /// There is none.
+    /// There is no definition.
     Nothing,
-    /// Something that is no definition, and no half-written one either.
+    /// A file that is not a valid definition, and is not being written.
     Broken,
-    /// This one.
+    /// A valid definition.
     Definition(Definition),
 }
 
@@ -81,9 +81,9 @@ pub enum Start {
 /// The definitions of one host.
 #[derive(Debug)]
 pub enum Definitions {
-    /// Those of a real host, or of one below another root.
+    /// Files of a real host, or of a host below another root.
     Files(DefinitionFiles),
-    /// Those of the simulated host.
+    /// A map, for the simulated host.
     Memory(MemoryDefinitions),
 }
 
@@ -91,7 +91,7 @@ pub enum Definitions {
 #[derive(Debug, Default)]
 pub struct MemoryDefinitions {
     all: Mutex<BTreeMap<(String, Uuid), Definition>>,
-    /// What the lock is to files: held by who looks before writing.
+    /// The lock of the store: held from the check to the end of the write.
     writing: Mutex<()>,
     changed: Notifier,
 }
@@ -101,27 +101,27 @@ impl MemoryDefinitions {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears of every change from now on.
+    /// Returns a listener that is notified of every change from now on.
     pub fn listen(&self) -> std::result::Result<Listener, Errno> {
         self.changed.listen()
     }
 }
 
 impl Definitions {
-    /// Below `root`, whose `etc` has them and whose `run` the lock.
+    /// Returns the definitions of the host below `root`: the files are in its `etc`, the lock is in its `run`.
     pub fn files(root: &str) -> Self {
         Definitions::Files(DefinitionFiles::new(root))
     }
 
-    /// In memory.
+    /// Returns definitions in memory.
     pub fn memory(all: impl IntoIterator<Item = Definition>) -> Self {
         let keyed = |definition: Definition| ((definition.parent.clone(), definition.uuid), definition);
         let all = Mutex::new(all.into_iter().map(keyed).collect());
         Definitions::Memory(MemoryDefinitions { all, ..MemoryDefinitions::default() })
     }
 
-    /// All, by parent and UUID; what is broken is logged and left out. An error for want of descriptors or memory alone, which
-    /// is no definition's fault.
+    /// Returns all definitions, sorted by parent and UUID. Reports and leaves out an unusable definition. Fails only if this process has
+    /// run out of descriptors or memory.
     pub fn all(&self) -> Result<Vec<Definition>> {
         match self {
             Definitions::Files(files) => files.all(),
@@ -129,7 +129,8 @@ impl Definitions {
         }
     }
 
-    /// The same, with what cannot be used, for who must not pass over it. Fails when it cannot be told what there is.
+    /// Returns all definitions, and the unusable ones, for callers that must not ignore them. Fails if the folder of definitions cannot be
+    /// listed.
     pub fn all_and_broken(&self) -> Result<(Vec<Definition>, Vec<Broken>)> {
         match self {
             Definitions::Files(files) => files.all_and_broken(),
@@ -137,7 +138,7 @@ impl Definitions {
         }
     }
 
-    /// Those of one parent, and what cannot be used there, as [`Definitions::all_and_broken`] has them.
+    /// Returns the definitions of one parent, and the unusable ones: see [`Definitions::all_and_broken`].
     pub fn of_parent_and_broken(&self, parent: &str) -> Result<(Vec<Definition>, Vec<Broken>)> {
         match self {
             Definitions::Files(files) => files.of_parent_and_broken(parent),
@@ -147,7 +148,7 @@ impl Definitions {
         }
     }
 
-    /// Those of one UUID, by parent; one that is broken is an error, since this call names it.
+    /// Returns the definitions of a UUID, sorted by parent. Fails if one of them is unusable.
     pub fn of_uuid(&self, uuid: &Uuid) -> Result<Vec<Definition>> {
         match self {
             Definitions::Files(files) => files.of_uuid(uuid),
@@ -155,7 +156,7 @@ impl Definitions {
         }
     }
 
-    /// One.
+    /// Returns the definition of a parent and UUID; `None` if there is none. Fails if it is unusable.
     pub fn get(&self, parent: &str, uuid: &Uuid) -> Result<Option<Definition>> {
         match self {
             Definitions::Files(files) => files.get(parent, uuid),
@@ -163,7 +164,8 @@ impl Definitions {
         }
     }
 
-    /// What [`Definitions::put`] would replace. mdevctl writes in place, so what is broken is looked at for some milliseconds.
+    /// Returns the definition that [`Definitions::put`] would replace. mdevctl writes a file in place, so an invalid file is read again for
+    /// some milliseconds. Fails if the file cannot be read.
     pub fn previous(&self, parent: &str, uuid: &Uuid) -> Result<Previous> {
         match self {
             Definitions::Files(files) => files.previous(parent, uuid),
@@ -190,7 +192,7 @@ impl Definitions {
         }
     }
 
-    /// Changes the start of one. False: there is none.
+    /// Changes the autostart of a definition. Returns false if there is no such definition. Fails if the store cannot be written.
     pub fn set_autostart(&self, parent: &str, uuid: &Uuid, autostart: bool) -> Result<bool> {
         match self {
             Definitions::Files(files) => files.set_autostart(parent, uuid, autostart),
@@ -204,7 +206,7 @@ impl Definitions {
         }
     }
 
-    /// Removes one. False: there is none.
+    /// Removes a definition. Returns false if there is no such definition. Fails if the file cannot be removed.
     pub fn remove(&self, parent: &str, uuid: &Uuid) -> Result<bool> {
         match self {
             Definitions::Files(files) => files.remove(parent, uuid),
@@ -218,7 +220,7 @@ impl Definitions {
 }
 
 impl Definition {
-    /// With what it takes over from an older one.
+    /// Returns the definition with the owner, and perhaps the autostart, of the definition that it replaces.
     fn in_place_of(&self, old: &Definition, start: Start) -> Definition {
         let owner = self.owner.clone().or_else(|| old.owner.clone());
         let autostart = if start == Start::Keep { old.autostart } else { self.autostart };

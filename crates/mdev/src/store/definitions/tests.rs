@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Definitions on disks that fail, in every system call and in every way that matters.
+//! Definitions on failing disks: every system call fails, in several ways.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ const PARENT: &str = "0000:86:00.0";
 const MAIN: &str = "etc/mdevctl.d/0000:86:00.0";
 const BESIDE: &str = "etc/libmdev/definitions/0000:86:00.0";
 
-/// A store below a folder of its own.
+/// A store in a temporary folder.
 struct Disk {
     root: tempfile::TempDir,
     store: Definitions,
@@ -55,7 +55,7 @@ fn definition(type_id: &str, name: Option<&str>) -> Definition {
     Definition { parent: PARENT.into(), type_id: type_id.into(), autostart: true, name, owner, ..Definition::default() }
 }
 
-/// Lets the call with this number fail, and tells which it was.
+/// Makes the call with this number fail. Also returns the name and the path of that call.
 fn failing<T>(number: usize, errno: Errno, run: impl FnOnce() -> T) -> (T, Option<(String, String)>) {
     let hit = Rc::new(RefCell::new(None));
     let (tell, mut count) = (Rc::clone(&hit), 0);
@@ -72,7 +72,7 @@ fn failing<T>(number: usize, errno: Errno, run: impl FnOnce() -> T) -> (T, Optio
     (result, hit)
 }
 
-/// What is done to a definition, and what it is to be then.
+/// A change of a definition.
 type Change = fn(&Disk) -> Result<bool>;
 
 fn changes() -> Vec<(Definition, Change, Option<Definition>)> {
@@ -99,8 +99,7 @@ fn changes() -> Vec<(Definition, Change, Option<Definition>)> {
     ]
 }
 
-/// Whatever fails, and why: what is there then is the old definition or the new one, success means the new one, and an
-/// error does not say what is not so.
+/// After a failure of any call, the old or the new definition exists; success means the new one; and the error is true.
 #[test]
 fn change_with_a_failure_at_any_call_is_complete_or_absent() {
     for errno in [Errno::MFILE, Errno::NOMEM, Errno::IO, Errno::ACCESS, Errno::NOSPC] {
@@ -119,13 +118,13 @@ fn change_with_a_failure_at_any_call_is_complete_or_absent() {
                     Err(e) => {
                         assert_eq!(e.errno, errno.raw_os_error(), "{what}");
                         assert!(!e.message.contains("fix or remove"), "{what}");
-                        // Done all the same, when all that failed was to make it last.
+                        // The change is done if only the fsync failed.
                         let is_late = call == "fsync" && now == new;
                         assert!(now.as_ref() == Some(&old) || is_late, "{what}: {now:?}");
-                        assert!(now.as_ref() == Some(&old) || !e.message.contains("as it was"), "{what}");
+                        assert!(now.as_ref() == Some(&old) || !e.message.contains("is unchanged"), "{what}");
                     }
                 }
-                // The next one has no trouble with what is left.
+                // The next change succeeds with the files that the failed change left.
                 if now.is_some() {
                     assert!(disk.put(&definition("13", Some("next"))).is_ok(), "{what}");
                     assert_eq!(disk.now().map(|now| (now.type_id, now.name)), Some(("13".into(), Some("next".into()))));
@@ -183,7 +182,7 @@ fn writer_killed_at_any_call_leaves_the_old_or_the_new_definition() {
     }
 }
 
-/// For want of descriptors or memory nothing seems to be gone; a disk that fails for one definition hides no other.
+/// Without descriptors or memory, a list fails. If the disk fails for one definition, the list has all others.
 #[test]
 fn list_without_descriptors_leaves_no_definition_out() {
     let old = definition("11", Some("old"));
@@ -244,9 +243,9 @@ fn half_written_definition_is_read_again() {
     assert_eq!((written, disk.now()), (Ok(expected.clone()), Some(expected)));
 }
 
-/// Only what is not there is new, and only what says nothing is written over.
+/// Unknown members of the replaced file are kept.
 #[test]
-fn what_is_replaced() {
+fn replaced_definition_is_returned_and_its_unknown_members_are_kept() {
     let new = definition("12", None);
     for text in ["", "{", r#"{"x":1,"start":"auto"}"#] {
         let disk = Disk::with(&definition("11", Some("old")));
@@ -254,7 +253,7 @@ fn what_is_replaced() {
         assert_eq!(disk.store.previous(PARENT, &Uuid::nil()), Ok(Previous::Broken), "{text}");
         let manual = Definition { autostart: false, ..new.clone() };
         assert_eq!((disk.put(&manual), disk.now()), (Ok(manual.clone()), Some(manual)), "{text}");
-        // A key that is nobody's we know of stays.
+        // An unknown member is kept.
         assert_eq!(fs::read_to_string(disk.path(MAIN)).unwrap().contains("\"x\": 1"), text.contains('x'));
     }
     let disk = Disk::with(&definition("11", Some("old")));
@@ -307,7 +306,7 @@ fn extras_of_a_removed_definition_are_gone_before_the_next_has_its_name() {
     assert_eq!(disk.now().and_then(|now| now.name), None);
 }
 
-/// Every call of something that goes well.
+/// Returns every call of a change that succeeds.
 fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
     let log = Rc::new(RefCell::new(Vec::new()));
     let tell = Rc::clone(&log);
@@ -319,7 +318,7 @@ fn calls(run: impl FnOnce() -> Result<()>) -> Vec<(String, String)> {
     log.take()
 }
 
-/// After a loss of power, a folder that was not written down is gone with all that is in it, and a file comes back.
+/// Without a sync, a loss of power can remove a new folder with its content, and restore a removed file.
 #[test]
 fn changed_folders_are_synced() {
     let disk = Disk::new();
@@ -338,7 +337,7 @@ fn changed_folders_are_synced() {
     assert_eq!(synced, [MAIN, BESIDE].map(|folder| disk.root.path().join(folder).to_str().unwrap().to_owned()));
 }
 
-/// A folder that the caller may not look into may have the definition: a list goes on without, who asks for one is told.
+/// A folder that cannot be read may contain the definition: a list continues without it, and a look-up fails.
 #[test]
 fn unreadable_folder_is_not_taken_for_empty() {
     let disk = Disk::with(&definition("11", None));

@@ -19,7 +19,7 @@ fn both() -> (tempfile::TempDir, [Runtime; 2]) {
 }
 
 #[test]
-fn a_name_is_unique_among_living_devices() {
+fn name_of_an_existing_device_is_refused() {
     let (_dir, stores) = both();
     for store in stores {
         let mut first = store.reserve(vec![record_of(1, Some("a"), None)], &[], &|_| Absent).unwrap();
@@ -30,7 +30,7 @@ fn a_name_is_unique_among_living_devices() {
         let found = |record: &DeviceRecord| if record.uuid == first { Own(7) } else { Absent };
         assert!(store.reserve(vec![record_of(2, Some("a"), None)], &[], &found).is_err());
         assert!(store.reserve(vec![record_of(1, None, Some(1))], &[], &found).is_err());
-        // Gone, or another device of the same UUID: the name is free again.
+        // The device does not exist, or another device has its UUID: the name is free.
         let reused = |record: &DeviceRecord| if record.uuid == first { Other } else { Absent };
         store.reserve(vec![record_of(2, Some("a"), None)], &[], &reused).unwrap();
         assert!(store.all().unwrap().is_empty());
@@ -38,7 +38,7 @@ fn a_name_is_unique_among_living_devices() {
 }
 
 #[test]
-fn groups_are_the_lowest_free_ones() {
+fn new_group_is_the_lowest_unused_number() {
     let (_dir, stores) = both();
     for store in stores {
         let made = std::cell::Cell::new(0);
@@ -66,8 +66,8 @@ fn record_of_a_killed_creator_is_not_about_a_later_device() {
     std::fs::write(devices.join(killed.uuid.to_string()), serde_json::to_vec(&killed).unwrap()).unwrap();
     let read = store.get(&killed.uuid).unwrap().unwrap();
     let written = read.abandoned.unwrap();
-    assert!(read.may_have_made(written) && read.may_still_appear());
-    assert!(!read.may_have_made(written + 600_000_000_000));
+    assert!(read.may_have_created(written) && read.may_still_appear());
+    assert!(!read.may_have_created(written + 600_000_000_000));
     // While its creator works, and afterwards, the record is about the existing device.
     let mut made = store.reserve(vec![record_of(2, Some("b"), None)], &[], &|_| Absent).unwrap();
     let abandoned = || store.get(&Uuid::from_u128(2)).unwrap().unwrap().abandoned;
