@@ -1273,7 +1273,7 @@ int mdev_device_is_persistent(struct mdev_device *dev);
 /**
  * Returns the attributes in the definition of a device, in the order in which the next start writes them. A running
  * device may have other attributes. The first successful call reads them, and later calls return the same attributes.
- * To read them again, look the device up again.
+ * To read them again, look up the device again.
  *
  * @param dev a device that is defined, running or not
  * @param names receives the NULL-terminated array of names; a name may occur twice
