@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! `struct mdev_device`: operations on a node device, and texts that are made on demand.
+//! `struct mdev_device`: operations on a node device, and texts that are generated on demand.
 
 use std::ffi::{c_char, c_int, c_uint};
 

@@ -17,7 +17,7 @@ use crate::support::{rivals, scenes};
 /// Changes the lines of libvirt's dump to ours; returns false if there is nothing to change.
 type Change = fn(&mut Vec<String>) -> bool;
 
-/// The differences; the comment at each says why ours is correct.
+/// The differences; the comment at each is the reason why the result of this library is correct.
 const DIFFERENCES: [(&str, Change); 4] = [
     ("pci-express: not related to mediated devices", |lines| remove(lines, "<pci-express")),
     ("vpd: not related to mediated devices", |lines| remove(lines, "<capability type='vpd'>")),

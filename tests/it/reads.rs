@@ -193,7 +193,7 @@ fn create_of_a_group_opens_its_parent_and_its_type_once() {
     let of = |op: Op| log.iter().filter(move |entry| entry.op == op).map(|entry| entry.path.clone());
     opened_by_create(of(Op::Open).collect(), &[BUS, BUS]);
     let read = |file: &str| of(Op::Read).filter(|path| basename(path) == file).count();
-    // Once for each device before the first is made, and again before each write except the first.
+    // Once for each device before the first is created, and again before each write except the first.
     assert_eq!(read("available_instances"), 5);
     let created = |entry: &LogEntry| entry.op == Op::Write && basename(&entry.path) == "create";
     let writes: Vec<usize> = (0..log.len()).filter(|at| created(&log[*at])).collect();

@@ -172,12 +172,12 @@ impl Node {
     /// Sets whether the device is started when its parent appears. Fails for a parent, and for a device without a definition.
     pub fn set_autostart(&self, autostart: bool) -> Result<()> {
         let host = &self.conn().host;
-        let def = self.definition("started by itself")?;
+        let def = self.definition("set to autostart")?;
         let new = Definition { autostart, ..def };
         callouts::with_callouts(host, CalloutMode::Run, Action::Modify, &new, || {
             match host.definitions.set_autostart(&new.parent, &new.uuid, autostart)? {
                 true => Ok(()),
-                false => Err(self.transient("started by itself")),
+                false => Err(self.transient("set to autostart")),
             }
         })
     }
@@ -188,7 +188,7 @@ impl Node {
         if self.is_parent() {
             return Ok(true);
         }
-        Ok(self.definition("started by itself")?.autostart)
+        Ok(self.definition("set to autostart")?.autostart)
     }
 
     /// Returns whether the device has a definition, read now. True for a parent.

@@ -19,7 +19,7 @@
 //! the program.
 //!
 //! The keeper is a copy of a process that may have threads, so between its start and its end it only makes system
-//! calls: it does not allocate and takes no lock, since another thread may have held the lock when the copy was made.
+//! calls: it does not allocate and takes no lock, since another thread may have held the lock at the time of the copy.
 //! All its memory is allocated before.
 
 use std::ffi::{c_char, c_int, c_long};

@@ -3,7 +3,7 @@
 //!
 //! [`Sysfs`] is a host; [`Dir`] is an open directory of a host. [`linux`] implements both on a real kernel, [`crate::sim`] on a
 //! simulated kernel in memory. The methods return a bare errno, without an allocation, since many failures are expected: an
-//! optional link does not exist, or a device was just removed. The caller knows the object of its request, and turns the
+//! optional link does not exist, or a device was just removed. The caller has the object of its request, and turns the
 //! errno into an [`crate::error::Error`].
 
 use std::borrow::Cow;

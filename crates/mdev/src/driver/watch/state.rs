@@ -259,7 +259,7 @@ fn observation_of(read: Result<Option<Device>>, identity: Option<u64>) -> Result
     }
 }
 
-/// A failed read says nothing about the node.
+/// Reports a failed read, which leaves the state of the node unknown.
 fn unknown(e: Error) -> Result<Observation> {
     report_unless_exhausted(e).map(|()| Observation::Unknown)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! One file of a definition, read with suspicion: it makes root write to devices.
+//! Reads one file of a definition. Its content makes root write to devices, so a file that another user may have written is refused.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,23 +13,23 @@ use super::{Definition, json};
 use crate::store::calls::{openat, read};
 use crate::trust::writable_by_others;
 
-/// The AP matrix needs some hundred attributes; nothing needs this much.
+/// The maximum size of a file: much more than the longest known definition, an AP matrix with some hundred attributes.
 const TEXT_MAX: u64 = 1024 * 1024;
 
-/// Why a file is of no use.
+/// Why a file is unusable.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// What this text says is no definition; it may be half of one.
+    /// Its content is not a valid definition, and may be incomplete. Contains the cause and the text.
     Invalid(String, Vec<u8>),
-    /// No text that anybody would have written here: a link, a pipe, a flood.
+    /// It is a link, not a regular file, or too large.
     NotRegular(String, Errno),
-    /// One that others may have written.
+    /// Another user may have written it.
     Untrusted(String),
-    /// It may be as good as any, but could not be read.
+    /// It could not be read, and may be valid.
     Io(Errno),
 }
 
-/// A regular file of ours or of root's that no other user may write, whole. `None`: there is none.
+/// Reads a regular file that belongs to this user or to root and that no other user may write. `None` if it does not exist.
 pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIdentity)>, ReadError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let irregular = || ReadError::NotRegular("it is not a regular file".to_owned(), Errno::INVAL);
@@ -37,7 +37,7 @@ pub(super) fn text(dir: &OwnedFd, name: &str) -> Result<Option<(Vec<u8>, FileIde
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(ReadError::NotRegular("it is a symbolic link".to_owned(), Errno::LOOP)),
-        // A socket.
+        // The file is a socket.
         Err(Errno::NXIO) => return Err(irregular()),
         Err(errno) => return Err(ReadError::Io(errno)),
     };

@@ -155,8 +155,8 @@ mod tests {
             (r#"{"mdev_type":"11","start":"auto","attrs":[{"a":1}]}"#, "attrs"),
             (r#"{"mdev_type":"11","start":"auto","attrs":["a"]}"#, "attrs"),
         ] {
-            let told = parse(text.as_bytes()).unwrap_err();
-            assert!(told.contains(why), "{text}: {told}");
+            let reason = parse(text.as_bytes()).unwrap_err();
+            assert!(reason.contains(why), "{text}: {reason}");
         }
     }
 

@@ -222,7 +222,7 @@ fn half_written_definition_is_read_again() {
     let old = definition("11", Some("old"));
     let disk = Disk::with(&old);
     let (file, whole) = (disk.path(MAIN), fs::read(disk.path(MAIN)).unwrap());
-    let meanwhile = || {
+    let rewrite = || {
         let (file, whole, mut looks) = (file.clone(), whole.clone(), 0);
         fs::write(&file, &whole[..whole.len() / 2]).unwrap();
         move |call: &str, path: &str| {
@@ -235,10 +235,10 @@ fn half_written_definition_is_read_again() {
             Ok(())
         }
     };
-    let previous = watched(meanwhile(), || disk.store.previous(PARENT, &Uuid::nil()));
+    let previous = watched(rewrite(), || disk.store.previous(PARENT, &Uuid::nil()));
     assert_eq!(previous, Ok(Previous::Definition(old.clone())));
     let new = Definition { autostart: false, owner: None, ..definition("12", Some("new")) };
-    let written = watched(meanwhile(), || disk.put(&new));
+    let written = watched(rewrite(), || disk.put(&new));
     let expected = definition("12", Some("new"));
     assert_eq!((written, disk.now()), (Ok(expected.clone()), Some(expected)));
 }

@@ -12,7 +12,7 @@ use crate::sysfs::{Errno, IoResult};
 /// The prefix of the names of these nodes.
 pub(super) const PRIVATE_NODE: &str = ".vfio-";
 
-/// Folders in which a node is made.
+/// The folders in which a node is created.
 const FOLDERS: [&str; 2] = ["/run/libmdev", "/dev"];
 
 /// The maximum number of names that are tried.
