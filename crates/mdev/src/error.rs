@@ -71,6 +71,44 @@ pub enum ErrorCode {
     Callout = 30,
 }
 
+impl ErrorCode {
+    /// Returns the name of the code: lower case, with dashes. A name never gets another meaning.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorCode::Internal => "internal",
+            ErrorCode::InvalidArgument => "invalid-argument",
+            ErrorCode::InvalidHandle => "invalid-handle",
+            ErrorCode::InvalidFlags => "invalid-flags",
+            ErrorCode::InvalidUri => "invalid-uri",
+            ErrorCode::XmlSyntax => "xml-syntax",
+            ErrorCode::XmlContent => "xml-content",
+            ErrorCode::XmlLimit => "xml-limit",
+            ErrorCode::NoNode => "no-node",
+            ErrorCode::NoParent => "no-parent",
+            ErrorCode::NoType => "no-type",
+            ErrorCode::Exists => "exists",
+            ErrorCode::NoInstances => "no-instances",
+            ErrorCode::InUse => "in-use",
+            ErrorCode::NotSupported => "not-supported",
+            ErrorCode::ParamsNotSupported => "params-not-supported",
+            ErrorCode::GroupNotSupported => "group-not-supported",
+            ErrorCode::AccessDenied => "access-denied",
+            ErrorCode::NotOwner => "not-owner",
+            ErrorCode::Timeout => "timeout",
+            ErrorCode::Kernel => "kernel",
+            ErrorCode::BadData => "bad-data",
+            ErrorCode::Store => "store",
+            ErrorCode::NoData => "no-data",
+            ErrorCode::NoAttribute => "no-attribute",
+            ErrorCode::Panic => "panic",
+            ErrorCode::NotReady => "not-ready",
+            ErrorCode::Ambiguous => "ambiguous",
+            ErrorCode::WrongState => "wrong-state",
+            ErrorCode::Callout => "callout",
+        }
+    }
+}
+
 /// The error of every function of this crate that can fail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

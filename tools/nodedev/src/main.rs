@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//! `nodedev`: manages mediated devices from the command line.
+//!
+//! [`cli`] declares the commands and their options, [`script`] splits text into commands, [`session`] runs them, [`commands`] has
+//! one module for each group of commands. [`output`], [`table`] and [`json`] print.
+
+mod cli;
+mod commands;
+mod errors;
+mod json;
+mod lookup;
+mod output;
+mod script;
+mod session;
+mod table;
+mod usage;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let status = session::run(words);
+    ExitCode::from(output::finish(status) as u8)
+}
