@@ -37,7 +37,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
+    pub(super) fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
         Request { conn, flags, defined, scripts: OnceCell::new(), located: Cell::new(None) }
     }
 

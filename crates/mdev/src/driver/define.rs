@@ -26,7 +26,14 @@ impl Conn {
     /// Defines a device from XML, or changes its definition. A running device is not changed before its next start. Returns the
     /// device, running or not. Fails if the XML is invalid, the type is unknown, the name is in use, or a call-out refuses.
     pub fn define_xml(&self, xml: &[u8], flags: DefineFlags) -> Result<Node> {
-        let wanted = xml::parse_device(xml, xml::Unknown::ignored(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?;
+        self.define_device(
+            xml::parse_device(xml, xml::Unknown::ignored(flags.contains(DefineFlags::IGNORE_UNKNOWN)))?,
+            flags,
+        )
+    }
+
+    /// Defines a device from a parsed request.
+    pub(super) fn define_device(&self, wanted: DeviceDef, flags: DefineFlags) -> Result<Node> {
         let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };

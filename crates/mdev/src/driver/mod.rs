@@ -18,8 +18,10 @@ mod list;
 mod lookup;
 mod node;
 mod node_attrs;
+mod node_info;
 mod open;
 mod open_device;
+mod options;
 mod plan;
 mod problems;
 mod qemu;
@@ -43,6 +45,7 @@ pub use host::Conn;
 #[cfg(any(test, feature = "test-hooks"))]
 pub use host::Parts;
 pub use node::Node;
+pub use options::CreateOptions;
 pub use watch::{Event, EventKind, Monitor};
 
 use host::{Host, check_owner_name};

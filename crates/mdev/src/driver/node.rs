@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    fn as_parent(&self) -> Option<&Parent> {
+    pub(super) fn as_parent(&self) -> Option<&Parent> {
         match &self.what {
             What::Parent { parent, .. } => Some(parent),
             What::Device(_) => None,
@@ -110,7 +110,7 @@ impl Node {
         self.as_device().is_none_or(|device| device.active)
     }
 
-    fn value<T>(&self, value: Option<T>, what: &str) -> Result<T> {
+    pub(super) fn value<T>(&self, value: Option<T>, what: &str) -> Result<T> {
         value.ok_or_else(|| {
             let kind = if self.is_parent() { "parent" } else { "device" };
             let message = format!("{}: this {kind} has no {what}", self.name());

@@ -9,6 +9,7 @@ pub mod host;
 pub mod name;
 pub mod parent;
 pub mod types;
+pub mod values;
 
 pub use address::PciAddress;
 pub use definition::{DeviceDef, group_in_text, group_numbers};

@@ -24,20 +24,12 @@
 use super::chars::{is_space, shown};
 use super::reader::{Limits, Reader, Tag};
 use crate::error::{ErrorCode, Result};
-use crate::model::name::{NAME_MAX, is_attribute, is_plain_component, parse_uuid};
+use crate::model::name::is_plain_component;
+use crate::model::values::{self, ATTRIBUTES_MAX};
 use crate::model::{DeviceDef, NO_PARENT};
 
 /// A device has a few lines. The longest known device, an AP matrix, needs some hundred attributes.
 const LIMITS: Limits = Limits { bytes: 1024 * 1024, depth: 32 };
-
-/// Each adapter, domain and control domain of the AP matrix is one attribute, and there may be 256 of each.
-const MAX_ATTRS: usize = 1024;
-
-/// sysfs accepts at most one page, minus the NUL that the kernel appends.
-const MAX_VALUE: usize = 4095;
-
-/// libvirt's placeholder for a device without a name.
-const NO_NAME: &str = "new device";
 
 /// How to treat elements and XML attributes that this version does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +167,11 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Returns a valid value, or the error at its element.
+    fn valid<T>(&self, tag: &Tag<'a>, value: std::result::Result<T, String>) -> Result<T> {
+        value.map_err(|sentence| self.reader.wrong(tag.at, sentence))
+    }
+
     /// Reads to the end of an element that has no content in this version.
     fn nothing(&mut self, tag: &Tag<'a>) -> Result<()> {
         match self.unknown {
@@ -196,37 +193,13 @@ impl<'a> Parser<'a> {
 
     fn name(&mut self, tag: &Tag<'a>) -> Result<()> {
         let name = self.trimmed(tag)?;
-        if name.is_empty() || name == NO_NAME {
-            return Ok(());
-        }
-        if !is_plain_component(&name) {
-            let sentence = format!(
-                "<name> gives {}, which is not a device name: 1 to 255 bytes, no '/', no control characters, not '.' or '..'",
-                shown(&name)
-            );
-            return Err(self.reader.wrong(tag.at, sentence));
-        }
-        self.def.name = Some(name);
+        self.def.name = self.valid(tag, values::name("<name>", &name))?;
         Ok(())
     }
 
     fn parent(&mut self, tag: &Tag<'a>) -> Result<()> {
-        let mut parent = self.trimmed(tag)?;
-        if parent.ends_with('/') {
-            parent.pop();
-        }
-        let good = match parent.strip_prefix("/sys/") {
-            Some(below) => parent.len() <= MAX_VALUE && below.split('/').all(is_plain_component),
-            None => is_plain_component(&parent),
-        };
-        if !good {
-            let sentence = format!(
-                "<parent> is {}; expected a node name (pci_0000_86_00_0), an address (0000:86:00.0) or an absolute path below /sys",
-                shown(&parent)
-            );
-            return Err(self.reader.wrong(tag.at, sentence));
-        }
-        self.def.parent = Some(parent);
+        let parent = self.trimmed(tag)?;
+        self.def.parent = Some(self.valid(tag, values::parent("<parent>", &parent))?);
         Ok(())
     }
 
@@ -255,26 +228,14 @@ impl<'a> Parser<'a> {
         self.only(tag, &["id"])?;
         let id = self.required(tag, "id")?;
         self.nothing(tag)?;
-        // The name of a type may contain '/'. An id is one path component; the search for the type checks that.
-        if id.len() > NAME_MAX || !id.split('/').all(is_plain_component) {
-            let sentence = format!(
-                "<type> gives {}, which is not the id or the name of a type: 1 to 255 bytes, no control characters; no part \
-                 between slashes may be empty, '.' or '..'",
-                shown(&id)
-            );
-            return Err(self.reader.wrong(tag.at, sentence));
-        }
-        self.def.type_id = id;
+        self.def.type_id = self.valid(tag, values::type_id("<type>", &id))?;
         Ok(())
     }
 
     fn uuid(&mut self, tag: &Tag<'a>) -> Result<()> {
         let text = self.trimmed(tag)?;
-        self.def.uuid = parse_uuid(&text);
-        if self.def.uuid.is_some() {
-            return Ok(());
-        }
-        Err(self.reader.wrong(tag.at, format!("<uuid> is {}, {}", shown(&text), not_a_uuid(&text))))
+        self.def.uuid = Some(self.valid(tag, values::uuid("<uuid>", &text))?);
+        Ok(())
     }
 
     fn group(&mut self, tag: &Tag<'a>) -> Result<()> {
@@ -312,14 +273,7 @@ impl<'a> Parser<'a> {
     fn params(&mut self, tag: &Tag<'a>) -> Result<()> {
         self.only(tag, &[])?;
         let text = self.reader.content(tag)?;
-        let params = without_quotes(&text);
-        if params.contains('\n') {
-            return Err(self.reader.wrong(tag.at, "<params> contains a newline; write the parameters on one line"));
-        }
-        if params.len() > MAX_VALUE {
-            return Err(self.reader.wrong(tag.at, too_long("<params>", params)));
-        }
-        self.def.params = Some(params.to_owned()).filter(|p| !p.is_empty());
+        self.def.params = self.valid(tag, values::params("<params>", without_quotes(&text)))?;
         Ok(())
     }
 
@@ -327,50 +281,14 @@ impl<'a> Parser<'a> {
         self.only(tag, &["name", "value"])?;
         let (name, value) = (self.required(tag, "name")?, self.required(tag, "value")?);
         self.nothing(tag)?;
-        if !is_attribute(&name) || name.chars().any(char::is_control) {
-            let sentence = format!(
-                "<attr> gives {}, which is not the name of an attribute: a file of the device, or several components joined by \
-                 '/', each of 1 to 255 bytes, no control characters, not '.' or '..'",
-                shown(&name)
-            );
-            return Err(self.reader.wrong(tag.at, sentence));
-        }
-        if value.is_empty() {
-            let sentence = format!("<attr> {} has an empty value, which cannot be written to a device", shown(&name));
-            return Err(self.reader.wrong(tag.at, sentence));
-        }
-        if value.len() > MAX_VALUE {
-            return Err(self.reader.wrong(tag.at, too_long(&format!("<attr> {}", shown(&name)), &value)));
-        }
-        if self.def.attributes.len() == MAX_ATTRS {
-            let sentence = format!("more than {MAX_ATTRS} <attr> elements");
+        let attribute = self.valid(tag, values::attribute("<attr>", &name, &value))?;
+        if self.def.attributes.len() == ATTRIBUTES_MAX {
+            let sentence = format!("more than {ATTRIBUTES_MAX} <attr> elements");
             return Err(self.reader.fail(ErrorCode::XmlLimit, tag.at, sentence));
         }
-        self.def.attributes.push((name, value));
+        self.def.attributes.push(attribute);
         Ok(())
     }
-}
-
-/// Why a text is not a UUID: its length, or its first wrong character.
-fn not_a_uuid(text: &str) -> String {
-    let length = text.chars().count();
-    let is_dash = |i: usize| length == 36 && matches!(i, 8 | 13 | 18 | 23);
-    let is_wrong = |(i, c): &(usize, char)| if is_dash(*i) { *c != '-' } else { !c.is_ascii_hexdigit() };
-    match text.chars().enumerate().find(is_wrong) {
-        Some((i, c)) if matches!(length, 32 | 36) => {
-            let expected = if is_dash(i) { "'-'" } else { "a hexadecimal digit" };
-            format!(
-                "which is not a UUID: character {} is {}; expected {expected}",
-                i + 1,
-                shown(c.encode_utf8(&mut [0; 4]))
-            )
-        }
-        _ => format!("{length} characters long; a UUID has 36 with its dashes, or 32 hexadecimal digits"),
-    }
-}
-
-fn too_long(what: &str, value: &str) -> String {
-    format!("{what} is {} bytes long; sysfs accepts at most {MAX_VALUE}", value.len())
 }
 
 /// The text inside one matched pair of enclosing quotes, or the text itself.
