@@ -37,6 +37,7 @@ static struct {
 	struct mdev_monitor *mon;
 	struct mdev_event *event;
 	struct mdev_finding **findings;
+	struct mdev_user **users;
 	char *text, **texts;
 	const char *word, *const *words, *const *values;
 	unsigned int number;
@@ -96,8 +97,12 @@ static void *handle(int kind)
 #define h handle(i)
 #define EACH_UNKNOWN(flag, known) for (flag = 1; flag; flag <<= 1) if (!(flag & (unsigned int)(known)))
 
+#define CREATE_FLAGS                                                                                                    \
+	(MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS | MDEV_CREATE_IGNORE_UNKNOWN | MDEV_CREATE_DRY_RUN)
+
 static void sweep_conn(void)
 {
+	struct mdev_create_options plain = { .size = sizeof(plain), .parent = RFC_PARENT, .type = "11" };
 	const char *xmls[] = { PLAIN_XML(RFC_PARENT, "11"), PLAIN_XML(RFC_PARENT, "11") };
 	const char *holed[] = { PLAIN_XML(RFC_PARENT, "11"), NULL };
 	unsigned int flag;
@@ -123,6 +128,12 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_autostart(h, NULL, 0));
 		REFUSED(mdev_conn_list_problems(h, &out.findings, 0));
 		REFUSED(mdev_conn_destroy_incomplete(h, NULL, 0));
+		REFUSED(mdev_conn_create(h, &plain, &out.dev, 0));
+		REFUSED(mdev_conn_define(h, &plain, &out.dev, 0));
+		REFUSED(mdev_conn_plan_xml(h, xmls[0], &out.text, 0));
+		REFUSED(mdev_conn_list_filtered(h, NULL, &out.list, 0));
+		REFUSED(mdev_conn_diagnose(h, NULL, &out.findings, 0));
+		REFUSED(mdev_conn_wait_device(h, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", MDEV_DEVICE_DELETED, 0));
 	}
 
 	REFUSED(mdev_conn_dump_xml(conn, NULL, 0));
@@ -148,7 +159,7 @@ static void sweep_conn(void)
 		REFUSED(mdev_conn_dump_xml(conn, &out.text, flag));
 	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE | MDEV_LIST_NO_TYPES)
 		REFUSED(mdev_conn_list(conn, &out.list, flag));
-	EACH_UNKNOWN(flag, MDEV_CREATE_EXIST_OK | MDEV_CREATE_PACK | MDEV_CREATE_NO_CALLOUTS | MDEV_CREATE_IGNORE_UNKNOWN) {
+	EACH_UNKNOWN(flag, CREATE_FLAGS) {
 		REFUSED(mdev_conn_create_xml(conn, xmls[0], &out.dev, flag));
 		REFUSED(mdev_conn_create_group_xml(conn, xmls, 2, &out.list, flag));
 	}
@@ -165,10 +176,34 @@ static void sweep_conn(void)
 	EACH_UNKNOWN(flag, MDEV_DESTROY_NO_CALLOUTS)
 		REFUSED(mdev_conn_destroy_incomplete(conn, NULL, flag));
 	REFUSED(mdev_conn_destroy_incomplete(conn, "", 0));
+
+	REFUSED(mdev_conn_create(conn, NULL, &out.dev, 0));
+	REFUSED(mdev_conn_create(conn, &plain, NULL, 0));
+	REFUSED(mdev_conn_define(conn, NULL, &out.dev, 0));
+	REFUSED(mdev_conn_define(conn, &plain, NULL, 0));
+	REFUSED(mdev_conn_plan_xml(conn, NULL, &out.text, 0));
+	REFUSED(mdev_conn_plan_xml(conn, xmls[0], NULL, 0));
+	REFUSED(mdev_conn_list_filtered(conn, NULL, NULL, 0));
+	REFUSED(mdev_conn_diagnose(conn, NULL, NULL, 0));
+	REFUSED(mdev_conn_wait_device(conn, NULL, MDEV_DEVICE_DELETED, 0));
+	REFUSED(mdev_conn_wait_device(conn, "c60cc60c", MDEV_DEVICE_DELETED, 0));
+	REFUSED(mdev_conn_wait_device(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", 0, 0));
+	REFUSED(mdev_conn_wait_device(conn, "c60cc60c-c60c-c60c-c60c-c60cc60cc60c", 4, 0));
+	EACH_UNKNOWN(flag, CREATE_FLAGS) {
+		REFUSED(mdev_conn_create(conn, &plain, &out.dev, flag));
+		REFUSED(mdev_conn_plan_xml(conn, xmls[0], &out.text, flag));
+	}
+	EACH_UNKNOWN(flag, MDEV_DEFINE_NO_CALLOUTS | MDEV_DEFINE_AUTOSTART | MDEV_DEFINE_IGNORE_UNKNOWN)
+		REFUSED(mdev_conn_define(conn, &plain, &out.dev, flag));
+	EACH_UNKNOWN(flag, MDEV_LIST_PARENTS | MDEV_LIST_DEVICES | MDEV_LIST_ACTIVE | MDEV_LIST_INACTIVE | MDEV_LIST_NO_TYPES)
+		REFUSED(mdev_conn_list_filtered(conn, NULL, &out.list, flag));
+	EACH_UNKNOWN(flag, 0)
+		REFUSED(mdev_conn_diagnose(conn, NULL, &out.findings, flag));
 }
 
 static void sweep_device_handles(void)
 {
+	const char *word = NULL;
 	int i;
 
 	EACH_WRONG(DEVICE) {
@@ -208,7 +243,13 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_set_autostart(h, 1));
 		REFUSED(mdev_device_get_autostart(h, &out.sign));
 		REFUSED(mdev_device_is_persistent(h));
+		REFUSED(mdev_device_get_driver(h, &out.word));
+		REFUSED(mdev_device_get_product(h, &out.word, &word));
+		REFUSED(mdev_device_get_address(h, &out.word));
+		REFUSED(mdev_device_get_vfio_node(h, &out.text, 0));
+		REFUSED(mdev_device_list_users(h, &out.users));
 	}
+	T_OK(word == NULL);
 	mdev_device_list_free(NULL);
 }
 
@@ -250,6 +291,14 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_list_types(parent, NULL));
 	REFUSED(mdev_device_find_type(parent, NULL, &out.type));
 	REFUSED(mdev_device_find_type(parent, "11", NULL));
+	REFUSED(mdev_device_get_driver(parent, NULL));
+	REFUSED(mdev_device_get_product(parent, NULL, &out.word));
+	REFUSED(mdev_device_get_product(parent, &out.word, NULL));
+	REFUSED(mdev_device_get_address(parent, NULL));
+	REFUSED(mdev_device_get_vfio_node(dev, NULL, 0));
+	REFUSED(mdev_device_list_users(dev, NULL));
+	EACH_UNKNOWN(flag, MDEV_QEMU_IOMMUFD)
+		REFUSED(mdev_device_get_vfio_node(dev, &out.text, flag));
 
 	EACH_UNKNOWN(flag, MDEV_XML_LIBVIRT | MDEV_XML_INACTIVE)
 		REFUSED(mdev_device_get_xml(dev, &out.text, flag));
@@ -351,6 +400,13 @@ static void sweep_errors(void)
 		T_OK(mdev_finding_get_next_step(h) == NULL);
 	}
 	mdev_finding_list_free(NULL);
+	for (i = -1; i < KINDS; i++) {
+		T_INT(mdev_user_get_pid(h), -EINVAL);
+		T_OK(mdev_user_get_program(h) == NULL);
+		T_OK(mdev_user_get_guest(h) == NULL);
+	}
+	mdev_user_list_free(NULL);
+	T_OK(mdev_error_code_name(0) == NULL);
 	mdev_set_log_handler(NULL, NULL, 0);
 	mdev_set_log_handler(NULL, &zeroes, -1);
 	T_OK(mdev_version() != NULL);

@@ -313,6 +313,51 @@ static void group_through_the_table(struct mdev_conn *conn)
 	T_INT(counted(conn), nodes);
 }
 
+static void additions_through_the_table(struct mdev_conn *conn)
+{
+	struct mdev_create_options options = { .size = sizeof(options), .parent = RFC_PARENT, .type = "11" };
+	struct mdev_list_filter filter = { .size = sizeof(filter), .parent = RFC_PARENT };
+	static const char uuid[] = "c60cc60c-0000-4222-8333-444444444449";
+	const char *word = NULL, *product = NULL;
+	struct mdev_finding **findings = NULL;
+	struct mdev_device **list = NULL;
+	struct mdev_user **users = NULL;
+	struct mdev_device *dev = NULL;
+	char *text = NULL;
+
+	T_STR(CALL(error_code_name, MDEV_ERROR_NO_TYPE), "no-type");
+	T_NEED(drv->lookup_by_name(conn, RFC_PARENT, &dev) == 0);
+	T_INT(CALL(device_get_driver, dev, &word), 0);
+	T_INT(CALL(device_get_product, dev, &word, &product), 0);
+	T_INT(CALL(device_get_address, dev, &word), 0);
+	T_STR(word, "0000:86:00.0");
+	drv->device_unref(dev);
+	T_INT(CALL(conn_plan_xml, conn, rfc_device, &text, 0), 0);
+	T_HAS(text, "write /sys/");
+	free(text);
+	options.uuid = uuid;
+	T_NEED(CALL(conn_create, conn, &options, &dev, 0) == 0);
+	T_INT(CALL(conn_wait_device, conn, uuid, MDEV_DEVICE_CREATED, 0), 0);
+	T_INT(CALL(device_get_vfio_node, dev, &text, 0), 0);
+	T_HAS(text, "/dev/vfio/");
+	free(text);
+	T_INT(CALL(device_list_users, dev, &users), 0);
+	CALL(user_list_free, users);
+	T_INT(CALL(user_get_pid, NULL), -EINVAL);
+	T_OK(CALL(user_get_program, NULL) == NULL);
+	T_OK(CALL(user_get_guest, NULL) == NULL);
+	T_INT(CALL(conn_list_filtered, conn, &filter, &list, MDEV_LIST_DEVICES), 1);
+	drv->device_list_free(list);
+	T_INT(CALL(conn_diagnose, conn, RFC_PARENT, &findings, 0), 1);
+	T_INT(drv->finding_get_severity(findings[0]), MDEV_SEVERITY_NOTE);
+	drv->finding_list_free(findings);
+	T_INT(drv->destroy(dev, 0), 0);
+	drv->device_unref(dev);
+	T_NEED(CALL(conn_define, conn, &options, &dev, 0) == 0);
+	T_INT(drv->undefine(dev, 0), 0);
+	drv->device_unref(dev);
+}
+
 static void on_log(int level, const char *message, void *data)
 {
 	(void)level;
@@ -474,7 +519,8 @@ int main(int argc, char **argv)
 		parent_through_the_table(conn);
 		device_through_the_table(conn);
 		group_through_the_table(conn);
-	problems_through_the_table(conn);
+		problems_through_the_table(conn);
+		additions_through_the_table(conn);
 		events_through_the_table(conn);
 		definition_through_the_table(conn);
 		errors_through_the_table(conn);

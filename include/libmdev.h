@@ -14,8 +14,8 @@
  * - Handles are opaque, immutable and counted. Any thread may use them. An unref function accepts NULL and returns
  *   NULL.
  * - Ownership: a const char * is valid as long as the handle that it came from. The caller frees a char * and an array
- *   of pointers with free(), an array of nodes with mdev_device_list_free() and an array of findings with
- *   mdev_finding_list_free(). A function that differs says so. Arrays end with NULL.
+ *   of pointers with free(), an array of nodes with mdev_device_list_free(), an array of findings with
+ *   mdev_finding_list_free() and an array of users with mdev_user_list_free(). A function that differs says so. Arrays end with NULL.
  * - Threads: "Thread-safe" means that several threads may call the function at the same time, also with the same
  *   handles. "Also between processes" means that the library locks the resource against other processes.
  * - Errors: "touches no error" means that the function leaves mdev_last_error() as it is.
@@ -29,45 +29,50 @@
  * Contents, in the order of this file:
  *
  * 1. Objects
- *    mdev_conn, mdev_device, mdev_type, mdev_monitor, mdev_event, mdev_finding, mdev_error
+ *    mdev_conn, mdev_device, mdev_type, mdev_monitor, mdev_event, mdev_finding, mdev_user, mdev_error
  * 2. Version
- *    MDEV_VERSION_MAJOR, mdev_version()
+ *    MDEV_VERSION_MAJOR, MDEV_CHECK_VERSION(), mdev_version()
  * 3. Errors
- *    mdev_error_code, mdev_last_error(), mdev_error_get_code(), mdev_error_get_errno(), mdev_error_get_message(),
- *    mdev_error_get_path()
+ *    mdev_error_code, mdev_error_code_name(), mdev_last_error(), mdev_error_get_code(), mdev_error_get_errno(),
+ *    mdev_error_get_message(), mdev_error_get_path()
  * 4. Log
  *    mdev_log_level, mdev_set_log_handler()
  * 5. Connection
  *    mdev_conn_open(), mdev_conn_ref(), mdev_conn_unref(), mdev_conn_set_owner(), mdev_conn_dump_xml()
  * 6. Finding node devices
- *    mdev_list_flags, mdev_conn_list(), mdev_device_list_free(), mdev_conn_lookup_by_name(),
- *    mdev_conn_lookup_by_uuid(), mdev_conn_wait_parent()
+ *    mdev_list_flags, mdev_conn_list(), mdev_list_filter, mdev_conn_list_filtered(), mdev_device_list_free(),
+ *    mdev_conn_lookup_by_name(),
+ *    mdev_conn_lookup_by_uuid(), mdev_conn_wait_parent(), mdev_device_wait,
+ *    mdev_conn_wait_device()
  * 7. Node device: a parent or a mediated device
  *    mdev_device_ref(), mdev_device_unref(), mdev_device_get_name(), mdev_device_get_parent(),
  *    mdev_device_get_syspath(), mdev_device_get_layout(), mdev_device_is_parent(), mdev_device_is_active(),
- *    mdev_device_get_numa_node(), mdev_device_get_physical_function(), mdev_xml_flags, mdev_device_get_xml()
+ *    mdev_device_get_numa_node(), mdev_device_get_physical_function(), mdev_device_get_driver(),
+ *    mdev_device_get_address(), mdev_xml_flags, mdev_device_get_xml()
  * 8. Attributes of a node device
  *    mdev_attr_access, mdev_device_list_attrs(), mdev_device_get_attr_access(), mdev_device_get_attr(),
  *    mdev_device_set_attr()
  * 9. Parent
- *    mdev_device_list_types(), mdev_device_find_type()
+ *    mdev_device_get_product(), mdev_device_list_types(), mdev_device_find_type()
  * 10. Type
  *    mdev_type_get_id(), mdev_type_get_name(), mdev_type_get_device_api(), mdev_type_get_description(),
  *    mdev_type_get_attr(), mdev_type_list_attrs(), mdev_type_get_available_instances(), mdev_type_get_capacity(),
  *    mdev_type_requires_group()
  * 11. Mediated device
  *    mdev_device_get_uuid(), mdev_device_get_type_id(), mdev_device_get_group(), mdev_device_get_params(),
- *    mdev_device_get_iommu_group(), mdev_device_get_owner(), mdev_device_reset(), mdev_device_set_online()
+ *    mdev_device_get_iommu_group(), mdev_device_get_owner(), mdev_device_reset(), mdev_device_set_online(),
+ *    mdev_device_list_users(), mdev_user_get_pid(), mdev_user_get_program(), mdev_user_get_guest(), mdev_user_list_free()
  * 12. Create and destroy
- *    mdev_create_flags, mdev_conn_create_xml(), mdev_conn_create_group_xml(), mdev_destroy_flags,
- *    mdev_conn_destroy_uuid(), mdev_device_destroy(), mdev_conn_destroy_incomplete()
+ *    mdev_create_flags, mdev_conn_create_xml(), mdev_conn_create_group_xml(), mdev_attr, mdev_create_options,
+ *    mdev_conn_create(), mdev_conn_plan_xml(), mdev_destroy_flags, mdev_conn_destroy_uuid(), mdev_device_destroy(),
+ *    mdev_conn_destroy_incomplete()
  * 13. Definitions: mediated devices that persist
- *    mdev_define_flags, mdev_conn_define_xml(), mdev_device_undefine(), mdev_device_is_persistent(),
+ *    mdev_define_flags, mdev_conn_define_xml(), mdev_conn_define(), mdev_device_undefine(), mdev_device_is_persistent(),
  *    mdev_device_list_definition_attrs(), mdev_start_flags, mdev_device_start(), mdev_device_set_autostart(),
  *    mdev_device_get_autostart(), mdev_conn_autostart()
  * 14. Attaching a device to a virtual machine
  *    mdev_qemu_flags, mdev_device_get_qemu_args(), mdev_device_get_qemu_device(), mdev_device_get_qmp_device_add(),
- *    mdev_device_get_hostdev_xml()
+ *    mdev_device_get_hostdev_xml(), mdev_device_get_vfio_node()
  * 15. Monitor: events by polling
  *    mdev_monitor_new(), mdev_monitor_ref(), mdev_monitor_unref(), mdev_monitor_get_fd(), mdev_monitor_receive(),
  *    mdev_monitor_set_buffer_size()
@@ -77,7 +82,7 @@
  *    mdev_event_callback, mdev_free_callback, mdev_conn_event_register(), mdev_conn_event_deregister(),
  *    mdev_conn_get_fd(), mdev_conn_dispatch()
  * 18. Findings: problems of a host
- *    mdev_severity, mdev_conn_list_problems(), mdev_finding_get_severity(), mdev_finding_get_code(),
+ *    mdev_severity, mdev_conn_list_problems(), mdev_conn_diagnose(), mdev_finding_get_severity(), mdev_finding_get_code(),
  *    mdev_finding_get_object(), mdev_finding_get_message(), mdev_finding_get_next_step(), mdev_finding_list_free()
  * 19. Driver table: the whole library through one symbol
  *    MDEV_DRIVER_ABI, mdev_driver, MDEV_DRIVER_HAS(), mdev_driver_get()
@@ -149,6 +154,13 @@ typedef struct mdev_event mdev_event;
 typedef struct mdev_finding mdev_finding;
 
 /**
+ * A process that has a mediated device open, usually QEMU with a virtual machine.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_user mdev_user;
+
+/**
  * The cause of a failed call: see mdev_last_error().
  *
  * Since: 0.1.
@@ -165,6 +177,20 @@ typedef struct mdev_error mdev_error;
 #define MDEV_VERSION_MINOR 1
 #define MDEV_VERSION_PATCH 0
 #define MDEV_VERSION_STRING "0.1.0"
+
+/**
+ * Checks whether this header is of this version or later, in the preprocessor.
+ *
+ * @param major the major version
+ * @param minor the minor version
+ * @param patch the patch version
+ *
+ * Since: 0.1. Follows: LIBVIR_CHECK_VERSION.
+ */
+#define MDEV_CHECK_VERSION(major, minor, patch)                                                                        \
+	((major) < MDEV_VERSION_MAJOR ||                                                                               \
+	 ((major) == MDEV_VERSION_MAJOR &&                                                                             \
+	  ((minor) < MDEV_VERSION_MINOR || ((minor) == MDEV_VERSION_MINOR && (patch) <= MDEV_VERSION_PATCH))))
 
 /**
  * Returns the version of the loaded library, which may be newer than the header of the program.
@@ -307,6 +333,16 @@ typedef enum mdev_error_code {
 	 */
 	MDEV_ERROR_CALLOUT = 30,
 } mdev_error_code;
+
+/**
+ * Returns the name of an error code, such as "no-instances". A name never gets another meaning.
+ *
+ * @param code a value of enum mdev_error_code
+ * @return a static string; NULL: the code is unknown.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_error_code_name(int code);
 
 /**
  * Returns why the last call of this thread failed.
@@ -538,6 +574,52 @@ typedef enum mdev_list_flags {
 int mdev_conn_list(struct mdev_conn *conn, struct mdev_device ***ret, unsigned int flags);
 
 /**
+ * Selects the node devices that mdev_conn_list_filtered() returns. A node device must match every member that is not NULL. Set
+ * size, and zero all other members that are not needed.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_list_filter {
+	/**
+	 * sizeof(struct mdev_list_filter).
+	 */
+	size_t size;
+	/**
+	 * This parent and its devices, named as for mdev_conn_lookup_by_name(). For a VF of a parent, the device on that VF.
+	 */
+	const char *parent;
+	/**
+	 * The devices of this type, and the parents that offer it: id, name, or a short form of them.
+	 */
+	const char *type;
+	/**
+	 * The devices of this owner, and no parents.
+	 */
+	const char *owner;
+	/**
+	 * The node devices of this sysfs layout: see mdev_device_get_layout().
+	 */
+	const char *layout;
+} mdev_list_filter;
+
+/**
+ * Lists node devices as mdev_conn_list() does, with a filter.
+ *
+ * @param conn a connection
+ * @param filter selects the node devices; NULL: all
+ * @param ret receives the NULL-terminated array; the caller frees it with mdev_device_list_free()
+ * @param flags bits of enum mdev_list_flags
+ * @return the number of node devices; -ENODEV: the parent of the filter does not exist and has no definitions; the errnos
+ * of mdev_conn_list().
+ *
+ * Thread-safe. Since: 0.1. Follows: virConnectListAllNodeDevices; mdevctl list --parent.
+ */
+int mdev_conn_list_filtered(struct mdev_conn *conn,
+			    const struct mdev_list_filter *filter,
+			    struct mdev_device ***ret,
+			    unsigned int flags);
+
+/**
  * Drops one reference to each node device of an array, and frees the array. To keep a node device, take a reference to
  * it first.
  *
@@ -591,6 +673,45 @@ int mdev_conn_lookup_by_uuid(struct mdev_conn *conn, const char *uuid, struct md
  * drivers/base/core.c.
  */
 int mdev_conn_wait_parent(struct mdev_conn *conn, const char *name, int timeout_ms, struct mdev_device **ret);
+
+/**
+ * The state of a device for which mdev_conn_wait_device() waits.
+ *
+ * Since: 0.1.
+ */
+typedef enum mdev_device_wait {
+	/**
+	 * The device exists and is usable.
+	 */
+	MDEV_DEVICE_CREATED = 1,
+	/**
+	 * The device does not exist.
+	 */
+	MDEV_DEVICE_DELETED = 2,
+	/**
+	 * The device exists, and no process has it open.
+	 */
+	MDEV_DEVICE_FREE = 3,
+} mdev_device_wait;
+
+/**
+ * Waits until a mediated device is created, deleted, or not in use. Sleeps until the kernel sends an event, and checks the
+ * state once a second where it sends none: for the layout vendor-vfio, and for MDEV_DEVICE_FREE. The state can change
+ * again after the return.
+ *
+ * @param conn a connection
+ * @param uuid the UUID of the device
+ * @param state a value of enum mdev_device_wait
+ * @param timeout_ms the longest wait in milliseconds; 0: check once; negative: no limit
+ * @return 0; -ETIMEDOUT: the device does not have the state (the message says why); -ENODEV: state is
+ * MDEV_DEVICE_FREE, and there is no such device; -EINVAL: an argument is invalid; other errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: udevadm wait.
+ */
+int mdev_conn_wait_device(struct mdev_conn *conn,
+			  const char *uuid,
+			  int state,
+			  int timeout_ms);
 
 /*
  * 7. Node device: a parent or a mediated device
@@ -710,6 +831,30 @@ int mdev_device_get_numa_node(struct mdev_device *dev, int *ret);
 int mdev_device_get_physical_function(struct mdev_device *dev, const char **ret);
 
 /**
+ * Returns the name of the kernel driver that is bound to a node device.
+ *
+ * @param dev a node device
+ * @param ret receives the string, which is valid as long as dev
+ * @return 0; -ENODATA: no driver was bound, or the device is not running; -EINVAL: an argument is invalid.
+ *
+ * Thread-safe. Since: 0.1. Follows: the driver element of libvirt's node-device XML.
+ */
+int mdev_device_get_driver(struct mdev_device *dev, const char **ret);
+
+/**
+ * Returns the PCI address of a node device: of a PCI parent, or of the VF that a mediated device of the layout vendor-vfio
+ * is.
+ *
+ * @param dev a node device
+ * @param ret receives the string, such as "0000:41:00.5", which is valid as long as dev
+ * @return 0; -ENODATA: dev is not a PCI device, or not running; -EINVAL: an argument is invalid.
+ *
+ * Thread-safe. Since: 0.1. Follows: the address element of libvirt's hostdev of type pci.
+ */
+int mdev_device_get_address(struct mdev_device *dev,
+			    const char **ret);
+
+/**
  * Flags of mdev_device_get_xml().
  *
  * Since: 0.1.
@@ -823,6 +968,22 @@ int mdev_device_set_attr(struct mdev_device *dev, const char *name, const char *
  * 9. Parent
  * =========
  */
+
+/**
+ * Returns the names of the vendor and of the product of a PCI parent, from the file pci.ids of the host. If the file does not
+ * contain a name, returns the id: "0x10de".
+ *
+ * @param dev a parent
+ * @param vendor receives the string, which is valid as long as dev
+ * @param product receives the string, which is valid as long as dev
+ * @return 0; -ENODATA: dev is not a parent or not a PCI device; -EINVAL: an argument is invalid.
+ *
+ * Thread-safe. The first call for a product reads pci.ids. Since: 0.1. Follows: the vendor and product elements of
+ * libvirt's PCI capability.
+ */
+int mdev_device_get_product(struct mdev_device *dev,
+			    const char **vendor,
+			    const char **product);
 
 /**
  * Lists the types of a parent, with every attribute that the vendor exposes.
@@ -1058,6 +1219,60 @@ int mdev_device_reset(struct mdev_device *dev);
  */
 int mdev_device_set_online(struct mdev_device *dev, int online);
 
+/**
+ * Lists the processes that have a mediated device open now. Searches the open files of all processes, for at most 5 s. If
+ * not all processes can be examined, for example as an ordinary user, the list may be incomplete, and the log handler
+ * receives a warning.
+ *
+ * @param dev a node device
+ * @param ret receives the NULL-terminated array; the caller frees it with mdev_user_list_free()
+ * @return the number of processes, 0 if the device is not in use; -ENODATA: dev is a parent; -ENODEV: the device is not
+ * running or no longer exists; -EINVAL: an argument is invalid; other errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: fuser /dev/vfio/GROUP.
+ */
+int mdev_device_list_users(struct mdev_device *dev,
+			   struct mdev_user ***ret);
+
+/**
+ * Returns the process id of a user.
+ *
+ * @param user a user
+ * @return a positive number; -EINVAL: user is NULL or not a user.
+ *
+ * Thread-safe. Since: 0.1.
+ */
+int mdev_user_get_pid(const struct mdev_user *user);
+
+/**
+ * Returns the program of a user, as in /proc/PID/comm.
+ *
+ * @param user a user
+ * @return a string, perhaps empty, valid as long as the user; NULL: user is NULL or not a user.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_user_get_program(const struct mdev_user *user);
+
+/**
+ * Returns the name of the virtual machine of a user, from the argument -name of QEMU.
+ *
+ * @param user a user
+ * @return a string, valid as long as the user; NULL: the program has no such argument, or user is NULL or not a user.
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+const char *mdev_user_get_guest(const struct mdev_user *user);
+
+/**
+ * Frees an array of users and the users in it.
+ *
+ * @param list an array from mdev_device_list_users(), or NULL
+ *
+ * Thread-safe; touches no error. Since: 0.1.
+ */
+void mdev_user_list_free(struct mdev_user **list);
+
 /*
  * 12. Create and destroy
  * ======================
@@ -1086,6 +1301,11 @@ typedef enum mdev_create_flags {
 	 * of refusing them with -EINVAL.
 	 */
 	MDEV_CREATE_IGNORE_UNKNOWN = 8,
+	/**
+	 * Choose the parent, the type, the UUID and the VF and check the request, but write nothing. The result is a
+	 * handle of the device that does not exist, and the log handler receives the plan: see mdev_conn_plan_xml().
+	 */
+	MDEV_CREATE_DRY_RUN = 16,
 } mdev_create_flags;
 
 /**
@@ -1126,6 +1346,108 @@ int mdev_conn_create_group_xml(struct mdev_conn *conn,
 			       size_t n,
 			       struct mdev_device ***ret,
 			       unsigned int flags);
+
+/**
+ * An attribute of a mediated device: a file in its sysfs directory, and the value that is written to the file.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_attr {
+	/**
+	 * The name of the file, or a path below the directory of the device (nvidia/vgpu_params).
+	 */
+	const char *name;
+	/**
+	 * The value, 1 to 4095 bytes.
+	 */
+	const char *value;
+} mdev_attr;
+
+/**
+ * The mediated device that mdev_conn_create() creates or mdev_conn_define() defines. Set size, and zero all members that are
+ * not needed: struct mdev_create_options options = { .size = sizeof(options), .type = "11" };
+ *
+ * Later versions append members. The library accepts a struct of an older or of a newer header, if the members that the
+ * library does not have are zero.
+ *
+ * Since: 0.1.
+ */
+typedef struct mdev_create_options {
+	/**
+	 * sizeof(struct mdev_create_options).
+	 */
+	size_t size;
+	/**
+	 * The parent, named as for mdev_conn_lookup_by_name(); NULL: mdev_conn_create() chooses a parent.
+	 */
+	const char *parent;
+	/**
+	 * The id or the name of the type, or a short form of them. Required.
+	 */
+	const char *type;
+	/**
+	 * The UUID; NULL: a random UUID.
+	 */
+	const char *uuid;
+	/**
+	 * The name of the device; NULL: a generated name.
+	 */
+	const char *name;
+	/**
+	 * The parameters for the vendor's driver; NULL: none.
+	 */
+	const char *params;
+	/**
+	 * The preferred NUMA node of the parent, if parent is NULL; NULL: no preference.
+	 */
+	const int *numa_node;
+	/**
+	 * The attributes to write after the create, in this order; NULL if n_attrs is 0.
+	 */
+	const struct mdev_attr *attrs;
+	/**
+	 * The number of attributes.
+	 */
+	size_t n_attrs;
+	/**
+	 * The group of the devices of one virtual machine, from 1; 0: none.
+	 */
+	unsigned int group;
+} mdev_create_options;
+
+/**
+ * Creates a mediated device as mdev_conn_create_xml() does, without XML.
+ *
+ * @param conn a connection
+ * @param options the device; not changed, and not used after the call
+ * @param ret receives the device; the caller releases it with mdev_device_unref()
+ * @param flags bits of enum mdev_create_flags
+ * @return 0; the errnos of mdev_conn_create_xml().
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: mdevctl start.
+ */
+int mdev_conn_create(struct mdev_conn *conn,
+		     const struct mdev_create_options *options,
+		     struct mdev_device **ret,
+		     unsigned int flags);
+
+/**
+ * Returns what mdev_conn_create_xml() would do with this XML: the parent, the type, the UUID, the VF, and the writes to sysfs.
+ * Writes nothing, and runs no call-outs. Needs no privilege. The create may choose another VF, and chooses another random UUID.
+ *
+ * @param conn a connection
+ * @param xml a device element in either dialect, UTF-8
+ * @param plan receives the text: one line for each value ("parent pci_0000_41_00_0", "type 1438", "uuid UUID", "vf
+ * 0000:41:00.5", "exists") and each write ("write PATH TEXT"); the caller frees it with free()
+ * @param flags bits of enum mdev_create_flags
+ * @return 0; the errnos with which mdev_conn_create_xml() fails before its first write.
+ *
+ * Thread-safe. Since: 0.1. Follows: systemctl start --dry-run.
+ */
+int mdev_conn_plan_xml(struct mdev_conn *conn,
+		       const char *xml,
+		       char **plan,
+		       unsigned int flags);
 
 /**
  * Flags of mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete().
@@ -1246,6 +1568,22 @@ typedef enum mdev_define_flags {
  * Thread-safe, also between processes. Since: 0.1. Follows: virNodeDeviceDefineXML; mdevctl define.
  */
 int mdev_conn_define_xml(struct mdev_conn *conn, const char *xml, struct mdev_device **ret, unsigned int flags);
+
+/**
+ * Defines a mediated device as mdev_conn_define_xml() does, without XML.
+ *
+ * @param conn a connection
+ * @param options the device, with a parent; not changed, and not used after the call
+ * @param ret receives the device, running or not; the caller releases it with mdev_device_unref()
+ * @param flags bits of enum mdev_define_flags
+ * @return 0; the errnos of mdev_conn_define_xml().
+ *
+ * Thread-safe, also between processes. Since: 0.1. Follows: mdevctl define.
+ */
+int mdev_conn_define(struct mdev_conn *conn,
+		     const struct mdev_create_options *options,
+		     struct mdev_device **ret,
+		     unsigned int flags);
 
 /**
  * Removes the definition of a device. A running device keeps running until it is destroyed. The handle stays valid.
@@ -1436,6 +1774,23 @@ int mdev_device_get_qmp_device_add(struct mdev_device *dev, const char *id, char
  * Thread-safe. Since: 0.1. Follows: libvirt's domain XML, hostdev of type mdev.
  */
 int mdev_device_get_hostdev_xml(struct mdev_device *dev, char **ret);
+
+/**
+ * Returns the path of the node below /dev/vfio with which a virtual machine opens a mediated device. This is the node of its
+ * IOMMU group (/dev/vfio/12). With MDEV_QEMU_IOMMUFD, or if the kernel has no VFIO groups, it is the node of the device
+ * itself (/dev/vfio/devices/vfio3). Reads the kernel now. The /dev of a container may not contain the node.
+ *
+ * @param dev a node device
+ * @param ret receives the string; the caller frees it with free()
+ * @param flags bits of enum mdev_qemu_flags
+ * @return 0; -ENODATA: dev is a parent, or the kernel has no such node for it; -ENODEV: the device is not running or no
+ * longer exists; -EINVAL: an argument is invalid; other errnos of the kernel.
+ *
+ * Thread-safe. Since: 0.1. Follows: drivers/vfio/group.c; drivers/vfio/device_cdev.c.
+ */
+int mdev_device_get_vfio_node(struct mdev_device *dev,
+			      char **ret,
+			      unsigned int flags);
 
 /*
  * 15. Monitor: events by polling
@@ -1726,6 +2081,26 @@ typedef enum mdev_severity {
 int mdev_conn_list_problems(struct mdev_conn *conn, struct mdev_finding ***ret, unsigned int flags);
 
 /**
+ * Checks why a host offers no mediated devices, or fewer than expected. For each GPU and each parent: the bound driver, the
+ * VFs and the types. For the host: IOMMU, VFIO modules and nodes, privileges, definitions, records and autostart. Each
+ * check is a finding: MDEV_SEVERITY_NOTE if all is well, MDEV_SEVERITY_WARNING for a problem that may be intended,
+ * MDEV_SEVERITY_ERROR for a problem that prevents the use of mediated devices.
+ *
+ * @param conn a connection
+ * @param parent only the findings about this parent or PCI device: node name, address or sysfs path; NULL: all findings
+ * @param ret receives the NULL-terminated array; the caller frees it with mdev_finding_list_free()
+ * @param flags 0
+ * @return the number of findings; -ENODEV: there is no such device; -EINVAL: an argument is invalid; -EMFILE, -ENFILE,
+ * -ENOMEM and other errnos of the kernel: the host cannot be read.
+ *
+ * Thread-safe. Since: 0.1. Follows: virt-host-validate.
+ */
+int mdev_conn_diagnose(struct mdev_conn *conn,
+		       const char *parent,
+		       struct mdev_finding ***ret,
+		       unsigned int flags);
+
+/**
  * Returns the severity of a finding.
  *
  * @param finding a finding
@@ -1778,7 +2153,7 @@ const char *mdev_finding_get_next_step(const struct mdev_finding *finding);
 /**
  * Frees an array of findings and the findings in it.
  *
- * @param list an array from mdev_conn_list_problems(), or NULL
+ * @param list an array from mdev_conn_list_problems() or mdev_conn_diagnose(), or NULL
  *
  * Thread-safe; touches no error. Since: 0.1.
  */
@@ -2210,6 +2585,79 @@ typedef struct mdev_driver {
 	 * mdev_conn_destroy_incomplete(). Since 0.1.
 	 */
 	int (*conn_destroy_incomplete)(struct mdev_conn *conn, const char *owner, unsigned int flags);
+	/**
+	 * mdev_error_code_name(). Since 0.1.
+	 */
+	const char *(*error_code_name)(int code);
+	/**
+	 * mdev_conn_create(). Since 0.1.
+	 */
+	int (*conn_create)(struct mdev_conn *conn,
+			   const struct mdev_create_options *options,
+			   struct mdev_device **ret,
+			   unsigned int flags);
+	/**
+	 * mdev_conn_define(). Since 0.1.
+	 */
+	int (*conn_define)(struct mdev_conn *conn,
+			   const struct mdev_create_options *options,
+			   struct mdev_device **ret,
+			   unsigned int flags);
+	/**
+	 * mdev_device_get_driver(). Since 0.1.
+	 */
+	int (*device_get_driver)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_product(). Since 0.1.
+	 */
+	int (*device_get_product)(struct mdev_device *dev, const char **vendor, const char **product);
+	/**
+	 * mdev_device_get_address(). Since 0.1.
+	 */
+	int (*device_get_address)(struct mdev_device *dev, const char **ret);
+	/**
+	 * mdev_device_get_vfio_node(). Since 0.1.
+	 */
+	int (*device_get_vfio_node)(struct mdev_device *dev, char **ret, unsigned int flags);
+	/**
+	 * mdev_conn_plan_xml(). Since 0.1.
+	 */
+	int (*conn_plan_xml)(struct mdev_conn *conn, const char *xml, char **plan, unsigned int flags);
+	/**
+	 * mdev_conn_list_filtered(). Since 0.1.
+	 */
+	int (*conn_list_filtered)(struct mdev_conn *conn,
+				  const struct mdev_list_filter *filter,
+				  struct mdev_device ***ret,
+				  unsigned int flags);
+	/**
+	 * mdev_conn_diagnose(). Since 0.1.
+	 */
+	int (*conn_diagnose)(struct mdev_conn *conn, const char *parent, struct mdev_finding ***ret, unsigned int flags);
+	/**
+	 * mdev_conn_wait_device(). Since 0.1.
+	 */
+	int (*conn_wait_device)(struct mdev_conn *conn, const char *uuid, int state, int timeout_ms);
+	/**
+	 * mdev_device_list_users(). Since 0.1.
+	 */
+	int (*device_list_users)(struct mdev_device *dev, struct mdev_user ***ret);
+	/**
+	 * mdev_user_get_pid(). Since 0.1.
+	 */
+	int (*user_get_pid)(const struct mdev_user *user);
+	/**
+	 * mdev_user_get_program(). Since 0.1.
+	 */
+	const char *(*user_get_program)(const struct mdev_user *user);
+	/**
+	 * mdev_user_get_guest(). Since 0.1.
+	 */
+	const char *(*user_get_guest)(const struct mdev_user *user);
+	/**
+	 * mdev_user_list_free(). Since 0.1.
+	 */
+	void (*user_list_free)(struct mdev_user **list);
 } mdev_driver;
 
 /**

@@ -42,6 +42,10 @@ pub(super) struct Device {
     params: Lazy,
     owner: Lazy,
     physical_function: Lazy,
+    pub(super) driver: Lazy,
+    pub(super) vendor: Lazy,
+    pub(super) product: Lazy,
+    pub(super) address: Lazy,
     pub(super) definition_attrs: OnceLock<Pairs>,
 }
 
@@ -64,6 +68,10 @@ pub(super) fn new_node(node: Node) -> Arc<Object<mdev_device>> {
         params: Lazy::new(),
         owner: Lazy::new(),
         physical_function: Lazy::new(),
+        driver: Lazy::new(),
+        vendor: Lazy::new(),
+        product: Lazy::new(),
+        address: Lazy::new(),
         definition_attrs: OnceLock::new(),
     }))
 }
@@ -78,7 +86,7 @@ pub(super) fn export_list(nodes: Vec<Node>, ret: Out<*mut *mut mdev_device>) -> 
 /// The body of every getter that returns a text.
 ///
 /// # Safety The C contract for dev and ret.
-unsafe fn get_text(
+pub(super) unsafe fn get_text(
     dev: *const mdev_device,
     ret: *mut *const c_char,
     get: impl FnOnce(&Device) -> Result<*const c_char>,

@@ -10,15 +10,19 @@ use super::caps::{list_caps, list_devices, num_of_caps, num_of_devices};
 use super::conn::*;
 use super::define::*;
 use super::device::*;
+use super::device_info::*;
 use super::device_types::*;
 use super::errors::*;
 use super::event::*;
+use super::filter::*;
 use super::finding::*;
 use super::guard;
 use super::log::mdev_set_log_handler;
 use super::monitor::*;
+use super::options::*;
 use super::subscribe::*;
 use super::types::*;
+use super::user::*;
 use super::version::mdev_version;
 use mdev::EventKind;
 use mdev::{Error, ErrorCode};
@@ -314,6 +318,73 @@ pub struct mdev_driver {
     /// mdev_conn_destroy_incomplete(). Since 0.1.
     pub conn_destroy_incomplete:
         Option<unsafe extern "C" fn(conn: *mut mdev_conn, owner: *const c_char, flags: c_uint) -> c_int>,
+    /// mdev_error_code_name(). Since 0.1.
+    pub error_code_name: Option<extern "C" fn(code: c_int) -> *const c_char>,
+    /// mdev_conn_create(). Since 0.1.
+    pub conn_create: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            options: *const mdev_create_options,
+            ret: *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_define(). Since 0.1.
+    pub conn_define: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            options: *const mdev_create_options,
+            ret: *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_device_get_driver(). Since 0.1.
+    pub device_get_driver: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_product(). Since 0.1.
+    pub device_get_product: Option<
+        unsafe extern "C" fn(dev: *mut mdev_device, vendor: *mut *const c_char, product: *mut *const c_char) -> c_int,
+    >,
+    /// mdev_device_get_address(). Since 0.1.
+    pub device_get_address: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *const c_char) -> c_int>,
+    /// mdev_device_get_vfio_node(). Since 0.1.
+    pub device_get_vfio_node:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut c_char, flags: c_uint) -> c_int>,
+    /// mdev_conn_plan_xml(). Since 0.1.
+    pub conn_plan_xml: Option<
+        unsafe extern "C" fn(conn: *mut mdev_conn, xml: *const c_char, plan: *mut *mut c_char, flags: c_uint) -> c_int,
+    >,
+    /// mdev_conn_list_filtered(). Since 0.1.
+    pub conn_list_filtered: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            filter: *const mdev_list_filter,
+            ret: *mut *mut *mut mdev_device,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_diagnose(). Since 0.1.
+    pub conn_diagnose: Option<
+        unsafe extern "C" fn(
+            conn: *mut mdev_conn,
+            parent: *const c_char,
+            ret: *mut *mut *mut mdev_finding,
+            flags: c_uint,
+        ) -> c_int,
+    >,
+    /// mdev_conn_wait_device(). Since 0.1.
+    pub conn_wait_device: Option<
+        unsafe extern "C" fn(conn: *mut mdev_conn, uuid: *const c_char, state: c_int, timeout_ms: c_int) -> c_int,
+    >,
+    /// mdev_device_list_users(). Since 0.1.
+    pub device_list_users: Option<unsafe extern "C" fn(dev: *mut mdev_device, ret: *mut *mut *mut mdev_user) -> c_int>,
+    /// mdev_user_get_pid(). Since 0.1.
+    pub user_get_pid: Option<unsafe extern "C" fn(user: *const mdev_user) -> c_int>,
+    /// mdev_user_get_program(). Since 0.1.
+    pub user_get_program: Option<unsafe extern "C" fn(user: *const mdev_user) -> *const c_char>,
+    /// mdev_user_get_guest(). Since 0.1.
+    pub user_get_guest: Option<unsafe extern "C" fn(user: *const mdev_user) -> *const c_char>,
+    /// mdev_user_list_free(). Since 0.1.
+    pub user_list_free: Option<unsafe extern "C" fn(list: *mut *mut mdev_user)>,
 }
 
 // SAFETY: the table is constant. Its only pointer to data points to a static string.
@@ -417,6 +488,22 @@ static DRIVER: mdev_driver = mdev_driver {
     finding_list_free: Some(mdev_finding_list_free),
     device_list_definition_attrs: Some(mdev_device_list_definition_attrs),
     conn_destroy_incomplete: Some(mdev_conn_destroy_incomplete),
+    error_code_name: Some(mdev_error_code_name),
+    conn_create: Some(mdev_conn_create),
+    conn_define: Some(mdev_conn_define),
+    device_get_driver: Some(mdev_device_get_driver),
+    device_get_product: Some(mdev_device_get_product),
+    device_get_address: Some(mdev_device_get_address),
+    device_get_vfio_node: Some(mdev_device_get_vfio_node),
+    conn_plan_xml: Some(mdev_conn_plan_xml),
+    conn_list_filtered: Some(mdev_conn_list_filtered),
+    conn_diagnose: Some(mdev_conn_diagnose),
+    conn_wait_device: Some(mdev_conn_wait_device),
+    device_list_users: Some(mdev_device_list_users),
+    user_get_pid: Some(mdev_user_get_pid),
+    user_get_program: Some(mdev_user_get_program),
+    user_get_guest: Some(mdev_user_get_guest),
+    user_list_free: Some(mdev_user_list_free),
 };
 
 /// Returns the driver table. A program that loads the library with dlopen() needs to look up only this function with

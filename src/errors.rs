@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::handle::{self, Kind, Object, Tag, borrow};
-use super::strings::terminated;
+use super::strings::{Lazy, terminated};
 use super::unwind;
 use mdev::{Error, ErrorCode};
 
@@ -94,6 +94,21 @@ pub extern "C" fn mdev_last_error() -> *const mdev_error {
 pub unsafe extern "C" fn mdev_error_get_code(err: *const mdev_error) -> c_int {
     // SAFETY: the C contract for err.
     unwind::infallible(-libc::EINVAL, || unsafe { borrow(err) }.map_or(-libc::EINVAL, |e| e.body.code as c_int))
+}
+
+/// Returns the name of an error code, such as "no-instances". A name never gets another meaning.
+///
+/// @param code a value of enum mdev_error_code
+/// @return a static string; NULL: the code is unknown.
+///
+/// Thread-safe; touches no error. Since: 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn mdev_error_code_name(code: c_int) -> *const c_char {
+    static NAMES: [Lazy; ErrorCode::all().len()] = [const { Lazy::new() }; ErrorCode::all().len()];
+    unwind::infallible(ptr::null(), || {
+        let known = ErrorCode::all().into_iter().zip(&NAMES).find(|(known, _)| *known as c_int == code);
+        known.map_or(ptr::null(), |(known, name)| name.get(known.name()))
+    })
 }
 
 /// Returns the errno of an error: the return value of the failed call, without the minus sign.

@@ -7,9 +7,9 @@ use std::ptr;
 use super::conn::{mdev_conn, no_flags};
 use super::guard;
 use super::handle::{self, Counted, Kind, Tag, borrow, count, export, free_list, hold};
-use super::strings::{out, terminated, to_c_list};
+use super::strings::{Out, out, terminated, to_c_list};
 use mdev::ErrorCode;
-use mdev::{Finding, Severity};
+use mdev::{Finding, Result, Severity};
 
 /// A finding: one problem of a host, which is an object that a list leaves out or shows incompletely, and the cause.
 ///
@@ -67,11 +67,15 @@ pub unsafe extern "C" fn mdev_conn_list_problems(
         // SAFETY: the C contract for conn and ret.
         let (conn, ret) = unsafe { (hold(conn)?, out(ret)?) };
         no_flags(flags, "mdev_conn_list_problems")?;
-        let found = conn.body.list_problems()?;
-        let n = count(found.len())?;
-        ret.set(to_c_list(found.into_iter().map(|finding| export::<mdev_finding>(finding.into())))?);
-        Ok(n)
+        export_findings(conn.body.list_problems()?, ret)
     })
+}
+
+/// Returns findings to C as an array; returns their number.
+pub(super) fn export_findings(found: Vec<Finding>, ret: Out<*mut *mut mdev_finding>) -> Result<c_int> {
+    let n = count(found.len())?;
+    ret.set(to_c_list(found.into_iter().map(|finding| export::<mdev_finding>(finding.into())))?);
+    Ok(n)
 }
 
 /// Returns the severity of a finding.
@@ -143,7 +147,7 @@ pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding
 
 /// Frees an array of findings and the findings in it.
 ///
-/// @param list an array from mdev_conn_list_problems(), or NULL
+/// @param list an array from mdev_conn_list_problems() or mdev_conn_diagnose(), or NULL
 ///
 /// Thread-safe; touches no error. Since: 0.1.
 #[unsafe(no_mangle)]

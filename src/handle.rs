@@ -30,10 +30,11 @@ pub(super) const TYPE: Tag = tag(b"mdevTYPE", "a type");
 pub(super) const MONITOR: Tag = tag(b"mdevMONI", "a monitor");
 pub(super) const EVENT: Tag = tag(b"mdevEVNT", "an event");
 pub(super) const FINDING: Tag = tag(b"mdevFIND", "a finding");
+pub(super) const USER: Tag = tag(b"mdevUSER", "a user");
 pub(super) const ERROR: Tag = tag(b"mdevERRO", "an error");
 const DEAD: Tag = tag(b"mdevDEAD", "a handle without references");
 
-const TAGS: [Tag; 8] = [CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, ERROR, DEAD];
+const TAGS: [Tag; 9] = [CONN, DEVICE, TYPE, MONITOR, EVENT, FINDING, USER, ERROR, DEAD];
 
 const fn tag(word: &[u8; 8], name: &'static str) -> Tag {
     Tag { word: u64::from_le_bytes(*word), name }

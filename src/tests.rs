@@ -303,7 +303,9 @@ fn driver_table_members_keep_their_offsets() {
         monitor_ref monitor_set_buffer_size event_ref conn_event_register conn_event_deregister conn_get_fd
         conn_dispatch type_get_capacity device_get_qemu_args
         conn_list_problems finding_get_severity finding_get_code finding_get_object finding_get_message
-        finding_get_next_step finding_list_free device_list_definition_attrs conn_destroy_incomplete
+        finding_get_next_step finding_list_free device_list_definition_attrs conn_destroy_incomplete error_code_name conn_create conn_define
+        device_get_driver device_get_product device_get_address device_get_vfio_node conn_plan_xml conn_list_filtered
+        conn_diagnose conn_wait_device device_list_users user_get_pid user_get_program user_get_guest user_list_free
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();

@@ -6,22 +6,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The sources, in the order of their items in the header.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 22] = [
     "crates/mdev/src/error",
     "crates/mdev/src/finding",
     "crates/mdev/src/model/event",
+    "crates/mdev/src/driver/wait_state",
     "src/version",
     "src/errors",
     "src/log",
     "src/conn",
     "src/device",
+    "src/device_info",
     "src/action",
     "src/device_types",
     "src/types",
+    "src/options",
     "src/define",
     "src/monitor",
     "src/event",
     "src/finding",
+    "src/filter",
+    "src/user",
     "src/subscribe",
     "src/driver_table",
 ];

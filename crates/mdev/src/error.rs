@@ -72,6 +72,42 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Returns every code, in the order of the numbers.
+    pub const fn all() -> [ErrorCode; 30] {
+        [
+            ErrorCode::Internal,
+            ErrorCode::InvalidArgument,
+            ErrorCode::InvalidHandle,
+            ErrorCode::InvalidFlags,
+            ErrorCode::InvalidUri,
+            ErrorCode::XmlSyntax,
+            ErrorCode::XmlContent,
+            ErrorCode::XmlLimit,
+            ErrorCode::NoNode,
+            ErrorCode::NoParent,
+            ErrorCode::NoType,
+            ErrorCode::Exists,
+            ErrorCode::NoInstances,
+            ErrorCode::InUse,
+            ErrorCode::NotSupported,
+            ErrorCode::ParamsNotSupported,
+            ErrorCode::GroupNotSupported,
+            ErrorCode::AccessDenied,
+            ErrorCode::NotOwner,
+            ErrorCode::Timeout,
+            ErrorCode::Kernel,
+            ErrorCode::BadData,
+            ErrorCode::Store,
+            ErrorCode::NoData,
+            ErrorCode::NoAttribute,
+            ErrorCode::Panic,
+            ErrorCode::NotReady,
+            ErrorCode::Ambiguous,
+            ErrorCode::WrongState,
+            ErrorCode::Callout,
+        ]
+    }
+
     /// Returns the name of the code: lower case, with dashes. A name never gets another meaning.
     pub const fn name(self) -> &'static str {
         match self {

@@ -77,8 +77,8 @@ mod trust;
 mod xml;
 
 pub use driver::{
-    AttrAccess, Conn, CreateFlags, CreateOptions, DefineFlags, DestroyFlags, Event, EventKind, GROUP_MAX, ListFlags,
-    Monitor, Node, QemuFlags, StartFlags, XmlFlags, version,
+    AttrAccess, Conn, CreateFlags, CreateOptions, CreatePlan, DefineFlags, DestroyFlags, DeviceWait, Event, EventKind,
+    GROUP_MAX, ListFilter, ListFlags, Monitor, Node, QemuFlags, StartFlags, User, XmlFlags, version,
 };
 pub use error::{Error, ErrorCode, Result};
 pub use finding::{Finding, Severity, collect};

@@ -376,6 +376,8 @@ pub struct CreateRequest<'a> {
     pub avoid: &'a [String],
     /// Use the VF that lists the fewest types. If not, the VF that lists the most.
     pub pack: bool,
+    /// Only [`CreateWrites::planned`] is called: [`Backend::prepare`] must not change anything, also no time of a file.
+    pub dry_run: bool,
 }
 
 /// A create that has begun or ended.
@@ -512,6 +514,9 @@ pub struct Prepared<'a> {
 
 /// The writes that create a device.
 pub trait CreateWrites {
+    /// Returns the writes that create the device, in order: the path of the file, and the text.
+    fn planned(&self) -> Vec<(String, String)>;
+
     /// Opens the file whose write creates the device, and does the writes before that write. Fails if another program
     /// has created a device on the chosen VF since. Undoes its own writes if it fails.
     fn set_up(&mut self) -> Result<()>;

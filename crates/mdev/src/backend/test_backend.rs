@@ -23,6 +23,9 @@ fn device(sysfs: &dyn Sysfs, parent: &str) -> IoResult<Option<Located>> {
 }
 
 impl CreateWrites for (Box<dyn Writer>, Uuid) {
+    fn planned(&self) -> Vec<(String, String)> {
+        vec![("slot".to_owned(), self.1.to_string())]
+    }
     fn set_up(&mut self) -> Result<()> {
         Ok(())
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::callouts::{self, CalloutMode};
 use super::plan::{Plan, plan, refuse_defined};
 use super::transaction::{Failed, create_all};
-use super::{Conn, CreateFlags, DestroyFlags, Node, definitions, devices, incomplete, wait_device};
+use super::{Conn, CreateFlags, DestroyFlags, Node, definitions, devices, dry_run, incomplete, wait_device};
 use crate::backend::parents::ParentCache;
 use crate::backend::{Folders, Located};
 use crate::callout::Scripts;
@@ -74,6 +74,9 @@ impl<'a> Request<'a> {
             }
             if self.defined.is_none() {
                 refuse_defined(&self.conn.host, &plan)?;
+            }
+            if self.flags.contains(CreateFlags::DRY_RUN) {
+                return dry_run::planned_node(self.conn, &plan);
             }
             match self.create_between_callouts(&[plan], &[]) {
                 Ok(mut devices) => return Ok(Node::device(self.conn.clone(), devices.remove(0))),
@@ -175,7 +178,9 @@ impl Conn {
             defs.push(parse(xml, flags).map_err(numbered(i))?);
         }
         let mut group = common_group(&defs)?;
-        self.remove_own_incomplete(flags);
+        if !flags.contains(CreateFlags::DRY_RUN) {
+            self.remove_own_incomplete(flags);
+        }
         let request = Request::new(self, flags, None);
         let folders = Folders::new(&*self.host.sysfs);
         let mut plans: Vec<Plan> = Vec::with_capacity(defs.len());
@@ -208,6 +213,12 @@ impl Conn {
             plans.iter_mut().filter(|plan| wants_group.contains(&plan.uuid)).for_each(|plan| plan.def.group = group);
             wants_group.clear();
         }
+        if flags.contains(CreateFlags::DRY_RUN) {
+            let planned =
+                plans.iter().zip(&numbers).map(|(plan, i)| dry_run::planned_node(self, plan).map_err(numbered(*i)));
+            let planned = planned.collect::<Result<Vec<Node>>>()?;
+            return Ok(kept.into_iter().flatten().chain(planned).collect());
+        }
         let created = request.create_between_callouts(&plans, &wants_group).map_err(|(failed, e)| {
             let at = failed.and_then(|failed| plans.iter().position(|plan| plan.uuid == failed.uuid));
             match at.and_then(|at| numbers.get(at)) {
@@ -233,7 +244,7 @@ impl Conn {
     }
 }
 
-fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
+pub(super) fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
     xml::parse_device(xml, xml::Unknown::ignored(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 

@@ -217,8 +217,9 @@ fn paths_of(nodes: &[VfioNode]) -> String {
 }
 
 fn in_use(uuid: &Uuid, user: &User) -> Error {
-    let User { pid, program, path, removes } = user;
-    let program = if program.is_empty() { String::new() } else { format!(" ({})", shown(program)) };
+    let User { pid, program, path, removes, guest } = user;
+    let guest = guest.as_ref().map(|guest| format!(", guest '{}'", shown(guest))).unwrap_or_default();
+    let program = if program.is_empty() { String::new() } else { format!(" ({}{guest})", shown(program)) };
     let message = if *removes {
         format!("device {uuid} is being destroyed by process {pid}{program}; wait until it has finished")
     } else {

@@ -258,6 +258,12 @@ fn created_with(
     Ok((group, params))
 }
 
+/// Returns whether the device has all links that devices of its layout always have.
+pub(super) fn is_ready(layout: &Layout, device: &Device) -> bool {
+    let typed = device.type_id.is_some() || !layout.shows_type;
+    typed && (device.iommu_group.is_some() || !layout.has_iommu_group)
+}
+
 /// Returns the IOMMU group of a device. Reports a device without an IOMMU group, since no guest can use it.
 fn iommu_group(found: &Located, layout: &Layout, has_type: bool) -> Result<Option<u32>> {
     let (dir, link) = (&*found.dir, format!("{}/iommu_group", found.entry));

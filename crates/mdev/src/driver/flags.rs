@@ -39,6 +39,9 @@ bitflags! {
         /// Skip elements and XML attributes that this version of the library does not support, as libvirt does, instead
         /// of refusing them with -EINVAL.
         const IGNORE_UNKNOWN = 8;
+        /// Choose the parent, the type, the UUID and the VF and check the request, but write nothing. The result is a
+        /// handle of the device that does not exist, and the log handler receives the plan: see mdev_conn_plan_xml().
+        const DRY_RUN = 16;
     }
 
     /// Flags of mdev_conn_destroy_uuid(), mdev_device_destroy() and mdev_conn_destroy_incomplete().

@@ -9,7 +9,11 @@ mod define;
 mod definitions;
 mod destroy;
 mod devices;
+mod diagnose;
+mod diagnose_host;
+mod dry_run;
 mod dump;
+mod filter;
 mod flags;
 mod host;
 mod identity;
@@ -35,17 +39,23 @@ mod suggest;
 mod toy;
 mod transaction;
 mod uri;
+mod users;
 mod wait_device;
 mod wait_parent;
+mod wait_state;
 mod watch;
 
 pub use create::GROUP_MAX;
+pub use dry_run::CreatePlan;
+pub use filter::ListFilter;
 pub use flags::{AttrAccess, CreateFlags, DefineFlags, DestroyFlags, ListFlags, QemuFlags, StartFlags, XmlFlags};
 pub use host::Conn;
 #[cfg(any(test, feature = "test-hooks"))]
 pub use host::Parts;
 pub use node::Node;
 pub use options::CreateOptions;
+pub use users::User;
+pub use wait_state::DeviceWait;
 pub use watch::{Event, EventKind, Monitor};
 
 use host::{Host, check_owner_name};

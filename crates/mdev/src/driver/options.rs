@@ -30,7 +30,7 @@ pub struct CreateOptions<'a> {
 
 impl CreateOptions<'_> {
     /// Returns the checked request. Fails with EINVAL if a value is invalid.
-    fn definition(&self) -> Result<DeviceDef> {
+    pub(super) fn definition(&self) -> Result<DeviceDef> {
         fn valid<T>(value: Option<std::result::Result<T, String>>) -> Result<Option<T>> {
             value.transpose().map_err(Error::invalid)
         }

@@ -30,6 +30,8 @@ pub(super) struct Plan {
     /// The VF that the request names.
     pub(super) vf: Option<String>,
     pub(super) pack: bool,
+    /// The plan is only printed: see [`CreateRequest::dry_run`].
+    dry_run: bool,
 }
 
 impl Plan {
@@ -43,6 +45,7 @@ impl Plan {
             vf: self.vf.as_deref(),
             avoid,
             pack: self.pack,
+            dry_run: self.dry_run,
         }
     }
 
@@ -126,7 +129,18 @@ pub(super) fn plan(
     };
     let uuid = def.uuid.unwrap_or_else(Uuid::new_v4);
     let is_type_stale = Cell::new(false);
-    Ok(Plan { place, parent, type_id, type_dir, is_type_stale, uuid, def, vf, pack: flags.contains(CreateFlags::PACK) })
+    Ok(Plan {
+        place,
+        parent,
+        type_id,
+        type_dir,
+        is_type_stale,
+        uuid,
+        def,
+        vf,
+        pack: flags.contains(CreateFlags::PACK),
+        dry_run: flags.contains(CreateFlags::DRY_RUN),
+    })
 }
 
 fn open_target(host: &Host, folders: &Folders<'_>, def: &DeviceDef, flags: CreateFlags) -> Result<OpenTarget> {

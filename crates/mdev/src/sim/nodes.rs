@@ -59,7 +59,7 @@ pub(super) fn user(kernel: &Kernel, node: &VfioNode) -> Option<User> {
         VfioNode::Group(group) => group_of(&kernel.tree, dir) == Some(&*group.to_string()),
     };
     let of_device = matches!(node, VfioNode::Device { .. }) && kernel.opened.iter().any(|dir| is_it(*dir));
-    let user = User { pid: GUEST, program: "qemu".to_owned(), path: node.path(), removes: false };
+    let user = User { pid: GUEST, program: "qemu".to_owned(), path: node.path(), removes: false, guest: None };
     (of_device || in_use(kernel).any(is_it)).then_some(user)
 }
 

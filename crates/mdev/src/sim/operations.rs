@@ -7,8 +7,8 @@ use super::tree::{Ino, ROOT};
 use super::{SimHost, nodes, unplug};
 use crate::sysfs::uevent::Events;
 use crate::sysfs::{
-    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, PciNames, Sysfs, Users, VfioNode, Writer,
-    if_present, is_relative, pci_ids,
+    Birth, DetachedError, Dir, EntryKind, Errno, Guard, IoResult, Meta, PciNames, Sysfs, UserList, Users, VfioNode,
+    Writer, if_present, is_relative, pci_ids,
 };
 
 /// Path of the host's own list of PCI names.
@@ -41,6 +41,12 @@ impl Sysfs for SimHost {
             None if nodes.iter().any(|node| nodes::exists(kernel, node)) => kernel.no_user.clone(),
             None => Users::NoNode,
         }))
+    }
+
+    fn all_vfio_users(&self, nodes: &[VfioNode]) -> IoResult<UserList> {
+        self.before(Op::Users, || nodes.first().map(VfioNode::path).unwrap_or_default())?;
+        let users = self.with(|kernel| nodes.iter().find_map(|node| nodes::user(kernel, node)));
+        Ok(UserList { users: users.into_iter().collect(), incomplete: None })
     }
 
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {

@@ -111,6 +111,17 @@ pub struct User {
     pub path: String,
     /// True if the process is removing a device.
     pub removes: bool,
+    /// The name of the virtual machine in the arguments of QEMU (`-name`); `None` if the program has no such argument.
+    pub guest: Option<String>,
+}
+
+/// All processes that have a node open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserList {
+    /// The processes, each with the first of the nodes that it has open.
+    pub users: Vec<User>,
+    /// Why there may be more; `None` if all processes were examined.
+    pub incomplete: Option<String>,
 }
 
 /// The result of a search for a process that has a node open.
@@ -157,6 +168,9 @@ pub trait Sysfs: Send + Sync + Debug {
     /// Searches for a process that has one of these nodes open, for at most 5 s. The result is not a reservation. Fails if a
     /// node cannot be examined, or if this process or the host has run out of descriptors or memory.
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users>;
+
+    /// Searches for all processes that have one of these nodes open, for at most 5 s. Fails as [`Sysfs::vfio_users`] does.
+    fn all_vfio_users(&self, nodes: &[VfioNode]) -> IoResult<UserList>;
 
     /// Returns when the kernel made the node. `None` if this is unknown: `/dev` has no such node, or is not devtmpfs.
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>>;

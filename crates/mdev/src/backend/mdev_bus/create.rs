@@ -29,6 +29,10 @@ impl<'a> SingleWrite<'a> {
 }
 
 impl CreateWrites for SingleWrite<'_> {
+    fn planned(&self) -> Vec<(String, String)> {
+        vec![(format!("{}/{CREATE}", self.type_dir.path()), create_text(&self.request))]
+    }
+
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.type_dir)?);
         Ok(())
@@ -97,11 +101,19 @@ pub(super) fn check_group(type_dir: &dyn Dir, request: &CreateRequest<'_>) -> Re
 }
 
 /// The file of a type that creates a device.
-const CREATE: &str = "create";
+pub(super) const CREATE: &str = "create";
 
 /// Opens [`CREATE`]. A failed open creates no device; a failed write may have created one.
 pub(super) fn open_create(type_dir: &dyn Dir) -> Result<Box<dyn Writer>> {
     type_dir.writer(CREATE).map_err(|errno| write_error(type_dir, CREATE, errno))
+}
+
+/// Returns the text that is written to [`CREATE`].
+pub(super) fn create_text(request: &CreateRequest<'_>) -> String {
+    match request.group {
+        Some(group) => format!("{}:{group}", request.uuid),
+        None => request.uuid.to_string(),
+    }
 }
 
 /// Writes [`CREATE`]. The error has the kernel's errno; for the common ones it has a code of its own.
@@ -111,10 +123,7 @@ pub(super) fn write_create(
     file: Option<Box<dyn Writer>>,
     request: &CreateRequest<'_>,
 ) -> Result<()> {
-    let text = match request.group {
-        Some(group) => format!("{}:{group}", request.uuid),
-        None => request.uuid.to_string(),
-    };
+    let text = create_text(request);
     let written = match file {
         Some(mut file) => write_line_to(&mut *file, &text),
         None => Err(Errno::BADF),

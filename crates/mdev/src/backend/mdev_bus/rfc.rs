@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use super::create::{check_group, check_instances, open_create, write_create};
+use super::create::{CREATE, check_group, check_instances, create_text, open_create, write_create};
 use super::remove::write_remove;
 use super::strategy::{CLASS, MAX_INSTANCES, Strategy};
 use crate::backend::written::{TextForm, read_back};
@@ -70,6 +70,13 @@ struct WithParams<'a> {
 }
 
 impl CreateWrites for WithParams<'_> {
+    fn planned(&self) -> Vec<(String, String)> {
+        let path = |file: &str| format!("{}/{file}", self.type_dir.path());
+        let params = self.has_params.then(|| (path(PARAMS), self.request.params.unwrap_or(CLEAR).to_owned()));
+        let clear = self.request.params.map(|_| (path(PARAMS), CLEAR.to_owned()));
+        params.into_iter().chain([(path(CREATE), create_text(&self.request))]).chain(clear).collect()
+    }
+
     fn set_up(&mut self) -> Result<()> {
         self.file = Some(open_create(&*self.type_dir)?);
         if !self.has_params {

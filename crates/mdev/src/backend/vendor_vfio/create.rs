@@ -26,6 +26,10 @@ pub(super) fn prepare<'a>(pf: &dyn Dir, request: &CreateRequest<'a>) -> Result<P
         let chosen = choose(pf, request, &candidates)?.vf.clone();
         let files = format!("{}/{FOLDER}", chosen.entry);
         let dir = pf.open(&files).map_err(|errno| io("open", pf, &files, errno))?;
+        if request.dry_run {
+            let vf = ChosenVf { sysname: chosen.sysname, entry: chosen.entry, identity: None };
+            return Ok(Prepared { vf: Some(vf.clone()), writes: Box::new(VfWrites { dir, vf, request: *request }) });
+        }
         // Set before the record of the device is written. A program that creates another device on the VF changes this
         // identity.
         let identity = dir.set_mtime(CURRENT).map_err(|errno| {
@@ -172,6 +176,12 @@ struct VfWrites<'a> {
 }
 
 impl CreateWrites for VfWrites<'_> {
+    fn planned(&self) -> Vec<(String, String)> {
+        let path = |file: &str| format!("{}/{file}", self.dir.path());
+        let params = self.request.params.map(|params| (path(PARAMS), params.to_owned()));
+        params.into_iter().chain([(path(CURRENT), self.request.type_id.to_owned())]).collect()
+    }
+
     fn set_up(&mut self) -> Result<()> {
         self.check_free()
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::backend::parents::{self, ParentCache, ParentInfo};
-use crate::backend::{DeviceId, Folders, Layout, Located, Place, Slot, backend, devices as located, layout, places};
+use crate::backend::{DeviceId, Folders, Located, Place, Slot, backend, devices as located, layout, places};
 use crate::driver::{Host, definitions, devices};
 use crate::error::{Error, Result};
 use crate::finding::{first_failed, observe, report_unless_exhausted};
@@ -152,7 +152,7 @@ impl HostState {
         let records = host.runtime.records();
         for found in located::all(&*host.sysfs, &records, &known)? {
             if let Some(device) = devices::read_listed(&found, records.all()?.get(&found.uuid), &mut known)? {
-                if !is_ready(layout(device.layout), &device) {
+                if !devices::is_ready(layout(device.layout), &device) {
                     state.pending.insert(found.syspath.clone(), Pending::new(Instant::now()));
                 }
                 state.devices.insert(found.syspath.clone(), DeviceState::new(device, Some(found.identity)));
@@ -265,15 +265,9 @@ fn unknown(e: Error) -> Result<Observation> {
 }
 
 fn present_device(device: Device, identity: Option<u64>) -> Observation {
-    let ready = is_ready(layout(device.layout), &device);
+    let ready = devices::is_ready(layout(device.layout), &device);
     let known = Box::new(DeviceState::new(device, identity));
     if ready { Observation::Ready(known) } else { Observation::NotReady(known) }
-}
-
-/// Whether the device has all links that devices of its layout always have.
-fn is_ready(layout: &Layout, device: &Device) -> bool {
-    let typed = device.type_id.is_some() || !layout.shows_type;
-    typed && (device.iommu_group.is_some() || !layout.has_iommu_group)
 }
 
 /// The slots of a parent by their paths: also one that is left out of lists, since it may become readable.

@@ -10,8 +10,8 @@ use rustix::fs::{OFlags, fstatfs};
 use super::pci_ids::PciIds;
 use super::uevent::Events;
 use super::{
-    Birth, Dir, Errno, Guard, IoResult, PciNames, Sysfs, Users, VfioNode, device_number, if_present, is_absent,
-    read_text,
+    Birth, Dir, Errno, Guard, IoResult, PciNames, Sysfs, UserList, Users, VfioNode, device_number, if_present,
+    is_absent, read_text,
 };
 
 mod birth;
@@ -70,10 +70,7 @@ impl Sysfs for LinuxSysfs {
     }
 
     fn vfio_users(&self, nodes: &[VfioNode]) -> IoResult<Users> {
-        let mut wanted = Vec::new();
-        for node in nodes {
-            wanted.extend(self.identity(node)?.map(|identity| (identity, node.path())));
-        }
+        let wanted = self.identities(nodes)?;
         if wanted.is_empty() {
             return Ok(Users::NoNode);
         }
@@ -81,6 +78,11 @@ impl Sysfs for LinuxSysfs {
             Users::None | Users::Unknown(_) | Users::Incomplete(_) if !self.is_kernel()? => Ok(Users::NoNode),
             users => Ok(users),
         }
+    }
+
+    fn all_vfio_users(&self, nodes: &[VfioNode]) -> IoResult<UserList> {
+        let wanted = self.identities(nodes)?;
+        if wanted.is_empty() { Ok(UserList::default()) } else { users::list(&wanted) }
     }
 
     fn vfio_node_birth(&self, node: &VfioNode) -> IoResult<Option<Birth>> {
@@ -106,6 +108,15 @@ impl LinuxSysfs {
     fn is_kernel(&self) -> IoResult<bool> {
         let opened = if_present(self.root.open("/sys", OFlags::PATH | OFlags::DIRECTORY))?;
         opened.map_or(Ok(false), |sys| Ok(fstatfs(&sys)?.f_type as u64 == SYSFS_MAGIC))
+    }
+
+    /// Returns the identities of those nodes that exist, with their paths.
+    fn identities(&self, nodes: &[VfioNode]) -> IoResult<Vec<(Identity, String)>> {
+        let mut found = Vec::new();
+        for node in nodes {
+            found.extend(self.identity(node)?.map(|identity| (identity, node.path())));
+        }
+        Ok(found)
     }
 
     /// Returns the device number of a node, whether or not the node is in /dev. `None` if the kernel shows no number.

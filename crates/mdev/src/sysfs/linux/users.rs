@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, makedev, statx};
 
 use super::private_node::PRIVATE_NODE;
-use crate::sysfs::{Errno, IoResult, User, Users, is_absent, unless_exhausted};
+use crate::sysfs::{Errno, IoResult, User, UserList, Users, is_absent, unless_exhausted};
 
 /// The time limit of a search. Any user can open so many descriptors that a complete search takes minutes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +56,21 @@ impl Identity {
 /// Finds the first process that has one of these files open; each file comes with its path in /dev. Ends after [`TIMEOUT`]. Fails
 /// only if this process or the host has run out of descriptors or memory, or if /proc cannot be listed.
 pub(super) fn find(wanted: &[(Identity, String)]) -> IoResult<Users> {
+    search(&mut Search::new(wanted, Instant::now() + TIMEOUT))
+}
+
+/// Finds all processes that have one of these files open. Ends and fails as [`find`] does.
+pub(super) fn list(wanted: &[(Identity, String)]) -> IoResult<UserList> {
     let mut search = Search::new(wanted, Instant::now() + TIMEOUT);
+    search.wants_all = true;
+    let incomplete = match self::search(&mut search)? {
+        Users::Unknown(why) | Users::Incomplete(why) => Some(why),
+        Users::None | Users::NoNode | Users::Found(_) => None,
+    };
+    Ok(UserList { users: search.found, incomplete })
+}
+
+fn search(search: &mut Search<'_>) -> IoResult<Users> {
     let processes = match search.numbers("/proc") {
         Err(errno) if is_absent(errno) => return Ok(Users::Unknown("/proc is not mounted here; mount it".to_owned())),
         processes => processes?,
@@ -75,7 +89,7 @@ pub(super) fn find(wanted: &[(Identity, String)]) -> IoResult<Users> {
                    host's own PID namespace";
         return Ok(Users::Unknown(why.to_owned()));
     }
-    Ok(search.incomplete.map_or(Users::None, Users::Incomplete))
+    Ok(search.incomplete.take().map_or(Users::None, Users::Incomplete))
 }
 
 /// True if this process is in the initial namespace (`pid` or `user`). Also true on a kernel without such namespaces.
@@ -113,11 +127,16 @@ struct Search<'a> {
     has_counts: bool,
     /// The reason why the search was not complete, and the next step.
     incomplete: Option<String>,
+    /// The search continues after the first process that it finds.
+    wants_all: bool,
+    /// The processes that were found, if all are wanted.
+    found: Vec<User>,
 }
 
 impl<'a> Search<'a> {
     fn new(wanted: &'a [(Identity, String)], deadline: Instant) -> Self {
-        Search { wanted, deadline, has_counts: count("/proc/self").is_some_and(|own| own > 0), incomplete: None }
+        let has_counts = count("/proc/self").is_some_and(|own| own > 0);
+        Search { wanted, deadline, has_counts, incomplete: None, wants_all: false, found: Vec::new() }
     }
 
     fn has_timed_out(&self) -> bool {
@@ -128,7 +147,11 @@ impl<'a> Search<'a> {
     fn processes(&mut self, processes: &[u32]) -> IoResult<Option<User>> {
         for pid in processes {
             if let Some(path) = self.process(*pid)? {
-                return Ok(Some(self.user(*pid, path)));
+                let user = self.user(*pid, path);
+                if !self.wants_all {
+                    return Ok(Some(user));
+                }
+                self.found.push(user);
             }
             if self.has_timed_out() {
                 self.incomplete = Some(format!(
@@ -269,8 +292,21 @@ impl<'a> Search<'a> {
             let target = target.trim_end_matches(" (deleted)");
             REMOVERS.iter().any(|suffix| target.ends_with(suffix))
         });
-        User { pid, program, path, removes }
+        User { pid, program, path, removes, guest: guest_of(pid) }
     }
+}
+
+/// Returns the name of the virtual machine in the arguments of QEMU: `-name web` or `-name guest=web,debug-threads=on`.
+fn guest_of(pid: u32) -> Option<String> {
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = arguments.split(|byte| *byte == 0);
+    words.find(|word| *word == b"-name" || *word == b"--name")?;
+    let name = String::from_utf8_lossy(words.next()?).into_owned();
+    // QEMU writes a comma in a value as two commas.
+    let name = name.replace(",,", "\u{0}");
+    let values = || name.split(',');
+    let guest = values().find_map(|value| value.strip_prefix("guest=")).or_else(|| values().next())?;
+    Some(guest.replace('\u{0}', ",")).filter(|guest| !guest.is_empty())
 }
 
 /// Returns the number of descriptors of a thread: since Linux 6.2, it is the size of the folder `fd`. Before, the size is 0.
