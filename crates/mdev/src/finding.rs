@@ -49,6 +49,11 @@ impl Finding {
         Finding { severity: Severity::Warning, code, object, message, next_step: None, errno: None }
     }
 
+    /// A note that a check found no problem: "{object}: {what}".
+    pub fn note(object: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        Finding { severity: Severity::Note, ..Finding::new(ErrorCode::NoData, object, what) }
+    }
+
     /// A warning about an object that a system call failed on: "{object}: {what}: {reason}".
     pub fn io(object: impl Into<String>, what: &str, errno: Errno) -> Self {
         let finding = Finding::new(ErrorCode::Kernel, object, format_args!("{what}: {}", describe(errno)));

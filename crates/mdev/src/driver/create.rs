@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::callouts::{self, CalloutMode};
-use super::plan::{Plan, plan, refuse_defined};
+use super::options::CreateOptions;
+use super::plan::{Plan, parse, plan, refuse_defined};
 use super::transaction::{Failed, create_all};
 use super::{Conn, CreateFlags, DestroyFlags, Node, definitions, devices, dry_run, incomplete, wait_device};
 use crate::backend::parents::ParentCache;
@@ -17,7 +18,6 @@ use crate::callout::Scripts;
 use crate::error::{Error, ErrorCode, Result};
 use crate::model::{Device, DeviceDef};
 use crate::store::{Definition, uuid_in_use};
-use crate::xml;
 
 /// The maximum number of parents that are tried if other programs use the last instance of each chosen parent first.
 const PARENTS_TRIED: u32 = 64;
@@ -37,7 +37,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
+    fn new(conn: &'a Conn, flags: CreateFlags, defined: Option<&'a Definition>) -> Self {
         Request { conn, flags, defined, scripts: OnceCell::new(), located: Cell::new(None) }
     }
 
@@ -166,6 +166,11 @@ impl Conn {
         Request::new(self, flags, None).create(parse(xml, flags)?)
     }
 
+    /// Creates a device as [`Conn::create_xml`] does, without XML.
+    pub fn create(&self, options: &CreateOptions<'_>, flags: CreateFlags) -> Result<Node> {
+        Request::new(self, flags, None).create(options.definition()?)
+    }
+
     /// Creates 1 to [`GROUP_MAX`] devices for one guest: all, or none. The devices whose types require a group get the same group: the
     /// group in the requests, or an unused one. Fails as [`Conn::create_xml`] does, and if the requests have different groups.
     pub fn create_group_xml(&self, xmls: &[&[u8]], flags: CreateFlags) -> Result<Vec<Node>> {
@@ -242,10 +247,6 @@ impl Conn {
         };
         left.iter().for_each(|e| log::warn!("an incomplete group of '{owner}' cannot be removed: {e}"));
     }
-}
-
-pub(super) fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
-    xml::parse_device(xml, xml::Unknown::ignored(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 
 /// Returns the group in the requests. Fails if they have different groups: the devices of one guest share one group.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::callouts::{self, CalloutMode};
 use super::create::Request;
 use super::definitions::{self, Parents, Scope};
+use super::options::CreateOptions;
 use super::plan::{known_type, lacks_type, search_own_type};
 use super::{Conn, CreateFlags, DefineFlags, Host, Node, StartFlags, attrs, devices};
 use crate::backend::parents::{self, read_types};
@@ -32,8 +33,13 @@ impl Conn {
         )
     }
 
+    /// Defines a device as [`Conn::define_xml`] does, without XML.
+    pub fn define(&self, options: &CreateOptions<'_>, flags: DefineFlags) -> Result<Node> {
+        self.define_device(options.definition()?, flags)
+    }
+
     /// Defines a device from a parsed request.
-    pub(super) fn define_device(&self, wanted: DeviceDef, flags: DefineFlags) -> Result<Node> {
+    fn define_device(&self, wanted: DeviceDef, flags: DefineFlags) -> Result<Node> {
         let autostart = requested_autostart(&wanted, flags)?;
         let (def, is_new) = definition(&self.host, wanted, autostart)?;
         let action = if is_new { Action::Define } else { Action::Modify };

@@ -10,7 +10,7 @@ use super::{Conn, Host};
 use crate::backend::parents::{link_name, read_with_reason};
 use crate::backend::{Place, parents, places};
 use crate::error::{Error, ErrorCode, Result, unless_exhausted};
-use crate::finding::{Finding, Severity, collect, or_report};
+use crate::finding::{Finding, collect, or_report};
 use crate::sysfs::{Dir, IoResult, basename, if_present, names, read_text};
 
 /// The devices of the PCI bus.
@@ -26,7 +26,7 @@ const INTEL: u32 = 0x8086;
 impl Conn {
     /// Checks why there are no mediated devices, or fewer than expected: for each GPU and each parent the driver, the VFs and the
     /// types; for the host the IOMMU, the VFIO modules and nodes, definitions, records and autostart. Returns a finding for each
-    /// check: [`Severity::Note`] if all is well, [`Severity::Warning`] for a problem that may be intended, [`Severity::Error`] for a
+    /// check: [`Severity::Note`](crate::Severity::Note) if all is well, [`Severity::Warning`](crate::Severity::Warning) for a problem that may be intended, [`Severity::Error`](crate::Severity::Error) for a
     /// problem that prevents the use of mediated devices. With `parent` (node name, address or path of a parent or of any PCI
     /// device), only findings about that device. Fails if the device does not exist, or if this process or host has run out of
     /// descriptors or memory.
@@ -59,11 +59,6 @@ impl Conn {
         }
         Ok(found)
     }
-}
-
-/// A finding that reports that a check found no problem.
-pub(super) fn fine(object: impl Into<String>, what: impl std::fmt::Display) -> Finding {
-    Finding { severity: Severity::Note, ..Finding::new(ErrorCode::NoData, object, what) }
 }
 
 /// Finds a parent, or any PCI device, by its name, address or path.
@@ -143,7 +138,7 @@ fn check_device(host: &Host, place: &Place) -> Result<Vec<Finding>> {
     } else {
         let left = parent.types.iter().filter(|ty| count(ty) > 0).count();
         let driver = parent.driver.as_deref().unwrap_or("no driver");
-        found.push(fine(
+        found.push(Finding::note(
             place.name(),
             format_args!("{driver}: {} types, {left} of them with instances left", parent.types.len()),
         ));

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::diagnose::fine;
 use super::{Conn, ListFlags};
 use crate::backend::Folders;
 use crate::backend::devices::device_of_record;
@@ -55,7 +54,7 @@ fn check_iommu(sysfs: &dyn Sysfs) -> Finding {
     let mut groups = BTreeSet::new();
     let listed = sysfs.open(GROUPS).and_then(|dir| names(&*dir, &mut groups));
     if listed.is_ok() && groups.iter().any(|name| name.parse::<u32>().is_ok()) {
-        return fine("IOMMU", format_args!("on, {} groups", groups.len()));
+        return Finding::note("IOMMU", format_args!("on, {} groups", groups.len()));
     }
     Finding::new(ErrorCode::NotSupported, "IOMMU", "off: there are no IOMMU groups, so no guest can use a PCI device")
         .serious()
@@ -79,12 +78,12 @@ fn check_vfio(sysfs: &dyn Sysfs) -> Finding {
     }
     let mode = sysfs.open(node.0).and_then(|dir| dir.meta(node.1)).map_or(0, |meta| meta.mode);
     let who = if mode & 0o002 != 0 { "every user" } else { "root and the owner of a group" };
-    fine("VFIO", format_args!("the module is loaded; {who} can open /dev/vfio/vfio"))
+    Finding::note("VFIO", format_args!("the module is loaded; {who} can open /dev/vfio/vfio"))
 }
 
 fn check_user() -> Finding {
     if rustix::process::geteuid().is_root() {
-        return fine("user", "root: devices can be created and destroyed");
+        return Finding::note("user", "root: devices can be created and destroyed");
     }
     let what = "not root: devices can be listed, and not created or destroyed";
     Finding::new(ErrorCode::AccessDenied, "user", what).next("run the command as root, for example with sudo")
@@ -110,7 +109,7 @@ fn check_autostart(sysfs: &dyn Sysfs, defined: usize) -> Option<Finding> {
     let is_enabled = exists(sysfs, UNIT) || exists(sysfs, SWITCH);
     match (defined, is_enabled) {
         (0, _) => None,
-        (_, true) => Some(fine("autostart", format_args!("enabled, {defined} definitions"))),
+        (_, true) => Some(Finding::note("autostart", format_args!("enabled, {defined} definitions"))),
         (_, false) => {
             let what = format!("{defined} definitions have autostart, and nothing starts them at boot");
             let next =

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! What a create would do, without doing it.
 
-use super::create::parse;
 use super::options::CreateOptions;
-use super::plan::{Plan, plan, refuse_defined};
+use super::plan::{Plan, parse, plan, refuse_defined};
 use super::{Conn, CreateFlags, Node, definitions, devices};
 use crate::backend::{Folders, parents};
 use crate::error::{Error, Result};

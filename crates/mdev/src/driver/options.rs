@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-//! Creates and defines devices without XML.
+//! The content of a create request without XML.
 
-use super::create::Request;
-use super::{Conn, CreateFlags, DefineFlags, Node};
 use crate::error::{Error, Result};
 use crate::model::DeviceDef;
 use crate::model::values::{self, ATTRIBUTES_MAX};
@@ -10,7 +8,7 @@ use crate::model::values::{self, ATTRIBUTES_MAX};
 /// The device to create or to define: the same values as in the XML. `None` and an empty list mean: not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CreateOptions<'a> {
-    /// The parent: node name, address or sysfs path. Without it, [`Conn::create`] chooses a parent.
+    /// The parent: node name, address or sysfs path. Without it, [`Conn::create`](crate::Conn::create) chooses a parent.
     pub parent: Option<&'a str>,
     /// The type: id, name, or a short form of them.
     pub ty: &'a str,
@@ -55,17 +53,5 @@ impl CreateOptions<'_> {
             autostart: None,
             attributes: attributes.collect::<std::result::Result<_, _>>().map_err(Error::invalid)?,
         })
-    }
-}
-
-impl Conn {
-    /// Creates a device as [`Conn::create_xml`] does, without XML.
-    pub fn create(&self, options: &CreateOptions<'_>, flags: CreateFlags) -> Result<Node> {
-        Request::new(self, flags, None).create(options.definition()?)
-    }
-
-    /// Defines a device as [`Conn::define_xml`] does, without XML.
-    pub fn define(&self, options: &CreateOptions<'_>, flags: DefineFlags) -> Result<Node> {
-        self.define_device(options.definition()?, flags)
     }
 }

@@ -16,6 +16,7 @@ use crate::model::name::is_component;
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{DeviceRecord, is_unreadable};
 use crate::sysfs::{Dir, is_absent};
+use crate::xml;
 
 /// A device to create.
 pub(super) struct Plan {
@@ -105,6 +106,11 @@ struct OpenTarget {
     parent: Rc<OpenParent>,
     type_id: String,
     type_dir: Option<Rc<dyn Dir>>,
+}
+
+/// Parses the XML of a create request.
+pub(super) fn parse(xml: &[u8], flags: CreateFlags) -> Result<DeviceDef> {
+    xml::parse_device(xml, xml::Unknown::ignored(flags.contains(CreateFlags::IGNORE_UNKNOWN)))
 }
 
 /// Returns the plan of a device. `others` are the plans of the same request: devices of the same parent and type share open folders.
