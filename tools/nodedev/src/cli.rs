@@ -66,6 +66,10 @@ pub enum Command {
     List(List),
     /// List the types that parents can create
     Types(Types),
+    /// Show why there are no devices, or fewer than expected
+    Doctor(Doctor),
+    /// Show each parent on one line: product, driver, VFs and what still fits
+    Status(Status),
     /// Show everything about a parent or a device
     Info(Info),
     /// Print the XML of a parent or a device
@@ -140,7 +144,7 @@ pub struct List {
     /// Also the types that each parent can create
     #[arg(long)]
     pub types: bool,
-    /// Columns: NAME, KIND, STATE, PARENT, TYPE, AUTOSTART, PERSISTENT, ADDRESS, OWNER, UUID, LAYOUT, GROUP, IOMMU, NUMA, PATH
+    /// Columns: NAME, KIND, STATE, PARENT, TYPE, AUTOSTART, PERSISTENT, ADDRESS, OWNER, UUID, LAYOUT, GROUP, IOMMU, NUMA, PATH, USED-BY
     #[arg(short, long, value_name = "COLUMN,...", value_delimiter = ',', conflicts_with_all = ["tree", "names", "json"])]
     pub output: Vec<String>,
     /// Do not cut columns to the width of the terminal
@@ -191,6 +195,31 @@ pub struct Types {
     pub available: bool,
     /// Do not cut columns to the width of the terminal
     #[arg(short, long)]
+    pub wide: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// Only this parent or PCI device
+    #[arg(value_name = "PARENT")]
+    pub parent: Option<String>,
+    /// Also print the checks that found no problem
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// Only this parent
+    #[arg(value_name = "PARENT")]
+    pub parent: Option<String>,
+    /// Print the status again after each change, until ^C
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Do not cut columns to the width of the terminal
+    #[arg(long)]
     pub wide: bool,
 }
 
@@ -268,6 +297,9 @@ pub struct Create {
     /// Create several files as one group for one guest: all or none. With --type: the number of the group
     #[arg(long, value_name = "GROUP", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub group: Option<String>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Accept an existing device of the same UUID, parent and type
     #[arg(long)]
     pub exist_ok: bool,

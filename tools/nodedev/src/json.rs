@@ -31,12 +31,6 @@ pub fn state(node: &Node) -> &'static str {
     if node.is_active() { "active" } else { "inactive" }
 }
 
-/// Returns the PCI address of the device itself: of a parent, or of a VF that is a device.
-pub fn address(node: &Node) -> Option<String> {
-    let last = node.running_path().ok()?.rsplit('/').next()?;
-    crate::lookup::is_pci_address(last).then(|| last.to_owned())
-}
-
 /// Returns the members of a node that a list prints, with the types of a parent if `types` is set.
 pub fn node(node: &Node, types: bool) -> Object {
     let mut object = Object::new();
@@ -49,12 +43,13 @@ pub fn node(node: &Node, types: bool) -> Object {
     object.add("type", node.type_id().ok());
     object.add("layout", Some(node.layout()));
     object.add("path", node.running_path().ok());
-    object.add("address", address(node));
+    object.add("address", node.address().ok());
     object.add("group", node.group().ok());
     object.add("iommuGroup", node.iommu_group().ok());
     object.add("numaNode", node.numa_node().ok());
     object.add("physicalFunction", node.physical_function().ok());
     object.add("owner", node.owner().ok());
+    object.add("driver", node.driver().ok());
     if types && node.is_parent() {
         object.add("types", Some(all_types(node)));
     }
@@ -86,6 +81,9 @@ pub fn info(subject: &Node, id: Option<&str>) -> mdev::Result<Value> {
             object.add("qemuArgs", subject.qemu_args(QemuFlags::empty()).ok());
             object.add("qmpDeviceAdd", qmp(subject, id)?.and_then(|text| serde_json::from_str::<Value>(&text).ok()));
             object.add("hostdevXML", subject.hostdev_xml().ok());
+            object.add("vfioNode", subject.vfio_node(QemuFlags::empty()).ok());
+            let user = |user: mdev::User| json!({ "pid": user.pid, "program": user.program, "guest": user.guest });
+            object.add("usedBy", subject.users().ok().map(|users| users.into_iter().map(user).collect::<Vec<_>>()));
         }
     }
     Ok(object.value())

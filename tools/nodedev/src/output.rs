@@ -19,6 +19,8 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The style of a warning's first word.
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// The style of a word that reports success.
+pub const GOOD: Style = AnsiColor::Green.on_default();
 /// The style of headers.
 pub const HEADER: Style = Style::new().bold();
 

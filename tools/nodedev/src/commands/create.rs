@@ -3,31 +3,48 @@
 
 use std::io::Read;
 
-use mdev::{Conn, CreateFlags, DefineFlags, Node};
+use mdev::{Conn, CreateFlags, CreateOptions, CreatePlan, DefineFlags, ErrorCode, Node};
+use serde_json::json;
 
 use super::info;
-use crate::cli::{Create, Define};
+use crate::cli::{Create, Define, Options};
 use crate::errors::{Failure, Outcome, file_failure};
-use crate::output;
 use crate::session::{Session, read_line};
+use crate::{json as objects, output};
 
 /// The maximum size of a file with XML.
 const DOCUMENT_MAX: usize = 64 * 1024 * 1024;
 
 /// Carries out `create`.
 pub fn create(session: &mut Session, args: &Create) -> Outcome {
-    let as_group = args.group.is_some();
-    if args.options.ty.is_some() {
-        return Err(Failure::Tool("creating a device without XML is not supported yet".to_owned()));
-    }
-    if args.files.len() > 1 && !as_group {
-        return Err(Failure::Usage("create takes one file; for several devices as one group use --group".to_owned()));
-    }
     let mut flags = CreateFlags::empty();
     flags.set(CreateFlags::EXIST_OK, args.exist_ok);
     flags.set(CreateFlags::PACK, args.pack);
     flags.set(CreateFlags::NO_CALLOUTS, args.no_callouts);
+    if args.options.ty.is_some() {
+        return create_without_xml(session, args, flags);
+    }
+    let as_group = match args.group.as_deref() {
+        None => false,
+        Some("") => true,
+        Some(group) => {
+            let sentence =
+                format!("--group={group} needs --type; with files, --group has no value, and the XML has <group>");
+            return Err(Failure::Usage(sentence));
+        }
+    };
+    if args.files.len() > 1 && !as_group {
+        return Err(Failure::Usage("create takes one file; for several devices as one group use --group".to_owned()));
+    }
     let documents = args.files.iter().map(|file| Document::read(session, file)).collect::<Outcome<Vec<_>>>()?;
+    if args.dry_run {
+        let conn = session.conn()?;
+        return documents.iter().try_for_each(|document| {
+            let plan = conn.plan_xml(document.text.as_bytes(), flags).map_err(|e| document.failure(e))?;
+            print_plan(session, &plan);
+            Ok(())
+        });
+    }
     let nodes = with_owner(session, args.owner.as_deref(), |conn| match documents.as_slice() {
         [one] if !as_group => {
             conn.create_xml(one.text.as_bytes(), flags).map(|node| vec![node]).map_err(|e| one.failure(e))
@@ -37,25 +54,131 @@ pub fn create(session: &mut Session, args: &Create) -> Outcome {
             conn.create_group_xml(&texts, flags).map_err(Failure::Library)
         }
     })?;
-    nodes.iter().try_for_each(|node| print(session, node, "created"))
+    print_all(session, &nodes, "created")
+}
+
+/// The number of devices of one command: given, or as many as fit.
+enum Count {
+    Given(u32),
+    All,
+}
+
+fn count(text: Option<&str>) -> Outcome<Count> {
+    match text {
+        None => Ok(Count::Given(1)),
+        Some("all") => Ok(Count::All),
+        Some(text) => match text.parse() {
+            Ok(count) if count > 0 => Ok(Count::Given(count)),
+            _ => Err(Failure::Usage(format!("invalid value '{text}' for --count; expected a number from 1, or all"))),
+        },
+    }
+}
+
+fn create_without_xml(session: &mut Session, args: &Create, flags: CreateFlags) -> Outcome {
+    let count = count(args.count.as_deref())?;
+    let group =
+        match args.group.as_deref() {
+            None => None,
+            Some(group) => {
+                Some(group.parse().ok().filter(|group| *group > 0).ok_or_else(|| {
+                    Failure::Usage("with --type, --group needs a number from 1: --group=1".to_owned())
+                })?)
+            }
+        };
+    let attributes = attributes(&args.options)?;
+    let options = options(&args.options, group, &attributes);
+    if args.dry_run {
+        let plan = session.conn()?.plan(&options, flags)?;
+        print_plan(session, &plan);
+        return Ok(());
+    }
+    let mut nodes = Vec::new();
+    let result = with_owner(session, args.owner.as_deref(), |conn| {
+        loop {
+            match (&count, conn.create(&options, flags)) {
+                (_, Ok(node)) => nodes.push(node),
+                (Count::All, Err(error)) if error.code == ErrorCode::NoInstances && !nodes.is_empty() => return Ok(()),
+                (_, Err(error)) => return Err(Failure::Library(error)),
+            }
+            if matches!(count, Count::Given(wanted) if nodes.len() >= wanted as usize) {
+                return Ok(());
+            }
+        }
+    });
+    print_all(session, &nodes, "created")?;
+    if let (Err(_), Count::Given(wanted)) = (&result, &count) {
+        if *wanted > 1 {
+            output::note(&format!("{} of {wanted} devices were created", nodes.len()));
+        }
+    }
+    result
+}
+
+/// Returns the request for the options of a command.
+fn options<'a>(options: &'a Options, group: Option<u32>, attributes: &'a [(&'a str, &'a str)]) -> CreateOptions<'a> {
+    CreateOptions {
+        parent: options.parent.as_deref(),
+        ty: options.ty.as_deref().unwrap_or_default(),
+        uuid: options.uuid.as_deref(),
+        name: options.name.as_deref(),
+        group,
+        params: options.params.as_deref(),
+        numa_node: options.numa.map(i32::from),
+        attributes,
+    }
+}
+
+fn attributes(options: &Options) -> Outcome<Vec<(&str, &str)>> {
+    let invalid = |text: &String| Failure::Usage(format!("invalid value '{text}' for --attr; expected NAME=VALUE"));
+    options.attr.iter().map(|text| text.split_once('=').ok_or_else(|| invalid(text))).collect()
+}
+
+fn print_plan(session: &Session, plan: &CreatePlan) {
+    if session.globals.json {
+        let write = |(path, text): &(String, String)| json!({ "path": path, "text": text });
+        objects::print(&json!({
+            "parent": plan.parent, "type": plan.type_id, "uuid": plan.uuid, "vf": plan.vf, "exists": plan.exists,
+            "writes": plan.writes.iter().map(write).collect::<Vec<_>>(),
+        }));
+    } else {
+        plan.to_string().lines().for_each(|line| output::line(&output::safe(line)));
+    }
 }
 
 /// Carries out `define`.
 pub fn define(session: &mut Session, args: &Define) -> Outcome {
-    if args.options.ty.is_some() {
-        return Err(Failure::Tool("defining a device without XML is not supported yet".to_owned()));
-    }
     let mut flags = DefineFlags::empty();
     flags.set(DefineFlags::AUTOSTART, args.autostart);
     flags.set(DefineFlags::NO_CALLOUTS, args.no_callouts);
+    let mut nodes = Vec::new();
+    if args.options.ty.is_some() {
+        let attributes = attributes(&args.options)?;
+        let options = options(&args.options, args.group, &attributes);
+        for _ in 0..args.count.unwrap_or(1) {
+            nodes.push(with_owner(session, args.owner.as_deref(), |conn| Ok(conn.define(&options, flags)?))?);
+        }
+    }
     for file in &args.files {
         let document = Document::read(session, file)?;
-        let node = with_owner(session, args.owner.as_deref(), |conn| {
+        nodes.push(with_owner(session, args.owner.as_deref(), |conn| {
             conn.define_xml(document.text.as_bytes(), flags).map_err(|e| document.failure(e))
-        })?;
-        print(session, &node, "defined")?;
+        })?);
     }
-    Ok(())
+    print_all(session, &nodes, "defined")
+}
+
+/// Prints one device, or an array of several with `--json`.
+fn print_all(session: &Session, nodes: &[Node], done: &str) -> Outcome {
+    match nodes {
+        [] => Ok(()),
+        [node] => print(session, node, done),
+        nodes if session.globals.json => {
+            let objects: Result<Vec<_>, _> = nodes.iter().map(|node| objects::info(node, None)).collect();
+            objects::print(&objects?.into());
+            Ok(())
+        }
+        nodes => nodes.iter().try_for_each(|node| print(session, node, done)),
+    }
 }
 
 /// Calls `request` with the owner of one command, and restores the owner of the session.

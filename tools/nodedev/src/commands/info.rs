@@ -56,7 +56,7 @@ fn print_fields(node: &Node) {
     field("", "UUID", node.uuid().ok());
     field("", "Parent", Some(node.parent_name()));
     field("", "Type", node.type_id().ok());
-    field("", "Address", objects::address(node));
+    field("", "Address", node.address().ok());
     field("", "Group", node.group().ok().map(|group| group.to_string()));
     field("", "Parameters", node.params().ok());
     field("", "Owner", node.owner().ok());
@@ -65,6 +65,23 @@ fn print_fields(node: &Node) {
     field("", "IOMMU group", node.iommu_group().ok().map(|group| group.to_string()));
     field("", "NUMA node", node.numa_node().ok().map(|numa| numa.to_string()));
     field("", "Physical function", node.physical_function().ok());
+    field("", "Driver", node.driver().ok());
+    field("", "Product", super::status::product(node));
+    if node.is_active() && !node.is_parent() {
+        field("", "VFIO node", node.vfio_node(QemuFlags::empty()).ok());
+        let users = node.users().unwrap_or_default();
+        field(
+            "",
+            "Used by",
+            Some(users.iter().map(user).collect::<Vec<_>>().join("\n")).filter(|users| !users.is_empty()),
+        );
+    }
+}
+
+/// Returns a process that has a device open: `process 1234 (qemu-system-x86), guest web`.
+pub fn user(user: &mdev::User) -> String {
+    let guest = user.guest.as_ref().map(|guest| format!(", guest {guest}")).unwrap_or_default();
+    format!("process {} ({}){guest}", user.pid, user.program)
 }
 
 fn print_types(parent: &Node) {

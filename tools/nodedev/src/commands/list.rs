@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::table::{Column, Table};
 
 /// The columns, in the order in which they are printed. The columns after the optional columns are printed only with `-o`.
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     Column { name: "NAME", rank: 0 },
     Column { name: "KIND", rank: 0 },
     Column { name: "STATE", rank: 0 },
@@ -31,6 +31,7 @@ const COLUMNS: [Column; 15] = [
     Column { name: "IOMMU", rank: CHOSEN },
     Column { name: "NUMA", rank: CHOSEN },
     Column { name: "PATH", rank: CHOSEN },
+    Column { name: "USED-BY", rank: CHOSEN },
 ];
 
 /// The rank of a column that is printed only if `-o` names it.
@@ -82,11 +83,11 @@ pub fn run(session: &mut Session, args: &List) -> Outcome {
     }
     if unseen > 0 {
         let verb = if unseen == 1 { "was" } else { "were" };
-        output::note(&format!("{} {verb} left out; 'nodedev -v list' shows why", output::counted(unseen, "object")));
+        output::note(&format!("{} {verb} left out; 'nodedev doctor' shows why", output::counted(unseen, "object")));
     }
     if is_empty_host && !args.inactive {
-        let wanted = if args.devices && !args.parents { "no devices" } else { "no parent devices" };
-        output::note(wanted);
+        let is_about_devices = args.devices && !args.parents;
+        output::note(if is_about_devices { "no devices" } else { "no parent devices; 'nodedev doctor' shows why" });
     }
     Ok(())
 }
@@ -191,7 +192,7 @@ fn cell(row: &Row, column: &str) -> Option<String> {
         "TYPE" => node.type_id().ok().map(str::to_owned),
         "AUTOSTART" if !node.is_parent() => node.autostart().ok().and_then(yes_no),
         "PERSISTENT" if !node.is_parent() => node.is_persistent().ok().and_then(yes_no),
-        "ADDRESS" => objects::address(node),
+        "ADDRESS" => node.address().ok(),
         "OWNER" => node.owner().ok().map(str::to_owned),
         "UUID" => node.uuid().ok(),
         "LAYOUT" => Some(node.layout().to_owned()),
@@ -199,6 +200,7 @@ fn cell(row: &Row, column: &str) -> Option<String> {
         "IOMMU" => node.iommu_group().ok().map(|group| group.to_string()),
         "NUMA" => node.numa_node().ok().map(|numa| numa.to_string()),
         "PATH" => node.running_path().ok().map(str::to_owned),
+        "USED-BY" => node.users().ok().map(|users| users.iter().map(super::info::user).collect::<Vec<_>>().join(", ")),
         _ => None,
     }
 }

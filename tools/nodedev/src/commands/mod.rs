@@ -5,10 +5,12 @@ mod attr;
 mod create;
 mod definitions;
 mod destroy;
+mod doctor;
 pub mod event;
 mod info;
 mod list;
 pub mod logging;
+mod status;
 mod types;
 mod wait;
 
@@ -22,6 +24,8 @@ pub fn run(session: &mut Session, command: Command) -> Outcome {
     match command {
         Command::List(args) => list::run(session, &args),
         Command::Types(args) => types::run(session, &args),
+        Command::Doctor(args) => doctor::run(session, &args),
+        Command::Status(args) => status::run(session, &args),
         Command::Info(args) => info::info(session, &args),
         Command::Dumpxml(args) => info::dumpxml(session, &args),
         Command::Dumphost(args) => info::dumphost(session, &args),

@@ -73,7 +73,11 @@ fn print_table(session: &Session, chosen: &[(&Node, Vec<&Type>)], args: &Types) 
             let what = if args.available { "no type is available" } else { "no types" };
             output::note(&format!("{}: {what}; {reason}", parent.name()));
         } else {
-            output::note(if chosen.is_empty() { "no parent devices" } else { "no types" });
+            output::note(if chosen.is_empty() {
+                "no parent devices; 'nodedev doctor' shows why"
+            } else {
+                "no types; 'nodedev doctor' shows why"
+            });
         }
         return;
     }

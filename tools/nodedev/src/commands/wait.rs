@@ -1,22 +1,86 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `wait`.
 
+use std::time::{Duration, Instant};
+
+use mdev::{DeviceWait, ErrorCode};
 use serde_json::json;
 
-use crate::cli::Wait;
+use crate::cli::{DeviceState, Wait};
 use crate::errors::{Failure, Outcome};
-use crate::json as objects;
 use crate::session::Session;
+use crate::{json as objects, lookup};
+
+/// The time between two reads of the types of a parent. The kernel sends no event when they change.
+const READ_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Carries out `wait`.
 pub fn run(session: &mut Session, args: &Wait) -> Outcome {
-    if args.state.is_some() || args.ty.is_some() {
-        return Err(Failure::Tool("wait --for and wait --type are not supported yet".to_owned()));
+    if let Some(state) = args.state {
+        return wait_for_state(session, args, state);
+    }
+    if let Some(ty) = &args.ty {
+        return wait_for_type(session, args, ty);
     }
     let parent = session.conn()?.wait_parent(&args.node, args.timeout)?;
     if session.globals.json {
         objects::print(&json!({ "parent": parent.name(), "result": "exists" }));
     }
     session.say(&format!("Parent {} exists", parent.name()));
+    Ok(())
+}
+
+/// Waits until the parent offers a type of which a device can be created.
+fn wait_for_type(session: &mut Session, args: &Wait, ty: &str) -> Outcome {
+    let conn = session.conn()?;
+    let end = Instant::now() + Duration::from_millis(u64::try_from(args.timeout).unwrap_or(0));
+    let parent = conn.wait_parent(&args.node, args.timeout)?.name().to_owned();
+    loop {
+        let why = match conn.lookup_by_name(&parent).and_then(|node| node.find_type(ty).map(|ty| ty.capacity())) {
+            Ok(capacity) if capacity.is_none_or(|(count, _)| count > 0) => break,
+            Ok(_) => format!("{parent}: no instances of type '{ty}' are left"),
+            Err(error) if matches!(error.code, ErrorCode::NoType | ErrorCode::NoNode) => error.message,
+            Err(error) => return Err(error.into()),
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let seconds = f64::from(args.timeout) / 1000.0;
+            let message = format!("{why}; still so after {seconds} s");
+            return Err(Failure::Library(mdev::Error { code: ErrorCode::Timeout, errno: 110, message, path: None }));
+        }
+        std::thread::sleep(READ_INTERVAL.min(left));
+    }
+    if session.globals.json {
+        objects::print(&json!({ "parent": parent, "type": ty, "result": "available" }));
+    }
+    session.say(&format!("Parent {parent} offers type {ty}"));
+    Ok(())
+}
+
+fn wait_for_state(session: &mut Session, args: &Wait, state: DeviceState) -> Outcome {
+    let conn = session.conn()?;
+    let (state, word) = match state {
+        DeviceState::Created => (DeviceWait::Created, "created"),
+        DeviceState::Deleted => (DeviceWait::Deleted, "deleted"),
+        DeviceState::Free => (DeviceWait::Free, "free"),
+    };
+    // A device that does not exist yet, or no more, can only be named by its UUID.
+    let uuid = match lookup::node(&conn, &args.node).map(|node| node.uuid()) {
+        Ok(Ok(uuid)) => uuid,
+        Ok(Err(error)) => return Err(error.into()),
+        Err(Failure::Library(error)) if error.code == ErrorCode::NoNode && state == DeviceWait::Deleted => {
+            if uuid::Uuid::parse_str(&args.node).is_err() {
+                return Err(Failure::Library(error));
+            }
+            args.node.clone()
+        }
+        Err(_) if uuid::Uuid::parse_str(&args.node).is_ok() => args.node.clone(),
+        Err(failure) => return Err(failure),
+    };
+    conn.wait_device(&uuid, state, args.timeout)?;
+    if session.globals.json {
+        objects::print(&json!({ "device": args.node, "result": word }));
+    }
+    session.say(&format!("Device {} is {word}", args.node));
     Ok(())
 }
