@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! The commands and their options. The help, the manual page and the completion are generated from this file.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCandidates;
+
+use crate::complete;
 
 /// Manages mediated devices: virtual GPUs and other slices of a physical device.
 #[derive(Debug, Parser)]
@@ -106,6 +109,9 @@ pub enum Command {
     Completion(Completion),
     /// Print help
     Help(Help),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
     /// Print the version
     Version,
     /// End; the commands after it do not run
@@ -145,16 +151,16 @@ pub struct List {
     #[arg(long)]
     pub types: bool,
     /// Columns: NAME, KIND, STATE, PARENT, TYPE, AUTOSTART, PERSISTENT, ADDRESS, OWNER, UUID, LAYOUT, GROUP, IOMMU, NUMA, PATH, USED-BY
-    #[arg(short, long, value_name = "COLUMN,...", value_delimiter = ',', conflicts_with_all = ["tree", "names", "json"])]
+    #[arg(short, long, add = ArgValueCandidates::new(complete::columns), value_name = "COLUMN,...", value_delimiter = ',', conflicts_with_all = ["tree", "names", "json"])]
     pub output: Vec<String>,
     /// Do not cut columns to the width of the terminal
     #[arg(short, long)]
     pub wide: bool,
     /// Only this parent and its devices
-    #[arg(long, value_name = "PARENT")]
+    #[arg(long, add = ArgValueCandidates::new(complete::parents), value_name = "PARENT")]
     pub parent: Option<String>,
     /// Only devices of this type
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", add = ArgValueCandidates::new(complete::types), value_name = "TYPE")]
     pub ty: Option<String>,
     /// Only this state
     #[arg(long)]
@@ -185,10 +191,10 @@ pub enum State {
 #[derive(Debug, Clone, Args)]
 pub struct Types {
     /// Only this parent
-    #[arg(value_name = "PARENT")]
+    #[arg(value_name = "PARENT", add = ArgValueCandidates::new(complete::parents))]
     pub parent: Option<String>,
     /// Only this type: id, name, or a short form (A10-4Q, 0x60e)
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = ArgValueCandidates::new(complete::types))]
     pub ty: Option<String>,
     /// Only types of which a device can be created now
     #[arg(long)]
@@ -202,7 +208,7 @@ pub struct Types {
 #[derive(Debug, Clone, Args)]
 pub struct Doctor {
     /// Only this parent or PCI device
-    #[arg(value_name = "PARENT")]
+    #[arg(value_name = "PARENT", add = ArgValueCandidates::new(complete::parents))]
     pub parent: Option<String>,
     /// Also print the checks that found no problem
     #[arg(short, long)]
@@ -213,7 +219,7 @@ pub struct Doctor {
 #[derive(Debug, Clone, Args)]
 pub struct Status {
     /// Only this parent
-    #[arg(value_name = "PARENT")]
+    #[arg(value_name = "PARENT", add = ArgValueCandidates::new(complete::parents))]
     pub parent: Option<String>,
     /// Print the status again after each change, until ^C
     #[arg(short, long)]
@@ -227,7 +233,7 @@ pub struct Status {
 #[derive(Debug, Clone, Args)]
 pub struct Info {
     /// Name, UUID or the beginning of a UUID, PCI address, sysfs path, /dev/vfio/N, or iommu:N
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub node: String,
     /// Id of the device in QEMU, for the QMP command
     #[arg(long)]
@@ -238,7 +244,7 @@ pub struct Info {
 #[derive(Debug, Clone, Args)]
 pub struct Dumpxml {
     /// The parent or device
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub node: String,
     /// Use libvirt's schema
     #[arg(long)]
@@ -252,7 +258,7 @@ pub struct Dumpxml {
 #[derive(Debug, Clone, Args)]
 pub struct Dumphost {
     /// The file to write; standard output without it
-    #[arg(value_name = "FILE")]
+    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub file: Option<String>,
 }
 
@@ -260,10 +266,10 @@ pub struct Dumphost {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
     /// Parent: name, address or sysfs path; create chooses one without it
-    #[arg(long, value_name = "PARENT", requires = "ty")]
+    #[arg(long, add = ArgValueCandidates::new(complete::parents), value_name = "PARENT", requires = "ty")]
     pub parent: Option<String>,
     /// Type: id, name, or a short form
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "files")]
+    #[arg(long = "type", add = ArgValueCandidates::new(complete::types), value_name = "TYPE", conflicts_with = "files")]
     pub ty: Option<String>,
     /// UUID; random without it
     #[arg(long, requires = "ty", conflicts_with = "count")]
@@ -286,7 +292,7 @@ pub struct Options {
 #[derive(Debug, Clone, Args)]
 pub struct Create {
     /// File with the XML of a device; '-' is standard input, up to a line with a single dot
-    #[arg(value_name = "FILE", required_unless_present = "ty")]
+    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "ty")]
     pub files: Vec<String>,
     /// The device without XML.
     #[command(flatten)]
@@ -318,13 +324,13 @@ pub struct Create {
 #[derive(Debug, Clone, Args)]
 pub struct Destroy {
     /// Devices
-    #[arg(value_name = "DEVICE", required_unless_present_any = ["incomplete", "all"], conflicts_with_all = ["incomplete", "all"])]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present_any = ["incomplete", "all"], conflicts_with_all = ["incomplete", "all"])]
     pub devices: Vec<String>,
     /// All devices of --parent
     #[arg(long, requires = "parent", conflicts_with = "incomplete")]
     pub all: bool,
     /// The parent for --all
-    #[arg(long, value_name = "PARENT", requires = "all")]
+    #[arg(long, add = ArgValueCandidates::new(complete::parents), value_name = "PARENT", requires = "all")]
     pub parent: Option<String>,
     /// Refuse devices of other owners: see nodedev --owner
     #[arg(long, conflicts_with = "incomplete")]
@@ -347,7 +353,7 @@ pub struct Destroy {
 #[derive(Debug, Clone, Args)]
 pub struct Define {
     /// Files with the XML of a device; '-' is standard input, up to a line with a single dot
-    #[arg(value_name = "FILE", required_unless_present = "ty")]
+    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "ty")]
     pub files: Vec<String>,
     /// The device without XML.
     #[command(flatten)]
@@ -373,13 +379,13 @@ pub struct Define {
 #[derive(Debug, Clone, Args)]
 pub struct Names {
     /// Devices
-    #[arg(value_name = "DEVICE", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present = "all", conflicts_with = "all")]
     pub devices: Vec<String>,
     /// All definitions on --parent
     #[arg(long, requires = "parent")]
     pub all: bool,
     /// The parent for --all
-    #[arg(long, value_name = "PARENT", requires = "all")]
+    #[arg(long, add = ArgValueCandidates::new(complete::parents), value_name = "PARENT", requires = "all")]
     pub parent: Option<String>,
     /// Do not run mdevctl's call-out scripts
     #[arg(long)]
@@ -390,13 +396,13 @@ pub struct Names {
 #[derive(Debug, Clone, Args)]
 pub struct StartDevices {
     /// Devices; with --autostart: the parent
-    #[arg(value_name = "DEVICE", required_unless_present_any = ["all", "autostart"], conflicts_with = "all")]
+    #[arg(value_name = "DEVICE", required_unless_present_any = ["all", "autostart"], conflicts_with = "all", add = ArgValueCandidates::new(complete::devices))]
     pub devices: Vec<String>,
     /// All definitions on --parent
     #[arg(long, requires = "parent", conflicts_with = "autostart")]
     pub all: bool,
     /// The parent for --all
-    #[arg(long, value_name = "PARENT", requires = "all")]
+    #[arg(long, add = ArgValueCandidates::new(complete::parents), value_name = "PARENT", requires = "all")]
     pub parent: Option<String>,
     /// Every device that starts with its parent: on one parent, or on all
     #[arg(long)]
@@ -410,7 +416,7 @@ pub struct StartDevices {
 #[derive(Debug, Clone, Args)]
 pub struct SetAutostart {
     /// Devices
-    #[arg(value_name = "DEVICE", required = true)]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required = true)]
     pub devices: Vec<String>,
     /// Do not start the device with its parent
     #[arg(long)]
@@ -421,7 +427,7 @@ pub struct SetAutostart {
 #[derive(Debug, Clone, Args)]
 pub struct Name {
     /// The device
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices))]
     pub device: String,
 }
 
@@ -431,13 +437,13 @@ pub enum Attr {
     /// List the attributes with their values
     List {
         /// The device
-        #[arg(value_name = "NODE")]
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
         node: String,
     },
     /// Print the value of an attribute
     Get {
         /// The device
-        #[arg(value_name = "NODE")]
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
         node: String,
         /// The attribute
         #[arg(value_name = "ATTRIBUTE")]
@@ -446,7 +452,7 @@ pub enum Attr {
     /// Write an attribute
     Set {
         /// The device
-        #[arg(value_name = "NODE")]
+        #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
         node: String,
         /// The attribute
         #[arg(value_name = "ATTRIBUTE")]
@@ -461,10 +467,10 @@ pub enum Attr {
 #[derive(Debug, Clone, Args)]
 pub struct Wait {
     /// A parent; with --for: a device
-    #[arg(value_name = "NODE")]
+    #[arg(value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub node: String,
     /// Until the parent offers this type
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "state")]
+    #[arg(long = "type", add = ArgValueCandidates::new(complete::types), value_name = "TYPE", conflicts_with = "state")]
     pub ty: Option<String>,
     /// Until the device has this state
     #[arg(long = "for", value_name = "STATE")]
@@ -498,7 +504,7 @@ pub struct Event {
     #[arg(long)]
     pub timestamp: bool,
     /// Only events of this node
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = ArgValueCandidates::new(complete::nodes))]
     pub device: Option<String>,
     /// Only events of this type: created, deleted, updated, defined, undefined, overrun
     #[arg(long = "type", value_name = "EVENT", value_parser = crate::commands::event::kind)]

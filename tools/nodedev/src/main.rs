@@ -6,9 +6,11 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod errors;
 mod json;
 mod lookup;
+mod man;
 mod output;
 mod script;
 mod session;
@@ -18,6 +20,9 @@ mod usage;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let status = session::run(words);
     ExitCode::from(output::finish(status) as u8)

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::table::{Column, Table};
 
 /// The columns, in the order in which they are printed. The columns after the optional columns are printed only with `-o`.
-const COLUMNS: [Column; 16] = [
+pub const COLUMNS: [Column; 16] = [
     Column { name: "NAME", rank: 0 },
     Column { name: "KIND", rank: 0 },
     Column { name: "STATE", rank: 0 },

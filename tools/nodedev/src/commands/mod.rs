@@ -17,7 +17,12 @@ mod wait;
 use crate::cli::Command;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::{output, usage};
+use crate::{complete, man, output, usage};
+
+/// Returns the names of the columns of a list.
+pub fn columns() -> impl Iterator<Item = &'static str> {
+    list::COLUMNS.iter().map(|column| column.name)
+}
 
 /// Carries out a command.
 pub fn run(session: &mut Session, command: Command) -> Outcome {
@@ -41,7 +46,8 @@ pub fn run(session: &mut Session, command: Command) -> Outcome {
         Command::Attr(args) => attr::run(session, &args),
         Command::Wait(args) => wait::run(session, &args),
         Command::Event(args) => event::run(session, &args),
-        Command::Completion(_) => Err(Failure::Tool("completion scripts are not supported yet".to_owned())),
+        Command::Completion(args) => complete::print_script(args.shell),
+        Command::Man => man::print(),
         Command::Help(args) => usage::print_help(args.command.as_deref()),
         Command::Version => {
             output::line(&format!("nodedev (libmdev) {}", mdev::version()));
