@@ -11,9 +11,10 @@ use crate::complete;
 #[command(name = "nodedev", version, no_binary_name = true, subcommand_required = true, arg_required_else_help = false)]
 #[command(disable_help_subcommand = true, infer_long_args = false, max_term_width = 100)]
 #[command(
-    after_help = "Several commands: nodedev COMMAND \\; COMMAND, or one argument 'COMMAND; COMMAND'. Without a command, nodedev \
-                        reads commands from standard input.\n\nExit status: 0 success, 1 failed, 2 usage, 3 not found, 4 exists, \
-                        5 in use, 6 no instances left, 7 denied, 8 timeout, 75 try again later."
+    after_help = "Owner: nodedev --owner NAME COMMAND. The name is recorded with devices that are created, and compared by destroy \
+                  --owned.\n\nSeveral commands: nodedev COMMAND \\; COMMAND, or one argument 'COMMAND; COMMAND'. Without a command, \
+                  nodedev reads commands from standard input.\n\nExit status: 0 success, 1 failed, 2 usage, 3 not found, 4 exists, 5 in \
+                  use, 6 no instances left, 7 denied, 8 timeout, 75 try again later."
 )]
 pub struct Line {
     /// Options of the program.

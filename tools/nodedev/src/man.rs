@@ -30,6 +30,14 @@ fn write(page: &mut Vec<u8>) -> std::io::Result<()> {
     for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
         write_command(page, command)?;
     }
+    pairs(
+        page,
+        "OWNER",
+        &[(
+            "nodedev --owner NAME COMMAND",
+            "The name is recorded with devices that are created, and compared by destroy --owned.",
+        )],
+    )?;
     section(page, "SEVERAL COMMANDS", SEVERAL_COMMANDS)?;
     section(page, "OUTPUT", OUTPUT)?;
     pairs(page, "EXIT STATUS", &EXIT_STATUS)?;
