@@ -70,7 +70,7 @@ before()
 	t_ok 'on a VF' define "$ONE_VF" "$VF" 1431 1
 	t_ok 'on a PF, without autostart' define "$MANUAL_VGPU" "$PF" 1431 0
 	t_ok 'a device without autostart is started by hand' ours start "$MANUAL"
-	t_eq 'all devices with autostart start' 6 "$(nodedev -q autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
+	t_eq 'all devices with autostart start' 6 "$(nodedev -q start --autostart >/dev/null; running | sed 's/2//' | tr -d '\n' | wc -c)"
 	ours list | sed 's/ active / inactive /' | sort >"$RESULTS/defined"
 	echo "$VF" >"$RESULTS/vf"
 	mkdir -p /etc/libmdev
@@ -138,13 +138,13 @@ rules_for()
 beside_mdevctl()
 {
 	local mtty=/sys/devices/virtual/mtty/mtty
-	t_match 'our rule has run nodedev' 'nodedev -q autostart mtty' "$(rules_for $mtty)"
+	t_match 'our rule has run nodedev' 'nodedev -q start --autostart mtty' "$(rules_for $mtty)"
 	mv /run/60-mdevctl.rules "$THEIR_RULE"
 	udevadm control --reload
-	t_match "where mdevctl's rule cannot work, our rule runs" 'nodedev -q autostart mtty' "$(rules_for $mtty)"
+	t_match "where mdevctl's rule cannot work, our rule runs" 'nodedev -q start --autostart mtty' "$(rules_for $mtty)"
 	ln -s ../bin/mdevctl /usr/sbin/mdevctl
 	t_eq 'where it can work, our rule does nothing' '' "$(rules_for $mtty | grep nodedev)"
-	t_match 'except for VFs, which mdevctl does not support' 'nodedev -q autostart' \
+	t_match 'except for VFs, which mdevctl does not support' 'nodedev -q start --autostart' \
 		"$(rules_for "/sys/bus/pci/devices/$(cat "$RESULTS/vf")")"
 	rmmod mtty
 	modprobe mtty

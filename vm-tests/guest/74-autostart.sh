@@ -50,7 +50,7 @@ echo '{' >"$STORE/mdev_lab.4/$broken"
 absent=$(define 99 1 12 auto)
 
 start=$SECONDS
-nodedev -q autostart >/run/out 2>&1
+nodedev -q start --autostart >/run/out 2>&1
 t_eq 'not all could be started' 1 $?
 echo "# $((PARENTS * EACH)) devices on $PARENTS parents in $((SECONDS - start)) s"
 t_eq 'all valid definitions run' "$(cat /run/good)" "$(running)"
@@ -61,22 +61,22 @@ t_not 'an absent parent is not named as a failure' grep "$absent" /run/out
 
 destroy_all
 t_eq 'none runs' '' "$(running)"
-nodedev autostart >/run/one 2>/run/one.err & one=$!
-nodedev autostart >/run/two 2>/run/two.err & two=$!
+nodedev start --autostart >/run/one 2>/run/one.err & one=$!
+nodedev start --autostart >/run/two 2>/run/two.err & two=$!
 wait $one; wait $two
 t_eq 'two at once: all valid definitions run' "$(cat /run/good)" "$(running)"
 t_eq 'and both name exactly the failures' "$bad $broken $bad $broken" \
 	"$(sed -nE 's/^error: ([0-9a-f-]*-0074-[0-9a-f-]*) on .*/\1/p' /run/one.err /run/two.err | paste -sd' ')"
-t_eq 'one parent' 0 "$(nodedev -q autostart mdev_lab.7 >/dev/null 2>&1; echo $?)"
+t_eq 'one parent' 0 "$(nodedev -q start --autostart mdev_lab.7 >/dev/null 2>&1; echo $?)"
 
 destroy_all
-nodedev -q autostart mdev_lab.7 >/dev/null
+nodedev -q start --autostart mdev_lab.7 >/dev/null
 t_eq 'of one parent, only its definitions start' "$(grep ^00000007 /run/good)" "$(running)"
 
 # More definitions than instances: sixteen devices run, and the errors name the other definitions.
 for ((n = EACH; n < EACH + 12; n++)); do define 7 $n 12 auto; done >/run/more
 destroy_all
-nodedev -q autostart mdev_lab.7 >/dev/null 2>/run/err
+nodedev -q start --autostart mdev_lab.7 >/dev/null 2>/run/err
 t_eq 'as many as fit' $EACH "$(running | wc -l)"
 t_eq 'each other definition is named as a failure' 12 "$(grep -c '^error: 00000007-0074-.* could not be started: .*no instances left' /run/err)"
 destroy_all

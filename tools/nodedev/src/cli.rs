@@ -6,9 +6,12 @@ use clap_complete::ArgValueCandidates;
 
 use crate::complete;
 
+/// What `--version` prints after the name of the program.
+const VERSION: &str = concat!("(libmdev) ", env!("CARGO_PKG_VERSION"));
+
 /// Manages mediated devices: virtual GPUs and other slices of a physical device.
 #[derive(Debug, Parser)]
-#[command(name = "nodedev", version, no_binary_name = true, subcommand_required = true, arg_required_else_help = false)]
+#[command(name = "nodedev", version = VERSION, no_binary_name = true, subcommand_required = true, arg_required_else_help = false)]
 #[command(disable_help_subcommand = true, infer_long_args = false, max_term_width = 100)]
 #[command(
     after_help = "Owner: nodedev --owner NAME COMMAND. The name is recorded with devices that are created, and compared by destroy \
@@ -28,8 +31,9 @@ pub struct Line {
 /// Options before or after any command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Globals {
-    /// Host: mdev:///system (this host, the default), test:///default (a simulated host), test:///PATH (a dump)
-    #[arg(short, long, global = true, value_name = "URI", env = "MDEV_DEFAULT_URI", hide_env_values = true)]
+    /// Host: mdev:///system (this host, the default), test:///default (a simulated host), test:///PATH (a dump), or set
+    /// MDEV_DEFAULT_URI
+    #[arg(short, long, global = true, value_name = "URI")]
     pub connect: Option<String>,
     /// Stop after the first command that fails
     #[arg(short = 'e', long, global = true)]

@@ -38,7 +38,8 @@ pub fn run(words: Vec<String>) -> Status {
         Err(failure) => return failure.print(as_json),
     };
     let mut session = Session { globals: start.globals, owner: start.owner, prompt: false, quit: false, conn: None };
-    session.globals.connect = session.globals.connect.take().filter(|uri| !uri.is_empty());
+    let default = || std::env::var("MDEV_DEFAULT_URI").ok().filter(|uri| !uri.is_empty());
+    session.globals.connect = session.globals.connect.take().filter(|uri| !uri.is_empty()).or_else(default);
     if start.words.is_empty() {
         return session.run_stdin();
     }

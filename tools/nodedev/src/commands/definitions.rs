@@ -52,7 +52,11 @@ fn autostart(session: &mut Session, parent: Option<&str>, flags: StartFlags) -> 
         Err(error) if failed.is_empty() || session.globals.json => Err(error.into()),
         Err(error) => {
             failed.iter().for_each(|line| output::error(line));
-            Err(Failure::Printed(Failure::Library(error).status()))
+            // The devices may have failed for different reasons, so only "try again" has a status of its own.
+            Err(Failure::Printed(match Failure::Library(error).status() {
+                Status::Again => Status::Again,
+                _ => Status::Failed,
+            }))
         }
     }
 }

@@ -19,6 +19,11 @@ pub fn run(session: &mut Session, args: &Destroy) -> Outcome {
     let mut flags = DestroyFlags::empty();
     flags.set(DestroyFlags::OWNED, args.owned);
     flags.set(DestroyFlags::NO_CALLOUTS, args.no_callouts);
+    if args.owner.is_some() && !args.incomplete {
+        let sentence =
+            "--owner needs --incomplete; to destroy only own devices: nodedev --owner NAME destroy --owned DEVICE";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
     if args.incomplete {
         return destroy_incomplete(session, args.owner.as_deref(), flags);
     }
