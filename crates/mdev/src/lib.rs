@@ -51,6 +51,11 @@
 //! | `fd`, `lock`, `time`, `trust` | descriptors; flock(2) with a timeout; times as numbers; which files are trusted |
 //! | `sys` | system calls that need `unsafe`, the only `unsafe` of this crate |
 
+/// The program of docs/rust.md, as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct RustPage;
+
 // The support files of the tests refer to the library by this name.
 #[cfg(test)]
 extern crate self as mdev;

@@ -45,6 +45,20 @@ else
 	skip 'no pkg-config'
 fi
 
+# The program of docs/python.md, and the commands of the README.
+if command -v python3 >/dev/null; then
+	sed -n '/^```python/,/^```/{/^```/d;p}' "$SOURCE/docs/python.md" >"$work/list.py"
+	run env LD_LIBRARY_PATH="$build" python3 "$work/list.py"
+	rc_is 0 'the program of docs/python.md'
+	out_has 'parent pci_0000_86_00_0'
+	out_has 'device '
+else
+	skip 'python3 is not installed'
+fi
+nodedev 'create --parent 41:00.0 --type 1441 --name web; info web; destroy web'
+rc_is 0 'the command of the README'
+out_has 'Device web destroyed'
+
 awk -v dir="$work" '/^```xml/ { n++; in_xml = 1; next } /^```/ { in_xml = 0 } in_xml { print >(dir "/" n ".xml") }' \
 	"$SOURCE/docs/xml.md"
 for n in 1 2; do
