@@ -232,7 +232,7 @@ vanishing()
 	echo "$RFC" >$driver/unbind
 	exec {lock}>&-
 	wait "$pid"
-	t_eq 'the create fails' 1 $?
+	t_eq 'the create fails: no such type' 3 $?
 	t_match 'with a clear error' '^error: .*type 11 no longer exists: its parent was removed or its driver unbound' "$(cat /run/waiter.out)"
 	t_not 'the list is right' grep -E 'mortal|waiter' <(nodedev list)
 	t_not 'the parent is not in the list' grep "pci_${RFC//[:.]/_}" <(nodedev list)

@@ -160,7 +160,7 @@ slow_driver_end()
 {
 	local ms
 	wait "$slow"
-	t_match 'the destroy returns and names the cause' "the driver has not removed device ${A}4 within 60 s.*rc=1 ms=[0-9]+ \$" \
+	t_match 'the destroy returns and names the cause' "the driver has not removed device ${A}4 within 60 s.*rc=8 ms=[0-9]+ \$" \
 		"$(tr '\n' ' ' </run/slow.out)"
 	ms=$(sed -n 's/.* ms=//p' /run/slow.out)
 	t_ok "after 60 s and before the driver ($ms ms)" test "$ms" -ge 60000 -a "$ms" -lt $SLOW_MS

@@ -66,4 +66,23 @@ else
 	err_has 'error:' 'the library refuses an odd name'
 fi
 
+# An empty list is a note only if the host has no parents, and never with -q.
+mkdir -p empty/sys/bus/pci/devices
+nodedev -c "mdev:///system?root=$work/empty" list
+rc_is 0
+out_is ''
+err_is "note: no parent devices; 'nodedev doctor' shows why"
+nodedev -q -c "mdev:///system?root=$work/empty" list
+err_is '' 'list -q on a host without parents'
+nodedev list --owner nobody
+rc_is 0
+err_is '' 'a list without devices'
+
+# An empty value is an empty output.
+sed '/<params>/d' my-vgpu.xml >plain.xml
+nodedev -q 'create plain.xml; attr get my-vgpu params; list --names --devices --owner nobody'
+rc_is 0
+[ "$(wc -l <<<"$out")" = 1 ]
+t_result $? 'attr get prints nothing for an empty value'
+
 t_end

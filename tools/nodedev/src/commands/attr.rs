@@ -25,7 +25,8 @@ pub fn run(session: &mut Session, args: &Attr) -> Outcome {
             let value = find(session, node)?.attr(attribute)?;
             match session.globals.json {
                 true => objects::print(&json!({ "name": attribute, "value": value })),
-                false => value.split('\n').for_each(|line| output::line(&output::safe(line))),
+                // Nothing for an empty value, as `cat` of the file.
+                false => value.split_terminator('\n').for_each(|line| output::line(&output::safe(line))),
             }
             Ok(())
         }

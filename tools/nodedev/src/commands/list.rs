@@ -60,9 +60,10 @@ impl Row {
 pub fn run(session: &mut Session, args: &List) -> Outcome {
     let columns = chosen_columns(&args.output)?;
     let conn = session.conn()?;
-    let (nodes, left_out) = collect(|| conn.list(flags(args)));
+    let flags = flags(args);
+    let (nodes, left_out) = collect(|| conn.list(flags));
     let nodes = nodes?;
-    let is_empty_host = nodes.is_empty();
+    let is_empty_host = nodes.is_empty() && flags.contains(ListFlags::PARENTS | ListFlags::ACTIVE);
     let (broken, other): (Vec<Finding>, Vec<Finding>) = left_out.into_iter().partition(is_definition);
     let shows_broken = args.all || args.inactive || args.state == Some(State::Broken);
     let mut rows: Vec<Row> = nodes.into_iter().map(|node| Row::Node(Box::new(node))).collect();
@@ -85,9 +86,9 @@ pub fn run(session: &mut Session, args: &List) -> Outcome {
         let verb = if unseen == 1 { "was" } else { "were" };
         output::note(&format!("{} {verb} left out; 'nodedev doctor' shows why", output::counted(unseen, "object")));
     }
-    if is_empty_host && !args.inactive {
-        let is_about_devices = args.devices && !args.parents;
-        output::note(if is_about_devices { "no devices" } else { "no parent devices; 'nodedev doctor' shows why" });
+    // An empty list of devices is not a fault, so nothing is printed.
+    if is_empty_host && !session.globals.quiet {
+        output::note("no parent devices; 'nodedev doctor' shows why");
     }
     Ok(())
 }
