@@ -172,10 +172,13 @@ typedef struct mdev_error mdev_error;
  * ==========
  */
 
-/** The version of this header. mdev_version() returns the version of the library. Since: 0.1. */
+/** The major version of this header; mdev_version() returns the version of the library. Since: 0.1. */
 #define MDEV_VERSION_MAJOR 0
+/** The minor version of this header. Since: 0.1. */
 #define MDEV_VERSION_MINOR 1
+/** The patch version of this header. Since: 0.1. */
 #define MDEV_VERSION_PATCH 0
+/** The version of this header as "MAJOR.MINOR.PATCH". Since: 0.1. */
 #define MDEV_VERSION_STRING "0.1.0"
 
 /**
