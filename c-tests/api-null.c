@@ -204,6 +204,7 @@ static void sweep_conn(void)
 static void sweep_device_handles(void)
 {
 	const char *word = NULL;
+	unsigned int number = 0;
 	int i;
 
 	EACH_WRONG(DEVICE) {
@@ -245,6 +246,7 @@ static void sweep_device_handles(void)
 		REFUSED(mdev_device_is_persistent(h));
 		REFUSED(mdev_device_get_driver(h, &out.word));
 		REFUSED(mdev_device_get_product(h, &out.word, &word));
+		REFUSED(mdev_device_get_vf_counts(h, &out.number, &number));
 		REFUSED(mdev_device_get_address(h, &out.word));
 		REFUSED(mdev_device_get_vfio_node(h, &out.text, 0));
 		REFUSED(mdev_device_list_users(h, &out.users));
@@ -294,6 +296,8 @@ static void sweep_device_args(void)
 	REFUSED(mdev_device_get_driver(parent, NULL));
 	REFUSED(mdev_device_get_product(parent, NULL, &out.word));
 	REFUSED(mdev_device_get_product(parent, &out.word, NULL));
+	REFUSED(mdev_device_get_vf_counts(parent, NULL, &out.number));
+	REFUSED(mdev_device_get_vf_counts(parent, &out.number, NULL));
 	REFUSED(mdev_device_get_address(parent, NULL));
 	REFUSED(mdev_device_get_vfio_node(dev, NULL, 0));
 	REFUSED(mdev_device_list_users(dev, NULL));

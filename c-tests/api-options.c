@@ -213,6 +213,7 @@ static void parent_has_product_and_address(void)
 {
 	const char *vendor = NULL, *product = NULL, *word = NULL;
 	struct mdev_device *parent = NULL;
+	unsigned int used, total;
 	char *node = NULL;
 
 	T_NEED(mdev_conn_lookup_by_name(conn, RFC_PARENT, &parent) == 0);
@@ -228,6 +229,28 @@ static void parent_has_product_and_address(void)
 	T_NEED(mdev_conn_lookup_by_name(conn, "ap_matrix", &parent) == 0);
 	T_INT(mdev_device_get_product(parent, &vendor, &product), -ENODATA);
 	T_INT(mdev_device_get_address(parent, &word), -ENODATA);
+	T_INT(mdev_device_get_vf_counts(parent, &used, &total), -ENODATA);
+	mdev_device_unref(parent);
+}
+
+static void parent_with_vfs_counts_them(void)
+{
+	struct mdev_create_options options = { .size = sizeof(options), .parent = CARD, .type = "1442" };
+	struct mdev_device *parent = NULL, *dev = NULL;
+	unsigned int used = 7, total = 7;
+
+	T_NEED(mdev_conn_lookup_by_name(conn, CARD, &parent) == 0);
+	T_INT(mdev_device_get_vf_counts(parent, &used, &total), 0);
+	T_INT(used, 0);
+	T_OK(total > 1);
+	mdev_device_unref(parent);
+	T_NEED(mdev_conn_create(conn, &options, &dev, 0) == 0);
+	T_INT(mdev_device_get_vf_counts(dev, &used, &total), -ENODATA);
+	T_NEED(mdev_conn_lookup_by_name(conn, CARD, &parent) == 0);
+	T_INT(mdev_device_get_vf_counts(parent, &used, &total), 0);
+	T_INT(used, 1);
+	T_INT(mdev_device_destroy(dev, 0), 0);
+	mdev_device_unref(dev);
 	mdev_device_unref(parent);
 }
 
@@ -243,6 +266,7 @@ int main(void)
 	filter_selects();
 	states_are_waited_for();
 	parent_has_product_and_address();
+	parent_with_vfs_counts_them();
 	T_OK(mdev_conn_unref(conn) == NULL);
 	return t_done();
 }

@@ -319,6 +319,7 @@ static void additions_through_the_table(struct mdev_conn *conn)
 	struct mdev_list_filter filter = { .size = sizeof(filter), .parent = RFC_PARENT };
 	static const char uuid[] = "c60cc60c-0000-4222-8333-444444444449";
 	const char *word = NULL, *product = NULL;
+	unsigned int used = 0, total = 0;
 	struct mdev_finding **findings = NULL;
 	struct mdev_device **list = NULL;
 	struct mdev_user **users = NULL;
@@ -331,6 +332,7 @@ static void additions_through_the_table(struct mdev_conn *conn)
 	T_INT(CALL(device_get_product, dev, &word, &product), 0);
 	T_INT(CALL(device_get_address, dev, &word), 0);
 	T_STR(word, "0000:86:00.0");
+	T_INT(CALL(device_get_vf_counts, dev, &used, &total), -ENODATA);
 	drv->device_unref(dev);
 	T_INT(CALL(conn_plan_xml, conn, rfc_device, &text, 0), 0);
 	T_HAS(text, "write /sys/");

@@ -53,7 +53,7 @@
  *    mdev_attr_access, mdev_device_list_attrs(), mdev_device_get_attr_access(), mdev_device_get_attr(),
  *    mdev_device_set_attr()
  * 9. Parent
- *    mdev_device_get_product(), mdev_device_list_types(), mdev_device_find_type()
+ *    mdev_device_get_product(), mdev_device_get_vf_counts(), mdev_device_list_types(), mdev_device_find_type()
  * 10. Type
  *    mdev_type_get_id(), mdev_type_get_name(), mdev_type_get_device_api(), mdev_type_get_description(),
  *    mdev_type_get_attr(), mdev_type_list_attrs(), mdev_type_get_available_instances(), mdev_type_get_capacity(),
@@ -987,6 +987,22 @@ int mdev_device_set_attr(struct mdev_device *dev, const char *name, const char *
 int mdev_device_get_product(struct mdev_device *dev,
 			    const char **vendor,
 			    const char **product);
+
+/**
+ * Returns how many virtual functions of a parent are mediated devices, and how many can be. In the layout vendor-vfio, each
+ * device needs a virtual function of its own.
+ *
+ * @param dev a parent
+ * @param used receives the number of virtual functions that are devices
+ * @param total receives the number of virtual functions that can be devices, with those that are
+ * @return 0; -ENODATA: dev is not a parent, its devices are not virtual functions, or its virtual functions are not
+ * enabled; -EINVAL: an argument is invalid.
+ *
+ * Thread-safe. Since: 0.1. Follows: the virt_functions capability of libvirt's node-device XML.
+ */
+int mdev_device_get_vf_counts(struct mdev_device *dev,
+			      unsigned int *used,
+			      unsigned int *total);
 
 /**
  * Lists the types of a parent, with every attribute that the vendor exposes.
@@ -2661,6 +2677,10 @@ typedef struct mdev_driver {
 	 * mdev_user_list_free(). Since 0.1.
 	 */
 	void (*user_list_free)(struct mdev_user **list);
+	/**
+	 * mdev_device_get_vf_counts(). Since 0.1.
+	 */
+	int (*device_get_vf_counts)(struct mdev_device *dev, unsigned int *used, unsigned int *total);
 } mdev_driver;
 
 /**

@@ -49,6 +49,32 @@ pub unsafe extern "C" fn mdev_device_get_product(
     })
 }
 
+/// Returns how many virtual functions of a parent are mediated devices, and how many can be. In the layout vendor-vfio, each
+/// device needs a virtual function of its own.
+///
+/// @param dev a parent
+/// @param used receives the number of virtual functions that are devices
+/// @param total receives the number of virtual functions that can be devices, with those that are
+/// @return 0; -ENODATA: dev is not a parent, its devices are not virtual functions, or its virtual functions are not
+/// enabled; -EINVAL: an argument is invalid.
+///
+/// Thread-safe. Since: 0.1. Follows: the virt_functions capability of libvirt's node-device XML.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mdev_device_get_vf_counts(
+    dev: *mut mdev_device,
+    used: *mut c_uint,
+    total: *mut c_uint,
+) -> c_int {
+    guard::getter(|| {
+        // SAFETY: the C contract for dev, used and total.
+        let (dev, used, total) = unsafe { (borrow(dev)?, out(used)?, out(total)?) };
+        let counts = dev.body.node.vf_counts()?;
+        used.set(c_uint::try_from(counts.0).unwrap_or(c_uint::MAX));
+        total.set(c_uint::try_from(counts.1).unwrap_or(c_uint::MAX));
+        Ok(0)
+    })
+}
+
 /// Returns the PCI address of a node device: of a PCI parent, or of the VF that a mediated device of the layout vendor-vfio
 /// is.
 ///

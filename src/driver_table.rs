@@ -385,6 +385,9 @@ pub struct mdev_driver {
     pub user_get_guest: Option<unsafe extern "C" fn(user: *const mdev_user) -> *const c_char>,
     /// mdev_user_list_free(). Since 0.1.
     pub user_list_free: Option<unsafe extern "C" fn(list: *mut *mut mdev_user)>,
+    /// mdev_device_get_vf_counts(). Since 0.1.
+    pub device_get_vf_counts:
+        Option<unsafe extern "C" fn(dev: *mut mdev_device, used: *mut c_uint, total: *mut c_uint) -> c_int>,
 }
 
 // SAFETY: the table is constant. Its only pointer to data points to a static string.
@@ -504,6 +507,7 @@ static DRIVER: mdev_driver = mdev_driver {
     user_get_program: Some(mdev_user_get_program),
     user_get_guest: Some(mdev_user_get_guest),
     user_list_free: Some(mdev_user_list_free),
+    device_get_vf_counts: Some(mdev_device_get_vf_counts),
 };
 
 /// Returns the driver table. A program that loads the library with dlopen() needs to look up only this function with

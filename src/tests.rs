@@ -306,6 +306,7 @@ fn driver_table_members_keep_their_offsets() {
         finding_get_next_step finding_list_free device_list_definition_attrs conn_destroy_incomplete error_code_name conn_create conn_define
         device_get_driver device_get_product device_get_address device_get_vfio_node conn_plan_xml conn_list_filtered
         conn_diagnose conn_wait_device device_list_users user_get_pid user_get_program user_get_guest user_list_free
+        device_get_vf_counts
     ];
     assert_eq!(offset_of!(mdev_driver, name), size_of::<usize>() + 8);
     let first = offset_of!(mdev_driver, name) + size_of::<*const c_char>();

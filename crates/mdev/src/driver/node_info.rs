@@ -45,6 +45,14 @@ impl Node {
         self.value(address.map(|address| address.to_string()), "PCI address")
     }
 
+    /// Returns how many VFs of a parent are devices, and how many VFs can be devices. Fails with ENODATA for a device, and for a
+    /// parent whose devices are not VFs or whose VFs are not enabled.
+    pub fn vf_counts(&self) -> Result<(usize, usize)> {
+        let vfs = self.as_parent().map(|parent| parent.vfs.as_slice()).filter(|vfs| !vfs.is_empty());
+        let vfs = self.value(vfs, "VFs that can be devices")?;
+        Ok((vfs.iter().filter(|vf| vf.type_id.is_some()).count(), vfs.len()))
+    }
+
     /// Returns the path of the node in `/dev/vfio` with which a guest opens a device: that of its IOMMU group; with
     /// [`QemuFlags::IOMMUFD`], or if it has no group, its own node. The node may be missing in this `/dev`. Fails with ENODATA if
     /// the kernel has no such node, and with ENODEV if the device does not run.
