@@ -70,6 +70,10 @@ fn gpu_with_a_driver_without_vgpus_gives_the_next_command() {
 fn gpu_with_disabled_vfs_gives_the_command_that_enables_them() {
     let mut entries = gpu(GPU, NVIDIA, "0x030200", Some("nvidia"));
     entries.push(file(&format!("/sys/devices/{GPU}/sriov_totalvfs"), 0o444, "16\n"));
+    // Without the vGPU software, the driver offers no virtual GPUs on VFs either.
+    let found = diagnose(entries.clone(), Some("41:00.0"));
+    one_problem(&found, Severity::Error, "offers no virtual GPUs", "vGPU host driver");
+    entries.push(file("/sys/module/nvidia_vgpu_vfio/refcnt", 0o444, "0\n"));
     let found = diagnose(entries, Some("41:00.0"));
     one_problem(
         &found,
@@ -77,6 +81,14 @@ fn gpu_with_disabled_vfs_gives_the_command_that_enables_them() {
         "offers no types",
         &format!("VFs are not enabled; enable them with the program of the vendor's driver: sriov-manage -e {GPU}"),
     );
+    // VFs of another vendor have another command.
+    for (vendor, driver) in [("0x1002", "amdgpu"), (INTEL, "xe")] {
+        let mut entries = gpu(GPU, vendor, "0x030200", Some(driver));
+        entries.push(file(&format!("/sys/devices/{GPU}/sriov_totalvfs"), 0o444, "7\n"));
+        let found = diagnose(entries, Some(NODE));
+        let next = format!("echo 7 >/sys/bus/pci/devices/{GPU}/sriov_numvfs");
+        one_problem(&found, Severity::Error, "its 7 VFs are not enabled", &next);
+    }
 }
 
 #[test]

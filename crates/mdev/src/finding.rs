@@ -86,6 +86,11 @@ thread_local! {
     static COLLECTED: RefCell<Option<Vec<Finding>>> = const { RefCell::new(None) };
 }
 
+/// Returns the number with its noun: `1 type`, `3 types`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Reports an object that a result leaves out or shows incompletely.
 pub fn report(finding: Finding) {
     match &finding.next_step {

@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use super::diagnose_host::check_host;
 use super::{Conn, Host};
 use crate::backend::parents::{link_name, read_with_reason};
-use crate::backend::{Place, parents, places};
-use crate::error::{Error, ErrorCode, Result, unless_exhausted};
-use crate::finding::{Finding, collect, or_report};
+use crate::backend::{Place, places};
+use crate::error::{Error, ErrorCode, Result};
+use crate::finding::{Finding, collect, counted, or_report};
 use crate::sysfs::{Dir, IoResult, basename, if_present, names, read_text};
 
 /// The devices of the PCI bus.
@@ -34,10 +34,13 @@ impl Conn {
         let host = &self.host;
         let mut found = Vec::new();
         let wanted = parent.map(|parent| find_device(host, parent)).transpose()?;
-        for device in candidates(host)? {
-            if wanted.as_ref().is_none_or(|wanted| wanted.syspath == device.syspath) {
-                found.extend(check_device(host, &device)?);
-            }
+        let (parents, gpus) = candidates(host)?;
+        let is_wanted = |place: &&Place| wanted.as_ref().is_none_or(|wanted| wanted.syspath == place.syspath);
+        for parent in parents.iter().filter(is_wanted) {
+            found.extend(check_parent(host, parent)?);
+        }
+        for gpu in gpus.iter().filter(is_wanted) {
+            found.extend(check_gpu(host, gpu)?);
         }
         match wanted {
             Some(wanted) if found.is_empty() => {
@@ -78,11 +81,12 @@ fn find_device(host: &Host, text: &str) -> Result<Place> {
     syspath.map(|syspath| Place { syspath, subsystem: "pci".to_owned() }).ok_or(missing)
 }
 
-/// Returns the parents and the GPUs of the host, each once.
-fn candidates(host: &Host) -> Result<Vec<Place>> {
-    let mut found = places::all(&*host.sysfs)?;
-    let mut known: BTreeSet<String> = found.iter().map(|place| place.syspath.clone()).collect();
-    let Ok(bus) = host.sysfs.open(PCI_DEVICES) else { return Ok(found) };
+/// Returns the parents, and the GPUs that are no parents.
+fn candidates(host: &Host) -> Result<(Vec<Place>, Vec<Place>)> {
+    let parents = places::all(&*host.sysfs)?;
+    let mut known: BTreeSet<String> = parents.iter().map(|place| place.syspath.clone()).collect();
+    let mut gpus = Vec::new();
+    let Ok(bus) = host.sysfs.open(PCI_DEVICES) else { return Ok((parents, gpus)) };
     let mut entries = BTreeSet::new();
     let listed = names(&*bus, &mut entries);
     or_report(listed, |errno| Finding::io(PCI_DEVICES, "cannot be listed to its end", errno))
@@ -96,10 +100,9 @@ fn candidates(host: &Host) -> Result<Vec<Place>> {
         }
         let target = bus.link(&name).ok().and_then(|target| crate::sysfs::resolve(PCI_DEVICES, &target));
         let Some(syspath) = target.filter(|syspath| known.insert(syspath.clone())) else { continue };
-        found.push(Place { syspath, subsystem: "pci".to_owned() });
+        gpus.push(Place { syspath, subsystem: "pci".to_owned() });
     }
-    found.sort_by(|a, b| a.syspath.cmp(&b.syspath));
-    Ok(found)
+    Ok((parents, gpus))
 }
 
 fn number_of(dir: &dyn Dir, file: &str) -> Option<u32> {
@@ -111,17 +114,25 @@ fn class_of(dir: &dyn Dir) -> Option<u32> {
     number_of(dir, "class")
 }
 
-/// Checks a GPU or parent: types, else the reason why there are none.
-fn check_device(host: &Host, place: &Place) -> Result<Vec<Finding>> {
-    let failed = |errno| Error::io("read", &place.syspath, errno).of(&place.name());
-    let dir = match if_present(host.sysfs.open(&place.syspath)).map_err(failed)? {
-        Some(dir) => dir,
-        None => return Ok(Vec::new()),
-    };
-    let is_parent = parents::is_parent(&*dir).map_err(|errno| unless_exhausted(errno).map_or_else(failed, failed))?;
-    if !is_parent {
-        return Ok(vec![why_not_parent(&*dir, place).map_err(failed)?]);
-    }
+fn read_error(place: &Place) -> impl Fn(Errno) -> Error + Copy {
+    |errno| Error::io("read", &place.syspath, errno).of(&place.name())
+}
+
+/// Opens a device. `None` if it no longer exists.
+fn open(host: &Host, place: &Place) -> Result<Option<Box<dyn Dir>>> {
+    if_present(host.sysfs.open(&place.syspath)).map_err(read_error(place))
+}
+
+/// Checks a GPU that is no parent.
+fn check_gpu(host: &Host, place: &Place) -> Result<Option<Finding>> {
+    let Some(dir) = open(host, place)? else { return Ok(None) };
+    why_not_parent(&*dir, place).map(Some).map_err(read_error(place))
+}
+
+/// Checks a parent: its types, else the reason why there are none.
+fn check_parent(host: &Host, place: &Place) -> Result<Vec<Finding>> {
+    let failed = read_error(place);
+    let Some(dir) = open(host, place)? else { return Ok(Vec::new()) };
     let records = host.runtime.records();
     let (read, left_out) = collect(|| read_with_reason(&*host.sysfs, &records, place));
     let (parent, why_none) = read.map_err(failed)?;
@@ -140,7 +151,7 @@ fn check_device(host: &Host, place: &Place) -> Result<Vec<Finding>> {
         let driver = parent.driver.as_deref().unwrap_or("no driver");
         found.push(Finding::note(
             place.name(),
-            format_args!("{driver}: {} types, {left} of them with instances left", parent.types.len()),
+            format_args!("{driver}: {}, {left} with instances left", counted(parent.types.len(), "type")),
         ));
     }
     found.extend(unbound_vfs(&*dir, place).map_err(failed)?);
@@ -166,7 +177,7 @@ fn why_not_parent(dir: &dyn Dir, place: &Place) -> IoResult<Finding> {
     };
     Ok(match driver_of(dir)?.as_deref() {
         None => problem("no driver is bound".to_owned(), vendor_driver.to_owned()),
-        Some(driver @ ("nouveau" | "nova_core" | "simpledrm" | "efifb")) => problem(
+        Some(driver @ ("nouveau" | "nova_core" | "NovaCore" | "simpledrm" | "efifb")) => problem(
             format!("the driver {driver} is bound, which supports no virtual GPUs"),
             format!("blacklist {driver} (/etc/modprobe.d), reboot, and {vendor_driver}"),
         ),
@@ -177,10 +188,6 @@ fn why_not_parent(dir: &dyn Dir, place: &Place) -> IoResult<Finding> {
         Some("pci-pf-stub") => problem(
             "the driver pci-pf-stub is bound, which only enables VFs".to_owned(),
             format!("echo {address} >/sys/bus/pci/drivers/pci-pf-stub/unbind; then {vendor_driver}"),
-        ),
-        Some("nvidia") if total > 0 && vfs.is_empty() => problem(
-            format!("its {total} VFs are not enabled"),
-            format!("enable them: /usr/lib/nvidia/sriov-manage -e {address}"),
         ),
         Some("nvidia") => problem(
             "the driver nvidia is bound, and offers no virtual GPUs".to_owned(),

@@ -7,7 +7,7 @@ use super::{Conn, ListFlags};
 use crate::backend::Folders;
 use crate::backend::devices::device_of_record;
 use crate::error::{ErrorCode, Result};
-use crate::finding::{Finding, collect};
+use crate::finding::{Finding, collect, counted};
 use crate::store::RecordedDevice;
 use crate::sysfs::{Dir, Sysfs, names, read_text};
 
@@ -54,7 +54,7 @@ fn check_iommu(sysfs: &dyn Sysfs) -> Finding {
     let mut groups = BTreeSet::new();
     let listed = sysfs.open(GROUPS).and_then(|dir| names(&*dir, &mut groups));
     if listed.is_ok() && groups.iter().any(|name| name.parse::<u32>().is_ok()) {
-        return Finding::note("IOMMU", format_args!("on, {} groups", groups.len()));
+        return Finding::note("IOMMU", format_args!("on, {}", counted(groups.len(), "group")));
     }
     Finding::new(ErrorCode::NotSupported, "IOMMU", "off: there are no IOMMU groups, so no guest can use a PCI device")
         .serious()
@@ -100,7 +100,7 @@ fn stale_records(conn: &Conn) -> Result<Option<Finding>> {
         }
     }
     let Some(first) = stale.first() else { return Ok(None) };
-    let what = format!("{} records are about devices that no longer exist, such as {first}", stale.len());
+    let what = format!("{} of devices that no longer exist, such as {first}", counted(stale.len(), "record"));
     let next = "no action is needed: the next create removes them";
     Ok(Some(Finding::new(ErrorCode::Store, crate::store::RECORDS, what).next(next)))
 }
@@ -109,9 +109,9 @@ fn check_autostart(sysfs: &dyn Sysfs, defined: usize) -> Option<Finding> {
     let is_enabled = exists(sysfs, UNIT) || exists(sysfs, SWITCH);
     match (defined, is_enabled) {
         (0, _) => None,
-        (_, true) => Some(Finding::note("autostart", format_args!("enabled, {defined} definitions"))),
+        (_, true) => Some(Finding::note("autostart", format_args!("enabled, {}", counted(defined, "definition")))),
         (_, false) => {
-            let what = format!("{defined} definitions have autostart, and nothing starts them at boot");
+            let what = format!("nothing starts at boot, and autostart is on for {}", counted(defined, "definition"));
             let next =
                 "systemctl enable --now libmdev-autostart.service; without systemd: touch /etc/libmdev/autostart";
             Some(Finding::new(ErrorCode::WrongState, "autostart", what).next(next))
