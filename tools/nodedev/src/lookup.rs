@@ -35,6 +35,27 @@ pub fn node(conn: &Conn, text: &str) -> Outcome<Node> {
     }
 }
 
+/// Returns the parent. Fails if the node is a device.
+pub fn parent(conn: &Conn, text: &str) -> Outcome<Node> {
+    let found = node(conn, text)?;
+    if found.is_parent() {
+        return Ok(found);
+    }
+    Err(Failure::Library(mdev::Error {
+        code: ErrorCode::NoParent,
+        errno: 22,
+        message: format!("'{text}' is a device, not a parent; its parent is {}", found.parent_name()),
+        path: None,
+    }))
+}
+
+/// Returns the node name of a PCI address: `pci_0000_41_00_5` for `0000:41:00.5` and `41:00.5`.
+pub fn pci_name(text: &str) -> String {
+    let full = format!("0000:{text}");
+    let address = if is_pci_address(&full) { &full } else { text };
+    format!("pci_{}", address.replace([':', '.'], "_"))
+}
+
 /// Returns the group number in `/dev/vfio/N` or `iommu:N`.
 fn group_number(text: &str) -> Option<u32> {
     text.strip_prefix("/dev/vfio/").or_else(|| text.strip_prefix("iommu:"))?.parse().ok()

@@ -107,10 +107,9 @@ fn see_help(words: &[String]) -> String {
 
 fn unknown_command(name: &str) -> String {
     /// Words of other tools for these commands.
-    const OTHER_NAMES: [(&str, &str); 12] = [
+    const OTHER_NAMES: [(&str, &str); 11] = [
         ("ls", "list"),
         ("show", "info"),
-        ("status", "list"),
         ("rm", "destroy"),
         ("delete", "destroy"),
         ("remove", "destroy"),

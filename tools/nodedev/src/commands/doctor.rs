@@ -51,7 +51,7 @@ fn print(finding: &Finding) {
 fn object(finding: &Finding) -> Value {
     json!({
         "severity": word(finding.severity).to_ascii_lowercase(),
-        "code": finding.code.name(),
+        "code": (finding.severity != Severity::Note).then(|| finding.code.name()),
         "object": finding.object,
         "message": finding.message,
         "nextStep": finding.next_step,

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use mdev::{Finding, ListFlags, Node, Type, collect};
+use mdev::{ErrorCode, Finding, ListFilter, ListFlags, Node, Type, collect};
 use serde_json::{Value, json};
 
 use super::types::capacity;
 use crate::cli::{List, State};
 use crate::errors::{Failure, Outcome};
 use crate::json::{self as objects, Object};
+use crate::lookup::{is_pci_address, pci_name};
 use crate::output;
 use crate::session::Session;
 use crate::table::{Column, Table};
@@ -61,10 +62,21 @@ pub fn run(session: &mut Session, args: &List) -> Outcome {
     let columns = chosen_columns(&args.output)?;
     let conn = session.conn()?;
     let flags = flags(args);
-    let (nodes, left_out) = collect(|| conn.list(flags));
-    let nodes = nodes?;
-    let is_empty_host = nodes.is_empty() && flags.contains(ListFlags::PARENTS | ListFlags::ACTIVE);
+    let filter = ListFilter {
+        parent: args.parent.as_deref(),
+        ty: args.ty.as_deref(),
+        owner: args.owner.as_deref(),
+        layout: args.layout.as_deref(),
+    };
+    let (nodes, left_out) = collect(|| conn.list_filtered(&filter, flags));
     let (broken, other): (Vec<Finding>, Vec<Finding>) = left_out.into_iter().partition(is_definition);
+    let nodes = match nodes {
+        // The parent does not exist, but has definitions that cannot be used.
+        Err(error) if error.code == ErrorCode::NoParent && broken.iter().any(|it| is_below(it, args)) => Vec::new(),
+        nodes => nodes?,
+    };
+    let is_empty_host =
+        nodes.is_empty() && filter == ListFilter::default() && flags.contains(ListFlags::PARENTS | ListFlags::ACTIVE);
     let shows_broken = args.all || args.inactive || args.state == Some(State::Broken);
     let mut rows: Vec<Row> = nodes.into_iter().map(|node| Row::Node(Box::new(node))).collect();
     let unseen = other.len() + if shows_broken { 0 } else { broken.len() };
@@ -113,18 +125,31 @@ fn is_definition(finding: &Finding) -> bool {
     finding.object.contains("/etc/mdevctl.d/")
 }
 
+/// Returns the parent of a definition that cannot be used: the node name of a PCI device, otherwise the name of the folder.
+fn parent_of(finding: &Finding) -> String {
+    let folder = finding.object.rsplit('/').nth(1).unwrap_or_default();
+    if is_pci_address(folder) { pci_name(folder) } else { folder.to_owned() }
+}
+
+/// True for a definition below the parent of `--parent`, and without this option.
+fn is_below(finding: &Finding, args: &List) -> bool {
+    args.parent.as_deref().is_none_or(|parent| {
+        let parent = parent.rsplit('/').next().unwrap_or_default();
+        let own = parent_of(finding);
+        parent == own || pci_name(parent) == own
+    })
+}
+
 fn is_selected(row: &Row, args: &List) -> bool {
     let node = match row {
         Row::Broken(finding) => {
-            let folder = args.parent.as_deref().is_none_or(|parent| finding.object.contains(&format!("/{parent}/")));
             let other = args.ty.is_some() || args.owner.is_some() || args.layout.is_some() || args.autostart;
-            return folder && !other && args.state.is_none_or(|state| state == State::Broken) && !args.parents;
+            return is_below(finding, args)
+                && !other
+                && args.state.is_none_or(|state| state == State::Broken)
+                && !args.parents;
         }
         Row::Node(node) => node,
-    };
-    let is_parent = |wanted: &String| {
-        let own = if node.is_parent() { node.name() } else { node.parent_name() };
-        own == wanted || own == mdev_name(wanted)
     };
     let state = match args.state {
         None => true,
@@ -132,19 +157,7 @@ fn is_selected(row: &Row, args: &List) -> bool {
         Some(State::Inactive) => !node.is_active(),
         Some(State::Broken) => false,
     };
-    state
-        && args.parent.as_ref().is_none_or(is_parent)
-        && args.ty.as_deref().is_none_or(|ty| node.type_id() == Ok(ty))
-        && args.owner.as_deref().is_none_or(|owner| node.owner() == Ok(owner))
-        && args.layout.as_deref().is_none_or(|layout| node.layout() == layout)
-        && (!args.autostart || (!node.is_parent() && node.autostart().unwrap_or(false)))
-}
-
-/// Returns the node name of a PCI address: `pci_0000_41_00_5` for `0000:41:00.5` and `41:00.5`.
-fn mdev_name(text: &str) -> String {
-    let full = format!("0000:{text}");
-    let address = if crate::lookup::is_pci_address(&full) { &full } else { text };
-    format!("pci_{}", address.replace([':', '.'], "_"))
+    state && (!args.autostart || (!node.is_parent() && node.autostart().unwrap_or(false)))
 }
 
 /// Returns the columns that `-o` names.
@@ -180,7 +193,7 @@ fn cell(row: &Row, column: &str) -> Option<String> {
         (Row::Broken(_), "NAME") => return Some(row.name().to_owned()),
         (Row::Broken(_), "KIND") => return Some("device".to_owned()),
         (Row::Broken(_), "STATE") => return Some("broken".to_owned()),
-        (Row::Broken(finding), "PARENT") => return finding.object.rsplit('/').nth(1).map(str::to_owned),
+        (Row::Broken(finding), "PARENT") => return Some(parent_of(finding)),
         (Row::Broken(_), _) => return None,
         (Row::Node(node), _) => node,
     };
@@ -231,7 +244,7 @@ fn object(row: &Row, types: bool) -> Value {
             object.add("kind", Some("device"));
             object.add("active", Some(false));
             object.add("state", Some("broken"));
-            object.add("parent", finding.object.rsplit('/').nth(1));
+            object.add("parent", Some(parent_of(finding)));
             object.add("path", Some(finding.object.as_str()));
             object.add("problem", Some(json!({ "message": finding.message, "nextStep": finding.next_step })));
             object.value()
@@ -241,19 +254,18 @@ fn object(row: &Row, types: bool) -> Value {
 
 /// Prints the parents with their types and devices. A device whose parent is not in the list has a root with the parent's name.
 fn print_tree(rows: &[Row], types: bool) {
-    let mut roots: BTreeMap<&str, (Option<&Node>, Vec<&Row>)> = BTreeMap::new();
+    let mut roots: BTreeMap<String, (Option<&Node>, Vec<&Row>)> = BTreeMap::new();
     for row in rows {
         match row {
-            Row::Node(node) if node.is_parent() => roots.entry(node.name()).or_default().0 = Some(node),
-            Row::Node(node) => roots.entry(node.parent_name()).or_default().1.push(row),
+            Row::Node(node) if node.is_parent() => roots.entry(node.name().to_owned()).or_default().0 = Some(node),
+            Row::Node(node) => roots.entry(node.parent_name().to_owned()).or_default().1.push(row),
             Row::Broken(finding) => {
-                let folder = finding.object.rsplit('/').nth(1).unwrap_or_default();
-                roots.entry(folder).or_default().1.push(row);
+                roots.entry(parent_of(finding)).or_default().1.push(row);
             }
         }
     }
     for (name, (parent, below)) in roots {
-        output::line(&output::safe(name));
+        output::line(&output::safe(&name));
         let all = parent.filter(|_| types).and_then(|parent| parent.types().ok()).unwrap_or_default();
         let mut branches: Vec<String> = all.iter().map(type_branch).collect();
         branches.extend(below.iter().map(|row| device_branch(row)));

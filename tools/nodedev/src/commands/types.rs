@@ -28,7 +28,7 @@ pub fn capacity(ty: &Type) -> Option<String> {
 pub fn run(session: &mut Session, args: &Types) -> Outcome {
     let conn = session.conn()?;
     let parents = match &args.parent {
-        Some(parent) => vec![lookup::node(&conn, parent)?],
+        Some(parent) => vec![lookup::parent(&conn, parent)?],
         None => {
             let mut parents = conn.list(ListFlags::PARENTS | ListFlags::ACTIVE)?;
             parents.sort_by(|a, b| a.name().cmp(b.name()));
