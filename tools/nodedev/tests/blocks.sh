@@ -5,6 +5,7 @@
 #   run             a console block: its commands run, and their output is as printed (`...` is any lines, a UUID any UUID);
 #                   an xml block: it is created on the simulated host; a python block: it runs
 #   run=STATUS      a console block whose last command ends with this exit status
+#   vm, vm=STATUS   a console or sh block that runs in a virtual machine: vm-tests/guest/16-docs.sh runs this script with MDEV_BLOCKS=vm
 #   file=NAME       it is saved, for a later block of the page
 #   cargo           `cargo test` runs it: the documentation of crates/mdev includes the page
 #   norun=REASON    it is not tested; counted by reason
@@ -16,11 +17,16 @@
 build=$(dirname "${LIBMDEV:?}")
 export PATH=${NODEDEV%/*}:$PATH LD_LIBRARY_PATH=$build PKG_CONFIG_PATH=$build/meson-uninstalled
 
+# The blocks to run: run or vm.
+mode=${MDEV_BLOCKS:-run}
+[ "$mode" = run ] || export MDEV_DEFAULT_URI=mdev:///system
+
 # as_printed EXPECTED ACTUAL: 0 if the lines are the same, with `...` for any lines and UUIDs left out of the comparison.
 as_printed()
 {
+	# mawk has no {N} in its patterns.
+	sed -i -E 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' "$1" "$2"
 	awk '
-		{ gsub(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, "UUID") }
 		NR == FNR { expected[++n] = $0; next }
 		BEGIN { i = 1 }
 		expected[i] == "..." { gap = 1; while (expected[i] == "...") i++ }
@@ -45,10 +51,20 @@ console()
 # block LANGUAGE TAG FILE: tests the block in FILE, which is at $place.
 block()
 {
-	case "$1 $2" in
+	case "$mode: $1 $2" in
+	'run: console vm' | 'run: console vm='? | 'run: sh vm') in_vm=$((in_vm + 1)) ;;
+	'vm: console vm' | 'vm: console vm='?)
+		status=${2#vm}
+		console "$3" "${status#=}"
+		;;
+	'vm: sh vm')
+		run bash -e "$3"
+		rc_is 0 "$place"
+		;;
+	vm:*) ;;
 	*' norun='?*) norun[${2#norun=}]=$((${norun[${2#norun=}]:-0} + 1)) ;;
 	*' file='?*) cp "$3" "${2#file=}" ;;
-	'console run' | 'console run='?)
+	'run: console run' | 'run: console run='?)
 		if grep -q pkg-config "$3" && ! command -v pkg-config >/dev/null; then
 			skip "$place: pkg-config is not installed"
 		else
@@ -56,11 +72,11 @@ block()
 			console "$3" "${status#=}"
 		fi
 		;;
-	'xml run')
+	'run: xml run')
 		nodedev create "$3"
 		rc_is 0 "$place"
 		;;
-	'python run')
+	'run: python run')
 		if command -v python3 >/dev/null; then
 			run python3 "$3"
 			rc_is 0 "$place"
@@ -69,7 +85,7 @@ block()
 			skip "$place: python3 is not installed"
 		fi
 		;;
-	'rust cargo')
+	'run: rust cargo')
 		grep -q "include_str!(\".*${place%:*}\")" "$SOURCE/crates/mdev/src/lib.rs"
 		t_result $? "$place: the documentation of the crate includes it"
 		;;
@@ -93,7 +109,7 @@ split()
 }
 
 declare -A norun=()
-pages=0
+pages=0 in_vm=0
 for page in "$SOURCE"/README.md "$SOURCE"/docs/*.md; do
 	pages=$((pages + 1))
 	split "$page" >"$work/list"
@@ -104,6 +120,7 @@ for page in "$SOURCE"/README.md "$SOURCE"/docs/*.md; do
 done
 [ $pages -ge 10 ]
 t_result $? "the pages are found: $pages"
+[ "$mode" = vm ] || echo "# blocks that run in a virtual machine: $in_vm"
 for reason in "${!norun[@]}"; do
 	echo "# blocks that are not run, $reason: ${norun[$reason]}"
 done

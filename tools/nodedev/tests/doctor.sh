@@ -38,7 +38,7 @@ host()
 	put sys/module/vfio/refcnt 1
 	put dev/vfio/vfio ''
 	mkdir -p "$root/run" "$root/etc"
-	export MDEV_DEFAULT_URI=mdev:///system?root=$root
+	export MDEV_DEFAULT_URI="mdev:///system?root=$root"
 }
 
 # pci ADDRESS VENDOR [DRIVER]: adds a GPU.

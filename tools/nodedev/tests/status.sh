@@ -41,7 +41,7 @@ ln -s ../../../../kernel/iommu_groups/7 "$vf/$uuid/iommu_group"
 ln -s "../../../devices/pci0000:40/0000:41:00.1/$uuid" "$root/sys/bus/mdev/devices/$uuid"
 echo 0 | tee "$vf"/mdev_supported_types/*/available_instances >/dev/null
 
-export MDEV_DEFAULT_URI=mdev:///system?root=$root
+export MDEV_DEFAULT_URI="mdev:///system?root=$root"
 nodedev -q status
 rc_is 0
 [[ $out == 'pci_0000_41_00_0  1        1/3  up to 2 x nvidia-592, up to 2 x nvidia-593  -  '* ]]
