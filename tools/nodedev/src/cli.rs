@@ -309,7 +309,7 @@ pub struct Create {
     #[arg(long, value_name = "GROUP", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub group: Option<String>,
     /// Print what would be done, and do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "count")]
     pub dry_run: bool,
     /// Accept an existing device of the same UUID, parent and type
     #[arg(long)]
@@ -364,7 +364,7 @@ pub struct Define {
     #[command(flatten)]
     pub options: Options,
     /// Define this number of devices
-    #[arg(long, value_name = "N", requires = "ty")]
+    #[arg(long, value_name = "N", requires = "ty", value_parser = positive::<u32>)]
     pub count: Option<u32>,
     /// Number of the group
     #[arg(long, value_name = "GROUP", requires = "ty")]
@@ -500,7 +500,7 @@ pub enum DeviceState {
 #[derive(Debug, Clone, Args)]
 pub struct Event {
     /// End after this number of events
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive::<u64>)]
     pub count: Option<u64>,
     /// End after this time; a failure if --count events were not received
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -554,4 +554,9 @@ fn seconds(text: &str) -> Result<i32, String> {
         Ok(seconds) if is_number && seconds <= SECONDS_MAX => Ok((seconds * 1000.0) as i32),
         _ => Err(format!("expected a number of seconds up to {SECONDS_MAX}, such as 5 or 0.5")),
     }
+}
+
+/// Parses a number from 1.
+fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|number| *number >= T::from(1)).ok_or_else(|| "expected a number from 1".to_owned())
 }

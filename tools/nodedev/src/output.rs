@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! Standard output and standard error: safe text, colours, and the failure of a write.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Stdout, Write};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
@@ -11,6 +12,10 @@ use crate::errors::Status;
 
 /// The errno of the first failed write to standard output; 0 if none failed, -1 if it has no errno.
 static WRITE_ERROR: AtomicI32 = AtomicI32::new(0);
+
+/// Standard output with a buffer for many lines.
+static STDOUT: LazyLock<Mutex<BufWriter<Stdout>>> =
+    LazyLock::new(|| Mutex::new(BufWriter::with_capacity(64 * 1024, std::io::stdout())));
 
 /// True while standard output is suppressed.
 static SILENT: AtomicBool = AtomicBool::new(false);
@@ -48,7 +53,7 @@ pub fn write(text: &str) {
         return;
     }
     if WRITE_ERROR.load(Ordering::Relaxed) == 0 {
-        record(std::io::stdout().write_all(text.as_bytes()));
+        record(STDOUT.lock().unwrap_or_else(PoisonError::into_inner).write_all(text.as_bytes()));
     }
 }
 
@@ -57,9 +62,15 @@ pub fn line(text: &str) {
     write(&format!("{text}\n"));
 }
 
+/// Writes a line to standard output at once: the result of an action, which must be seen also if the program is killed later.
+pub fn result(text: &str) {
+    line(text);
+    flush();
+}
+
 /// Writes everything that standard output still buffers.
 pub fn flush() {
-    record(std::io::stdout().flush());
+    record(STDOUT.lock().unwrap_or_else(PoisonError::into_inner).flush());
 }
 
 fn record(result: std::io::Result<()>) {

@@ -67,7 +67,7 @@ impl Session {
     /// Prints a message of success, unless `-q` or `--json` was given.
     pub fn say(&self, message: &str) {
         if !self.globals.quiet && !self.globals.json {
-            output::line(&output::safe(message));
+            output::result(&output::safe(message));
         }
     }
 

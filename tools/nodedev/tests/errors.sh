@@ -46,6 +46,8 @@ fails 2 'expected one of created, deleted' event --type made
 fails 2 'expected NAME=VALUE' create --type 11 --attr x
 fails 2 'expected a number from 1, or all' create --type 11 --count 0
 fails 2 'cannot be combined with' create my-vgpu.xml --type 11
+fails 2 'cannot be combined with --dry-run' create --type 11 --count 2 --dry-run
+fails 2 'expected a number from 1' event --count 0
 fails 2 'missing --type <TYPE>' create --parent 86:00.0
 fails 2 'missing "' 'info "my-vgpu'
 fails 2 "missing '" "info 'my-vgpu"

@@ -143,4 +143,35 @@ out_has 'pci_0000_86_00_0  1 '
 nodedev status --json
 json_is '.[] | select(.name == "pci_0000_86_00_0") | .devices == 0 and .product == "GRID M60" and .driver == "nvidia"'
 
+# Several devices: each is printed when it exists, and a failure says how many there are.
+nodedev 'create --type 11 --parent 86:00.0 --count 20'
+rc_is 6
+[ "$(grep -c ' created, UUID ' <<<"$out")" = 16 ]
+t_result $? 'create --count: each created device is printed'
+err_has 'note: 16 of 20 devices were created'
+nodedev create --type 11 --parent 86:00.0 --count 1 --json
+json_is 'type == "array" and length == 1'
+nodedev create --type 11 --parent 86:00.0 --json
+json_is 'type == "object"'
+echo '<x/>' >other.xml
+nodedev define my-vgpu.xml other.xml
+rc_is 1
+out_has ' defined, UUID '
+err_has 'note: 1 of 2 devices were defined'
+nodedev define my-vgpu.xml other.xml --json
+json_is 'length == 1'
+[ "$(jq -r .code .err)" = xml-syntax ]
+t_result $? 'the error is an object'
+nodedev define --type 11 --parent 86:00.0 --count 0
+rc_is 2
+err_has 'expected a number from 1'
+
+# --all acts on the definitions of that parent, also if another parent has one with the same UUID.
+uuid=22222222-2222-4333-8444-555555555555
+nodedev "define --type 11 --parent 86:00.0 --uuid $uuid; define --type queue-1 --parent 87:00.0 --uuid $uuid;
+	undefine --all --parent 87:00.0; list --inactive -o PARENT,UUID"
+rc_is 0
+out_has "pci_0000_86_00_0  $uuid"
+out_lacks "pci_0000_87_00_0  $uuid"
+
 t_end

@@ -4,12 +4,11 @@
 use mdev::{AttrAccess, Node};
 use serde_json::{Value, json};
 
-use super::destroy::find;
 use crate::cli::Attr;
 use crate::errors::Outcome;
 use crate::session::Session;
 use crate::table::{Column, Table};
-use crate::{json as objects, output};
+use crate::{json as objects, lookup, output};
 
 const COLUMNS: [Column; 3] =
     [Column { name: "NAME", rank: 0 }, Column { name: "ACCESS", rank: 0 }, Column { name: "VALUE", rank: 0 }];
@@ -18,11 +17,11 @@ const COLUMNS: [Column; 3] =
 pub fn run(session: &mut Session, args: &Attr) -> Outcome {
     match args {
         Attr::List { node } => {
-            let node = find(session, node)?;
+            let node = lookup::node(&session.conn()?, node)?;
             list(session, &node)
         }
         Attr::Get { node, attribute } => {
-            let value = find(session, node)?.attr(attribute)?;
+            let value = lookup::node(&session.conn()?, node)?.attr(attribute)?;
             match session.globals.json {
                 true => objects::print(&json!({ "name": attribute, "value": value })),
                 // Nothing for an empty value, as `cat` of the file.
@@ -31,7 +30,7 @@ pub fn run(session: &mut Session, args: &Attr) -> Outcome {
             Ok(())
         }
         Attr::Set { node, attribute, value } => {
-            find(session, node)?.set_attr(attribute, value)?;
+            lookup::node(&session.conn()?, node)?.set_attr(attribute, value)?;
             done(session, node, "set", &format!("Attribute {attribute} of {node} set"))
         }
     }
@@ -45,14 +44,21 @@ struct Entry {
 }
 
 fn list(session: &Session, node: &Node) -> Outcome {
-    let entry = |name: String| {
+    let mut unreadable = Vec::new();
+    let mut entry = |name: String| {
         // An attribute that was removed since it was listed is left out.
         let access = node.attr_access(&name).ok()?;
-        let value = Some(&name).filter(|_| access.contains(AttrAccess::READ)).and_then(|name| node.attr(name).ok());
+        let read = access.contains(AttrAccess::READ).then(|| node.attr(&name)).transpose();
+        let value = read.unwrap_or_else(|error| {
+            unreadable.push(error.message);
+            None
+        });
         Some(Entry { name, access, value })
     };
     // `uevent` is a file for udev, not an attribute of the device.
-    let entries: Vec<Entry> = node.attrs()?.into_iter().filter(|name| name != "uevent").filter_map(entry).collect();
+    let entries: Vec<Entry> =
+        node.attrs()?.into_iter().filter(|name| name != "uevent").filter_map(&mut entry).collect();
+    unreadable.iter().for_each(|message| output::note(message));
     if session.globals.json {
         objects::print(&entries.iter().map(object).collect());
         return Ok(());
@@ -81,13 +87,13 @@ fn object(entry: &Entry) -> Value {
 
 /// Carries out `reset`.
 pub fn reset(session: &mut Session, name: &str) -> Outcome {
-    find(session, name)?.reset()?;
+    lookup::node(&session.conn()?, name)?.reset()?;
     done(session, name, "reset", &format!("Device {name} reset"))
 }
 
 /// Carries out `online` and `offline`.
 pub fn set_online(session: &mut Session, name: &str, online: bool) -> Outcome {
-    find(session, name)?.set_online(online)?;
+    lookup::node(&session.conn()?, name)?.set_online(online)?;
     let state = if online { "online" } else { "offline" };
     done(session, name, state, &format!("Device {name} is {state}"))
 }

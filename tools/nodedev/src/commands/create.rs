@@ -4,9 +4,8 @@
 use std::io::Read;
 
 use mdev::{Conn, CreateFlags, CreateOptions, CreatePlan, DefineFlags, ErrorCode, Node};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::info;
 use crate::cli::{Create, Define, Options};
 use crate::errors::{Failure, Outcome, file_failure};
 use crate::session::{Session, read_line};
@@ -54,7 +53,9 @@ pub fn create(session: &mut Session, args: &Create) -> Outcome {
             conn.create_group_xml(&texts, flags).map_err(Failure::Library)
         }
     })?;
-    print_all(session, &nodes, "created")
+    let mut report = Report::new("created", as_group);
+    nodes.iter().try_for_each(|node| report.add(session, node))?;
+    report.finish(session, None, Ok(()))
 }
 
 /// The number of devices of one command: given, or as many as fit.
@@ -92,26 +93,26 @@ fn create_without_xml(session: &mut Session, args: &Create, flags: CreateFlags) 
         print_plan(session, &plan);
         return Ok(());
     }
-    let mut nodes = Vec::new();
-    let result = with_owner(session, args.owner.as_deref(), |conn| {
-        loop {
-            match (&count, conn.create(&options, flags)) {
-                (_, Ok(node)) => nodes.push(node),
-                (Count::All, Err(error)) if error.code == ErrorCode::NoInstances && !nodes.is_empty() => return Ok(()),
-                (_, Err(error)) => return Err(Failure::Library(error)),
+    let mut report = Report::new("created", args.count.is_some());
+    let result = loop {
+        match with_owner(session, args.owner.as_deref(), |conn| Ok(conn.create(&options, flags)?)) {
+            Ok(node) => report.add(session, &node)?,
+            Err(Failure::Library(error))
+                if error.code == ErrorCode::NoInstances && matches!(count, Count::All) && report.count > 0 =>
+            {
+                break Ok(());
             }
-            if matches!(count, Count::Given(wanted) if nodes.len() >= wanted as usize) {
-                return Ok(());
-            }
+            Err(failure) => break Err(failure),
         }
-    });
-    print_all(session, &nodes, "created")?;
-    if let (Err(_), Count::Given(wanted)) = (&result, &count) {
-        if *wanted > 1 {
-            output::note(&format!("{} of {wanted} devices were created", nodes.len()));
+        if matches!(count, Count::Given(wanted) if report.count >= wanted) {
+            break Ok(());
         }
-    }
-    result
+    };
+    let wanted = match count {
+        Count::Given(wanted) => Some(wanted),
+        Count::All => None,
+    };
+    report.finish(session, wanted, result)
 }
 
 /// Returns the request for the options of a command.
@@ -150,34 +151,74 @@ pub fn define(session: &mut Session, args: &Define) -> Outcome {
     let mut flags = DefineFlags::empty();
     flags.set(DefineFlags::AUTOSTART, args.autostart);
     flags.set(DefineFlags::NO_CALLOUTS, args.no_callouts);
-    let mut nodes = Vec::new();
+    let wanted = args.count.unwrap_or(1).max(u32::try_from(args.files.len()).unwrap_or(u32::MAX));
+    let mut report = Report::new("defined", args.count.is_some() || args.files.len() > 1);
+    let result = define_all(session, args, flags, &mut report);
+    report.finish(session, Some(wanted), result)
+}
+
+/// Defines each device, up to the first failure.
+fn define_all(session: &mut Session, args: &Define, flags: DefineFlags, report: &mut Report) -> Outcome {
+    let owner = args.owner.as_deref();
     if args.options.ty.is_some() {
         let attributes = attributes(&args.options)?;
         let options = options(&args.options, args.group, &attributes);
         for _ in 0..args.count.unwrap_or(1) {
-            nodes.push(with_owner(session, args.owner.as_deref(), |conn| Ok(conn.define(&options, flags)?))?);
+            let node = with_owner(session, owner, |conn| Ok(conn.define(&options, flags)?))?;
+            report.add(session, &node)?;
         }
     }
     for file in &args.files {
         let document = Document::read(session, file)?;
-        nodes.push(with_owner(session, args.owner.as_deref(), |conn| {
-            conn.define_xml(document.text.as_bytes(), flags).map_err(|e| document.failure(e))
-        })?);
+        let define = |conn: &Conn| conn.define_xml(document.text.as_bytes(), flags).map_err(|e| document.failure(e));
+        let node = with_owner(session, owner, define)?;
+        report.add(session, &node)?;
     }
-    print_all(session, &nodes, "defined")
+    Ok(())
 }
 
-/// Prints one device, or an array of several with `--json`.
-fn print_all(session: &Session, nodes: &[Node], done: &str) -> Outcome {
-    match nodes {
-        [] => Ok(()),
-        [node] => print(session, node, done),
-        nodes if session.globals.json => {
-            let objects: Result<Vec<_>, _> = nodes.iter().map(|node| objects::info(node, None)).collect();
-            objects::print(&objects?.into());
-            Ok(())
+/// Prints each device as soon as it is created or defined: its UUID with `-q`, else a sentence. With `--json`, prints all of them at
+/// the end: one object, or an array if the command can make several.
+struct Report {
+    done: &'static str,
+    is_list: bool,
+    count: u32,
+    objects: Vec<Value>,
+}
+
+impl Report {
+    fn new(done: &'static str, is_list: bool) -> Self {
+        Report { done, is_list, count: 0, objects: Vec::new() }
+    }
+
+    fn add(&mut self, session: &Session, node: &Node) -> Outcome {
+        self.count += 1;
+        if session.globals.json {
+            self.objects.push(objects::info(node, None)?);
+            return Ok(());
         }
-        nodes => nodes.iter().try_for_each(|node| print(session, node, done)),
+        let uuid = node.uuid().unwrap_or_default();
+        match session.globals.quiet {
+            true => output::result(&uuid),
+            false => output::result(&format!("Device {} {}, UUID {uuid}", output::safe(node.name()), self.done)),
+        }
+        Ok(())
+    }
+
+    /// Ends the output. If the command failed after some of `wanted` devices, says how many there are.
+    fn finish(self, session: &Session, wanted: Option<u32>, result: Outcome) -> Outcome {
+        let is_partial = result.is_err() && self.count > 0;
+        match (self.objects, self.is_list) {
+            (objects, true) if session.globals.json && (result.is_ok() || is_partial) => {
+                objects::print(&objects.into())
+            }
+            (objects, _) => objects.iter().for_each(objects::print),
+        }
+        let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
+        if is_partial && !session.globals.json {
+            output::note(&format!("{}{wanted} devices were {}", self.count, self.done));
+        }
+        result
     }
 }
 
@@ -189,19 +230,6 @@ fn with_owner<T>(session: &mut Session, owner: Option<&str>, request: impl FnOnc
     let result = request(&conn);
     conn.set_owner(session.owner.as_deref())?;
     result
-}
-
-/// Prints a device that was created or defined: its UUID with `-q`, everything with `--json`, else a sentence.
-fn print(session: &Session, node: &Node, done: &str) -> Outcome {
-    let uuid = node.uuid().unwrap_or_default();
-    if session.globals.json {
-        return info::print(session, node, None);
-    }
-    match session.globals.quiet {
-        true => output::line(&uuid),
-        false => output::line(&format!("Device {} {done}, UUID {uuid}", output::safe(node.name()))),
-    }
-    Ok(())
 }
 
 /// The XML of a device, with the name of its file.

@@ -4,7 +4,6 @@
 use mdev::{DefineFlags, ListFlags, Node, StartFlags};
 use serde_json::json;
 
-use super::destroy::{find, first_failure};
 use crate::cli::{Names, SetAutostart, StartDevices};
 use crate::errors::{Failure, Outcome, Status};
 use crate::session::Session;
@@ -13,11 +12,9 @@ use crate::{json as objects, lookup, output};
 /// Carries out `undefine`.
 pub fn undefine(session: &mut Session, args: &Names) -> Outcome {
     let flags = if args.no_callouts { DefineFlags::NO_CALLOUTS } else { DefineFlags::empty() };
-    let names = match (&args.parent, args.all) {
-        (Some(parent), true) => devices_of(session, parent, ListFlags::ACTIVE | ListFlags::INACTIVE)?,
-        _ => args.devices.clone(),
-    };
-    each(session, &names, "undefined", |node| Ok(node.undefine(flags)?))
+    let states = ListFlags::ACTIVE | ListFlags::INACTIVE;
+    let targets = targets(session, &args.devices, args.parent.as_deref(), states)?;
+    each(session, targets, "undefined", |node| Ok(node.undefine(flags)?))
 }
 
 /// Carries out `start`.
@@ -30,11 +27,8 @@ pub fn start(session: &mut Session, args: &StartDevices) -> Outcome {
             _ => Err(Failure::Usage("start --autostart takes at most one parent; see 'nodedev help start'".to_owned())),
         };
     }
-    let names = match (&args.parent, args.all) {
-        (Some(parent), true) => devices_of(session, parent, ListFlags::INACTIVE)?,
-        _ => args.devices.clone(),
-    };
-    each(session, &names, "started", |node| Ok(node.start(flags)?))
+    let targets = targets(session, &args.devices, args.parent.as_deref(), ListFlags::INACTIVE)?;
+    each(session, targets, "started", |node| Ok(node.start(flags)?))
 }
 
 /// Starts the devices with autostart. Each failure is a line; the error of the library has room for a few.
@@ -64,15 +58,46 @@ fn autostart(session: &mut Session, parent: Option<&str>, flags: StartFlags) -> 
 /// Carries out `set-autostart`.
 pub fn set_autostart(session: &mut Session, args: &SetAutostart) -> Outcome {
     let done = if args.disable { "no longer starts with its parent" } else { "starts with its parent" };
-    each(session, &args.devices, done, |node| Ok(node.set_autostart(!args.disable)?))
+    let targets = targets(session, &args.devices, None, ListFlags::empty())?;
+    each(session, targets, done, |node| Ok(node.set_autostart(!args.disable)?))
+}
+
+/// A device to act on.
+pub enum Target {
+    /// What the user typed. It is looked up when the devices before it are done.
+    Typed(String),
+    /// A device of `--parent`. A lookup by its UUID could return a definition of another parent.
+    Listed(Node),
+}
+
+/// Returns the devices that a user typed, or with `parent` all its devices in these states.
+pub fn targets(
+    session: &mut Session,
+    names: &[String],
+    parent: Option<&str>,
+    states: ListFlags,
+) -> Outcome<Vec<Target>> {
+    let Some(parent) = parent else { return Ok(names.iter().cloned().map(Target::Typed).collect()) };
+    let conn = session.conn()?;
+    let parent = lookup::parent(&conn, parent)?;
+    let mut devices = conn.list(ListFlags::DEVICES | states)?;
+    devices.retain(|device| device.parent_name() == parent.name());
+    Ok(devices.into_iter().map(Target::Listed).collect())
 }
 
 /// Carries out an action on each device. A failure does not keep the other devices from it. Returns the first failure.
-pub fn each(session: &mut Session, names: &[String], done: &str, action: impl Fn(&Node) -> Outcome) -> Outcome {
+pub fn each(session: &mut Session, targets: Vec<Target>, done: &str, action: impl Fn(&Node) -> Outcome) -> Outcome {
     let mut status = Status::Ok;
-    let mut results = Vec::with_capacity(names.len());
-    for name in names {
-        match find(session, name).and_then(|node| action(&node)) {
+    let mut results = Vec::with_capacity(targets.len());
+    for target in targets {
+        let (name, found) = match target {
+            Target::Typed(name) => {
+                let found = session.conn().and_then(|conn| lookup::node(&conn, &name));
+                (name, found)
+            }
+            Target::Listed(node) => (node.name().to_owned(), Ok(node)),
+        };
+        match found.and_then(|node| action(&node)) {
             Ok(()) => {
                 session.say(&format!("Device {name} {done}"));
                 results.push(json!({ "device": name, "result": done }));
@@ -87,14 +112,8 @@ pub fn each(session: &mut Session, names: &[String], done: &str, action: impl Fn
     if session.globals.json {
         objects::print(&results.into());
     }
-    first_failure(status)
-}
-
-/// Returns the UUIDs of the devices of a parent that are in these states.
-pub fn devices_of(session: &mut Session, parent: &str, states: ListFlags) -> Outcome<Vec<String>> {
-    let conn = session.conn()?;
-    let parent = lookup::node(&conn, parent)?;
-    let mut devices = conn.list(ListFlags::DEVICES | states)?;
-    devices.retain(|device| device.parent_name() == parent.name());
-    Ok(devices.iter().filter_map(|device| device.uuid().ok()).collect())
+    match status {
+        Status::Ok => Ok(()),
+        status => Err(Failure::Printed(status)),
+    }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use mdev::{DestroyFlags, ErrorCode, ListFlags, Node};
 use serde_json::json;
 
+use super::definitions::{each, targets};
 use crate::cli::Destroy;
-use crate::errors::{Failure, Outcome, Status};
+use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::{json as objects, lookup, output};
+use crate::{json as objects, output};
 
 /// The time between two attempts to destroy a device that is in use. The kernel sends no event when a device becomes free.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,11 +28,8 @@ pub fn run(session: &mut Session, args: &Destroy) -> Outcome {
     if args.incomplete {
         return destroy_incomplete(session, args.owner.as_deref(), flags);
     }
-    let names = match (&args.parent, args.all) {
-        (Some(parent), true) => super::definitions::devices_of(session, parent, ListFlags::ACTIVE)?,
-        _ => args.devices.clone(),
-    };
-    super::definitions::each(session, &names, "destroyed", |node| destroy(node, flags, args.wait))
+    let targets = targets(session, &args.devices, args.parent.as_deref(), ListFlags::ACTIVE)?;
+    each(session, targets, "destroyed", |node| destroy(node, flags, args.wait))
 }
 
 /// Destroys a device. If it is in use, tries again until `wait` milliseconds have passed.
@@ -63,17 +61,4 @@ fn destroy_incomplete(session: &mut Session, owner: Option<&str>, flags: Destroy
     }
     session.say(&format!("{} of incomplete groups destroyed", output::counted(count, "device")));
     Ok(())
-}
-
-/// Returns the failure of a command on several devices, each of which was already printed.
-pub fn first_failure(status: Status) -> Outcome {
-    match status {
-        Status::Ok => Ok(()),
-        status => Err(Failure::Printed(status)),
-    }
-}
-
-/// Looks up a device by what the user typed.
-pub fn find(session: &mut Session, name: &str) -> Outcome<Node> {
-    lookup::node(&session.conn()?, name)
 }
