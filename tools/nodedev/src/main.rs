@@ -12,6 +12,7 @@ mod json;
 mod lookup;
 mod man;
 mod output;
+mod progress;
 mod script;
 mod session;
 mod table;

@@ -84,6 +84,19 @@ out_has 'nodedev # '
 out_has vfio_ccw-io
 out_has "unknown command 'bogus'"
 
+# What takes longer than a second shows on a terminal that it is not finished, and nothing in a pipe.
+on_terminal 80 wait 0000:ff:00.0 --timeout 2
+rc_is 8
+out_has 'waiting for 0000:ff:00.0 ('
+on_terminal 80 -q wait 0000:ff:00.0 --timeout 1.5
+rc_is 8
+out_lacks 'waiting for'
+nodedev wait 0000:ff:00.0 --timeout 1.5
+rc_is 8
+err_has 'error: '
+[ "$(wc -l <.err)" = 1 ]
+t_result $? 'a pipe: no progress'
+
 # A reader that leaves early: no message, and not a success.
 "$NODEDEV" list --types 2>.err | read -r _
 rc=${PIPESTATUS[0]}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::{Create, Define, Options};
 use crate::errors::{Failure, Outcome, file_failure};
 use crate::session::{Session, read_line};
-use crate::{json as objects, output};
+use crate::{json as objects, output, progress};
 
 /// The maximum size of a file with XML.
 const DOCUMENT_MAX: usize = 64 * 1024 * 1024;
@@ -225,10 +225,13 @@ impl Report {
 /// Calls `request` with the owner of one command, and restores the owner of the session.
 fn with_owner<T>(session: &mut Session, owner: Option<&str>, request: impl FnOnce(&Conn) -> Outcome<T>) -> Outcome<T> {
     let conn = session.conn()?;
-    let Some(owner) = owner else { return request(&conn) };
-    conn.set_owner(Some(owner))?;
-    let result = request(&conn);
-    conn.set_owner(session.owner.as_deref())?;
+    if owner.is_some() {
+        conn.set_owner(owner)?;
+    }
+    let result = progress::during(session, "waiting for the driver", || request(&conn));
+    if owner.is_some() {
+        conn.set_owner(session.owner.as_deref())?;
+    }
     result
 }
 

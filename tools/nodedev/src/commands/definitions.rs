@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::{Names, SetAutostart, StartDevices};
 use crate::errors::{Failure, Outcome, Status};
 use crate::session::Session;
-use crate::{json as objects, lookup, output};
+use crate::{json as objects, lookup, output, progress};
 
 /// Carries out `undefine`.
 pub fn undefine(session: &mut Session, args: &Names) -> Outcome {
@@ -34,7 +34,9 @@ pub fn start(session: &mut Session, args: &StartDevices) -> Outcome {
 /// Starts the devices with autostart. Each failure is a line; the error of the library has room for a few.
 fn autostart(session: &mut Session, parent: Option<&str>, flags: StartFlags) -> Outcome {
     let conn = session.conn()?;
-    let (started, failed) = super::logging::collect_errors(|| conn.autostart(parent, flags));
+    let (started, failed) = progress::during(session, "starting the devices with autostart", || {
+        super::logging::collect_errors(|| conn.autostart(parent, flags))
+    });
     match started {
         Ok(count) => {
             if session.globals.json {
@@ -97,7 +99,8 @@ pub fn each(session: &mut Session, targets: Vec<Target>, done: &str, action: imp
             }
             Target::Listed(node) => (node.name().to_owned(), Ok(node)),
         };
-        match found.and_then(|node| action(&node)) {
+        let message = format!("working on {name}");
+        match found.and_then(|node| progress::during(session, &message, || action(&node))) {
             Ok(()) => {
                 session.say(&format!("Device {name} {done}"));
                 results.push(json!({ "device": name, "result": done }));

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use mdev::{DeviceWait, ErrorCode};
+use mdev::{Conn, DeviceWait, ErrorCode};
 use serde_json::json;
 
 use crate::cli::{DeviceState, Wait};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::{json as objects, lookup};
+use crate::{json as objects, lookup, progress};
 
 /// The time between two reads of the types of a parent. The kernel sends no event when they change.
 const READ_INTERVAL: Duration = Duration::from_millis(500);
@@ -22,7 +22,9 @@ pub fn run(session: &mut Session, args: &Wait) -> Outcome {
     if let Some(ty) = &args.ty {
         return wait_for_type(session, args, ty);
     }
-    let parent = session.conn()?.wait_parent(&args.node, args.timeout)?;
+    let conn = session.conn()?;
+    let message = format!("waiting for {}", args.node);
+    let parent = progress::during(session, &message, || conn.wait_parent(&args.node, args.timeout))?;
     if session.globals.json {
         objects::print(&json!({ "parent": parent.name(), "result": "exists" }));
     }
@@ -30,14 +32,24 @@ pub fn run(session: &mut Session, args: &Wait) -> Outcome {
     Ok(())
 }
 
-/// Waits until the parent offers a type of which a device can be created.
 fn wait_for_type(session: &mut Session, args: &Wait, ty: &str) -> Outcome {
     let conn = session.conn()?;
+    let message = format!("waiting until {} offers type {ty}", args.node);
+    let parent = progress::during(session, &message, || type_is_offered(&conn, args, ty))?;
+    if session.globals.json {
+        objects::print(&json!({ "parent": parent, "type": ty, "result": "available" }));
+    }
+    session.say(&format!("Parent {parent} offers type {ty}"));
+    Ok(())
+}
+
+/// Waits until the parent offers a type of which a device can be created. Returns the name of the parent.
+fn type_is_offered(conn: &Conn, args: &Wait, ty: &str) -> Outcome<String> {
     let end = Instant::now() + Duration::from_millis(u64::try_from(args.timeout).unwrap_or(0));
     let parent = conn.wait_parent(&args.node, args.timeout)?.name().to_owned();
     loop {
         let why = match conn.lookup_by_name(&parent).and_then(|node| node.find_type(ty).map(|ty| ty.capacity())) {
-            Ok(capacity) if capacity.is_none_or(|(count, _)| count > 0) => break,
+            Ok(capacity) if capacity.is_none_or(|(count, _)| count > 0) => return Ok(parent),
             Ok(_) => format!("{parent}: no instances of type '{ty}' are left"),
             Err(error) if matches!(error.code, ErrorCode::NoType | ErrorCode::NoNode) => error.message,
             Err(error) => return Err(error.into()),
@@ -50,11 +62,6 @@ fn wait_for_type(session: &mut Session, args: &Wait, ty: &str) -> Outcome {
         }
         std::thread::sleep(READ_INTERVAL.min(left));
     }
-    if session.globals.json {
-        objects::print(&json!({ "parent": parent, "type": ty, "result": "available" }));
-    }
-    session.say(&format!("Parent {parent} offers type {ty}"));
-    Ok(())
 }
 
 fn wait_for_state(session: &mut Session, args: &Wait, state: DeviceState) -> Outcome {
@@ -77,7 +84,8 @@ fn wait_for_state(session: &mut Session, args: &Wait, state: DeviceState) -> Out
         Err(_) if uuid::Uuid::parse_str(&args.node).is_ok() => args.node.clone(),
         Err(failure) => return Err(failure),
     };
-    conn.wait_device(&uuid, state, args.timeout)?;
+    let message = format!("waiting until {} is {word}", args.node);
+    progress::during(session, &message, || conn.wait_device(&uuid, state, args.timeout))?;
     if session.globals.json {
         objects::print(&json!({ "device": args.node, "result": word }));
     }
