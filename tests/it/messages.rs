@@ -81,7 +81,7 @@ fn destroy_owned_of_device_without_owner_names_flag() {
     let node = conn.create_xml(request("0000:86:00.0", "12").as_bytes(), CreateFlags::empty()).unwrap();
     conn.set_owner(Some("nova")).unwrap();
     let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
-    contains(&e, "does not belong to 'nova'; destroy it without MDEV_DESTROY_OWNED");
+    contains(&e, "does not belong to 'nova'; destroy it without the check (MDEV_DESTROY_OWNED, --owned)");
     contains(&node.reset().unwrap_err(), "has no file 'reset': the general layout has it, this is the rfc layout");
 }
 

@@ -174,7 +174,7 @@ pub struct List {
     #[arg(long, value_name = "NAME")]
     pub owner: Option<String>,
     /// Only this sysfs layout: mdev, rfc, general, vendor-vfio
-    #[arg(long)]
+    #[arg(long, value_parser = ["mdev", "rfc", "general", "vendor-vfio"])]
     pub layout: Option<String>,
     /// Only devices that start with their parent
     #[arg(long)]
@@ -303,10 +303,10 @@ pub struct Create {
     #[command(flatten)]
     pub options: Options,
     /// Create this number of devices, or as many as fit
-    #[arg(long, value_name = "N|all", requires = "ty")]
+    #[arg(long, value_name = "N|all", requires = "ty", allow_negative_numbers = true)]
     pub count: Option<String>,
-    /// Create several files as one group for one guest: all or none. With --type: the number of the group
-    #[arg(long, value_name = "GROUP", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    /// Create the files as one group for one guest: all or none. With --type, the number of the group: --group 1
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub group: Option<String>,
     /// Print what would be done, and do nothing
     #[arg(long, conflicts_with = "count")]
@@ -329,7 +329,7 @@ pub struct Create {
 #[derive(Debug, Clone, Args)]
 pub struct Destroy {
     /// Devices
-    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present_any = ["incomplete", "all"], conflicts_with_all = ["incomplete", "all"])]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present_any = ["incomplete", "all", "parent"], conflicts_with_all = ["incomplete", "all"])]
     pub devices: Vec<String>,
     /// All devices of --parent
     #[arg(long, requires = "parent", conflicts_with = "incomplete")]
@@ -384,7 +384,7 @@ pub struct Define {
 #[derive(Debug, Clone, Args)]
 pub struct Names {
     /// Devices
-    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "DEVICE", add = ArgValueCandidates::new(complete::devices), required_unless_present_any = ["all", "parent"], conflicts_with = "all")]
     pub devices: Vec<String>,
     /// All definitions on --parent
     #[arg(long, requires = "parent")]
@@ -401,7 +401,7 @@ pub struct Names {
 #[derive(Debug, Clone, Args)]
 pub struct StartDevices {
     /// Devices; with --autostart: the parent
-    #[arg(value_name = "DEVICE", required_unless_present_any = ["all", "autostart"], conflicts_with = "all", add = ArgValueCandidates::new(complete::devices))]
+    #[arg(value_name = "DEVICE", required_unless_present_any = ["all", "autostart", "parent"], conflicts_with = "all", add = ArgValueCandidates::new(complete::devices))]
     pub devices: Vec<String>,
     /// All definitions on --parent
     #[arg(long, requires = "parent", conflicts_with = "autostart")]

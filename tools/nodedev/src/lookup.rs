@@ -11,6 +11,32 @@ const PREFIX_MIN: usize = 4;
 /// Returns the node: by UUID, name, PCI address with or without its domain, sysfs path, `/dev/vfio/N`, `iommu:N`, or the
 /// beginning of a UUID that only one device has.
 pub fn node(conn: &Conn, text: &str) -> Outcome<Node> {
+    match exact(conn, text) {
+        Err(Failure::Library(error)) if error.code == ErrorCode::NoNode => match by_prefix(conn, text)? {
+            Some(node) => Ok(node),
+            None => Err(error.into()),
+        },
+        found => found,
+    }
+}
+
+/// Returns the device for an action, which may be named in each of these forms but the beginning of a UUID: the name of a
+/// device that no longer exists could be the beginning of another device's UUID.
+pub fn for_action(conn: &Conn, text: &str) -> Outcome<Node> {
+    match exact(conn, text) {
+        Err(Failure::Library(mut error)) if error.code == ErrorCode::NoNode => {
+            if let Ok(Some(near)) = by_prefix(conn, text) {
+                let uuid = near.uuid().unwrap_or_default();
+                error.message = format!("there is no device '{text}'; to mean the device {uuid}, give its whole UUID");
+            }
+            Err(error.into())
+        }
+        found => found,
+    }
+}
+
+/// Returns the node by each form but the beginning of a UUID.
+fn exact(conn: &Conn, text: &str) -> Outcome<Node> {
     if let Some(group) = group_number(text) {
         return in_group(conn, text, group);
     }
@@ -26,13 +52,7 @@ pub fn node(conn: &Conn, text: &str) -> Outcome<Node> {
     }
     let full = format!("0000:{text}");
     let name = if is_pci_address(&full) { &full } else { text };
-    match conn.lookup_by_name(name) {
-        Err(error) if error.code == ErrorCode::NoNode => match by_prefix(conn, text)? {
-            Some(node) => Ok(node),
-            None => Err(error.into()),
-        },
-        found => Ok(found?),
-    }
+    Ok(conn.lookup_by_name(name)?)
 }
 
 /// Returns the parent. Fails if the node is a device.

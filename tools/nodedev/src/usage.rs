@@ -10,7 +10,22 @@ use crate::output;
 
 /// Parses one command. Prints the help if the command requests it, and returns [`Failure::Printed`].
 pub fn parse(words: &[String]) -> Outcome<Line> {
-    Line::try_parse_from(words).map_err(|error| failure(&error, words))
+    Line::try_parse_from(with_group_number(words)).map_err(|error| failure(&error, words))
+}
+
+/// Returns the words with `--group N` as `--group=N`. Without a number, `--group` of `create` has no value, and a file may follow.
+fn with_group_number(words: &[String]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "--group" && word.bytes().all(|byte| byte.is_ascii_digit()) => {
+                last.push('=');
+                last.push_str(word);
+            }
+            _ => joined.push(word.clone()),
+        }
+    }
+    joined
 }
 
 /// Parses the options before the first command.

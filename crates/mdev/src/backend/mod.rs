@@ -552,12 +552,13 @@ pub fn refuse_unsupported(ty: &Type, group: Option<u32>, params: Option<&str>) -
 }
 
 fn no_group(id: &str) -> Error {
-    let message = format!("type {id} takes no group (it has no requires_group, or that is 0); remove <group>");
+    let message =
+        format!("type {id} takes no group (it has no requires_group, or that is 0); leave out the group (<group>, --group)");
     Error::new(ErrorCode::GroupNotSupported, Errno::OPNOTSUPP, message)
 }
 
 fn no_params(id: &str) -> Error {
-    let message = format!("type {id} takes no parameters; remove <params>");
+    let message = format!("type {id} takes no parameters; leave out the parameters (<params>, --params)");
     Error::new(ErrorCode::ParamsNotSupported, Errno::OPNOTSUPP, message)
 }
 

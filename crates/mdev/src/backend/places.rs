@@ -81,8 +81,7 @@ pub fn find_target_in(folders: &Folders<'_>, text: &str) -> Result<Target> {
         };
     }
     if !is_component(text) {
-        let message =
-            format!("'{}' is not a valid name of a parent device; list the parents for their names", shown(text));
+        let message = format!("'{}' is not the name of a node device; list the nodes for their names", shown(text));
         return Err(Error::invalid(message));
     }
     if let Some(address) = pci_address(text) {

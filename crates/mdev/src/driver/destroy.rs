@@ -77,7 +77,7 @@ fn check_owner(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Resul
     let uuid = &device.uuid;
     let refuse = |message: String| Err(Error::new(ErrorCode::NotOwner, Errno::PERM, message));
     let Some(own) = host.owner() else {
-        return refuse("this connection has no owner; set one before you destroy only its own devices".to_owned());
+        return refuse("this connection has no owner; set one, to destroy only the devices of this owner".to_owned());
     };
     let owner = match host.runtime.get(uuid)? {
         Some(record) => match device.backend.is_about(&*host.sysfs, parent.layout, device, &record) {
@@ -90,7 +90,7 @@ fn check_owner(host: &Host, OpenDevice { device, parent }: &OpenDevice) -> Resul
         Some(owner) if owner == own => Ok(()),
         Some(owner) => refuse(format!("device {uuid} belongs to '{owner}', not to '{own}'")),
         None => refuse(format!(
-            "device {uuid} has no recorded owner, so it does not belong to '{own}'; destroy it without MDEV_DESTROY_OWNED"
+            "device {uuid} has no recorded owner, so it does not belong to '{own}'; destroy it without the check (MDEV_DESTROY_OWNED, --owned)"
         )),
     }
 }

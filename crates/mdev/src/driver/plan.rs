@@ -12,7 +12,7 @@ use crate::backend::parents::{self, read_types};
 use crate::backend::{ChosenVf, CreateRequest, Folders, OpenParent, Place, TYPES, Target, places};
 use crate::error::{Error, ErrorCode, Result, shown, unless_absent};
 use crate::finding::{Finding, first_failed, observe, report, report_unless_exhausted, require_all, search_where};
-use crate::model::name::is_component;
+use crate::model::name::{is_component, parse_uuid};
 use crate::model::{self, DeviceDef, FoundType, Type};
 use crate::store::{DeviceRecord, is_unreadable};
 use crate::sysfs::{Dir, is_absent};
@@ -307,7 +307,11 @@ fn find_parent(host: &Host, folders: &Folders<'_>, name: &str) -> Result<Target>
         Err(e) if e.code == ErrorCode::NoParent && e.path.is_none() => e,
         found => return found,
     };
-    let message = match devices::by_name(host, name)? {
+    let device = match parse_uuid(name) {
+        Some(uuid) => devices::by_uuid(host, &uuid)?,
+        None => devices::by_name(host, name)?,
+    };
+    let message = match device {
         Some(device) => {
             format!("'{}' is a mediated device, not a parent; its parent is {}", shown(name), device.parent)
         }

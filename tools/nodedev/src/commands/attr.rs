@@ -30,7 +30,7 @@ pub fn run(session: &mut Session, args: &Attr) -> Outcome {
             Ok(())
         }
         Attr::Set { node, attribute, value } => {
-            lookup::node(&session.conn()?, node)?.set_attr(attribute, value)?;
+            lookup::for_action(&session.conn()?, node)?.set_attr(attribute, value)?;
             done(session, node, "set", &format!("Attribute {attribute} of {node} set"))
         }
     }
@@ -87,13 +87,13 @@ fn object(entry: &Entry) -> Value {
 
 /// Carries out `reset`.
 pub fn reset(session: &mut Session, name: &str) -> Outcome {
-    lookup::node(&session.conn()?, name)?.reset()?;
+    lookup::for_action(&session.conn()?, name)?.reset()?;
     done(session, name, "reset", &format!("Device {name} reset"))
 }
 
 /// Carries out `online` and `offline`.
 pub fn set_online(session: &mut Session, name: &str, online: bool) -> Outcome {
-    lookup::node(&session.conn()?, name)?.set_online(online)?;
+    lookup::for_action(&session.conn()?, name)?.set_online(online)?;
     let state = if online { "online" } else { "offline" };
     done(session, name, state, &format!("Device {name} is {state}"))
 }

@@ -94,7 +94,7 @@ pub fn each(session: &mut Session, targets: Vec<Target>, done: &str, action: imp
     for target in targets {
         let (name, found) = match target {
             Target::Typed(name) => {
-                let found = session.conn().and_then(|conn| lookup::node(&conn, &name));
+                let found = session.conn().and_then(|conn| lookup::for_action(&conn, &name));
                 (name, found)
             }
             Target::Listed(node) => (node.name().to_owned(), Ok(node)),

@@ -25,6 +25,10 @@ pub fn run(session: &mut Session, args: &Destroy) -> Outcome {
             "--owner needs --incomplete; to destroy only own devices: nodedev --owner NAME destroy --owned DEVICE";
         return Err(Failure::Usage(sentence.to_owned()));
     }
+    if args.owned && session.owner.is_none() {
+        let sentence = "--owned needs an owner: nodedev --owner NAME destroy --owned DEVICE";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
     if args.incomplete {
         return destroy_incomplete(session, args.owner.as_deref(), flags);
     }

@@ -100,7 +100,10 @@ impl Limits<'_> {
         Err(Failure::Library(mdev::Error {
             code: mdev::ErrorCode::Timeout,
             errno: 110,
-            message: format!("{left} more events were expected and not received in time; use a longer --timeout"),
+            message: format!(
+                "not received in time: {}; use a longer --timeout",
+                output::counted(left as usize, "more event")
+            ),
             path: None,
         }))
     }

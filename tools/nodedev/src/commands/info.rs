@@ -5,7 +5,7 @@ use mdev::{Node, QemuFlags, XmlFlags};
 
 use super::types::capacity;
 use crate::cli::{Dumphost, Dumpxml, Info};
-use crate::errors::{Outcome, file_failure};
+use crate::errors::{Failure, Outcome, file_failure};
 use crate::session::Session;
 use crate::{json as objects, lookup, output};
 
@@ -120,6 +120,12 @@ pub fn dumpxml(session: &mut Session, args: &Dumpxml) -> Outcome {
     flags.set(XmlFlags::LIBVIRT, args.libvirt);
     flags.set(XmlFlags::INACTIVE, args.inactive);
     let node = lookup::node(&session.conn()?, &args.node)?;
+    if args.inactive && node.is_parent() {
+        return Err(Failure::Usage(format!(
+            "--inactive needs a device; {} is a parent, which has no definition",
+            node.name()
+        )));
+    }
     let xml = node.xml(flags)?;
     if session.globals.json {
         objects::print(&serde_json::json!({ "name": node.name(), "xml": xml }));

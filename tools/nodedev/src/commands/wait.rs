@@ -23,6 +23,7 @@ pub fn run(session: &mut Session, args: &Wait) -> Outcome {
         return wait_for_type(session, args, ty);
     }
     let conn = session.conn()?;
+    refuse_device(&conn, args)?;
     let message = format!("waiting for {}", args.node);
     let parent = progress::during(session, &message, || conn.wait_parent(&args.node, args.timeout))?;
     if session.globals.json {
@@ -34,6 +35,7 @@ pub fn run(session: &mut Session, args: &Wait) -> Outcome {
 
 fn wait_for_type(session: &mut Session, args: &Wait, ty: &str) -> Outcome {
     let conn = session.conn()?;
+    refuse_device(&conn, args)?;
     let message = format!("waiting until {} offers type {ty}", args.node);
     let parent = progress::during(session, &message, || type_is_offered(&conn, args, ty))?;
     if session.globals.json {
@@ -41,6 +43,17 @@ fn wait_for_type(session: &mut Session, args: &Wait, ty: &str) -> Outcome {
     }
     session.say(&format!("Parent {parent} offers type {ty}"));
     Ok(())
+}
+
+/// Fails if the node is a device: without `--for`, the command waits for a parent.
+fn refuse_device(conn: &Conn, args: &Wait) -> Outcome {
+    match lookup::node(conn, &args.node) {
+        Ok(node) if !node.is_parent() => Err(Failure::Usage(format!(
+            "'{}' is a device; name a parent, or give the state to wait for: --for created, deleted or free",
+            args.node
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Waits until the parent offers a type of which a device can be created. Returns the name of the parent.
