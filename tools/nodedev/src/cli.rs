@@ -30,6 +30,7 @@ pub struct Line {
 
 /// Options before or after any command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Globals {
     /// Host: mdev:///system (this host, the default), test:///default (a simulated host), test:///PATH (a dump), or set
     /// MDEV_DEFAULT_URI

@@ -76,6 +76,14 @@ pub fn pci_name(text: &str) -> String {
     format!("pci_{}", address.replace([':', '.'], "_"))
 }
 
+/// True if the text is the name, the UUID or the PCI address of a node.
+pub fn is_named(node: &Node, text: &str) -> bool {
+    let full = format!("0000:{text}");
+    let address = if is_pci_address(&full) { &full } else { text };
+    let is = |own: Option<String>, text: &str| own.is_some_and(|own| own.eq_ignore_ascii_case(text));
+    node.name() == text || is(node.uuid().ok(), text) || is(node.address().ok(), address)
+}
+
 /// Returns the group number in `/dev/vfio/N` or `iommu:N`.
 fn group_number(text: &str) -> Option<u32> {
     text.strip_prefix("/dev/vfio/").or_else(|| text.strip_prefix("iommu:"))?.parse().ok()

@@ -104,7 +104,8 @@ const DESCRIPTION: &[&str] = &[
     "A mediated device is a part of a physical device, such as a virtual GPU. The driver of the physical device creates it on request, \
      and QEMU attaches it to a guest. The physical device is the parent; a parent offers types.",
     "A parent is named by its node name (pci_0000_86_00_0), its address (0000:86:00.0 or 86:00.0) or its path in sysfs; a device by its \
-     name, its UUID, the beginning of its UUID (at least 4 characters), the address of its VF, its path, /dev/vfio/N or iommu:N.",
+     name, its UUID, the address of its VF, its path, /dev/vfio/N or iommu:N. Commands that change nothing also accept the beginning of \
+     the UUID, of 4 characters or more.",
 ];
 
 const SEVERAL_COMMANDS: &[&str] = &[

@@ -43,7 +43,7 @@ pub fn print_help(command: Option<&str>) -> Outcome {
     };
     match line.find_subcommand_mut(name) {
         Some(command) => {
-            output::write(&command.render_long_help().to_string());
+            output::write(&command.render_help().to_string());
             Ok(())
         }
         None => Err(Failure::Usage(unknown_command(name))),

@@ -55,4 +55,16 @@ for wrong in --count=0 --count=x --count=-1 --timeout=x; do
 	rc_is 2
 done
 
+# --device by name, UUID in any case, and PCI address of a VF.
+uuid=AAAAAAAA-2222-4333-8444-555555555555
+for device in mine $uuid "${uuid,,}"; do
+	nodedev event --device "$device" "create --type 11 --parent 86:00.0 --uuid $uuid --name mine; create --type 12 --parent 86:00.0"
+	rc_is 0
+	[ "$(grep -c '^created' <<<"$out")" = 1 ]
+	t_result $? "event --device $device: the events of one device"
+done
+nodedev event --device 41:00.4 'create --type 1442 --parent 41:00.4; create --type 1442 --parent 41:00.5'
+[ "$(grep -c '^created' <<<"$out")" = 1 ]
+t_result $? 'event --device with the address of a VF'
+
 t_end

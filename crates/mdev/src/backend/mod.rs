@@ -552,8 +552,9 @@ pub fn refuse_unsupported(ty: &Type, group: Option<u32>, params: Option<&str>) -
 }
 
 fn no_group(id: &str) -> Error {
-    let message =
-        format!("type {id} takes no group (it has no requires_group, or that is 0); leave out the group (<group>, --group)");
+    let message = format!(
+        "type {id} takes no group (it has no requires_group, or that is 0); leave out the group (<group>, --group)"
+    );
     Error::new(ErrorCode::GroupNotSupported, Errno::OPNOTSUPP, message)
 }
 

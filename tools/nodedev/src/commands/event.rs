@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::cli::Event;
 use crate::errors::{Failure, Outcome, Status};
 use crate::session::Session;
-use crate::{json as objects, output, script};
+use crate::{json as objects, lookup, output, script};
 
 /// The names of the events.
 const NAMES: [(EventKind, &str); 6] = [
@@ -114,8 +114,7 @@ impl Limits<'_> {
             return;
         }
         if let Some(wanted) = &self.args.device {
-            let is_wanted =
-                node.is_some_and(|node| node.name() == wanted || node.uuid().is_ok_and(|uuid| uuid == *wanted));
+            let is_wanted = node.is_some_and(|node| lookup::is_named(node, wanted));
             if !is_wanted && kind != EventKind::Overrun {
                 return;
             }
