@@ -166,7 +166,7 @@ fn every_step_with_two_faults(case: Case, file: &str) {
         let [made, refused, stays] = seen;
         // An interrupted create is successful.
         assert!(refused > 20 && (made > 20) == (false_errno == Errno::INTR), "{file}, {false_errno:?}: {seen:?}");
-        // The device stays if a step of the removal fails, or the step that proves that the VF is not another program's.
+        // The device stays if a step of the removal fails, or the check whether another program made the device.
         assert!(stays > 0 || false_errno == Errno::INTR, "{file}, {false_errno:?}: {seen:?}");
     }
 }

@@ -291,7 +291,7 @@ fn requested_autostart(wanted: &DeviceDef, flags: DefineFlags) -> Result<Option<
 /// has no definition yet.
 fn definition(host: &Host, wanted: DeviceDef, autostart: Option<bool>) -> Result<(Definition, bool)> {
     let Some(parent) = &wanted.parent else {
-        let message = "a device that persists needs a <parent>, which it finds again";
+        let message = "a persistent device needs a <parent>, on which it is started again; add one";
         return Err(Error::new(ErrorCode::XmlContent, Errno::INVAL, message));
     };
     let (parent, type_id) = match places::find_target(&*host.sysfs, parent) {

@@ -380,7 +380,7 @@ impl FileStore {
         };
         if let Err(e) = write() {
             // The user may not write the file, or another process has the lock.
-            log::debug!("{parent}: its types are not remembered: {e}");
+            log::debug!("{parent}: cannot save its types for later lists: {e}");
         }
     }
 
