@@ -89,6 +89,15 @@ pub use error::{Error, ErrorCode, Result};
 pub use finding::{Finding, Severity, collect};
 pub use model::Type;
 
+/// The simulated host of `test:///default` and `test:///PATH` by inode number, for a program that serves it as a file system.
+#[cfg(feature = "sim")]
+pub mod simulator {
+    pub use rustix::io::Errno;
+
+    pub use crate::driver::{HostFile, open_simulated as open};
+    pub use crate::sim::{EntryType, OpenNode, SimHost, Stat, WRITE_MAX};
+}
+
 /// Only for the C interface of the same version.
 #[doc(hidden)]
 pub mod c_interface {

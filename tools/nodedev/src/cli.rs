@@ -111,6 +111,8 @@ pub enum Command {
     Wait(Wait),
     /// Print events
     Event(Event),
+    /// Serve a simulated host as a file system, for programs that do not use libmdev
+    Simfs(Simfs),
     /// Print a completion script
     Completion(Completion),
     /// Print help
@@ -517,6 +519,23 @@ pub struct Event {
     pub kind: Option<mdev::EventKind>,
     /// A command to run while events are printed; several in one argument
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// Arguments of `simfs`.
+#[derive(Debug, Clone, Args)]
+pub struct Simfs {
+    /// The host: default, or a file of dumphost
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Let other users use the folder
+    #[arg(long, requires = "mountpoint")]
+    pub allow_other: bool,
+    /// An existing folder in which the host appears, until ^C
+    #[arg(value_hint = ValueHint::DirPath, value_name = "FOLDER")]
+    pub mountpoint: Option<String>,
+    /// A command to run with the host as its /sys
+    #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 

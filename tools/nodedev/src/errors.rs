@@ -28,6 +28,8 @@ pub enum Status {
     Denied = 7,
     /// A time limit was reached.
     Timeout = 8,
+    /// `simfs` cannot run its command, as env(1) reports it.
+    CannotRun = 127,
     /// The parent offers no types yet: try again later (EX_TEMPFAIL of sysexits.h).
     Again = 75,
 }

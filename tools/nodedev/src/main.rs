@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod script;
 mod session;
+mod simfs;
 mod table;
 mod usage;
 

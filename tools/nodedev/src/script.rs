@@ -53,12 +53,17 @@ fn word(text: &str) -> Result<(String, usize), String> {
     }
 }
 
-/// Splits the words of the command line into commands, at each word `;`. A single word is the text of a script.
+/// Splits the words of the command line into commands, at each word `;` before a word `--`. A single word is the text of a script.
 pub fn from_words(words: &[String]) -> Result<Vec<Vec<String>>, String> {
     match words {
         [text] => parse(text),
         words => {
-            let commands = words.split(|word| word == ";").map(<[String]>::to_vec);
+            let mut is_literal = false;
+            let commands = words.split(|word| {
+                is_literal |= word == "--";
+                word == ";" && !is_literal
+            });
+            let commands = commands.map(<[String]>::to_vec);
             Ok(commands.filter(|command| !command.is_empty()).collect())
         }
     }

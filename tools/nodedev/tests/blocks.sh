@@ -67,6 +67,8 @@ block()
 	'run: console run' | 'run: console run='?)
 		if grep -q pkg-config "$3" && ! command -v pkg-config >/dev/null; then
 			skip "$place: pkg-config is not installed"
+		elif grep -q 'nodedev simfs' "$3" && ! "$NODEDEV" simfs -- true 2>/dev/null; then
+			skip "$place: no /dev/fuse, or no user namespaces"
 		else
 			status=${2#run}
 			console "$3" "${status#=}"

@@ -54,6 +54,8 @@ pub use host::Conn;
 pub use host::Parts;
 pub use node::Node;
 pub use options::CreateOptions;
+#[cfg(feature = "sim")]
+pub use simulated::{HostFile, open_simulated};
 pub use users::User;
 pub use wait_state::DeviceWait;
 pub use watch::{Event, EventKind, Monitor};

@@ -43,8 +43,44 @@ pub(super) fn default_parts() -> Parts {
     })
 }
 
+/// The content of a dump.
+struct Dump {
+    host: SimHost,
+    /// The records, with the identities that the devices have on the simulated host.
+    records: Vec<DeviceRecord>,
+    definitions: Vec<Definition>,
+    /// The files of the definitions, by path.
+    definition_files: Vec<HostFile>,
+    type_caches: Vec<(String, NamedTypes)>,
+}
+
 /// Returns a new simulated host from the dump at `path`.
 pub(super) fn replay(path: &str) -> Result<Parts> {
+    let dump = read_dump(path)?;
+    let sysfs: Arc<dyn Sysfs> = Arc::new(dump.host);
+    let runtime = Runtime::memory(dump.records);
+    restore_types(&*sysfs, &runtime, &dump.type_caches)?;
+    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(dump.definitions))))
+}
+
+/// A file of a simulated host: its path and content.
+pub type HostFile = (String, Vec<u8>);
+
+/// Returns a new simulated host, and the files that it has in /run and /etc, by path: the built-in host, or with `path` the host of a
+/// dump, with the records and definitions of its devices. Fails as [`Conn::open`](super::Conn::open) does for `test:///PATH`.
+pub fn open_simulated(path: Option<&str>) -> Result<(SimHost, Vec<HostFile>)> {
+    let Some(path) = path else { return Ok((default_host(), Vec::new())) };
+    let dump = read_dump(path)?;
+    let mut files = dump.definition_files;
+    for record in dump.records {
+        let text = serde_json::to_vec(&record).map_err(|e| Error::invalid(format!("{path}: {e}")))?;
+        files.push((format!("{RECORDS}/{}", record.uuid), text));
+    }
+    Ok((dump.host, files))
+}
+
+/// Reads the text of a dump.
+fn read_text(path: &str) -> Result<Vec<u8>> {
     let failed = |e: std::io::Error| Error::io("read", path, Errno::from_io_error(&e).unwrap_or(Errno::IO));
     // Without O_NONBLOCK, the open of a FIFO would block until a writer opens it.
     let opened = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).and_then(long_lived);
@@ -59,10 +95,14 @@ pub(super) fn replay(path: &str) -> Result<Parts> {
         let message = format!("{path} is larger than {} MiB; it is not a dump of a host", DUMP_MAX >> 20);
         return Err(Error::new(ErrorCode::XmlLimit, Errno::FBIG, message).at(path));
     }
-    let host = xml::parse_host(&text).map_err(|e| e.of(path).at(path))?;
+    Ok(text)
+}
+
+fn read_dump(path: &str) -> Result<Dump> {
+    let parsed = xml::parse_host(&read_text(path)?).map_err(|e| e.of(path).at(path))?;
     let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
-    let mut definitions = Vec::new();
-    for entry in host.entries {
+    let (mut definitions, mut definition_files) = (Vec::new(), Vec::new());
+    for entry in parsed.entries {
         match entry.kind {
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == RECORDS => {
                 match serde_json::from_slice::<DeviceRecord>(&content) {
@@ -76,6 +116,7 @@ pub(super) fn replay(path: &str) -> Result<Parts> {
                     Some(definition) => definitions.push(definition),
                     None => log::warn!("{path}: the definition in {} cannot be used", entry.path),
                 }
+                definition_files.push((entry.path, content));
             }
             HostEntryKind::File(_, Ok(content)) if dirname(&entry.path) == TYPE_CACHES => {
                 match serde_json::from_slice(&content) {
@@ -86,18 +127,15 @@ pub(super) fn replay(path: &str) -> Result<Parts> {
             kind => entries.push(sim_entry(entry.path, kind)),
         }
     }
-    let sysfs = SimHost::new(entries).map_err(|e| e.of(path))?;
-    let sysfs: Arc<dyn Sysfs> = Arc::new(sysfs);
+    let host = SimHost::new(entries).map_err(|e| e.of(path))?;
     // The record of a device gets the identity that the device has on the simulated host.
-    let folders = Folders::new(&*sysfs);
+    let folders = Folders::new(&host);
     records.retain_mut(|known| {
         let found = device_of_record(&folders, known);
         known.identity = if let Ok(RecordedDevice::Own(identity)) = found { Some(identity) } else { None };
         known.identity.is_some()
     });
-    let runtime = Runtime::memory(records);
-    restore_types(&*sysfs, &runtime, &type_caches)?;
-    Ok((sysfs, Arc::new(runtime), Arc::new(Definitions::memory(definitions))))
+    Ok(Dump { host, records, definitions, definition_files, type_caches })
 }
 
 fn sim_entry(path: String, kind: HostEntryKind) -> SimEntry {

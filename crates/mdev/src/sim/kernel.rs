@@ -6,6 +6,7 @@ use std::sync::Weak;
 
 use super::capacity::Pool;
 use super::events::{self, Queue};
+use super::live::Opener;
 use super::template::Template;
 use super::tree::{Ino, Kind, Tree};
 use super::vendor::{self, Vendor};
@@ -110,6 +111,10 @@ pub(super) struct Kernel {
     /// VFIO nodes that are open. By node and not by number: the number of a removed device is reused, even while the
     /// old node is still open.
     pub(super) held: BTreeSet<Ino>,
+    /// The processes that have VFIO nodes open through the served file system, by node.
+    pub(super) openers: BTreeMap<Ino, Vec<Opener>>,
+    /// How often such a node was opened.
+    pub(super) number_of_opens: u64,
     /// Sequence number of the newest event.
     pub(super) number: u64,
     /// Events to deliver before the kernel's lock is released.
@@ -129,6 +134,8 @@ impl Kernel {
             opened: BTreeSet::new(),
             no_user: Users::None,
             held: BTreeSet::new(),
+            openers: BTreeMap::new(),
+            number_of_opens: 0,
             number: 0,
             outbox: Vec::new(),
             listeners: Vec::new(),

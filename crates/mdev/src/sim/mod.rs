@@ -49,6 +49,7 @@ mod h200;
 mod hooks;
 mod inject;
 mod kernel;
+mod live;
 mod merged;
 mod nodes;
 mod operations;
@@ -65,6 +66,7 @@ pub use h200::upstream_host;
 pub use inject::Op;
 #[cfg(any(test, feature = "test-hooks"))]
 pub use inject::{Hook, LogEntry};
+pub use live::{EntryType, OpenNode, Stat, WRITE_MAX};
 
 use inject::Inject;
 use kernel::Kernel;

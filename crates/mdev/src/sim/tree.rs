@@ -204,9 +204,15 @@ impl Tree {
     /// Sets the time of a node to a value that no other node has.
     pub(super) fn set_mtime(&mut self, ino: Ino) -> IoResult<u64> {
         let node = self.nodes.get_mut(&ino).ok_or(Errno::NOENT)?;
-        self.clock += 1;
+        self.clock = nanoseconds(SystemTime::now()).max(self.clock + 1);
         node.changed = self.clock;
         Ok(self.clock)
+    }
+
+    /// Sets the permission bits of a node.
+    pub(super) fn set_mode(&mut self, ino: Ino, mode: u32) -> IoResult<()> {
+        self.nodes.get_mut(&ino).ok_or(Errno::NOENT)?.mode = mode;
+        Ok(())
     }
 
     /// Sets the time of a link at the first look.

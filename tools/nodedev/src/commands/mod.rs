@@ -46,6 +46,7 @@ pub fn run(session: &mut Session, command: Command) -> Outcome {
         Command::Attr(args) => attr::run(session, &args),
         Command::Wait(args) => wait::run(session, &args),
         Command::Event(args) => event::run(session, &args),
+        Command::Simfs(args) => crate::simfs::run(session, &args),
         Command::Completion(args) => complete::print_script(args.shell),
         Command::Man => man::print(),
         Command::Help(args) => usage::print_help(args.command.as_deref()),
