@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use mdev::test_hooks::sim::{SimEntry, SimHost};
+use mdev::test_hooks::sim::SimHost;
 use mdev::test_hooks::sysfs::{IoResult, Sysfs, basename, read_text};
 
-use crate::support::facts::{self, Step, steps, unescape};
+use crate::support::facts::{self, steps};
+use crate::support::facts_hosts::{VFS, card, pf};
 
 /// The record of one driver.
 struct Record {
@@ -25,49 +26,6 @@ const UPSTREAM: Record = Record {
     facts: include_str!("../../vm-tests/guest/vendor-facts-upstream.tsv"),
     at_least: 60,
 };
-
-/// Number of VFs of the card.
-const VFS: u32 = 8;
-
-/// Returns the path of the recorded card.
-fn pf(steps: &[Step]) -> String {
-    let path = &steps[0].path;
-    path[..path.find("/virtfn0").expect("the first step is about a VF")].to_owned()
-}
-
-/// Returns the address `more` functions after this one.
-fn behind(address: &str, more: u32) -> String {
-    let (bus, place) = address.rsplit_once(':').unwrap();
-    let (slot, function) = place.split_once('.').unwrap();
-    let place = u32::from_str_radix(slot, 16).unwrap() * 8 + function.parse::<u32>().unwrap() + more;
-    format!("{bus}:{:02x}.{}", place / 8, place % 8)
-}
-
-/// Builds the host before the first write: a card whose VFs are all equal to the recorded VF.
-fn card(steps: &[Step], address: &str, driver: &str) -> Vec<SimEntry> {
-    let first: Vec<&Step> = steps.iter().take_while(|step| step.action != "write").collect();
-    let link_of = |name: &str| first.iter().find(|step| step.action == "link" && step.path.ends_with(name)).unwrap();
-    let link = |path: String, target: &str| SimEntry::Link { path, target: target.to_owned() };
-    let file = |path: String, mode: u32, content: &[u8]| SimEntry::File { path, mode, content: Ok(content.to_vec()) };
-    let dir = format!("/sys/devices/{address}");
-    let mut entries = vec![
-        link(format!("/sys/bus/pci/devices/{address}"), &format!("../../../devices/{address}")),
-        file(format!("{dir}/vendor"), 0o444, b"0x10de\n"),
-    ];
-    let offset = (1..8).find(|n| behind(basename(&pf(steps)), *n) == basename(link_of("/virtfn0").outcome)).unwrap();
-    for number in 0..VFS {
-        let vf = behind(address, offset + number);
-        entries.push(link(format!("{dir}/virtfn{number}"), &format!("../{vf}")));
-        entries.push(link(format!("/sys/devices/{vf}/physfn"), &format!("../{address}")));
-        entries.push(link(format!("/sys/devices/{vf}/driver"), &format!("../../bus/pci/drivers/{driver}")));
-        for step in first.iter().filter(|step| step.action == "read" && step.path.contains("/virtfn0/")) {
-            let name = basename(&step.path);
-            let mode = if name == "creatable_vgpu_types" { 0o444 } else { 0o644 };
-            entries.push(file(format!("/sys/devices/{vf}/nvidia/{name}"), mode, &unescape(step.outcome)));
-        }
-    }
-    entries
-}
 
 /// Returns the VFs with a type: `VF@PF/type`.
 fn devices(host: &SimHost, pf: &str) -> IoResult<BTreeSet<String>> {

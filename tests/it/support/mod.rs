@@ -5,6 +5,7 @@ pub mod absence;
 pub mod alone;
 pub mod definitions;
 pub mod facts;
+pub mod facts_hosts;
 pub mod faults;
 pub mod hosts;
 pub mod lab;

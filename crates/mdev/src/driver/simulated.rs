@@ -69,8 +69,13 @@ pub type HostFile = (String, Vec<u8>);
 /// Returns a new simulated host, and the files that it has in /run and /etc, by path: the built-in host, or with `path` the host of a
 /// dump, with the records and definitions of its devices. Fails as [`Conn::open`](super::Conn::open) does for `test:///PATH`.
 pub fn open_simulated(path: Option<&str>) -> Result<(SimHost, Vec<HostFile>)> {
-    let Some(path) = path else { return Ok((default_host(), Vec::new())) };
+    let Some(path) = path else {
+        let host = default_host();
+        host.complete()?;
+        return Ok((host, Vec::new()));
+    };
     let dump = read_dump(path)?;
+    dump.host.complete()?;
     let mut files = dump.definition_files;
     for record in dump.records {
         let text = serde_json::to_vec(&record).map_err(|e| Error::invalid(format!("{path}: {e}")))?;

@@ -4,7 +4,8 @@
 use super::inject::Op;
 use super::kernel::Kernel;
 use super::tree::{Ino, Kind, ROOT};
-use super::{SimHost, nodes};
+use super::{SimEntry, SimHost, nodes};
+use crate::error::Result;
 use crate::sysfs::{Errno, IoResult};
 
 /// The most bytes that one write delivers to a driver, as sysfs does.
@@ -70,6 +71,41 @@ impl Drop for OpenNode {
 }
 
 impl SimHost {
+    /// Adds what a simulated host does not need for libmdev, and a served host for other programs: the folders, the node of the VFIO
+    /// container, and the configuration space of each PCI function.
+    pub fn complete(&self) -> Result<()> {
+        let file = |path: String, mode: u32, content: Vec<u8>| SimEntry::File { path, mode, content: Ok(content) };
+        let mut more = vec![SimEntry::Dir { path: "/sys".to_owned() }, SimEntry::Dir { path: "/dev/vfio".to_owned() }];
+        more.push(file("/dev/vfio/vfio".to_owned(), 0o666, Vec::new()));
+        let functions = self.inode("/sys/bus/pci/devices").and_then(|folder| self.list(folder)).unwrap_or_default();
+        for (name, _) in functions {
+            let Ok(path) = self.inode(&format!("/sys/bus/pci/devices/{name}")).and_then(|ino| self.path_of(ino)) else {
+                continue;
+            };
+            more.push(file(format!("{path}/config"), 0o644, self.configuration(&path)));
+        }
+        more.retain(|entry| self.inode(entry.path()).is_err());
+        self.plug(more)
+    }
+
+    /// Returns the configuration space of a PCI function: the header of PCI Local Bus Specification 3.0, 6.1, from its other files.
+    fn configuration(&self, path: &str) -> Vec<u8> {
+        let number = |file: &str| {
+            let text = self.inode(&format!("{path}/{file}")).and_then(|ino| self.content(ino)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).unwrap_or(0).to_le_bytes()
+        };
+        let ([vendor, device], class) = (["vendor", "device"].map(number), number("class"));
+        let is_bridge = class[1..3] == [0x04, 0x06];
+        let mut space = vec![0; 256];
+        space[0..2].copy_from_slice(&vendor[..2]);
+        space[2..4].copy_from_slice(&device[..2]);
+        space[8] = number("revision")[0];
+        space[9..12].copy_from_slice(&class[..3]);
+        space[14] = u8::from(is_bridge);
+        space
+    }
+
     /// Returns the inode number at an absolute path. Follows links.
     pub fn inode(&self, path: &str) -> IoResult<u64> {
         self.with(|kernel| kernel.tree.find(path))
