@@ -525,7 +525,7 @@ pub struct Event {
 /// Arguments of `simfs`.
 #[derive(Debug, Clone, Args)]
 pub struct Simfs {
-    /// The host: default, or a file of dumphost
+    /// The host: default, a file of dumphost, or a description in JSON
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "HOST")]
     pub host: Option<String>,
     /// Let other users use the folder

@@ -153,6 +153,56 @@ rc_is 0
 out_has 'from-dump                                               active'
 out_has 'inactive'
 
+# A described host: cards of the user, with faults.
+cat >card.json <<'END'
+{
+  "cards": [
+    { "address": "0000:41:00.0", "layout": "vendor-vfio", "vfs": 4, "numaNode": 1,
+      "types": [{ "id": "1438", "name": "NVIDIA L40S-4Q" }, { "id": "1440", "name": "NVIDIA L40S-16Q" }] },
+    { "address": "0000:3b:00.0", "layout": "mdev", "vfs": 2,
+      "types": [{ "id": "nvidia-592", "name": "NVIDIA A10-4Q", "instances": 1 }] }
+  ],
+  "faults": [
+    { "path": "/nvidia-592/create", "nth": 1, "errno": "EIO" },
+    { "path": "/nvidia-592/create", "nth": 2, "delay": 1.5 },
+    { "path": "/unbind", "blocks": true }
+  ]
+}
+END
+cat >described.sh <<'END'
+"$NODEDEV" -q status --wide | sed 's/  */ /g'
+create=/sys/class/mdev_bus/0000:3b:00.4/mdev_supported_types/nvidia-592/create
+(echo $uuid >$create) 2>&1 | sed 's/.*: //'
+before=$EPOCHREALTIME
+echo $uuid >$create
+after=$EPOCHREALTIME
+[ $((${after/./} - ${before/./})) -ge 1500000 ] && echo slow
+"$NODEDEV" -q create --parent 41:00.0 --type L40S-16Q >/dev/null && "$NODEDEV" -q list --devices -o PARENT,TYPE
+echo 0000:3b:00.4 >/sys/bus/pci/drivers/nvidia/unbind &
+blocked=$!
+timeout 20 "$NODEDEV" -q list --parents --names | head -n 1
+kill -0 $blocked && echo blocked
+kill -KILL $blocked
+END
+nodedev simfs --host card.json -- bash described.sh
+rc_is 0 'a described host'
+out_is 'pci_0000_3b_00_0 0 0/2 up to 2 x nvidia-592 nvidia 0x10de 0x2236 0
+pci_0000_41_00_0 0 0/4 up to 4 x 1438, up to 4 x 1440 nvidia 0x10de 0x2236 1
+Input/output error
+slow
+pci_0000_3b_00_4  nvidia-592
+pci_0000_41_00_0  1440
+pci_0000_3b_00_4
+blocked' 'a described host: its cards and its faults'
+echo '{"cards": [{"address": "x", "layout": "mdev", "types": []}]}' >bad.json
+nodedev simfs --host bad.json -- true
+rc_is 1
+err_has 'bad.json: invalid description of a host: card x: the address is not DDDD:BB:SS.F'
+echo '{"cards": [], "faults": [{"path": "create", "errno": "EFOO"}]}' >bad.json
+nodedev simfs --host bad.json -- true
+rc_is 1
+err_has 'unknown errno "EFOO"; the names are EACCES'
+
 # As a user who is not root.
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod a+rwx "$work"

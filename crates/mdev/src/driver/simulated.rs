@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::fd::long_lived;
 use crate::model::host::HostEntryKind;
 use crate::model::name::parse_uuid;
-use crate::sim::{SimEntry, SimHost, default_host};
+use crate::sim::{SimEntry, SimHost, default_host, described_host};
 use crate::store::{Definition, Definitions, DeviceRecord, RECORDS, RecordedDevice, Runtime};
 use crate::sysfs::{Sysfs, basename, dirname};
 use crate::xml;
@@ -56,7 +56,7 @@ struct Dump {
 
 /// Returns a new simulated host from the dump at `path`.
 pub(super) fn replay(path: &str) -> Result<Parts> {
-    let dump = read_dump(path)?;
+    let dump = parse_dump(path, &read_text(path)?)?;
     let sysfs: Arc<dyn Sysfs> = Arc::new(dump.host);
     let runtime = Runtime::memory(dump.records);
     restore_types(&*sysfs, &runtime, &dump.type_caches)?;
@@ -67,14 +67,20 @@ pub(super) fn replay(path: &str) -> Result<Parts> {
 pub type HostFile = (String, Vec<u8>);
 
 /// Returns a new simulated host, and the files that it has in /run and /etc, by path: the built-in host, or with `path` the host of a
-/// dump, with the records and definitions of its devices. Fails as [`Conn::open`](super::Conn::open) does for `test:///PATH`.
+/// dump, with the records and definitions of its devices, or the host of a description in JSON. Fails as [`Conn::open`](super::Conn::open) does for `test:///PATH`.
 pub fn open_simulated(path: Option<&str>) -> Result<(SimHost, Vec<HostFile>)> {
     let Some(path) = path else {
         let host = default_host();
         host.complete()?;
         return Ok((host, Vec::new()));
     };
-    let dump = read_dump(path)?;
+    let text = read_text(path)?;
+    if text.trim_ascii_start().starts_with(b"{") {
+        let host = described_host(path, &text)?;
+        host.complete()?;
+        return Ok((host, Vec::new()));
+    }
+    let dump = parse_dump(path, &text)?;
     dump.host.complete()?;
     let mut files = dump.definition_files;
     for record in dump.records {
@@ -103,8 +109,8 @@ fn read_text(path: &str) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn read_dump(path: &str) -> Result<Dump> {
-    let parsed = xml::parse_host(&read_text(path)?).map_err(|e| e.of(path).at(path))?;
+fn parse_dump(path: &str, text: &[u8]) -> Result<Dump> {
+    let parsed = xml::parse_host(text).map_err(|e| e.of(path).at(path))?;
     let (mut records, mut entries, mut type_caches) = (Vec::new(), Vec::new(), Vec::new());
     let (mut definitions, mut definition_files) = (Vec::new(), Vec::new());
     for entry in parsed.entries {

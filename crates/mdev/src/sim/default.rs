@@ -239,7 +239,7 @@ impl Build {
     }
 
     /// Adds a type with its readable files. A type of the merged layout also gets the directory of its devices.
-    fn mdev_type(&mut self, parent: &str, id: &str, attributes: &[(&str, &str)]) {
+    pub(super) fn mdev_type(&mut self, parent: &str, id: &str, attributes: &[(&str, &str)]) {
         let dir = format!("{parent}/mdev_supported_types/{id}");
         self.file(&format!("{dir}/create"), 0o200, "");
         for (name, value) in attributes {
@@ -251,7 +251,7 @@ impl Build {
     }
 
     /// Adds the parent to the class that only the merged layout has.
-    fn mdev_bus(&mut self, parent: &str) {
+    pub(super) fn mdev_bus(&mut self, parent: &str) {
         self.link(&format!("/sys/class/mdev_bus/{}", super::basename(parent)), parent);
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::sysfs::{Errno, IoResult};
 
 /// The kernel module of the vendor's vGPU host software.
-const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
+pub(super) const SOFTWARE: &str = "/sys/module/nvidia_vgpu_vfio";
 
 /// Number of VFs of a card.
 const VFS: u32 = 8;

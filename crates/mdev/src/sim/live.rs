@@ -72,7 +72,7 @@ impl Drop for OpenNode {
 
 impl SimHost {
     /// Adds what a simulated host does not need for libmdev, and a served host for other programs: the folders, the node of the VFIO
-    /// container, and the configuration space of each PCI function.
+    /// container, the configuration space of each PCI function, and the file `unbind` of each driver.
     pub fn complete(&self) -> Result<()> {
         let file = |path: String, mode: u32, content: Vec<u8>| SimEntry::File { path, mode, content: Ok(content) };
         let mut more = vec![SimEntry::Dir { path: "/sys".to_owned() }, SimEntry::Dir { path: "/dev/vfio".to_owned() }];
@@ -83,6 +83,10 @@ impl SimHost {
                 continue;
             };
             more.push(file(format!("{path}/config"), 0o644, self.configuration(&path)));
+        }
+        let drivers = self.inode("/sys/bus/pci/drivers").and_then(|folder| self.list(folder)).unwrap_or_default();
+        for (driver, _) in drivers {
+            more.push(file(format!("/sys/bus/pci/drivers/{driver}/unbind"), 0o200, Vec::new()));
         }
         more.retain(|entry| self.inode(entry.path()).is_err());
         self.plug(more)

@@ -40,6 +40,7 @@ mod ap;
 mod capacity;
 mod catalogue;
 mod default;
+mod described;
 mod device;
 mod discover;
 mod events;
@@ -61,6 +62,7 @@ mod unplug;
 mod vendor;
 
 pub use default::default_host;
+pub use described::described_host;
 #[cfg(any(test, feature = "test-hooks"))]
 pub use h200::upstream_host;
 pub use inject::Op;

@@ -14,7 +14,8 @@ use fuser::{
 };
 use mdev::simulator::{EntryType, Errno, OpenNode, SimHost, Stat};
 
-use super::process;
+use super::faults::{Fate, Faults};
+use super::{Served, process};
 
 /// The kernel must ask for every entry again: devices appear and vanish at once.
 const NO_CACHE: Duration = Duration::ZERO;
@@ -41,6 +42,9 @@ pub struct Files {
     owner: (u32, u32),
     /// The time of the entries that never changed.
     start: SystemTime,
+    faults: Arc<Faults>,
+    /// The writes that block: the kernel waits for their replies.
+    blocked: Mutex<Vec<ReplyWrite>>,
     handles: Mutex<BTreeMap<u64, Arc<Handle>>>,
     last_handle: AtomicU64,
 }
@@ -66,10 +70,13 @@ fn file_type(kind: EntryType) -> FileType {
 impl Files {
     /// Returns the file system whose root is the folder at `path`. `owner` is the user and the group of all files. Fails if the host has
     /// no such folder.
-    pub fn new(host: &SimHost, path: &str, owner: (u32, u32)) -> Result<Files, Errno> {
+    pub fn new(served: &Served, path: &str, owner: (u32, u32)) -> Result<Files, Errno> {
+        let host = &served.host;
         let root = host.inode(path)?;
         let (handles, last_handle) = (Mutex::new(BTreeMap::new()), AtomicU64::new(0));
-        Ok(Files { host: host.clone(), root, owner, start: SystemTime::now(), handles, last_handle })
+        let (faults, blocked) = (Arc::clone(&served.faults), Mutex::new(Vec::new()));
+        let (host, start) = (host.clone(), SystemTime::now());
+        Ok(Files { host, root, owner, start, faults, blocked, handles, last_handle })
     }
 
     /// Returns the inode number in the simulated host.
@@ -254,6 +261,11 @@ impl Filesystem for Files {
     ) {
         let handle = self.handle(handle);
         let Some(Handle::File(_)) = handle.as_deref() else { return reply.error(fuser::Errno::EINVAL) };
+        match self.faults.write(&self.host.path_of(self.ino(ino)).unwrap_or_default()) {
+            Fate::Delivered => {}
+            Fate::Fails(errno) => return reply.error(refused(errno)),
+            Fate::Blocks => return self.blocked.lock().unwrap_or_else(PoisonError::into_inner).push(reply),
+        }
         let writer = process::of_thread(request.pid());
         match self.host.write(self.ino(ino), data, &|holder| process::is_or_is_below(writer, holder)) {
             Ok(written) => reply.written(u32::try_from(written).unwrap_or(u32::MAX)),

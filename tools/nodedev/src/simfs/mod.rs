@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //! `simfs`: serves the simulated host as a file system.
 
+mod faults;
 mod files;
 mod mountpoint;
 mod namespace;
@@ -10,11 +11,13 @@ use std::fs::{File, create_dir_all, write};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
 use mdev::simulator::{self, HostFile, SimHost};
 use rustix::fd::OwnedFd;
 
+use self::faults::Faults;
 use self::files::Files;
 use crate::cli::Simfs;
 use crate::errors::{Failure, Outcome, Status, file_failure};
@@ -27,13 +30,25 @@ const FOLDERS: [&str; 2] = ["/sys", "/dev/vfio"];
 /// The threads of a file system.
 const THREADS: usize = 4;
 
+/// A simulated host to serve.
+pub struct Served {
+    host: SimHost,
+    /// The files that it has in /run and /etc.
+    files: Vec<HostFile>,
+    faults: Arc<Faults>,
+}
+
 /// Carries out `simfs`. With a command, returns only if it cannot be started.
 pub fn run(tool: &Tool, args: &Simfs) -> Outcome {
     let path = args.host.as_deref().filter(|host| *host != "default");
     let (host, files) = simulator::open(path)?;
+    let described =
+        path.map(std::fs::read).transpose().map_err(|error| file_failure("read", path.unwrap_or_default(), &error))?;
+    let faults = Arc::new(Faults::parse(&described.unwrap_or_default())?);
+    let served = Served { host, files, faults };
     match (&args.mountpoint, args.command.as_slice()) {
-        (Some(mountpoint), []) => mountpoint::serve(tool, &host, &files, mountpoint, args.allow_other),
-        (None, [program, arguments @ ..]) => run_command(tool, &host, &files, (program, arguments)),
+        (Some(mountpoint), []) => mountpoint::serve(tool, &served, mountpoint, args.allow_other),
+        (None, [program, arguments @ ..]) => run_command(tool, &served, (program, arguments)),
         (Some(_), _) => Err(Failure::Usage("simfs takes a folder, or '--' and a command, not both".to_owned())),
         (None, []) => {
             let sentence =
@@ -64,14 +79,14 @@ fn config() -> Config {
 
 /// Runs a command in a namespace in which the simulated host is /sys. This process becomes the command; a child serves the host until the
 /// command has ended.
-fn run_command(tool: &Tool, host: &SimHost, files: &[HostFile], command: (&str, &[String])) -> Outcome {
+fn run_command(tool: &Tool, served: &Served, command: (&str, &[String])) -> Outcome {
     let (program, arguments) = command;
     output::flush();
     namespace::enter()?;
     namespace::shadow_folders()?;
     let devices = FOLDERS.iter().map(|folder| namespace::mount_fuse(folder)).collect::<Outcome<Vec<_>>>()?;
-    write_files("", files)?;
-    start_server(host, devices)?;
+    write_files("", &served.files)?;
+    start_server(served, devices)?;
     // A connection of the program itself would not see the host that is served.
     let error = Command::new(program).args(arguments).env_remove("MDEV_DEFAULT_URI").exec();
     let failure = file_failure("run", program, &error);
@@ -80,7 +95,7 @@ fn run_command(tool: &Tool, host: &SimHost, files: &[HostFile], command: (&str, 
 }
 
 /// Starts the server of the mounted file systems as a child. Returns when it serves.
-fn start_server(host: &SimHost, devices: Vec<OwnedFd>) -> Outcome {
+fn start_server(served: &Served, devices: Vec<OwnedFd>) -> Outcome {
     let failed = |error: std::io::Error| file_failure("start", "the server of the simulated host", &error);
     let (ready, report) = rustix::pipe::pipe().map_err(|errno| failed(errno.into()))?;
     let (mut ready, mut report) = (File::from(ready), File::from(report));
@@ -90,7 +105,7 @@ fn start_server(host: &SimHost, devices: Vec<OwnedFd>) -> Outcome {
         -1 => Err(failed(std::io::Error::last_os_error())),
         0 => {
             drop(ready);
-            let result = serve(host, devices, &mut report, parent);
+            let result = serve(served, devices, &mut report, parent);
             let _ = report.write_all(result.err().unwrap_or_default().as_bytes());
             std::process::exit(0);
         }
@@ -112,12 +127,17 @@ fn start_server(host: &SimHost, devices: Vec<OwnedFd>) -> Outcome {
 }
 
 /// Serves the file systems until `parent`, which becomes the command, has ended. Writes "+" to `report` when they can be used.
-fn serve(host: &SimHost, devices: Vec<OwnedFd>, report: &mut File, parent: rustix::process::Pid) -> Result<(), String> {
+fn serve(
+    served: &Served,
+    devices: Vec<OwnedFd>,
+    report: &mut File,
+    parent: rustix::process::Pid,
+) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let pidfd = rustix::process::pidfd_open(parent, rustix::process::PidfdFlags::empty()).map_err(|e| text(&e))?;
     let mut sessions = Vec::new();
     for (folder, device) in FOLDERS.into_iter().zip(devices) {
-        let files = Files::new(host, folder, (0, 0)).map_err(|e| text(&e))?;
+        let files = Files::new(served, folder, (0, 0)).map_err(|e| text(&e))?;
         let session = Session::from_fd(files, device, SessionACL::All, config()).map_err(|e| text(&e))?;
         sessions.push(session.spawn().map_err(|e| text(&e))?);
     }

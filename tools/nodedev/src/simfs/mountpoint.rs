@@ -4,12 +4,11 @@
 use std::fs::create_dir_all;
 
 use fuser::{MountOption, Session, SessionACL, SessionUnmounter};
-use mdev::simulator::{HostFile, SimHost};
 use rustix::mount::UnmountFlags;
 use rustix::process::{Signal, getgid, getpid, getuid, kill_process};
 
 use super::files::Files;
-use super::{FOLDERS, config, write_files};
+use super::{FOLDERS, Served, config, write_files};
 use crate::errors::{Failure, Outcome, file_failure};
 use crate::session::Session as Tool;
 
@@ -18,21 +17,21 @@ const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// Serves the host below a folder until a signal arrives or one of the file systems is unmounted: `sys` and `dev/vfio` are file systems,
 /// `run` and `etc` are ordinary folders.
-pub fn serve(tool: &Tool, host: &SimHost, files: &[HostFile], folder: &str, allow_other: bool) -> Outcome {
+pub fn serve(tool: &Tool, served: &Served, folder: &str, allow_other: bool) -> Outcome {
     let root = std::fs::canonicalize(folder).map_err(|error| file_failure("open", folder, &error))?;
     let root = root.to_str().ok_or_else(|| Failure::Usage(format!("the path of {folder} is not UTF-8")))?.to_owned();
     for name in ["run", "etc"] {
         let path = format!("{root}/{name}");
         create_dir_all(&path).map_err(|error| file_failure("create", &path, &error))?;
     }
-    write_files(&root, files)?;
+    write_files(&root, &served.files)?;
     // Blocked before the threads start, so that only sigwait() receives them.
     let signals = block_signals();
     let mut mounted = Vec::new();
     let mut result = Ok(());
     for name in FOLDERS {
         let path = format!("{root}{name}");
-        match mount(host, &path, name, allow_other) {
+        match mount(served, &path, name, allow_other) {
             Ok(unmounter) => mounted.push((path, unmounter)),
             Err(failure) => result = Err(failure),
         }
@@ -57,11 +56,11 @@ pub fn serve(tool: &Tool, host: &SimHost, files: &[HostFile], folder: &str, allo
 }
 
 /// Mounts the file system at `path`, and serves it in threads. After its end, for example by umount(8), this process gets SIGTERM.
-fn mount(host: &SimHost, path: &str, name: &str, allow_other: bool) -> Outcome<SessionUnmounter> {
+fn mount(served: &Served, path: &str, name: &str, allow_other: bool) -> Outcome<SessionUnmounter> {
     create_dir_all(path).map_err(|error| file_failure("create", path, &error))?;
     let owner = (getuid().as_raw(), getgid().as_raw());
     let files =
-        Files::new(host, name, owner).map_err(|errno| file_failure("serve", path, &std::io::Error::from(errno)))?;
+        Files::new(served, name, owner).map_err(|errno| file_failure("serve", path, &std::io::Error::from(errno)))?;
     let mut config = config();
     config.acl = if allow_other { SessionACL::All } else { SessionACL::Owner };
     config.mount_options = vec![MountOption::FSName("simfs".to_owned()), MountOption::DefaultPermissions];
