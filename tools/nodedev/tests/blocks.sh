@@ -5,6 +5,7 @@
 #   run             a console block: its commands run, and their output is as printed (`...` is any lines, a UUID any UUID);
 #                   an xml block: it is created on the simulated host; a python block: it runs
 #   run=STATUS      a console block whose last command ends with this exit status
+#   simfs           as run, in a shell of `nodedev simfs`, so that its commands use one host
 #   vm, vm=STATUS   a console or sh block that runs in a virtual machine: vm-tests/guest/16-docs.sh runs this script with MDEV_BLOCKS=vm
 #   file=NAME       it is saved, for a later block of the page
 #   cargo           `cargo test` runs it: the documentation of crates/mdev includes the page
@@ -36,12 +37,13 @@ as_printed()
 	' "$1" "$2"
 }
 
-# console BLOCK STATUS: runs the lines that begin with a prompt. Without an expected line, the output is not compared.
+# console BLOCK STATUS WRAPPER...: runs the lines that begin with a prompt, in one shell. Without an expected line, the output is not
+# compared.
 console()
 {
 	sed -n 's/^[$#] //p' "$1" >"$1.commands"
 	sed '/^[$#] /d' "$1" >"$1.expected"
-	run bash -e "$1.commands"
+	run "${@:3}" bash -e "$1.commands"
 	rc_is "${2:-0}" "$place"
 	[ -s "$1.expected" ] || return
 	as_printed "$1.expected" "$work/.out"
@@ -52,6 +54,13 @@ console()
 block()
 {
 	case "$mode: $1 $2" in
+	'run: console simfs')
+		if "$NODEDEV" simfs -- true 2>/dev/null; then
+			console "$3" 0 "$NODEDEV" simfs --
+		else
+			skip "$place: no /dev/fuse, or no user namespaces"
+		fi
+		;;
 	'run: console vm' | 'run: console vm='? | 'run: sh vm') in_vm=$((in_vm + 1)) ;;
 	'vm: console vm' | 'vm: console vm='?)
 		status=${2#vm}
