@@ -8,7 +8,8 @@
 
 #include "t.h"
 
-#define HOST_URI "test:///default"
+/* The host of the tests: the simulated host of the process, or the one that MDEV_TEST_HOST names. */
+#define HOST_URI (getenv("MDEV_TEST_HOST") ? getenv("MDEV_TEST_HOST") : "test:///default")
 #define RFC_PARENT "pci_0000_86_00_0"
 
 /* The device of the proposal, unchanged. */

@@ -101,6 +101,17 @@ else
 	skip 'libvirtd, virsh or mdevctl is not installed'
 fi
 
+# The C tests of the library, on the served host instead of the host in their own memory. Tests of uevents are not among them.
+tests=${EXAMPLES%/*}/c-tests
+for name in define error badxml threads problems; do
+	if [ -x "$tests/api-$name" ]; then
+		run "$NODEDEV" simfs -- env MDEV_TEST_HOST=mdev:///system "$tests/api-$name"
+		rc_is 0 "api-$name on the served host, $(grep -c '^ok' .out) checks"
+	else
+		skip "api-$name is not built"
+	fi
+done
+
 # Eight processes of three tools for some seconds: each creates and removes its own devices; the counts are right at the end.
 cat >stress.sh <<'END'
 gpu=/sys/class/mdev_bus/0000:00:02.0/mdev_supported_types/i915-GVTg_V5_8
