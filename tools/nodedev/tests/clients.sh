@@ -103,7 +103,7 @@ fi
 
 # The C tests of the library, on the served host instead of the host in their own memory. Tests of uevents are not among them.
 tests=${EXAMPLES%/*}/c-tests
-for name in define error badxml threads problems; do
+for name in define error badxml threads problems options rfc; do
 	if [ -x "$tests/api-$name" ]; then
 		run "$NODEDEV" simfs -- env MDEV_TEST_HOST=mdev:///system "$tests/api-$name"
 		rc_is 0 "api-$name on the served host, $(grep -c '^ok' .out) checks"

@@ -170,7 +170,7 @@ cat >card.json <<'END'
 }
 END
 cat >described.sh <<'END'
-"$NODEDEV" -q status --wide | sed 's/  */ /g'
+"$NODEDEV" status --json | jq -c '.[] | [.name, .vfs, .numaNode, (.free | map([.id, .availableInstances]))]'
 create=/sys/class/mdev_bus/0000:3b:00.4/mdev_supported_types/nvidia-592/create
 (echo $uuid >$create) 2>&1 | sed 's/.*: //'
 before=$EPOCHREALTIME
@@ -186,8 +186,8 @@ kill -KILL $blocked
 END
 nodedev simfs --host card.json -- bash described.sh
 rc_is 0 'a described host'
-out_is 'pci_0000_3b_00_0 0 0/2 up to 2 x nvidia-592 nvidia 0x10de 0x2236 0
-pci_0000_41_00_0 0 0/4 up to 4 x 1438, up to 4 x 1440 nvidia 0x10de 0x2236 1
+out_is '["pci_0000_3b_00_0",{"used":0,"total":2},0,[["nvidia-592",2]]]
+["pci_0000_41_00_0",{"used":0,"total":4},1,[["1438",4],["1440",4]]]
 Input/output error
 slow
 pci_0000_3b_00_4  nvidia-592

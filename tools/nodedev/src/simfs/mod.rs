@@ -83,7 +83,8 @@ fn run_command(tool: &Tool, served: &Served, command: (&str, &[String])) -> Outc
     let (program, arguments) = command;
     output::flush();
     namespace::enter()?;
-    namespace::shadow_folders()?;
+    let pci_ids = served.host.inode("/usr/share/misc/pci.ids").and_then(|file| served.host.content(file));
+    namespace::shadow_folders(pci_ids.ok().as_deref())?;
     let devices = FOLDERS.iter().map(|folder| namespace::mount_fuse(folder)).collect::<Outcome<Vec<_>>>()?;
     write_files("", &served.files)?;
     start_server(served, devices)?;

@@ -60,22 +60,38 @@ fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     unsafe { unshare_unsafe(flags) }
 }
 
-/// Makes /run and /etc folders of the namespace: the entries in `own` are new and empty, all others lead to the real ones. The same for
-/// /dev, if it has no folder `vfio`.
-pub fn shadow_folders() -> Outcome {
+/// The folder of pci.ids.
+const PCI_IDS: &str = "/usr/share/misc";
+
+/// Makes /run and /etc folders of the namespace: some entries are new and empty, all others lead to the real ones. The same for /dev, if
+/// it has no folder `vfio`. `pci_ids` are the names of the cards, if the host has its own.
+pub fn shadow_folders(pci_ids: Option<&[u8]>) -> Outcome {
     shadow("/run", &["libmdev", "libvirt", "lock", "udev"])?;
     shadow("/etc", &["libmdev", "mdevctl.d"])?;
-    // mdevctl refuses to run without them.
-    for folder in ["callouts", "notifiers"] {
-        let path = format!("/etc/mdevctl.d/scripts.d/{folder}");
-        create_dir_all(&path).map_err(io_failed(&format!("create {path}")))?;
+    // mdevctl refuses to run without the last two.
+    for path in [
+        "/run/libmdev",
+        "/run/libvirt",
+        "/run/lock",
+        "/run/udev",
+        "/etc/libmdev",
+        "/etc/mdevctl.d/scripts.d/callouts",
+        "/etc/mdevctl.d/scripts.d/notifiers",
+    ] {
+        create_dir_all(path).map_err(io_failed(&format!("create {path}")))?;
     }
     if !Path::new("/dev/vfio").is_dir() {
         shadow("/dev", &["vfio"])?;
+        create_dir_all("/dev/vfio").map_err(io_failed("create /dev/vfio"))?;
+    }
+    if let Some(text) = pci_ids.filter(|_| Path::new(PCI_IDS).is_dir()) {
+        shadow(PCI_IDS, &["pci.ids"])?;
+        write(format!("{PCI_IDS}/pci.ids"), text).map_err(io_failed("write pci.ids"))?;
     }
     Ok(())
 }
 
+/// Mounts an empty folder over a folder, with links to all its entries but those in `own`.
 fn shadow(folder: &str, own: &[&str]) -> Outcome {
     let what = format!("make {folder} for the simulated host");
     let (failed, io_failed) = (failed(&what), io_failed(&what));
@@ -96,7 +112,7 @@ fn shadow(folder: &str, own: &[&str]) -> Outcome {
         };
         symlink(target, Path::new(folder).join(entry.file_name())).map_err(&io_failed)?;
     }
-    own.iter().try_for_each(|own| create_dir_all(format!("{folder}/{own}"))).map_err(io_failed)
+    Ok(())
 }
 
 fn mount_filesystem(source: &str, target: &str, kind: &str, options: &str) -> Result<(), Errno> {
