@@ -300,7 +300,7 @@ pub struct Options {
 #[derive(Debug, Clone, Args)]
 pub struct Create {
     /// File with the XML of a device; '-' is standard input, up to a line with a single dot
-    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "ty")]
+    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present_any = ["ty", "parent"])]
     pub files: Vec<String>,
     /// The device without XML.
     #[command(flatten)]
@@ -361,7 +361,7 @@ pub struct Destroy {
 #[derive(Debug, Clone, Args)]
 pub struct Define {
     /// Files with the XML of a device; '-' is standard input, up to a line with a single dot
-    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "ty")]
+    #[arg(value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present_any = ["ty", "parent"])]
     pub files: Vec<String>,
     /// The device without XML.
     #[command(flatten)]

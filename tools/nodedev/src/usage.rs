@@ -74,7 +74,17 @@ fn sentence(error: &clap::Error, words: &[String]) -> String {
     let value = text(ContextKind::InvalidValue);
     let help = see_help(words);
     match error.kind() {
+        // Only attr has commands of its own.
+        ErrorKind::InvalidSubcommand if words.iter().any(|word| word == "attr") => {
+            let action = text(ContextKind::InvalidSubcommand);
+            format!("unknown action '{action}' of attr; expected list, get or set")
+        }
         ErrorKind::InvalidSubcommand => unknown_command(&text(ContextKind::InvalidSubcommand)),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            if words.iter().any(|word| word == "attr") =>
+        {
+            format!("attr needs an action: list, get or set; {help}")
+        }
         ErrorKind::MissingSubcommand => format!("no command given; {help}"),
         ErrorKind::UnknownArgument => {
             let near = text(ContextKind::SuggestedArg);

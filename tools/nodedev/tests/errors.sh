@@ -38,7 +38,8 @@ fails 2 'cannot be combined with' destroy --incomplete --owned
 fails 2 'cannot be combined with' list --names --tree
 fails 2 'use --group' create my-vgpu.xml my-vgpu.xml
 fails 2 'expected a number of seconds' wait x --timeout soon
-fails 2 "'show'" attr show x
+fails 2 "unknown action 'show' of attr; expected list, get or set" attr show x
+fails 2 'attr needs an action: list, get or set' attr
 fails 2 "unknown command 'bogus'" help bogus
 fails 2 "start --autostart" autostart
 fails 2 'the columns are NAME, KIND' list -o COLOUR
@@ -48,7 +49,8 @@ fails 2 'expected a number from 1, or all' create --type 11 --count 0
 fails 2 'cannot be combined with' create my-vgpu.xml --type 11
 fails 2 'cannot be combined with --dry-run' create --type 11 --count 2 --dry-run
 fails 2 'expected a number from 1' event --count 0
-fails 2 'missing --type <TYPE>' create --parent 86:00.0
+fails 2 'missing --type <TYPE>;' create --parent 86:00.0
+fails 2 'missing --type <TYPE>;' define --parent 86:00.0
 fails 2 'missing "' 'info "my-vgpu'
 fails 2 "missing '" "info 'my-vgpu"
 
