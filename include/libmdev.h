@@ -18,7 +18,7 @@
  *   mdev_finding_list_free() and an array of users with mdev_user_list_free(). A function that differs says so. Arrays end with NULL.
  * - Threads: "Thread-safe" means that several threads may call the function at the same time, also with the same
  *   handles. "Also between processes" means that the library locks the resource against other processes.
- * - Errors: "touches no error" means that the function leaves mdev_last_error() as it is.
+ * - Errors: "does not change the last error" means that the function leaves mdev_last_error() as it is.
  * - Strings are UTF-8.
  * - The library starts no thread and prints nothing. It does not change signals, the working directory, the umask or
  *   the environment of the process.
@@ -200,7 +200,7 @@ typedef struct mdev_error mdev_error;
  *
  * @return "MAJOR.MINOR.PATCH", static, never NULL.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virGetVersion.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virGetVersion.
  */
 const char *mdev_version(void);
 
@@ -343,7 +343,7 @@ typedef enum mdev_error_code {
  * @param code a value of enum mdev_error_code
  * @return a static string; NULL: the code is unknown.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_error_code_name(int code);
 
@@ -448,7 +448,7 @@ typedef enum mdev_log_level {
  * handler
  * @param max_level the highest level to log, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: no logging
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
  */
 void mdev_set_log_handler(void (*handler)(int level, const char *message, void *data), void *data, int max_level);
 
@@ -484,7 +484,7 @@ int mdev_conn_open(struct mdev_conn **ret, const char *uri, unsigned int flags);
  * @param conn a connection, or NULL
  * @return conn; NULL: conn is NULL or not a connection.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virConnectRef.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectRef.
  */
 struct mdev_conn *mdev_conn_ref(struct mdev_conn *conn);
 
@@ -495,7 +495,7 @@ struct mdev_conn *mdev_conn_ref(struct mdev_conn *conn);
  * @param conn a connection, or NULL
  * @return NULL, so that conn = mdev_conn_unref(conn) leaves no dangling pointer.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virConnectClose.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectClose.
  */
 struct mdev_conn *mdev_conn_unref(struct mdev_conn *conn);
 
@@ -628,7 +628,7 @@ int mdev_conn_list_filtered(struct mdev_conn *conn,
  *
  * @param list an array from mdev_conn_list() or mdev_conn_create_group_xml(), or NULL
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 void mdev_device_list_free(struct mdev_device **list);
 
@@ -727,7 +727,7 @@ int mdev_conn_wait_device(struct mdev_conn *conn,
  * @param dev a node device, or NULL
  * @return dev; NULL: dev is NULL or not a node device.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceRef.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virNodeDeviceRef.
  */
 struct mdev_device *mdev_device_ref(struct mdev_device *dev);
 
@@ -738,7 +738,7 @@ struct mdev_device *mdev_device_ref(struct mdev_device *dev);
  * @param dev a node device, or NULL
  * @return NULL
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceFree.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virNodeDeviceFree.
  */
 struct mdev_device *mdev_device_unref(struct mdev_device *dev);
 
@@ -1043,7 +1043,7 @@ int mdev_device_find_type(struct mdev_device *parent, const char *id_or_name, co
  * @param type a type
  * @return a string, valid as long as the parent's handle; NULL: type is NULL or not a type.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: the names of the directories below mdev_supported_types.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: the names of the directories below mdev_supported_types.
  */
 const char *mdev_type_get_id(const struct mdev_type *type);
 
@@ -1054,7 +1054,7 @@ const char *mdev_type_get_id(const struct mdev_type *type);
  * @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
  * type.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: the type's name file.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: the type's name file.
  */
 const char *mdev_type_get_name(const struct mdev_type *type);
 
@@ -1065,7 +1065,7 @@ const char *mdev_type_get_name(const struct mdev_type *type);
  * @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
  * type.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: the type's device_api file.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: the type's device_api file.
  */
 const char *mdev_type_get_device_api(const struct mdev_type *type);
 
@@ -1076,7 +1076,7 @@ const char *mdev_type_get_device_api(const struct mdev_type *type);
  * @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
  * type.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: the type's description file.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: the type's description file.
  */
 const char *mdev_type_get_description(const struct mdev_type *type);
 
@@ -1088,7 +1088,7 @@ const char *mdev_type_get_description(const struct mdev_type *type);
  * @return a string, valid as long as the parent's handle; NULL: the type has no such attribute, or an argument is
  * invalid.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's directory.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: the files of a type's directory.
  */
 const char *mdev_type_get_attr(const struct mdev_type *type, const char *name);
 
@@ -1269,7 +1269,7 @@ int mdev_user_get_pid(const struct mdev_user *user);
  * @param user a user
  * @return a string, perhaps empty, valid as long as the user; NULL: user is NULL or not a user.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_user_get_program(const struct mdev_user *user);
 
@@ -1279,7 +1279,7 @@ const char *mdev_user_get_program(const struct mdev_user *user);
  * @param user a user
  * @return a string, valid as long as the user; NULL: the program has no such argument, or user is NULL or not a user.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_user_get_guest(const struct mdev_user *user);
 
@@ -1288,7 +1288,7 @@ const char *mdev_user_get_guest(const struct mdev_user *user);
  *
  * @param list an array from mdev_device_list_users(), or NULL
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 void mdev_user_list_free(struct mdev_user **list);
 
@@ -1840,7 +1840,7 @@ int mdev_monitor_new(struct mdev_monitor **ret, struct mdev_conn *conn, unsigned
  * @param mon a monitor, or NULL
  * @return mon; NULL: mon is NULL or not a monitor.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 struct mdev_monitor *mdev_monitor_ref(struct mdev_monitor *mon);
 
@@ -1851,7 +1851,7 @@ struct mdev_monitor *mdev_monitor_ref(struct mdev_monitor *mon);
  * @param mon a monitor, or NULL
  * @return NULL
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: sd_device_monitor_unref.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: sd_device_monitor_unref.
  */
 struct mdev_monitor *mdev_monitor_unref(struct mdev_monitor *mon);
 
@@ -1944,7 +1944,7 @@ typedef enum mdev_event_type {
  * @param ev an event, or NULL
  * @return ev; NULL: ev is NULL or not an event.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 struct mdev_event *mdev_event_ref(struct mdev_event *ev);
 
@@ -1954,7 +1954,7 @@ struct mdev_event *mdev_event_ref(struct mdev_event *ev);
  * @param ev an event, or NULL
  * @return NULL
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 struct mdev_event *mdev_event_unref(struct mdev_event *ev);
 
@@ -1964,7 +1964,7 @@ struct mdev_event *mdev_event_unref(struct mdev_event *ev);
  * @param ev an event
  * @return a value of enum mdev_event_type; MDEV_EVENT_NONE: ev is NULL or not an event.
  *
- * Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
+ * Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
  */
 enum mdev_event_type mdev_event_get_type(const struct mdev_event *ev);
 
@@ -2145,7 +2145,7 @@ int mdev_finding_get_code(const struct mdev_finding *finding);
  * @param finding a finding
  * @return a path or the name of a node device, valid as long as the finding; NULL: finding is NULL or not a finding.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_finding_get_object(const struct mdev_finding *finding);
 
@@ -2155,7 +2155,7 @@ const char *mdev_finding_get_object(const struct mdev_finding *finding);
  * @param finding a finding
  * @return one English sentence, valid as long as the finding; NULL: finding is NULL or not a finding.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_finding_get_message(const struct mdev_finding *finding);
 
@@ -2165,7 +2165,7 @@ const char *mdev_finding_get_message(const struct mdev_finding *finding);
  * @param finding a finding
  * @return a text, valid as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 const char *mdev_finding_get_next_step(const struct mdev_finding *finding);
 
@@ -2174,7 +2174,7 @@ const char *mdev_finding_get_next_step(const struct mdev_finding *finding);
  *
  * @param list an array from mdev_conn_list_problems() or mdev_conn_diagnose(), or NULL
  *
- * Thread-safe; touches no error. Since: 0.1.
+ * Thread-safe; does not change the last error. Since: 0.1.
  */
 void mdev_finding_list_free(struct mdev_finding **list);
 

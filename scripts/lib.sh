@@ -83,7 +83,7 @@ need_packages()
 }
 
 # need_tools PROGRAM=PACKAGE...: installs the Debian packages of the missing programs, as need_packages does. If
-# no program is missing, the machine need not be a Debian.
+# no program is missing, the machine need not be a Debian system.
 need_tools()
 {
 	local pair missing=()

@@ -62,7 +62,7 @@ pub(super) fn no_flags(bits: c_uint, function: &str) -> Result<()> {
 }
 
 fn unknown_flags(bits: u32, function: &str) -> Error {
-    let what = format!("{function} does not support the flags {bits:#x}; clear them, or use a newer libmdev");
+    let what = format!("{function} does not support the flags {bits:#x}; set them to 0, or use a newer libmdev");
     Error::new(ErrorCode::InvalidFlags, Errno::INVAL, what)
 }
 
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn mdev_conn_open(ret: *mut *mut mdev_conn, uri: *const c_
 /// @param conn a connection, or NULL
 /// @return conn; NULL: conn is NULL or not a connection.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectRef.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectRef.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
     // SAFETY: the C contract for conn.
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn mdev_conn_ref(conn: *mut mdev_conn) -> *mut mdev_conn {
 /// @param conn a connection, or NULL
 /// @return NULL, so that conn = mdev_conn_unref(conn) leaves no dangling pointer.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectClose.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectClose.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_conn_unref(conn: *mut mdev_conn) -> *mut mdev_conn {
     // SAFETY: the C contract for conn, and the caller gives its reference up.

@@ -116,7 +116,7 @@ unsafe fn get_number<T>(dev: *const mdev_device, ret: *mut T, get: impl FnOnce(&
 /// @param dev a node device, or NULL
 /// @return dev; NULL: dev is NULL or not a node device.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceRef.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virNodeDeviceRef.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_device {
     // SAFETY: the C contract for dev.
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn mdev_device_ref(dev: *mut mdev_device) -> *mut mdev_dev
 /// @param dev a node device, or NULL
 /// @return NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virNodeDeviceFree.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virNodeDeviceFree.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_device {
     // SAFETY: the C contract for dev, and the caller gives its reference up.
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn mdev_device_unref(dev: *mut mdev_device) -> *mut mdev_d
 ///
 /// @param list an array from mdev_conn_list() or mdev_conn_create_group_xml(), or NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_device_list_free(list: *mut *mut mdev_device) {
     // SAFETY: the C contract for an array of this library, which is not used after this call.

@@ -31,8 +31,8 @@ pub(super) struct Detail {
     path: Option<CString>,
 }
 
-/// The next call clears `current`. The object stays until another error replaces it, so that a pointer that C still has remains
-/// valid until then.
+/// `current` is true if the last call failed; the next call sets it to false. The object is kept until the next error, because the C
+/// program may still use a pointer to it.
 struct Last {
     current: bool,
     error: Option<Arc<Object<mdev_error>>>,
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn mdev_error_get_code(err: *const mdev_error) -> c_int {
 /// @param code a value of enum mdev_error_code
 /// @return a static string; NULL: the code is unknown.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn mdev_error_code_name(code: c_int) -> *const c_char {
     static NAMES: [Lazy; ErrorCode::all().len()] = [const { Lazy::new() }; ErrorCode::all().len()];

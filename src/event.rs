@@ -58,7 +58,7 @@ impl EventBody {
 /// @param ev an event, or NULL
 /// @return ev; NULL: ev is NULL or not an event.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event {
     // SAFETY: the C contract for ev.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn mdev_event_ref(ev: *mut mdev_event) -> *mut mdev_event 
 /// @param ev an event, or NULL
 /// @return NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_event {
     // SAFETY: the C contract for ev, and the caller gives its reference up.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn mdev_event_unref(ev: *mut mdev_event) -> *mut mdev_even
 /// @param ev an event
 /// @return a value of enum mdev_event_type; MDEV_EVENT_NONE: ev is NULL or not an event.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virConnectNodeDeviceEventLifecycleCallback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_event_get_type(ev: *const mdev_event) -> EventKind {
     // SAFETY: the C contract for ev.

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn mdev_finding_get_code(finding: *const mdev_finding) -> 
 /// @param finding a finding
 /// @return a path or the name of a node device, valid as long as the finding; NULL: finding is NULL or not a finding.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -> *const c_char {
     guard::infallible(ptr::null(), || {
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn mdev_finding_get_object(finding: *const mdev_finding) -
 /// @param finding a finding
 /// @return one English sentence, valid as long as the finding; NULL: finding is NULL or not a finding.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) -> *const c_char {
     guard::infallible(ptr::null(), || {
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn mdev_finding_get_message(finding: *const mdev_finding) 
 /// @param finding a finding
 /// @return a text, valid as long as the finding; NULL: no next step is known, or finding is NULL or not a finding.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding) -> *const c_char {
     guard::infallible(ptr::null(), || {
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn mdev_finding_get_next_step(finding: *const mdev_finding
 ///
 /// @param list an array from mdev_conn_list_problems() or mdev_conn_diagnose(), or NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_finding_list_free(list: *mut *mut mdev_finding) {
     // SAFETY: the C contract for an array of this library, which is not used after this call.

@@ -88,7 +88,7 @@ pub(super) fn give<K: Counted>(object: Arc<Object<K>>) -> *mut K {
 /// Checks the kind word, and reads nothing else.
 ///
 /// # Safety
-/// The C contract for a handle.
+/// `ptr` is NULL or a handle that the caller may use, as the header requires.
 unsafe fn check<K: Kind>(ptr: *const K) -> Result<*const Object<K>> {
     let refuse = |what: String| Err(Error::new(ErrorCode::InvalidHandle, Errno::INVAL, what));
     if ptr.is_null() {
@@ -113,7 +113,7 @@ fn name_of(word: u64) -> &'static str {
 /// Returns the object for a getter, without taking a reference.
 ///
 /// # Safety
-/// The C contract for a handle; the result must not outlive the call of C.
+/// `ptr` is NULL or a handle that the caller may use, as the header requires. The result must not outlive the call of C.
 pub(super) unsafe fn borrow<'a, K: Kind>(ptr: *const K) -> Result<&'a Object<K>> {
     // SAFETY: the same contract. A kind word of this library means an object of this library, which the caller's reference keeps alive.
     unsafe { check(ptr).map(|object| &*object) }
@@ -123,7 +123,7 @@ pub(super) unsafe fn borrow<'a, K: Kind>(ptr: *const K) -> Result<&'a Object<K>>
 /// caller's reference.
 ///
 /// # Safety
-/// The C contract for a handle.
+/// `ptr` is NULL or a handle that the caller may use, as the header requires.
 pub(super) unsafe fn hold<K: Counted>(ptr: *const K) -> Result<Arc<Object<K>>> {
     // SAFETY: the same contract; only `give` passes objects of counted kinds to C, so the pointer came from Arc::into_raw.
     unsafe {
@@ -136,7 +136,7 @@ pub(super) unsafe fn hold<K: Counted>(ptr: *const K) -> Result<Arc<Object<K>>> {
 /// Takes a reference. Returns NULL if the pointer is not a handle of this kind.
 ///
 /// # Safety
-/// The C contract for a handle.
+/// `ptr` is NULL or a handle that the caller may use, as the header requires.
 pub(super) unsafe fn add_ref<K: Counted>(ptr: *mut K) -> *mut K {
     // SAFETY: the same contract.
     match unsafe { hold(ptr) } {
@@ -151,7 +151,7 @@ pub(super) unsafe fn add_ref<K: Counted>(ptr: *mut K) -> *mut K {
 /// Drops a reference. Does nothing if the pointer is not a handle of this kind.
 ///
 /// # Safety
-/// The C contract for a handle; the caller gives one reference up.
+/// `ptr` is NULL or a handle that the caller may use, as the header requires. The caller gives one reference up.
 pub(super) unsafe fn drop_ref<K: Counted>(ptr: *mut K) {
     // SAFETY: the same contract; the caller's reference came from `give` or `add_ref`.
     unsafe {

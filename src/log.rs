@@ -101,7 +101,7 @@ fn number(level: Level) -> c_int {
 
 /// Passes the lines that the ending call has logged to the handler.
 pub(super) fn deliver_pending() {
-    // A call inside the handler delivers nothing; the outer call does.
+    // A call that the handler makes delivers no lines. The call that runs the handler delivers them later.
     if unwind::depth() > 0 || IN_HANDLER.get() {
         return;
     }
@@ -148,7 +148,7 @@ fn deliver(lines: &[(c_int, String)]) {
 /// handler
 /// @param max_level the highest level to log, MDEV_LOG_ERROR to MDEV_LOG_DEBUG; 0 or less: no logging
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virSetErrorFunc, libbpf_set_print.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_set_log_handler(
     handler: Option<unsafe extern "C" fn(level: c_int, message: *const c_char, data: *mut c_void)>,

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn mdev_monitor_new(ret: *mut *mut mdev_monitor, conn: *mu
 /// @param mon a monitor, or NULL
 /// @return mon; NULL: mon is NULL or not a monitor.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_monitor_ref(mon: *mut mdev_monitor) -> *mut mdev_monitor {
     // SAFETY: the C contract for mon.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn mdev_monitor_ref(mon: *mut mdev_monitor) -> *mut mdev_m
 /// @param mon a monitor, or NULL
 /// @return NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: sd_device_monitor_unref.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: sd_device_monitor_unref.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_monitor_unref(mon: *mut mdev_monitor) -> *mut mdev_monitor {
     // SAFETY: the C contract for mon, and the caller gives its reference up.

@@ -80,7 +80,7 @@ pub(super) unsafe fn copy_sized<T: Copy>(from: *const T, name: &str) -> Result<T
     let is_newer = (known..size).any(|at| unsafe { from.cast::<u8>().add(at).read() } != 0);
     if is_newer {
         let message =
-            format!("struct {name} has members that this library does not know; clear them, or use a newer libmdev");
+            format!("struct {name} has members that this library does not know; set them to 0, or use a newer libmdev");
         return Err(Error::invalid(message));
     }
     // SAFETY: all bytes are initialized, and the contract allows zeroes.

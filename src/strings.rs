@@ -12,7 +12,7 @@ use mdev::{Error, ErrorCode, Result};
 /// The bytes of a string of C, without the NUL.
 ///
 /// # Safety
-/// The C contract for a string; the result must not outlive the call of C.
+/// The pointer is NULL or a string that ends with a NUL byte, as the header requires. The result must not outlive the call of C.
 pub(super) unsafe fn bytes<'a>(ptr: *const c_char, what: &str) -> Result<&'a [u8]> {
     if ptr.is_null() {
         return Err(Error::invalid(format!("{what} is NULL")));
@@ -24,7 +24,7 @@ pub(super) unsafe fn bytes<'a>(ptr: *const c_char, what: &str) -> Result<&'a [u8
 /// A string of C as text.
 ///
 /// # Safety
-/// The C contract for a string; the result must not outlive the call of C.
+/// The pointer is NULL or a string that ends with a NUL byte, as the header requires. The result must not outlive the call of C.
 pub(super) unsafe fn text<'a>(ptr: *const c_char, what: &str) -> Result<&'a str> {
     // SAFETY: the same contract.
     let bytes = unsafe { bytes(ptr, what) }?;
@@ -35,7 +35,7 @@ pub(super) unsafe fn text<'a>(ptr: *const c_char, what: &str) -> Result<&'a str>
 /// A string of C that may be NULL.
 ///
 /// # Safety
-/// The C contract for a string; the result must not outlive the call of C.
+/// The pointer is NULL or a string that ends with a NUL byte, as the header requires. The result must not outlive the call of C.
 pub(super) unsafe fn optional_text<'a>(ptr: *const c_char, what: &str) -> Result<Option<&'a str>> {
     if ptr.is_null() {
         return Ok(None);
@@ -48,7 +48,7 @@ pub(super) unsafe fn optional_text<'a>(ptr: *const c_char, what: &str) -> Result
 pub(super) struct Out<T>(NonNull<T>);
 
 /// # Safety
-/// The C contract for an out-parameter; the result must not outlive the call of C.
+/// The pointer is NULL or an aligned variable of the caller, as the header requires. The result must not outlive the call of C.
 pub(super) unsafe fn out<T>(ptr: *mut T) -> Result<Out<T>> {
     NonNull::new(ptr).map(Out).ok_or_else(|| Error::invalid("the pointer for the result (ret) is NULL"))
 }

@@ -97,7 +97,7 @@ unsafe fn get_text(kind: *const mdev_type, find: impl FnOnce(&Type) -> Option<&C
 /// @param type a type
 /// @return a string, valid as long as the parent's handle; NULL: type is NULL or not a type.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the names of the directories below mdev_supported_types.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: the names of the directories below mdev_supported_types.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn mdev_type_get_id(r#type: *const mdev_type) -> *const c_
 /// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
 /// type.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the type's name file.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: the type's name file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn mdev_type_get_name(r#type: *const mdev_type) -> *const 
 /// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
 /// type.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the type's device_api file.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: the type's device_api file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn mdev_type_get_device_api(r#type: *const mdev_type) -> *
 /// @return a string, valid as long as the parent's handle; NULL: the kernel reports none, or type is NULL or not a
 /// type.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the type's description file.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: the type's description file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> *const c_char {
     // SAFETY: the C contract for type.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn mdev_type_get_description(r#type: *const mdev_type) -> 
 /// @return a string, valid as long as the parent's handle; NULL: the type has no such attribute, or an argument is
 /// invalid.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: the files of a type's directory.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: the files of a type's directory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_type_get_attr(r#type: *const mdev_type, name: *const c_char) -> *const c_char {
     // SAFETY: the C contract for name.

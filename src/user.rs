@@ -77,7 +77,7 @@ pub unsafe extern "C" fn mdev_user_get_pid(user: *const mdev_user) -> c_int {
 /// @param user a user
 /// @return a string, perhaps empty, valid as long as the user; NULL: user is NULL or not a user.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_user_get_program(user: *const mdev_user) -> *const c_char {
     guard::infallible(ptr::null(), || {
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn mdev_user_get_program(user: *const mdev_user) -> *const
 /// @param user a user
 /// @return a string, valid as long as the user; NULL: the program has no such argument, or user is NULL or not a user.
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_user_get_guest(user: *const mdev_user) -> *const c_char {
     guard::infallible(ptr::null(), || {
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn mdev_user_get_guest(user: *const mdev_user) -> *const c
 ///
 /// @param list an array from mdev_device_list_users(), or NULL
 ///
-/// Thread-safe; touches no error. Since: 0.1.
+/// Thread-safe; does not change the last error. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mdev_user_list_free(list: *mut *mut mdev_user) {
     // SAFETY: the C contract for an array of this library, which is not used after this call.

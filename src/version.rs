@@ -12,7 +12,7 @@ static VERSION: Lazy = Lazy::new();
 ///
 /// @return "MAJOR.MINOR.PATCH", static, never NULL.
 ///
-/// Thread-safe; touches no error. Since: 0.1. Follows: virGetVersion.
+/// Thread-safe; does not change the last error. Since: 0.1. Follows: virGetVersion.
 #[unsafe(no_mangle)]
 pub extern "C" fn mdev_version() -> *const c_char {
     guard::infallible(c"".as_ptr(), || VERSION.get(mdev::version()))

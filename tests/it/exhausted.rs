@@ -204,8 +204,8 @@ fn monitor_without_descriptors_reports_no_definition_as_undefined() {
     assert!(refused > 1, "{refused}");
 }
 
-/// From each operation on, the process has no descriptor left. A failed create removes its device with the
-/// descriptors that are reserved for that, even if the driver created the device and returned an error.
+/// The process runs out of descriptors at each operation in turn. A failed create still removes its device, with
+/// reserved descriptors, even if the driver created the device and returned an error.
 #[test]
 fn failed_create_without_descriptors_leaves_no_device() {
     if !alone("failed_create_without_descriptors_leaves_no_device") {

@@ -28,7 +28,7 @@ fn fails<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode, errno: E
     assert_eq!((e.code, e.errno), (code, errno.raw_os_error()), "{what}: {e}");
 }
 
-/// Checks that every operation of a handle that reads or changes a running device fails.
+/// Calls every operation that reads or changes the running device of this node. Checks that each fails with `code`.
 fn every_operation_fails(node: &Node, code: ErrorCode, what: &str) {
     let failed = |result, operation: &str| fails(result, code, Errno::NODEV, &format!("{operation} of {what}"));
     failed(node.destroy(DestroyFlags::empty()), "destroy");

@@ -82,7 +82,10 @@ fn destroy_owned_of_device_without_owner_names_flag() {
     conn.set_owner(Some("nova")).unwrap();
     let e = node.destroy(DestroyFlags::OWNED).unwrap_err();
     contains(&e, "does not belong to 'nova'; destroy it without the check (MDEV_DESTROY_OWNED, --owned)");
-    contains(&node.reset().unwrap_err(), "has no file 'reset': the general layout has it, this is the rfc layout");
+    contains(
+        &node.reset().unwrap_err(),
+        "has no file 'reset': only devices of the general layout have it, and this device has the rfc layout",
+    );
 }
 
 #[test]

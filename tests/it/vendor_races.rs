@@ -179,7 +179,7 @@ fn foreign_vgpu(lab: &Lab) -> String {
     found.uuid().unwrap()
 }
 
-/// A destroy by a derived UUID reads every card. During the reads, the VF becomes another device.
+/// To destroy a device by a derived UUID, the library reads all cards. While it reads, another program replaces the device on the VF.
 #[test]
 fn destroy_by_derived_uuid_leaves_next_device_of_vf() {
     let lab = Lab::new();
@@ -369,7 +369,7 @@ fn lookup_of_lost_vgpu_explains_what_happened_to_its_vf() {
     let of_vf = |node: &Node| node.syspath() == vfs::vf(0);
     let listed = || lab.conn.list(ListFlags::DEVICES).unwrap().into_iter().find(of_vf).unwrap().uuid().unwrap();
     let text = message();
-    assert!(text.contains("another program wrote to") && text.contains(&listed()), "{text}");
+    assert!(text.contains("another program wrote the type") && text.contains(&listed()), "{text}");
     assert!(!text.contains("cleared"), "{text}");
     // Another type first, then no type.
     echo(&lab, "0");

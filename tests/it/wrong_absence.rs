@@ -64,7 +64,7 @@ fn started(conn: &Conn, parent: &str) -> Verdict {
     }
 }
 
-/// The definition has its parent, or a finding reports that the parent cannot be read.
+/// Checks that the definition is listed below its parent, or that a finding reports that the parent cannot be read.
 fn below_parent(conn: &Conn, uuid: &str) -> Verdict {
     let (node, found) = collect(|| conn.lookup_by_uuid(uuid));
     match node {

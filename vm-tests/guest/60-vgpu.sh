@@ -286,7 +286,7 @@ reused()
 # Another program sets a VF without the library, in every way that a script has; and the library itself reuses the VF.
 hands()
 {
-	local kind same='can no longer be identified: another program wrote to the type of its VF 0000:41:00.1'
+	local kind same='another program wrote the type of VF 0000:41:00.1, so device .* can no longer be identified'
 	for kind in 1434 1433; do
 		host-linked $SYSTEM create "$NODE" 1434 ${U}2 >/dev/null
 		echo 0 >"$PF/virtfn0/nvidia/current_vgpu_type"

@@ -195,7 +195,8 @@ fn describe_holder(text: &[u8]) -> Option<String> {
     }
 }
 
-/// An inotify for closes of the file; `None` if inotify is unavailable. The waiter then only retries.
+/// Returns an inotify descriptor that reports when a process closes the file. `None` if inotify is unavailable: the waiter then tries
+/// again at intervals.
 fn watch_closes(path: &str) -> Option<OwnedFd> {
     let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK);
     let inotify = inotify.and_then(long_lived).ok()?;

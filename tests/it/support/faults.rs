@@ -78,7 +78,7 @@ fn replace(tree: &Tree, path: &str, text: &[u8]) -> io::Result<()> {
     tree.file(path, 0o444, text)
 }
 
-/// Every fault. Opening a FIFO for reading blocks for an unlimited time.
+/// All faults. One of them replaces a file by a FIFO: a program that opens it for reading blocks for an unlimited time.
 pub const FAULTS: &[Fault] = &[
     Fault {
         name: "available-is-directory",

@@ -102,7 +102,7 @@ done <<'END'
 0x10de||no driver is bound|modprobe nvidia
 0x8086||no driver is bound|modprobe kvmgt
 0x10de|nouveau|supports no virtual GPUs|blacklist nouveau
-0x10de|nova_core|supports no virtual GPUs|blacklist nova_core
+0x10de|nova_core|no driver for virtual GPUs is loaded|modprobe nvidia-vgpu-vfio
 0x10de|vfio-pci|reserved for one guest|virsh nodedev-reattach pci_0000_41_00_0
 0x10de|pci-pf-stub|only enables VFs|drivers/pci-pf-stub/unbind
 0x10de|nvidia|offers no virtual GPUs|vGPU host driver

@@ -131,7 +131,7 @@ fails 3 "there is no attribute 'nosuch' in" attr get $existing nosuch
 fails 3 'is a link or another kind of entry' attr set $existing mdev_type x
 fails 1 "invalid attribute name '../x'" attr get $existing ../x
 fails 1 'attributes of a parent cannot be written' attr set 86:00.0 x y
-fails 1 'the general layout has it, this is the mdev layout' reset $existing
+fails 1 'only devices of the general layout have it, and this device has the mdev layout' reset $existing
 fails 2 "is a device; name a parent, or give the state to wait for: --for" wait $existing --timeout 0
 fails 8 'still exists after 0 ms' wait $existing --for deleted --timeout 0
 fails 8 'check whether its vendor driver is loaded' wait nosuch --timeout 0

@@ -80,7 +80,7 @@ fn compare(form: TextForm, text: &str, before: Option<&str>, now: &str) -> Kept 
         return Kept::Yes;
     }
     match now {
-        "" if is_verbatim => Kept::No("the driver has dropped the text; see the kernel's log"),
+        "" if is_verbatim => Kept::No("the driver has discarded the text; see the kernel's log"),
         "" => Kept::Unclear,
         _ if is_cut(text, now) => Kept::No("the driver has dropped the end; write a shorter text"),
         _ if is_verbatim => Kept::No("the driver has changed the text; see the kernel's log"),

@@ -13,7 +13,7 @@ use crate::trust::writable_by_others;
 /// The most entries of a folder that are read, with `.` and `..`. No host has as many.
 const SCRIPTS_MAX: usize = 258;
 
-/// A script as an open file. This is the checked file, also if its path leads to another file later.
+/// A script as an open file. This is the checked file, even if its path leads to another file later.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) path: PathBuf,

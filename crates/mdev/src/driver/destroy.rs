@@ -165,8 +165,9 @@ fn hold(host: &Host, uuid: &Uuid, nodes: &Nodes, group: u32) -> Result<Option<Bo
                     Ok(_) => ("a process that is not visible here", String::new()),
                     Err(errno) => unknown(&describe(errno)),
                 };
-                let message =
-                    format!("device {uuid} is in use: {which} has {path} open{why}; stop the guest that has it first");
+                let message = format!(
+                    "device {uuid} is in use: {which} has {path} open{why}; first stop the guest that uses the device"
+                );
                 Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path)
             }
         }),
@@ -198,14 +199,17 @@ fn refuse_users(host: &Host, uuid: &Uuid, nodes: &[VfioNode], certainty: Certain
         Ok(Users::None) => Ok(true),
         Ok(Users::Unknown(_) | Users::Incomplete(_)) | Err(_) if certainty == Certainty::None => Ok(true),
         Ok(Users::Incomplete(why)) if certainty == Certainty::Visible => {
-            log::warn!("device {uuid} is destroyed while a process may have {} open: {why}", paths_of(nodes));
+            log::warn!(
+                "destroying device {uuid}, although it is not known whether a process has {} open: {why}",
+                paths_of(nodes)
+            );
             Ok(true)
         }
         Err(errno) => Err(Error::io("search for the users of", &first.path(), errno)),
         Ok(Users::Unknown(why) | Users::Incomplete(why)) => {
             let paths = paths_of(nodes);
             let message = format!(
-                "device {uuid} may be in use: whether a process has {paths} open cannot be determined, since {why}"
+                "device {uuid} may be in use: it cannot be determined whether a process has {paths} open: {why}"
             );
             Err(Error::new(ErrorCode::InUse, Errno::BUSY, message).at(first.path()))
         }
@@ -223,7 +227,9 @@ fn in_use(uuid: &Uuid, user: &User) -> Error {
     let message = if *removes {
         format!("device {uuid} is being destroyed by process {pid}{program}; wait until it has finished")
     } else {
-        format!("device {uuid} is in use: process {pid}{program} has {path} open; stop the guest that has it first")
+        format!(
+            "device {uuid} is in use: process {pid}{program} has {path} open; first stop the guest that uses the device"
+        )
     };
     Error::new(ErrorCode::InUse, Errno::BUSY, message).at(path.clone())
 }

@@ -177,7 +177,11 @@ fn why_not_parent(dir: &dyn Dir, place: &Place) -> IoResult<Finding> {
     };
     Ok(match driver_of(dir)?.as_deref() {
         None => problem("no driver is bound".to_owned(), vendor_driver.to_owned()),
-        Some(driver @ ("nouveau" | "nova_core" | "NovaCore" | "simpledrm" | "efifb")) => problem(
+        Some(driver @ ("nova_core" | "NovaCore")) => problem(
+            format!("the driver {driver} is bound, and no driver for virtual GPUs is loaded"),
+            "load the driver of its VFs (modprobe nvidia-vgpu-vfio), or NVIDIA's vGPU host driver".to_owned(),
+        ),
+        Some(driver @ ("nouveau" | "simpledrm" | "efifb")) => problem(
             format!("the driver {driver} is bound, which supports no virtual GPUs"),
             format!("blacklist {driver} (/etc/modprobe.d), reboot, and {vendor_driver}"),
         ),

@@ -27,7 +27,7 @@ pub struct CreatePlan {
 }
 
 impl std::fmt::Display for CreatePlan {
-    /// Writes one line for each value and for each write to sysfs: `parent pci_0000_41_00_0`.
+    /// Prints a line for each value (`parent pci_0000_41_00_0`) and a line for each planned write to sysfs (`write PATH TEXT`).
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let CreatePlan { parent, type_id, uuid, vf, writes, exists } = self;
         writeln!(f, "parent {parent}\ntype {type_id}\nuuid {uuid}")?;

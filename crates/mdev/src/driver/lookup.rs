@@ -17,8 +17,8 @@ impl Conn {
     pub fn lookup_by_name(&self, name: &str) -> Result<Node> {
         let (device, left_out) = observe(|| devices::by_name(&self.host, name));
         let device = match device {
-            // An unreadable object may be a device of this UUID. It is not this device if a definition of this name is
-            // on another parent.
+            // The name contains the UUID of an object that cannot be read, which may be the wanted device. If the wanted device is
+            // defined on another parent, it is another device.
             Err(e) if devices::generated_uuid(name).is_some() => match definitions::by_name(&self.host, name) {
                 Ok(Some(device)) => Some(device),
                 _ => return Err(e),
@@ -65,8 +65,8 @@ impl Conn {
         let device = match devices::by_uuid(&self.host, &uuid) {
             Ok(Some(device)) => Some(device),
             Ok(None) => definitions::by_uuid(&self.host, &uuid)?,
-            // An unreadable object may be this device. It is not if no object on the parent of the definition is
-            // unreadable.
+            // An object that cannot be read may be the wanted device. If every object on the parent of the definition can be read,
+            // it is another device.
             Err(e) => match definitions::by_uuid(&self.host, &uuid) {
                 Ok(Some(idle))
                     if matches!(devices::by_uuid_near(&self.host, &uuid, &idle.parent_sysname), Ok(None)) =>

@@ -117,8 +117,9 @@ impl Node {
             Ok(meta) if meta.kind == EntryKind::File => None,
             Ok(_) | Err(Errno::NOENT) => {
                 let layout = self.layout();
-                let message =
-                    format!("the device has no file '{file}': the general layout has it, this is the {layout} layout");
+                let message = format!(
+                    "the device has no file '{file}': only devices of the general layout have it, and this device has the {layout} layout"
+                );
                 Some(unsupported(self.name(), &message))
             }
             Err(errno) => Some(Error::io("check", &format!("{}/{file}", dir.path()), errno).of(self.name())),

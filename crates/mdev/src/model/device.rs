@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::address::PciAddress;
 use super::parent::LayoutKind;
 
-/// The parent of a device that is defined on an absent parent: libvirt's root of all nodes.
+/// The name that stands for an absent parent: libvirt's root of all nodes.
 pub const NO_PARENT: &str = "computer";
 
 /// How a guest gets the device.

@@ -23,7 +23,7 @@ const PARENTS_MAX: usize = 4096;
 enum Watched {
     /// A followed file, by its path on the host.
     File(String),
-    /// A folder above the folders of parents, by its level in the chain.
+    /// A folder on the path to the folders that are named after parents. The number is its index in the chain of these folders.
     Above(usize),
     /// The folder of a parent.
     Parent(String),

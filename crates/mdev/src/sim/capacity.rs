@@ -52,7 +52,7 @@ impl Pool {
         Pool { free: units, costs: shown.iter().map(|n| n.map(cost)).collect() }
     }
 
-    /// Returns the number of instances of the type that can be created now; `None` without a limit.
+    /// Returns the number of instances of the type that can be created now; `None` if there is no limit.
     pub(super) fn available(&self, index: usize) -> Option<u64> {
         let cost = self.costs.get(index).copied().flatten()?;
         Some(u64::try_from(self.free / cost).unwrap_or(u64::MAX))

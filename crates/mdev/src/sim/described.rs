@@ -7,7 +7,6 @@ use super::default::{Build, Pci};
 use super::nodes::{VFIO_CLASS, VFIO_NODES};
 use super::{SimEntry, SimHost, dirname};
 use crate::error::{Error, ErrorCode, Result};
-use crate::model::PciAddress;
 use crate::sysfs::Errno;
 
 /// The first IOMMU group of a described device. New devices get the lowest free numbers, and do not reach it soon.
@@ -111,8 +110,10 @@ fn id(text: &str, name: &str) -> std::result::Result<u16, String> {
 }
 
 fn add_card(build: &mut Build, card: &Card, group: &mut u32) -> std::result::Result<(), String> {
-    let address: PciAddress = card.address.parse().map_err(|_| "the address is not DDDD:BB:SS.F".to_owned())?;
-    let address = address.to_string();
+    let address = card.address.to_ascii_lowercase();
+    if !is_address(&address) {
+        return Err("the address is not DDDD:BB:SS.F".to_owned());
+    }
     if card.vfs > VFS_MAX {
         return Err(format!("{} VFs are too many; at most {VFS_MAX}", card.vfs));
     }
@@ -152,6 +153,15 @@ fn add_card(build: &mut Build, card: &Card, group: &mut u32) -> std::result::Res
         add_types(build, card, &pf);
     }
     Ok(())
+}
+
+/// True for a PCI address in the form of sysfs: `0000:41:00.0`.
+fn is_address(text: &str) -> bool {
+    let is_hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let fields: Vec<&str> = text.split([':', '.']).collect();
+    let [domain, bus, slot, function] = fields[..] else { return false };
+    let has_form = text.as_bytes().get(10) == Some(&b'.');
+    has_form && is_hex(domain, 4) && is_hex(bus, 2) && is_hex(slot, 2) && matches!(function.as_bytes(), [b'0'..=b'7'])
 }
 
 /// Returns the address of a VF: the first is four functions after its card.

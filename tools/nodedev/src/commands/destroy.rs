@@ -22,7 +22,7 @@ pub fn run(session: &mut Session, args: &Destroy) -> Outcome {
     flags.set(DestroyFlags::NO_CALLOUTS, args.no_callouts);
     if args.owner.is_some() && !args.incomplete {
         let sentence =
-            "--owner needs --incomplete; to destroy only own devices: nodedev --owner NAME destroy --owned DEVICE";
+            "--owner needs --incomplete; to destroy only your own devices: nodedev --owner NAME destroy --owned DEVICE";
         return Err(Failure::Usage(sentence.to_owned()));
     }
     if args.owned && session.owner.is_none() {

@@ -27,7 +27,11 @@ pub fn read_types(parent: &dyn Dir) -> IoResult<(&'static Layout, Vec<Type>)> {
     for ty in &mut types {
         if strategy.type_file == DEVICE_API && ty.device_api().is_none_or(str::is_empty) {
             let file = format!("{}/{}/{DEVICE_API}", dir.path(), ty.id());
-            report(Finding::new(ErrorCode::BadData, file, "missing or empty; how QEMU attaches the type is unknown"));
+            report(Finding::new(
+                ErrorCode::BadData,
+                file,
+                "missing or empty, so it is unknown how QEMU attaches devices of this type",
+            ));
         }
         ty.available_instances = available_instances(ty, strategy.instances, dir.path());
     }

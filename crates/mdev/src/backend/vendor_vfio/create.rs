@@ -147,7 +147,7 @@ fn no_free_vf(parent: &dyn Dir, request: &CreateRequest<'_>, named: &[&Candidate
         (None, all) if free == 0 => format!("all {} VFs have a device; destroy one or use another parent", all.len()),
         (None, _) if !request.avoid.is_empty() => {
             format!(
-                "no VF is left for type {id}: the driver refused {}; see the kernel's log",
+                "no VF is left for type {id}: the driver refused the type on {}; see the kernel's log",
                 request.avoid.join(", ")
             )
         }

@@ -123,8 +123,8 @@ pub(super) fn explain_missing(folders: &Folders<'_>, records: &Records<'_>, reco
     let message = match now.map(Option::flatten) {
         // The VF was cleared and its type was set again, or the write was refused and the type did not change.
         Ok(Some(now)) if now.type_id == record.type_id && is_unclaimed(vf, &now, recorded.values()) => format!(
-            "device {uuid} can no longer be identified: another program wrote to the type of its VF {vf}, which is listed as \
-             {} now",
+            "another program wrote the type of VF {vf}, so device {uuid} can no longer be identified; the VF is now listed as \
+             device {}",
             derived_uuid(vf, &now.type_id)
         ),
         Ok(Some(now)) => format!(

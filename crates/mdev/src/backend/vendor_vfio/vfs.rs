@@ -177,7 +177,7 @@ pub(super) fn usable(parent: &dyn Dir) -> IoResult<Vec<Vf>> {
     Ok(vfs)
 }
 
-/// The same VFs as slots, with those that cannot be read now.
+/// Returns the usable VFs of a PF as slots, and in addition the VFs that cannot be read now.
 pub(super) fn slots(parent: &dyn Dir) -> IoResult<Slots> {
     let mut slots = Slots::default();
     for n in 0..VFS_MAX {

@@ -30,7 +30,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Text, String> {
     };
     let type_id = word("mdev_type")?;
     if !crate::model::name::is_component(&type_id) {
-        return Err(format!("its \"mdev_type\" is {}, which is no type", shown(&type_id)));
+        return Err(format!("its \"mdev_type\" is {}, which is not a valid type id", shown(&type_id)));
     }
     // As in mdevctl, every value except the text "auto" means manual.
     let autostart = match map.get("start") {
@@ -147,7 +147,7 @@ mod tests {
             ("[]", "object"),
             (r#"{"start":"auto"}"#, "mdev_type"),
             (r#"{"mdev_type":5,"start":"auto"}"#, "mdev_type"),
-            (r#"{"mdev_type":"../x","start":"auto"}"#, "no type"),
+            (r#"{"mdev_type":"../x","start":"auto"}"#, "not a valid type id"),
             (r#"{"mdev_type":"11"}"#, "start"),
             (r#"{"mdev_type":"11","start":null}"#, "start"),
             (r#"{"mdev_type":"11","start":"auto","attrs":{}}"#, "attrs"),
